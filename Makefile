@@ -1,0 +1,55 @@
+# Everything a fresh machine needs is behind `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO ?= demo
+DEVICE ?= cpu
+PHOTOS ?=
+
+export DO_NOT_TRACK = 1
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help setup demo test check lint types bench dictionary lock clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+setup: $(STAMP)  ## the environment in .venv, with the versions of constraints.txt
+
+demo: $(STAMP)  ## a small survey to ranked identifications; PHOTOS=dir takes real photos
+	$(BIN)/resight demo --workspace '$(DEMO)' $(if $(PHOTOS),--photos '$(PHOTOS)')
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest
+
+check: lint types test  ## what a change must pass
+
+lint: $(STAMP)  ## ruff
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy over the built wheel, as users get it (an editable install hides the mapped folders from mypy)
+	rm -rf build/types && mkdir -p build/types
+	$(BIN)/python -m pip wheel --quiet --no-deps -w build/types .
+	$(BIN)/python -m pip install --quiet --no-deps --target build/types/site build/types/*.whl
+	cd build/types && MYPYPATH=site ../../$(BIN)/mypy --config-file ../../pyproject.toml -p resight
+
+bench: $(STAMP)  ## the engine side by side with others; DEVICE=cuda on a GPU
+	$(BIN)/python benchmarks/bench_engine.py --device $(DEVICE)
+
+dictionary: $(STAMP)  ## catalog/DICTIONARY.md from catalog/tables.py
+	$(BIN)/python -c "from resight.catalog import TABLES, data_dictionary; open('catalog/DICTIONARY.md', 'w').write(data_dictionary(TABLES))"
+
+lock: ## constraints.txt anew, from an empty environment
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet 'torch==2.13.0' && build/lock/bin/python -m pip install --quiet -e '.[dev]'
+	build/lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+
+clean:  ## what was built, not the environment
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,59 @@
+"""How a table is described, and the data dictionary that is generated from the descriptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: Arrow type, meaning, unit ('' for none), and whether a value may be missing."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    unit: str = ""
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its key is unique and never missing; ``version`` is raised by every change of columns or meaning."""
+
+    name: str
+    version: int
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema; units and descriptions travel in the field metadata, the version in the schema metadata."""
+        fields = [
+            pa.field(
+                c.name, c.type, c.nullable and c.name not in self.key, {"description": c.description, "unit": c.unit}
+            )
+            for c in self.columns
+        ]
+        return pa.schema(
+            fields, {"resight_table": self.name, "resight_version": str(self.version), "key": ",".join(self.key)}
+        )
+
+
+def data_dictionary(tables: tuple[Table, ...]) -> str:
+    """Markdown that lists every table and column; ``catalog/DICTIONARY.md`` is this text."""
+    lines = [
+        "# Data dictionary",
+        "",
+        "Generated from `catalog/tables.py` by `make dictionary`; a test keeps the two equal. The same column name means the",
+        "same quantity in every table. Key columns are in bold.",
+    ]
+    for one in tables:
+        lines += ["", f"## {one.name} (version {one.version})", "", f"One row is {one.row}.", ""]
+        lines += ["| column | type | unit | meaning |", "| --- | --- | --- | --- |"]
+        for c in one.columns:
+            name = f"**{c.name}**" if c.name in one.key else c.name
+            lines.append(f"| {name} | {c.type} | {c.unit} | {c.description} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,236 @@
+"""The tables themselves. Order of columns is the order in the files."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from resight.catalog.schema import Column, Table
+
+S, F64, F32, I32, I64, B = pa.string(), pa.float64(), pa.float32(), pa.int32(), pa.int64(), pa.bool_()
+STRINGS = pa.list_(pa.string())
+TIME = pa.timestamp("us")
+UTC = pa.timestamp("us", tz="UTC")
+
+RUN = Column("run_id", S, "run that wrote the row", nullable=False)
+STATUS = Column("status", S, "how it ended; `ok` or `scored` is usable", nullable=False)
+REASON = Column("reason", S, "why it is not usable; empty where it is")
+
+PHOTOS = Table(
+    "photos", 1, "a photo (one content, however many files hold it)", ("photo_id",),
+    (
+        RUN,
+        Column("photo_id", S, "identity from the content: first 20 hex digits of its SHA-256"),
+        Column("sha256", S, "SHA-256 of the file; empty where it could not be read"),
+        Column("uri", S, "first of `uris`", nullable=False),
+        Column("uris", STRINGS, "all files with this content, sorted", nullable=False),
+        Column("n_files", I32, "length of `uris`", nullable=False),
+        Column("size_bytes", I64, "size of the file", "byte"),
+        Column("format", S, "JPEG, PNG, WEBP, TIFF or HEIF"),
+        Column("width_px", I32, "width when shown upright", "px"),
+        Column("height_px", I32, "height when shown upright", "px"),
+        Column("exif_orientation", I32, "EXIF orientation 1 to 8; 1 where there is none"),
+        Column("taken_at", TIME, "local time when it was taken, from metadata.csv, otherwise EXIF"),
+        Column("taken_on", pa.date32(), "day when it was taken; known in more cases than the time"),
+        Column("latitude_deg", F64, "WGS 84 latitude, north positive", "degree"),
+        Column("longitude_deg", F64, "WGS 84 longitude, east positive", "degree"),
+        Column("camera", S, "make and model from EXIF"),
+        Column("encounter_id", S, "animal met once (one day, one place); its photos vote together", nullable=False),
+        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, folder_and_day or photo", nullable=False),
+        Column("individual_id", S, "confirmed animal; missing where nobody has said"),
+        Column("viewpoint", S, "side of the head that is seen: left, right, top, front, back, unknown", nullable=False),
+        Column("role", S, "gallery or query, where the metadata says so"),
+        Column("sharpness", F64, "variance of the Laplacian of the grey picture at 512 px; larger is sharper"),
+        Column("exposure", F64, "mean grey value, 0 black to 1 white"),
+        Column("contrast", F64, "standard deviation of the grey value, 0 to 0.5"),
+        Column("clipped_fraction", F64, "share of pixels that are fully black or fully white"),
+        Column("first_night", S, "night (ISO date) of the run that first saw the photo", nullable=False),
+        Column("extra", S, "JSON object with the unknown columns of metadata.csv"),
+        STATUS,
+        REASON,
+        Column("message", S, "one sentence that names the file and the cure; empty where the photo is usable"),
+    ),
+)  # fmt: skip
+
+CROPS = Table(
+    "crops", 1, "an animal found in a photo, or the statement that none was", ("crop_id",),
+    (
+        RUN,
+        Column("crop_id", S, "identity from photo, segmenter and outline"),
+        Column("photo_id", S, "photo it was cut from", nullable=False),
+        Column("part", S, "head, body or whole"),
+        Column("segmenter", S, "what found it: annotations, grabcut, whole, …"),
+        Column("viewpoint", S, "side that is seen", nullable=False),
+        Column("confidence", F64, "0 to 1; 1 for outlines drawn by people and for whole photos"),
+        Column("bbox_x_px", F64, "left edge in the upright photo", "px"),
+        Column("bbox_y_px", F64, "top edge in the upright photo", "px"),
+        Column("bbox_width_px", F64, "width in the upright photo", "px"),
+        Column("bbox_height_px", F64, "height in the upright photo", "px"),
+        Column("polygons", S, "outline as JSON: list of polygons, each a list of [x, y] in pixels of the upright photo"),
+        Column("upright_rotation_rad", F64, "counter-clockwise turn that brings the animal upright", "rad"),
+        Column("crop_width_px", I32, "width of the stored crop", "px"),
+        Column("crop_height_px", I32, "height of the stored crop", "px"),
+        Column("crop_scale", F64, "crop pixels per photo pixel"),
+        Column("path", S, "stored crop (PNG, alpha is the mask), relative to the workspace"),
+        Column("segment_fingerprint", S, "settings and weights of the segmenter and cropper", nullable=False),
+        STATUS,
+        REASON,
+    ),
+)  # fmt: skip
+
+FEATURES = Table(
+    "features", 1, "a crop's keypoints in the Zarr store", ("crop_id",),
+    (
+        RUN,
+        Column("crop_id", S, "crop"),
+        Column("photo_id", S, "photo of the crop", nullable=False),
+        Column("n_keypoints", I32, "keypoints kept", nullable=False),
+        Column("store", S, "Zarr group, relative to the workspace"),
+        Column("store_row", I32, "row in every array of the group"),
+        Column("extract_fingerprint", S, "settings and weights of the extractor", nullable=False),
+        STATUS,
+        REASON,
+    ),
+)  # fmt: skip
+
+PAIR_IDS = (
+    Column("query_crop_id", S, "crop that asks"),
+    Column("gallery_crop_id", S, "crop that it is compared with"),
+    Column("purpose", S, "identify: query against gallery; calibrate: gallery photos among each other, to learn what non-matching looks like",
+           nullable=False),
+)  # fmt: skip
+
+PAIRS = Table(
+    "pairs", 1, "a query crop and a gallery crop", ("query_crop_id", "gallery_crop_id"),
+    (
+        RUN,
+        *PAIR_IDS,
+        Column("query_photo_id", S, "photo of the query crop", nullable=False),
+        Column("gallery_photo_id", S, "photo of the gallery crop", nullable=False),
+        Column("n_keypoints_query", I32, "keypoints of the query crop"),
+        Column("n_keypoints_gallery", I32, "keypoints of the gallery crop"),
+        Column("n_matches", I32, "mutual matches; all other keypoints of either crop have confidence exactly 0"),
+        Column("n_inliers", I32, "matches that agree with one geometry; missing where geometry was not tried"),
+        Column("confidence_histogram", pa.list_(pa.int32()),
+               "mutual matches by confidence in equal bins over (0, 1]; with the keypoint counts it gives the distribution in both directions"),
+        Column("confidence_sum", F64, "sum of the confidences"),
+        Column("confidence_sum_squares", F64, "sum of their squares"),
+        Column("confidence_sum_above_half", F64, "sum of those above 0.5"),
+        Column("confidence_max", F64, "largest confidence; 0 where nothing matched"),
+        Column("n_above_01", I32, "confidences above 0.1"),
+        Column("n_above_05", I32, "confidences above 0.5"),
+        Column("log_likelihood_ratio", F64, "minus the sum of log(1 - confidence), confidences cut off at 1 - 1e-6"),
+        Column("match_fingerprint", S, "settings and weights of the matcher, on top of the extractor's"),
+        STATUS,
+        REASON,
+    ),
+)  # fmt: skip
+
+SCORES = Table(
+    "scores", 1, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    (
+        RUN,
+        *PAIR_IDS,
+        Column("count", F64, "confidences above 0.1"),
+        Column("count_05", F64, "confidences above 0.5"),
+        Column("sum", F64, "sum of confidences"),
+        Column("sum_05", F64, "sum of confidences above 0.5"),
+        Column("mean", F64, "sum divided by the geometric mean of the two keypoint counts"),
+        Column("auc", F64, "area under the cumulative curve of the query's confidences; small means same animal"),
+        Column("wasserstein", F64, "one-sided Wasserstein distance above the null distribution; large means same animal"),
+        Column("sum_squares", F64, "sum of squared confidences"),
+        Column("llr", F64, "minus the sum of log(1 - confidence)"),
+        Column("inliers", F64, "matches that agree with one geometry; missing where geometry was not tried"),
+        Column("score", F64, "the score that ranks (settings: score.name), turned so that larger means same animal", nullable=False),
+        Column("score_name", S, "which one that is", nullable=False),
+        Column("same_individual", B, "what the labels say; missing where one of the two is unlabelled"),
+    ),
+)  # fmt: skip
+
+IDENTIFICATIONS = Table(
+    "identifications", 1, "a candidate for a query", ("level", "query_id", "rank"),
+    (
+        RUN,
+        Column("level", S, "encounter: all its photos together; photo: one photo alone"),
+        Column("query_id", S, "encounter_id or photo_id"),
+        Column("encounter_id", S, "encounter of the query", nullable=False),
+        Column("rank", I32, "1 is best"),
+        Column("individual_id", S, "candidate", nullable=False),
+        Column("score", F64, "score of the candidate; larger means same animal", nullable=False),
+        Column("probability", F64, "that it is this animal; all candidates and `p_new` of the encounter sum to 1"),
+        Column("n_photos", I32, "query photos that could be compared", nullable=False),
+        Column("n_pairs", I32, "pairs behind the score", nullable=False),
+        Column("best_query_crop_id", S, "crop of the best pair", nullable=False),
+        Column("best_gallery_crop_id", S, "crop of the best pair", nullable=False),
+        Column("best_query_photo_id", S, "photo of the best pair", nullable=False),
+        Column("best_gallery_photo_id", S, "photo of the best pair", nullable=False),
+        Column("true_individual_id", S, "label of the query, where evaluation hides it from the ranking"),
+    ),
+)  # fmt: skip
+
+NOVELTY = Table(
+    "novelty", 1, "a query encounter and the verdict on it", ("encounter_id",),
+    (
+        RUN,
+        Column("encounter_id", S, "query encounter"),
+        Column("n_photos", I32, "its photos", nullable=False),
+        Column("n_photos_compared", I32, "photos with at least one scored pair", nullable=False),
+        Column("decision", S, "known, new, unsure or not_compared", nullable=False),
+        Column("individual_id", S, "best candidate; missing where nothing could be compared"),
+        Column("probability", F64, "that it is the best candidate"),
+        Column("p_new", F64, "that it is an animal that is not in the gallery"),
+        Column("p_value", F64, "share of animals known not to be in the gallery whose best score is at least as high"),
+        Column("best_score", F64, "score of the best candidate"),
+        Column("threshold", F64, "best score from which p_value is at most novelty.alpha; missing where the gallery is too small to say"),
+        Column("provisional_individual_id", S, "name for the animal while it is new or unsure"),
+        Column("n_calibration", I32, "impostor maxima that p_value rests on", nullable=False),
+        Column("method", S, "how the probabilities were made", nullable=False),
+        Column("evidence", S, "one sentence for people", nullable=False),
+        Column("true_individual_id", S, "label, where evaluation hides it"),
+        STATUS,
+        REASON,
+    ),
+)  # fmt: skip
+
+ACCURACY = Table(
+    "accuracy", 1, "a metric of a run", ("metric", "stratum"),
+    (
+        RUN,
+        Column("metric", S, "name, e.g. top1_photo"),
+        Column("stratum", S, "all, or column=value"),
+        Column("value", F64, "missing where it cannot be computed"),
+        Column("ci_low", F64, "lower end of the 95 % bootstrap interval, individuals resampled"),
+        Column("ci_high", F64, "upper end"),
+        Column("n", I64, "queries behind it", nullable=False),
+        Column("unit", S, "share, second, score or count", nullable=False),
+        Column("protocol", S, "how gallery and queries were split", nullable=False),
+    ),
+)  # fmt: skip
+
+RUNS = Table(
+    "runs", 1, "a run", ("run_id",),
+    (
+        RUN,
+        Column("flow", S, "nightly, rebuild, accuracy, evaluate or demo", nullable=False),
+        Column("night", S, "night that the run is for (ISO date)", nullable=False),
+        Column("status", S, "accepted, or kept_aside where a rebuild was not better", nullable=False),
+        Column("started_at", UTC, "start", "UTC", nullable=False),
+        Column("ended_at", UTC, "end", "UTC", nullable=False),
+        Column("resight_version", S, "version of this program", nullable=False),
+        Column("model_fingerprint", S, "name of segmenter, extractor, matcher, score and weights together", nullable=False),
+        Column("fingerprints", S, "JSON: fingerprint of each stage", nullable=False),
+        Column("weights", S, "JSON: weights file and SHA-256 of each", nullable=False),
+        Column("settings", S, "JSON: all settings", nullable=False),
+        Column("versions", S, "JSON: Python and package versions", nullable=False),
+        Column("device", S, "what the networks ran on", nullable=False),
+        Column("counts", S, "JSON: per stage, how many came in and how each ended", nullable=False),
+        Column("work", S, "JSON: what this run really computed (photos decoded, crops cut, features, pairs)", nullable=False),
+    ),
+)  # fmt: skip
+
+TABLES = (PHOTOS, CROPS, FEATURES, PAIRS, SCORES, IDENTIFICATIONS, NOVELTY, ACCURACY, RUNS)
+_BY_NAME = {one.name: one for one in TABLES}
+
+
+def table(name: str) -> Table:
+    """The table of that name."""
+    return _BY_NAME[name]

@@ -1,0 +1,56 @@
+-- Views for DuckDB. Start it in the workspace:   duckdb -init catalog.sql      (`resight init` puts this file there)
+-- or from Python:   duckdb.connect().execute(open("catalog.sql").read())
+-- All paths are relative to the folder that DuckDB is started in.
+
+-- The newest accepted run.
+CREATE OR REPLACE VIEW latest_photos AS SELECT * FROM read_parquet('current/photos.parquet');
+CREATE OR REPLACE VIEW latest_crops AS SELECT * FROM read_parquet('current/crops.parquet');
+CREATE OR REPLACE VIEW latest_pairs AS SELECT * FROM read_parquet('current/pairs.parquet');
+CREATE OR REPLACE VIEW latest_scores AS SELECT * FROM read_parquet('current/scores.parquet');
+CREATE OR REPLACE VIEW latest_identifications AS SELECT * FROM read_parquet('current/identifications.parquet');
+CREATE OR REPLACE VIEW latest_novelty AS SELECT * FROM read_parquet('current/novelty.parquet');
+
+-- One line per query encounter: what the system says and how sure it is.
+CREATE OR REPLACE VIEW verdicts AS
+SELECT n.encounter_id, n.decision, n.individual_id, round(n.probability, 3) AS probability, round(n.p_new, 3) AS p_new,
+       n.provisional_individual_id, n.n_photos, n.evidence
+FROM latest_novelty n
+ORDER BY n.decision, n.encounter_id;
+
+-- All runs, newest first; a night that was run again with other inputs has several, and `newest_of_night` marks the last.
+CREATE OR REPLACE VIEW run_history AS
+SELECT run_id, flow, night, status, started_at, ended_at, model_fingerprint, counts, work,
+       row_number() OVER (PARTITION BY flow, night ORDER BY ended_at DESC) = 1 AS newest_of_night
+FROM read_parquet('runs/*/runs.parquet', union_by_name = true)
+ORDER BY ended_at DESC;
+
+-- What was said about an encounter, run by run.
+CREATE OR REPLACE VIEW verdict_history AS
+SELECT r.night, n.*
+FROM read_parquet('runs/*/novelty.parquet', union_by_name = true) n
+JOIN run_history r USING (run_id)
+ORDER BY n.encounter_id, r.ended_at;
+
+-- Animals with a confirmed name.
+CREATE OR REPLACE VIEW known_animals AS
+SELECT individual_id, count(*) AS n_photos, count(DISTINCT encounter_id) AS n_encounters,
+       min(taken_on) AS first_seen, max(taken_on) AS last_seen, list(DISTINCT viewpoint ORDER BY viewpoint) AS viewpoints
+FROM latest_photos
+WHERE individual_id IS NOT NULL AND status = 'ok'
+GROUP BY individual_id
+ORDER BY individual_id;
+
+-- Encounters per month: confirmed names, and what the system decided about the others.
+CREATE OR REPLACE VIEW sightings_per_month AS
+WITH encounters AS (
+    SELECT p.encounter_id, date_trunc('month', min(p.taken_on)) AS month, max(p.individual_id) AS confirmed
+    FROM latest_photos p WHERE p.status = 'ok' GROUP BY p.encounter_id
+)
+SELECT e.month,
+       count(*) AS n_encounters,
+       count(e.confirmed) AS n_confirmed,
+       count(*) FILTER (WHERE n.decision = 'known') AS n_identified,
+       count(*) FILTER (WHERE n.decision = 'new') AS n_new,
+       count(*) FILTER (WHERE n.decision IN ('unsure', 'not_compared')) AS n_open
+FROM encounters e LEFT JOIN latest_novelty n USING (encounter_id)
+GROUP BY e.month ORDER BY e.month;

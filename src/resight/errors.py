@@ -1,0 +1,29 @@
+"""What can go wrong in a way that a person can cure. Each message names the thing and the cure in one sentence."""
+
+
+class ResightError(Exception):
+    """Root of all errors that are meant to be read by the user; the command line prints them without a traceback."""
+
+
+class SettingsError(ResightError):
+    """A setting is unknown, misspelt or does not fit another one."""
+
+
+class WeightsError(ResightError):
+    """A weights file is missing, has the wrong digest, or does not fit the model."""
+
+
+class DeviceError(ResightError):
+    """The device or worker resource that was asked for is not there."""
+
+
+class BrokenCountError(ResightError):
+    """A stage did not give back as many things as went in; the run must not be believed."""
+
+
+class WorkspaceError(ResightError):
+    """The workspace is missing, locked by another run, or was written by a newer version."""
+
+
+class LeakError(ResightError):
+    """An evaluation split has photos of one animal and one day on both sides."""

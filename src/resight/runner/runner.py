@@ -1,0 +1,239 @@
+"""Fan-out in blocks with a bounded window.
+
+A block is a small picklable description; its function writes its own file and returns something tiny. The flow's own
+process drives the blocks, so that a block which kills its worker cannot take the run with it, and a run that is killed
+finds the blocks that were done on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resight.errors import DeviceError, ResightError
+from resight.runner.progress import track
+from resight.settings import DaskParams
+
+log = logging.getLogger("resight")
+TICK_S = 2.0
+
+
+class ClusterLost(ResightError):
+    """The scheduler went away; what was finished is on disk, and running again does the rest."""
+
+
+class Stalled(ResightError):
+    """No block came back for too long."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A block that did not come back; ``reason`` is one line."""
+
+    block: Any
+    reason: str
+
+
+class Runner:
+    """Starts workers when the first real work comes, and stops them at the end.
+
+    A run with nothing to do starts nothing.
+    """
+
+    def __init__(self, dask: DaskParams, device: str = "cpu", quiet: bool = False) -> None:
+        self._dask, self._device, self.quiet = dask, device, quiet
+        self._client: Any = None
+        self._cluster: Any = None
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self._client, self._cluster):
+            if one is not None:
+                one.close()
+        self._client = self._cluster = None
+
+    @property
+    def n_workers(self) -> int:
+        """Workers that blocks are spread over, to size blocks by."""
+        if self._dask.mode == "inline":
+            return 1
+        if self._dask.address:
+            return max(1, len(self._connect().ncores()))
+        return self._dask.workers or _default_workers(self._device)
+
+    def run(
+        self,
+        label: str,
+        function: Callable[[Any], Any],
+        blocks: Sequence[Any],
+        *,
+        size: Callable[[Any], int] = lambda _: 1,
+        unit: str = "blocks",
+        gpu: bool = False,
+    ) -> tuple[list[tuple[Any, Any]], list[Failure]]:
+        """Run ``function`` (module level) on every block.
+
+        Args:
+            label: Stage name for the progress display.
+            function: Gets a block, returns something small.
+            blocks: Small picklable descriptions.
+            size: Units of work in a block, for rate and ETA.
+            unit: What ``size`` counts.
+            gpu: Whether the block needs a device of its own.
+
+        Returns:
+            ``(block, result)`` of those that came back, in the order of ``blocks``, and the failures.
+
+        Raises:
+            ClusterLost: The scheduler went away.
+            Stalled: No block came back within the set time.
+            DeviceError: No worker offers a GPU.
+        """
+        blocks = list(blocks)
+        if not blocks:
+            return [], []
+        inline = self._dask.mode == "inline" or (len(blocks) == 1 and not self._dask.address and self._client is None)
+        with track(label, unit, sum(map(size, blocks)), self.quiet) as tracker:
+            done = (
+                self._inline(function, blocks)
+                if inline
+                else self._on_dask(function, blocks, gpu and self._device == "cuda")
+            )
+            results: dict[int, Any] = {}
+            failures: list[Failure] = []
+            for index, result, reason in done:
+                if reason:
+                    log.warning("%s: a block failed: %s", label, reason)
+                    failures.append(Failure(blocks[index], reason))
+                else:
+                    results[index] = result
+                tracker.advance(size(blocks[index]))
+        return [(blocks[i], results[i]) for i in sorted(results)], failures
+
+    @staticmethod
+    def _inline(function: Callable[[Any], Any], blocks: list[Any]) -> Iterable[tuple[int, Any, str]]:
+        for index, block in enumerate(blocks):
+            try:
+                yield index, function(block), ""
+            except ResightError:
+                raise
+            except Exception as error:
+                log.debug("block failed", exc_info=True)
+                yield index, None, f"{type(error).__name__}: {error}"
+
+    def _on_dask(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Iterable[tuple[int, Any, str]]:
+        from distributed import wait
+        from distributed.client import FuturesCancelledError
+
+        client = self._connect()
+        resources = {"GPU": 1} if gpu else None
+        if gpu:
+            _require_gpu(client)
+        window = self._dask.window_per_worker * max(1, len(client.ncores()))
+        waiting, pending = iter(range(len(blocks))), {}
+        last = time.monotonic()
+        try:
+            while True:
+                while len(pending) < window and (index := next(waiting, None)) is not None:
+                    pending[client.submit(function, blocks[index], pure=False, resources=resources)] = index
+                if not pending:
+                    return
+                try:
+                    done = wait(list(pending), timeout=TICK_S, return_when="FIRST_COMPLETED").done
+                except TimeoutError:
+                    done = set()
+                except FuturesCancelledError as error:
+                    raise ClusterLost(
+                        f"The Dask scheduler went away ({error}); run the same command again, it does the rest."
+                    ) from error
+                if client.status != "running":
+                    raise ClusterLost(
+                        f"The connection to the Dask scheduler is {client.status}; run the same command again, it does the rest."
+                    )
+                for future in done:
+                    yield _outcome(future, pending.pop(future))
+                    future.release()
+                last = time.monotonic() if done else last
+                if time.monotonic() - last > self._dask.stall_seconds:
+                    raise Stalled(
+                        f"No block came back for {self._dask.stall_seconds:.0f} s and {len(pending)} are under way; look at the workers' "
+                        "logs, or raise dask.stall_seconds, then run the same command again."
+                    )
+        finally:
+            for future in pending:
+                future.release()
+
+    def _connect(self) -> Any:
+        if self._client is None:
+            from distributed import Client
+
+            if self._dask.address:
+                self._client = _client_at(self._dask.address)
+            else:
+                self._cluster = _local_cluster(self._dask.workers or _default_workers(self._device), self._device)
+                self._client = Client(self._cluster, set_as_default=True)
+        return self._client
+
+
+def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
+    if future.status == "finished":
+        return index, future.result(), ""
+    error = future.exception()
+    if isinstance(error, ResightError):
+        raise error
+    return index, None, f"{type(error).__name__}: {error}"[:500]
+
+
+def _client_at(address: str) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=20)
+    except OSError as error:
+        raise DeviceError(
+            f"No Dask scheduler answers at {address} ({error}); start one, or set dask.address = '' to use this machine."
+        ) from None
+
+
+def _local_cluster(n: int, device: str) -> Any:
+    import dask
+    from distributed import Nanny, SpecCluster
+    from distributed.scheduler import Scheduler
+
+    dask.config.set({"distributed.worker.daemon": True, "distributed.comm.timeouts.connect": "60s"})
+    env = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    specs = {}
+    for i in range(n):
+        options: dict[str, Any] = {"nthreads": 1, "env": dict(env), "dashboard": False, "silence_logs": logging.ERROR}
+        if device == "cuda":
+            options |= {"resources": {"GPU": 1}, "env": env | {"CUDA_VISIBLE_DEVICES": str(i)}}
+        specs[f"worker-{i}"] = {"cls": Nanny, "options": options}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.ERROR)
+
+
+def _require_gpu(client: Any) -> None:
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if not any(w.get("resources", {}).get("GPU", 0) >= 1 for w in workers):
+        raise DeviceError(
+            "device = 'cuda', but no Dask worker offers a GPU; start one per GPU with "
+            "`CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nworkers 1 --nthreads 1 --resources GPU=1`, or set device = 'cpu'."
+        )
+
+
+def _default_workers(device: str) -> int:
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise DeviceError(
+                "device = 'cuda', but this machine has no CUDA GPU that torch can see; set device = 'cpu'."
+            )
+        return torch.cuda.device_count()
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

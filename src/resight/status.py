@@ -1,0 +1,64 @@
+"""How every photo, crop, feature set and pair ends. A status says whether it is usable, a reason says why not."""
+
+from enum import StrEnum
+
+
+class PhotoStatus(StrEnum):
+    OK = "ok"
+    REJECTED = "rejected"
+
+
+class PhotoReason(StrEnum):
+    EMPTY_FILE = "empty_file"
+    NOT_AN_IMAGE = "not_an_image"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+    DECOMPRESSION_BOMB = "decompression_bomb"
+    UNREADABLE = "unreadable"
+
+
+class CropStatus(StrEnum):
+    OK = "ok"
+    PHOTO_REJECTED = "photo_rejected"
+    NO_ANNOTATION = "no_annotation"
+    NO_HEAD = "no_head"
+    TOO_SMALL = "too_small"
+    FAILED = "failed"
+
+
+class FeatureStatus(StrEnum):
+    OK = "ok"
+    NO_CROP = "no_crop"
+    NO_KEYPOINTS = "no_keypoints"
+    FAILED = "failed"
+
+
+class PairStatus(StrEnum):
+    SCORED = "scored"
+    EXCLUDED_BY_POLICY = "excluded_by_policy"
+    NOT_SHORTLISTED = "not_shortlisted"
+    NO_FEATURES = "no_features"
+    FAILED = "failed"
+
+
+class PairReason(StrEnum):
+    SAME_PHOTO = "same_photo"
+    SAME_ENCOUNTER = "same_encounter"
+    VIEWPOINT = "viewpoint"
+
+
+class Viewpoint(StrEnum):
+    LEFT = "left"
+    RIGHT = "right"
+    TOP = "top"
+    FRONT = "front"
+    BACK = "back"
+    UNKNOWN = "unknown"
+
+
+class Decision(StrEnum):
+    KNOWN = "known"
+    NEW = "new"
+    UNSURE = "unsure"
+    NOT_COMPARED = "not_compared"

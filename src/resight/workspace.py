@@ -1,0 +1,75 @@
+"""Where everything lies.
+
+```
+DIR/resight.toml        settings
+DIR/photos/             the inbox (any other place can be named in the settings); never written to
+DIR/store/              what was computed once: ingest, crops, features, pairs, each under its fingerprint
+DIR/models/             accepted models and which of them is current
+DIR/runs/<run_id>/      one immutable folder per run
+DIR/current/            the newest accepted run's tables: what analysts open
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from resight.errors import WorkspaceError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with photos, settings and results. Small and picklable: workers get it too."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def current(self) -> Path:
+        return self.root / "current"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    def stage_dir(self, stage: str, fingerprint: str) -> Path:
+        """Folder of what ``stage`` computed under ``fingerprint``; made if missing."""
+        path = self.store / stage / fingerprint
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def relative(self, path: Path) -> str:
+        """``path`` relative to the workspace with forward slashes, so that a moved workspace stays whole."""
+        return path.relative_to(self.root).as_posix()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second run out of the same workspace; a killed run leaves no lock behind.
+
+        Raises:
+            WorkspaceError: Another run is at work here.
+        """
+        self.store.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.store / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise WorkspaceError(
+                f"Another run is at work in {self.root}; wait until it has ended, then try again."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
