@@ -1,0 +1,149 @@
+"""A block of photos, segmented on a worker: photos in, crops and one part file out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from resight.errors import ResightError
+from resight.fingerprint import digest_ids
+from resight.ingest.decode import load_rgb
+from resight.params import Params
+from resight.parts import write_part
+from resight.segment.base import Annotation, Photo, Region, Segmenter
+from resight.segment.cropper import crop_id, cut, tidy
+from resight.segment.params import CropParams
+from resight.segment.rows import PART_SCHEMA, Row, empty_row, frame_columns, region_row
+from resight.segment.store import crop_path, write_crop
+from resight.status import CropStatus, Viewpoint
+from resight.weights.store import WeightStore
+from resight.workspace import Workspace
+
+PARTS = "parts"
+REASON_CHARS = 500
+NOTHING_FOUND = {
+    CropStatus.NO_ANNOTATION: "no outline of the wanted part lies in the photo",
+    CropStatus.NO_HEAD: "the segmenter found nothing",
+}
+
+
+@dataclass(frozen=True)
+class PhotoJob:
+    """A photo that is to be segmented; ``input_digest`` covers what the segmenter reads besides the pixels."""
+
+    photo_id: str
+    uris: tuple[str, ...]
+    viewpoint: Viewpoint
+    annotations: tuple[Annotation, ...]
+    input_digest: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Everything that a worker has to know; small and picklable."""
+
+    workspace: Workspace
+    fingerprint: str
+    segment: Params
+    crop: CropParams
+    max_megapixels: float
+    weights: WeightStore
+    jobs: tuple[PhotoJob, ...]
+
+    @property
+    def stage_dir(self) -> Path:
+        return self.workspace.stage_dir("segment", self.fingerprint)
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What a block did. The rows of the photos that went well lie in its part file; failed ones are only here."""
+
+    n_photos: int
+    n_cut: int
+    failed: tuple[Row, ...]
+
+
+def run_block(block: Block) -> BlockResult:
+    """Segment and cut all photos of a block, then write its part file.
+
+    A photo that cannot be read or that breaks the segmenter becomes a row with the status ``failed``, which is not kept,
+    so that the next run tries again.
+    """
+    segmenter = _segmenter(block.segment, block.weights)
+    kept: list[Row] = []
+    failed: list[Row] = []
+    for job in block.jobs:
+        rows = _photo_rows(job, block, segmenter)
+        if any(row["status"] == CropStatus.FAILED for row in rows):
+            failed += rows
+        else:
+            kept += [row | {"input_digest": job.input_digest} for row in rows]
+    if kept:
+        name = digest_ids(sorted({f"{row['photo_id']} {row['input_digest']}" for row in kept}))
+        write_part(block.stage_dir / PARTS, name, pa.Table.from_pylist(kept, schema=PART_SCHEMA))
+    n_cut = sum(row["status"] == CropStatus.OK for row in kept)
+    return BlockResult(len(block.jobs) - len(failed), n_cut, tuple(failed))
+
+
+@lru_cache(maxsize=2)
+def _segmenter(params: Any, weights: WeightStore) -> Segmenter:
+    """Built once per worker, not once per block."""
+    return params.build(weights)
+
+
+def _photo_rows(job: PhotoJob, block: Block, segmenter: Segmenter) -> list[Row]:
+    try:
+        rgb = _load(job, block)
+        found = segmenter.find(Photo(job.photo_id, rgb, job.viewpoint, job.annotations))
+        rows = {row["crop_id"]: row for region in found for row in _region_rows(job, block, rgb, region)}
+    except ResightError:
+        raise
+    except Exception as error:
+        return [empty_row(job.photo_id, block.fingerprint, CropStatus.FAILED, one_line(error))]
+    if rows:
+        return list(rows.values())
+    status = getattr(segmenter, "nothing_found", CropStatus.NO_HEAD)
+    return [empty_row(job.photo_id, block.fingerprint, status, NOTHING_FOUND[status])]
+
+
+def _region_rows(job: PhotoJob, block: Block, rgb: np.ndarray, region: Region) -> list[Row]:
+    """One row, or none where nothing of the region lies inside the photo."""
+    tidied = tidy(region, (rgb.shape[1], rgb.shape[0]))
+    if tidied is None:
+        return []
+    identity = crop_id(job.photo_id, block.fingerprint, tidied)
+    row = region_row(identity, job.photo_id, block.fingerprint, tidied)
+    side = max(tidied.bbox_xywh_px[2:])
+    if side < block.crop.min_region_px:
+        reason = f"long side {side:.0f} px, smaller than crop.min_region_px = {block.crop.min_region_px}"
+        return [row | {"status": str(CropStatus.TOO_SMALL), "reason": reason}]
+    crop = cut(rgb, tidied, block.crop)
+    path = crop_path(block.stage_dir, identity)
+    write_crop(path, crop.rgb, crop.mask)
+    return [row | frame_columns(crop.frame) | {"path": block.workspace.relative(path)}]
+
+
+def _load(job: PhotoJob, block: Block) -> np.ndarray:
+    """The first of the photo's files that can still be read.
+
+    Raises:
+        OSError: None can; says why for each.
+    """
+    problems = []
+    for uri in job.uris:
+        try:
+            return load_rgb(uri, block.max_megapixels, block.workspace.root)
+        except OSError as error:
+            problems.append(str(error))
+    raise OSError("; ".join(problems))
+
+
+def one_line(error: Exception) -> str:
+    """Type and message of ``error`` in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
