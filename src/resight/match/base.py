@@ -1,0 +1,52 @@
+"""What a matcher takes and gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from resight.extract.base import Features
+
+
+@dataclass(frozen=True)
+class PairMatch:
+    """Mutual matches of two crops.
+
+    Every keypoint of either crop that is in no mutual match has confidence exactly 0, so the full vectors of
+    confidences (length ``n_a`` and ``n_b``) follow from these arrays.
+
+    Attributes:
+        index_a: (M,) int32, keypoint of crop a.
+        index_b: (M,) int32, its partner in crop b; each keypoint is in at most one match.
+        confidence: (M,) float32 in (0, 1].
+        inlier: (M,) bool, agrees with the common geometry; all False where nothing was verified or fitted.
+        n_a, n_b: Keypoints of the two crops.
+        verified: Whether geometry was tried at all (``n_inliers`` means nothing otherwise).
+    """
+
+    index_a: np.ndarray
+    index_b: np.ndarray
+    confidence: np.ndarray
+    inlier: np.ndarray
+    n_a: int
+    n_b: int
+    verified: bool
+
+    @property
+    def n_matches(self) -> int:
+        return int(self.index_a.shape[0])
+
+    @property
+    def n_inliers(self) -> int:
+        return int(self.inlier.sum())
+
+
+@runtime_checkable
+class Matcher(Protocol):
+    """Matches two feature sets. Must not depend on any other pair, nor on the order in which pairs come."""
+
+    def match(self, a: Features, b: Features) -> PairMatch:
+        """Match crop ``a`` with crop ``b``; either may have 0 keypoints."""
+        ...

@@ -1,0 +1,138 @@
+"""The pictures that prove it: which points of two crops belong together. Kept, like the results of the pairs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from resight.extract.base import Features
+from resight.match.base import PairMatch
+from resight.match.blocks import BlockResult, PairBlock, run_block
+from resight.match.cache import KEYS, CropCodes, look_up, match_fingerprint, part_files
+from resight.match.work import CropTable, matcher_spec, pair_block
+
+if TYPE_CHECKING:
+    from resight.runner import Runner
+    from resight.settings import Settings
+    from resight.weights.store import WeightStore
+    from resight.workspace import Workspace
+
+log = logging.getLogger("resight")
+
+SHOWN_MATCHES = 80
+PAIRS_PER_BLOCK = 32
+
+_POINTS = pa.list_(pa.float32())
+EVIDENCE_SCHEMA = pa.schema(
+    [
+        ("crop_id_a", pa.string()),
+        ("crop_id_b", pa.string()),
+        ("x_a_px", _POINTS),
+        ("y_a_px", _POINTS),
+        ("x_b_px", _POINTS),
+        ("y_b_px", _POINTS),
+        ("confidence", _POINTS),
+        ("inlier", pa.list_(pa.bool_())),
+        ("verified", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The strongest matches of two crops, strongest first.
+
+    Attributes:
+        xy_a_px: (N, 2) float32, pixels of crop a.
+        xy_b_px: (N, 2) float32, pixels of crop b.
+        confidence: (N,) float32 in (0, 1].
+        inlier: (N,) bool, agrees with the common geometry.
+        verified: Whether geometry was tried at all; ``inlier`` means nothing otherwise.
+    """
+
+    xy_a_px: np.ndarray
+    xy_b_px: np.ndarray
+    confidence: np.ndarray
+    inlier: np.ndarray
+    verified: bool
+
+
+def evidence(
+    workspace: Workspace,
+    settings: Settings,
+    pairs: Sequence[tuple[str, str]],
+    features: pa.Table,
+    weights: WeightStore,
+    runner: Runner | None = None,
+) -> dict[tuple[str, str], Evidence]:
+    """Corresponding points of ``pairs``, at most 80 each, by confidence.
+
+    Args:
+        workspace: Where features are and results go.
+        settings: The matcher.
+        pairs: (crop_id, crop_id) in any order and direction.
+        features: The catalog's ``features`` table.
+        weights: Where the matcher's weights are looked for.
+        runner: Where the work runs; None matches in this process.
+
+    Returns:
+        By pair as asked. A pair that cannot be matched is not in it; the log says why.
+    """
+    if not pairs:
+        return {}
+    folder = workspace.stage_dir("evidence", match_fingerprint(settings, weights))
+    first, second = (pa.array([pair[side] for pair in pairs], pa.string()) for side in (0, 1))
+    codes = CropCodes.of(first, second)
+    asked = codes.pairs(codes.encode(first), codes.encode(second))
+    wanted = np.unique(asked)
+    found, _ = look_up(part_files(folder), codes, wanted, pa.schema([EVIDENCE_SCHEMA.field(key) for key in KEYS]))
+    missing = np.setdiff1d(wanted, found, assume_unique=True)
+    if missing.size:
+        table = CropTable.of(codes, features, missing)
+        groups = np.array_split(table.by_tile(missing), -(-len(missing) // PAIRS_PER_BLOCK))
+        spec = matcher_spec(settings, weights)
+        _run([pair_block(workspace.root, folder, spec, table, codes, g, settings.score.bins) for g in groups], runner)
+    found, rows = look_up(part_files(folder), codes, wanted, EVIDENCE_SCHEMA)
+    row_of = dict(zip(found.tolist(), rows.to_pylist(), strict=True))
+    return {pair: _evidence(row_of[n], pair) for pair, n in zip(pairs, asked.tolist(), strict=True) if n in row_of}
+
+
+def evidence_block(block: PairBlock) -> BlockResult:
+    """Match the pairs of ``block`` and write where their strongest matches are."""
+
+    def row(k: int, match: PairMatch, a: Features, b: Features) -> dict[str, Any]:
+        id_a, id_b = block.ids(k)
+        return {"crop_id_a": id_a, "crop_id_b": id_b} | _strongest(match, a, b)
+
+    return run_block(block, row, EVIDENCE_SCHEMA)
+
+
+def _run(blocks: list[PairBlock], runner: Runner | None) -> None:
+    if runner is None:
+        results = [evidence_block(block) for block in blocks]
+    else:
+        done, _ = runner.run("evidence", evidence_block, blocks, size=len, unit="pairs", gpu=True)
+        results = [result for _, result in done]
+    for result in results:
+        for a, b, reason in result.failed:
+            log.warning("evidence: %s and %s cannot be matched: %s", a, b, reason)
+
+
+def _strongest(match: PairMatch, a: Features, b: Features) -> dict[str, Any]:
+    order = np.lexsort((match.index_a, -match.confidence))[:SHOWN_MATCHES]
+    xy_a, xy_b = a.xy_px[match.index_a[order]], b.xy_px[match.index_b[order]]
+    columns = {"x_a_px": xy_a[:, 0], "y_a_px": xy_a[:, 1], "x_b_px": xy_b[:, 0], "y_b_px": xy_b[:, 1]}
+    columns |= {"confidence": match.confidence[order], "inlier": match.inlier[order]}
+    return {name: values.tolist() for name, values in columns.items()} | {"verified": match.verified}
+
+
+def _evidence(row: dict[str, Any], pair: tuple[str, str]) -> Evidence:
+    a, b = (np.array([row[f"x_{s}_px"], row[f"y_{s}_px"]], np.float32).T.reshape(-1, 2) for s in ("a", "b"))
+    if pair[0] != row["crop_id_a"]:
+        a, b = b, a
+    return Evidence(a, b, np.array(row["confidence"], np.float32), np.array(row["inlier"], bool), bool(row["verified"]))

@@ -1,0 +1,218 @@
+"""LightGlue (Lindenberger et al., ICCV 2023), pair by pair, from any checkpoint that kornia's class can hold."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from resight.errors import DeviceError, SettingsError, WeightsError
+from resight.extract.base import Features
+from resight.match.base import PairMatch
+from resight.match.params import LightGlueParams
+from resight.match.presets import Architecture, ScaleOri, read_architecture, scale_ori_of
+from resight.match.verify import inliers
+from resight.weights.store import WeightStore
+
+SHOWN = 4
+OUTSIDE_PX = 1.0
+
+
+class LightGlueMatcher:
+    """The confidence of a match is LightGlue's matching score, in float32, before any threshold.
+
+    kornia zeroes the score of keypoints that are not mutual and leaves all others as they are, whatever
+    ``filter_threshold`` says; that one only removes indices. It is 0 here, so every mutual match comes back.
+    Attention runs in the model's own float32: the flash variant would cast to float16 on CUDA without saying so.
+    """
+
+    def __init__(
+        self, model: torch.nn.Module, architecture: Architecture, params: LightGlueParams, family: str, device: str
+    ) -> None:
+        self.model = model.eval().to(device)
+        self.architecture, self.params, self.device = architecture, params, device
+        self.scale_ori: ScaleOri = scale_ori_of(family) if architecture.add_scale_ori else "none"
+
+    def match(self, a: Features, b: Features) -> PairMatch:
+        """Match two crops.
+
+        Raises:
+            SettingsError: The descriptors are not as wide as the network expects.
+        """
+        index_a, index_b, confidence = self._run(a, b) if len(a) and len(b) else _nothing()
+        verify = self.params.verify
+        return PairMatch(
+            index_a=index_a.astype(np.int32),
+            index_b=index_b.astype(np.int32),
+            confidence=confidence,
+            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify),
+            n_a=len(a),
+            n_b=len(b),
+            verified=verify.model != "none",
+        )
+
+    @torch.inference_mode()
+    def _run(self, a: Features, b: Features) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        out = self.model({"image0": self._inputs(a), "image1": self._inputs(b)})
+        partner = out["matches0"][0].cpu().numpy()
+        score = out["matching_scores0"][0].float().cpu().numpy()
+        index_a = np.flatnonzero((partner >= 0) & (score > 0))
+        # Rounding can lift exp(log p) a hair above 1.
+        return index_a, partner[index_a], np.minimum(score[index_a], np.float32(1))
+
+    def _inputs(self, features: Features) -> dict[str, torch.Tensor]:
+        """Keypoints in pixels with image size (width, height); the model normalises by the longer side."""
+        width = features.descriptors.shape[1]
+        if width != self.architecture.input_dim:
+            raise SettingsError(
+                f"The LightGlue checkpoint reads descriptors of width {self.architecture.input_dim}, the extractor "
+                f"gives {width}; set match.weights to one that was trained for this extractor."
+            )
+        size_wh = np.asarray(features.size_wh_px, np.float32)
+        inputs = {
+            "keypoints": _inside(features.xy_px, size_wh),
+            "descriptors": np.asarray(features.descriptors, np.float32),
+            "image_size": size_wh,
+        }
+        if self.scale_ori != "none":
+            inputs["scales"], inputs["oris"] = scale_and_orientation(features, self.scale_ori)
+        return {key: torch.tensor(value, device=self.device)[None] for key, value in inputs.items()}
+
+
+def scale_and_orientation(features: Features, kind: ScaleOri) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) float32 scale in pixels and (N,) float32 orientation in rad, as the official checkpoint was trained with."""
+    if kind == "doghardnet":
+        from resight.extract.hardnet import lightglue_scale_ori
+    else:
+        from resight.extract.sift import lightglue_scale_ori
+    scale, orientation = lightglue_scale_ori(features)
+    return np.asarray(scale, np.float32), np.asarray(orientation, np.float32)
+
+
+def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, device: str) -> LightGlueMatcher:
+    """Load the checkpoint of ``params`` for ``family``.
+
+    Raises:
+        WeightsError: The file is missing or is no whole LightGlue checkpoint.
+        SettingsError: A setting contradicts the file, or the backend is not installed.
+        DeviceError: The device is not there.
+    """
+    _check_device(device)
+    name = params.weight_names_for(family)[0]
+    state = kornia_names(weights.state_dict(name))
+    architecture = read_architecture({key: tuple(value.shape) for key, value in state.items()}, params, name)
+    model = _empty_model(architecture, params)
+    load_strictly(model, state, architecture, exits_early(params), name)
+    return LightGlueMatcher(model, architecture, params, family, device)
+
+
+def exits_early(params: LightGlueParams) -> bool:
+    """Whether inner layers' heads are asked for."""
+    return params.depth_confidence > 0 or params.width_confidence > 0
+
+
+def kornia_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Rename the tensors of older and of training checkpoints; of the latter only the matcher's part is kept."""
+    if any(key.startswith("matcher.") for key in state):
+        state = {key.removeprefix("matcher."): value for key, value in state.items() if key.startswith("matcher.")}
+    return {
+        re.sub(r"^(self_attn|cross_attn)\.(\d+)\.", r"transformers.\2.\1.", key): value for key, value in state.items()
+    }
+
+
+def load_strictly(
+    model: torch.nn.Module, state: dict[str, torch.Tensor], architecture: Architecture, early_exit: bool, name: str
+) -> None:
+    """Fill ``model``; every tensor must be there and fit.
+
+    Only the heads of inner layers may be missing, and only while no layer but the last is asked (some published files
+    were cut). In files that were saved again after such a load the same heads are there but were never trained.
+
+    Raises:
+        WeightsError: Tensors are missing, unknown, of another shape, or needed and never trained.
+    """
+    own = model.state_dict()
+    may_lack = {"confidence_thresholds"} | (set() if early_exit else _inner_heads(own, architecture.n_layers))
+    problems = {
+        "lacks": sorted(own.keys() - state.keys() - may_lack),
+        "has unknown tensors": sorted(state.keys() - own.keys()),
+        "has another shape of": sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape),
+        "has untrained heads": _untrained(state, architecture) if early_exit else [],
+    }
+    for problem, keys in problems.items():
+        if keys:
+            cure = "set match.depth_confidence = match.width_confidence = -1, or " if early_exit else ""
+            shown = ", ".join(keys[:SHOWN]) + (" …" if len(keys) > SHOWN else "")
+            raise WeightsError(
+                f"The LightGlue checkpoint '{name}' {problem}: {shown} ({len(keys)} in all); {cure}"
+                "set match.weights to a whole file."
+            )
+    model.load_state_dict(state, strict=False)
+
+
+def _inner_heads(own: dict[str, torch.Tensor], n_layers: int) -> set[str]:
+    last = f"log_assignment.{n_layers - 1}."
+    return {key for key in own if key.startswith(("log_assignment.", "token_confidence.")) and not key.startswith(last)}
+
+
+def _untrained(state: dict[str, torch.Tensor], architecture: Architecture) -> list[str]:
+    """Heads whose thousands of weights all lie within 1/sqrt(width), where torch starts them and no training ends."""
+    bound = architecture.descriptor_dim**-0.5 * 1.0001
+    keys = [f"log_assignment.{i}.final_proj.weight" for i in range(architecture.n_layers)]
+    return [key for key in keys if key in state and float(state[key].abs().max()) <= bound]
+
+
+def _empty_model(architecture: Architecture, params: LightGlueParams) -> torch.nn.Module:
+    # A named preset would overrule these arguments in both libraries, so none is named.
+    conf: dict[str, Any] = asdict(architecture) | {
+        "depth_confidence": params.depth_confidence,
+        "width_confidence": params.width_confidence,
+        "filter_threshold": 0.0,
+        "flash": False,
+        "mp": False,
+    }
+    model: torch.nn.Module = _light_glue_class(params.backend)(None, **conf)
+    return model
+
+
+def _light_glue_class(backend: str) -> Any:
+    if backend == "kornia":
+        from kornia.feature import LightGlue
+
+        return LightGlue
+    try:
+        return importlib.import_module("lightglue").LightGlue
+    except ImportError:
+        raise SettingsError(
+            "match.backend = 'lightglue' needs the lightglue package: run "
+            "`pip install git+https://github.com/cvg/LightGlue`, or set match.backend = 'kornia'."
+        ) from None
+
+
+def _check_device(device: str) -> None:
+    checks: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    check = checks.get(device)
+    if check and not check():
+        raise DeviceError(f"device = '{device}', but torch sees no such device on this machine; set device = 'cpu'.")
+
+
+def _inside(xy_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
+    """Sub-pixel refinement may leave a keypoint a fraction of a pixel outside, which LightGlue refuses.
+
+    Raises:
+        ValueError: A keypoint is further out, so coordinates and size do not belong together.
+    """
+    xy = np.asarray(xy_px, np.float32)
+    clipped = xy.clip(0, size_wh)
+    if np.abs(xy - clipped).max(initial=0.0) > OUTSIDE_PX:
+        raise ValueError(f"keypoints lie outside their crop of {size_wh[0]:.0f} x {size_wh[1]:.0f} px")
+    return clipped
+
+
+def _nothing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)

@@ -1,0 +1,96 @@
+"""Settings of the matchers and of the policy that says which pairs are compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from resight.params import Params
+
+if TYPE_CHECKING:
+    from resight.match.base import Matcher
+    from resight.weights.store import WeightStore
+
+
+class VerifyParams(Params):
+    """Geometric verification of matches with MAGSAC++ (Barath et al. 2020), OpenCV."""
+
+    model: Literal["none", "homography", "fundamental"] = Field(
+        "homography", description="geometry that inliers agree with"
+    )
+    threshold_px: float = Field(
+        12.0, gt=0, description="largest distance of an inlier; heads are curved and bend, so generous"
+    )
+    iterations: int = Field(2000, ge=10, description="at most so many samples")
+    confidence: float = Field(0.999, gt=0, lt=1, description="stop when the best model is this likely found")
+
+
+class NearestParams(Params):
+    """Mutual nearest neighbours with Lowe's ratio test and geometric verification: needs no weights."""
+
+    kind: Literal["nearest"] = "nearest"
+    ratio: float = Field(0.85, gt=0, le=1, description="largest distance ratio of nearest to second nearest, both ways")
+    verify: VerifyParams = VerifyParams()
+
+    def accepts(self, family: str) -> bool:
+        """Any descriptor with a distance will do."""
+        return True
+
+    def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
+        from resight.match.nearest import NearestMatcher
+
+        return NearestMatcher(self, family)
+
+
+class LightGlueParams(Params):
+    """LightGlue (Lindenberger et al., ICCV 2023): official presets, or any layer count and width with a file by path."""
+
+    revision: ClassVar[int] = 1
+    kind: Literal["lightglue"] = "lightglue"
+    weights: str = Field("", description="registry name or path; empty takes lightglue-<descriptor family>")
+    input_dim: int = Field(0, ge=0, description="descriptor width of the checkpoint; 0 reads it from the file")
+    descriptor_dim: int = Field(0, ge=0, description="inner width; 0 reads it from the file")
+    n_layers: int = Field(0, ge=0, description="layers; 0 reads them from the file")
+    num_heads: int = Field(0, ge=0, description="attention heads; 0 reads them from the file")
+    add_scale_ori: bool | None = Field(
+        None, description="whether scale and orientation are fed; None reads it from the file"
+    )
+    families: tuple[str, ...] = Field(
+        (), description="descriptor families that the checkpoint reads; empty: told by its name"
+    )
+    backend: Literal["kornia", "lightglue"] = Field(
+        "kornia", description="kornia's port, or an installed lightglue package"
+    )
+    depth_confidence: float = Field(-1.0, description="early exit; -1 is off (recorded scores want it off)")
+    width_confidence: float = Field(-1.0, description="point pruning; -1 is off (recorded scores want it off)")
+    verify: VerifyParams = VerifyParams(model="none")
+
+    def weight_names_for(self, family: str) -> list[str]:
+        """The checkpoint for this descriptor family."""
+        return [self.weights or f"lightglue-{family}"]
+
+    def accepts(self, family: str) -> bool:
+        """Whether the checkpoint was trained for these descriptors."""
+        from resight.match.presets import families_of
+
+        return family in families_of(self, family)
+
+    def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
+        from resight.match.lightglue import build_lightglue
+
+        return build_lightglue(self, weights, family, device)
+
+
+class PairsParams(Params):
+    """Which crops are compared."""
+
+    viewpoint: Literal["same", "compatible", "any"] = Field(
+        "compatible",
+        description="same: equal sides only; compatible: left never with right, the rest with what overlaps; any: all",
+    )
+    exclude_same_encounter: bool = Field(
+        True, description="when evaluating: photos of one encounter share a background"
+    )
+    block_seconds: float = Field(45.0, gt=0, description="aim for the work of one Dask task")
+    max_block_pairs: int = Field(4096, ge=1, description="upper bound of a block")

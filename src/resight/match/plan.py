@@ -1,0 +1,106 @@
+"""Which pairs are compared, and why the others are not. Pure: no file, no device."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.match.params import PairsParams
+from resight.status import FeatureStatus, PairReason, PairStatus, Viewpoint
+
+PLANNED = "planned"
+
+_SIDES = (Viewpoint.LEFT, Viewpoint.RIGHT, Viewpoint.TOP, Viewpoint.FRONT, Viewpoint.BACK, Viewpoint.UNKNOWN)
+# Which views share skin that can be recognised: 1 is compared, 0 is not. Symmetric.
+_COMPATIBLE = np.array(
+    [
+        #  left right top front back unknown
+        [1, 0, 1, 1, 0, 1],  # left
+        [0, 1, 1, 1, 0, 1],  # right
+        [1, 1, 1, 1, 0, 1],  # top
+        [1, 1, 1, 1, 0, 1],  # front
+        [0, 0, 0, 0, 1, 1],  # back
+        [1, 1, 1, 1, 1, 1],  # unknown
+    ],
+    dtype=bool,
+)
+_MAY_COMPARE = {"same": np.eye(len(_SIDES), dtype=bool), "compatible": _COMPATIBLE, "any": np.ones_like(_COMPATIBLE)}
+
+# Every outcome of the plan, weakest first: a later one overrules those before it.
+_OUTCOMES: tuple[tuple[str, str], ...] = (
+    (PLANNED, ""),
+    (PairStatus.NO_FEATURES.value, ""),
+    (PairStatus.EXCLUDED_BY_POLICY.value, PairReason.VIEWPOINT.value),
+    (PairStatus.EXCLUDED_BY_POLICY.value, PairReason.SAME_ENCOUNTER.value),
+    (PairStatus.EXCLUDED_BY_POLICY.value, PairReason.SAME_PHOTO.value),
+)
+_NO_FEATURES, _VIEWPOINT, _SAME_ENCOUNTER, _SAME_PHOTO = 1, 2, 3, 4
+
+
+def plan_pairs(
+    queries: pa.Table, gallery: pa.Table, *, policy: PairsParams, purpose: str, forbid_same_encounter: bool
+) -> pa.Table:
+    """Give every query x gallery pair exactly one row that says what happens to it.
+
+    Args:
+        queries: Columns ``crop_id``, ``photo_id``, ``encounter_id``, ``viewpoint``, ``feature_status``.
+        gallery: The same columns.
+        policy: Which viewpoints are compared. Under ``same``, unknown is compared with unknown.
+        purpose: ``identify`` or ``calibrate``; copied into every row.
+        forbid_same_encounter: Keep photos of one encounter apart; the caller knows whether it evaluates.
+
+    Returns:
+        ``query_crop_id, gallery_crop_id, query_photo_id, gallery_photo_id, purpose, status, reason``, queries x
+        gallery rows, query by query in the order given. ``status`` is ``planned`` or a `PairStatus`; the policy comes
+        before missing features, so that counts of excluded pairs do not depend on the extractor.
+    """
+    outcome = _outcomes(queries, gallery, policy, forbid_same_encounter).ravel()
+    q = pa.array(np.repeat(np.arange(queries.num_rows, dtype=np.int64), gallery.num_rows))
+    g = pa.array(np.tile(np.arange(gallery.num_rows, dtype=np.int64), queries.num_rows))
+    statuses = pa.array([status for status, _ in _OUTCOMES], pa.string())
+    reasons = pa.array([reason for _, reason in _OUTCOMES], pa.string())
+    return pa.table(
+        {
+            "query_crop_id": _strings(queries, "crop_id").take(q),
+            "gallery_crop_id": _strings(gallery, "crop_id").take(g),
+            "query_photo_id": _strings(queries, "photo_id").take(q),
+            "gallery_photo_id": _strings(gallery, "photo_id").take(g),
+            "purpose": pa.repeat(pa.scalar(purpose, pa.string()), len(q)),
+            "status": statuses.take(pa.array(outcome)),
+            "reason": reasons.take(pa.array(outcome)),
+        }
+    )
+
+
+def _outcomes(queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_same_encounter: bool) -> np.ndarray:
+    """(queries, gallery) int8, index into `_OUTCOMES`."""
+    out = np.zeros((queries.num_rows, gallery.num_rows), np.int8)
+    out[~(_usable(queries)[:, None] & _usable(gallery)[None, :])] = _NO_FEATURES
+    out[~_MAY_COMPARE[policy.viewpoint][_side(queries)[:, None], _side(gallery)[None, :]]] = _VIEWPOINT
+    if forbid_same_encounter:
+        out[_equal(queries, gallery, "encounter_id")] = _SAME_ENCOUNTER
+    out[_equal(queries, gallery, "photo_id")] = _SAME_PHOTO
+    return out
+
+
+def _strings(table: pa.Table, column: str) -> pa.Array:
+    return table.column(column).cast(pa.string()).combine_chunks()
+
+
+def _usable(table: pa.Table) -> np.ndarray:
+    return np.asarray(pc.fill_null(pc.equal(_strings(table, "feature_status"), FeatureStatus.OK.value), False))
+
+
+def _side(table: pa.Table) -> np.ndarray:
+    """Row of `_COMPATIBLE`; whatever is no known side counts as unknown."""
+    found = pc.index_in(_strings(table, "viewpoint"), pa.array([side.value for side in _SIDES], pa.string()))
+    return np.asarray(pc.fill_null(found, _SIDES.index(Viewpoint.UNKNOWN)))
+
+
+def _equal(queries: pa.Table, gallery: pa.Table, column: str) -> np.ndarray:
+    """(queries, gallery) bool; a missing value equals nothing."""
+    names = pc.unique(_strings(queries, column).drop_null())
+    left = np.asarray(pc.fill_null(pc.index_in(_strings(queries, column), names, skip_nulls=True), -1))
+    right = np.asarray(pc.fill_null(pc.index_in(_strings(gallery, column), names, skip_nulls=True), -2))
+    return left[:, None] == right[None, :]

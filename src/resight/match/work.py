@@ -1,0 +1,187 @@
+"""The work of one call: missing pairs cut into blocks that share crops, run, and their outcome gathered."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.errors import BrokenCountError
+from resight.match.blocks import BlockResult, MatcherSpec, PairBlock, match_block
+from resight.match.cache import CropCodes, weight_digests, weight_names
+from resight.parts import write_bytes
+
+if TYPE_CHECKING:
+    from resight.runner import Runner
+    from resight.settings import Settings
+    from resight.weights.store import WeightStore
+    from resight.workspace import Workspace
+
+RATE_FILE = "rate.json"
+PROBE_PAIRS = 16
+TILE = 64
+WORTH_A_BLOCK_S = 5.0
+
+
+@dataclass(frozen=True)
+class CropTable:
+    """Where the features of each crop are.
+
+    Attributes:
+        codes: Numbers of the crops.
+        place: (crops,) int64, rank of each crop in the order of store and row; -1 where it has no features.
+        store: Store of each crop, by code.
+        row: Row in the store, by code.
+    """
+
+    codes: CropCodes
+    place: np.ndarray
+    store: list[str]
+    row: np.ndarray
+
+    @staticmethod
+    def of(codes: CropCodes, features: pa.Table, pairs: np.ndarray) -> CropTable:
+        """Of all crops in ``codes``.
+
+        Raises:
+            BrokenCountError: A crop in ``pairs`` has no features.
+        """
+        order = features.sort_by([("store", "ascending"), ("store_row", "ascending")])
+        code = codes.encode(order["crop_id"].cast(pa.string()))
+        usable = (code >= 0) & np.asarray(pc.is_valid(order["store"])) & np.asarray(pc.is_valid(order["store_row"]))
+        place, row = np.full(len(codes.ids), -1), np.full(len(codes.ids), -1)
+        place[code[usable]] = np.flatnonzero(usable)
+        row[code[usable]] = np.asarray(pc.fill_null(order["store_row"], -1))[usable]
+        store = [""] * len(codes.ids)
+        for one, name in zip(code[usable], order["store"].filter(pa.array(usable)).to_pylist(), strict=True):
+            store[one] = name
+        needed = np.unique(np.concatenate(codes.unpack(pairs)))
+        if (place[needed] < 0).any():
+            lost = codes.ids.take(pa.array(needed[place[needed] < 0])).to_pylist()
+            raise BrokenCountError(
+                f"stage match: {len(lost)} planned crops have no features, e.g. {lost[:3]}; extract them first."
+            )
+        return CropTable(codes, place, store, row)
+
+    def by_tile(self, pairs: np.ndarray) -> np.ndarray:
+        """``pairs`` ordered so that neighbours share crops and feature shards: tile by tile, then crop by crop."""
+        low, high = self.codes.unpack(pairs)
+        i, j = np.minimum(self.place[low], self.place[high]), np.maximum(self.place[low], self.place[high])
+        return pairs[np.lexsort((j, i, j // TILE, i // TILE))]
+
+
+def pair_block(
+    root: Path, folder: Path, spec: MatcherSpec, table: CropTable, codes: CropCodes, pairs: np.ndarray, bins: int
+) -> PairBlock:
+    """The description of a block that travels to a worker."""
+    low, high = codes.unpack(pairs)
+    used, index = np.unique(np.concatenate([low, high]), return_inverse=True)
+    ids = codes.ids.take(pa.array(used)).to_pylist()
+    crops = tuple((crop_id, table.store[code], int(table.row[code])) for crop_id, code in zip(ids, used, strict=True))
+    index = index.astype(np.int32)
+    return PairBlock(root, folder, spec, crops, index[: len(pairs)], index[len(pairs) :], bins)
+
+
+def matcher_spec(settings: Settings, weights: WeightStore) -> MatcherSpec:
+    """What a worker needs to build the matcher."""
+    digests = zip(weight_names(settings), weight_digests(settings, weights), strict=True)
+    return MatcherSpec(settings.match, settings.extract.family, settings.device, weights, tuple(digests))
+
+
+def cut(pairs: np.ndarray, rate: float, settings: Settings, runner: Runner) -> list[np.ndarray]:
+    """Cut ordered pairs into blocks of about ``pairs.block_seconds``.
+
+    Two blocks per worker at least, so that all have something to do, unless that would make blocks that are over
+    before they were worth sending.
+
+    Args:
+        pairs: Ordered by `CropTable.by_tile`.
+        rate: Pairs per second of one worker; 0 where nobody knows.
+        settings: Block size.
+        runner: Number of workers.
+    """
+    limit = settings.pairs.max_block_pairs
+    seconds = len(pairs) / rate if rate else math.inf
+    wanted = (
+        len(pairs) / limit if math.isinf(seconds) else max(len(pairs) / limit, seconds / settings.pairs.block_seconds)
+    )
+    if seconds > WORTH_A_BLOCK_S:
+        wanted = max(wanted, min(2 * runner.n_workers, seconds / WORTH_A_BLOCK_S))
+    return np.array_split(pairs, min(len(pairs), math.ceil(max(1, wanted))))
+
+
+def read_rate(folder: Path) -> float:
+    """Pairs per second of one worker, as measured last time; 0 where nobody has."""
+    try:
+        return float(json.loads((folder / RATE_FILE).read_text(encoding="utf-8"))["pairs_per_second"])
+    except FileNotFoundError:
+        return 0.0
+
+
+def write_rate(folder: Path, rate: float) -> None:
+    """Remember the rate; it only sizes blocks and is no result."""
+    write_bytes(folder / RATE_FILE, json.dumps({"pairs_per_second": round(rate, 3)}).encode())
+
+
+def _rate(results: Sequence[BlockResult]) -> float:
+    seconds = sum(r.seconds for r in results)
+    return sum(r.n_matched for r in results) / seconds if seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """The missing pairs of one call: cuts them into blocks and runs those."""
+
+    workspace: Workspace
+    folder: Path
+    settings: Settings
+    weights: WeightStore
+    codes: CropCodes
+    features: pa.Table
+
+    def run(self, missing: np.ndarray, runner: Runner) -> tuple[list[BlockResult], dict[int, str]]:
+        """Match ``missing`` pairs.
+
+        Returns:
+            What the blocks gave back, and the reason of each pair that failed.
+        """
+        table = CropTable.of(self.codes, self.features, missing)
+        missing = table.by_tile(missing)
+        results: list[BlockResult] = []
+        failed: dict[int, str] = {}
+        rate = read_rate(self.folder)
+        if not rate:
+            probe = min(PROBE_PAIRS, self.settings.pairs.max_block_pairs)
+            results, failed = self._run(table, [missing[:probe]], runner)
+            missing, rate = missing[probe:], _rate(results)
+        if missing.size:
+            more, more_failed = self._run(table, cut(missing, rate, self.settings, runner), runner)
+            results, failed = results + more, failed | more_failed
+        if _rate(results):
+            write_rate(self.folder, _rate(results))
+        return results, failed
+
+    def _run(
+        self, table: CropTable, groups: Sequence[np.ndarray], runner: Runner
+    ) -> tuple[list[BlockResult], dict[int, str]]:
+        spec = matcher_spec(self.settings, self.weights)
+        blocks = [self._block(spec, table, group) for group in groups]
+        done, lost = runner.run("match", match_block, blocks, size=len, unit="pairs", gpu=True)
+        results = [result for _, result in done]
+        failed = [one for result in results for one in result.failed]
+        failed += [(*f.block.ids(k), f.reason) for f in lost for k in range(len(f.block))]
+        return results, self._by_number(failed)
+
+    def _block(self, spec: MatcherSpec, table: CropTable, pairs: np.ndarray) -> PairBlock:
+        return pair_block(self.workspace.root, self.folder, spec, table, self.codes, pairs, self.settings.score.bins)
+
+    def _by_number(self, failed: Sequence[tuple[str, str, str]]) -> dict[int, str]:
+        first, second = (self.codes.encode(pa.array([one[side] for one in failed], pa.string())) for side in (0, 1))
+        return {int(n): reason for n, (_, _, reason) in zip(self.codes.pairs(first, second), failed, strict=True)}

@@ -1,0 +1,116 @@
+"""Numbers for pairs, look-up among many parts, the fingerprint."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, look_up, match_fingerprint, part_files, write_pairs
+from resight.settings import Settings, settings_from
+from resight.weights.store import WeightStore
+
+SMALL = pa.schema([*(pa.field(key, pa.string()) for key in KEYS), pa.field("n_matches", pa.int32())])
+
+
+def part(rows: list[tuple[str, str, int]]) -> pa.Table:
+    return pa.table([[r[i] for r in rows] for i in range(3)], schema=SMALL)
+
+
+def test_a_pair_has_one_number_in_both_directions() -> None:
+    codes = CropCodes.of(pa.array(["c", "a"]), pa.chunked_array([["b", "a"]]))
+    assert codes.ids.to_pylist() == ["a", "b", "c"]
+    assert codes.encode(pa.array(["c", "x", None, "a"])).tolist() == [2, -1, -1, 0]
+    assert codes.encode(pa.array(["c", "x", None, "a"]).dictionary_encode()).tolist() == [2, -1, -1, 0]
+    pairs = codes.pairs(np.array([2, 0, 1, -1]), np.array([0, 2, 1, 1]))
+    assert pairs.tolist() == [2, 2, 4, -1]
+    assert [side.tolist() for side in codes.unpack(pairs[:3])] == [[0, 0, 1], [2, 2, 1]]
+
+
+def test_look_up_finds_what_is_wanted_and_nothing_else(tmp_path: Path) -> None:
+    write_pairs(tmp_path, part([("a", "b", 1), ("a", "z", 2)]))  # z is no longer in the survey
+    write_pairs(tmp_path, part([("b", "c", 3), ("c", "d", 4)]))
+    (tmp_path / ".half.tmp").write_bytes(b"PAR1")
+    codes = CropCodes.of(pa.array(list("abcd")))
+    wanted = np.unique(codes.pairs(np.array([0, 1, 0]), np.array([1, 2, 3])))  # a-b, b-c, a-d
+    found, rows = look_up(part_files(tmp_path), codes, wanted, SMALL)
+    assert rows.to_pylist() == [
+        {"crop_id_a": "a", "crop_id_b": "b", "n_matches": 1},
+        {"crop_id_a": "b", "crop_id_b": "c", "n_matches": 3},
+    ]
+    assert found.tolist() == [1, 6]
+
+
+def test_a_pair_that_stands_twice_is_read_once(tmp_path: Path) -> None:
+    write_pairs(tmp_path, part([("a", "b", 1)]))
+    write_pairs(tmp_path, part([("a", "b", 1), ("a", "c", 2)]))
+    codes = CropCodes.of(pa.array(list("abc")))
+    found, rows = look_up(part_files(tmp_path), codes, np.array([1, 2]), SMALL)
+    assert (found.tolist(), rows["n_matches"].to_pylist()) == ([1, 2], [1, 2])
+
+
+def test_nothing_there_and_nothing_wanted(tmp_path: Path) -> None:
+    codes = CropCodes.of(pa.array(list("ab")))
+    found, rows = look_up(part_files(tmp_path), codes, np.array([1]))
+    assert (found.size, rows.num_rows, rows.schema) == (0, 0, PART_SCHEMA)
+    write_pairs(tmp_path, part([("a", "b", 1)]))
+    assert look_up(part_files(tmp_path), codes, np.zeros(0, np.int64), SMALL)[0].size == 0
+
+
+def test_the_name_of_a_part_comes_from_its_pairs(tmp_path: Path) -> None:
+    one, same = (write_pairs(tmp_path, part([("a", "b", n)])) for n in (1, 1))
+    other = write_pairs(tmp_path, part([("a", "c", 1)]))
+    assert one == same != other
+
+
+def test_a_million_pairs_are_looked_up_in_seconds(tmp_path: Path) -> None:
+    ids = np.array([f"{i:020x}" for i in range(1500)])
+    a, b = np.triu_indices(1500, 1)
+    a, b = a[:1_000_000], b[:1_000_000]
+    for k, rows in enumerate(np.array_split(np.arange(len(a)), 50)):
+        columns = [pa.array(ids[a[rows]]), pa.array(ids[b[rows]]), pa.array(rows.astype(np.int32))]
+        pq.write_table(pa.table(columns, schema=SMALL), tmp_path / f"{k:03}.parquet")
+    codes = CropCodes.of(pa.array(ids))
+    wanted = np.unique(codes.pairs(a[::2], b[::2]))
+    start = time.process_time()
+    found, rows = look_up(part_files(tmp_path), codes, wanted, SMALL)
+    assert time.process_time() - start < 10
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(rows["n_matches"].to_numpy(), np.arange(0, len(a), 2))
+
+
+class TestFingerprint:
+    @pytest.fixture(autouse=True)
+    def extracted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        name = "resight.extract.extract_fingerprint"
+        monkeypatch.setattr(name, lambda settings, weights: settings.extract.fingerprint(), raising=False)
+
+    def test_what_changes_results_changes_the_name(self, store: WeightStore) -> None:
+        variants = [
+            {},
+            {"match": {"ratio": 0.8}},
+            {"match": {"verify": {"threshold_px": 5.0}}},
+            {"extract": {"max_keypoints": 7}},
+            {"score": {"bins": 32}},
+            {"device": "cuda"},
+        ]
+        names = [match_fingerprint(settings_from(v), store) for v in variants]
+        assert len(set(names)) == len(variants)
+
+    def test_what_does_not_change_results_keeps_it(self, store: WeightStore) -> None:
+        same = settings_from({"pairs": {"block_seconds": 5}, "score": {"name": "sum"}, "dask": {"workers": 3}})
+        assert match_fingerprint(same, store) == match_fingerprint(Settings(), store)
+
+    def test_other_weights_under_the_same_name(self, tmp_path: Path) -> None:
+        from safetensors.torch import save_file
+        from torch import zeros
+
+        path = tmp_path / "xfeat_light.safetensors"
+        settings = settings_from({"extract": {"kind": "xfeat"}, "match": {"kind": "lightglue", "weights": str(path)}})
+        names = []
+        for size in (2, 3):
+            save_file({"x": zeros(size)}, path)
+            names.append(match_fingerprint(settings, WeightStore(allow_download=False)))
+        assert names[0] != names[1]
