@@ -5,7 +5,7 @@ Another package adds its own through an entry point in the group ``resight.segme
 """
 
 from importlib.metadata import entry_points
-from typing import Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Field
 
@@ -42,6 +42,11 @@ def _one_of(classes: list[type[Params]]) -> Any:
     return Annotated[Union[tuple(classes)], Field(discriminator="kind")]  # noqa: UP007 (built at run time)
 
 
-SegmenterParams = _one_of(_with_plugins("resight.segmenters", SEGMENTERS))
-ExtractorParams = _one_of(_with_plugins("resight.extractors", EXTRACTORS))
-MatcherParams = _one_of(_with_plugins("resight.matchers", MATCHERS))
+if TYPE_CHECKING:  # a union that is built at run time is no type to a checker
+    SegmenterParams = Any
+    ExtractorParams = Any
+    MatcherParams = Any
+else:
+    SegmenterParams = _one_of(_with_plugins("resight.segmenters", SEGMENTERS))
+    ExtractorParams = _one_of(_with_plugins("resight.extractors", EXTRACTORS))
+    MatcherParams = _one_of(_with_plugins("resight.matchers", MATCHERS))

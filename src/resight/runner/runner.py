@@ -207,14 +207,14 @@ def _local_cluster(n: int, device: str) -> Any:
     from distributed.scheduler import Scheduler
 
     dask.config.set({"distributed.worker.daemon": True, "distributed.comm.timeouts.connect": "60s"})
-    env = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    env = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
     specs = {}
     for i in range(n):
         options: dict[str, Any] = {"nthreads": 1, "env": dict(env), "dashboard": False, "silence_logs": logging.ERROR}
         if device == "cuda":
             options |= {"resources": {"GPU": 1}, "env": env | {"CUDA_VISIBLE_DEVICES": str(i)}}
         specs[f"worker-{i}"] = {"cls": Nanny, "options": options}
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}}
     return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.ERROR)
 
 
