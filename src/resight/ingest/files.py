@@ -1,0 +1,120 @@
+"""Which files are known and which have to be looked at; afterwards, the content of every file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resight.fingerprint import fingerprint
+from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, run_block
+from resight.ingest.decode import DECODE_REVISION, Limits
+from resight.ingest.sources import FoundFile
+from resight.parts import read_parts
+from resight.runner import Failure, Runner
+from resight.settings import IngestParams
+from resight.workspace import Workspace
+
+Key = tuple[str, int, str]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in the files.
+
+    Attributes:
+        digest: SHA-256 by uri; files that could not be read are not there.
+        facts: Row of the part files (see `block`) by SHA-256, with the night that first saw the content.
+        unreadable: Why, by uri.
+        n_decoded: Pictures opened in this call.
+    """
+
+    digest: Mapping[str, str]
+    facts: Mapping[str, Row]
+    unreadable: Mapping[str, str]
+    n_decoded: int
+
+
+def read_contents(
+    workspace: Workspace, settings: IngestParams, files: Sequence[FoundFile], night: str, runner: Runner
+) -> Contents:
+    """Look at the files that are new or changed; what a run that was killed had done is not done again."""
+    limits = Limits(settings.max_side_px, settings.max_megapixels, settings.min_side_px)
+    folder = workspace.stage_dir("ingest", fingerprint("ingest", DECODE_REVISION, vars(limits)))
+    cache = _Cache(folder)
+    blocks = _blocks(files, cache, Block(folder, limits, night, ()), settings.photos_per_task)
+    results, unreadable = _run(runner, blocks)
+    if blocks:
+        cache = _Cache(folder)
+    digest = {f.uri: cache.digest[_key(f)] for f in files if _key(f) in cache.digest and f.uri not in unreadable}
+    digest |= {uri: sha for result in results for uri, sha in result.unversioned}
+    nights = _first_nights(folder)
+    facts = {sha: cache.facts[sha] | {"first_night": nights[sha]} for sha in set(digest.values())}
+    return Contents(digest, facts, unreadable, sum(r.n_decoded for r in results))
+
+
+class _Cache:
+    """The part files of one fingerprint."""
+
+    def __init__(self, folder: Path) -> None:
+        rows = read_parts(folder, PART_SCHEMA).to_pylist()
+        self.facts: dict[str, Row] = {row["sha256"]: row for row in reversed(rows) if row["decoded"]}
+        whole = (row for row in rows if row["version"] and row["sha256"] in self.facts)
+        self.digest = {(row["uri"], row["size_bytes"], row["version"]): row["sha256"] for row in whole}
+
+    def by_size(self) -> dict[int, tuple[str, ...]]:
+        sizes = defaultdict(list)
+        for sha, row in self.facts.items():
+            sizes[row["size_bytes"]].append(sha)
+        return {size: tuple(sorted(shas)) for size, shas in sizes.items()}
+
+
+def _key(file: FoundFile) -> Key:
+    return file.uri, file.size_bytes, file.version
+
+
+def _blocks(files: Sequence[FoundFile], cache: _Cache, empty: Block, photos_per_task: int) -> list[Block]:
+    """Files whose version is known are left out. Equal contents have equal sizes, so they are sorted into one block."""
+    known = cache.by_size()
+    new = sorted((f for f in files if _key(f) not in cache.digest), key=lambda f: (f.size_bytes, f.uri))
+    blocks: list[list[Job]] = []
+    for file in new:
+        job = Job(file, known.get(file.size_bytes, ()))
+        full = not blocks or len(blocks[-1]) >= photos_per_task
+        same_size = (
+            bool(blocks) and blocks[-1][-1].file.size_bytes == file.size_bytes and len(blocks[-1]) < 2 * photos_per_task
+        )
+        if full and not same_size:
+            blocks.append([])
+        blocks[-1].append(job)
+    return [Block(empty.folder, empty.limits, empty.night, tuple(jobs)) for jobs in blocks]
+
+
+def _run(runner: Runner, blocks: list[Block]) -> tuple[list[BlockResult], dict[str, str]]:
+    """Run the blocks; those that were lost (a worker died) again file by file, so that only the culprit is given up."""
+    results, failures = _fan_out(runner, blocks)
+    single = [Block(b.folder, b.limits, b.night, (job,)) for b in (f.block for f in failures) for job in b.jobs]
+    again, lost = _fan_out(runner, single)
+    results += again
+    unreadable = {uri: why for result in results for uri, why in result.unreadable}
+    return results, unreadable | {f.block.jobs[0].file.uri: f.reason for f in lost}
+
+
+def _fan_out(runner: Runner, blocks: list[Block]) -> tuple[list[BlockResult], list[Failure]]:
+    done, failures = runner.run("ingest", run_block, blocks, size=lambda block: len(block.jobs), unit="photos")
+    return [result for _, result in done], failures
+
+
+def _first_nights(folder: Path) -> dict[str, str]:
+    """Earliest night by SHA-256, under whatever limits the photo was looked at then."""
+    nights: dict[str, str] = {}
+    for sibling in sorted(folder.parent.iterdir()):
+        for sha, night in _nights_in(sibling):
+            nights[sha] = min(night, nights.get(sha, night))
+    return nights
+
+
+def _nights_in(folder: Path) -> Iterable[tuple[str, str]]:
+    rows = read_parts(folder, PART_SCHEMA, ["sha256", "first_night"]).to_pylist()
+    return ((row["sha256"], row["first_night"]) for row in rows if row["first_night"])

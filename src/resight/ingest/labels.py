@@ -1,0 +1,165 @@
+"""Reads `metadata.csv`, its Wildbook and SeaTurtleID cousins, and merges what is said about one photo."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from typing import Any
+
+from resight.ingest.notes import Notes
+from resight.ingest.values import is_missing, parse_coordinates, parse_role, parse_viewpoint, parse_when
+from resight.status import Viewpoint
+
+DELIMITERS = (",", ";", "\t")
+NAMES = {
+    "file": ("file", "path", "file_name", "filename", "file_path", "image", "image_name", "image_path", "photo"),
+    "individual_id": ("individual_id", "identity", "individual", "turtle_id", "animal_id"),
+    "taken_at": ("taken_at", "date", "datetime", "timestamp", "date_captured"),
+    "encounter_id": ("encounter_id", "encounter"),
+    "viewpoint": ("viewpoint", "orientation", "side", "view"),
+    "role": ("role",),
+    "latitude_deg": ("latitude_deg", "latitude", "lat", "decimallatitude"),
+    "longitude_deg": ("longitude_deg", "longitude", "lon", "lng", "decimallongitude"),
+}
+
+
+@dataclass(frozen=True)
+class Label:
+    """What people say about a photo; `None` where they say nothing."""
+
+    individual_id: str | None = None
+    taken_at: datetime | None = None
+    taken_on: date | None = None
+    encounter_id: str | None = None
+    viewpoint: Viewpoint | None = None
+    role: str | None = None
+    place: tuple[float, float] | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A label and the names that its row gives the photo, best first."""
+
+    names: tuple[str, ...]
+    label: Label
+
+
+def read_table(data: bytes, where: str, notes: Notes) -> list[dict[str, str]]:
+    """Rows of a CSV file with stripped cells and lower-case column names; comma, semicolon or tab, UTF-8, UTF-16 or Windows-1252."""
+    text = _decode(data, where, notes)
+    first = text.split("\n", 1)[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="", restval="")
+        rows = [{k.strip().casefold(): v.strip() for k, v in row.items() if k} for row in reader]
+    except csv.Error as error:
+        notes.add(f"{where} is no valid CSV file ({{items}}) and was ignored; export it again.", str(error))
+        return []
+    return [row for row in rows if any(row.values())]
+
+
+def read_metadata(rows: Sequence[Mapping[str, str]], where: str, notes: Notes) -> list[Entry]:
+    """Entries of a table with the columns of ``metadata.csv``; unknown columns go into ``extra``."""
+    columns = _columns(rows[0]) if rows else {}
+    if rows and not columns["file"]:
+        notes.add(f"{where} has no column 'file' and was ignored; add one with the photos' names.")
+        return []
+    entries = []
+    for row in rows:
+        names = tuple(row[c] for c in columns["file"] if row[c])
+        if names:
+            entries.append(Entry(names, _label(row, columns, where, notes)))
+        else:
+            notes.add(f"{where}: {{n}} rows name no file and are ignored; fill the column '{columns['file'][0]}'.")
+    return entries
+
+
+def label_from(
+    cells: Mapping[str, str], extra: Mapping[str, str], names: Sequence[str], where: str, notes: Notes
+) -> Label:
+    """A label from text, by our column names; what cannot be read is noted and left out."""
+
+    def read(column: str, parse: Any, cure: str) -> Any:
+        text = cells.get(column, "")
+        if is_missing(text):
+            return None
+        try:
+            return parse(text)
+        except ValueError:
+            notes.add(
+                f"{where}: {{n}} values of {column} cannot be read and are ignored ({{items}}); {cure}.",
+                f"{text!r} for {names[0]}",
+            )
+            return None
+
+    taken_at, taken_on = read("taken_at", parse_when, "write 2010-07-02 or 2010-07-02 14:07:16") or (None, None)
+    return Label(
+        individual_id=read("individual_id", str.strip, ""),
+        taken_at=taken_at,
+        taken_on=taken_on,
+        encounter_id=read("encounter_id", str.strip, ""),
+        viewpoint=read("viewpoint", parse_viewpoint, "write left, right, top, front or back"),
+        role=read("role", parse_role, "write gallery or query"),
+        place=_place(cells, names, where, notes),
+        extra={k: v for k, v in extra.items() if v},
+    )
+
+
+def merge(labels: Sequence[Label], uri: str, notes: Notes) -> Label:
+    """One label from all that is said about one content; where two say different things, none is believed."""
+    values: dict[str, Any] = {}
+    for one in fields(Label):
+        said = (
+            list(dict.fromkeys(v for label in labels if (v := getattr(label, one.name)) is not None))
+            if one.name != "extra"
+            else []
+        )
+        if len(said) > 1:
+            notes.add(
+                f"{{n}} photos are labelled with different values of {one.name}, so it stays open ({{items}}); correct the label files.",
+                f"{uri}: {' / '.join(str(v) for v in said)}",
+            )
+        values[one.name] = said[0] if len(said) == 1 else None
+    values["extra"] = {k: v for label in reversed(labels) for k, v in label.extra.items()}
+    return Label(**values)
+
+
+def _decode(data: bytes, where: str, notes: Notes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        notes.add(f"{where} is not UTF-8 and was read as Windows-1252; save it as UTF-8 if names look wrong.")
+        return data.decode("cp1252", errors="replace")
+
+
+def _columns(row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The columns that hold each of our fields: several for ``file``, otherwise the best one."""
+    present = {name: tuple(c for c in candidates if c in row) for name, candidates in NAMES.items()}
+    return {name: found if name == "file" else found[:1] for name, found in present.items()}
+
+
+def _label(row: Mapping[str, str], columns: Mapping[str, tuple[str, ...]], where: str, notes: Notes) -> Label:
+    used = {c for found in columns.values() for c in found}
+    cells = {name: row[found[0]] for name, found in columns.items() if found and name != "file"}
+    names = [row[c] for c in columns["file"] if row[c]]
+    return label_from(cells, {k: v for k, v in row.items() if k not in used}, names, where, notes)
+
+
+def _place(cells: Mapping[str, str], names: Sequence[str], where: str, notes: Notes) -> tuple[float, float] | None:
+    latitude, longitude = cells.get("latitude_deg", ""), cells.get("longitude_deg", "")
+    if is_missing(latitude) and is_missing(longitude):
+        return None
+    try:
+        return parse_coordinates(latitude, longitude)
+    except ValueError:
+        notes.add(
+            f"{where}: {{n}} coordinates are no place on the globe and are ignored ({{items}}); write degrees such as 37.72 and 20.87.",
+            f"{latitude!r}, {longitude!r} for {names[0]}",
+        )
+        return None

@@ -1,0 +1,32 @@
+"""Warnings for people: equal ones become one sentence with a count and the first few names."""
+
+from __future__ import annotations
+
+SHOWN = 5
+
+
+class Notes:
+    """Collects warnings in the order in which they first came up."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, list[str]] = {}
+
+    def add(self, sentence: str, item: str = "") -> None:
+        """Keep a warning.
+
+        Args:
+            sentence: May hold ``{n}`` (how often it came up) and ``{items}`` (the first few). Braces of other origin,
+                such as those in file names, belong in ``item``.
+            item: What it is about this time.
+        """
+        self._items.setdefault(sentence, []).append(item)
+
+    def sentences(self) -> tuple[str, ...]:
+        """One sentence for each kind of warning."""
+        return tuple(_render(sentence, items) for sentence, items in self._items.items())
+
+
+def _render(sentence: str, items: list[str]) -> str:
+    named = list(dict.fromkeys(item for item in items if item))
+    listed = ", ".join(named[:SHOWN]) + (f" and {len(named) - SHOWN} more" if len(named) > SHOWN else "")
+    return sentence.replace("{n}", str(len(items))).replace("{items}", listed)

@@ -1,0 +1,147 @@
+"""Puts together one row for each content: files, facts from the cache, labels, encounter."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from resight.catalog import table as catalog_table
+from resight.ingest.block import Row
+from resight.ingest.coco import Frame, outlines_on
+from resight.ingest.files import Contents
+from resight.ingest.labels import Label, merge
+from resight.ingest.notes import Notes
+from resight.ingest.reasons import complaint
+from resight.ingest.sidecars import Said
+from resight.ingest.sources import FoundFile
+from resight.segment.base import Annotation
+from resight.status import PhotoReason, PhotoStatus, Viewpoint
+
+PHOTO_ID_CHARS = 20
+SCHEMA = pa.schema([f for f in catalog_table("photos").schema if f.name != "run_id"])
+COPIED = ("format", "width_px", "height_px", "camera", "sharpness", "exposure", "contrast", "clipped_fraction")
+Unlabelled = Literal["photo", "folder"]
+
+
+def build_rows(
+    files: Sequence[FoundFile], contents: Contents, said: Said, unlabelled: Unlabelled, night: str, notes: Notes
+) -> tuple[list[Row], dict[str, tuple[Annotation, ...]]]:
+    """Rows of the table ``photos`` sorted by photo, and the outlines by photo."""
+    groups: dict[str, list[FoundFile]] = defaultdict(list)
+    for file in sorted(files, key=lambda f: f.uri):
+        groups[contents.digest.get(file.uri, "unreadable:" + file.uri)].append(file)
+    rows, annotations = [], {}
+    for digest, group in groups.items():
+        facts = contents.facts.get(digest, {"first_night": night})
+        row = _identity(digest, group) | _facts(facts) | _verdict(facts, group, contents)
+        label = _label([f.uri for f in group], said, notes)
+        row |= _labelled(label, facts) | _encounter(label, row | _labelled(label, facts), unlabelled)
+        rows.append(row)
+        outlines = _outlines(row, facts, said, notes)
+        if outlines:
+            annotations[row["photo_id"]] = outlines
+    rows.sort(key=lambda row: row["photo_id"])
+    _note_mixed_encounters(rows, notes)
+    return rows, {row["photo_id"]: annotations[row["photo_id"]] for row in rows if row["photo_id"] in annotations}
+
+
+def _identity(digest: str, group: Sequence[FoundFile]) -> Row:
+    readable = not digest.startswith("unreadable:")
+    uris = [f.uri for f in group]
+    return {
+        "photo_id": (digest if readable else hashlib.sha256(digest.encode()).hexdigest())[:PHOTO_ID_CHARS],
+        "sha256": digest if readable else "",
+        "uri": uris[0],
+        "uris": uris,
+        "n_files": len(uris),
+        "size_bytes": group[0].size_bytes,
+    }
+
+
+def _facts(facts: Row) -> Row:
+    exif = {"exif_orientation": facts.get("orientation"), "first_night": facts["first_night"]}
+    return {name: facts.get(name) for name in COPIED} | exif
+
+
+def _verdict(facts: Row, group: Sequence[FoundFile], contents: Contents) -> Row:
+    uri = group[0].uri
+    if uri in contents.unreadable:
+        reason, detail = str(PhotoReason.UNREADABLE), contents.unreadable[uri]
+    else:
+        reason, detail = facts["reason"], facts["detail"]
+    if not reason:
+        return {"status": str(PhotoStatus.OK), "reason": "", "message": ""}
+    message = complaint(PhotoReason(reason), uri, len(group), detail)
+    return {"status": str(PhotoStatus.REJECTED), "reason": reason, "message": message}
+
+
+def _label(uris: Sequence[str], said: Said, notes: Notes) -> Label:
+    """What tables say; what COCO files say fills fields about which no table says anything at all."""
+    strong = [label for uri in uris for label in said.labels.get(uri, [])]
+    weak = [label for uri in uris for label in said.weak_labels.get(uri, [])]
+    first, second = merge(strong, uris[0], notes), merge(weak, uris[0], notes)
+    silent = [name for name in vars(first) if name != "extra" and all(getattr(label, name) is None for label in strong)]
+    if "taken_on" not in silent:
+        silent = [name for name in silent if name != "taken_at"]
+    return Label(**vars(first) | {name: getattr(second, name) for name in silent})
+
+
+def _labelled(label: Label, facts: Row) -> Row:
+    """Columns that labels decide; the camera's time and place where no label says them."""
+    taken_at: datetime | None = facts.get("taken_at") if label.taken_on is None else label.taken_at
+    taken_on: date | None = label.taken_on or (taken_at.date() if taken_at else None)
+    latitude, longitude = label.place or (facts.get("latitude_deg"), facts.get("longitude_deg"))
+    return {
+        "taken_at": taken_at,
+        "taken_on": taken_on,
+        "latitude_deg": latitude,
+        "longitude_deg": longitude,
+        "individual_id": label.individual_id,
+        "viewpoint": str(label.viewpoint or Viewpoint.UNKNOWN),
+        "role": label.role,
+        "extra": json.dumps(dict(label.extra), sort_keys=True, ensure_ascii=False) if label.extra else None,
+    }
+
+
+def _encounter(label: Label, row: Mapping[str, Any], unlabelled: Unlabelled) -> Row:
+    """Which photos show one animal met once: as the label says, else by animal and day, else as the settings say."""
+    day = row["taken_on"].isoformat() if row["taken_on"] else ""
+    if label.encounter_id:
+        return {"encounter_id": label.encounter_id, "encounter_source": "metadata"}
+    if label.individual_id and day:
+        return {"encounter_id": f"{label.individual_id}-{day}", "encounter_source": "label_and_day"}
+    if unlabelled == "folder" and not label.individual_id:
+        folder = posixpath.dirname(row["uri"])
+        return {"encounter_id": f"{folder}-{day or 'undated'}", "encounter_source": "folder_and_day"}
+    return {"encounter_id": f"photo-{row['photo_id']}", "encounter_source": "photo"}
+
+
+def _outlines(row: Row, facts: Row, said: Said, notes: Notes) -> tuple[Annotation, ...]:
+    """Outlines of the first annotated file of a content: a second file of outlines would double its heads."""
+    found = [pair for uri in row["uris"] for pair in said.outlines.get(uri, [])]
+    if not found or row["status"] != PhotoStatus.OK:
+        return ()
+    if len({where for where, _ in found}) > 1:
+        notes.add(
+            "{n} photos are outlined in several files; the first one counts ({items}).", f"{row['uri']}: {found[0][0]}"
+        )
+    where, image = found[0]
+    return outlines_on(image, Frame(facts["width_px"], facts["height_px"], facts["orientation"]), where, notes)
+
+
+def _note_mixed_encounters(rows: Iterable[Row], notes: Notes) -> None:
+    animals: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row["individual_id"]:
+            animals[row["encounter_id"]].add(row["individual_id"])
+    for encounter, names in sorted(animals.items()):
+        if len(names) > 1:
+            notes.add("An encounter is one animal, but {n} encounters are labelled with several ({items}); correct encounter_id.",
+                      f"{encounter}: {' / '.join(sorted(names))}")  # fmt: skip
