@@ -1,0 +1,100 @@
+"""Gallery encounters play the unknown animal: what they score when their own animal is taken out, and for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.rank import rank_all
+from resight.settings import RankParams
+
+COMPARISON_SCHEMA = pa.schema(
+    [
+        ("encounter_id", pa.string()),
+        ("individual_id", pa.string()),
+        ("candidate_id", pa.string()),
+        ("score", pa.float64()),
+        ("genuine", pa.bool_()),
+    ]
+)
+MAXIMA_SCHEMA = pa.schema(
+    [
+        ("encounter_id", pa.string()),
+        ("individual_id", pa.string()),
+        ("impostor_maximum", pa.float64()),
+        ("genuine_score", pa.float64()),
+        ("n_impostors", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the calibration pairs say.
+
+    Attributes:
+        comparisons: `COMPARISON_SCHEMA`, a row per gallery encounter and animal that it was compared with; ``genuine``
+            where that is its own animal, seen in another encounter.
+        maxima: `MAXIMA_SCHEMA`, a row per gallery encounter; see `impostor_maxima`.
+    """
+
+    comparisons: pa.Table
+    maxima: pa.Table
+
+
+def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams) -> Calibration:
+    """Rank every calibration encounter as if it were a query, by the same rule.
+
+    Args:
+        scores: The ``scores`` table; only rows with purpose ``calibrate`` count. Pairs within one encounter are left
+            out by the planning of the pairs.
+        crops_info: See `rank.photo_pairs`; here both crops of a pair belong to a known animal.
+        params: The rule by which photos vote.
+    """
+    ranked = rank_all(scores, crops_info, params, purpose="calibrate")
+    ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
+    own = _individual_of(crops_info)
+    owner = [own.get(e) for e in ranked["encounter_id"].to_pylist()]
+    rows = pa.table(
+        [ranked["encounter_id"], pa.array(owner, pa.string()), ranked["individual_id"], ranked["score"]],
+        names=COMPARISON_SCHEMA.names[:4],
+    )
+    rows = rows.append_column("genuine", pc.equal(rows["individual_id"], rows["candidate_id"])).cast(COMPARISON_SCHEMA)
+    return Calibration(rows, impostor_maxima(rows))
+
+
+def impostor_maxima(comparisons: pa.Table) -> pa.Table:
+    """Per encounter the best score after its own animal has been deleted, and the score for its own animal.
+
+    Returns:
+        `MAXIMA_SCHEMA` sorted by encounter. ``impostor_maximum`` is missing where there was no other animal to compare
+        with, ``genuine_score`` where the animal was not met in another encounter that could be compared.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for row in comparisons.to_pylist():
+        one = found.setdefault(row["encounter_id"], _nothing(row))
+        kind = "genuine_score" if row["genuine"] else "impostor_maximum"
+        one[kind] = row["score"] if one[kind] is None else max(one[kind], row["score"])
+        one["n_impostors"] += not row["genuine"]
+    return pa.Table.from_pylist([found[e] for e in sorted(found)], schema=MAXIMA_SCHEMA)
+
+
+def _nothing(row: dict[str, Any]) -> dict[str, Any]:
+    empty = {"impostor_maximum": None, "genuine_score": None, "n_impostors": 0}
+    return {"encounter_id": row["encounter_id"], "individual_id": row["individual_id"]} | empty
+
+
+def _individual_of(crops_info: pa.Table) -> dict[str, str]:
+    rows = crops_info.select(["encounter_id", "individual_id"]).to_pylist()
+    named = {(r["encounter_id"], r["individual_id"]) for r in rows if r["individual_id"]}
+    return dict(sorted(named, reverse=True))
+
+
+def shares(individuals: np.ndarray) -> np.ndarray:
+    """(N,) weight of each row so that the rows of every individual sum to 1."""
+    _, group, sizes = np.unique(individuals, return_inverse=True, return_counts=True)
+    return 1.0 / sizes[group]

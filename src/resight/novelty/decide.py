@@ -1,0 +1,179 @@
+"""The verdict on every query encounter: known, new, unsure or not compared, with probabilities and a sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.catalog import table as catalog_table
+from resight.novelty.evidence import sentence
+from resight.novelty.model import NONE, NoveltyModel
+from resight.settings import NoveltyParams
+from resight.status import Decision
+
+NOVELTY_SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("novelty").schema if f.name != "run_id"])
+NO_COMPARABLE_PHOTO = "no_comparable_photo"
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What `decide` gives back.
+
+    Attributes:
+        ranked: The table that came in, with ``probability`` filled at level ``encounter``.
+        novelty: The catalog's ``novelty`` without ``run_id``, a row per query encounter, sorted by it.
+    """
+
+    ranked: pa.Table
+    novelty: pa.Table
+
+
+def decide(
+    ranked: pa.Table,
+    queries: pa.Table,
+    gallery: Collection[str],
+    model: NoveltyModel,
+    params: NoveltyParams,
+    truth: Mapping[str, str] | None = None,
+    deleted: Mapping[str, str] | None = None,
+) -> Verdicts:
+    """Judge every query encounter.
+
+    ``known``: the best candidate has probability >= ``decide_known`` and a p-value <= ``alpha``. Where so few animals
+    were there to calibrate on that no p-value can be that small, its score must be above all impostor maxima instead,
+    and the evidence says that the error rate is not guaranteed. ``new``: ``p_new`` >= ``decide_new``. Otherwise
+    ``unsure``; ``not_compared`` where there is no scored pair.
+
+    Args:
+        ranked: All candidates from `rank.rank_all`, not only the first few.
+        queries: Columns ``photo_id``, ``encounter_id``: all query photos, compared or not.
+        gallery: Individuals that have a photo in the gallery.
+        model: From `fit`.
+        params: Limits and the share of new animals.
+        truth: Hidden individual by encounter_id, where an evaluation knows it.
+        deleted: By encounter_id, an individual that counts as not in the gallery (to play the unknown animal).
+    """
+    truth, deleted = truth or {}, deleted or {}
+    ranked = _delete(ranked, deleted)
+    candidates = _by_encounter(ranked, "encounter")
+    compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
+    photos: dict[str, set[str]] = {}
+    for row in queries.select(["encounter_id", "photo_id"]).to_pylist():
+        photos.setdefault(row["encounter_id"], set()).add(row["photo_id"])
+    rows: list[dict[str, Any]] = []
+    probability: dict[tuple[str, str], float] = {}
+    for encounter in sorted(photos):
+        without = deleted.get(encounter)
+        known = model.without(without) if without else model
+        size = len(set(gallery) - {without})
+        one, posterior = _judge(encounter, candidates.get(encounter, []), size, known, params)
+        one |= {"n_photos": len(photos[encounter]), "n_photos_compared": compared.get(encounter, 0)}
+        one["evidence"] = sentence(one, candidates.get(encounter, []), size, known, params)
+        rows.append(one | {"true_individual_id": truth.get(encounter)})
+        probability |= {(encounter, c): p for c, p in posterior.items()}
+    return Verdicts(_fill(ranked, probability), pa.Table.from_pylist(rows, schema=NOVELTY_SCHEMA))
+
+
+def posterior(
+    scores: np.ndarray, n_animals: int, model: NoveltyModel, prior_new: float
+) -> tuple[np.ndarray, float, float]:
+    """Probability of each candidate, of a new animal, and of all animals of the gallery that were not compared.
+
+    With G animals in the gallery each weighs ``(1 - prior_new) / G * LR(score)`` and a new animal ``prior_new``; an
+    animal that could not be compared (no photo of a fitting side) has ``LR = 1``: nothing speaks for or against it.
+    The three parts sum to 1.
+
+    Args:
+        scores: (C,) scores of the compared candidates.
+        n_animals: G, at least C.
+        model: Gives the likelihood ratio.
+        prior_new: Share of encounters with animals that nobody has seen before.
+    """
+    each = math.log1p(-prior_new) - math.log(n_animals)
+    hidden = n_animals - len(scores)
+    rest = each + math.log(hidden) if hidden else -math.inf
+    logs = np.concatenate([each + model.log_likelihood_ratio(scores), [math.log(prior_new), rest]])
+    weight = np.exp(logs - logs.max())
+    weight /= weight.sum()
+    return weight[:-2], float(weight[-2]), float(weight[-1])
+
+
+def provisional_id(encounter_id: str) -> str:
+    """Name of an animal until somebody says who it is: the same on every night."""
+    return "new-" + hashlib.sha256(encounter_id.encode()).hexdigest()[:8]
+
+
+def _judge(
+    encounter: str, candidates: list[dict[str, Any]], n_animals: int, model: NoveltyModel, params: NoveltyParams
+) -> tuple[dict[str, Any], dict[str, float]]:
+    row: dict[str, Any] = dict.fromkeys(NOVELTY_SCHEMA.names)
+    row |= {"encounter_id": encounter, "n_calibration": model.n_individuals, "method": model.method, "reason": ""}
+    if not candidates:
+        return row | {
+            "decision": Decision.NOT_COMPARED.value,
+            "status": Decision.NOT_COMPARED.value,
+            "reason": NO_COMPARABLE_PHOTO,
+        }, {}
+    best, n_compared = candidates[0], len(candidates)
+    row |= {"individual_id": best["individual_id"], "best_score": best["score"], "status": "ok"}
+    if model.n_individuals:
+        row["p_value"] = model.p_value(best["score"], n_compared)
+        row["threshold"] = model.threshold(params.alpha, n_compared)
+    found: dict[str, float] = {}
+    if model.method != NONE:
+        scores = np.array([c["score"] for c in candidates])
+        each, row["p_new"], _ = posterior(scores, max(n_animals, n_compared), model, params.prior_new)
+        found = {c["individual_id"]: float(p) for c, p in zip(candidates, each, strict=True)}
+        row["probability"] = found[best["individual_id"]]
+    row["decision"] = _decision(row, n_compared, model, params).value
+    row["provisional_individual_id"] = None if row["decision"] == Decision.KNOWN else provisional_id(encounter)
+    return row, found
+
+
+def _decision(row: dict[str, Any], n_compared: int, model: NoveltyModel, params: NoveltyParams) -> Decision:
+    if model.method == NONE:
+        return Decision.UNSURE
+    attainable = model.smallest_p_value(n_compared) <= params.alpha
+    clear = row["p_value"] <= params.alpha if attainable else model.reached(row["best_score"]) == 0
+    if row["probability"] >= params.decide_known and clear:
+        return Decision.KNOWN
+    return Decision.NEW if row["p_new"] >= params.decide_new else Decision.UNSURE
+
+
+def _delete(ranked: pa.Table, deleted: Mapping[str, str]) -> pa.Table:
+    """Take the deleted animals out and close the gaps that they leave in the ranks."""
+    if not deleted:
+        return ranked
+    gone = pa.array([deleted.get(e) for e in ranked["encounter_id"].to_pylist()], pa.string())
+    kept = ranked.filter(pc.invert(pc.fill_null(pc.equal(gone, ranked["individual_id"]), False)))
+    kept = kept.sort_by([("level", "ascending"), ("query_id", "ascending"), ("rank", "ascending")])
+    queries = list(zip(kept["level"].to_pylist(), kept["query_id"].to_pylist(), strict=True))
+    ranks: list[int] = []
+    for k, query in enumerate(queries):
+        ranks.append(ranks[-1] + 1 if k and queries[k - 1] == query else 1)
+    return kept.set_column(kept.schema.get_field_index("rank"), "rank", pa.array(ranks, pa.int32()))
+
+
+def _by_encounter(ranked: pa.Table, level: str) -> dict[str, list[dict[str, Any]]]:
+    """Rows of one level by encounter, best first."""
+    chosen = ranked.filter(pc.equal(ranked["level"], level)).select(
+        ["encounter_id", "query_id", "rank", "individual_id", "score"]
+    )
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in chosen.sort_by([("encounter_id", "ascending"), ("rank", "ascending")]).to_pylist():
+        found.setdefault(row["encounter_id"], []).append(row)
+    return found
+
+
+def _fill(ranked: pa.Table, probability: Mapping[tuple[str, str], float]) -> pa.Table:
+    rows = zip(*(ranked[c].to_pylist() for c in ("level", "encounter_id", "individual_id")), strict=True)
+    values = [probability.get((e, i)) if level == "encounter" else None for level, e, i in rows]
+    place = ranked.schema.get_field_index("probability")
+    return ranked.set_column(place, "probability", pa.array(values, pa.float64()))

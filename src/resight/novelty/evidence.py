@@ -1,0 +1,66 @@
+"""The verdict in one or two plain sentences."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from resight.novelty.model import MIN_IMPOSTORS, NONE, NoveltyModel
+from resight.settings import NoveltyParams
+from resight.status import Decision
+
+
+def sentence(
+    row: dict[str, Any], candidates: list[dict[str, Any]], n_animals: int, model: NoveltyModel, params: NoveltyParams
+) -> str:
+    """What speaks for the decision in ``row``, with its limits.
+
+    Args:
+        row: Row of the ``novelty`` table.
+        candidates: Ranked candidates, best first.
+        n_animals: Animals in the gallery.
+        model: What the decision rests on.
+        params: Limits of the decision.
+    """
+    if row["decision"] == Decision.NOT_COMPARED:
+        count = row["n_photos"]
+        photos = "Its photo could not" if count == 1 else f"None of its {count} photos could"
+        return (
+            f"{photos} be compared with the gallery: no usable animal in the picture, or no gallery photo of that side."
+        )
+    parts = [_match(row, model), _limits(row, len(candidates), model, params), _uncompared(len(candidates), n_animals)]
+    return " ".join(part for part in parts if part)
+
+
+def _match(row: dict[str, Any], model: NoveltyModel) -> str:
+    best = f"{row['individual_id']} with score {row['best_score']:.3g}"
+    if model.method == NONE:
+        return (
+            f"Best match {best}, but only {_animals(model.n_individuals)} could show how high different animals score "
+            f"({MIN_IMPOSTORS} are needed), so nothing is decided."
+        )
+    reached = model.reached(row["best_score"])
+    who = "none" if reached == 0 else str(reached)
+    text = f"Best match {best}; {who} of {_animals(model.n_individuals)} known to be different reached that."
+    return f"No animal in the gallery fits well. {text}" if row["decision"] == Decision.NEW else text
+
+
+def _limits(row: dict[str, Any], n_compared: int, model: NoveltyModel, params: NoveltyParams) -> str:
+    if model.method == NONE or model.smallest_p_value(n_compared) <= params.alpha:
+        return ""
+    needed = math.ceil(round(1 / params.alpha - 1, 9))
+    return (
+        f"With so few animals a rate of wrong identifications of {params.alpha:.3g} cannot be guaranteed "
+        f"(at least {needed} are needed, and a gallery of about that size)."
+        if row["decision"] == Decision.KNOWN
+        else ""
+    )
+
+
+def _uncompared(n_compared: int, n_animals: int) -> str:
+    hidden = n_animals - n_compared
+    return f"{hidden} of {n_animals} animals in the gallery have no photo that could be compared." if hidden > 0 else ""
+
+
+def _animals(count: int) -> str:
+    return "1 animal" if count == 1 else f"{count} animals"

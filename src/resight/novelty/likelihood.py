@@ -1,0 +1,105 @@
+"""How many times more likely a score is under the same animal than under different ones, by two methods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+EULER_GAMMA = 0.5772156649015329
+RIDGE = 0.16  # a normal prior with standard deviation 2.5: weak, as in Gelman et al., Ann. Appl. Stat. 2 (2008)
+MIN_GUMBEL_SCALE = 1e-3
+
+
+def log_score(score: np.ndarray | float, epsilon: float) -> np.ndarray:
+    """``log(score + epsilon)``; a score of 0 (nothing matched) stays finite."""
+    return np.log(np.asarray(score, np.float64) + epsilon)
+
+
+def choose_epsilon(scores: np.ndarray) -> float:
+    """The median positive score, so that it fits scores of any unit; 0.001 where nothing matched at all.
+
+    Like the 1 in ``log(sum + 1)`` it keeps differences among the lowest scores, which are noise, from counting.
+    """
+    positive = scores[scores > 0]
+    return float(np.median(positive)) if positive.size else 1e-3
+
+
+def fit_logistic(x: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope of the log likelihood ratio ``a + b x`` by weighted logistic regression.
+
+    The slope per standard deviation of x carries a ridge penalty ``RIDGE b^2 / 2``, so that separated classes stay
+    finite, and is never negative: a higher score is never evidence for different animals. The share of genuine rows in the
+    training data is taken out of the intercept, so that what is left is a ratio of densities and any prior can be put
+    on it (prior correction, King and Zeng 2001). Newton's method.
+
+    Args:
+        x: (N,) log scores.
+        genuine: (N,) bool, both kinds occur.
+        weight: (N,) positive.
+    """
+    centre = float(np.average(x, weights=weight))
+    spread = math.sqrt(float(np.average((x - centre) ** 2, weights=weight)))
+    odds = math.log(float(weight[genuine].sum() / weight[~genuine].sum()))
+    if spread == 0:
+        return 0.0, 0.0
+    a, b = _newton((x - centre) / spread, genuine.astype(np.float64), weight, odds)
+    if b <= 0:
+        return 0.0, 0.0
+    return a - odds - b * centre / spread, b / spread
+
+
+def _newton(z: np.ndarray, y: np.ndarray, weight: np.ndarray, start: float) -> tuple[float, float]:
+    theta, loss = np.array([start, 0.0]), np.inf
+    design = np.stack([np.ones_like(z), z], axis=1)
+    penalty = np.diag([0.0, RIDGE])
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-design @ theta))
+        gradient = design.T @ (weight * (p - y)) + penalty @ theta
+        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + penalty
+        step = np.linalg.solve(hessian, gradient)
+        theta, loss = _halving(theta, step, lambda t: _loss(design @ t, y, weight, t), loss)
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(theta[0]), float(theta[1])
+
+
+def _halving(
+    theta: np.ndarray, step: np.ndarray, loss_at: Callable[[np.ndarray], float], loss: float
+) -> tuple[np.ndarray, float]:
+    for _ in range(30):
+        if loss_at(theta - step) <= loss:
+            break
+        step = step / 2
+    return theta - step, loss_at(theta - step)
+
+
+def _loss(eta: np.ndarray, y: np.ndarray, weight: np.ndarray, theta: np.ndarray) -> float:
+    return float(np.sum(weight * (np.logaddexp(0, eta) - y * eta)) + RIDGE * theta[1] ** 2 / 2)
+
+
+def fit_gumbel(x: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Location and scale of a Gumbel distribution (of maxima) by weighted moments.
+
+    ``scale = sd * sqrt(6) / pi``, ``location = mean - 0.5772 * scale``.
+    """
+    mean = float(np.average(x, weights=weight))
+    sd = math.sqrt(float(np.average((x - mean) ** 2, weights=weight)))
+    scale = max(sd * math.sqrt(6) / math.pi, MIN_GUMBEL_SCALE)
+    return mean - EULER_GAMMA * scale, scale
+
+
+def gumbel_tail(x: np.ndarray, location: float, scale: float) -> np.ndarray:
+    """``P(X >= x) = 1 - exp(-exp(-(x - location) / scale))``."""
+    exponent = np.minimum(-(np.asarray(x) - location) / scale, 700.0)  # exp(709) is the largest that float64 holds
+    return -np.expm1(-np.exp(exponent))
+
+
+def evidence_bound(p: np.ndarray) -> np.ndarray:
+    """Largest likelihood ratio that a p-value can stand for: ``1 / (-e p ln p)`` below 1/e, otherwise 1.
+
+    Sellke, Bayarri and Berger, The American Statistician 55 (2001).
+    """
+    small = np.minimum(p, 1 / math.e)
+    return 1 / (-math.e * small * np.log(small))

@@ -1,0 +1,189 @@
+"""What was learned about scores of the same and of different animals, small enough to keep with the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from resight.novelty.calibration import Calibration, shares
+from resight.novelty.likelihood import (
+    choose_epsilon,
+    evidence_bound,
+    fit_gumbel,
+    fit_logistic,
+    gumbel_tail,
+    log_score,
+)
+
+LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
+MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
+SIZE_TOLERANCE = 1.2
+
+
+@dataclass(frozen=True)
+class NoveltyModel:
+    """Frozen and plain: `to_json` and `from_json` bring back the same model.
+
+    Attributes:
+        method: ``logistic``, ``evidence_bound`` or ``none`` (fewer than 3 individuals with an impostor maximum).
+        maxima: Impostor maximum of each gallery encounter that has one.
+        maxima_individuals: The animal that each of them is of.
+        n_animals: Median number of animals behind an impostor maximum.
+        epsilon: Added to scores before the logarithm.
+        intercept, slope: Log likelihood ratio over the log score (method ``logistic``).
+        log_score_range: Log scores that the regression has seen; the ratio is not followed beyond them.
+        location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
+        smallest_p: Tail probabilities are not believed below this.
+        n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio rests on.
+    """
+
+    method: str
+    maxima: tuple[float, ...] = ()
+    maxima_individuals: tuple[str, ...] = ()
+    n_animals: float = 0.0
+    epsilon: float = 1e-3
+    intercept: float = 0.0
+    slope: float = 0.0
+    log_score_range: tuple[float, float] = (0.0, 0.0)
+    location: float = 0.0
+    scale: float = 1.0
+    smallest_p: float = 1.0
+    n_impostors: int = 0
+    n_genuine: int = 0
+    n_genuine_individuals: int = 0
+
+    @property
+    def n_individuals(self) -> int:
+        """Animals that stand behind the p-value."""
+        return len(set(self.maxima_individuals))
+
+    def without(self, individual_id: str) -> NoveltyModel:
+        """The model with the impostor maxima of one animal taken out: it cannot be its own yardstick.
+
+        The likelihood ratio stays as fitted.
+        """
+        kept = [(m, i) for m, i in zip(self.maxima, self.maxima_individuals, strict=True) if i != individual_id]
+        return replace(self, maxima=tuple(m for m, _ in kept), maxima_individuals=tuple(i for _, i in kept))
+
+    def reached(self, score: float) -> int:
+        """Animals of which at least one impostor maximum is as high as ``score``."""
+        return len({i for m, i in zip(self.maxima, self.maxima_individuals, strict=True) if m >= score})
+
+    def p_value(self, score: float, n_animals: int) -> float:
+        """``(1 + sum over animals of the share of their impostor maxima >= score) / (n + 1)``.
+
+        Animals, not encounters, are exchangeable with the next unknown one: each of the n counts once, shared by its
+        encounters (hierarchical conformal prediction: Lee, Barber and Willett, arXiv 2306.06342). Where the gallery now
+        holds over 20 % more animals than the one that was calibrated on, `grown` makes up for it; a smaller one is left
+        alone, which errs to the safe side.
+        """
+        return self.grown(self._raw_p(score), n_animals)
+
+    def grown(self, p: float, n_animals: int) -> float:
+        """``1 - (1 - p)^(G / G0)``: the best of G animals is below x with probability ``F(x)^(theta G)``."""
+        if self.n_animals <= 0 or n_animals <= SIZE_TOLERANCE * self.n_animals:
+            return p
+        return float(-np.expm1(n_animals / self.n_animals * np.log1p(-p))) if p < 1 else 1.0
+
+    def smallest_p_value(self, n_animals: int) -> float:
+        """What a score above all impostor maxima gets."""
+        return self.grown(_rounded(1 / (self.n_individuals + 1)), n_animals)
+
+    def threshold(self, alpha: float, n_animals: int) -> float | None:
+        """Smallest score whose p-value is at most ``alpha``; None where no score can have one."""
+        if self.smallest_p_value(n_animals) > alpha:
+            return None
+        above = [float(np.nextafter(m, np.inf)) for m in sorted(set(self.maxima))]
+        return next(s for s in above if self.p_value(s, n_animals) <= alpha)
+
+    def log_likelihood_ratio(self, score: np.ndarray) -> np.ndarray:
+        """Log of ``f_same(score) / f_different(score)`` of one animal; never falls with the score.
+
+        ``logistic``: the regression line within the range of log scores that it has seen, constant outside.
+        ``evidence_bound``: the largest ratio that the Gumbel tail probability can stand for, with probabilities cut off
+        at a tenth of 1 / (impostor scores + 1): kind to the candidate, and silent about scores that speak against it.
+        """
+        x = log_score(score, self.epsilon)
+        if self.method == LOGISTIC:
+            return self.intercept + self.slope * np.clip(x, *self.log_score_range)
+        tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
+        return np.log(evidence_bound(tail))
+
+    def to_json(self) -> str:
+        """Text that `from_json` reads."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> NoveltyModel:
+        """The model that `to_json` wrote."""
+        values: dict[str, Any] = json.loads(text)
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+    def _raw_p(self, score: float) -> float:
+        values, reached = self._steps
+        return _rounded(min(1.0, (1 + float(reached[np.searchsorted(values, score)])) / (self.n_individuals + 1)))
+
+    @cached_property
+    def _steps(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sorted impostor maxima, and the shares of animals at or above each, with a final 0 above all of them."""
+        order = np.lexsort((np.array(self.maxima_individuals, dtype=str), np.array(self.maxima)))
+        weight = shares(np.array(self.maxima_individuals, dtype=str))[order]
+        return np.array(self.maxima)[order], np.append(np.cumsum(weight[::-1])[::-1], 0.0)
+
+
+def fit(calibration: Calibration) -> NoveltyModel:
+    """Learn from the gallery how high the same and different animals score.
+
+    With at least 8 genuine encounters of 5 animals the likelihood ratio comes from a logistic regression on the log
+    score, every animal with the same weight; with fewer it is the Sellke-Bayarri-Berger bound on a Gumbel fit to the
+    scores of different animals; with impostor maxima of fewer than 3 animals there is none.
+    """
+    rows = calibration.comparisons
+    score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
+    owner = np.array(rows["individual_id"].to_pylist(), dtype=object)
+    maxima = calibration.maxima.filter(pc.is_valid(calibration.maxima["impostor_maximum"]))
+    model = NoveltyModel(
+        method=NONE,
+        maxima=tuple(maxima["impostor_maximum"].to_pylist()),
+        maxima_individuals=tuple(maxima["individual_id"].to_pylist()),
+        n_animals=float(np.median(maxima["n_impostors"].to_numpy())) if maxima.num_rows else 0.0,
+        epsilon=choose_epsilon(score),
+        n_impostors=int((~genuine).sum()),
+        n_genuine=int(genuine.sum()),
+        n_genuine_individuals=len(set(owner[genuine])),
+    )
+    if model.n_individuals < MIN_IMPOSTORS:
+        return model
+    enough = model.n_genuine >= MIN_GENUINE_ENCOUNTERS and model.n_genuine_individuals >= MIN_GENUINE_INDIVIDUALS
+    return (_logistic if enough else _bound)(model, log_score(score, model.epsilon), genuine, owner)
+
+
+def _rounded(p: float) -> float:
+    return round(p, 12)  # three thirds of an animal must add up to one
+
+
+def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:
+    intercept, slope = fit_logistic(x, genuine, _weights(genuine, owner))
+    seen = (float(x.min()), float(x.max()))
+    return replace(model, method=LOGISTIC, intercept=intercept, slope=slope, log_score_range=seen)
+
+
+def _bound(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:
+    location, scale = fit_gumbel(x[~genuine], _weights(genuine, owner)[~genuine])
+    smallest = 0.1 / (model.n_impostors + 1)
+    return replace(model, method=BOUND, location=location, scale=scale, smallest_p=smallest)
+
+
+def _weights(genuine: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Within the genuine and within the impostor rows every animal weighs the same, and a row weighs 1 on average."""
+    weight, names = np.empty(len(owner)), owner.astype(str)
+    for rows in (genuine, ~genuine):
+        share = shares(names[rows])
+        weight[rows] = share * rows.sum() / share.sum()
+    return weight

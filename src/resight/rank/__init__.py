@@ -1,0 +1,6 @@
+"""Stage ``rank``: from scored pairs to candidates for every query photo and every query encounter."""
+
+from resight.rank.photos import photo_pairs
+from resight.rank.rank import RANK_SCHEMA, rank, rank_all, top
+
+__all__ = ["RANK_SCHEMA", "photo_pairs", "rank", "rank_all", "top"]

@@ -1,0 +1,171 @@
+"""The distribution of match confidences of many pairs at once, and the mathematics on it.
+
+The full vector of a crop holds one confidence per keypoint: those of the mutual matches, and exactly 0 for all others.
+Both crops of a pair share the positive part, each match once, so one histogram and two keypoint counts say everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.errors import BrokenCountError
+from resight.status import PairStatus
+
+_INTEGERS = ("n_keypoints_query", "n_keypoints_gallery", "n_matches", "n_above_01", "n_above_05")
+_FLOATS = (
+    "confidence_sum",
+    "confidence_sum_squares",
+    "confidence_sum_above_half",
+    "confidence_max",
+    "log_likelihood_ratio",
+)
+ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """N scored pairs as arrays of length N; see the ``pairs`` table for the meaning of each.
+
+    Attributes:
+        histogram: (N, B) int64, mutual matches by confidence in B equal bins over (0, 1].
+        n_inliers: (N,) float64, NaN where geometry was not tried.
+        null_cdf: (C, B + 1) float64, cumulative null distributions at the edges 0, 1/B, ..., 1.
+        null_row: (N,) int64, row of ``null_cdf`` that a pair is held against, -1 for none.
+    """
+
+    n_keypoints_query: np.ndarray
+    n_keypoints_gallery: np.ndarray
+    n_matches: np.ndarray
+    n_above_01: np.ndarray
+    n_above_05: np.ndarray
+    n_inliers: np.ndarray
+    confidence_sum: np.ndarray
+    confidence_sum_squares: np.ndarray
+    confidence_sum_above_half: np.ndarray
+    confidence_max: np.ndarray
+    log_likelihood_ratio: np.ndarray
+    histogram: np.ndarray
+    null_cdf: np.ndarray
+    null_row: np.ndarray
+
+
+def scored_only(pairs: pa.Table) -> pa.Table:
+    """The rows that were really matched; all others have no score, not even a bad one."""
+    return pairs.filter(pc.equal(pairs["status"], PairStatus.SCORED.value))
+
+
+def read_distributions(
+    scored: pa.Table, null_cdf: np.ndarray | None = None, null_row: np.ndarray | None = None
+) -> Distributions:
+    """Arrays of a ``pairs`` table that holds only scored rows.
+
+    Raises:
+        BrokenCountError: A scored pair lacks a value, has no keypoints, or its histogram does not hold its matches.
+    """
+    numbers = {name: _column(scored, name, np.int64) for name in _INTEGERS}
+    numbers |= {name: _column(scored, name, np.float64) for name in _FLOATS}
+    numbers["n_inliers"] = scored["n_inliers"].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+    histogram = read_histograms(scored)
+    _check(scored, numbers, histogram)
+    row = np.full(scored.num_rows, -1) if null_row is None else null_row
+    cdf = np.zeros((0, histogram.shape[1] + 1)) if null_cdf is None else null_cdf
+    return Distributions(histogram=histogram, null_cdf=cdf, null_row=row, **numbers)
+
+
+def read_histograms(scored: pa.Table) -> np.ndarray:
+    """(N, B) int64 from the column ``confidence_histogram``.
+
+    Raises:
+        BrokenCountError: A histogram is missing or they differ in length.
+    """
+    column = scored["confidence_histogram"].combine_chunks()
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if column.null_count or len(lengths) > 1:
+        raise BrokenCountError(
+            f"the confidence histograms of the scored pairs have {lengths} bins; "
+            "rerun the matching with one value of score.bins"
+        )
+    bins = lengths[0] if lengths else 1
+    return pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.int64).reshape(-1, bins)
+
+
+def _column(scored: pa.Table, name: str, dtype: type) -> np.ndarray:
+    column = scored[name]
+    if column.null_count:
+        raise BrokenCountError(f"{column.null_count} scored pairs have no {name}; rerun the matching of these pairs")
+    return column.to_numpy().astype(dtype)
+
+
+def _check(scored: pa.Table, numbers: dict[str, np.ndarray], histogram: np.ndarray) -> None:
+    keypoints = np.minimum(numbers["n_keypoints_query"], numbers["n_keypoints_gallery"])
+    wrong = (keypoints < 1) | (numbers["n_matches"] > keypoints) | (histogram.sum(axis=1) != numbers["n_matches"])
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        ids = f"{scored['query_crop_id'][first]} and {scored['gallery_crop_id'][first]}"
+        raise BrokenCountError(
+            f"{int(wrong.sum())} scored pairs have no keypoints, more matches than keypoints, or a histogram that does "
+            f"not hold their matches (first: {ids}); rerun the matching of these pairs"
+        )
+
+
+def seed_auc(d: Distributions) -> np.ndarray:
+    """(N,) area under the cumulative curve of the query's full vector of confidences; 1 where nothing matched.
+
+    With n keypoints, ``1 - mean - (mean - (min + max) / 2) / (n - 1)``, which equals the trapezoid rule over the
+    sorted confidences against ``linspace(0, 1, n)``. A single keypoint has no such curve; it gets the exact area
+    ``1 - mean``, so that no match stays the worst. The smallest confidence is 0 unless every keypoint is matched;
+    then it is taken from the middle of the lowest filled bin (error of the area at most ``1 / (4 B (n - 1))``).
+    """
+    n = d.n_keypoints_query.astype(np.float64)
+    mean = d.confidence_sum / n
+    middle = (_smallest(d) + d.confidence_max) / 2
+    correction = np.divide(mean - middle, n - 1, out=np.zeros_like(mean), where=n > 1)
+    return 1 - mean - correction
+
+
+def _smallest(d: Distributions) -> np.ndarray:
+    """(N,) smallest confidence of the query's full vector."""
+    bins = d.histogram.shape[1]
+    lowest = ((d.histogram > 0).argmax(axis=1) + 0.5) / bins
+    mean = d.confidence_sum / d.n_keypoints_query
+    return np.where(d.n_matches < d.n_keypoints_query, 0.0, np.minimum(lowest, mean))
+
+
+def cdf_at_edges(histogram: np.ndarray, n_values: np.ndarray) -> np.ndarray:
+    """(N, B + 1) share of the values that are <= 0, 1/B, ..., 1; the ``n_values - sum`` others are zeros."""
+    positive = histogram.sum(axis=-1, keepdims=True)
+    below = np.concatenate([np.zeros_like(positive), histogram.cumsum(axis=-1)], axis=-1)
+    total = np.asarray(n_values)[..., None]
+    return (total - positive + below) / total
+
+
+def one_sided_wasserstein(d: Distributions) -> np.ndarray:
+    """(N,) ``W1+ = integral over [0, 1] of max(0, F_null - F_pair)``: confidence mass above the null; NaN without null.
+
+    ``F_pair`` pools the full vectors of both crops, so it does not matter which one asks, and so does the null. (The
+    plain Wasserstein distance has no sign: a pair far below the null would count as a good one.) Within a bin both
+    curves are taken as straight, which changes the result by at most ``(share_pair + share_null) / (2 B)``, with the
+    shares of keypoints that are matched.
+    """
+    out = np.full(len(d.n_matches), np.nan)
+    bins = d.histogram.shape[1]
+    for first in range(0, len(out), ROWS_AT_ONCE):
+        rows = np.arange(first, min(first + ROWS_AT_ONCE, len(out)))
+        rows = rows[d.null_row[rows] >= 0]
+        values = d.n_keypoints_query[rows] + d.n_keypoints_gallery[rows]
+        gap = d.null_cdf[d.null_row[rows]] - cdf_at_edges(2 * d.histogram[rows], values)
+        out[rows] = positive_area(gap[:, :-1], gap[:, 1:]).sum(axis=1) / bins
+    return out
+
+
+def positive_area(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Integral of ``max(0, g)`` over [0, 1] for straight lines g from ``left`` to ``right``, elementwise."""
+    a, b = np.maximum(left, 0), np.maximum(right, 0)
+    crossing = left * right < 0
+    run = np.abs(left) + np.abs(right)
+    triangle = np.divide(np.maximum(a, b) ** 2, 2 * run, out=np.zeros_like(run), where=crossing)
+    return np.where(crossing, triangle, (a + b) / 2)

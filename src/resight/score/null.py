@@ -1,0 +1,136 @@
+"""What the confidences of different animals look like: the null distribution."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.score.distribution import cdf_at_edges, read_histograms, scored_only
+
+MIN_CLASS_PAIRS = 50
+CALIBRATE = "calibrate"
+
+
+@dataclass(frozen=True)
+class NullDistribution:
+    """All confidences of impostor pairs in one heap, the zeros of both crops' unmatched keypoints included.
+
+    Attributes:
+        n_pairs: Pairs behind it.
+        n_values: Confidences, zeros included.
+        counts: Positive confidences in equal bins over (0, 1].
+    """
+
+    n_pairs: int
+    n_values: int
+    counts: tuple[int, ...]
+
+    def cdf(self) -> np.ndarray:
+        """(B + 1,) cumulative distribution at the bin edges; the first is the share of zeros, the last is 1."""
+        return cdf_at_edges(np.array(self.counts), np.array(self.n_values))
+
+    def mean(self) -> float:
+        """Mean confidence, from the middles of the bins."""
+        middles = (np.arange(len(self.counts)) + 0.5) / len(self.counts)
+        return float(np.dot(self.counts, middles) / self.n_values)
+
+
+@dataclass(frozen=True)
+class Null:
+    """The pooled null, and one for each class of viewpoints with at least `MIN_CLASS_PAIRS` pairs."""
+
+    pooled: NullDistribution | None = None
+    by_class: Mapping[str, NullDistribution] = field(default_factory=dict)
+
+    def table(self, classes: list[str]) -> tuple[np.ndarray | None, np.ndarray]:
+        """Cumulative distributions (C, B + 1), and for each of ``classes`` the row to use; -1 where there is none."""
+        if self.pooled is None:
+            return None, np.full(len(classes), -1)
+        names = sorted(self.by_class)
+        row = {name: k + 1 for k, name in enumerate(names)}
+        cdf = np.stack([self.pooled.cdf(), *(self.by_class[name].cdf() for name in names)])
+        return cdf, np.array([row.get(one, 0) for one in classes], np.int64)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        named = {"pooled": self.pooled} if self.pooled else {}
+        return {
+            k: vars(v) | {"counts": list(v.counts)} for k, v in (named | dict(sorted(self.by_class.items()))).items()
+        }
+
+
+def learn_null(
+    pairs: pa.Table, labels: Mapping[str, str | None], most: int, viewpoints: Mapping[str, str] | None = None
+) -> Null:
+    """Null from the calibration pairs of two different known animals; never from the pairs that are being judged.
+
+    Args:
+        pairs: The ``pairs`` table.
+        labels: Individual by photo_id; missing or None where nobody has said.
+        most: Pairs to use at most; more are thinned by a digest of their ids, whatever order they come in.
+        viewpoints: Viewpoint by crop_id.
+
+    Returns:
+        A `Null` without distributions where there is no such pair.
+    """
+    calibrate = scored_only(pairs.filter(pc.equal(pairs["purpose"], CALIBRATE)))
+    same = same_individual(calibrate, labels)
+    impostors = _thin(calibrate.filter(pc.fill_null(pc.invert(same), False)), most)
+    if not impostors.num_rows:
+        return Null()
+    classes = np.array(viewpoint_classes(impostors, viewpoints))
+    histogram = read_histograms(impostors)
+    values = _keypoints(impostors, "query") + _keypoints(impostors, "gallery")
+    names, sizes = np.unique(classes, return_counts=True)
+    large = [str(name) for name, size in zip(names, sizes, strict=True) if name and size >= MIN_CLASS_PAIRS]
+    return Null(
+        _pool(histogram, values), {name: _pool(histogram[classes == name], values[classes == name]) for name in large}
+    )
+
+
+def same_individual(pairs: pa.Table, labels: Mapping[str, str | None]) -> pa.Array:
+    """(N,) bool: what the labels say; null where one of the two photos is unlabelled."""
+    query, gallery = (_labels(pairs[f"{side}_photo_id"], labels) for side in ("query", "gallery"))
+    return pc.equal(query, gallery)
+
+
+def viewpoint_classes(pairs: pa.Table, viewpoints: Mapping[str, str] | None) -> list[str]:
+    """Class of each pair: its two viewpoints in alphabetical order, e.g. ``left-top``; '' where they are not known."""
+    if viewpoints is None:
+        return [""] * pairs.num_rows
+    sides = ([viewpoints.get(c, "") for c in pairs[f"{side}_crop_id"].to_pylist()] for side in ("query", "gallery"))
+    return ["-".join(sorted(two)) if all(two) else "" for two in zip(*sides, strict=True)]
+
+
+def _labels(photo_ids: pa.ChunkedArray, labels: Mapping[str, str | None]) -> pa.Array:
+    encoded = photo_ids.combine_chunks().dictionary_encode()
+    names = pa.array([labels.get(p) for p in encoded.dictionary.to_pylist()], pa.string())
+    return names.take(encoded.indices)
+
+
+def _keypoints(pairs: pa.Table, side: str) -> np.ndarray:
+    return pairs[f"n_keypoints_{side}"].to_numpy().astype(np.int64)
+
+
+def _pool(histogram: np.ndarray, values: np.ndarray) -> NullDistribution:
+    counts = 2 * histogram.sum(axis=0)  # each match is a confidence of either crop
+    return NullDistribution(len(histogram), int(values.sum()), tuple(int(c) for c in counts))
+
+
+def _thin(pairs: pa.Table, most: int) -> pa.Table:
+    if pairs.num_rows <= most:
+        return pairs
+    turned = (_digests(pairs["query_crop_id"]) * np.uint64(3)) ^ _digests(pairs["gallery_crop_id"])
+    return pairs.take(pa.array(np.argsort(turned, kind="stable")[:most]))
+
+
+def _digests(ids: pa.ChunkedArray) -> np.ndarray:
+    encoded = ids.combine_chunks().dictionary_encode()
+    of = [int.from_bytes(hashlib.sha256(one.encode()).digest()[:8], "big") for one in encoded.dictionary.to_pylist()]
+    return np.array(of, np.uint64)[encoded.indices.to_numpy()]

@@ -1,0 +1,66 @@
+"""From the ``pairs`` table to the ``scores`` table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from resight.errors import SettingsError
+from resight.score.distribution import read_distributions, scored_only
+from resight.score.null import Null, learn_null, same_individual, viewpoint_classes
+from resight.score.registry import SCORES, Score, score_named
+from resight.settings import ScoreParams
+
+_IDS = ("query_crop_id", "gallery_crop_id", "purpose")
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """The catalog's ``scores`` without ``run_id``, and the null distribution that was learned on the way."""
+
+    scores: pa.Table
+    null: Null
+
+
+def score(
+    pairs: pa.Table,
+    labels: Mapping[str, str | None],
+    params: ScoreParams,
+    viewpoints: Mapping[str, str] | None = None,
+) -> ScoreResult:
+    """All scores of all pairs with status ``scored``; whatever was not matched gets no row.
+
+    Args:
+        pairs: The ``pairs`` table, of either purpose.
+        labels: Individual by photo_id; missing or None where nobody has said.
+        params: Which score ranks.
+        viewpoints: Viewpoint by crop_id, for a null of each class of views; one null for all without it.
+
+    Raises:
+        SettingsError: The chosen score is unknown or cannot be computed for these pairs.
+        BrokenCountError: A scored pair is not whole.
+    """
+    chosen = score_named(params.name)
+    null = learn_null(pairs, labels, params.null_pairs, viewpoints)
+    scored = scored_only(pairs)
+    d = read_distributions(scored, *null.table(viewpoint_classes(scored, viewpoints)))
+    values = {name: one.compute(d) for name, one in SCORES.items()}
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}
+    columns |= {name: pa.array(v, pa.float64(), from_pandas=True) for name, v in values.items()}
+    columns["score"] = pa.array(_chosen(chosen, values[chosen.name]), pa.float64())
+    columns["score_name"] = pa.repeat(pa.scalar(chosen.name), scored.num_rows)
+    columns["same_individual"] = same_individual(scored, labels)
+    return ScoreResult(pa.table(columns), null)
+
+
+def _chosen(chosen: Score, values: np.ndarray) -> np.ndarray:
+    missing = int(np.isnan(values).sum())
+    if missing:
+        raise SettingsError(
+            f"score.name = '{chosen.name}' needs {chosen.needs}, which {missing} of {len(values)} pairs lack; "
+            "choose another score.name, e.g. mean"
+        )
+    return chosen.turned(values)

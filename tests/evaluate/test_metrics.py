@@ -1,0 +1,118 @@
+"""Metrics worked out on paper, and intervals against resampling by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.stats import mannwhitneyu
+
+from resight.evaluate.bootstrap import interval
+from resight.evaluate.metrics import (
+    auroc,
+    average_precision,
+    balanced_accuracy,
+    brier,
+    calibration_error,
+    cmc,
+    hits,
+    weighted_mean,
+)
+
+
+def test_top_k_by_hand_counts_the_unranked_as_wrong():
+    ranks = [1, 3, None, 2, 6]
+    assert hits(ranks, 1).tolist() == [1, 0, 0, 0, 0]
+    assert hits(ranks, 3).tolist() == [1, 1, 0, 1, 0]
+    np.testing.assert_allclose(cmc(ranks, 6), [0.2, 0.4, 0.6, 0.6, 0.6, 0.8])
+
+
+def test_average_precision_by_hand():
+    # right ones at places 1, 3, 4: (1/1 + 2/3 + 3/4) / 3 = 29 / 36
+    assert average_precision(np.array([1, 0, 1, 1, 0], bool)) == pytest.approx(29 / 36)
+    assert average_precision(np.array([0, 0, 1], bool)) == pytest.approx(1 / 3)
+    assert average_precision(np.array([1, 1, 0], bool)) == 1.0
+    assert average_precision(np.zeros(3, bool)) == 0.0
+    assert average_precision(np.zeros(0, bool)) == 0.0
+
+
+def test_auroc_by_hand():
+    # .9 beats all three; .5 beats .1, ties .5, loses to .7: 3 + 1.5 of 6
+    assert auroc(np.array([0.9, 0.5]), np.array([0.1, 0.5, 0.7])) == pytest.approx(4.5 / 6)
+    assert auroc(np.array([2.0]), np.array([1.0])) == 1.0
+    assert auroc(np.array([1.0]), np.array([2.0])) == 0.0  # the reverse is not the best
+    assert auroc(np.array([np.inf, 1.0]), np.array([np.inf, 0.0])) == pytest.approx((1.5 + 1) / 4)
+    assert auroc(np.zeros(0), np.array([1.0])) is None
+
+
+def test_auroc_agrees_with_scipy_and_with_repeated_rows():
+    rng = np.random.default_rng(0)
+    positive, negative = rng.integers(0, 9, 40).astype(float), rng.integers(0, 7, 30).astype(float)
+    assert auroc(positive, negative) == pytest.approx(mannwhitneyu(positive, negative).statistic / (40 * 30))
+    wp, wn = rng.integers(0, 4, 40), rng.integers(0, 4, 30)
+    repeated = auroc(np.repeat(positive, wp), np.repeat(negative, wn))
+    assert auroc(positive, negative, wp.astype(float), wn.astype(float)) == pytest.approx(repeated)
+
+
+def test_balanced_accuracy_by_hand():
+    # Ada 2 of 4, Ben 1 of 1, Cleo 0 of 1: (1/2 + 1 + 0) / 3; accuracy would say 3/6 too, so weigh Ben twice: 2.5 / 4
+    correct = np.array([1, 1, 0, 0, 1, 0], float)
+    classes = np.array(["Ada"] * 4 + ["Ben", "Cleo"])
+    assert balanced_accuracy(correct, classes, np.ones(6)) == pytest.approx(0.5)
+    assert balanced_accuracy(correct, classes, np.array([1.0, 1, 1, 1, 2, 1])) == pytest.approx(2.5 / 4)
+    assert balanced_accuracy(correct[:5], classes[:5], np.ones(5)) == pytest.approx(0.75)  # 3/5 if it were not balanced
+    assert balanced_accuracy(np.zeros(0), np.zeros(0, int), np.zeros(0)) is None
+
+
+def test_brier_by_hand():
+    # (.1**2 + .8**2 + .5**2) / 3 = .9 / 3
+    assert brier(np.array([0.9, 0.8, 0.5]), np.array([1.0, 0, 1]), np.ones(3)) == pytest.approx(0.3)
+
+
+def test_calibration_error_by_hand():
+    # bin (.8, .9]: .85 and .9, one right: |.5 - .875| * 2/4; bin (.2, .3]: .3, right: .7 * 1/4; bin (0, .1]: 0, wrong: 0
+    probability, correct = np.array([0.85, 0.9, 0.3, 0.0]), np.array([1.0, 0, 1, 0])
+    assert calibration_error(probability, correct, np.ones(4)) == pytest.approx(0.375 / 2 + 0.7 / 4)
+    assert calibration_error(np.array([1.0, 0.75]), np.array([1.0, 1]), np.ones(2)) == pytest.approx(0.125)
+    assert calibration_error(np.zeros(0), np.zeros(0), np.zeros(0)) is None
+
+
+def test_weighted_mean_of_nothing_is_nothing():
+    assert weighted_mean(np.array([1.0, 0, 0]), np.array([2.0, 1, 1])) == 0.5
+    assert weighted_mean(np.zeros(0), np.zeros(0)) is None
+
+
+def test_interval_resamples_individuals_not_photos():
+    # Ada has 8 right photos, Ben 2 wrong ones. Of two draws: AA 1/4 -> 1, AB or BA 1/2 -> .8, BB 1/4 -> 0.
+    values = np.array([1.0] * 8 + [0.0] * 2)
+    names = np.array(["Ada"] * 8 + ["Ben"] * 2)
+    seen: list[float] = []
+
+    def statistic(weight):
+        seen.append(weighted_mean(values, weight) or 0.0)
+        return seen[-1]
+
+    assert interval(statistic, names, draws=2000) == (0.0, 1.0)
+    shares = [np.mean(np.isclose(seen, v)) for v in (0.0, 0.8, 1.0)]
+    assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.05)
+
+
+def test_interval_agrees_with_all_possible_draws():
+    values = np.array([0.1, 0.4, 0.35, 0.9, 0.7])
+    exact = [np.mean(values[list(draw)]) for draw in itertools.product(range(5), repeat=5)]
+    low, high = interval(lambda w: weighted_mean(values, w), np.arange(5).astype(str), draws=4000)
+    assert (low, high) == pytest.approx(tuple(np.quantile(exact, [0.025, 0.975])), abs=0.03)
+
+
+def test_interval_is_seeded_and_does_not_care_about_order():
+    rng = np.random.default_rng(1)
+    values, names = rng.random(30), rng.integers(0, 7, 30).astype(str)
+    order = rng.permutation(30)
+    one = interval(lambda w: weighted_mean(values, w), names)
+    other = interval(lambda w: weighted_mean(values[order], w), names[order])
+    assert one == pytest.approx(other) and one == interval(lambda w: weighted_mean(values, w), names)
+    assert one != interval(lambda w: weighted_mean(values, w), names, seed=1)
+
+
+def test_one_individual_has_no_interval():
+    assert interval(lambda w: weighted_mean(np.ones(3), w), np.array(["Ada"] * 3)) == (None, None)
+    assert interval(lambda w: None, np.array(["Ada", "Ben"])) == (None, None)

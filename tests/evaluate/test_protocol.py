@@ -1,0 +1,124 @@
+"""Splits and the leak gate."""
+
+import csv
+import json
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from resight.errors import LeakError
+from resight.evaluate import same_day_share, split
+
+SCHEMA = pa.schema(
+    [("photo_id", pa.string()), ("encounter_id", pa.string()), ("individual_id", pa.string()), ("taken_on", pa.date32()),
+     ("role", pa.string()), ("status", pa.string())]
+)  # fmt: skip
+
+
+def photos(*rows):
+    """Rows of (encounter, individual, day or None, role)."""
+    plain = [(f"p{k}", e, i, date.fromisoformat(d) if d else None, r, "ok") for k, (e, i, d, r) in enumerate(rows)]
+    return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in plain], schema=SCHEMA)
+
+
+def days(individual, *on, role=None):
+    return [(f"{individual}-{day}", individual, day, role) for day in on]
+
+
+@pytest.mark.parametrize(("encounters", "in_gallery"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (8, 4)])
+def test_first_half_rounded_down_but_at_least_one_is_gallery(encounters, in_gallery):
+    got = split(photos(*days("Ada", *[f"20{k + 10}-06-01" for k in range(encounters)])))
+    assert got.protocol == "time-aware"
+    assert len(got.gallery_encounters) == in_gallery and len(got.query_encounters) == encounters - in_gallery
+    assert max(got.gallery_encounters) < min(got.query_encounters, default="z")
+
+
+def test_the_measured_split_of_the_outlined_photos(shared_data):
+    folder = shared_data / "zakynthos"
+    outlined = {image["file_name"] for image in json.loads((folder / "annotations.coco.json").read_text())["images"]}
+    with (folder / "metadata.csv").open(newline="") as file:
+        rows = [r for r in csv.DictReader(file) if r["file"] in outlined]
+    table = photos(*[(r["encounter_id"], r["individual_id"], r["taken_at"][:10], None) for r in rows])
+    got = split(table)
+    asking = [r for r in table.to_pylist() if r["encounter_id"] in got.query_encounters]
+    assert (len(asking), len(got.query_encounters), got.same_day_share) == (86, 24, 0.0)
+
+
+def test_undated_encounters_of_a_dated_animal_are_left_out():
+    got = split(
+        photos(*days("Ada", "2010-06-01", "2012-06-01"), ("Ada-?", "Ada", None, None), ("Ben-?", "Ben", None, None))
+    )
+    assert got.gallery_encounters == {"Ada-2010-06-01", "Ben-?"}  # Ben is never asked for, so nothing can leak
+    assert got.query_encounters == {"Ada-2012-06-01"}
+    assert got.notes == ("1 encounters have no date and take no part.",)
+
+
+def test_two_encounters_of_one_day_stay_on_one_side():
+    rows = [("a", "Ada", "2010-06-01", None), ("b", "Ada", "2010-06-01", None), ("c", "Ada", "2012-06-01", None)]
+    got = split(photos(*rows))
+    assert got.gallery_encounters == {"a", "b"} and got.query_encounters == {"c"}
+
+
+def test_role_comes_before_time():
+    got = split(
+        photos(
+            *days("Ada", "2012-06-01", role="gallery"),
+            *days("Ada", "2010-06-01", role="query"),
+            ("x", "Ada", None, None),
+        )
+    )
+    assert (got.protocol, got.gallery_encounters, got.query_encounters) == (
+        "role",
+        {"Ada-2012-06-01"},
+        {"Ada-2010-06-01"},
+    )
+    assert got.notes == ("1 photos have no role and take no part.",)
+
+
+def test_same_day_on_both_sides_is_refused_unless_asked_for():
+    rows = [("a", "Ada", "2010-06-01", "gallery"), ("b", "Ada", "2010-06-01", "query"), ("c", "Ada", "2011-06-01", "query"),
+            ("d", "Ben", "2010-06-01", "query")]  # fmt: skip
+    with pytest.raises(LeakError, match=r"33\.3% of the query photos"):
+        split(photos(*rows))
+    assert split(photos(*rows), tolerate_leak=True).same_day_share == pytest.approx(1 / 3)
+
+
+def test_one_encounter_on_both_sides_is_always_refused():
+    rows = [("a", "Ada", None, "gallery"), ("a", "Ada", None, "query")]
+    with pytest.raises(LeakError, match="first: a"):
+        split(photos(*rows), tolerate_leak=True)
+
+
+def test_an_encounter_over_midnight_does_not_leak():
+    rows = [("a", "Ada", "2010-06-01", None), ("a", "Ada", "2010-06-02", None), ("b", "Ada", "2010-06-02", None)]
+    with pytest.raises(LeakError):
+        split(photos(*rows))
+
+
+def test_same_day_share_of_photos():
+    table = photos(
+        ("a", "Ada", "2010-06-01", None),
+        ("b", "Ada", "2010-06-01", None),
+        ("c", "Ben", "2010-06-01", None),
+        ("a", "Ada", None, None),
+    )
+    assert same_day_share(table, ["p1"], ["p0"]) == 1.0
+    assert same_day_share(table, ["p1", "p2"], ["p0"]) == 0.5
+    assert same_day_share(table, ["p3"], ["p0"]) == 1.0  # no date, but the same encounter
+    assert same_day_share(table, [], ["p0"]) == 0.0
+
+
+def test_unlabelled_and_unusable_photos_take_no_part():
+    table = photos(*days("Ada", "2010-06-01", "2011-06-01"), ("z", None, "2010-06-01", None))
+    rejected = (
+        table.slice(0, 1).set_column(5, "status", pa.array(["rejected"])).set_column(1, "encounter_id", pa.array(["r"]))
+    )
+    got = split(pa.concat_tables([table, rejected]))
+    assert got.gallery_encounters | got.query_encounters == {"Ada-2010-06-01", "Ada-2011-06-01"}
+    assert got.notes == ("2 photos are unlabelled or unusable and take no part.",)
+
+
+def test_order_of_rows_does_not_matter():
+    table = photos(*days("Ada", "2010-06-01", "2012-06-01", "2013-06-01"), *days("Ben", "2010-06-01", "2011-06-01"))
+    assert split(table) == split(table.take(pa.array([4, 1, 3, 0, 2])))

@@ -1,0 +1,116 @@
+"""Which pairs make up the null distribution, and that the order of the rows does not matter."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from resight.catalog import table
+from resight.score import score
+from resight.score.null import learn_null, viewpoint_classes
+from resight.settings import ScoreParams
+
+SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
+LABELS = {"a": "Ada", "a2": "Ada", "b": "Ben", "c": "Cleo", "u": None}
+
+
+def row(query, gallery, histogram=(1, 0, 0, 1), purpose="calibrate", status="scored", n_query=6, n_gallery=4):
+    n = sum(histogram)
+    middles = np.repeat((np.arange(4) + 0.5) / 4, histogram)
+    return {
+        "query_crop_id": query,
+        "gallery_crop_id": gallery,
+        "query_photo_id": query,
+        "gallery_photo_id": gallery,
+        "purpose": purpose,
+        "status": status,
+        "n_keypoints_query": n_query,
+        "n_keypoints_gallery": n_gallery,
+        "n_matches": n,
+        "n_inliers": n,
+        "confidence_histogram": list(histogram),
+        "confidence_sum": middles.sum(),
+        "confidence_sum_squares": (middles**2).sum(),
+        "confidence_sum_above_half": middles[middles > 0.5].sum(),
+        "confidence_max": middles.max(initial=0),
+        "n_above_01": n,
+        "n_above_05": int((middles > 0.5).sum()),
+        "log_likelihood_ratio": -np.log1p(-middles).sum(),
+    }
+
+
+def pairs_table(*rows):
+    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
+
+
+def test_null_pools_both_directions_of_impostor_pairs_with_their_zeros():
+    null = learn_null(pairs_table(row("a", "b"), row("a", "c", (0, 1, 0, 0), n_query=10)), LABELS, 100)
+    # 2 + 1 matches, each in both crops; 6 + 4 + 10 + 4 keypoints
+    assert null.pooled.counts == (2, 2, 0, 2)
+    assert null.pooled.n_values == 24 and null.pooled.n_pairs == 2
+    np.testing.assert_allclose(null.pooled.cdf(), np.array([18, 20, 22, 22, 24]) / 24)
+    assert null.pooled.mean() == pytest.approx((2 * 0.125 + 2 * 0.375 + 2 * 0.875) / 24)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        row("a", "a2", (0, 0, 0, 4)),
+        row("a", "u", (0, 0, 0, 4)),
+        row("a", "nobody", (0, 0, 0, 4)),
+        row("b", "c", (0, 0, 0, 4), purpose="identify"),
+        row("b", "c", (0, 0, 0, 4), status="failed"),
+    ],
+    ids=["same animal", "no label", "unknown photo", "pair that is being judged", "not matched"],
+)
+def test_only_calibration_pairs_of_two_different_known_animals_count(other):
+    assert learn_null(pairs_table(row("a", "b"), other), LABELS, 100) == learn_null(
+        pairs_table(row("a", "b")), LABELS, 100
+    )
+    assert learn_null(pairs_table(other), LABELS, 100).pooled is None
+
+
+def test_each_class_of_views_has_its_own_null_from_50_pairs_on():
+    labels = {f"{side}{k}": f"{side}{k}" for side in "lr" for k in range(60)}
+    views = {name: {"l": "left", "r": "right"}[name[0]] for name in labels}
+    left = [row("l0", f"l{k}", (4, 0, 0, 0)) for k in range(1, 51)]
+    right = [row("r0", f"r{k}", (0, 0, 0, 4)) for k in range(1, 50)]
+    null = learn_null(pairs_table(*left, *right), labels, 1000, views)
+    assert list(null.by_class) == ["left-left"]
+    assert null.by_class["left-left"].counts == (400, 0, 0, 0)
+    assert null.pooled.counts == (400, 0, 0, 392)
+    scores = score(pairs_table(*left, *right), labels, ScoreParams(name="wasserstein"), views).scores
+    # a left pair equals its own null, a right pair lies above the pooled one
+    assert max(scores["score"].to_pylist()[:50]) == pytest.approx(0, abs=1e-12)
+    assert min(scores["score"].to_pylist()[50:]) > 0.1
+
+
+def test_class_does_not_depend_on_who_asks():
+    views = {"a": "left", "b": "top"}
+    pairs = pairs_table(row("a", "b"), row("b", "a"), row("a", "u"))
+    assert viewpoint_classes(pairs, views) == ["left-top", "left-top", ""]
+    assert viewpoint_classes(pairs, None) == ["", "", ""]
+
+
+def test_at_most_so_many_pairs_whatever_order_they_come_in():
+    rng = np.random.default_rng(0)
+    labels = {f"p{k}": f"i{k}" for k in range(40)}
+    rows = [row(f"p{k}", f"p{j}", (k % 5, j % 3, 0, 0), n_query=20, n_gallery=20) for k in range(40) for j in range(k)]
+    shuffled = [rows[k] for k in rng.permutation(len(rows))]
+    null = learn_null(pairs_table(*rows), labels, 100)
+    assert null.pooled.n_pairs == 100
+    assert learn_null(pairs_table(*shuffled), labels, 100) == null
+    assert learn_null(pairs_table(*rows), labels, 0).pooled is None
+
+
+def test_scores_do_not_depend_on_the_order_of_the_rows():
+    rows = [row("a", "b"), row("c", "b", (0, 2, 1, 0)), row("a", "a2", (0, 0, 3, 1)), row("u", "b", purpose="identify")]
+    key = [("query_crop_id", "ascending"), ("gallery_crop_id", "ascending")]
+    params = ScoreParams(name="wasserstein")
+    one, other = (score(pairs_table(*order), LABELS, params).scores.sort_by(key) for order in (rows, rows[::-1]))
+    assert one.equals(other)
+    assert one["same_individual"].to_pylist() == [True, False, False, None]
+
+
+def test_null_as_plain_values():
+    null = learn_null(pairs_table(row("a", "b")), LABELS, 100)
+    assert null.as_dict() == {"pooled": {"n_pairs": 1, "n_values": 10, "counts": [2, 0, 0, 2]}}
