@@ -27,3 +27,7 @@ class WorkspaceError(ResightError):
 
 class LeakError(ResightError):
     """An evaluation split has photos of one animal and one day on both sides."""
+
+
+class NothingToMeasure(ResightError):
+    """There are no labels from which accuracy could be measured."""

@@ -81,3 +81,8 @@ def status_counts(table: pa.Table) -> dict[str, int]:
     """How many rows have which status."""
     counts = pc.value_counts(table.column("status").combine_chunks()).to_pylist() if table.num_rows else []
     return {one["values"]: one["counts"] for one in sorted(counts, key=lambda c: c["values"])}
+
+
+def empty_table(name: str) -> pa.Table:
+    """A table of the catalog without rows."""
+    return catalog_table(name).schema.empty_table()

@@ -1,0 +1,92 @@
+"""How good is it? A labelled folder, or the workspace's own confirmed labels, split so that nothing leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from resight.flows.steps import accepted_settings, asked_settings, from_features_to_verdicts, open_workspace
+from resight.ingest import has_outlines
+from resight.models import Model
+from resight.run import Run, absolute_sources, open_run
+from resight.segment.params import AutoParams
+from resight.settings import Settings
+from resight.tasks.ingest import ingest_photos
+from resight.tasks.measure import hide_labels, measure
+from resight.tasks.publish import already_there, publish, write_current
+from resight.tasks.report import write_report
+from resight.tasks.segment import segment_photos
+from resight.workspace import Workspace
+
+
+def run_evaluate(
+    folder: str | Path, workspace: str | Path = ".", overrides: Mapping[str, Any] | None = None, *, quiet: bool = False
+) -> dict[str, Any]:
+    """Measure on a labelled folder (``metadata.csv``, and outlines if there are some); changes nothing that is current.
+
+    Returns:
+        The run's summary with ``metrics``.
+    """
+    place = open_workspace(workspace)
+    source = absolute_sources([str(folder)])
+    if overrides is None or "segment" not in overrides:
+        overrides = _prefer_outlines(place, source[0], dict(overrides or {}))
+    settings, model = asked_settings(place, overrides)
+    with open_run(place, settings, model, flow="evaluate", sources=source, quiet=quiet) as run:
+        return _measured(run, accept=False)
+
+
+def run_accuracy(
+    workspace: str | Path = ".",
+    night: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Measure the promoted model on the workspace's confirmed labels; the result becomes ``current/accuracy.parquet``."""
+    place = open_workspace(workspace)
+    settings, model, sentence = accepted_settings(place, overrides)
+    return measure_workspace(place, settings, model, night=night, note=sentence, accept=True, quiet=quiet)
+
+
+def measure_workspace(
+    place: Workspace, settings: Settings, model: Model, *, night: str | None, note: str = "", accept: bool, quiet: bool
+) -> dict[str, Any]:
+    """Measure any model on the workspace's confirmed labels."""
+    with open_run(place, settings, model, flow="accuracy", night=night, quiet=quiet) as run:
+        run.note(*([note] if note else []))
+        return _measured(run, accept=accept)
+
+
+def _measured(run: Run, accept: bool) -> dict[str, Any]:
+    ingest_photos(run)
+    done = already_there(run, accept=False)
+    if done:
+        return done
+    segment_photos(run)
+    hide_labels(run)
+    from_features_to_verdicts(run)
+    measure(run)
+    write_report(run)
+    result = publish(run, accept=False)
+    if accept:
+        write_current(run, "accuracy")
+    return result
+
+
+def _prefer_outlines(place: Workspace, source: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    settings, _ = asked_settings(place, overrides)
+    if settings.segment == AutoParams() and has_outlines(source):
+        return overrides | {"segment": {"kind": "annotations"}}
+    return overrides
+
+
+@flow(name="accuracy", persist_result=False)
+def accuracy(
+    workspace: str = ".", night: str | None = None, overrides: dict[str, Any] | None = None, quiet: bool = False
+) -> dict[str, Any]:
+    """`run_accuracy` as a flow."""
+    return run_accuracy(workspace, night, overrides, quiet=quiet)

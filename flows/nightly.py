@@ -1,0 +1,76 @@
+"""The night's work: what is new is read, compared with the gallery, decided on, written and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from resight.cohort import nightly_cohort
+from resight.flows.steps import accepted_settings, as_sources, open_workspace, whole_way
+from resight.models import current_model
+from resight.run import open_run
+from resight.tasks.ingest import ingest_photos
+from resight.tasks.publish import already_there, publish
+
+
+def run_nightly(
+    workspace: str | Path = ".",
+    night: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    sources: Sequence[str] | None = None,
+    *,
+    flow_name: str = "nightly",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """One night. Safe to call again at any time: it does only what is missing.
+
+    Args:
+        workspace: Folder with ``resight.toml``.
+        night: ISO date that the run is for; today if not given. The same night with the same photos is there once.
+        overrides: Settings above all other layers.
+        sources: Where the photos are; the settings say so if not given.
+
+    Returns:
+        The summary: run id, counts by stage and status, what was really computed, decisions, where the report is.
+    """
+    place = open_workspace(workspace)
+    settings, model, sentence = accepted_settings(place, overrides)
+    with open_run(place, settings, model, flow=flow_name, night=night, sources=as_sources(sources), quiet=quiet) as run:
+        run.note(*([sentence] if sentence else []))
+        ingest_photos(run)
+        run.cohort = nightly_cohort(run.tables["photos"])
+        return already_there(run, accept=True) or _night(run, first=current_model(place) is None)
+
+
+def _night(run: Any, first: bool) -> dict[str, Any]:
+    whole_way(run)
+    return publish(run, accept=True, model=first)
+
+
+def _run_name() -> str:
+    from prefect.runtime import flow_run
+
+    return f"nightly-{flow_run.parameters.get('night') or _scheduled_night()}"
+
+
+def _scheduled_night() -> str:
+    from prefect.runtime import flow_run
+
+    scheduled = flow_run.scheduled_start_time
+    return scheduled.date().isoformat() if scheduled else date.today().isoformat()
+
+
+@flow(name="nightly", flow_run_name=_run_name, retries=0, persist_result=False)
+def nightly(
+    workspace: str = ".",
+    night: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    sources: list[str] | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """`run_nightly` as a flow; a scheduled run that starts late is still for the night it was scheduled for."""
+    return run_nightly(workspace, night or _scheduled_night(), overrides, sources, quiet=quiet)

@@ -1,0 +1,91 @@
+"""A new model or setting: everything again beside the old results, measured against them, promoted only if not worse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from resight.cohort import nightly_cohort
+from resight.errors import NothingToMeasure
+from resight.evaluate.compare import Comparison, compare
+from resight.flows.evaluation import measure_workspace
+from resight.flows.steps import asked_settings, open_workspace, settings_for, whole_way
+from resight.models import Model, current_model, promote, with_model
+from resight.run import open_run
+from resight.runs import read_run
+from resight.settings import Settings
+from resight.tables import empty_table
+from resight.tasks.ingest import ingest_photos
+from resight.tasks.publish import already_there, publish
+from resight.workspace import Workspace
+
+
+def run_rebuild(
+    workspace: str | Path = ".",
+    night: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    accept_unmeasured: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Compute everything under the asked-for settings and weights, compare with the promoted model, promote if not worse.
+
+    Args:
+        accept_unmeasured: Promote also where there are too few confirmed labels to compare the two.
+
+    Returns:
+        The new run's summary with ``comparison`` (old and new metrics on the same queries, and the verdict).
+    """
+    place = open_workspace(workspace)
+    settings, model = asked_settings(place, overrides)
+    old = current_model(place)
+    comparison = (
+        _compare(place, overrides, old, settings, model, night, quiet)
+        if old and old.fingerprint != model.fingerprint
+        else None
+    )
+    promoted = comparison is None or comparison.not_worse or (accept_unmeasured and comparison.n_queries == 0)
+    with open_run(place, settings, model, flow="rebuild", night=night, quiet=quiet) as run:
+        run.note(*([comparison.sentence] if comparison else []))
+        ingest_photos(run)
+        run.cohort = nightly_cohort(run.tables["photos"])
+        result = already_there(run, accept=promoted)
+        if result is None:
+            whole_way(run)
+            result = publish(run, accept=promoted)
+    if promoted:
+        promote(place, model)
+    return result | {"promoted": promoted, "comparison": comparison.as_dict() if comparison else None}
+
+
+def _compare(
+    place: Workspace,
+    overrides: Mapping[str, Any] | None,
+    old: Model,
+    settings: Settings,
+    model: Model,
+    night: str | None,
+    quiet: bool,
+) -> Comparison:
+    asked, _ = settings_for(place, overrides)
+    try:
+        before = measure_workspace(place, with_model(asked, old), old, night=night, accept=False, quiet=quiet)
+        after = measure_workspace(place, settings, model, night=night, accept=False, quiet=quiet)
+    except NothingToMeasure:
+        return compare(*[empty_table("identifications")] * 2)
+    return compare(*(read_run(place, r["run_id"], "identifications") for r in (before, after)))
+
+
+@flow(name="rebuild", persist_result=False)
+def rebuild(
+    workspace: str = ".",
+    night: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    accept_unmeasured: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """`run_rebuild` as a flow."""
+    return run_rebuild(workspace, night, overrides, accept_unmeasured=accept_unmeasured, quiet=quiet)

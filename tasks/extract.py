@@ -1,0 +1,20 @@
+"""Stage ``extract``."""
+
+from resight.counts import reconcile
+from resight.extract import extract
+from resight.run import Run
+from resight.runs import TableRef
+from resight.tasks.stage import stage
+
+
+@stage("extract")
+def extract_features(run: Run) -> TableRef:
+    """Keypoints and descriptors of every crop, into Zarr."""
+    crops = run.tables["crops"]
+    result = extract(run.workspace, run.settings, crops, run.weights, run.runner)
+    reconcile("extract", crops["crop_id"].to_pylist(), result.features["crop_id"].to_pylist())
+    run.work["features_computed"] = result.n_extracted
+    table = run.add("features", result.features)
+    run.fingerprints["extract"] = next(iter(result.features["extract_fingerprint"].to_pylist()), "")
+    run.count("extract", crops.num_rows, run.tables["features"])
+    return table

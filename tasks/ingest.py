@@ -1,0 +1,20 @@
+"""Stage ``ingest``."""
+
+from resight.ingest import ingest
+from resight.run import Run
+from resight.runs import TableRef
+from resight.tasks.stage import stage
+
+
+@stage("ingest")
+def ingest_photos(run: Run) -> TableRef:
+    """Find the photos and read what is new; names the run after what it found."""
+    found = ingest(run.workspace, run.settings, run.sources, run.night, run.runner)
+    run.annotations = found.annotations
+    run.note(*found.notes)
+    run.work["photos_decoded"] = found.n_decoded
+    run.name_after_inputs(found.photos)
+    table = run.add("photos", found.photos)
+    run.count("ingest", found.photos.num_rows, run.tables["photos"])
+    run.counts["ingest"]["files"] = found.n_files
+    return table

@@ -1,0 +1,133 @@
+"""The last stage: the run's own record, the rename into place, and the copy that analysts open."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from resight.errors import BrokenCountError
+from resight.evaluate import summary as headline
+from resight.fate import photo_fates
+from resight.models import Model, promote, register
+from resight.run import Run
+from resight.runs import REPORT_FILE, promote_run, read_run, run_exists, run_record
+from resight.workspace import Workspace
+
+log = logging.getLogger("resight")
+
+
+def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
+    """Check the counts, write the record, rename the run into place.
+
+    Args:
+        accept: Make its tables the current ones.
+        model: Make its model the promoted one (the first night, or a rebuild that was not worse).
+
+    Raises:
+        BrokenCountError: A stage gave back more or fewer than it got.
+    """
+    fates = photo_fates(run)
+    if sum(fates.values()) != run.counts["ingest"]["in"]:
+        raise BrokenCountError(
+            f"{run.counts['ingest']['in']} photos came in, but {sum(fates.values())} have an end: {fates}"
+        )
+    run.counts["photos"] = {"in": run.counts["ingest"]["in"], "out": fates}
+    run.add("runs", [run.record("accepted" if accept else "kept_aside")])
+    run.staging.commit(run.run_id)
+    if model:
+        promote(run.workspace, run.model)
+    else:
+        register(run.workspace, run.model)
+    if accept:
+        promote_run(run.workspace, run.run_id)
+    _tell_prefect(run)
+    return summary(run.workspace, run.run_id, run)
+
+
+def already_there(run: Run, *, accept: bool) -> dict[str, Any] | None:
+    """The summary of an earlier run with the same inputs, settings and night, or None if there is none."""
+    if not run_exists(run.workspace, run.run_id):
+        return None
+    if accept:
+        promote_run(run.workspace, run.run_id)
+    run.work = {
+        "photos_decoded": run.work.get("photos_decoded", 0),
+        "crops_cut": 0,
+        "features_computed": 0,
+        "pairs_matched": 0,
+    }
+    run.note(f"Nothing is new since run {run.run_id}; its tables stay current.")
+    return summary(run.workspace, run.run_id, run)
+
+
+def summary(workspace: Workspace, run_id: str, run: Run) -> dict[str, Any]:
+    """What the command line shows and `--json` prints."""
+    record = run_record(read_run(workspace, run_id, "runs"))
+    novelty = workspace.runs / run_id / "novelty.parquet"
+    report = workspace.runs / run_id / REPORT_FILE
+    result = {
+        "run_id": run_id,
+        "flow": record["flow"],
+        "night": record["night"],
+        "status": record["status"],
+        "model": {
+            "fingerprint": record["model_fingerprint"],
+            "weights": record["weights"],
+            "describe": _describe(record),
+        },
+        "counts": record["counts"],
+        "work": run.work,
+        "decisions": _decisions(workspace, run_id) if novelty.exists() else {},
+        "seconds": {k: round(v, 2) for k, v in run.seconds.items()},
+        "notes": run.notes,
+        "folder": str(workspace.runs / run_id),
+        "report": str(report) if report.exists() else None,
+    }
+    if (workspace.runs / run_id / "accuracy.parquet").exists():
+        result["metrics"] = headline(read_run(workspace, run_id, "accuracy").to_pylist())
+    return result
+
+
+def _describe(record: dict[str, Any]) -> str:
+    return Model(record["model_fingerprint"], record["settings"], record["weights"]).describe()
+
+
+def _decisions(workspace: Workspace, run_id: str) -> dict[str, int]:
+    decisions = read_run(workspace, run_id, "novelty")["decision"].to_pylist()
+    return {d: decisions.count(d) for d in ("known", "new", "unsure", "not_compared")}
+
+
+def _tell_prefect(run: Run) -> None:
+    """Leave a summary with links where the operator looks; does nothing outside a flow run."""
+    import sys
+
+    if "prefect" not in sys.modules:
+        return
+    from prefect.artifacts import create_markdown_artifact
+    from prefect.context import FlowRunContext
+
+    if FlowRunContext.get() is None:
+        return
+    folder = Path(run.workspace.runs / run.run_id).resolve()
+    lines = [
+        f"# {run.flow} {run.night}",
+        "",
+        f"Tables: `{folder}`",
+        "",
+        f"Report: <{(folder / REPORT_FILE).as_uri()}>",
+        "",
+    ]
+    lines += ["| stage | in | out |", "| --- | --- | --- |"]
+    lines += [
+        f"| {name} | {c['in']} | {', '.join(f'{v} {k}' for k, v in c['out'].items())} |"
+        for name, c in run.counts.items()
+    ]
+    create_markdown_artifact("\n".join(lines), key=f"resight-{run.flow}", description=f"{run.flow} {run.night}")
+
+
+def write_current(run: Run, name: str) -> None:
+    """Put one table of the run among the current ones (the accuracy flow does not touch the identifications)."""
+    from resight.parts import write_part
+
+    write_part(run.workspace.current, name, run.tables[name])

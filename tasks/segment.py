@@ -1,0 +1,20 @@
+"""Stage ``segment``."""
+
+from resight.counts import reconcile
+from resight.run import Run
+from resight.runs import TableRef
+from resight.segment import segment
+from resight.tasks.stage import stage
+
+
+@stage("segment")
+def segment_photos(run: Run) -> TableRef:
+    """Cut the animals out; every photo ends in at least one row."""
+    photos = run.tables["photos"]
+    result = segment(run.workspace, run.settings, photos, run.annotations, run.weights, run.runner)
+    reconcile("segment", photos["photo_id"].to_pylist(), set(result.crops["photo_id"].to_pylist()))
+    run.work["crops_cut"] = result.n_cut
+    table = run.add("crops", result.crops)
+    run.fingerprints["segment"] = next(iter(result.crops["segment_fingerprint"].to_pylist()), "")
+    run.count("segment", photos.num_rows, run.tables["crops"])
+    return table

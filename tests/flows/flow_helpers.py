@@ -1,0 +1,20 @@
+"""What the flow tests share."""
+
+import pyarrow as pa
+
+from resight.runs import read_current
+from resight.workspace import Workspace
+
+SMALL = {"extract": {"max_keypoints": 300}, "crop": {"head_side_px": 320}, "dask": {"mode": "inline"}}
+TABLES = ("photos", "crops", "features", "pairs", "scores", "identifications", "novelty")
+BY_PLACE = {"features": ("store", "store_row")}
+
+
+def comparable_tables(workspace: Workspace) -> dict[str, pa.Table]:
+    """The current tables without what says where something lies or which run wrote it."""
+    found = {}
+    for name in TABLES:
+        table = read_current(workspace, name)
+        assert table is not None
+        found[name] = table.drop_columns(["run_id", *BY_PLACE.get(name, ())])
+    return found

@@ -1,0 +1,189 @@
+"""The night's work from photos to tables, its idempotence, and what happens to bad photos."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from flow_helpers import SMALL, comparable_tables
+
+from resight.errors import SettingsError, WorkspaceError
+from resight.flows.nightly import run_nightly
+from resight.flows.rebuild import run_rebuild
+from resight.models import current_model
+from resight.runs import read_current
+from resight.workspace import Workspace
+
+NOTHING = {"photos_decoded": 0, "crops_cut": 0, "features_computed": 0, "pairs_matched": 0}
+
+
+def night(workspace: Workspace, date: str = "2026-06-04", **overrides: Any) -> dict[str, Any]:
+    return run_nightly(workspace.root, date, SMALL | overrides, quiet=True)
+
+
+def test_from_photos_to_verdicts_with_a_page_and_nothing_lost(field_workspace: Workspace) -> None:
+    result = night(field_workspace)
+    folder = Path(result["folder"])
+    assert {p.name for p in folder.iterdir()} == {
+        *(
+            f"{t}.parquet"
+            for t in ("photos", "crops", "features", "pairs", "scores", "identifications", "novelty", "runs")
+        ),
+        "report.html",
+    }
+    n_photos = len(list((field_workspace.root / "photos").rglob("*.[jJ][pP][gG]")))
+    assert result["counts"]["ingest"]["files"] == n_photos
+    assert sum(result["counts"]["photos"]["out"].values()) == n_photos
+    assert result["work"]["photos_decoded"] == n_photos
+    novelty = read_current(field_workspace, "novelty")
+    assert novelty is not None and novelty.num_rows == 4
+    best = {r["encounter_id"]: r["individual_id"] for r in novelty.to_pylist()}
+    truth = {r["encounter_id"]: r["individual_id"] for r in _truth(field_workspace) if r["is_new"] == "false"}
+    assert sum(best[e] == who for e, who in truth.items()) >= 2, "rendered turtles are easy"
+    assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
+    assert json.loads(json.dumps(result, allow_nan=False))["run_id"] == result["run_id"]
+
+
+def test_the_same_night_twice_is_there_once_and_the_next_night_computes_nothing(field_workspace: Workspace) -> None:
+    first = night(field_workspace)
+    again = night(field_workspace)
+    assert again["run_id"] == first["run_id"]
+    assert again["work"] == NOTHING
+    assert any("Nothing is new" in note for note in again["notes"])
+    tomorrow = night(field_workspace, "2026-06-05")
+    assert tomorrow["run_id"] != first["run_id"]
+    assert tomorrow["work"] == NOTHING
+    assert len(list(field_workspace.runs.glob("[!.]*"))) == 2
+
+
+def test_one_new_photo_costs_its_own_work_and_no_more(field_workspace: Workspace) -> None:
+    inbox = field_workspace.root / "photos"
+    held_back = next(iter(sorted((inbox / "survey").rglob("*.[jJ][pP][gG]"), reverse=True)))
+    aside = field_workspace.root / held_back.name
+    held_back.rename(aside)
+    night(field_workspace)
+    aside.rename(held_back)
+    result = night(field_workspace, "2026-06-05")
+    n_gallery = result["counts"]["photos"]["out"]["gallery"]
+    assert {k: result["work"][k] for k in ("photos_decoded", "crops_cut", "features_computed")} == {
+        "photos_decoded": 1, "crops_cut": 1, "features_computed": 1,
+    }  # fmt: skip
+    assert 0 < result["work"]["pairs_matched"] <= n_gallery
+
+
+def test_a_new_label_is_believed_without_computing_the_photo_again(field_workspace: Workspace) -> None:
+    night(field_workspace)
+    file = field_workspace.root / "photos" / "survey" / "metadata.csv"
+    query = _truth(field_workspace)[0]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    header = lines[0].split(",")
+    place = header.index("individual_id")
+    changed = [_with_label(line, query["file"], place, "Renamed") for line in lines]
+    file.write_text("\n".join(changed) + "\n", encoding="utf-8")
+    result = night(field_workspace, "2026-06-05")
+    photos = read_current(field_workspace, "photos")
+    assert photos is not None and "Renamed" in photos["individual_id"].to_pylist()
+    assert {k: result["work"][k] for k in ("photos_decoded", "crops_cut", "features_computed")} == {
+        "photos_decoded": 0, "crops_cut": 0, "features_computed": 0,
+    }  # fmt: skip
+
+
+def test_bad_photos_are_rows_with_a_reason_and_the_rest_goes_on(field_workspace: Workspace) -> None:
+    inbox = field_workspace.root / "photos"
+    good = next(inbox.rglob("*.[jJ][pP][gG]"))
+    (inbox / "empty.jpg").touch()
+    (inbox / "letter.jpg").write_text("Dear turtle,\n")
+    (inbox / "cut off.jpg").write_bytes(good.read_bytes()[:5000])
+    shutil.copy(good, inbox / "the same again.jpg")
+    result = night(field_workspace)
+    photos = read_current(field_workspace, "photos")
+    assert photos is not None
+    rejected = {r["uri"].rsplit("/", 1)[-1]: r for r in photos.to_pylist() if r["status"] == "rejected"}
+    assert {name: r["reason"] for name, r in rejected.items()} == {
+        "empty.jpg": "empty_file", "letter.jpg": "not_an_image", "cut off.jpg": "truncated",
+    }  # fmt: skip
+    assert all(name in r["message"] for name, r in rejected.items())
+    assert max(photos["n_files"].to_pylist()) == 2
+    fates = result["counts"]["photos"]["out"]
+    assert fates["empty_file"] == fates["not_an_image"] == fates["truncated"] == 1
+    assert sum(fates.values()) == result["counts"]["ingest"]["in"]
+
+
+def test_inline_and_dask_workers_write_the_same_tables(field_workspace: Workspace, tmp_path: Path) -> None:
+    other = Workspace(tmp_path / "other")
+    shutil.copytree(field_workspace.root, other.root)
+    night(field_workspace)
+    night(other, dask={"mode": "processes", "workers": 2}, pairs={"max_block_pairs": 4})
+    one, two = comparable_tables(field_workspace), comparable_tables(other)
+    assert one.keys() == two.keys()
+    for name, table in one.items():
+        assert table.equals(two[name]), name
+
+
+def test_the_accepted_model_stays_until_a_rebuild_says_otherwise(field_workspace: Workspace) -> None:
+    night(field_workspace)
+    accepted = current_model(field_workspace)
+    assert accepted is not None
+    settings = field_workspace.root / "resight.toml"
+    settings.write_text(settings.read_text().replace('kind = "sift"', 'kind = "orb"'))
+    small = {k: v for k, v in SMALL.items() if k == "dask"}
+    kept = run_nightly(field_workspace.root, "2026-06-05", small, quiet=True)
+    assert kept["model"]["fingerprint"] == accepted.fingerprint
+    assert any("resight rebuild" in note for note in kept["notes"])
+    with pytest.raises(SettingsError, match="rebuild"):
+        night(field_workspace, extract={"kind": "orb"})
+    result = run_rebuild(field_workspace.root, "2026-06-05", small, quiet=True)
+    assert result["comparison"]["levels"][0]["n"] == 3, "three known animals were met twice"
+    after = current_model(field_workspace)
+    assert after is not None
+    assert (after.fingerprint != accepted.fingerprint) == result["promoted"] == result["comparison"]["not_worse"]
+    runs = read_current(field_workspace, "runs")
+    assert runs is not None
+    assert (runs["run_id"].to_pylist()[0] == result["run_id"]) == result["promoted"]
+    assert (field_workspace.runs / kept["run_id"] / "identifications.parquet").exists(), "old results stay readable"
+
+
+def test_a_missing_workspace_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="resight init"):
+        run_nightly(tmp_path / "nowhere", quiet=True)
+
+
+def test_an_empty_inbox_is_a_run_with_nothing_in_it(workspace: Workspace) -> None:
+    (workspace.root / "photos").mkdir()
+    result = run_nightly(workspace.root, "2026-06-04", {"dask.mode": "inline"}, quiet=True)
+    assert result["counts"]["ingest"]["in"] == 0
+    assert any("No photos" in note for note in result["notes"])
+
+
+def test_a_second_run_at_the_same_time_is_kept_out(field_workspace: Workspace) -> None:
+    with field_workspace.lock(), pytest.raises(WorkspaceError, match="Another run"):
+        night(field_workspace)
+
+
+def test_old_columns_stay_readable_by_plain_parquet_readers(field_workspace: Workspace) -> None:
+    night(field_workspace)
+    for file in field_workspace.current.glob("*.parquet"):
+        assert pq.read_table(file).schema.metadata[b"resight_version"] == b"1"
+        assert not any(pa.types.is_dictionary(f.type) for f in pq.read_schema(file))
+
+
+def _truth(workspace: Workspace) -> list[dict[str, str]]:
+    """Query photos with what they really show."""
+    rows = {}
+    for name in ("metadata", "truth"):
+        with (workspace.root / "photos" / "survey" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            rows[name] = list(csv.DictReader(file))
+    asked = {r["file"] for r in rows["metadata"] if not r["individual_id"]}
+    return [r for r in rows["truth"] if r["file"] in asked]
+
+
+def _with_label(line: str, file: str, place: int, name: str) -> str:
+    if file not in line:
+        return line
+    cells = line.split(",")
+    cells[place] = name
+    return ",".join(cells)
