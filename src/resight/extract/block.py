@@ -1,0 +1,104 @@
+"""A shard of crops, extracted on a worker: crops in, one shard of the store out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from resight.errors import ResightError
+from resight.extract.base import Extractor, Features
+from resight.extract.select import nothing
+from resight.extract.store import write_shard
+from resight.params import Params
+from resight.segment import read_crop
+from resight.weights.store import WeightStore
+from resight.workspace import Workspace
+
+log = logging.getLogger("resight")
+REASON_CHARS = 500
+
+
+@dataclass(frozen=True)
+class Block:
+    """Everything that a worker has to know; small and picklable.
+
+    Attributes:
+        workspace: Where the crops lie.
+        store: The batch's group, relative to the workspace.
+        start: First row.
+        crops: (crop_id, path) of the rows.
+        params: Settings of the extractor.
+        weights: Where it finds its weights.
+        device: Where it runs.
+    """
+
+    workspace: Workspace
+    store: str
+    start: int
+    crops: tuple[tuple[str, str], ...]
+    params: Params
+    weights: WeightStore
+    device: str
+
+
+def run_block(block: Block) -> dict[str, str]:
+    """Extract all crops of a block and write its shard.
+
+    One crop that cannot be read or breaks the extractor leaves an empty row.
+
+    Returns:
+        Reason by crop_id of those that failed.
+
+    Raises:
+        ResightError: The extractor cannot be built, or the shard is not the block's.
+    """
+    failed: dict[str, str] = {}
+    rows: list[Features] = []
+    with one_thread():
+        extractor = built(block.params, block.weights, block.device)
+        for crop_id, path in block.crops:
+            try:
+                rgb, mask = read_crop(block.workspace, path)
+                rows.append(extractor.extract(rgb, mask))
+            except Exception as error:
+                log.debug("crop %s failed", crop_id, exc_info=True)
+                failed[crop_id] = _one_line(error)
+                rows.append(nothing((0, 0), extractor.descriptor_dim, extractor.descriptor_dtype))
+    write_shard(block.workspace.root / block.store, block.start, rows, failed)
+    return failed
+
+
+@lru_cache(maxsize=2)
+def built(params: Any, weights: WeightStore, device: str) -> Extractor:
+    """Loaded once per worker, not once per block."""
+    extractor: Extractor = params.build(weights, device)
+    return extractor
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep OpenCV and torch to one thread: there is a worker per core, and sums come out the same whatever the machine."""
+    import cv2
+
+    before_cv2 = cv2.getNumThreads()
+    torch = sys.modules.get("torch")
+    before_torch = torch.get_num_threads() if torch else 0
+    cv2.setNumThreads(1)
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before_cv2)
+        if torch:
+            torch.set_num_threads(before_torch)
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error) if isinstance(error, ResightError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:REASON_CHARS]

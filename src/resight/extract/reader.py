@@ -1,0 +1,75 @@
+"""Reading features back, a shard at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import zarr
+
+from resight.extract.base import Features
+from resight.extract.store import layout_of, open_complete, read_rows, unpack
+from resight.workspace import Workspace
+
+
+class FeatureReader:
+    """Loads rows of feature stores and keeps the shards it read last; what is kept does not travel when it is pickled.
+
+    A whole shard is read at once: on disk its rows lie together. Work through rows in order of (store, row) where you can.
+    The arrays are shared between callers and cannot be written to.
+    """
+
+    def __init__(self, workspace: Workspace, shards_held: int = 8) -> None:
+        self.workspace, self.shards_held = workspace, shards_held
+        self._groups: dict[str, tuple[zarr.Group, int, int]] = {}
+        self._shards: OrderedDict[tuple[str, int], tuple[Features, ...]] = OrderedDict()
+
+    def load(self, store: str, row: int) -> Features:
+        """Features of one crop by the columns ``store`` and ``store_row`` of the table ``features``.
+
+        Raises:
+            WorkspaceError: The store is missing, not whole, or newer than this program.
+            IndexError: It has no such row.
+        """
+        _, shard_rows, n_rows = self._group(store)
+        if not 0 <= row < n_rows:
+            raise IndexError(f"{store} has {n_rows} rows, there is no row {row}")
+        return self._shard(store, row // shard_rows)[row % shard_rows]
+
+    def load_many(self, places: Iterable[tuple[str, int]]) -> list[Features]:
+        """As `load` for many ``(store, row)``; every shard is read once, results come in the order asked for."""
+        asked = list(places)
+        found = {place: self.load(*place) for place in sorted(set(asked))}
+        return [found[place] for place in asked]
+
+    def _group(self, store: str) -> tuple[zarr.Group, int, int]:
+        if store not in self._groups:
+            group = open_complete(self.workspace.root / store)
+            layout = layout_of(group)
+            self._groups[store] = group, layout.shard_rows, layout.n_rows
+        return self._groups[store]
+
+    def _shard(self, store: str, index: int) -> tuple[Features, ...]:
+        key = store, index
+        if key not in self._shards:
+            group, shard_rows, n_rows = self._group(store)
+            start = index * shard_rows
+            self._shards[key] = unpack(read_rows(group, start, min(start + shard_rows, n_rows)))
+            _freeze(self._shards[key])
+        self._shards.move_to_end(key)
+        while len(self._shards) > max(1, self.shards_held):
+            self._shards.popitem(last=False)
+        return self._shards[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"workspace": self.workspace, "shards_held": self.shards_held}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+def _freeze(rows: tuple[Features, ...]) -> None:
+    for one in rows:
+        for array in (one.xy_px, one.descriptors, one.scale_px, one.angle_rad, one.score):
+            array.setflags(write=False)

@@ -1,0 +1,44 @@
+"""SIFT in torch: kornia's scale-space detector with descriptors in OpenCV's layout."""
+
+from __future__ import annotations
+
+import numpy as np
+from kornia.feature import SIFTFeatureScaleSpace
+
+from resight.extract.base import Features
+from resight.extract.lafs import detector_mask, filled, read_lafs
+from resight.extract.params import SiftParams
+from resight.extract.select import keep
+from resight.extract.sift import LAYERS
+from resight.extract.torch_base import TorchExtractor, to_grey, to_numpy, to_tensor
+
+SIGMAS_PER_FRAME = 6.0
+
+
+class KorniaSiftExtractor(TorchExtractor):
+    """One orientation per point and no edge rejection, otherwise as OpenCV's; the response is the same quantity."""
+
+    descriptor_dim = 128
+
+    def __init__(self, params: SiftParams, device: str) -> None:
+        super().__init__(params, device)
+        self._sift = SIFTFeatureScaleSpace(
+            # Twice the budget: some fall outside the exact mask or under the contrast threshold.
+            num_features=2 * params.max_keypoints,
+            rootsift=params.root,
+            descriptor_backend="pyramid",
+            descriptor_layout="opencv",
+            device=self.device,
+        ).eval()
+
+    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
+        grey = to_grey(to_tensor(rgb, self.device))
+        lafs, response, descriptors = self._sift(grey, detector_mask(mask, grey))
+        # OpenCV's threshold: |DoG| x layers.
+        good = filled(lafs) & (response[0] * LAYERS >= self.params.contrast_threshold)
+        lafs, response, descriptors = lafs[:, good], response[0, good], descriptors[0, good]
+        xy, scale, angle = read_lafs(lafs)
+        index = keep(to_numpy(xy), to_numpy(response), to_numpy(angle), mask, size_wh_px, self.max_keypoints)
+        return self._features(
+            xy[index], descriptors[index], response[index], size_wh_px, scale[index] / SIGMAS_PER_FRAME, angle[index]
+        )

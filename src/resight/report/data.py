@@ -1,0 +1,53 @@
+"""What a report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Matching points of a query crop and a gallery crop.
+
+    Attributes:
+        xy_query_px: (M, 2), pixels of the query crop.
+        xy_gallery_px: (M, 2), pixels of the gallery crop.
+        confidence: (M,), above 0 up to 1.
+        inlier: (M,) bool, agrees with the common geometry; all False where geometry was not tried.
+    """
+
+    xy_query_px: np.ndarray
+    xy_gallery_px: np.ndarray
+    confidence: np.ndarray
+    inlier: np.ndarray
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """The tables of one run and the way to its pictures.
+
+    Attributes:
+        run: Row of ``runs``; JSON columns as text or parsed. ``notes`` (sentences for people) may be added.
+        photos: And the following: the catalog's tables of the run.
+        evidence: By (query_crop_id, gallery_crop_id); a pair that is not in it is shown without lines.
+        null: Edges (B + 1,) and cumulative distribution (B + 1,) of the confidences of different animals, or None.
+        read_crop: RGB (H, W, 3) or RGBA (H, W, 4) uint8 of a crop; raises `WorkspaceError` where it is gone.
+        accuracy: The table ``accuracy``, or None.
+    """
+
+    run: Mapping[str, Any]
+    photos: pa.Table
+    crops: pa.Table
+    pairs: pa.Table
+    scores: pa.Table
+    identifications: pa.Table
+    novelty: pa.Table
+    evidence: Mapping[tuple[str, str], Evidence]
+    null: tuple[np.ndarray, np.ndarray] | None
+    read_crop: Callable[[str], np.ndarray]
+    accuracy: pa.Table | None = None

@@ -1,0 +1,195 @@
+"""From tables to one HTML page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from resight.report import words
+from resight.report.cards import Card, make_cards
+from resight.report.data import ReportData
+from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
+from resight.report.pictures import Pictures
+from resight.settings import ReportParams
+from resight.status import Decision, PhotoStatus
+from resight.weights.registry import WEIGHTS, known_by_digest
+
+FOLDER = Path(__file__).resolve().parent
+STAGES = ("ingest", "segment", "extract", "match", "score", "rank", "novelty", "photos")
+
+
+@dataclass(frozen=True)
+class StageCount:
+    """How many things a stage got and how each ended."""
+
+    stage: str
+    came_in: int
+    out: dict[str, int]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether as many came out as went in."""
+        return sum(self.out.values()) == self.came_in
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of ``accuracy`` in words; ``bar`` is (low, value, high) where it is a share."""
+
+    name: str
+    level: str
+    value: str
+    interval: str
+    n: int
+    stratum: str
+    bar: tuple[float, float, float] | None
+
+
+def render_report(data: ReportData, params: ReportParams) -> str:
+    """The page as HTML: styles, pictures and drawings inside, no scripts, nothing fetched.
+
+    Texts from files and tables are escaped. The same data give the same page.
+    """
+    pictures = Pictures(data.read_crop, params.thumbnail_px)
+    cards = make_cards(data, params, pictures)
+    decisions = Counter(data.novelty["decision"].to_pylist())
+    metrics = _metrics(data.accuracy.to_pylist()) if data.accuracy is not None else []
+    return _template().render(
+        run=data.run,
+        title=f"Resight, night of {words.day(data.run['night'])}",
+        night=words.day(data.run["night"]),
+        sentence=_sentence(data, decisions),
+        facts=_facts(data.run),
+        notes=list(data.run.get("notes") or []),
+        groups=_groups(cards, decisions),
+        cards=cards,
+        n_encounters=data.novelty.num_rows,
+        counts=_counts(data.run),
+        rejected=_rejected(data),
+        metrics=[m for m in metrics if m.stratum == "all"],
+        strata=[m for m in metrics if m.stratum != "all"],
+        protocol=_protocol(data),
+        score_name=_score_name(data),
+        pictures=pictures.all,
+        words=words,
+        levels=range(LEVELS),
+        pair_height=PAIR_HEIGHT,
+        curve_wh=CURVE_WH,
+        css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+    )
+
+
+@lru_cache(maxsize=1)
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")
+
+
+def _sentence(data: ReportData, decisions: Mapping[str, int]) -> str:
+    """The run in a sentence."""
+    rejected = data.photos["status"].to_pylist().count(PhotoStatus.REJECTED.value)
+    photos = words.plural(data.photos.num_rows, "photo")
+    lost = f", of which {rejected} could not be used" if rejected else ""
+    if not data.novelty.num_rows:
+        return f"{photos}{lost}; there was nothing to identify."
+    ends = [f"{decisions[d.value]} {words.BADGES[d]}" for d in words.ORDER if decisions.get(d.value)]
+    return f"{photos}{lost}; {words.plural(data.novelty.num_rows, 'encounter')} to identify: {', '.join(ends)}."
+
+
+def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What made the result, for those who must be able to repeat it."""
+    settings = words.parsed(run["settings"])
+    span = (run["ended_at"] - run["started_at"]).total_seconds()
+    facts = [
+        ("Run", run["run_id"]),
+        ("Flow", run["flow"] + (", kept aside" if run["status"] == "kept_aside" else "")),
+        ("Made", f"{words.moment(run['ended_at'])} UTC, in {words.seconds(span)} on {run['device']}"),
+        ("Extractor", settings.get("extract", {}).get("kind", "–")),
+        ("Matcher", settings.get("match", {}).get("kind", "–")),
+        ("Score", settings.get("score", {}).get("name", "–")),
+    ]
+    weights = [_weight(name, value) for name, value in sorted(words.parsed(run["weights"]).items())]
+    facts.append(("Weights", "; ".join(weights) or "none needed"))
+    return [*facts, ("Model", str(run["model_fingerprint"])), ("Resight", str(run["resight_version"]))]
+
+
+def _weight(name: str, value: Any) -> str:
+    """Name, licence and the beginning of the digest."""
+    digest = value.get("sha256", "") if isinstance(value, Mapping) else str(value)
+    entry = WEIGHTS.get(name) or known_by_digest(digest)
+    licence = value.get("licence") if isinstance(value, Mapping) else None
+    return f"{Path(name).name} ({licence or (entry.licence if entry else 'licence unknown')}, {digest[:8]})"
+
+
+def _groups(cards: Sequence[Card], decisions: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The index: decisions in order, how many there are, and the cards that are on the page."""
+    return [
+        {
+            "decision": decision.value,
+            "heading": words.HEADINGS[decision][0],
+            "hint": words.HEADINGS[decision][1],
+            "count": decisions.get(decision.value, 0),
+            "cards": [card for card in cards if card.decision is decision],
+        }
+        for decision in words.ORDER
+        if decisions.get(decision.value) or decision is not Decision.NOT_COMPARED
+    ]
+
+
+def _counts(run: Mapping[str, Any]) -> list[StageCount]:
+    found = words.parsed(run["counts"])
+    names = [s for s in STAGES if s in found] + sorted(set(found) - set(STAGES))
+    return [StageCount(name, found[name]["in"], dict(found[name]["out"])) for name in names]
+
+
+def _rejected(data: ReportData) -> list[dict[str, str]]:
+    rows = data.photos.select(["uri", "status", "reason", "message"]).to_pylist()
+    return [
+        {"uri": r["uri"], "reason": (r["reason"] or "").replace("_", " "), "message": r["message"] or ""}
+        for r in rows
+        if r["status"] == PhotoStatus.REJECTED
+    ]
+
+
+def _metrics(rows: Sequence[Mapping[str, Any]]) -> list[Metric]:
+    place = {name: k for k, name in enumerate(words.METRICS)}
+    return [
+        _metric(row) for row in sorted(rows, key=lambda r: (_family(r["metric"], place), r["metric"], r["stratum"]))
+    ]
+
+
+def _family(metric: str, place: Mapping[str, int]) -> int:
+    """Where a metric stands in the list; unknown ones come last."""
+    return place.get(metric, place.get(metric.rpartition("_")[0], len(place)))
+
+
+def _metric(row: Mapping[str, Any]) -> Metric:
+    name, level = words.metric_name(row["metric"])
+    low, high, value = row["ci_low"], row["ci_high"], row["value"]
+    known = low is not None and high is not None
+    interval = f"{words.metric_value(low, row['unit'])} to {words.metric_value(high, row['unit'])}" if known else ""
+    bar = (low, value, high) if known and value is not None and row["unit"] == "share" else None
+    return Metric(name, level, words.metric_value(value, row["unit"]), interval, row["n"], row["stratum"], bar)
+
+
+def _protocol(data: ReportData) -> str:
+    if data.accuracy is None:
+        return ""
+    return ", ".join(sorted(set(data.accuracy["protocol"].to_pylist())))
+
+
+def _score_name(data: ReportData) -> str:
+    return data.scores["score_name"][0].as_py() if data.scores.num_rows else "score"

@@ -1,0 +1,83 @@
+"""Crops as pictures inside the page; each one is embedded once, however often it is shown."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from resight.errors import WorkspaceError
+
+QUALITY = 78
+_OUTSIDE = 0.45  # what is left of the contrast where the mask says that it is not the animal
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An embedded crop.
+
+    Attributes:
+        symbol: Id of the SVG symbol that holds it.
+        width_px: Size of the crop itself; the symbol's coordinates are the crop's pixels.
+        height_px: As above.
+        uri: ``data:`` address of the (smaller) JPEG.
+    """
+
+    symbol: str
+    width_px: int
+    height_px: int
+    uri: str
+
+
+class Pictures:
+    """Hands out a symbol per crop and remembers those that are used."""
+
+    def __init__(self, read_crop: Callable[[str], np.ndarray], side_px: int) -> None:
+        self._read_crop = read_crop
+        self._side_px = side_px
+        self._found: dict[str, Picture | None] = {}
+
+    def of(self, crop_id: str | None) -> Picture | None:
+        """The crop's picture; None where the crop is gone."""
+        if not crop_id:
+            return None
+        if crop_id not in self._found:
+            try:
+                self._found[crop_id] = self._embed(self._read_crop(crop_id))
+            except WorkspaceError:
+                self._found[crop_id] = None  # the page says "picture missing" in its place
+        return self._found[crop_id]
+
+    @property
+    def all(self) -> list[Picture]:
+        """Those to be embedded."""
+        return [picture for picture in self._found.values() if picture]
+
+    def _embed(self, crop: np.ndarray) -> Picture:
+        height, width = crop.shape[:2]
+        scale = min(1.0, self._side_px / max(width, height))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+        return Picture(f"crop{len(self._found)}", width, height, jpeg_uri(faded(small)))
+
+
+def faded(crop: np.ndarray) -> np.ndarray:
+    """RGB (H, W, 3) uint8; where an alpha channel says "not the animal", paler and greyer."""
+    rgb = crop[..., :3]
+    if crop.shape[2] == 3:
+        return rgb
+    alpha = crop[..., 3:].astype(np.float32) / 255
+    away = rgb.astype(np.float32) * _OUTSIDE + 140 * (1 - _OUTSIDE)
+    return (rgb * alpha + away * (1 - alpha)).astype(np.uint8)
+
+
+def jpeg_uri(rgb: np.ndarray) -> str:
+    """A ``data:`` address with the picture as JPEG."""
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+    if not done:
+        raise ValueError(f"a picture of shape {rgb.shape} cannot be written as JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

@@ -1,0 +1,112 @@
+"""Pictures, and every extractor with weights that are random but go through the real loading path."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resight.extract import params as p
+from resight.extract.base import Extractor
+from resight.weights.store import WeightStore
+
+OFFLINE = WeightStore(allow_download=False)
+
+
+def painted(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8 picture with bumps of many sizes."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    grey = np.full((height, width), 110.0)
+    for _ in range(height * width // 1000):
+        cx, cy, s = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(1.5, 9)
+        grey += rng.uniform(-80, 80) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * s * s))
+    return np.stack([grey * 0.9, grey, grey * 1.1], axis=-1).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def picture() -> np.ndarray:
+    """313 high, 471 wide: a swapped width and height shows."""
+    return painted(313, 471)
+
+
+@pytest.fixture(scope="session")
+def small_picture() -> np.ndarray:
+    """For the slow networks."""
+    return painted(85, 121)
+
+
+@pytest.fixture(scope="session")
+def random_params(tmp_path_factory: pytest.TempPathFactory) -> dict[str, p.ExtractorBase]:
+    """Settings by case, with files of random weights."""
+    import torch
+    from kornia.feature import ALIKED, DISK, DeDoDe, HardNet, KeyNetDetector, LAFAffNetShapeEstimator, OriNet
+    from kornia.feature.xfeat import XFeatModel
+    from safetensors.torch import save_file
+
+    from resight.extract.superpoint import SuperpointNetwork
+
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+
+    def saved(name: str, module: torch.nn.Module, nested: str = "") -> str:
+        state = {key: value.contiguous() for key, value in module.state_dict().items()}
+        path = folder / f"{name}{'.pth' if nested else '.safetensors'}"
+        if nested:
+            torch.save({"epoch": 3, nested: state}, path)
+        else:
+            save_file(state, path)
+        return str(path)
+
+    dedode = DeDoDe("L", "B", amp_dtype=torch.float32)
+    keynet = KeyNetDetector(pretrained=False).model
+    keynet.last_conv[0].weight.data.abs_()  # a random sign would silence the ReLU behind it
+    hardnet = saved("hardnet", HardNet(pretrained=False), nested="state_dict")
+    return {
+        "sift": p.SiftParams(max_keypoints=300),
+        "sift-plain": p.SiftParams(max_keypoints=300, root=False),
+        "sift-kornia": p.SiftParams(max_keypoints=300, backend="kornia"),
+        "orb": p.OrbParams(max_keypoints=300),
+        "xfeat": p.XFeatParams(max_keypoints=300, detection_threshold=0.0, weights=saved("xfeat", XFeatModel())),
+        "aliked": p.AlikedParams(
+            max_keypoints=300, variant="aliked-t16", weights=saved("aliked", ALIKED("aliked-t16"))
+        ),
+        "disk": p.DiskParams(max_keypoints=300, weights=saved("disk", DISK(), nested="extractor")),
+        "dedode": p.DedodeParams(
+            max_keypoints=300,
+            detector_weights=saved("detector", dedode.detector),
+            descriptor_weights=saved("descriptor", dedode.descriptor),
+        ),
+        "dog-hardnet": p.DogHardnetParams(max_keypoints=300, weights=hardnet),
+        "keynet-affnet-hardnet": p.KeynetHardnetParams(
+            max_keypoints=300,
+            keynet_weights=saved("keynet", keynet, nested="state_dict"),
+            affnet_weights=saved("affnet", LAFAffNetShapeEstimator(pretrained=False), nested="state_dict"),
+            orinet_weights=saved("orinet", OriNet(pretrained=False), nested="state_dict"),
+            hardnet_weights=hardnet,
+        ),
+        "superpoint": p.SuperpointParams(
+            max_keypoints=300, detection_threshold=0.0, weights=saved("superpoint", SuperpointNetwork())
+        ),
+    }
+
+
+@pytest.fixture(scope="session")
+def build(random_params: dict[str, p.ExtractorBase]) -> Callable[[str], Extractor]:
+    """Extractor by case, built once."""
+    built: dict[str, Extractor] = {}
+
+    def make(case: str) -> Extractor:
+        if case not in built:
+            built[case] = random_params[case].build(OFFLINE)  # type: ignore[attr-defined]
+        return built[case]
+
+    return make
+
+
+@pytest.fixture
+def no_weights_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No folder of weights but an empty cache; returns the cache."""
+    monkeypatch.delenv("RESIGHT_WEIGHTS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "resight" / "weights"

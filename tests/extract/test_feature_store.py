@@ -1,0 +1,178 @@
+"""The Zarr store: aligned writes, marks, completion, reading."""
+
+import json
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from resight.errors import WorkspaceError
+from resight.extract import reader as reader_module
+from resight.extract import store
+from resight.extract.base import Features
+from resight.extract.reader import FeatureReader
+from resight.extract.select import features
+from resight.workspace import Workspace
+
+LAYOUT = store.Layout(n_rows=7, shard_rows=3, max_keypoints=10, descriptor_dim=4, descriptor_dtype="float16")
+
+
+def some(n: int, seed: int = 0) -> Features:
+    rng = np.random.default_rng(seed)
+    return features(
+        rng.uniform(0, 90, (n, 2)), rng.normal(size=(n, 4)), rng.uniform(size=n), (471, 313), "float16", rng.uniform(size=n),
+        rng.uniform(-3, 3, n),
+    )  # fmt: skip
+
+
+ROWS = [some(n, seed) for seed, n in enumerate([10, 0, 3, 1, 7, 10, 2])]
+
+
+@pytest.fixture
+def empty(workspace: Workspace) -> Path:
+    folder = workspace.root / "store" / "batch.zarr"
+    folder.parent.mkdir()
+    store.create(folder, LAYOUT, [f"c{i}" for i in range(7)], {"family": "toy"})
+    return folder
+
+
+@pytest.fixture
+def whole(empty: Path) -> Path:
+    for start, stop in LAYOUT.shards():
+        store.write_shard(empty, start, ROWS[start:stop])
+    store.complete(empty, {})
+    return empty
+
+
+def test_rows_come_back_as_they_went_in(whole: Path, workspace: Workspace) -> None:
+    reader = FeatureReader(workspace)
+    for i, row in enumerate(ROWS):
+        back = reader.load("store/batch.zarr", i)
+        assert back.size_wh_px == (471, 313)
+        for name in ("xy_px", "descriptors", "scale_px", "angle_rad", "score"):
+            np.testing.assert_array_equal(getattr(back, name), getattr(row, name))
+            assert getattr(back, name).dtype == getattr(row, name).dtype
+
+
+@pytest.mark.parametrize(("start", "n"), [(1, 3), (0, 2), (0, 4), (3, 4), (6, 2), (7, 1)])
+def test_a_write_that_is_not_one_shard_is_refused(empty: Path, start: int, n: int) -> None:
+    with pytest.raises(store.UnalignedWriteError, match="not one whole shard of 3"):
+        store.write_shard(empty, start, [some(1)] * n)
+    assert store.whole_shards(empty) == set()
+    assert not np.asarray(zarr.open_group(str(empty), mode="r")["n_keypoints"]).any()
+
+
+def test_too_many_keypoints_or_another_type_are_refused(empty: Path) -> None:
+    with pytest.raises(ValueError, match="11 keypoints"):
+        store.write_shard(empty, 0, [some(11), some(1), some(1)])
+    wide = features(np.zeros((1, 2)), np.zeros((1, 4)), np.zeros(1), (9, 9), "float32")
+    with pytest.raises(ValueError, match="float32"):
+        store.write_shard(empty, 0, [wide, some(1), some(1)])
+
+
+def test_plain_zarr_reads_it_and_finds_units(whole: Path) -> None:
+    group = zarr.open_group(str(whole), mode="r")
+    assert group.metadata.zarr_format == 3
+    assert dict(group.attrs)["crop_ids"] == [f"c{i}" for i in range(7)]
+    assert group["n_keypoints"][:].tolist() == [10, 0, 3, 1, 7, 10, 2]
+    descriptors = group["descriptors"]
+    assert (descriptors.shape, descriptors.chunks, descriptors.shards) == ((7, 10, 4), (1, 10, 4), (3, 10, 4))
+    assert group["image_size_wh"][0].tolist() == [471, 313]
+    assert "unit rad" in group["angles"].attrs["description"]
+    assert "pixel centres are integers" in group["keypoints"].attrs["description"]
+
+
+def test_completion_names_the_digest_of_every_shard(whole: Path) -> None:
+    content = json.loads((whole / store.COMPLETE).read_text())
+    assert [shard["rows"] for shard in content["shards"]] == [[0, 3], [3, 6], [6, 7]]
+    packed = store.pack(LAYOUT, ROWS[3:6])
+    assert content["shards"][1]["sha256"]["descriptors"] == store.digest(packed["descriptors"])
+    assert not whole.with_suffix(".marks").exists()
+
+
+def test_an_incomplete_batch_cannot_be_read(empty: Path, workspace: Workspace) -> None:
+    store.write_shard(empty, 0, ROWS[:3])
+    with pytest.raises(WorkspaceError, match="not whole"):
+        FeatureReader(workspace).load("store/batch.zarr", 0)
+
+
+def test_only_shards_whose_content_is_what_the_mark_says_are_whole(empty: Path) -> None:
+    store.write_shard(empty, 0, ROWS[:3])
+    store.write_shard(empty, 3, ROWS[3:6])
+    assert store.whole_shards(empty) == {0, 3}
+    shard = empty / "descriptors" / "c" / "1" / "0" / "0"
+    data = bytearray(shard.read_bytes())
+    data[5] ^= 255
+    shard.write_bytes(bytes(data))
+    assert store.whole_shards(empty) == {0}
+    shard.unlink()  # reads as zeros then
+    assert store.whole_shards(empty) == {0}
+
+
+def test_a_store_of_a_newer_version_is_refused(whole: Path, workspace: Workspace) -> None:
+    group = zarr.open_group(str(whole), mode="r+")
+    group.attrs["version"] = store.VERSION + 1
+    with pytest.raises(WorkspaceError, match="newer Resight"):
+        FeatureReader(workspace).load("store/batch.zarr", 0)
+
+
+def test_same_rows_same_bytes(whole: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.zarr"
+    store.create(again, LAYOUT, [f"c{i}" for i in range(7)], {"family": "toy"})
+    for start, stop in reversed(LAYOUT.shards()):
+        store.write_shard(again, start, ROWS[start:stop])
+    store.complete(again, {})
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
+    assert len(files) > 20
+    for file in files:
+        assert (whole / file).read_bytes() == (again / file).read_bytes(), file
+
+
+def test_a_shard_is_read_once_and_old_ones_are_let_go(
+    whole: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    original = reader_module.read_rows
+    monkeypatch.setattr(
+        reader_module, "read_rows", lambda g, start, stop: reads.append(start) or original(g, start, stop)
+    )
+    reader = FeatureReader(workspace, shards_held=2)
+    places = [("store/batch.zarr", row) for row in (5, 0, 4, 1, 0)]
+    back = reader.load_many(places)
+    assert [len(one) for one in back] == [10, 10, 7, 0, 10]
+    assert sorted(reads) == [0, 3]
+    reader.load("store/batch.zarr", 6)  # the third shard pushes out the first
+    reader.load("store/batch.zarr", 4)
+    assert sorted(reads) == [0, 3, 6]
+    reader.load("store/batch.zarr", 0)
+    assert sorted(reads) == [0, 0, 3, 6]
+
+
+def test_the_reader_travels_without_what_it_holds(whole: Path, workspace: Workspace) -> None:
+    reader = FeatureReader(workspace, shards_held=3)
+    before = len(pickle.dumps(reader))
+    reader.load("store/batch.zarr", 0)
+    copy = pickle.loads(pickle.dumps(reader))
+    assert len(pickle.dumps(reader)) == before
+    assert copy.shards_held == 3
+    np.testing.assert_array_equal(copy.load("store/batch.zarr", 2).xy_px, ROWS[2].xy_px)
+
+
+def test_what_is_shared_cannot_be_changed(whole: Path, workspace: Workspace) -> None:
+    row = FeatureReader(workspace).load("store/batch.zarr", 0)
+    with pytest.raises(ValueError, match="read-only"):
+        row.descriptors[0, 0] = 1
+
+
+def test_a_row_that_is_not_there_is_an_error(whole: Path, workspace: Workspace) -> None:
+    with pytest.raises(IndexError, match="no row 7"):
+        FeatureReader(workspace).load("store/batch.zarr", 7)
+
+
+def test_reading_is_quiet(whole: Path, workspace: Workspace) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FeatureReader(workspace).load("store/batch.zarr", 0)

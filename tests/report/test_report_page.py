@@ -1,0 +1,187 @@
+"""What people find on the page, and that the page needs nothing else."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from resight.errors import WorkspaceError
+from resight.report import ReportData, render_report
+from resight.settings import ReportParams
+from resight.tables import conform, empty_table
+
+VOID = {"meta", "input", "br", "link", "img", "hr"}
+
+
+class Page(HTMLParser):
+    """Text, attributes, and whether every tag is closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+        self.ids += [value for key, value in attrs if key == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text += " " + data
+
+
+def page(data: ReportData, **params) -> Page:
+    return Page(render_report(data, ReportParams(**params)))
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def test_tags_are_closed_and_ids_are_unique_and_found(data):
+    made = page(data)
+    assert made.open == []
+    assert len(made.ids) == len(set(made.ids))
+    targets = {
+        value[1:] for _, key, value in made.attributes if key == "href" and value.startswith("#") and len(value) > 1
+    }
+    assert targets and targets <= set(made.ids)
+
+
+def test_nothing_is_fetched_and_nothing_runs(data):
+    html = render_report(data, ReportParams())
+    made = Page(html)
+    links = [value for _, key, value in made.attributes if key in {"href", "src", "srcset", "action"}]
+    assert all(value.startswith(("#", "data:image/jpeg;base64,")) for value in links)
+    assert "url(" not in html and "@import" not in html and "<script" not in html and "http" not in html
+
+
+def test_names_are_escaped(data):
+    html = render_report(data, ReportParams())
+    assert "<b>x</b>" not in html and "&lt;b&gt;x&lt;/b&gt;" in html
+    assert "broken <i>" not in html and "broken &lt;i&gt;" in html
+    assert "<b>x</b>" in Page(html).text
+
+
+def test_each_crop_is_embedded_once(data):
+    html = render_report(data, ReportParams())
+    # 3 gallery crops and 3 query crops, each of which is shown several times
+    assert html.count("data:image/jpeg") == 6
+    assert html.count('href="#crop0"') >= 3
+
+
+def test_new_comes_first_then_doubtful_then_known(data):
+    made = page(data)
+    kinds = [value.split()[1] for tag, key, value in made.attributes if tag == "article" and key == "class"]
+    assert kinds == ["new", "unsure", "not_compared", "known"]
+    groups = [value.split()[1] for tag, key, value in made.attributes if key == "class" and value.startswith("group ")]
+    assert groups == kinds
+
+
+def test_sentences_say_what_happened(data):
+    text = squeezed(page(data).text)
+    assert (
+        "8 photos, of which 1 could not be used; 4 encounters to identify: 1 new, 1 unsure, 1 not compared, 1 known."
+        in text
+    )
+    assert "Night of 3 June 2026" in text
+    assert "New animal, for now new-2026-001 92 % new" in text
+    assert "Perhaps <b>x</b> 50 %, or new: 35 %" in text
+    assert "Because of q-known & more." in text
+    assert "broken <i>.JPG ends too early; copy it again." in text
+    assert "some-net (licence unknown, 01234567)" in text
+
+
+def test_an_unsure_animal_that_is_rather_new_is_not_named(data):
+    rows = data.novelty.to_pylist()
+    for row in rows:
+        if row["decision"] == "unsure":
+            row.update(probability=0.2, p_new=0.7)
+    text = squeezed(
+        page(
+            replace(
+                data, novelty=conform("novelty", [{k: v for k, v in r.items() if k != "run_id"} for r in rows], "r")
+            )
+        ).text
+    )
+    assert "Perhaps a new animal 70 %, or <b>x</b>: 20 %" in text
+
+
+def test_counts_that_do_not_agree_are_marked(data):
+    html = render_report(data, ReportParams())
+    assert html.count("differs from in") == 1 and html.count('<tr class="broken">') == 1
+
+
+def test_cap_is_said(data):
+    made = page(data, max_encounters=2)
+    assert sum(tag == "article" and key == "id" for tag, key, _ in made.attributes) == 2
+    assert "This page shows 2 of 4 encounters; the tables hold all of them." in squeezed(made.text)
+    assert "1 more in the tables." in squeezed(made.text)
+    assert "This page shows" not in page(data).text
+
+
+@pytest.mark.parametrize("candidates", [0, 1, 3])
+def test_candidates_drawn(data, candidates):
+    html = render_report(data, ReportParams(candidates=candidates))
+    assert html.count('<div class="pair">') == 3 * candidates
+    assert ("Further candidates" in html) == (candidates < 3)
+
+
+def test_a_candidate_is_small(data):
+    few, many = (len(render_report(data, ReportParams(candidates=k))) for k in (1, 3))
+    assert (many - few) / 6 < 60_000
+    assert len(render_report(data, ReportParams(thumbnail_px=64))) < many
+
+
+def test_missing_pieces_are_said_not_hidden(data):
+    def gone(crop_id: str) -> np.ndarray:
+        raise WorkspaceError(f"{crop_id} is missing")
+
+    text = squeezed(page(replace(data, read_crop=gone)).text)
+    assert "picture missing" in text and "A picture of this pair is missing" in text
+    text = squeezed(page(replace(data, evidence={}, null=None)).text)
+    assert "No matching points are kept for this pair." in text and "too few gallery pairs" in text
+
+
+def test_accuracy_with_intervals(data):
+    rows = [
+        {"metric": "top1_photo", "stratum": "all", "value": 0.8, "ci_low": 0.7, "ci_high": 0.9, "n": 86, "unit": "share", "protocol": "time aware"},
+        {"metric": "ece_encounter", "stratum": "all", "value": None, "n": 0, "unit": "score", "protocol": "time aware"},
+        {"metric": "top1_photo", "stratum": "viewpoint=left", "value": 0.75, "n": 40, "unit": "share", "protocol": "time aware"},
+    ]  # fmt: skip
+    text = squeezed(page(replace(data, accuracy=conform("accuracy", rows, "r"))).text)
+    assert "right animal first per photo 80.0 % 70.0 % to 90.0 % 86" in text.replace("\xa0", " ")
+    assert "viewpoint=left" in text and "Protocol: time aware" in text
+    assert "Accuracy" not in page(data).text
+
+
+def test_empty_run(data):
+    names = ("crops", "pairs", "scores", "identifications", "novelty", "photos")
+    text = squeezed(page(replace(data, **{name: empty_table(name) for name in names}, evidence={})).text)
+    assert "0 photos; there was nothing to identify." in text
+
+
+def test_same_data_same_page(data):
+    assert render_report(data, ReportParams()) == render_report(data, ReportParams())
+
+
+def test_every_picture_has_a_text(data):
+    made = page(data)
+    assert sum(key == "role" and value == "img" for _, key, value in made.attributes) == sum(key == "aria-label" and bool(value) for tag, key, value in made.attributes if tag == "svg")  # fmt: skip
