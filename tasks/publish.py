@@ -6,9 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from resight.errors import BrokenCountError
 from resight.evaluate import summary as headline
-from resight.fate import photo_fates
+from resight.fate import count_photos
 from resight.models import Model, promote, register
 from resight.run import Run
 from resight.runs import REPORT_FILE, promote_run, read_run, run_exists, run_record
@@ -27,12 +26,7 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
     Raises:
         BrokenCountError: A stage gave back more or fewer than it got.
     """
-    fates = photo_fates(run)
-    if sum(fates.values()) != run.counts["ingest"]["in"]:
-        raise BrokenCountError(
-            f"{run.counts['ingest']['in']} photos came in, but {sum(fates.values())} have an end: {fates}"
-        )
-    run.counts["photos"] = {"in": run.counts["ingest"]["in"], "out": fates}
+    count_photos(run)
     run.add("runs", [run.record("accepted" if accept else "kept_aside")])
     run.staging.commit(run.run_id)
     if model:

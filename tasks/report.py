@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from resight.fate import count_photos
 from resight.match import evidence
 from resight.report import Evidence, ReportData, render_report
 from resight.run import Run
@@ -29,6 +30,7 @@ TABLES = ("photos", "crops", "pairs", "scores", "identifications", "novelty")
 @stage("report")
 def write_report(run: Run) -> Path:
     """Draw the page of the run under way into its folder."""
+    count_photos(run)
     record = run_record(conform("runs", [run.record("under way")], run.run_id))
     html = _draw(
         run.workspace, record | {"notes": run.notes}, run.tables, run.tables["features"], run.extras["null"], run.settings, run.weights, run.runner
@@ -62,10 +64,15 @@ def _draw(
         **shown,
         evidence={pair: _turned(pair, found) for pair in pairs if pair in found},
         null=_curve(null),
-        read_crop=lambda crop_id: read_crop(workspace, paths[crop_id])[0],
+        read_crop=lambda crop_id: _with_mask(*read_crop(workspace, paths[crop_id])),
         accuracy=tables.get("accuracy"),
     )
     return render_report(data, settings.report)
+
+
+def _with_mask(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 4): the page pales what lies outside the mask."""
+    return np.dstack([rgb, mask.astype(np.uint8) * 255])
 
 
 def _shown_pairs(identifications: pa.Table, candidates: int) -> list[tuple[str, str]]:

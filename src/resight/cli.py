@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -74,8 +75,8 @@ def _start(
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False, markup=False)],
     )
     logging.getLogger("resight").setLevel(logging.DEBUG if verbose else logging.INFO)
-    for noisy in ("distributed", "prefect", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.INFO if verbose else logging.ERROR)
+    logging.getLogger("httpx").setLevel(logging.ERROR)
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "WARNING")
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from resight.errors import BrokenCountError
 from resight.run import Run
 from resight.status import CropStatus, FeatureStatus
 
@@ -15,6 +16,18 @@ def photo_fates(run: Run) -> dict[str, int]:
     gallery), ``left_out`` (neither part of an evaluation's split), otherwise the first status or reason that stopped it.
     """
     return dict(sorted(Counter(fate_by_photo(run).values()).items()))
+
+
+def count_photos(run: Run) -> None:
+    """Put the photos' ends among the run's counts.
+
+    Raises:
+        BrokenCountError: A photo has no end, or there is an end without a photo.
+    """
+    fates, came_in = photo_fates(run), run.counts["ingest"]["in"]
+    if sum(fates.values()) != came_in:
+        raise BrokenCountError(f"{came_in} photos came in, but {sum(fates.values())} have an end: {fates}")
+    run.counts["photos"] = {"in": came_in, "out": fates}
 
 
 def fate_by_photo(run: Run) -> dict[str, str]:

@@ -12,6 +12,7 @@ from rich.table import Table
 from resight.runs import read_run
 from resight.workspace import Workspace
 
+STAGES = ("ingest", "segment", "extract", "match", "score", "novelty", "photos")
 ROWS_SHOWN = 25
 WORK_NAMES = {
     "photos_decoded": "photos decoded",
@@ -51,7 +52,7 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
 
 def _counts(result: dict[str, Any]) -> Table:
     table = Table("stage", "in", "how they ended", title=f"{result['flow']} {result['night']}", title_justify="left")
-    for stage, c in result["counts"].items():
+    for stage, c in sorted(result["counts"].items(), key=lambda item: STAGES.index(item[0])):
         table.add_row(stage, str(c["in"]), ", ".join(f"{n} {status}" for status, n in c["out"].items()))
     return table
 

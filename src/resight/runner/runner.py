@@ -171,6 +171,7 @@ class Runner:
 
     def _connect(self) -> Any:
         if self._client is None:
+            _quiet_dask()
             from distributed import Client
 
             if self._dask.address:
@@ -179,6 +180,17 @@ class Runner:
                 self._cluster = _local_cluster(self._dask.workers or _default_workers(self._device), self._device)
                 self._client = Client(self._cluster, set_as_default=True)
         return self._client
+
+
+def _quiet_dask() -> None:
+    """Dask tells every comm that it opens and closes; only what is wrong is worth a line."""
+    import dask
+
+    dask.config.set({"logging.distributed": "error"})
+    import distributed  # noqa: F401  (sets its own level when it is imported)
+
+    if log.getEffectiveLevel() > logging.DEBUG:
+        logging.getLogger("distributed").setLevel(logging.ERROR)
 
 
 def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
