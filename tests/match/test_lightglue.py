@@ -52,7 +52,7 @@ def network(seed: int = 0, **conf: Any) -> LightGlue:
 
 def build(model: LightGlue | dict[str, torch.Tensor], family: str = "xfeat", **params: Any) -> LightGlueMatcher:
     state = model if isinstance(model, dict) else model.state_dict()
-    return build_lightglue(LightGlueParams(**params), OneFile(state=state), family, "cpu")
+    return build_lightglue(LightGlueParams(**{"backend": "kornia"} | params), OneFile(state=state), family, "cpu")
 
 
 def direct(model: LightGlue, a: Features, b: Features) -> dict[str, torch.Tensor]:
@@ -342,13 +342,13 @@ class TestRealWeights:
 
     def test_three_layers_of_lighterglue(self, path: Path, kornia: LightGlue, planted: Planted) -> None:
         a, b, _ = planted(120, 80, seed=5, dim=64)
-        params = LightGlueParams(weights=str(path))
+        params = LightGlueParams(weights=str(path), backend="kornia")
         assert params.accepts("xfeat")
         matcher = build_lightglue(params, WeightStore(allow_download=False), "xfeat", "cpu")
         assert_equals_kornia(matcher.match(a, b), direct(kornia, a, b))
 
     def test_its_untrained_heads_are_not_used(self, path: Path) -> None:
-        params = LightGlueParams(weights=str(path), width_confidence=0.95)
+        params = LightGlueParams(weights=str(path), backend="kornia", width_confidence=0.95)
         with pytest.raises(
             WeightsError, match=r"untrained heads: log_assignment\.0\.final_proj\.weight, log_assignment\.1"
         ):
@@ -360,7 +360,7 @@ class TestRealWeights:
         files = sorted(p for p in (shared_data / "bonaire").rglob("*") if p.suffix.lower() in {".jpg", ".jpeg"})[:2]
         photos = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files]
         a, b = (extractor.extract(cv2.resize(p, (471, 313), interpolation=cv2.INTER_AREA), None) for p in photos)
-        matcher = build_lightglue(LightGlueParams(weights=str(path)), store, "xfeat", "cpu")
+        matcher = build_lightglue(LightGlueParams(weights=str(path), backend="kornia"), store, "xfeat", "cpu")
         assert_equals_kornia(matcher.match(a, b), direct(kornia, a, b))
         itself = matcher.match(a, a)
         assert (itself.index_a == itself.index_b).mean() > 0.95

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 
 from resight.extract.base import Features
 
@@ -49,4 +51,21 @@ class Matcher(Protocol):
 
     def match(self, a: Features, b: Features) -> PairMatch:
         """Match crop ``a`` with crop ``b``; either may have 0 keypoints."""
+        ...
+
+
+@runtime_checkable
+class TileMatcher(Protocol):
+    """A matcher that can reduce many pairs on its device, without giving their matches back one by one.
+
+    Attributes:
+        tiles: Whether its settings allow that.
+    """
+
+    tiles: bool
+
+    def match_tile(
+        self, crops: Sequence[tuple[str, Features]], index_a: np.ndarray, index_b: np.ndarray, bins: int
+    ) -> pa.Table:
+        """Summary rows of the pairs ``(crops[index_a[k]], crops[index_b[k]])``, in their order."""
         ...

@@ -1,14 +1,14 @@
 """One piece of matching work: a block of pairs, run on a worker, that leaves one part file behind.
 
-A result depends on its two crops only: one thread, pair by pair, smaller crop id first. So it is bitwise the same
-whatever else is in the block and however many workers there are.
+A result depends on its two crops only: one thread, smaller crop id first, no padding that counts. On CPU it is bitwise
+the same whatever else is in the block and however many workers there are.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from resight.errors import ResightError, WeightsError
 from resight.extract.base import Features
-from resight.match.base import Matcher, PairMatch
+from resight.match.base import Matcher, PairMatch, TileMatcher
 from resight.match.cache import PART_SCHEMA, write_pairs
 from resight.match.summary import summarise
 from resight.weights.store import WeightStore
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 CROPS_IN_MEMORY = 192
 REASON_CHARS = 300
+PAIRS_PER_TILE = {"cpu": 256, "cuda": 4096}  # a tile's crops lie on the device together
+
+RowOf = Callable[[int, PairMatch, Features, Features], dict[str, Any]]
+Outcome = tuple[pa.Table, list[tuple[str, str, str]]]
 
 
 @dataclass(frozen=True)
@@ -109,49 +113,85 @@ def match_block(block: PairBlock) -> BlockResult:
         a, b = block.ids(k)
         return {"crop_id_a": a, "crop_id_b": b} | summarise(match, block.bins)
 
+    matcher = load_matcher(block.spec)
+    if isinstance(matcher, TileMatcher) and matcher.tiles:
+        return _run(block, PART_SCHEMA, lambda pairs, crops: _tile(block, matcher, pairs, crops, row))
     return run_block(block, row, PART_SCHEMA)
 
 
-def run_block(
-    block: PairBlock, row: Callable[[int, PairMatch, Features, Features], dict[str, Any]], schema: pa.Schema
-) -> BlockResult:
+def run_block(block: PairBlock, row: RowOf, schema: pa.Schema) -> BlockResult:
     """Match each pair, turn it into a row, write the part."""
     matcher = load_matcher(block.spec)
+    return _run(block, schema, lambda pairs, crops: _one_by_one(block, matcher, pairs, crops, row, schema))
+
+
+def _run(block: PairBlock, schema: pa.Schema, work: Callable[[np.ndarray, CropReader], Outcome]) -> BlockResult:
+    """Give ``work`` the block's pairs tile by tile, gather rows and failures, write the part."""
     single_thread()
-    rows: list[dict[str, Any]] = []
+    crops = CropReader(block)
+    tables: list[pa.Table] = []
     failed: list[tuple[str, str, str]] = []
     start = time.perf_counter()
-    for k, outcome in _each_pair(block, matcher, row):
-        if isinstance(outcome, str):
-            failed.append((*block.ids(k), outcome))
-        else:
-            rows.append(outcome)
-    part = write_pairs(block.folder, pa.Table.from_pylist(rows, schema=schema)).name if rows else ""
-    return BlockResult(part, len(rows), time.perf_counter() - start, tuple(failed))
+    size = PAIRS_PER_TILE["cuda" if block.spec.device == "cuda" else "cpu"]
+    for first in range(0, len(block), size):
+        table, lost = work(np.arange(first, min(first + size, len(block))), crops)
+        tables.append(table)
+        failed += lost
+    rows = pa.concat_tables([schema.empty_table(), *tables])
+    part = write_pairs(block.folder, rows).name if rows.num_rows else ""
+    return BlockResult(part, rows.num_rows, time.perf_counter() - start, tuple(failed))
 
 
-def _each_pair(
-    block: PairBlock, matcher: Matcher, row: Callable[[int, PairMatch, Features, Features], dict[str, Any]]
-) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Index of each pair with its row, or with the reason why there is none."""
-    from resight.extract import FeatureReader
+class CropReader:
+    """Features of a block's crops, the last few kept."""
 
-    reader = FeatureReader(Workspace(block.root))
+    def __init__(self, block: PairBlock) -> None:
+        from resight.extract import FeatureReader
 
-    @lru_cache(maxsize=CROPS_IN_MEMORY)
-    def features(crop: int) -> Features:
-        _, store, at = block.crops[crop]
-        loaded: Features = reader.load(store, at)
-        return loaded
+        reader = FeatureReader(Workspace(block.root))
 
-    for k in range(len(block)):
+        @lru_cache(maxsize=CROPS_IN_MEMORY)
+        def load(crop: int) -> Features:
+            _, store, at = block.crops[crop]
+            loaded: Features = reader.load(store, at)
+            return loaded
+
+        self.load = load
+
+
+def _tile(block: PairBlock, matcher: TileMatcher, pairs: np.ndarray, crops: CropReader, row: RowOf) -> Outcome:
+    """All pairs at once; where that fails, one by one, so that a bad pair does not take the others with it."""
+    used, place = np.unique(np.concatenate([block.index_a[pairs], block.index_b[pairs]]), return_inverse=True)
+    try:
+        features = [(block.crops[c][0], crops.load(int(c))) for c in used]
+        table = matcher.match_tile(features, place[: len(pairs)], place[len(pairs) :], block.bins)
+    except ResightError:
+        raise
+    except Exception:
+        if not isinstance(matcher, Matcher):
+            raise
+        return _one_by_one(block, matcher, pairs, crops, row, PART_SCHEMA)
+    ids = [[block.ids(k)[side] for k in pairs] for side in (0, 1)]
+    for at, (name, column) in enumerate(zip(("crop_id_a", "crop_id_b"), ids, strict=True)):
+        table = table.add_column(at, name, pa.array(column, pa.string()))
+    return table.select(PART_SCHEMA.names).cast(PART_SCHEMA), []
+
+
+def _one_by_one(
+    block: PairBlock, matcher: Matcher, pairs: np.ndarray, crops: CropReader, row: RowOf, schema: pa.Schema
+) -> Outcome:
+    """Rows of the pairs that can be matched, and the reasons of the others."""
+    rows: list[dict[str, Any]] = []
+    failed: list[tuple[str, str, str]] = []
+    for k in pairs.tolist():
         try:
-            a, b = features(int(block.index_a[k])), features(int(block.index_b[k]))
-            yield k, row(k, matcher.match(a, b), a, b)
+            a, b = crops.load(int(block.index_a[k])), crops.load(int(block.index_b[k]))
+            rows.append(row(k, matcher.match(a, b), a, b))
         except ResightError:
             raise
         except Exception as error:  # one bad pair must not take the others of its block with it
-            yield k, " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
+            failed.append((*block.ids(k), " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]))
+    return pa.Table.from_pylist(rows, schema=schema), failed
 
 
 def single_thread() -> None:

@@ -13,7 +13,7 @@ import torch
 
 from resight.errors import DeviceError, SettingsError, WeightsError
 from resight.extract.base import Features
-from resight.match.base import PairMatch
+from resight.match.base import Matcher, PairMatch
 from resight.match.params import LightGlueParams
 from resight.match.presets import Architecture, ScaleOri, read_architecture, scale_ori_of
 from resight.match.verify import inliers
@@ -75,7 +75,7 @@ class LightGlueMatcher:
             )
         size_wh = np.asarray(features.size_wh_px, np.float32)
         inputs = {
-            "keypoints": _inside(features.xy_px, size_wh),
+            "keypoints": inside(features.xy_px, size_wh),
             "descriptors": np.asarray(features.descriptors, np.float32),
             "image_size": size_wh,
         }
@@ -94,8 +94,8 @@ def scale_and_orientation(features: Features, kind: ScaleOri) -> tuple[np.ndarra
     return np.asarray(scale, np.float32), np.asarray(orientation, np.float32)
 
 
-def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, device: str) -> LightGlueMatcher:
-    """Load the checkpoint of ``params`` for ``family``.
+def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, device: str) -> Matcher:
+    """Load the checkpoint of ``params`` for ``family`` into the engine or the library that they name.
 
     Raises:
         WeightsError: The file is missing or is no whole LightGlue checkpoint.
@@ -106,9 +106,24 @@ def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, 
     name = params.weight_names_for(family)[0]
     state = kornia_names(weights.state_dict(name))
     architecture = read_architecture({key: tuple(value.shape) for key, value in state.items()}, params, name)
+    if params.backend == "resight":
+        return _engine(state, architecture, params, family, device)
     model = _empty_model(architecture, params)
     load_strictly(model, state, architecture, exits_early(params), name)
     return LightGlueMatcher(model, architecture, params, family, device)
+
+
+def _engine(
+    state: dict[str, torch.Tensor], architecture: Architecture, params: LightGlueParams, family: str, device: str
+) -> Matcher:
+    from resight.match.engine import LightGlueEngine
+    from resight.match.engine_matcher import EngineMatcher
+
+    dtype = getattr(torch, params.precision)
+    engine = LightGlueEngine.from_state_dict(
+        state, num_heads=architecture.num_heads, device=device, dtype=dtype, compiled=params.compiled
+    )
+    return EngineMatcher(engine, architecture, params, family)
 
 
 def exits_early(params: LightGlueParams) -> bool:
@@ -201,8 +216,10 @@ def _check_device(device: str) -> None:
         raise DeviceError(f"device = '{device}', but torch sees no such device on this machine; set device = 'cpu'.")
 
 
-def _inside(xy_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
-    """Sub-pixel refinement may leave a keypoint a fraction of a pixel outside, which LightGlue refuses.
+def inside(xy_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
+    """(N, 2) float32 keypoints within the picture.
+
+    Sub-pixel refinement may leave a keypoint a fraction of a pixel outside, which LightGlue refuses.
 
     Raises:
         ValueError: A keypoint is further out, so coordinates and size do not belong together.

@@ -59,9 +59,14 @@ class LightGlueParams(Params):
     families: tuple[str, ...] = Field(
         (), description="descriptor families that the checkpoint reads; empty: told by its name"
     )
-    backend: Literal["kornia", "lightglue"] = Field(
-        "kornia", description="kornia's port, or an installed lightglue package"
+    backend: Literal["resight", "kornia", "lightglue"] = Field(
+        "resight",
+        description="resight: the fast exact engine; kornia, or an installed lightglue package: pair by pair, as they come",
     )
+    precision: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="of the engine's products; halves are for GPUs and move scores by percents"
+    )
+    compiled: bool = Field(False, description="torch.compile per batch shape: minutes each, then somewhat faster")
     depth_confidence: float = Field(-1.0, description="early exit; -1 is off (recorded scores want it off)")
     width_confidence: float = Field(-1.0, description="point pruning; -1 is off (recorded scores want it off)")
     verify: VerifyParams = VerifyParams(model="none")

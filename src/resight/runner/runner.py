@@ -128,6 +128,20 @@ class Runner:
                 yield index, None, f"{type(error).__name__}: {error}"
 
     def _on_dask(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Iterable[tuple[int, Any, str]]:
+        """All blocks, and those whose worker died once more alone: Dask also blames those that only waited there."""
+        suspects = []
+        for index, result, reason in self._in_window(function, blocks, gpu):
+            if reason.startswith("KilledWorker"):
+                suspects.append(index)
+            else:
+                yield index, result, reason
+        for suspect in suspects:
+            for _, result, reason in self._in_window(function, [blocks[suspect]], gpu):
+                yield suspect, result, reason
+
+    def _in_window(
+        self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool
+    ) -> Iterable[tuple[int, Any, str]]:
         from distributed import wait
         from distributed.client import FuturesCancelledError
 
@@ -226,7 +240,10 @@ def _local_cluster(n: int, device: str) -> Any:
         if device == "cuda":
             options |= {"resources": {"GPU": 1}, "env": env | {"CUDA_VISIBLE_DEVICES": str(i)}}
         specs[f"worker-{i}"] = {"cls": Nanny, "options": options}
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}}
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
     return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.ERROR)
 
 

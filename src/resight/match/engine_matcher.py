@@ -1,0 +1,120 @@
+"""The fast exact LightGlue in the pipeline: crops encoded once and kept, pairs reduced tile by tile."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from resight.errors import SettingsError
+from resight.extract.base import Features
+from resight.match.base import PairMatch
+from resight.match.engine import Encoded, LightGlueEngine
+from resight.match.lightglue import exits_early, inside, scale_and_orientation
+from resight.match.params import LightGlueParams
+from resight.match.presets import Architecture, scale_ori_of
+from resight.match.summary import SUMMARY_SCHEMA
+from resight.match.verify import inliers
+
+CPU_CACHE_BYTES = 512 << 20
+GPU_CACHE_SHARE = 0.3
+
+
+class EngineMatcher:
+    """Scores of `LightGlueEngine`; on CPU in float32 a pair's scores are bitwise the same in any tile."""
+
+    def __init__(
+        self, engine: LightGlueEngine, architecture: Architecture, params: LightGlueParams, family: str
+    ) -> None:
+        self.engine, self.params = engine, params
+        self.input_dim = architecture.input_dim
+        self.scale_ori = scale_ori_of(family) if architecture.add_scale_ori else "none"
+        self._encoded: OrderedDict[str, Encoded] = OrderedDict()
+        self._held_bytes = 0
+        self._limit_bytes = _cache_bytes(engine.device)
+
+    @property
+    def tiles(self) -> bool:
+        """Whether pairs may be reduced on the device: not where each one's matches are looked at one by one."""
+        return self.params.verify.model == "none" and not exits_early(self.params)
+
+    def match(self, a: Features, b: Features) -> PairMatch:
+        """Match two crops and give back every mutual match."""
+        index_a, index_b, confidence = self._run(self.encode(a), self.encode(b))
+        verify = self.params.verify
+        return PairMatch(
+            index_a=index_a.astype(np.int32),
+            index_b=index_b.astype(np.int32),
+            confidence=np.minimum(confidence, np.float32(1)),
+            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify),
+            n_a=len(a),
+            n_b=len(b),
+            verified=verify.model != "none",
+        )
+
+    def match_tile(
+        self, crops: Sequence[tuple[str, Features]], index_a: np.ndarray, index_b: np.ndarray, bins: int
+    ) -> pa.Table:
+        """`SUMMARY_SCHEMA` rows of many pairs of the same crops.
+
+        Args:
+            crops: (crop_id, features); what was encoded is kept under its crop_id.
+            index_a, index_b: (P,) int into ``crops``.
+            bins: Bins of the histogram.
+        """
+        encoded = [self._kept(crop_id, features) for crop_id, features in crops]
+        # One by one on CPU: batches of small crops would save a little, and a score's last digits would depend on its mates.
+        alone = 1 if self.engine.device.type == "cpu" else None
+        tile = self.engine.match_tile(encoded, encoded, np.stack([index_a, index_b], 1), bins, batch_size=alone)
+        counts = np.array([len(f) for _, f in crops], np.int32)
+        columns = {name: getattr(tile, name) for name in SUMMARY_SCHEMA.names if hasattr(tile, name)}
+        columns |= {"n_keypoints_a": counts[index_a], "n_keypoints_b": counts[index_b]}
+        arrays = {name: pa.array(list(v) if v.ndim == 2 else v) for name, v in columns.items()}
+        arrays["confidence_max"] = pa.array(np.minimum(columns["confidence_max"], 1.0))
+        arrays["n_inliers"] = pa.nulls(len(index_a), pa.int32())
+        return pa.table({name: arrays[name].cast(SUMMARY_SCHEMA.field(name).type) for name in SUMMARY_SCHEMA.names})
+
+    def encode(self, features: Features) -> Encoded:
+        """What depends on one crop only.
+
+        Raises:
+            SettingsError: The descriptors are not as wide as the network expects.
+        """
+        width = features.descriptors.shape[1]
+        if width != self.input_dim:
+            raise SettingsError(
+                f"The LightGlue checkpoint reads descriptors of width {self.input_dim}, the extractor gives {width}; "
+                "set match.weights to one that was trained for this extractor."
+            )
+        size_wh = np.asarray(features.size_wh_px, np.float32)
+        given = (None, None) if self.scale_ori == "none" else scale_and_orientation(features, self.scale_ori)
+        descriptors = np.asarray(features.descriptors, np.float32)
+        size = (float(size_wh[0]), float(size_wh[1]))
+        return self.engine.encode(inside(features.xy_px, size_wh), descriptors, size, *given)
+
+    def _kept(self, crop_id: str, features: Features) -> Encoded:
+        found = self._encoded.pop(crop_id, None)
+        if found is None:
+            found = self.encode(features)
+            self._held_bytes += found.nbytes
+            while self._held_bytes > self._limit_bytes and self._encoded:
+                self._held_bytes -= self._encoded.popitem(last=False)[1].nbytes
+        self._encoded[crop_id] = found
+        return found
+
+    def _run(self, a: Encoded, b: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if exits_early(self.params) and len(a) and len(b):
+            match = self.engine.match_adaptive(a, b, self.params.depth_confidence, self.params.width_confidence)
+        else:
+            match = self.engine.match_pair(a, b)
+        return match.index_a, match.index_b, match.confidence
+
+
+def _cache_bytes(device: torch.device) -> int:
+    if device.type != "cuda":
+        return CPU_CACHE_BYTES
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(GPU_CACHE_SHARE * free)
