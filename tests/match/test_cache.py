@@ -8,7 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, look_up, match_fingerprint, part_files, write_pairs
+from resight.match.cache import (
+    KEYS,
+    PART_SCHEMA,
+    CropCodes,
+    compact,
+    look_up,
+    match_fingerprint,
+    part_files,
+    write_pairs,
+)
 from resight.settings import Settings, settings_from
 from resight.weights.store import WeightStore
 
@@ -114,3 +123,23 @@ class TestFingerprint:
             save_file({"x": zeros(size)}, path)
             names.append(match_fingerprint(settings, WeightStore(allow_download=False)))
         assert names[0] != names[1]
+
+
+def test_many_small_parts_become_one_with_the_same_pairs(tmp_path: Path) -> None:
+    for n in range(6):
+        write_pairs(tmp_path, part([("a", f"b{n}", n), ("a", f"c{n}", 10 + n)]))
+    write_pairs(tmp_path, part([("a", "b0", 0), ("z", "zz", 5)]))  # left over from a compaction that was stopped
+    codes = CropCodes.of(pa.array(["a", *(f"{x}{n}" for x in "bc" for n in range(6)), "z", "zz"]))
+    wanted = np.unique(
+        codes.pairs(
+            codes.encode(pa.array(["a"] * 12 + ["z"])), np.arange(1, 14).clip(max=14) + np.array([0] * 12 + [1])
+        )
+    )
+    before = look_up(part_files(tmp_path), codes, wanted, SMALL)
+    compact(tmp_path, SMALL, most=7)
+    assert len(list(part_files(tmp_path))) == 7, "few parts stay as they are"
+    compact(tmp_path, SMALL, most=3)
+    after = look_up(part_files(tmp_path), codes, wanted, SMALL)
+    assert len(list(part_files(tmp_path))) == 1
+    assert pq.read_metadata(next(part_files(tmp_path))).num_rows == 13
+    assert (before[0] == after[0]).all() and before[1].equals(after[1]) and len(after[0]) == 13

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.errors import BrokenCountError
-from resight.match.cache import PART_SCHEMA, CropCodes, is_in_sorted, look_up, match_fingerprint, part_files
+from resight.match.cache import PART_SCHEMA, CropCodes, compact, is_in_sorted, look_up, match_fingerprint, part_files
 from resight.match.plan import PLANNED
 from resight.match.work import Work
 from resight.status import PairStatus
@@ -66,6 +66,8 @@ def match(
     work = Work(workspace, folder, settings, weights, codes, features)
     results, failed = work.run(missing, runner) if missing.size else ([], {})
     new, new_rows = look_up([folder / r.part for r in results if r.part], codes, missing)
+    if results:
+        compact(folder)
     numbers = np.concatenate([found, new])
     order = np.argsort(numbers)
     table = pa.concat_tables([rows, new_rows]).take(pa.array(order))
