@@ -10,6 +10,7 @@ PHOTOS ?=
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYTHONWARNINGS = ignore::Warning:setuptools
 
 .PHONY: help setup demo test check lint types bench dictionary lock clean
 

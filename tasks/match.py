@@ -1,5 +1,7 @@
 """Stage ``match``."""
 
+import pyarrow as pa
+
 from resight.cohort import crop_info, plan
 from resight.counts import reconcile
 from resight.match import match
@@ -25,7 +27,7 @@ def match_pairs(run: Run) -> TableRef:
     return table
 
 
-def _keys(pairs):  # type: ignore[no-untyped-def]
+def _keys(pairs: pa.Table) -> list[str]:
     return [
         f"{q} {g}"
         for q, g in zip(pairs["query_crop_id"].to_pylist(), pairs["gallery_crop_id"].to_pylist(), strict=True)

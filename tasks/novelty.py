@@ -28,7 +28,10 @@ def judge_novelty(run: Run) -> TableRef:
     run.add("identifications", top(verdicts.ranked, run.settings.rank.top_k))
     table = run.add("novelty", verdicts.novelty)
     decisions = verdicts.novelty["decision"].to_pylist()
-    run.counts["novelty"] = {"in": len(set(encounter_of.values())), "out": {d: decisions.count(d) for d in sorted(set(decisions))}}
+    run.counts["novelty"] = {
+        "in": len(set(encounter_of.values())),
+        "out": {d: decisions.count(d) for d in sorted(set(decisions))},
+    }
     return table
 
 

@@ -42,7 +42,16 @@ def draw(workspace: Workspace, run_id: str, settings: Settings, weights: WeightS
     """Draw the page of an earlier run from its tables."""
     tables = {name: read_run(workspace, run_id, name) for name in run_tables(workspace, run_id)}
     null = learn_null(tables["pairs"], _labels(tables["photos"], tables["pairs"]), settings.score.null_pairs)
-    return _draw(workspace, run_record(tables["runs"]) | {"notes": []}, tables, tables["features"], null, settings, weights, runner)
+    return _draw(
+        workspace,
+        run_record(tables["runs"]) | {"notes": []},
+        tables,
+        tables["features"],
+        null,
+        settings,
+        weights,
+        runner,
+    )
 
 
 def _draw(
@@ -77,7 +86,13 @@ def _with_mask(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _shown_pairs(identifications: pa.Table, candidates: int) -> list[tuple[str, str]]:
     rows = identifications.select(["level", "rank", "best_query_crop_id", "best_gallery_crop_id"]).to_pylist()
-    return sorted({(r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in rows if r["level"] == "encounter" and r["rank"] <= candidates})
+    return sorted(
+        {
+            (r["best_query_crop_id"], r["best_gallery_crop_id"])
+            for r in rows
+            if r["level"] == "encounter" and r["rank"] <= candidates
+        }
+    )
 
 
 def _turned(pair: tuple[str, str], found: Mapping[tuple[str, str], Any]) -> Evidence:

@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from resight.run import Run
 
@@ -46,6 +46,7 @@ def _as_task(name: str, function: Callable[[Run], T], run: Run) -> T:
     from prefect.cache_policies import NO_CACHE
     from prefect.utilities.annotations import quote
 
-    # Prefect's own cache hashes arrays on each call and ignores what a path holds; ours are content-addressed files.
-    prefect_task = task(lambda quoted: function(quoted), name=name, cache_policy=NO_CACHE, persist_result=False)
-    return prefect_task(quote(run))
+    # Prefect's cache is off: ours are content-addressed files (DECISIONS.md). Quoted, so that it does not look for futures.
+    in_prefect: Any = task(name=name, cache_policy=NO_CACHE, persist_result=False)(function)
+    result: T = in_prefect(quote(run))
+    return result

@@ -96,13 +96,15 @@ def test_a_gpu_that_nobody_offers_stops_before_the_fan_out() -> None:
 def test_a_gpu_resource_is_used_where_it_is_offered() -> None:
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, resources={"GPU": 1}
-    ) as cluster:
-        with Runner(DaskParams(address=cluster.scheduler_address), device="cuda", quiet=True) as runner:
-            start = time.monotonic()
-            done, _ = runner.run("test", time.sleep, [0.2, 0.2, 0.2], gpu=True)
-            spent = time.monotonic() - start
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, resources={"GPU": 1}
+        ) as cluster,
+        Runner(DaskParams(address=cluster.scheduler_address), device="cuda", quiet=True) as runner,
+    ):
+        start = time.monotonic()
+        done, _ = runner.run("test", time.sleep, [0.2, 0.2, 0.2], gpu=True)
+        spent = time.monotonic() - start
     assert len(done) == 3
     assert spent >= 0.6, "one at a time per GPU, although the worker has two threads"
 

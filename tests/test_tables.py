@@ -69,9 +69,13 @@ def test_a_table_of_a_newer_version_is_not_guessed_at(tmp_path: Path) -> None:
 
 
 def test_a_run_is_there_whole_or_not_at_all(workspace: Workspace) -> None:
-    with pytest.raises(RuntimeError), staging(workspace) as stage:
-        stage.write("accuracy", conform("accuracy", [ACCURACY], "r1"))
-        raise RuntimeError
+    def broken_run() -> None:
+        with staging(workspace) as stage:
+            stage.write("accuracy", conform("accuracy", [ACCURACY], "r1"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken_run()
     assert list(workspace.runs.iterdir()) == []
     with staging(workspace) as stage:
         stage.write("accuracy", conform("accuracy", [ACCURACY], "r1"))
@@ -85,10 +89,9 @@ def test_current_is_the_promoted_run_and_a_reader_keeps_the_file_it_opened(works
             stage.write("accuracy", conform("accuracy", [ACCURACY | {"value": value}], run_id))
             stage.commit(run_id)
     promote_run(workspace, "r1")
-    opened = open(workspace.current / "accuracy.parquet", "rb")
-    promote_run(workspace, "r2")
-    assert read_current(workspace, "accuracy")["value"].to_pylist() == [0.75]
-    with opened:
+    with (workspace.current / "accuracy.parquet").open("rb") as opened:
+        promote_run(workspace, "r2")
+        assert read_current(workspace, "accuracy")["value"].to_pylist() == [0.75]
         assert pq.read_table(opened)["value"].to_pylist() == [0.5]
     assert read_table(workspace.runs / "r1" / "accuracy.parquet", "accuracy")["run_id"].to_pylist() == ["r1"]
 

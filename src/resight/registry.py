@@ -16,6 +16,7 @@ from resight.segment import params as segment
 
 SEGMENTERS: list[type[Params]] = [
     segment.AutoParams,
+    segment.HeadFinderParams,
     segment.AnnotationsParams,
     segment.GrabCutParams,
     segment.WholeParams,

@@ -107,9 +107,9 @@ class EngineMatcher:
 
     def _run(self, a: Encoded, b: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if exits_early(self.params) and len(a) and len(b):
-            match = self.engine.match_adaptive(a, b, self.params.depth_confidence, self.params.width_confidence)
-        else:
-            match = self.engine.match_pair(a, b)
+            early = self.engine.match_adaptive(a, b, self.params.depth_confidence, self.params.width_confidence)
+            return early.index_a, early.index_b, early.confidence
+        match = self.engine.match_pair(a, b)
         return match.index_a, match.index_b, match.confidence
 
 

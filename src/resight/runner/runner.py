@@ -150,7 +150,8 @@ class Runner:
         if gpu:
             _require_gpu(client)
         window = self._dask.window_per_worker * max(1, len(client.ncores()))
-        waiting, pending = iter(range(len(blocks))), {}
+        waiting = iter(range(len(blocks)))
+        pending: dict[Any, int] = {}
         last = time.monotonic()
         try:
             while True:
