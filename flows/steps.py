@@ -17,6 +17,7 @@ from resight.tasks.rank import rank_candidates
 from resight.tasks.report import write_report
 from resight.tasks.score import score_pairs
 from resight.tasks.segment import segment_photos
+from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
 from resight.workspace import Workspace
 
@@ -41,7 +42,9 @@ def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> t
 
 def asks_for_model(overrides: Mapping[str, Any] | None) -> bool:
     """Whether the command line itself names parts of the model."""
-    return bool(set(overrides or {}) & {"segment", "crop", "extract", "match", "score", "rank", "novelty", "pairs"})
+    return bool(
+        set(overrides or {}) & {"segment", "crop", "extract", "shortlist", "match", "score", "rank", "novelty", "pairs"}
+    )
 
 
 def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Any, str]:
@@ -59,6 +62,7 @@ def asked_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) ->
 def from_features_to_verdicts(run: Run) -> None:
     """Everything between the split into gallery and queries and the report."""
     extract_features(run)
+    plan_pairs(run)
     match_pairs(run)
     score_pairs(run)
     rank_candidates(run)

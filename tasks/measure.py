@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -10,6 +12,7 @@ from resight.errors import NothingToMeasure
 from resight.evaluate import Measured, accuracy_rows, split
 from resight.run import Run
 from resight.runs import TableRef
+from resight.status import PairStatus
 from resight.tasks.stage import stage
 
 
@@ -45,6 +48,7 @@ def measure(run: Run) -> TableRef:
         photos=run.tables["photos"], gallery=cohort.labels, truth=cohort.truth, ranked=run.extras["ranked"],
         scores=run.tables["scores"], crops_info=run.extras["crop_info"], model=run.extras["novelty_model"],
         novelty=run.settings.novelty, protocol=cohort.protocol, seconds_per_query=_seconds_per_query(run),
+        missed=_missed(run.tables["pairs"], cohort),
     )  # fmt: skip
     return run.add("accuracy", accuracy_rows(measured))
 
@@ -57,6 +61,13 @@ def _seconds_per_query(run: Run) -> float | None:
         return None
     spent = sum(run.seconds.get(s, 0.0) for s in ("extract", "match", "score", "rank", "novelty"))
     return spent / len(run.cohort.queries)
+
+
+def _missed(pairs: pa.Table, cohort: Cohort) -> dict[str, int]:
+    """By query photo: gallery photos of its animal that the shortlist left out."""
+    left_out = pairs.filter(pc.equal(pairs["status"], PairStatus.NOT_SHORTLISTED))
+    both = {*zip(left_out["query_photo_id"].to_pylist(), left_out["gallery_photo_id"].to_pylist(), strict=True)}
+    return Counter(q for q, g in both if q in cohort.truth and cohort.truth[q] == cohort.labels.get(g))
 
 
 def _with_crop(run: Run) -> pa.Array:

@@ -49,6 +49,7 @@ def already_there(run: Run, *, accept: bool) -> dict[str, Any] | None:
         "photos_decoded": run.work.get("photos_decoded", 0),
         "crops_cut": 0,
         "features_computed": 0,
+        "queries_shortlisted": 0,
         "pairs_matched": 0,
     }
     run.note(f"Nothing is new since run {run.run_id}; its tables stay current.")

@@ -22,6 +22,7 @@ from resight.match.params import NearestParams, PairsParams
 from resight.params import Params
 from resight.registry import ExtractorParams, MatcherParams, SegmenterParams
 from resight.segment.params import AutoParams, CropParams
+from resight.shortlist.params import ShortlistParams
 
 SETTINGS_FILE = "resight.toml"
 ENV_PREFIX = "RESIGHT_"
@@ -122,6 +123,7 @@ class Settings(Params):
     extract: ExtractorParams = SiftParams()
     match: MatcherParams = NearestParams()
     pairs: PairsParams = PairsParams()
+    shortlist: ShortlistParams = ShortlistParams()
     score: ScoreParams = ScoreParams()
     rank: RankParams = RankParams()
     novelty: NoveltyParams = NoveltyParams()
@@ -150,12 +152,17 @@ class Settings(Params):
                 f"match.kind = '{self.match.kind}' with weights '{getattr(self.match, 'weights', '')}' does not read "
                 f"{self.extract.family} descriptors (extract.kind = '{self.extract.kind}'); choose a matcher that does"
             )
+        if not self.shortlist.accepts(self.extract.family):
+            raise ValueError(
+                f"shortlist.descriptors = 'own' cannot use the binary descriptors of extract.kind = '{self.extract.kind}'; "
+                "set shortlist.descriptors = 'sift'"
+            )
         return self
 
     def model_part(self) -> dict[str, Any]:
         """The settings that make up the model: whatever changes results, and nothing that only says where and how fast."""
         return self.model_dump(
-            mode="json", include={"segment", "crop", "extract", "match", "score", "rank", "novelty"}
+            mode="json", include={"segment", "crop", "extract", "shortlist", "match", "score", "rank", "novelty"}
         ) | {"viewpoint_policy": self.pairs.viewpoint}
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from resight.runs import read_run
 from resight.workspace import Workspace
 
-STAGES = ("ingest", "segment", "extract", "match", "score", "novelty", "photos")
+STAGES = ("ingest", "segment", "extract", "shortlist", "match", "score", "novelty", "photos")
 ROWS_SHOWN = 25
 WORK_NAMES = {
     "photos_decoded": "photos decoded",

@@ -116,3 +116,9 @@ def test_interval_is_seeded_and_does_not_care_about_order():
 def test_one_individual_has_no_interval():
     assert interval(lambda w: weighted_mean(np.ones(3), w), np.array(["Ada"] * 3)) == (None, None)
     assert interval(lambda w: None, np.array(["Ada", "Ben"])) == (None, None)
+
+
+def test_what_the_shortlist_left_out_counts_as_never_found() -> None:
+    # relevant at places 1 and 3 of 3, two more never came: (1/1 + 2/3) / 4
+    assert average_precision(np.array([True, False, True]), n_missed=2) == pytest.approx((1 + 2 / 3) / 4)
+    assert average_precision(np.array([False]), n_missed=1) == 0.0

@@ -18,7 +18,7 @@ from resight.models import current_model
 from resight.runs import read_current
 from resight.workspace import Workspace
 
-NOTHING = {"photos_decoded": 0, "crops_cut": 0, "features_computed": 0, "pairs_matched": 0}
+NOTHING = {"photos_decoded": 0, "crops_cut": 0, "features_computed": 0, "queries_shortlisted": 0, "pairs_matched": 0}
 
 
 def night(workspace: Workspace, date: str = "2026-06-04", **overrides: Any) -> dict[str, Any]:

@@ -26,14 +26,16 @@ def cmc(ranks: Sequence[int | None], largest: int) -> np.ndarray:
     return np.array([hits(ranks, k).mean() for k in range(1, largest + 1)])
 
 
-def average_precision(relevant: np.ndarray) -> float:
+def average_precision(relevant: np.ndarray, n_missed: int = 0) -> float:
     """Mean over the relevant items of the precision at their place; 0 where there is none.
 
     Args:
         relevant: (N,) bool, best first.
+        n_missed: Relevant items that never came into the list; each counts with precision 0.
     """
     places = np.flatnonzero(relevant) + 1
-    return float(np.mean(np.arange(1, len(places) + 1) / places)) if len(places) else 0.0
+    n = len(places) + n_missed
+    return float(np.sum(np.arange(1, len(places) + 1) / places) / n) if n else 0.0
 
 
 def auroc(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -38,6 +38,7 @@ class Measured:
         novelty: Limits of the decision.
         protocol: How gallery and queries were chosen.
         seconds_per_query: Time per query photo, where somebody took it.
+        missed: By query photo_id, gallery photos of its animal that the shortlist left out.
     """
 
     photos: pa.Table
@@ -50,6 +51,7 @@ class Measured:
     novelty: NoveltyParams
     protocol: str
     seconds_per_query: float | None = None
+    missed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,4 +192,6 @@ def _average_precisions(m: Measured) -> dict[str, float]:
     )
     first = starts(codes(pairs["query_photo_id"]))
     ends = np.append(first[1:], len(names)) if len(first) else first
-    return {names[a]: average_precision(right[a:b]) for a, b in zip(first, ends, strict=True)}
+    return {
+        names[a]: average_precision(right[a:b], m.missed.get(names[a], 0)) for a, b in zip(first, ends, strict=True)
+    }

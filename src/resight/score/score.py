@@ -50,6 +50,8 @@ def score(
     values = {name: one.compute(d) for name, one in SCORES.items()}
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}
     columns |= {name: pa.array(v, pa.float64(), from_pandas=True) for name, v in values.items()}
+    if "lnbnn" in scored.column_names:
+        columns["lnbnn"] = scored["lnbnn"]
     columns["score"] = pa.array(_chosen(chosen, values[chosen.name]), pa.float64())
     columns["score_name"] = pa.repeat(pa.scalar(chosen.name), scored.num_rows)
     columns["same_individual"] = same_individual(scored, labels)

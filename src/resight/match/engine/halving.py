@@ -1,0 +1,107 @@
+"""Successive halving (Jamieson and Talwalkar 2016) over the layers of the matcher.
+
+LightGlue is trained with an assignment head at every layer, so a shortlist can be scored after a few layers, and only
+the better part of it need go on, from where it stands: nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from resight.match.engine.batch import Encoded, PairBatch, Scores, Stack, batch_of, batch_of_one
+from resight.match.engine.network import Network
+
+
+@dataclass(frozen=True)
+class Halving:
+    """How far each of G candidates came.
+
+    Attributes:
+        layers: (G,) int32, layers that the candidate was scored after; 0 where it or the query has no keypoints.
+        confidence_sum: (G,) float64, sum of confidences under that layer's head. Comparable among candidates of equal
+            ``layers``; of those that went all the way, it is what full matching gives.
+        confidences: Per candidate, (N,) float32 confidences of the query's keypoints after that layer.
+    """
+
+    layers: np.ndarray
+    confidence_sum: np.ndarray
+    confidences: tuple[np.ndarray, ...]
+
+    @property
+    def order(self) -> np.ndarray:
+        """(G,) int64, candidates best first: those that came further, then those with the larger sum."""
+        return np.lexsort((np.arange(len(self.layers)), -self.confidence_sum, -self.layers))
+
+
+def run_halving(
+    network: Network, query: Encoded, gallery: Sequence[Encoded], keep: Sequence[tuple[int, float]], batch_size: int
+) -> Halving:
+    """Rounds as in `LightGlueEngine.match_halving`; ``batch_size`` candidates go together."""
+    rounds = [*_checked(keep, network.arch.n_layers), (network.arch.n_layers, 0.0)]
+    there = [i for i, one in enumerate(gallery) if len(one) and len(query)]
+    groups = [there[i : i + batch_size] for i in range(0, len(there), batch_size)]
+    batches = [_batch(query, [gallery[i] for i in group]) for group in groups]
+    layers, sums = np.zeros(len(gallery), np.int32), np.zeros(len(gallery))
+    confidences = [np.zeros(len(query), np.float32)] * len(gallery)
+    done = 0
+    for reach, fraction in rounds:
+        batches = [network.run(batch, done, reach) for batch in batches]
+        done = reach
+        for group, batch in zip(groups, batches, strict=True):
+            _note(group, network.assign(batch, reach - 1), reach, layers, sums, confidences)
+        if fraction:
+            groups, batches = _best(groups, batches, sums, fraction)
+    return Halving(layers, sums, tuple(confidences))
+
+
+def _checked(keep: Sequence[tuple[int, float]], n_layers: int) -> Sequence[tuple[int, float]]:
+    reaches = [reach for reach, _ in keep]
+    if (
+        reaches != sorted(set(reaches))
+        or any(not 0 < reach < n_layers for reach in reaches)
+        or any(not 0 < fraction <= 1 for _, fraction in keep)
+    ):
+        raise ValueError(
+            f"rounds {list(keep)}: layers must rise and lie between 1 and {n_layers - 1}, fractions in (0, 1]"
+        )
+    return keep
+
+
+def _batch(query: Encoded, photos: Sequence[Encoded]) -> PairBatch:
+    if len(photos) == 1:
+        return batch_of_one(query, photos[0])
+    index = torch.arange(len(photos), device=query.x.device)
+    length = max(map(len, photos))
+    return batch_of(
+        Stack.of([query], len(query)).take([0] * len(photos), index * 0, len(query)),
+        Stack.of(photos, length).take(range(len(photos)), index, length),
+    )
+
+
+def _note(
+    group: list[int], scores: Scores, reach: int, layers: np.ndarray, sums: np.ndarray, confidences: list[np.ndarray]
+) -> None:
+    found = scores.confidence.double().sum(-1).cpu().numpy()
+    vectors = scores.confidence.float().cpu().numpy()
+    for row, candidate in enumerate(group):
+        layers[candidate], sums[candidate], confidences[candidate] = reach, found[row], vectors[row]
+
+
+def _best(
+    groups: list[list[int]], batches: list[PairBatch], sums: np.ndarray, fraction: float
+) -> tuple[list[list[int]], list[PairBatch]]:
+    """Keep the best fraction, at least one; ties go to the candidate that came first."""
+    everyone = np.array([i for group in groups for i in group], np.int64)
+    n = max(1, int(np.ceil(fraction * len(everyone))))
+    kept = set(everyone[np.lexsort((everyone, -sums[everyone]))][:n].tolist())
+    new_groups, new_batches = [], []
+    for group, batch in zip(groups, batches, strict=True):
+        rows = [row for row, candidate in enumerate(group) if candidate in kept]
+        if rows:
+            new_groups.append([group[row] for row in rows])
+            new_batches.append(batch if len(rows) == len(group) else batch.pairs(rows))
+    return new_groups, new_batches

@@ -1,0 +1,228 @@
+"""What an index is trained on: the centres of its inverted lists and the codes of its product quantiser.
+
+A descriptor is stored as the number of the nearest centre and, of what is left (the residual), one byte per sub-vector:
+IVFADC, Jégou, Douze and Schmid, PAMI 2011. Everything here is a function of the crops alone: the sample is drawn in the
+order of digests, k-means is seeded, and one thread adds the sums up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from resight.errors import SettingsError
+from resight.shortlist.params import ShortlistParams
+
+CODES = 256
+SAMPLE_PER_LIST = 64
+MAX_SAMPLE = 1 << 20
+PQ_SAMPLE = 1 << 15
+LEAST_PER_LIST = 16
+LEAST_PER_CROP = 16
+LARGEST_AUTO_LISTS = 1 << 15
+ROUNDS = 10
+SEED = 20120616
+CHUNK_FLOATS = 1 << 24
+
+Load = Callable[[str], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Codebook:
+    """A trained quantiser.
+
+    Attributes:
+        centres: (L, D) float32, one per inverted list.
+        codes: (M, 256, D / M) float32 sub-vectors of residuals; M = 0 keeps descriptors as they are.
+        n_crops: Gallery crops when it was trained.
+        sample_digest: Digest of the training sample.
+    """
+
+    centres: torch.Tensor
+    codes: torch.Tensor
+    n_crops: int
+    sample_digest: str
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return int(self.centres.shape[1])
+
+    @property
+    def n_bytes(self) -> int:
+        """M."""
+        return int(self.codes.shape[0])
+
+    def nearest_lists(self, x: torch.Tensor, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The ``n`` (or all) nearest centres of each row of ``x`` (N, D).
+
+        Returns:
+            (N, n) float32 squared distances in rising order, and (N, n) int64 lists.
+        """
+        n = min(n, len(self.centres))
+        parts = [_squared(c, self.centres).topk(n, largest=False) for c in _chunks(x, len(self.centres))]
+        return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+
+    def encode(self, x: torch.Tensor, lists: torch.Tensor) -> torch.Tensor:
+        """What is stored of ``x`` (N, D) in ``lists`` (N,): (N, M) uint8 codes, or ``x`` itself as float32."""
+        if not self.n_bytes:
+            return x
+        out = torch.empty(len(x), self.n_bytes, dtype=torch.uint8)
+        for part in torch.arange(len(x)).split(max(1, CHUNK_FLOATS // (self.n_bytes * CODES))):
+            rest = _sub_vectors(x[part] - self.centres[lists[part]], self.n_bytes)
+            out[part] = _batched_squared(rest, self.codes).argmin(dim=2).T.to(torch.uint8)
+        return out
+
+    def decode(self, stored: torch.Tensor, lists: torch.Tensor) -> torch.Tensor:
+        """Descriptors (N, D) as they are seen through the codes."""
+        if not self.n_bytes:
+            return stored
+        offsets = torch.arange(self.n_bytes) * CODES
+        rest = self.codes.flatten(0, 1)[stored.long() + offsets].flatten(1)
+        return self.centres[lists] + rest
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums of several threads end in other last digits than those of one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def as_float(descriptors: np.ndarray, crop_id: str, most: int) -> torch.Tensor:
+    """The ``most`` strongest (first) descriptors as float32.
+
+    Raises:
+        SettingsError: They are binary, or no table of numbers.
+    """
+    if descriptors.ndim != 2 or descriptors.dtype.kind != "f":
+        raise SettingsError(
+            f"the shortlist cannot read the descriptors of crop {crop_id} ({descriptors.dtype}, shape {descriptors.shape}): binary "
+            "descriptors have no Euclidean distance; set shortlist.descriptors = 'sift' or shortlist.enabled = 'off'"
+        )
+    return torch.from_numpy(np.array(descriptors[:most], np.float32, order="C"))
+
+
+def train(crop_ids: Sequence[str], load: Load, params: ShortlistParams) -> Codebook | None:
+    """Train on a sample of the gallery; the same for the same crops in any order.
+
+    Args:
+        crop_ids: All crops of the gallery.
+        load: Gives a crop's descriptors (N, D), strongest first.
+
+    Returns:
+        The codebook, or None where no crop has a descriptor.
+
+    Raises:
+        SettingsError: The descriptors are binary, or ``pq_bytes`` does not divide their width.
+    """
+    sample = draw_sample(crop_ids, load, params)
+    if sample is None:
+        return None
+    _check_width(sample.shape[1], params)
+    n_lists = params.n_lists or min(
+        auto_lists(len(crop_ids) * params.descriptors_per_crop), len(sample) // LEAST_PER_LIST
+    )
+    with one_thread():
+        centres = kmeans(sample, max(1, n_lists))
+        codes = _train_codes(sample, centres, params.pq_bytes)
+    digest = hashlib.sha256(sample.numpy().tobytes()).hexdigest()
+    return Codebook(centres, codes, len(set(crop_ids)), digest)
+
+
+def auto_lists(n_descriptors: int) -> int:
+    """Lists for a gallery of that size: the power of two below four times the square root."""
+    wanted = int(4 * n_descriptors**0.5)
+    return min(LARGEST_AUTO_LISTS, 1 << max(0, wanted.bit_length() - 1))
+
+
+def draw_sample(crop_ids: Sequence[str], load: Load, params: ShortlistParams) -> torch.Tensor | None:
+    """(N, D) float32, evenly from each crop, crops in the order of their digests until there are enough."""
+    ids = sorted(set(crop_ids), key=lambda one: hashlib.sha256(one.encode()).digest())
+    n_lists = params.n_lists or auto_lists(len(ids) * params.descriptors_per_crop)
+    budget = min(MAX_SAMPLE, max(n_lists * SAMPLE_PER_LIST, PQ_SAMPLE))
+    per_crop = max(LEAST_PER_CROP, -(-budget // max(1, len(ids))))
+    parts: list[torch.Tensor] = []
+    missing = budget
+    for crop_id in ids:
+        if missing <= 0:
+            break
+        x = as_float(load(crop_id), crop_id, params.descriptors_per_crop)
+        if len(x):
+            chosen = np.unique(np.linspace(0, len(x) - 1, min(per_crop, len(x))).astype(np.int64))
+            parts.append(x[torch.from_numpy(chosen)])
+            missing -= len(chosen)
+    return torch.cat(parts) if parts else None
+
+
+def kmeans(x: torch.Tensor, k: int) -> torch.Tensor:
+    """Centres (k, D) by Lloyd's algorithm from rows drawn with a fixed seed.
+
+    A centre that loses all its rows moves to the row that is farthest from its own centre. Fewer rows than centres are
+    their own centres, the last one several times.
+    """
+    if len(x) <= k:
+        return torch.cat([x, x[-1:].expand(k - len(x), -1)]).contiguous()
+    start = torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))[:k]
+    centres = x[start.sort().values].clone()
+    for _ in range(ROUNDS):
+        distance, member = _assign(x, centres)
+        counts = torch.bincount(member, minlength=k)
+        sums = torch.zeros_like(centres).index_add_(0, member, x)
+        centres = sums / counts.clamp(min=1)[:, None]
+        empty = torch.nonzero(counts == 0).flatten()
+        if len(empty):
+            centres[empty] = x[distance.argsort(descending=True, stable=True)[: len(empty)]]
+    return centres
+
+
+def _train_codes(sample: torch.Tensor, centres: torch.Tensor, n_bytes: int) -> torch.Tensor:
+    if not n_bytes:
+        return torch.zeros(0, CODES, 0)
+    step = -(-len(sample) // PQ_SAMPLE)
+    some = sample[::step]
+    rest = _sub_vectors(some - centres[_assign(some, centres)[1]], n_bytes)
+    return torch.stack([kmeans(part.contiguous(), CODES) for part in rest])
+
+
+def _check_width(dim: int, params: ShortlistParams) -> None:
+    if params.pq_bytes and dim % params.pq_bytes:
+        fitting = [n for n in range(1, min(dim, 256) + 1) if dim % n == 0]
+        raise SettingsError(
+            f"shortlist.pq_bytes = {params.pq_bytes} does not divide the {dim} numbers of a descriptor; choose one of {fitting}, or 0"
+        )
+
+
+def _assign(x: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) squared distance to the nearest centre, and which it is."""
+    parts = [_squared(c, centres).min(dim=1) for c in _chunks(x, len(centres))]
+    return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+
+
+def _chunks(x: torch.Tensor, columns: int) -> tuple[torch.Tensor, ...]:
+    return x.split(max(1, CHUNK_FLOATS // max(1, columns)))
+
+
+def _squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(N, K) squared distances; good to about 1e-6 for vectors of unit length, never negative."""
+    out = torch.addmm(b.square().sum(1)[None, :], a, b.T, alpha=-2)
+    return out.add_(a.square().sum(1)[:, None]).clamp_(min=0)
+
+
+def _sub_vectors(x: torch.Tensor, n_bytes: int) -> torch.Tensor:
+    """(N, D) as (M, N, D / M)."""
+    return x.view(len(x), n_bytes, -1).transpose(0, 1)
+
+
+def _batched_squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(M, N, K) squared distances less the part that all K share."""
+    return torch.baddbmm(b.square().sum(2)[:, None, :], a, b.transpose(1, 2), alpha=-2)

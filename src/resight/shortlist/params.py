@@ -1,0 +1,86 @@
+"""Settings of the shortlist that spares large galleries the comparison of every pair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from resight.extract.params import ExtractorBase, SiftParams
+from resight.params import Params
+
+if TYPE_CHECKING:
+    from resight.shortlist.scan import Scanner
+    from resight.shortlist.segment import Entries
+
+BINARY_FAMILIES = frozenset({"orb"})
+
+
+class ShortlistParams(Params):
+    """Which gallery crops are worth the matcher's time: LNBNN votes of single descriptors (McCann and Lowe 2012)."""
+
+    revision: ClassVar[int] = 1
+
+    enabled: Literal["off", "on", "auto"] = Field(
+        "auto", description="off: every pair is matched; auto: on from min_gallery crops"
+    )
+    min_gallery: int = Field(500, ge=1, description="auto: gallery crops from which a shortlist pays")
+    k: int = Field(100, ge=1, description="gallery crops kept per query crop")
+    descriptors: Literal["own", "sift"] = Field(
+        "sift", description="own: those of the extractor; sift: RootSIFT of its own, the better voter on turtles"
+    )
+    descriptors_per_crop: int = Field(
+        512, ge=1, le=8192, description="strongest descriptors that vote and are voted for"
+    )
+    neighbours: int = Field(4, ge=1, le=64, description="nearest gallery descriptors that get a vote (K)")
+    n_lists: int = Field(0, ge=0, le=65536, description="inverted lists; 0 takes them from the size of the gallery")
+    n_probe: int = Field(16, ge=1, description="lists that a query descriptor looks into")
+    pq_bytes: int = Field(32, ge=0, le=256, description="bytes per stored descriptor; 0 keeps descriptors as they are")
+    retrain_growth: float = Field(
+        4.0, gt=1, description="train lists and codes anew when the gallery has grown so much"
+    )
+    backend: Literal["torch", "faiss"] = Field("torch", description="faiss is faster and needs resight[faiss]")
+
+    def is_on(self, n_gallery: int) -> bool:
+        """Whether a gallery of so many crops gets a shortlist. With no more than ``k`` there is nothing to leave out."""
+        least = {"off": None, "on": self.k + 1, "auto": max(self.min_gallery, self.k + 1)}[self.enabled]
+        return least is not None and n_gallery >= least
+
+    def extractor(self, own: ExtractorBase) -> ExtractorBase:
+        """Settings of the extractor whose descriptors vote; run the extract stage with them.
+
+        Descriptors come strongest first, so a pipeline that extracts RootSIFT anyway shares its store.
+        """
+        if self.descriptors == "own" or (
+            isinstance(own, SiftParams) and own.root and own.max_keypoints >= self.descriptors_per_crop
+        ):
+            return own
+        return SiftParams(max_keypoints=self.descriptors_per_crop)
+
+    def accepts(self, family: str) -> bool:
+        """Whether the descriptors of the pipeline's extractor can vote; binary ones have no Euclidean distance."""
+        return self.enabled == "off" or self.descriptors == "sift" or family not in BINARY_FAMILIES
+
+    def index_fingerprint(self, *upstream: str) -> str:
+        """Name of an index's family: what decides how it is built, on top of the descriptors' fingerprint.
+
+        How it is asked (``k``, ``n_probe``, ``neighbours``, ``backend``) is not part of it.
+        """
+        from resight.fingerprint import fingerprint
+
+        built = self.model_dump(include={"descriptors", "descriptors_per_crop", "n_lists", "pq_bytes"})
+        return fingerprint("ShortlistIndex", self.revision, built, *upstream)
+
+    def build(self, entries: Entries) -> Scanner:
+        """What finds the nearest descriptors.
+
+        Raises:
+            SettingsError: faiss is asked for and not installed.
+        """
+        if self.backend == "faiss":
+            from resight.shortlist.faiss_scan import FaissScanner
+
+            return FaissScanner(entries)
+        from resight.shortlist.scan import TorchScanner
+
+        return TorchScanner(entries)

@@ -1,0 +1,45 @@
+"""Stage ``shortlist``: which pairs are worth the matcher's time."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from resight.cohort import crop_info, plan
+from resight.counts import reconcile
+from resight.run import Run
+from resight.shortlist import CROP_VOTES
+from resight.shortlist.stage import shortlist
+from resight.tables import status_counts
+from resight.tasks.stage import stage
+
+
+@stage("shortlist")
+def plan_pairs(run: Run) -> int:
+    """Plan every query with every gallery crop; in a large gallery leave out those that nothing speaks for."""
+    if run.cohort is None:
+        raise ValueError("plan_pairs needs run.cohort")
+    info = crop_info(run.tables["photos"], run.tables["crops"], run.tables["features"], run.cohort)
+    planned = plan(info, run.cohort, run.settings)
+    crops, features = run.tables["crops"], run.tables["features"]
+    result = shortlist(run.workspace, run.settings, planned, crops, features, run.weights, run.runner)
+    reconcile("shortlist", pair_keys(planned), pair_keys(result.plan))
+    run.work["features_computed"] += result.n_extracted
+    run.work["queries_shortlisted"] = result.n_asked
+    run.extras |= {"crop_info": info, "plan": result.plan, "votes": result.votes}
+    if result.votes.num_rows:
+        run.counts["shortlist"] = {"in": planned.num_rows, "out": status_counts(result.plan)}
+    return planned.num_rows
+
+
+def pair_keys(pairs: pa.Table) -> list[str]:
+    """One text per row."""
+    columns = (pairs["query_crop_id"].to_pylist(), pairs["gallery_crop_id"].to_pylist())
+    return [f"{q} {g}" for q, g in zip(*columns, strict=True)]
+
+
+def with_votes(pairs: pa.Table, votes: pa.Table) -> pa.Table:
+    """``pairs`` in the same order with the column ``lnbnn``."""
+    by_pair = dict(zip(pair_keys(votes), votes["lnbnn"].to_pylist(), strict=True)) if votes.num_rows else {}
+    return pairs.append_column(
+        "lnbnn", pa.array([by_pair.get(k) for k in pair_keys(pairs)], CROP_VOTES.field("lnbnn").type)
+    )

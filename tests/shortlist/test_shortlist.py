@@ -1,0 +1,426 @@
+"""The shortlist against a brute-force reference, and against changes that must not matter."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from resight.errors import SettingsError, WorkspaceError
+from resight.extract.params import AlikedParams, SiftParams
+from resight.shortlist import CROP_VOTES, allowed_by_plan, apply_shortlist, build_index, open_index, search
+from resight.shortlist.codebook import draw_sample, kmeans, train
+from resight.shortlist.params import ShortlistParams
+from resight.shortlist.segment import encode_crops, merge
+from resight.shortlist.store import INDEX_FILE, extend, write_codebook
+from resight.shortlist.votes import lnbnn
+
+FLAT = ShortlistParams(pq_bytes=0, n_lists=4, n_probe=4, neighbours=4)
+CODED = ShortlistParams(pq_bytes=4, n_lists=4, n_probe=2)
+DIM = 16
+HAS_FAISS = importlib.util.find_spec("faiss") is not None
+
+
+def crops(n: int, per_crop: int = 20, seed: int = 1) -> dict[str, np.ndarray]:
+    """Crops of a few animals that share descriptors, some with fewer of them and one without any."""
+    rng = np.random.default_rng(seed)
+    animals = rng.normal(size=(3, 40, DIM))
+    out = {}
+    for i in range(n):
+        points = animals[i % 3][rng.permutation(40)[: max(0, per_crop - 7 * (i % 4 == 3))]]
+        noisy = points + 0.3 * rng.normal(size=points.shape)
+        out[f"crop{i:03d}"] = (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    out["blank"] = np.zeros((0, DIM), np.float16)
+    return out
+
+
+def brute_force(query: np.ndarray, gallery: dict[str, np.ndarray], k: int = 4) -> dict[str, float]:
+    """LNBNN straight from its definition, one query descriptor at a time."""
+    owner = [crop for crop, x in gallery.items() for _ in x]
+    every = np.concatenate([x for x in gallery.values() if len(x)]).astype(np.float64) if owner else np.zeros((0, DIM))
+    votes: dict[str, float] = {}
+    for one in query.astype(np.float64):
+        distance = np.sqrt(((every - one) ** 2).sum(axis=1))
+        near = np.argsort(distance, kind="stable")[: k + 1]
+        for at in near[:k]:
+            votes[owner[at]] = votes.get(owner[at], 0.0) + distance[near[-1]] - distance[at]
+    return {crop: vote for crop, vote in votes.items() if vote > 0}
+
+
+def as_dict(table: pa.Table, query: str) -> dict[str, float]:
+    rows = [r for r in table.to_pylist() if r["query_crop_id"] == query]
+    assert [r["rank"] for r in rows] == list(range(1, len(rows) + 1))
+    return {r["gallery_crop_id"]: r["lnbnn"] for r in rows}
+
+
+def build(folder: Path, data: dict[str, np.ndarray], params: ShortlistParams):
+    return build_index(folder, list(data), data.__getitem__, params, "descriptors")
+
+
+@pytest.fixture
+def data() -> dict[str, np.ndarray]:
+    return crops(24)
+
+
+def test_votes_equal_brute_force_where_nothing_is_left_out(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    queries = list(crops(4, seed=2).items())
+    votes = search(build(tmp_path, data, FLAT), queries, FLAT)
+    for crop, x in queries:
+        assert as_dict(votes.crops, crop) == pytest.approx(brute_force(x, data), abs=1e-5)
+    assert votes.crops.schema.equals(CROP_VOTES)
+
+
+@pytest.mark.parametrize("params", [FLAT, CODED])
+def test_the_background_is_taken_among_allowed_crops(
+    tmp_path: Path, data: dict[str, np.ndarray], params: ShortlistParams
+) -> None:
+    index = build(tmp_path, data, params)
+    keep = [i for i, crop in enumerate(index.crop_ids) if crop.endswith(("1", "4", "7", "k"))]
+    query = data["crop004"] * np.float32(0.99)
+    wanted = {index.crop_ids[i]: data[index.crop_ids[i]] for i in keep}
+    some = search(index, [("q", query)], params, allowed=lambda _: np.array(keep)).crops
+    mask = np.isin(np.arange(len(index.crop_ids)), keep)[None]
+    assert some.equals(search(index, [("q", query)], params, allowed=mask).crops)
+    if params is FLAT:
+        assert as_dict(some, "q") == pytest.approx(brute_force(query, wanted), abs=1e-5)
+    assert set(as_dict(some, "q")) <= set(wanted)
+
+
+@pytest.mark.parametrize("params", [FLAT, CODED])
+def test_memory_bounds_change_nothing(
+    tmp_path: Path, data: dict[str, np.ndarray], params: ShortlistParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = build(tmp_path, data, params)
+    query = [("q", data["crop004"][::-1])]
+    whole = as_dict(search(index, query, params).crops, "q")
+    monkeypatch.setattr("resight.shortlist.scan.CHUNK_FLOATS", 100)
+    monkeypatch.setattr("resight.shortlist.scan.PROBES_AT_ONCE", 7)
+    assert as_dict(search(index, query, params).crops, "q") == pytest.approx(whole, abs=1e-5)
+
+
+def test_nobody_votes_where_nothing_is_allowed(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    index = build(tmp_path, data, CODED)
+    votes = search(index, [("q", data["crop000"])], CODED, allowed=lambda _: np.zeros(0, np.int64))
+    assert votes.crops.num_rows == votes.names.num_rows == 0
+
+
+def test_a_mask_of_another_length_is_refused(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="25 rows"):
+        search(build(tmp_path, data, FLAT), [("q", data["crop000"])], FLAT, allowed=np.ones((1, 3), bool))
+
+
+def test_a_query_without_descriptors_has_no_votes_and_disturbs_no_other(
+    tmp_path: Path, data: dict[str, np.ndarray]
+) -> None:
+    index = build(tmp_path, data, CODED)
+    both = search(index, [("empty", data["blank"]), ("q", data["crop003"])], CODED)
+    assert both.crops.equals(search(index, [("q", data["crop003"])], CODED).crops)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_few_descriptors_take_the_farthest_for_the_background(tmp_path: Path, n: int) -> None:
+    gallery = {"only": crops(1)["crop000"][:n]}
+    query = crops(1, seed=5)["crop000"]
+    params = FLAT.model_copy(update={"n_lists": 1})
+    votes = as_dict(search(build(tmp_path, gallery, params), [("q", query)], params).crops, "q")
+    assert votes == pytest.approx(brute_force(query, gallery), abs=1e-5)
+    assert bool(votes) == (n > 1)  # a single neighbour has no background to stand out from
+
+
+def test_a_gallery_without_any_descriptor_gives_no_votes(tmp_path: Path) -> None:
+    index = build(tmp_path, {"blank": np.zeros((0, DIM), np.float32)}, CODED)
+    assert search(index, [("q", crops(1)["crop000"])], CODED).crops.num_rows == 0
+
+
+def test_ties_are_ordered_by_crop_id(tmp_path: Path) -> None:
+    twin = crops(1)["crop000"]
+    gallery = {"b": twin, "a": twin, **{f"x{i}": x for i, x in enumerate(crops(6, seed=9).values())}}
+    votes = search(build(tmp_path, gallery, FLAT), [("q", twin)], FLAT).crops.to_pylist()
+    assert [v["gallery_crop_id"] for v in votes[:2]] == ["a", "b"]
+    assert votes[0]["lnbnn"] == votes[1]["lnbnn"]
+
+
+def test_votes_worked_out_by_hand() -> None:
+    distance = np.array([[1.0, 2.0, 4.0], [1.0, 3.0, np.inf], [2.0, np.inf, np.inf], [np.inf, np.inf, np.inf]])
+    assert lnbnn(distance, np.isfinite(distance)).tolist() == [[3, 2], [2, 0], [0, 0], [0, 0]]
+
+
+def test_individuals_by_hand(tmp_path: Path) -> None:
+    """One query descriptor at 0; Leo's two crops at 1 and 2, Mia's at 3, the background at 5."""
+    axis = {"leo1": 1.0, "leo2": 2.0, "mia": 3.0, "nobody": 5.0}
+    gallery = {crop: np.array([[at, 0.0]], np.float32) for crop, at in axis.items()}
+    params = ShortlistParams(pq_bytes=0, n_lists=1, n_probe=1, neighbours=3)
+    index = build_index(tmp_path, list(gallery), gallery.__getitem__, params, "x")
+    names = [{"leo1": "Leo", "leo2": "Leo", "mia": "Mia"}.get(crop) for crop in index.crop_ids]
+    votes = search(index, [("q", np.zeros((1, 2), np.float32))], params, names=names)
+    assert as_dict(votes.crops, "q") == pytest.approx({"leo1": 4, "leo2": 3, "mia": 2})
+    assert votes.names.select(["individual_id", "lnbnn_best", "lnbnn_sum", "n_crops", "rank"]).to_pylist() == [
+        {"individual_id": "Leo", "lnbnn_best": 4.0, "lnbnn_sum": 4.0, "n_crops": 2, "rank": 1},
+        {"individual_id": "Mia", "lnbnn_best": 2.0, "lnbnn_sum": 2.0, "n_crops": 1, "rank": 2},
+    ]
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+@pytest.mark.parametrize("params", [FLAT, CODED])
+def test_the_order_in_which_crops_come_does_not_matter(
+    tmp_path: Path, data: dict[str, np.ndarray], params: ShortlistParams
+) -> None:
+    build(tmp_path / "a", data, params)
+    build(tmp_path / "b", dict(reversed(data.items())), params)
+    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+
+
+@pytest.mark.parametrize("params", [FLAT, CODED])
+def test_extending_equals_encoding_all_at_once(data: dict[str, np.ndarray], params: ShortlistParams) -> None:
+    codebook = train(list(data), data.__getitem__, params)
+    assert codebook is not None
+    ids = list(data)
+    whole = encode_crops(codebook, ids, data.__getitem__, 512)
+    merged = merge([encode_crops(codebook, part, data.__getitem__, 512) for part in (ids[1::3], ids[::3], ids[2::3])])
+    assert merged.crop_ids == whole.crop_ids
+    for name in ("starts", "stored", "crops"):
+        assert getattr(merged, name).equal(getattr(whole, name)), name
+
+
+def test_segments_read_as_one(tmp_path: Path, data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resight.shortlist.store.MERGE_RATIO", 0)  # keep all segments
+    codebook = train(list(data), data.__getitem__, CODED)
+    assert codebook is not None
+    ids = list(data)
+    for name, parts in (("one", [ids]), ("three", [ids[1::3], ids[::3], ids[2::3]])):
+        write_codebook(tmp_path / name, codebook, "family")
+        for part in parts:
+            extend(tmp_path / name, part, data.__getitem__, 512)
+    one, three = open_index(tmp_path / "one"), open_index(tmp_path / "three")
+    assert three.entries is not None and len(three.entries.segments) == 3
+    queries = list(crops(4, seed=2).items())
+    first, second = (search(index, queries, CODED).crops for index in (one, three))
+    for crop, _ in queries:
+        assert as_dict(first, crop) == pytest.approx(as_dict(second, crop), abs=1e-5)
+
+
+def test_a_grown_gallery_is_encoded_without_training_until_it_is_four_times_as_large(tmp_path: Path) -> None:
+    data = crops(40)
+    some = {c: data[c] for c in list(data)[:10]}
+    loaded: list[str] = []
+
+    def load(crop: str) -> np.ndarray:
+        loaded.append(crop)
+        return data[crop]
+
+    first = build_index(tmp_path, list(some), load, CODED, "d")
+    loaded.clear()
+    assert build_index(tmp_path, list(some), load, CODED, "d").name == first.name
+    assert loaded == []
+    more = list(data)[:12]
+    second = build_index(tmp_path, more, load, CODED, "d")
+    assert second.name == first.name and sorted(loaded) == more[10:]
+    assert sorted(second.crop_ids) == sorted(more)
+    third = build_index(tmp_path, list(data), load, CODED, "d")
+    assert third.name != first.name and sorted(third.crop_ids) == sorted(data)
+    assert build_index(tmp_path, list(data), load, CODED, "d").name == third.name
+
+
+def test_superseded_segments_go_and_others_stay(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    ids = list(data)
+    codebook = train(ids, data.__getitem__, CODED)
+    assert codebook is not None
+    write_codebook(tmp_path, codebook, "family")
+    for first in range(0, len(ids), 5):
+        extend(tmp_path, ids[first : first + 5], data.__getitem__, 512)
+    index = open_index(tmp_path, verify=True)
+    assert sorted(index.crop_ids) == sorted(ids)
+    assert index.entries is not None
+    assert len(list(tmp_path.glob("segment-*.safetensors"))) == len(index.entries.segments) < 5
+
+
+def test_other_settings_or_descriptors_make_another_index(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    names = {
+        build(tmp_path, data, CODED).name,
+        build(tmp_path, data, CODED.model_copy(update={"pq_bytes": 8})).name,
+        build_index(tmp_path, list(data), data.__getitem__, CODED, "others").name,
+    }
+    assert len(names) == 3
+    asked = CODED.model_copy(update={"k": 7, "n_probe": 1, "neighbours": 2, "backend": "faiss", "enabled": "on"})
+    assert asked.index_fingerprint("d") == CODED.index_fingerprint("d")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".parquet"])
+def test_a_changed_file_is_noticed(tmp_path: Path, data: dict[str, np.ndarray], suffix: str) -> None:
+    path = tmp_path / build(tmp_path, data, CODED).name
+    file = next(path.glob(f"segment-*{suffix}"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(WorkspaceError, match="was changed"):
+        open_index(path, verify=True)
+    file.unlink()
+    with pytest.raises(WorkspaceError, match="is missing; delete"):
+        open_index(path)
+
+
+def test_a_newer_format_is_refused(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    path = tmp_path / build(tmp_path, data, CODED).name
+    manifest = path / INDEX_FILE
+    manifest.write_text(manifest.read_text().replace('"format":1', '"format":2'))
+    with pytest.raises(WorkspaceError, match="newer Resight"):
+        open_index(path)
+
+
+def test_binary_descriptors_are_refused(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    bits = np.zeros((5, 32), np.uint8)
+    with pytest.raises(SettingsError, match="binary"):
+        build(tmp_path, {"a": bits}, CODED)
+    with pytest.raises(SettingsError, match="binary"):
+        search(build(tmp_path, data, CODED), [("q", bits)], CODED)
+    assert not ShortlistParams(descriptors="own").accepts("orb")
+    assert ShortlistParams(descriptors="sift").accepts("orb")
+
+
+def test_descriptors_of_another_width_are_refused(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    with pytest.raises(SettingsError, match="16 numbers and was asked with 8"):
+        search(build(tmp_path, data, CODED), [("q", np.zeros((3, 8), np.float32))], CODED)
+
+
+def test_bytes_that_do_not_divide_the_width_are_refused(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    with pytest.raises(SettingsError, match=r"choose one of \[1, 2, 4, 8, 16\], or 0"):
+        build(tmp_path, data, ShortlistParams(pq_bytes=5))
+
+
+def test_codes_are_near_what_they_stand_for(data: dict[str, np.ndarray]) -> None:
+    import torch
+
+    params = ShortlistParams(pq_bytes=8, n_lists=4)
+    codebook = train(list(data), data.__getitem__, params)
+    assert codebook is not None
+    x = torch.from_numpy(data["crop000"])
+    lists = codebook.nearest_lists(x, 1)[1][:, 0]
+    seen = codebook.decode(codebook.encode(x, lists), lists)
+    assert (seen - x).norm(dim=1).mean() < 0.1 < (codebook.centres[lists] - x).norm(dim=1).mean()
+
+
+def test_kmeans_finds_clear_clusters_and_never_loses_a_centre() -> None:
+    import torch
+
+    corners = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
+    x = corners.repeat_interleave(20, dim=0) + torch.linspace(-0.1, 0.1, 40)[:, None]
+    found = kmeans(x, 2)
+    assert torch.cdist(corners, found).min(dim=1).values.max() < 0.2
+    lonely = torch.cat(
+        [torch.full((2000, 2), 5.0), torch.full((1, 2), 9.0)]
+    )  # the start misses it; two centres lose all
+    assert torch.cdist(torch.full((1, 2), 9.0), kmeans(lonely, 3)).min() < 1e-6
+    assert kmeans(lonely, 3).min() > 4
+    assert kmeans(x[:2], 5).shape == (5, 2)
+
+
+def test_the_sample_is_drawn_from_many_crops(data: dict[str, np.ndarray]) -> None:
+    sample = draw_sample(list(data), data.__getitem__, CODED)
+    assert sample is not None and len(sample) == sum(map(len, data.values()))
+
+
+def test_when_it_is_on_and_what_it_reads() -> None:
+    assert not ShortlistParams(enabled="off").is_on(10**6)
+    assert [ShortlistParams(enabled="on", k=100).is_on(n) for n in (0, 100, 101)] == [False, False, True]
+    assert [ShortlistParams(min_gallery=500).is_on(n) for n in (499, 500)] == [False, True]
+    own = SiftParams(max_keypoints=1024)
+    assert ShortlistParams().extractor(own) is own
+    assert ShortlistParams().extractor(AlikedParams()) == SiftParams(max_keypoints=512)
+    assert ShortlistParams(descriptors="own").extractor(AlikedParams()) == AlikedParams()
+
+
+def plan_of(rows: list[tuple[str, str, str, str]]) -> pa.Table:
+    names = ["query_crop_id", "gallery_crop_id", "purpose", "status"]
+    columns = [pa.array(c, pa.string()) for c in zip(*rows, strict=True)]
+    return pa.table([*columns, pa.nulls(len(rows), pa.string())], names=[*names, "reason"])
+
+
+def votes_of(rows: list[tuple[str, str, float, int]]) -> pa.Table:
+    return pa.Table.from_pylist([dict(zip(CROP_VOTES.names, row, strict=True)) for row in rows], schema=CROP_VOTES)
+
+
+def test_only_planned_pairs_are_left_out_whatever_they_are_for() -> None:
+    plan = plan_of(
+        [
+            ("q", "a", "identify", "planned"),
+            ("q", "b", "identify", "planned"),
+            ("q", "c", "identify", "planned"),
+            ("q", "d", "identify", "excluded_by_policy"),
+            ("q", "e", "identify", "planned"),
+            ("q2", "c", "calibrate", "planned"),
+            ("q2", "a", "calibrate", "planned"),
+            ("mute", "a", "identify", "planned"),
+        ]
+    )
+    votes = votes_of(
+        [("q", "d", 9.0, 1), ("q", "c", 3.0, 2), ("q", "a", 2.0, 3), ("q", "b", 1.0, 4), ("q2", "c", 2.0, 1)]
+    )
+    out = apply_shortlist(plan, votes, 2)
+    # d has the most votes but is not planned, so it takes no place; e has none; a query without votes keeps all
+    assert out["status"].to_pylist() == [
+        "planned",
+        "not_shortlisted",
+        "planned",
+        "excluded_by_policy",
+        "not_shortlisted",
+        "planned",
+        "not_shortlisted",
+        "planned",
+    ]
+    assert out.drop_columns("status").equals(plan.drop_columns("status")) and out.schema.equals(plan.schema)
+    assert apply_shortlist(plan, votes_of([]), 2).equals(plan)
+
+
+def test_the_plan_says_who_may_be_found(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    index = build(tmp_path, data, CODED)
+    plan = plan_of(
+        [
+            ("q", "crop001", "identify", "planned"),
+            ("other", "crop002", "identify", "planned"),
+            ("q", "crop004", "identify", "planned"),
+            ("q", "crop005", "identify", "excluded_by_policy"),
+            ("q", "crop006", "calibrate", "no_features"),
+            ("q", "elsewhere", "identify", "planned"),
+        ]
+    )
+    allowed = allowed_by_plan(plan, index.crop_ids)
+    assert sorted(index.crop_ids[r] for r in allowed("q")) == ["crop001", "crop004"]
+    assert allowed("unknown").size == 0
+    found = search(index, [("q", data["crop004"])], CODED, allowed=allowed).crops
+    assert set(found["gallery_crop_id"].to_pylist()) <= {"crop001", "crop004"}
+
+
+def test_faiss_that_is_not_there_is_said(
+    tmp_path: Path, data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    params = CODED.model_copy(update={"backend": "faiss"})
+    index = build(tmp_path, data, params)
+    with pytest.raises(SettingsError, match=r"pip install 'resight\[faiss\]'"):
+        search(index, [("q", data["crop000"])], params)
+
+
+@pytest.mark.skipif(not HAS_FAISS, reason="faiss is not installed")
+@pytest.mark.parametrize("params", [FLAT, CODED])
+@pytest.mark.parametrize("allowed", [None, lambda _: np.arange(0, 24, 3)])
+def test_faiss_gives_the_same_votes(
+    tmp_path: Path, data: dict[str, np.ndarray], params: ShortlistParams, allowed: Callable[[str], np.ndarray] | None
+) -> None:
+    index = build(tmp_path, data, params)
+    queries = list(crops(4, seed=2).items())
+    ours = search(index, queries, params, allowed=allowed).crops
+    theirs = search(index, queries, params.model_copy(update={"backend": "faiss"}), allowed=allowed).crops
+    for crop, _ in queries:
+        assert as_dict(theirs, crop) == pytest.approx(as_dict(ours, crop), abs=2e-3)
