@@ -1,0 +1,395 @@
+"""Speed of matching, side by side in one process: this engine, kornia as it comes, and the loops that others run.
+
+    python benchmarks/bench_engine.py --quick
+    python benchmarks/bench_engine.py --json engine.json
+    python benchmarks/bench_engine.py --device cuda
+
+On CPU the figure is processor time of one thread, best of several, contestants taking turns, so that other work on the
+machine hurts all alike. Real keypoints and the real three-layer weights are taken from ``RESIGHT_SHARED`` (default
+``../shared``); without them, and for nine layers always, weights are random: speed does not depend on their values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from baselines import Photo, data_loader, kornia_batch, notebook, one_by_one
+from table import Row, render, write_json
+
+from resight.match.engine import Encoded, LightGlueEngine
+
+SHARED = Path(os.environ.get("RESIGHT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+SIZE_WH = (1024, 768)
+N_PHOTOS = 9
+BINS = 100
+NO_PRESET: Any = None  # nothing is downloaded
+
+
+@dataclass
+class Contestant:
+    """Something to time: ``call`` does ``pairs`` pairs and gives their score sums, or None where sums mean something else."""
+
+    name: str
+    call: Callable[[], list[float] | None]
+    pairs: int
+    flops: float | None = None
+    note: str = ""
+    times: list[float] = field(default_factory=list)
+    sums: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """kornia's LightGlue and what it is called."""
+
+    label: str
+    network: Any  # kornia's attributes are opaque to type checkers
+    layers: int
+
+
+def main() -> None:
+    args = _arguments()
+    torch.set_num_threads(1)
+    keypoints = args.keypoints or ((512, 1024) if args.quick else (512, 1024, 2048))
+    photos = _photos(max(keypoints), args.device)
+    peak = _peak(args.device)
+    machine: dict[str, object] = {
+        "processor": _processor(args.device),
+        "torch": torch.__version__,
+        "peak_gflops": round(peak / 1e9, 1),
+        "device": args.device,
+    }
+    print(", ".join(f"{k}: {v}" for k, v in machine.items()), flush=True)
+    groups = [
+        (model, n)
+        for model in _models(args)
+        for n in (keypoints[:1] if args.quick and model.layers == 9 else keypoints)
+    ]
+    rows: list[Row] = []
+    for model, n in groups:
+        contestants = _contestants(model.network, _cut(photos, n), n, args, adaptive=model.layers == 9)
+        _race(contestants, args.device, budget_s=6 if args.quick else 40)
+        rows += _rows(f"{model.label}, {n} keypoints", contestants, peak)
+        print(render(rows[-len(contestants) :]), flush=True)
+    if args.json:
+        write_json(args.json, rows, machine)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--quick", action="store_true", help="less than two minutes on one core")
+    parser.add_argument("--keypoints", type=int, nargs="+", help="counts to run (default: 512 1024 2048)")
+    parser.add_argument("--layers", type=int, nargs="+", choices=(3, 9), default=(3, 9), help="models to run")
+    parser.add_argument("--json", type=Path, help="write the table here too")
+    return parser.parse_args()
+
+
+def _models(args: argparse.Namespace) -> list[Model]:
+    makers = {3: _three_layers, 9: _nine_layers}
+    models = [makers[layers]() for layers in args.layers]
+    for model in models:
+        model.network.to(args.device)
+    return models
+
+
+def _cut(photos: list[Photo], n: int) -> list[Photo]:
+    return [{k: v if k == "image_size" else v[:n] for k, v in p.items()} for p in photos]
+
+
+def _contestants(model: Any, photos: list[Photo], n: int, args: argparse.Namespace, adaptive: bool) -> list[Contestant]:
+    """Reference first. Long calls are left out on CPU, where batches gain nothing anyway."""
+    dims = _dims(model)
+    query, gallery = photos[0], photos[1:]
+    theirs, reference = _flops(*dims, n, engine=False), kornia_batch
+    one_s = _seconds(lambda: reference(model, [query], [gallery[0]]), args.device)
+    limit = 2.0 if args.quick else 12.0
+    found = [Contestant("kornia, B=1", lambda: reference(model, [query], [gallery[0]]).tolist(), 1, theirs)]
+    if 32 * one_s < limit or args.device == "cuda":
+        side = [gallery[i % len(gallery)] for i in range(32)]
+        found.append(
+            Contestant(
+                "kornia, B=32", lambda: reference(model, [query] * 32, side).tolist(), 32, theirs, "equal counts only"
+            )
+        )
+    few = gallery[: max(1, min(len(gallery), int(limit / 2 / one_s)))]
+    found.append(
+        Contestant(
+            "Wildbook's loop",
+            lambda: one_by_one(model, query, few, args.device),
+            len(few),
+            theirs,
+            "one pair at a time",
+        )
+    )
+    found.append(
+        Contestant(
+            "the notebook's loop",
+            lambda: notebook(model, query, few, args.device),
+            len(few),
+            theirs,
+            "one pair at a time, autograd on",
+        )
+    )
+    for forced in (256, 512) if n == 512 else ():
+        call = _loader(model, query, gallery, args.device, forced)
+        found.append(
+            Contestant(
+                f"wildlife-tools' loop, {forced}",
+                call,
+                len(gallery),
+                _flops(*dims, forced, engine=False),
+                f"forced to {forced} keypoints",
+            )
+        )
+    for dtype in (torch.float32,) if args.device == "cpu" else (torch.float32, torch.float16, torch.bfloat16):
+        found += _ours(model, photos, n, dtype, one_s, limit, args.device)
+    return found + (_adaptive(model, photos, args.device) if adaptive else [])
+
+
+def _ours(
+    model: Any, photos: list[Photo], n: int, dtype: torch.dtype, one_s: float, limit: float, device: str
+) -> list[Contestant]:
+    engine = LightGlueEngine.from_state_dict(model.state_dict(), device=device, dtype=dtype)
+    encoded = [_encode(engine, p) for p in photos]
+    query, gallery = encoded[0], encoded[1:]
+    name = "this engine" if dtype == torch.float32 else f"this engine, {engine.precision}"
+    cost = _flops(*_dims(model), n, engine=True, shared=engine.network.kernel == "blocked")
+
+    def batch(size: int) -> list[float]:
+        side = [gallery[i % len(gallery)] for i in range(size)]
+        return [float(s) for s in engine.match([query] * size, side).confidence.double().sum(-1)]
+
+    def tile(queries: int, targets: int) -> list[float]:
+        first, second = ([_encode(engine, p) for p in part] for part in (photos[:queries], photos[1 : 1 + targets]))
+        repeat = 1 if device == "cpu" else 8
+        pairs = np.array([(i, j) for i in range(queries) for j in range(targets)] * repeat)
+        return engine.match_tile(first, second, pairs, BINS).confidence_sum.tolist()[: queries * targets]
+
+    shape = (4, 8) if 20 * one_s < limit or device == "cuda" else (2, 4) if 5 * one_s < limit else (1, 2)
+    found = [Contestant(f"{name}, B=1", lambda: batch(1), 1, cost, "photos encoded before")]
+    if 6 * one_s < limit or device == "cuda":
+        size = 8 if device == "cpu" else 32
+        found.append(Contestant(f"{name}, B={size}", lambda: batch(size), size, cost, "photos encoded before"))
+    pairs = shape[0] * shape[1] * (1 if device == "cpu" else 8)
+    found.append(
+        Contestant(
+            f"{name}, tile",
+            lambda: tile(*shape),
+            pairs,
+            None,
+            f"{shape[0]} x {shape[1]} photos, with encoding and reduction",
+        )
+    )
+    found.append(
+        Contestant(f"{name}, encode", lambda: _nothing(_encode(engine, photos[0])), 1, None, "per photo, once")
+    )
+    return found
+
+
+def _adaptive(model: Any, photos: list[Photo], device: str) -> list[Contestant]:
+    """Early exit, with token confidences set by hand so that a pair stops after five of nine layers."""
+    with torch.no_grad():
+        for i, token in enumerate(model.token_confidence):
+            token.token[0].bias.fill_(-9.0 if i < 4 else 9.0)
+    engine = LightGlueEngine.from_state_dict(model.state_dict(), device=device)
+    a, b = (_encode(engine, p) for p in photos[:2])
+
+    def kornias() -> None:
+        model.conf.depth_confidence, model.conf.width_confidence = 0.95, 0.99
+        kornia_batch(model, photos[:1], photos[1:2])
+        model.conf.depth_confidence = model.conf.width_confidence = -1
+
+    note = "stops after 5 of 9 layers"
+    return [
+        Contestant("kornia, early exit and pruning", kornias, 1, None, note),
+        Contestant(
+            "this engine, early exit and pruning",
+            lambda: _nothing(engine.match_adaptive(a, b, 0.95, 0.99)),
+            1,
+            None,
+            note,
+        ),
+        Contestant(
+            "this engine, halving of 8",
+            lambda: _nothing(engine.match_halving(a, [b] * 8, [(3, 1 / 3), (6, 1 / 3)])),
+            8,
+            None,
+            "a third goes on after layers 3 and 6",
+        ),
+    ]
+
+
+def _race(contestants: list[Contestant], device: str, budget_s: float) -> None:
+    """Contestants take turns until the budget is spent; each runs at least twice after a first call that does not count."""
+    for one in contestants:
+        one.sums = one.call()
+    end = time.monotonic() + budget_s
+    rounds = 0
+    while rounds < 2 or (time.monotonic() < end and rounds < 25):
+        for one in contestants:
+            one.times.append(_seconds(one.call, device))
+        rounds += 1
+
+
+def _rows(group: str, contestants: list[Contestant], peak: float) -> list[Row]:
+    base = min(contestants[0].times) / contestants[0].pairs
+    want = contestants[0].sums
+    rows = []
+    for one in contestants:
+        each = min(one.times) / one.pairs
+        exact = one.sums and want and "wildlife" not in one.name
+        difference = abs(one.sums[0] - want[0]) / max(want[0], 1e-9) if exact and one.sums and want else None
+        rows.append(
+            Row(
+                group,
+                one.name,
+                each * 1e3,
+                None if one.name.endswith("encode") else base / each,
+                one.flops / each / peak if one.flops else None,
+                difference,
+                len(one.times),
+                one.note,
+            )
+        )
+    return rows
+
+
+def _seconds(call: Callable[[], object], device: str) -> float:
+    """Processor time on CPU; on a GPU wall time, with everything finished."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = clock()
+    call()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def _peak(device: str) -> float:
+    """Float operations per second of the best large float32 product: plain, and packed as the engine's linear layers are."""
+    from resight.match.engine.linear import Linear
+
+    n = 2048 if device == "cpu" else 8192
+    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
+    layer = Linear(b, b[0], torch.float32, torch.device(device))
+    best = min(_seconds(call, device) for call in (lambda: a @ b, lambda: layer(a)) * 4)
+    return 2 * n**3 / best
+
+
+def _flops(layers: int, d: int, n: int, engine: bool, shared: bool = True) -> float:
+    """Float operations of a pair with n keypoints each.
+
+    Per layer and keypoint 19 d^2 multiply-adds in linear layers (17 here), per layer 8 n^2 d operations of self- and 6 of
+    cross-attention (8 where the similarity is computed twice); the engine has done layer 1's self part per photo before.
+    """
+    ends = 4 * n * d * d + 2 * n * n * d
+    if not engine:
+        return layers * (19 * d * d * 4 * n + 14 * n * n * d) + ends
+    linear = (17 * layers - 11) * d * d * 4 * n
+    return linear + 8 * (layers - 1) * n * n * d + (6 if shared else 8) * layers * n * n * d + ends
+
+
+def _dims(model: Any) -> tuple[int, int]:
+    return model.conf.n_layers, model.conf.descriptor_dim
+
+
+def _encode(engine: LightGlueEngine, photo: Photo) -> Encoded:
+    return engine.encode(photo["keypoints"], photo["descriptors"], tuple(photo["image_size"].tolist()))
+
+
+def _loader(model: Any, query: Photo, gallery: list[Photo], device: str, forced: int) -> Callable[[], list[float]]:
+    return lambda: data_loader(model, query, gallery, device, forced, batch_size=len(gallery))
+
+
+def _nothing(_: object) -> None:
+    return None
+
+
+def _three_layers() -> Model:
+    from kornia.feature import LightGlue
+    from safetensors.torch import load_file
+
+    torch.manual_seed(0)
+    model: Any = LightGlue(
+        NO_PRESET, input_dim=64, descriptor_dim=96, n_layers=3, num_heads=1, depth_confidence=-1, width_confidence=-1
+    ).eval()
+    file = SHARED / "weights" / "xfeat_lighterglue_3layer.safetensors"
+    if file.exists():
+        model.load_state_dict(load_file(file))
+    return Model(f"3 layers x 96, {'real' if file.exists() else 'random'} weights", model, 3)
+
+
+def _nine_layers() -> Model:
+    """Random, with assignments sharp enough that sums can be compared and heads that count as trained."""
+    from kornia.feature import LightGlue
+
+    torch.manual_seed(0)
+    model: Any = LightGlue(NO_PRESET, input_dim=64, depth_confidence=-1, width_confidence=-1).eval()
+    with torch.no_grad():
+        for head in model.log_assignment:
+            head.final_proj.weight.normal_(std=3 * 256**-0.5)
+    return Model("9 layers x 256, random weights", model, 9)
+
+
+def _photos(n: int, device: str) -> list[Photo]:
+    """XFeat keypoints of real photos, or random ones."""
+    files = sorted((SHARED / "data" / "bonaire").glob("*/*.jpg"))[:N_PHOTOS]
+    weights = SHARED / "weights" / "xfeat.safetensors"
+    if len(files) < N_PHOTOS or not weights.exists():
+        g = torch.Generator().manual_seed(0)
+        made = [
+            (torch.rand(n, 2, generator=g) * torch.tensor(SIZE_WH), torch.randn(n, 64, generator=g))
+            for _ in range(N_PHOTOS)
+        ]
+        return [_photo(xy, torch.nn.functional.normalize(d, dim=-1), SIZE_WH, device) for xy, d in made]
+    return [_extract(file, weights, n, device) for file in files]
+
+
+def _extract(file: Path, weights: Path, n: int, device: str) -> Photo:
+    import cv2
+    from kornia.feature import XFeat
+    from safetensors.torch import load_file
+
+    xfeat = XFeat()
+    xfeat.net.load_state_dict(load_file(weights), strict=False)
+    image = cv2.imread(str(file))
+    if image is None:
+        raise SystemExit(f"{file} is not a readable picture")
+    scale = 1024 / max(image.shape[:2])
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:, :, ::-1]
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    with torch.inference_mode():
+        found = xfeat.eval().detectAndCompute(tensor, top_k=n)[0]
+    return _photo(found["keypoints"], found["descriptors"], image.shape[1::-1], device)
+
+
+def _photo(xy: torch.Tensor, descriptors: torch.Tensor, size_wh: tuple[int, ...], device: str) -> Photo:
+    tensors = {"keypoints": xy, "descriptors": descriptors, "image_size": torch.tensor(size_wh, dtype=torch.float32)}
+    return {k: v.clone().to(device) for k, v in tensors.items()}
+
+
+def _processor(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return f"{names[0] if names else platform.processor()}, 1 thread"
+
+
+if __name__ == "__main__":
+    main()
