@@ -16,7 +16,6 @@ from resight.segment import params as segment
 
 SEGMENTERS: list[type[Params]] = [
     segment.AutoParams,
-    segment.HeadFinderParams,
     segment.AnnotationsParams,
     segment.GrabCutParams,
     segment.WholeParams,
