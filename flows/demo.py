@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,12 @@ from resight.demo import render_survey
 from resight.flows.nightly import run_nightly
 from resight.init import init_workspace
 from resight.run import absolute_sources
+from resight.runs import read_run
 from resight.settings import SETTINGS_FILE
+from resight.status import Decision
+from resight.workspace import Workspace
+
+log = logging.getLogger("resight")
 
 
 def run_demo(workspace: str | Path = "demo", photos: str | None = None, *, quiet: bool = False) -> dict[str, Any]:
@@ -24,15 +31,38 @@ def run_demo(workspace: str | Path = "demo", photos: str | None = None, *, quiet
     root = Path(workspace).expanduser().absolute()
     if not (root / SETTINGS_FILE).exists():
         init_workspace(root)
-    sources = absolute_sources([photos]) if photos else (str(_survey(root)),)
-    return run_nightly(root, sources=sources, quiet=quiet)
+    if photos:
+        return run_nightly(root, sources=absolute_sources([photos]), quiet=quiet)
+    folder = _survey(root)
+    result = run_nightly(root, sources=[str(folder)], quiet=quiet)
+    result["notes"].append(_compare_with_truth(Workspace(root), result["run_id"], folder))
+    return result
 
 
 def _survey(root: Path) -> Path:
     folder = root / "rendered survey"
     if not (folder / "truth.csv").exists():  # written last
+        log.info("rendering a survey with known truth into %s", folder)
         render_survey(folder)
     return folder
+
+
+def _compare_with_truth(workspace: Workspace, run_id: str, folder: Path) -> str:
+    """One sentence: how many of the rendered animals were named right."""
+    with (folder / "truth.csv").open(encoding="utf-8", newline="") as file:
+        truth = {r["encounter_id"]: r for r in csv.DictReader(file)}
+    verdicts = [v for v in read_run(workspace, run_id, "novelty").to_pylist() if v["encounter_id"] in truth]
+    known = [v for v in verdicts if truth[v["encounter_id"]]["is_new"] == "false"]
+    new = [v for v in verdicts if truth[v["encounter_id"]]["is_new"] == "true"]
+    named = sum(
+        v["decision"] == Decision.KNOWN and v["individual_id"] == truth[v["encounter_id"]]["individual_id"]
+        for v in known
+    )
+    called_new = sum(v["decision"] == Decision.NEW for v in new)
+    return (
+        f"The truth is known here: {named} of {len(known)} known animals were named right and {called_new} of {len(new)} new ones "
+        "called new. Rendered heads are easier than real ones."
+    )
 
 
 @flow(name="demo", persist_result=False)

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow
 
-from resight.cohort import nightly_cohort
+from resight.cohort import Cohort, nightly_cohort
 from resight.flows.steps import accepted_settings, as_sources, open_workspace, whole_way
 from resight.models import current_model
 from resight.run import open_run
@@ -43,7 +43,20 @@ def run_nightly(
         run.note(*([sentence] if sentence else []))
         ingest_photos(run)
         run.cohort = nightly_cohort(run.tables["photos"])
+        run.note(*_what_is_missing(run.cohort))
         return already_there(run, accept=True) or _night(run, first=current_model(place) is None)
+
+
+def _what_is_missing(cohort: Cohort) -> list[str]:
+    if cohort.queries and not cohort.gallery:
+        return [
+            "Nobody is known yet, so nobody can be recognised: name some animals in metadata.csv (column individual_id)."
+        ]
+    if cohort.gallery and not cohort.queries:
+        return [
+            "All photos have a name already, so there is nothing to identify; `resight accuracy` tells how good the system is on them."
+        ]
+    return []
 
 
 def _night(run: Any, first: bool) -> dict[str, Any]:
