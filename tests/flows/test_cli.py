@@ -1,0 +1,143 @@
+"""The commands as people and scripts call them."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from resight.cli import app
+from resight.errors import ResightError
+from resight.workspace import Workspace
+
+SMALL = ["--set", "extract.max_keypoints=300", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline"]
+METRICS = {
+    "top1_photo",
+    "top3_photo",
+    "top5_photo",
+    "top1_encounter",
+    "map_photo",
+    "novelty_auroc",
+    "n_queries",
+    "seconds_per_query",
+}
+
+
+def call(*arguments: str | Path) -> Any:
+    """Run a command and read the one JSON object that it prints."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def labelled(survey: Path, tmp_path: Path) -> Path:
+    """The survey with all names given, as somebody hands it in who wants to know how good the system is."""
+    folder = tmp_path / "all named"
+    shutil.copytree(survey, folder)
+    names = {r["file"]: r["individual_id"] for r in rows_of(folder / "truth.csv")}
+    rows = [r | {"individual_id": names.get(r["file"], r["individual_id"])} for r in rows_of(folder / "metadata.csv")]
+    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+@pytest.fixture
+def workspace_with_run(field_workspace: Workspace) -> Workspace:
+    call("nightly", "--plain", "--json", "--night", "2026-06-04", "-w", field_workspace.root, *SMALL)
+    return field_workspace
+
+
+def test_evaluate_prints_one_object_with_metrics_and_statuses(labelled: Path, field_workspace: Workspace) -> None:
+    result = call("evaluate", labelled, "-w", field_workspace.root, "--json", *SMALL)
+    assert set(result["metrics"]) >= METRICS
+    assert 0 <= result["metrics"]["top1_photo"] <= 1 and result["metrics"]["n_queries"] > 0
+    n_photos = len(list(labelled.rglob("*.[jJ][pP][gG]")))
+    assert sum(result["counts"]["photos"]["out"].values()) == n_photos == result["counts"]["ingest"]["in"]
+    assert (Path(result["folder"]) / "accuracy.parquet").exists()
+    assert not (field_workspace.current / "identifications.parquet").exists(), (
+        "measuring changes nothing that is current"
+    )
+    again = call("evaluate", labelled, "-w", field_workspace.root, "--json", *SMALL)
+    assert again["metrics"] == result["metrics"] and again["work"]["pairs_matched"] == 0
+
+
+def test_accuracy_measures_the_accepted_model_on_the_workspaces_labels(workspace_with_run: Workspace) -> None:
+    result = call("accuracy", "--plain", "--json", "-w", workspace_with_run.root, "--set", "dask.mode=inline")
+    assert result["metrics"]["n_queries"] > 0
+    assert result["work"]["photos_decoded"] == result["work"]["features_computed"] == 0
+    assert (workspace_with_run.current / "accuracy.parquet").exists()
+    assert (workspace_with_run.current / "identifications.parquet").exists()
+
+
+def test_identify_answers_without_adding_the_photo(workspace_with_run: Workspace, survey: Path, tmp_path: Path) -> None:
+    known = [r for r in rows_of(survey / "metadata.csv") if r["individual_id"]]
+    stranger = tmp_path / "from a tourist.jpg"
+    data = (survey / known[0]["file"]).read_bytes()
+    stranger.write_bytes(data + b"\0")  # other content, same picture
+    page = tmp_path / "page.html"
+    result = call(
+        "identify", stranger, "--json", "--report", page, "-w", workspace_with_run.root, "--set", "dask.mode=inline"
+    )
+    (query,) = result["queries"]
+    assert query["candidates"][0]["individual_id"] == known[0]["individual_id"]
+    assert {"decision", "p_new", "evidence"} <= set(query)
+    assert "<html" in page.read_text(encoding="utf-8")
+    assert len(list(workspace_with_run.runs.glob("[!.]*"))) == 1, "no run was written"
+
+
+def test_report_draws_an_old_run_again(workspace_with_run: Workspace) -> None:
+    page = Path(call("report", "--json", "-w", workspace_with_run.root)["report"])
+    assert page.parent == workspace_with_run.root and "<html" in page.read_text(encoding="utf-8")
+
+
+def test_ingest_says_what_is_usable(survey: Path, workspace: Workspace, tmp_path: Path) -> None:
+    shutil.copytree(survey, tmp_path / "card")
+    (tmp_path / "card" / "empty.jpg").touch()
+    result = call("ingest", tmp_path / "card", "--json", "-w", workspace.root, "--set", "dask.mode=inline")
+    assert result["n_files"] == sum(result["counts"].values()) == result["n_photos"]
+    assert [r["reason"] for r in result["rejected"]] == ["empty_file"]
+
+
+def test_init_and_doctor_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = call("init", tmp_path / "new season", "--json")
+    assert made["extract"] == {"kind": "sift"} and "no LightGlue weights" in made["why"]
+    assert call("doctor", "--json", "-w", tmp_path / "new season")["ok"]
+    assert call("models", "list", "--json", "-w", tmp_path / "new season") == {"models": []}
+    names = {w["name"]: w for w in call("weights", "list", "--json", "-w", tmp_path / "new season")["weights"]}
+    assert names["lightglue-sift"]["status"] == "missing"
+    with pytest.raises(ResightError, match="there already"):
+        call("init", tmp_path / "new season")
+
+
+def test_doctor_fails_where_weights_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    call("init", tmp_path / "ws", "--json")
+    (tmp_path / "ws" / "resight.toml").write_text('[extract]\nkind = "aliked"\n')
+    result = CliRunner().invoke(app, ["doctor", "--json", "-w", str(tmp_path / "ws")])
+    assert result.exit_code == 1
+    findings = {f["what"]: f for f in json.loads(result.stdout)["findings"]}
+    assert not findings["weights"]["ok"] and "aliked-n16" in findings["weights"]["says"]
+
+
+def test_init_chooses_lightglue_where_its_weights_are(
+    shared_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESIGHT_WEIGHTS", str(shared_weights))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = call("init", tmp_path / "ws", "--json")
+    assert (made["extract"]["kind"], made["match"]["kind"]) == ("xfeat", "lightglue")
+    assert call("doctor", "--json", "-w", tmp_path / "ws")["ok"]
