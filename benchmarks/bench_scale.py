@@ -1,0 +1,197 @@
+"""What the pipeline adds to the engine, from a thousand to a million pairs, and a large gallery in one request.
+
+    python benchmarks/bench_scale.py                       # 10^3 to 10^5 pairs, a gallery of 12,000 photos, 1 and 2 workers
+    python benchmarks/bench_scale.py --pairs 1000 1000000  # the long one: about half an hour on two cores
+
+Features are SYNTHETIC (random unit descriptors, no two photos alike) and the matcher is a small LightGlue with random
+weights: this measures bookkeeping, not matching. Per pair it does far less arithmetic than a real model, so the share of
+the bookkeeping is shown as it would be with a real model too (--model-ms, the time per pair of bench_engine's model).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from kornia.feature import LightGlue
+from safetensors.torch import save_file
+
+from resight.extract import FeatureReader, extract_fingerprint
+from resight.extract.base import Features
+from resight.extract.store import Layout, complete, create, write_shard
+from resight.match import match, plan_pairs
+from resight.match.lightglue import build_lightglue
+from resight.runner import Runner
+from resight.settings import Settings, settings_from
+from resight.tables import status_counts
+from resight.weights.store import WeightStore
+from resight.workspace import Workspace
+
+DIM, KEYPOINTS = 64, 24
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--gallery", type=int, default=12_000, help="photos of the large gallery; 0 leaves it out")
+    parser.add_argument(
+        "--model-ms", type=float, default=68.0, help="time per pair of a real model, for the last column"
+    )
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [scale(n, workers, args.model_ms) for n in args.pairs for workers in (1, 2)]
+    print(text(rows))
+    result: dict[str, Any] = {"scale": rows}
+    if args.gallery:
+        result["gallery"] = large_gallery(args.gallery)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2))
+
+
+def scale(n_pairs: int, workers: int, model_ms: float) -> dict[str, Any]:
+    """Match about ``n_pairs`` pairs through the stage, and the same pairs in the engine alone."""
+    side = max(2, round(n_pairs**0.5))
+    with tempfile.TemporaryDirectory() as folder:
+        place, settings, features = prepare(Path(folder), 2 * side, workers)
+        plan = planned(features, side)
+        alone = engine_alone(place, settings, features, plan, min(2_000, plan.num_rows))
+        store = WeightStore(allow_download=False)
+        with Runner(settings.dask, quiet=True) as runner:
+            runner.run("warm", time.sleep, [0.0] * 2 * workers)  # starting workers is paid once a night, not per pair
+            start = time.perf_counter()
+            result = match(place, settings, plan, features, store, runner)
+            spent = time.perf_counter() - start
+        start = time.perf_counter()
+        with Runner(settings.dask, quiet=True) as runner:
+            again = match(place, settings, plan, features, store, runner)
+        look_up = time.perf_counter() - start
+    if status_counts(result.pairs) != {"scored": plan.num_rows} or again.n_matched:
+        raise SystemExit(f"lost pairs: {status_counts(result.pairs)}, matched again: {again.n_matched}")
+    ms = 1000 * spent / plan.num_rows
+    overhead = max(0.0, ms * workers - alone)
+    return {
+        "pairs": plan.num_rows, "workers": workers, "engine_ms": alone, "stage_ms_per_worker": ms * workers, "wall_s": spent,
+        "overhead_share_of_real_model": overhead / (overhead + model_ms), "no_op_s": look_up, "peak_mb": peak_mb(),
+    }  # fmt: skip
+
+
+def large_gallery(n: int) -> dict[str, Any]:
+    """One query against ``n`` gallery photos: a status for every pair, a score for every one that was compared."""
+    with tempfile.TemporaryDirectory() as folder:
+        place, settings, features = prepare(Path(folder), n + 1, 2)
+        plan = planned(features, 1)
+        start = time.perf_counter()
+        with Runner(settings.dask, quiet=True) as runner:
+            result = match(place, settings, plan, features, WeightStore(allow_download=False), runner)
+        spent = time.perf_counter() - start
+    statuses = status_counts(result.pairs)
+    scored = result.pairs.filter(pa.compute.equal(result.pairs["status"], "scored"))
+    without = scored["confidence_sum"].null_count + int(np.sum(scored["confidence_sum"].to_numpy() == 0))
+    print(f"\nOne query, {n} gallery photos: {statuses}, {without} scored pairs without any confidence, {spent:.1f} s")
+    if sum(statuses.values()) != n:
+        raise SystemExit("a pair has no status")
+    return {"photos": n, "statuses": statuses, "scored_without_confidence": without, "seconds": spent}
+
+
+def prepare(root: Path, n_crops: int, workers: int) -> tuple[Workspace, Settings, pa.Table]:
+    """A workspace with one store of synthetic features and a small random checkpoint."""
+    torch.manual_seed(0)
+    model = LightGlue(
+        None, input_dim=DIM, descriptor_dim=32, n_layers=1, num_heads=1, depth_confidence=-1, width_confidence=-1
+    )
+    save_file(model.state_dict(), root / "xfeat_bench.safetensors")
+    settings = settings_from({
+        "extract": {"kind": "xfeat", "max_keypoints": KEYPOINTS, "weights": str(root / "xfeat_bench.safetensors")},
+        "match": {"kind": "lightglue", "weights": str(root / "xfeat_bench.safetensors")},
+        "dask": {"workers": workers}, "shortlist": {"enabled": "off"},
+    })  # fmt: skip
+    place = Workspace(root)
+    folder = (
+        place.stage_dir("extract", extract_fingerprint(settings, WeightStore(allow_download=False))) / "synthetic.zarr"
+    )
+    ids = [f"{i:020d}" for i in range(n_crops)]
+    layout = Layout(n_crops, 64, KEYPOINTS, DIM, "float16")
+    create(folder, layout, ids, {})
+    rng = np.random.default_rng(0)
+    for start, stop in layout.shards():
+        write_shard(folder, start, [crop(rng) for _ in range(start, stop)])
+    complete(folder, {})
+    columns = {
+        "crop_id": ids,
+        "store": [place.relative(folder)] * n_crops,
+        "store_row": pa.array(range(n_crops), pa.int32()),
+    }
+    return place, settings, pa.table(columns)
+
+
+def crop(rng: np.random.Generator) -> Features:
+    n = int(rng.integers(KEYPOINTS // 2, KEYPOINTS + 1))
+    d = rng.normal(size=(n, DIM))
+    d /= np.linalg.norm(d, axis=1, keepdims=True)
+    xy = rng.uniform(0, 300, (n, 2)).astype(np.float32)
+    zeros = np.zeros(n, np.float32)
+    return Features(xy, d.astype(np.float16), zeros, zeros, zeros, (471, 313))
+
+
+def planned(features: pa.Table, n_queries: int) -> pa.Table:
+    """The first ``n_queries`` crops against all others."""
+    ids = features["crop_id"].to_pylist()
+    info = pa.table({
+        "crop_id": ids, "photo_id": [f"p{i}" for i in ids], "encounter_id": [f"e{i}" for i in ids],
+        "viewpoint": ["unknown"] * len(ids), "feature_status": ["ok"] * len(ids),
+    })  # fmt: skip
+    policy = settings_from({}).pairs
+    return plan_pairs(
+        info.slice(0, n_queries), info.slice(n_queries), policy=policy, purpose="identify", forbid_same_encounter=False
+    )
+
+
+def engine_alone(place: Workspace, settings: Settings, features: pa.Table, plan: pa.Table, n: int) -> float:
+    """Milliseconds per pair in this process, features in memory, nothing written."""
+    matcher: Any = build_lightglue(settings.match, WeightStore(allow_download=False), "xfeat", "cpu")
+    reader = FeatureReader(place, shards_held=10_000)
+    where = dict(zip(features["crop_id"].to_pylist(), features["store_row"].to_pylist(), strict=True))
+    store = features["store"][0].as_py()
+    step = max(1, plan.num_rows // n)
+    pairs = list(
+        zip(plan["query_crop_id"].to_pylist()[::step], plan["gallery_crop_id"].to_pylist()[::step], strict=True)
+    )[:n]
+    used = sorted({c for pair in pairs for c in pair})
+    crops = [(c, reader.load(store, where[c])) for c in used]
+    place_of = {c: i for i, c in enumerate(used)}
+    index = np.array([[place_of[a], place_of[b]] for a, b in pairs])
+    matcher.match_tile(crops[:2], np.array([0]), np.array([1]), settings.score.bins)
+    start = time.perf_counter()
+    matcher.match_tile(crops, index[:, 0], index[:, 1], settings.score.bins)
+    return 1000 * (time.perf_counter() - start) / len(pairs)
+
+
+def peak_mb() -> float:
+    """Largest resident memory so far of this process or of any worker that has ended."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+
+
+def text(rows: list[dict[str, Any]]) -> str:
+    """Plain text table."""
+    lines = [
+        f"{'pairs':>9} {'workers':>7} {'engine ms':>10} {'stage ms x workers':>19} {'wall s':>8} {'overhead, real model':>21} {'no-op s':>8} {'peak MB':>8}"
+    ]
+    lines += [
+        f"{r['pairs']:>9} {r['workers']:>7} {r['engine_ms']:>10.2f} {r['stage_ms_per_worker']:>19.2f} {r['wall_s']:>8.1f} "
+        f"{100 * r['overhead_share_of_real_model']:>20.2f}% {r['no_op_s']:>8.2f} {r['peak_mb']:>8.0f}"
+        for r in rows
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
