@@ -52,7 +52,9 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
 
 def _counts(result: dict[str, Any]) -> Table:
     table = Table("stage", "in", "how they ended", title=f"{result['flow']} {result['night']}", title_justify="left")
-    for stage, c in sorted(result["counts"].items(), key=lambda item: STAGES.index(item[0])):
+    counts = result["counts"]
+    for stage in [s for s in STAGES if s in counts] + [s for s in counts if s not in STAGES]:
+        c = counts[stage]
         table.add_row(stage, str(c["in"]), ", ".join(f"{n} {status}" for status, n in c["out"].items()))
     return table
 
@@ -61,14 +63,14 @@ def _metrics(metrics: dict[str, Any]) -> Table:
     table = Table("measure", "value", title="Accuracy", title_justify="left")
     for key, name in METRIC_NAMES.items():
         value = metrics.get(key)
-        table.add_row(
-            name,
+        shown = (
             "cannot be computed"
             if value is None
             else f"{value:.3f}"
             if key == "novelty_auroc"
-            else f"{100 * value:.1f} %",
+            else f"{100 * value:.1f} %"
         )
+        table.add_row(name, shown)
     seconds = metrics.get("seconds_per_query")
     table.add_row("queries", str(metrics["n_queries"]))
     table.add_row("seconds per query", "all from the cache" if seconds is None else f"{seconds:.2f}")
@@ -80,16 +82,9 @@ def _verdicts(result: dict[str, Any]) -> Table:
     rows = read_run(Workspace(folder.parent.parent), result["run_id"], "novelty").to_pylist()
     order = {"new": 0, "unsure": 1, "known": 2, "not_compared": 3}
     rows.sort(key=lambda r: (order[r["decision"]], r["encounter_id"]))
-    table = Table(
-        "encounter",
-        "photos",
-        "verdict",
-        "best candidate",
-        "probability",
-        "new?",
-        title="Who it is",
-        title_justify="left",
-    )
+    table = Table(title="Who it is", title_justify="left")
+    for name in ("encounter", "photos", "verdict", "best candidate", "probability", "new?"):
+        table.add_column(name, overflow="fold")
     for r in rows[:ROWS_SHOWN]:
         colour = {"known": "green", "new": "cyan", "unsure": "yellow", "not_compared": "dim"}[r["decision"]]
         table.add_row(

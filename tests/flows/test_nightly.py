@@ -187,3 +187,24 @@ def _with_label(line: str, file: str, place: int, name: str) -> str:
     cells = line.split(",")
     cells[place] = name
     return ",".join(cells)
+
+
+def test_the_views_open_in_duckdb_in_the_workspace(field_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    night(field_workspace)
+    night(field_workspace, "2026-06-05")
+    monkeypatch.chdir(field_workspace.root)
+    connection = duckdb.connect()
+    connection.execute((field_workspace.root / "catalog.sql").read_text(encoding="utf-8"))
+
+    def rows(query: str) -> list[tuple[Any, ...]]:
+        return connection.execute(query).fetchall()
+
+    assert len(rows("select * from verdicts")) == 4
+    assert rows("select count(*), sum(n_encounters) from known_animals") == [(3, 6)]
+    assert rows("select sum(n_encounters), sum(n_confirmed) from sightings_per_month") == [(10, 6)]
+    assert sorted(rows("select night, newest_of_night from run_history")) == [
+        ("2026-06-04", True),
+        ("2026-06-05", True),
+    ]
+    assert len(rows("select * from verdict_history")) == 8
