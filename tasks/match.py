@@ -14,7 +14,7 @@ def match_pairs(run: Run) -> TableRef:
     planned = run.extras["plan"]
     result = match(run.workspace, run.settings, planned, run.tables["features"], run.weights, run.runner)
     reconcile("match", pair_keys(planned), pair_keys(result.pairs))
-    run.work["pairs_matched"] = result.n_matched
+    run.work["pairs_matched"] += result.n_matched  # on top of those that halving has matched
     table = run.add("pairs", with_votes(result.pairs, run.extras["votes"]))
     run.count("match", planned.num_rows, run.tables["pairs"])
     return table

@@ -59,7 +59,7 @@ def _seconds_per_query(run: Run) -> float | None:
     asked = pc.sum(pc.and_(pc.equal(pairs["status"], "scored"), pc.equal(pairs["purpose"], "identify"))).as_py() or 0
     if run.cohort is None or not asked or run.work["pairs_matched"] < asked:
         return None
-    spent = sum(run.seconds.get(s, 0.0) for s in ("extract", "match", "score", "rank", "novelty"))
+    spent = sum(run.seconds.get(s, 0.0) for s in ("extract", "shortlist", "match", "score", "rank", "novelty"))
     return spent / len(run.cohort.queries)
 
 

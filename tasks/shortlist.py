@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from resight.cohort import crop_info, plan
 from resight.counts import reconcile
+from resight.match import halve
 from resight.run import Run
 from resight.shortlist import CROP_VOTES
 from resight.shortlist.stage import shortlist
@@ -15,7 +16,10 @@ from resight.tasks.stage import stage
 
 @stage("shortlist")
 def plan_pairs(run: Run) -> int:
-    """Plan every query with every gallery crop; in a large gallery leave out those that nothing speaks for."""
+    """Plan every query with every gallery crop; in a large gallery leave out those that nothing speaks for.
+
+    Where ``match.halving`` is set, candidates that fall behind on their way through the matcher are left out too.
+    """
     if run.cohort is None:
         raise ValueError("plan_pairs needs run.cohort")
     info = crop_info(run.tables["photos"], run.tables["crops"], run.tables["features"], run.cohort)
@@ -25,9 +29,12 @@ def plan_pairs(run: Run) -> int:
     reconcile("shortlist", pair_keys(planned), pair_keys(result.plan))
     run.work["features_computed"] += result.n_extracted
     run.work["queries_shortlisted"] = result.n_asked
-    run.extras |= {"crop_info": info, "plan": result.plan, "votes": result.votes}
-    if result.votes.num_rows:
-        run.counts["shortlist"] = {"in": planned.num_rows, "out": status_counts(result.plan)}
+    halved = halve(run.workspace, run.settings, result.plan, run.tables["features"], run.weights, run.runner)
+    reconcile("halve", pair_keys(planned), pair_keys(halved.plan))
+    run.work["pairs_matched"] = halved.n_matched
+    run.extras |= {"crop_info": info, "plan": halved.plan, "votes": result.votes}
+    if result.votes.num_rows or halved.plan is not planned:
+        run.counts["shortlist"] = {"in": planned.num_rows, "out": status_counts(halved.plan)}
     return planned.num_rows
 
 

@@ -46,6 +46,7 @@ class PairReason(StrEnum):
     SAME_PHOTO = "same_photo"
     SAME_ENCOUNTER = "same_encounter"
     VIEWPOINT = "viewpoint"
+    HALVED = "halved"
 
 
 class Viewpoint(StrEnum):

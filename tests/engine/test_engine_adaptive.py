@@ -107,3 +107,18 @@ def test_halving_refuses_odd_rounds(random_model, photos_of, encode_all, adaptiv
         with pytest.raises(ValueError, match="layers must rise"):
             engine.match_halving(query, [one], keep)
     assert engine.match_halving(query, [], [(2, 0.5)]).order.tolist() == []
+
+
+@pytest.mark.parametrize(("kernel", "batch_size"), [("blocked", None), ("sdpa", 3)])
+def test_halving_may_put_a_candidate_first(random_model, photos_of, encode_all, kernel, batch_size, adaptive_shape):
+    state = random_model(adaptive_shape, dtype=torch.float64).state
+    engine = LightGlueEngine.from_state_dict(state, dtype=torch.float64, kernel=kernel)
+    query, *gallery = encode_all(engine, photos_of(adaptive_shape, [50, 40, 45, 0, 30, 60]))
+    first = [True, False, True, True, True]
+    got = engine.match_halving(query, gallery, [(1, 0.9)], batch_size, gallery_first=first)
+    assert np.bincount(got.layers).tolist() == [1, 0, 0, 0, 4]
+    for i in np.flatnonzero(got.layers == 4):
+        order = ([gallery[i]], [query]) if first[i] else ([query], [gallery[i]])
+        full = engine.match(*order).confidence[0].float().numpy()
+        assert full.max() > 0.1 and got.confidences[i].shape == full.shape
+        np.testing.assert_allclose(got.confidences[i], full, rtol=0, atol=0 if batch_size is None else 1e-6)

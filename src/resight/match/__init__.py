@@ -2,7 +2,8 @@
 
 from resight.match.cache import match_fingerprint
 from resight.match.evidence import Evidence, evidence
+from resight.match.halving import HalvingResult, halve
 from resight.match.match import MatchResult, match
 from resight.match.plan import plan_pairs
 
-__all__ = ["Evidence", "MatchResult", "evidence", "match", "match_fingerprint", "plan_pairs"]
+__all__ = ["Evidence", "HalvingResult", "MatchResult", "evidence", "halve", "match", "match_fingerprint", "plan_pairs"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ from resight.errors import SettingsError
 from resight.extract.base import Features
 from resight.match.base import PairMatch
 from resight.match.engine import Encoded, LightGlueEngine
+from resight.match.engine.summary import FIELDS, TileSummary, summarise
 from resight.match.lightglue import exits_early, inside, scale_and_orientation
 from resight.match.params import LightGlueParams
 from resight.match.presets import Architecture, scale_ori_of
@@ -35,6 +36,8 @@ class EngineMatcher:
         self._encoded: OrderedDict[str, Encoded] = OrderedDict()
         self._held_bytes = 0
         self._limit_bytes = _cache_bytes(engine.device)
+        if params.halving:
+            self._check_rounds()
 
     @property
     def tiles(self) -> bool:
@@ -65,17 +68,36 @@ class EngineMatcher:
             index_a, index_b: (P,) int into ``crops``.
             bins: Bins of the histogram.
         """
-        encoded = [self._kept(crop_id, features) for crop_id, features in crops]
+        encoded = [self.kept(crop_id, lambda f=features: f) for crop_id, features in crops]  # type: ignore[misc]
         # One by one on CPU: batches of small crops would save a little, and a score's last digits would depend on its mates.
         alone = 1 if self.engine.device.type == "cpu" else None
         tile = self.engine.match_tile(encoded, encoded, np.stack([index_a, index_b], 1), bins, batch_size=alone)
         counts = np.array([len(f) for _, f in crops], np.int32)
-        columns = {name: getattr(tile, name) for name in SUMMARY_SCHEMA.names if hasattr(tile, name)}
-        columns |= {"n_keypoints_a": counts[index_a], "n_keypoints_b": counts[index_b]}
-        arrays = {name: pa.array(list(v) if v.ndim == 2 else v) for name, v in columns.items()}
-        arrays["confidence_max"] = pa.array(np.minimum(columns["confidence_max"], 1.0))
-        arrays["n_inliers"] = pa.nulls(len(index_a), pa.int32())
-        return pa.table({name: arrays[name].cast(SUMMARY_SCHEMA.field(name).type) for name in SUMMARY_SCHEMA.names})
+        return _summary_rows(tile, counts[index_a], counts[index_b])
+
+    def halve(
+        self, query: tuple[str, Encoded], gallery: Sequence[tuple[str, Encoded]], bins: int
+    ) -> tuple[np.ndarray, pa.Table]:
+        """Match a query with its candidates, of whom only the better go on after each round of ``halving``.
+
+        Args:
+            query, gallery: (crop_id, what `kept` gave). The crop with the smaller id is photo a, as in every stored pair, so
+                that on CPU a row is bitwise what `match_tile` gives for that pair.
+            bins: Bins of the histogram.
+
+        Returns:
+            (S,) int64, candidates that went through all layers, and their S rows of `SUMMARY_SCHEMA`.
+        """
+        first = [crop_id < query[0] for crop_id, _ in gallery]
+        encoded = [one for _, one in gallery]
+        came = self.engine.match_halving(query[1], encoded, self.params.halving, gallery_first=first)
+        through = np.flatnonzero(came.layers == self.engine.arch.n_layers)
+        rows = torch.zeros(len(through), len(FIELDS) + bins, dtype=torch.float64)
+        for row, i in enumerate(through):
+            rows[row] = summarise(torch.from_numpy(came.confidences[i])[None], bins)[0]
+        sides = np.array([(len(query[1]), len(encoded[i]))[:: -1 if first[i] else 1] for i in through], np.int32)
+        n_a, n_b = sides.reshape(-1, 2).T
+        return through, _summary_rows(TileSummary.from_rows(rows), n_a, n_b)
 
     def encode(self, features: Features) -> Encoded:
         """What depends on one crop only.
@@ -95,15 +117,31 @@ class EngineMatcher:
         size = (float(size_wh[0]), float(size_wh[1]))
         return self.engine.encode(inside(features.xy_px, size_wh), descriptors, size, *given)
 
-    def _kept(self, crop_id: str, features: Features) -> Encoded:
+    def kept(self, crop_id: str, load: Callable[[], Features]) -> Encoded:
+        """What depends on this crop only, from the cache where it is there; ``load`` is called where it is not."""
         found = self._encoded.pop(crop_id, None)
         if found is None:
-            found = self.encode(features)
+            found = self.encode(load())
             self._held_bytes += found.nbytes
             while self._held_bytes > self._limit_bytes and self._encoded:
                 self._held_bytes -= self._encoded.popitem(last=False)[1].nbytes
         self._encoded[crop_id] = found
         return found
+
+    def _check_rounds(self) -> None:
+        """Refuse rounds that the checkpoint has no trained head for, before any pair is matched.
+
+        Raises:
+            SettingsError: A round comes after the last layer or later.
+            WeightsError: The head of a layer is missing or was never trained.
+        """
+        layers, n_layers = [layer for layer, _ in self.params.halving], self.engine.arch.n_layers
+        if layers[-1] >= n_layers:
+            raise SettingsError(
+                f"match.halving has a round after layer {layers[-1]}, and the LightGlue checkpoint has {n_layers} layers; "
+                "rounds must come before the last one."
+            )
+        self.engine.require_heads([layer - 1 for layer in layers], "match.halving needs")
 
     def _run(self, a: Encoded, b: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if exits_early(self.params) and len(a) and len(b):
@@ -111,6 +149,16 @@ class EngineMatcher:
             return early.index_a, early.index_b, early.confidence
         match = self.engine.match_pair(a, b)
         return match.index_a, match.index_b, match.confidence
+
+
+def _summary_rows(tile: TileSummary, n_a: np.ndarray, n_b: np.ndarray) -> pa.Table:
+    """`SUMMARY_SCHEMA` rows of a tile and the keypoint counts of its pairs."""
+    columns = {name: getattr(tile, name) for name in SUMMARY_SCHEMA.names if hasattr(tile, name)}
+    columns |= {"n_keypoints_a": n_a, "n_keypoints_b": n_b}
+    arrays = {name: pa.array(list(v) if v.ndim == 2 else v) for name, v in columns.items()}
+    arrays["confidence_max"] = pa.array(np.minimum(columns["confidence_max"], 1.0))
+    arrays["n_inliers"] = pa.nulls(len(n_a), pa.int32())
+    return pa.table({name: arrays[name].cast(SUMMARY_SCHEMA.field(name).type) for name in SUMMARY_SCHEMA.names})
 
 
 def _cache_bytes(device: torch.device) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from resight.params import Params
 
@@ -70,6 +70,32 @@ class LightGlueParams(Params):
     depth_confidence: float = Field(-1.0, description="early exit; -1 is off (recorded scores want it off)")
     width_confidence: float = Field(-1.0, description="point pruning; -1 is off (recorded scores want it off)")
     verify: VerifyParams = VerifyParams(model="none")
+    halving: tuple[tuple[int, float], ...] = Field(
+        (),
+        description="rounds (layers, share kept): after so many layers only that share of a query's candidates goes on; "
+        "() is off; needs a checkpoint with a trained head at those layers",
+    )
+
+    @model_validator(mode="after")
+    def _rounds_fit(self) -> LightGlueParams:
+        layers = [layer for layer, _ in self.halving]
+        if layers != sorted({*layers}) or min(layers, default=1) < 1:
+            raise ValueError(
+                f"match.halving = {_shown(self.halving)}: the layers of its rounds must rise and start at 1 or later"
+            )
+        if not all(0 < share < 1 for _, share in self.halving):
+            raise ValueError(
+                f"match.halving = {_shown(self.halving)}: each share kept must lie between 0 and 1, both excluded"
+            )
+        if self.halving and self.backend != "resight":
+            raise ValueError(f"match.halving needs match.backend = 'resight', not '{self.backend}'; change one of them")
+        if self.halving and (self.depth_confidence > 0 or self.width_confidence > 0):
+            raise ValueError(
+                "match.halving cannot be combined with early exit or point pruning; set match.depth_confidence = match.width_confidence = -1"
+            )
+        if self.halving and self.verify.model != "none":
+            raise ValueError("match.halving looks at no single match; set match.verify.model = 'none'")
+        return self
 
     def weight_names_for(self, family: str) -> list[str]:
         """The checkpoint for this descriptor family."""
@@ -85,6 +111,11 @@ class LightGlueParams(Params):
         from resight.match.lightglue import build_lightglue
 
         return build_lightglue(self, weights, family, device)
+
+
+def _shown(rounds: tuple[tuple[int, float], ...]) -> str:
+    """As it is written in the settings file."""
+    return str([list(one) for one in rounds])
 
 
 class PairsParams(Params):

@@ -253,7 +253,7 @@ class LightGlueEngine:
             raise WeightsError(
                 "Early exit needs token confidences at every layer, and this LightGlue checkpoint has none; set depth_confidence = -1."
             )
-        self._require_heads(inner, "Early exit and point pruning need")
+        self.require_heads(inner, "Early exit and point pruning need")
         return run_adaptive(self.network, batch_of_one(a, b), depth_confidence, width_confidence, min_keypoints)
 
     @torch.inference_mode()
@@ -263,6 +263,7 @@ class LightGlueEngine:
         gallery: Sequence[Encoded],
         keep: Sequence[tuple[int, float]],
         batch_size: int | None = None,
+        gallery_first: Sequence[bool] = (),
     ) -> Halving:
         """Match a query with a shortlist, dropping the weaker candidates on the way through the layers.
 
@@ -271,19 +272,27 @@ class LightGlueEngine:
             gallery: Candidates.
             keep: Rounds ``(layers, fraction)``: after so many layers keep that fraction of the candidates still there.
             batch_size: Candidates at once; None fits it to the device.
+            gallery_first: Per candidate, whether it stands as photo a and the query as photo b; empty: none does.
+                Scores then are bitwise those of matching in that order, and ``confidences`` are of the candidate's keypoints.
 
         Raises:
             WeightsError: The checkpoint lacks a head at one of the layers.
         """
-        self._require_heads([layers - 1 for layers, _ in keep], "Successive halving needs")
+        self.require_heads([layers - 1 for layers, _ in keep], "Successive halving needs")
         size = batch_size or (
             1
             if self.network.kernel == "blocked"
             else self._batch_size(bucket_of(len(query)), bucket_of(max(map(len, gallery), default=0)))
         )
-        return run_halving(self.network, query, gallery, keep, size)
+        return run_halving(self.network, query, gallery, keep, size, gallery_first)
 
-    def _require_heads(self, layers: Sequence[int], what: str) -> None:
+    def require_heads(self, layers: Sequence[int], what: str) -> None:
+        """Refuse ``layers`` (from 0) without a trained assignment head; ``what`` begins the sentence.
+
+        Raises:
+            ValueError: There is no such layer.
+            WeightsError: The checkpoint lacks a head there, or nobody trained it.
+        """
         for layer in layers:
             if not 0 <= layer < self.arch.n_layers:
                 raise ValueError(f"there is no layer {layer + 1}; this checkpoint has {self.arch.n_layers}")

@@ -24,7 +24,8 @@ class Halving:
         layers: (G,) int32, layers that the candidate was scored after; 0 where it or the query has no keypoints.
         confidence_sum: (G,) float64, sum of confidences under that layer's head. Comparable among candidates of equal
             ``layers``; of those that went all the way, it is what full matching gives.
-        confidences: Per candidate, (N,) float32 confidences of the query's keypoints after that layer.
+        confidences: Per candidate, (N,) float32 confidences after that layer, of the keypoints of the query or of those
+            of a candidate that stood first.
     """
 
     layers: np.ndarray
@@ -38,13 +39,20 @@ class Halving:
 
 
 def run_halving(
-    network: Network, query: Encoded, gallery: Sequence[Encoded], keep: Sequence[tuple[int, float]], batch_size: int
+    network: Network,
+    query: Encoded,
+    gallery: Sequence[Encoded],
+    keep: Sequence[tuple[int, float]],
+    batch_size: int,
+    gallery_first: Sequence[bool] = (),
 ) -> Halving:
     """Rounds as in `LightGlueEngine.match_halving`; ``batch_size`` candidates go together."""
     rounds = [*_checked(keep, network.arch.n_layers), (network.arch.n_layers, 0.0)]
     there = [i for i, one in enumerate(gallery) if len(one) and len(query)]
-    groups = [there[i : i + batch_size] for i in range(0, len(there), batch_size)]
-    batches = [_batch(query, [gallery[i] for i in group]) for group in groups]
+    first = list(gallery_first) or [False] * len(gallery)
+    sides = [[i for i in there if first[i] == side] for side in (False, True)]
+    groups = [side[i : i + batch_size] for side in sides for i in range(0, len(side), batch_size)]
+    batches = [_batch(query, [gallery[i] for i in group], first[group[0]]) for group in groups]
     layers, sums = np.zeros(len(gallery), np.int32), np.zeros(len(gallery))
     confidences = [np.zeros(len(query), np.float32)] * len(gallery)
     done = 0
@@ -52,7 +60,7 @@ def run_halving(
         batches = [network.run(batch, done, reach) for batch in batches]
         done = reach
         for group, batch in zip(groups, batches, strict=True):
-            _note(group, network.assign(batch, reach - 1), reach, layers, sums, confidences)
+            _note(group, batch.a.counts, network.assign(batch, reach - 1), reach, layers, sums, confidences)
         if fraction:
             groups, batches = _best(groups, batches, sums, fraction)
     return Halving(layers, sums, tuple(confidences))
@@ -71,24 +79,29 @@ def _checked(keep: Sequence[tuple[int, float]], n_layers: int) -> Sequence[tuple
     return keep
 
 
-def _batch(query: Encoded, photos: Sequence[Encoded]) -> PairBatch:
+def _batch(query: Encoded, photos: Sequence[Encoded], photos_first: bool) -> PairBatch:
     if len(photos) == 1:
-        return batch_of_one(query, photos[0])
+        return batch_of_one(photos[0], query) if photos_first else batch_of_one(query, photos[0])
     index = torch.arange(len(photos), device=query.x.device)
     length = max(map(len, photos))
-    return batch_of(
-        Stack.of([query], len(query)).take([0] * len(photos), index * 0, len(query)),
-        Stack.of(photos, length).take(range(len(photos)), index, length),
-    )
+    asking = Stack.of([query], len(query)).take([0] * len(photos), index * 0, len(query))
+    asked = Stack.of(photos, length).take(range(len(photos)), index, length)
+    return batch_of(asked, asking) if photos_first else batch_of(asking, asked)
 
 
 def _note(
-    group: list[int], scores: Scores, reach: int, layers: np.ndarray, sums: np.ndarray, confidences: list[np.ndarray]
+    group: list[int],
+    counts: Sequence[int],
+    scores: Scores,
+    reach: int,
+    layers: np.ndarray,
+    sums: np.ndarray,
+    confidences: list[np.ndarray],
 ) -> None:
     found = scores.confidence.double().sum(-1).cpu().numpy()
     vectors = scores.confidence.float().cpu().numpy()
     for row, candidate in enumerate(group):
-        layers[candidate], sums[candidate], confidences[candidate] = reach, found[row], vectors[row]
+        layers[candidate], sums[candidate], confidences[candidate] = reach, found[row], vectors[row, : counts[row]]
 
 
 def _best(

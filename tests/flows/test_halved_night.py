@@ -1,0 +1,44 @@
+"""A night with ``match.halving`` set: its pairs add up, and the next night computes nothing."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from flow_helpers import SMALL
+from kornia.feature import LightGlue
+from safetensors.torch import save_file
+
+from resight.flows.nightly import run_nightly
+from resight.runs import read_current
+from resight.workspace import Workspace
+
+
+def checkpoint(path: Path) -> str:
+    """Random weights for SIFT with confident heads at both layers."""
+    torch.manual_seed(0)
+    model = LightGlue(None, input_dim=128, descriptor_dim=32, n_layers=2, num_heads=2, add_scale_ori=True)
+    confident = {k: v * (8 if k.endswith("final_proj.weight") else 1) for k, v in model.state_dict().items()}
+    save_file(confident, path)
+    return str(path)
+
+
+def test_a_halved_night_adds_up_and_is_done_once(field_workspace: Workspace, tmp_path: Path) -> None:
+    part = {"kind": "lightglue", "weights": checkpoint(tmp_path / "sift_small.safetensors"), "halving": [[1, 0.5]]}
+
+    def night(date: str) -> dict[str, Any]:
+        return run_nightly(field_workspace.root, date, SMALL | {"match": part, "score": {"name": "mean"}}, quiet=True)
+
+    first = night("2026-06-04")
+    pairs = read_current(field_workspace, "pairs")
+    assert pairs is not None
+    rows = pairs.select(["query_crop_id", "gallery_crop_id", "status", "reason", "confidence_sum"]).to_pylist()
+    scored = {frozenset((r["query_crop_id"], r["gallery_crop_id"])) for r in rows if r["status"] == "scored"}
+    halved = [r for r in rows if (r["status"], r["reason"]) == ("not_shortlisted", "halved")]
+    assert first["work"]["pairs_matched"] == len(scored)
+    assert len(halved) > 0 and all(r["confidence_sum"] is None for r in halved)
+    assert first["counts"]["match"]["out"] == dict(Counter(r["status"] for r in rows))
+    assert sum(first["counts"]["shortlist"]["out"].values()) == len(rows)
+    again = night("2026-06-05")
+    assert again["run_id"] != first["run_id"]
+    assert set(again["work"].values()) == {0}
