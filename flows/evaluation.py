@@ -8,7 +8,13 @@ from typing import Any
 
 from prefect import flow
 
-from resight.flows.steps import accepted_settings, asked_settings, from_features_to_verdicts, open_workspace
+from resight.flows.steps import (
+    accepted_settings,
+    asked_settings,
+    from_features_to_verdicts,
+    note_of_choice,
+    open_workspace,
+)
 from resight.ingest import has_outlines
 from resight.models import Model
 from resight.run import Run, absolute_sources, open_run
@@ -36,6 +42,7 @@ def run_evaluate(
         overrides = _prefer_outlines(place, source[0], dict(overrides or {}))
     settings, model = asked_settings(place, overrides)
     with open_run(place, settings, model, flow="evaluate", sources=source, quiet=quiet) as run:
+        run.note(*note_of_choice(place))
         return _measured(run, accept=False)
 
 

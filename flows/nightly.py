@@ -10,7 +10,7 @@ from typing import Any
 from prefect import flow
 
 from resight.cohort import Cohort, nightly_cohort
-from resight.flows.steps import accepted_settings, as_sources, open_workspace, whole_way
+from resight.flows.steps import accepted_settings, as_sources, note_of_choice, open_workspace, whole_way
 from resight.models import current_model
 from resight.run import open_run
 from resight.tasks.ingest import ingest_photos
@@ -40,7 +40,7 @@ def run_nightly(
     place = open_workspace(workspace)
     settings, model, sentence = accepted_settings(place, overrides)
     with open_run(place, settings, model, flow=flow_name, night=night, sources=as_sources(sources), quiet=quiet) as run:
-        run.note(*([sentence] if sentence else []))
+        run.note(*note_of_choice(place), *([sentence] if sentence else []))
         ingest_photos(run)
         run.cohort = nightly_cohort(run.tables["photos"])
         run.note(*_what_is_missing(run.cohort))

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import WorkspaceError
+from resight.init import Choice, choose
 from resight.models import model_of, settle
 from resight.run import Run
-from resight.settings import Settings, load_settings
+from resight.settings import SETTINGS_FILE, Settings, load_settings
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
 from resight.tasks.novelty import judge_novelty
@@ -35,9 +36,27 @@ def open_workspace(root: str | Path) -> Workspace:
 
 
 def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, WeightStore]:
-    """All layers of settings, and the weights that they point to."""
-    settings = load_settings(workspace.root, overrides)
+    """All layers of settings, and the weights that they point to; without a file, what `resight init` would choose."""
+    choice = choice_without_file(workspace)
+    lowest = {"extract": choice.extract, "match": choice.match, "score": choice.score} if choice else None
+    settings = load_settings(workspace.root, overrides, without_file=lowest)
     return settings, WeightStore(settings.weights_dir, settings.allow_download)
+
+
+def choice_without_file(workspace: Workspace) -> Choice | None:
+    """What `resight init` would choose here; None where a settings file says it."""
+    return None if (workspace.root / SETTINGS_FILE).exists() else choose(WeightStore(allow_download=False))
+
+
+def note_of_choice(workspace: Workspace) -> list[str]:
+    """A sentence for people where no settings file says what runs."""
+    choice = choice_without_file(workspace)
+    if choice is None:
+        return []
+    return [
+        f"There is no {SETTINGS_FILE} in {workspace.root}; what is not set otherwise is {choice.extract['kind']} + "
+        f"{choice.match['kind']}, because {choice.why}. `resight init` writes that down."
+    ]
 
 
 def asks_for_model(overrides: Mapping[str, Any] | None) -> bool:

@@ -170,6 +170,7 @@ def load_settings(
     workspace: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    without_file: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Read all layers.
 
@@ -177,13 +178,14 @@ def load_settings(
         workspace: Folder that may hold ``resight.toml``.
         overrides: Highest layer, nested dicts or dotted keys (``{"extract.kind": "xfeat"}``).
         environ: Defaults to ``os.environ``.
+        without_file: Lowest layer where there is no ``resight.toml``.
 
     Raises:
         SettingsError: A key is unknown or a value does not fit; the message names both and the nearest known key.
     """
     file = workspace / SETTINGS_FILE if workspace else None
     layers = [
-        _read_toml(file) if file and file.exists() else {},
+        _read_toml(file) if file and file.exists() else dict(without_file or {}),
         _read_environ(os.environ if environ is None else environ),
         nest(overrides or {}),
     ]

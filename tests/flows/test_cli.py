@@ -141,3 +141,26 @@ def test_init_chooses_lightglue_where_its_weights_are(
     made = call("init", tmp_path / "ws", "--json")
     assert (made["extract"]["kind"], made["match"]["kind"]) == ("xfeat", "lightglue")
     assert call("doctor", "--json", "-w", tmp_path / "ws")["ok"]
+
+
+def test_without_a_settings_file_it_says_what_it_chose(
+    labelled: Path, shared_weights: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESIGHT_WEIGHTS", str(shared_weights))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root / "no cache"))
+    result = call("evaluate", labelled, "-w", workspace.root, "--json", *SMALL)
+    assert result["model"]["describe"].startswith("xfeat + lightglue")
+    assert any("xfeat + lightglue" in note and "resight init" in note for note in result["notes"])
+    other = call(
+        "evaluate",
+        labelled,
+        "-w",
+        workspace.root,
+        "--json",
+        *SMALL,
+        "--set",
+        "extract.kind=sift",
+        "--set",
+        "match.kind=nearest",
+    )
+    assert other["model"]["describe"].startswith("sift + nearest")
