@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from resight.errors import SettingsError
-from resight.init import init_workspace
+from resight.init import PREFERENCES, init_workspace
 from resight.settings import Settings, load_settings, parse_assignments, settings_from
+from resight.weights.store import WeightStore
 
 
 def test_layers_arguments_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
@@ -77,6 +78,18 @@ def test_the_file_that_init_writes_is_read_back_as_the_defaults_and_the_choice(
     expected = settings_from({"extract": choice.extract, "match": choice.match, "score": choice.score})
     assert settings == expected
     assert (choice.extract["kind"], choice.match["kind"]) == ("sift", "nearest")
+
+
+@pytest.mark.parametrize("needed", [n for n, _, _ in PREFERENCES])
+def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ...], tmp_path: Path) -> None:
+    class Found(WeightStore):
+        def available(self, name: str) -> bool:
+            return name in needed
+
+    choice = init_workspace(tmp_path / "ws", Found())
+    settings = load_settings(tmp_path / "ws", environ={})
+    assert settings == settings_from({"extract": choice.extract, "match": choice.match, "score": choice.score})
+    assert settings.match.kind == "lightglue" and settings.match.verify.model == "none"
 
 
 def test_every_commented_line_of_the_settings_file_is_a_valid_setting(

@@ -126,7 +126,8 @@ def _section(group: BaseModel, prefix: str, chosen: dict[str, Any]) -> Iterator[
             known = ", ".join(c.model_fields["kind"].default for c in KINDS[prefix])
             yield f"{'' if name in chosen else '# '}kind = {_toml(value)}  # one of {known}"
         else:
-            yield _setting(name, value, field, name in chosen)
+            # A section header alone already replaces the parent's default for it, so what differs must be written out.
+            yield _setting(name, value, field, name in chosen or ("." in prefix and value != field.default))
     for name, value in later:
         yield f"[{prefix}.{name}]  # {_first_sentence(type(value))}"
         yield from _section(value, f"{prefix}.{name}", chosen.get(name, {}))
