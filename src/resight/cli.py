@@ -377,7 +377,7 @@ def models_list(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) 
         _print_json({"models": rows})
         return
     for r in rows:
-        screen.print(f"{'*' if r['current'] else ' '} {r['fingerprint']}  {r['describe']}", highlight=False)
+        screen.print(f"{'*' if r['current'] else ' '} {r['fingerprint']}  {r['describe']}", highlight=False, soft_wrap=True)
     if not rows:
         screen.print("No model yet; the first `resight nightly` accepts what the settings say.")
 
