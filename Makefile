@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONWARNINGS = ignore::Warning:setuptools
 
-.PHONY: help setup demo test check lint types bench dictionary lock clean
+.PHONY: help setup demo test check lint types bench segmenter dictionary lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ types: $(STAMP)  ## mypy over the built wheel, as users get it (an editable inst
 
 bench: $(STAMP)  ## the engine side by side with others; DEVICE=cuda on a GPU
 	$(BIN)/python benchmarks/bench_engine.py --device $(DEVICE)
+
+segmenter: $(STAMP)  ## train the bundled head finder again, from DATA (default ../shared/data)
+	$(BIN)/python -m resight.train.segmenter --data $(or $(DATA),../shared/data)
 
 dictionary: $(STAMP)  ## catalog/DICTIONARY.md from catalog/tables.py
 	$(BIN)/python -c "from resight.catalog import TABLES, data_dictionary; open('catalog/DICTIONARY.md', 'w').write(data_dictionary(TABLES))"

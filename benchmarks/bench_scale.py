@@ -45,12 +45,17 @@ def main() -> None:
     parser.add_argument(
         "--model-ms", type=float, default=68.0, help="time per pair of a real model, for the last column"
     )
+    parser.add_argument(
+        "--workers-pairs", type=int, default=600, help="pairs of 1024 keypoints, 3 layers, one and two workers; 0: not"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = [scale(n, workers, args.model_ms) for n in args.pairs for workers in (1, 2)]
     print(text(rows))
     result: dict[str, Any] = {"scale": rows}
+    if args.workers_pairs:
+        result["workers"] = workers_gain(args.workers_pairs)
     if args.gallery:
         result["gallery"] = large_gallery(args.gallery)
     if args.json:
@@ -84,6 +89,28 @@ def scale(n_pairs: int, workers: int, model_ms: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def workers_gain(n_pairs: int) -> dict[str, float]:
+    """The same pairs of 1024 keypoints through a network of the real size, on one worker and on two."""
+    side = max(2, round(n_pairs**0.5))
+    spent = {}
+    for workers in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            place, settings, features = prepare(Path(folder), 2 * side, workers, keypoints=1024, layers=3, width=96)
+            plan = planned(features, side)
+            settings = settings.model_copy(update={"pairs": settings.pairs.model_copy(update={"max_block_pairs": 25})})
+            with Runner(settings.dask, quiet=True) as runner:
+                runner.run("warm", time.sleep, [0.0] * 2 * workers)
+                few = plan.slice(0, 2 * workers)  # each worker loads its model before the clock starts
+                match(place, settings, few, features, WeightStore(allow_download=False), runner)
+                start = time.perf_counter()
+                match(place, settings, plan, features, WeightStore(allow_download=False), runner)
+                spent[workers] = time.perf_counter() - start
+    print(
+        f"\n{plan.num_rows} pairs of 1024 keypoints: {spent[1]:.1f} s with one worker, {spent[2]:.1f} s with two: {spent[1] / spent[2]:.2f} times"
+    )
+    return {"one_s": spent[1], "two_s": spent[2], "gain": spent[1] / spent[2]}
+
+
 def large_gallery(n: int) -> dict[str, Any]:
     """One query against ``n`` gallery photos: a status for every pair, a score for every one that was compared."""
     with tempfile.TemporaryDirectory() as folder:
@@ -102,15 +129,23 @@ def large_gallery(n: int) -> dict[str, Any]:
     return {"photos": n, "statuses": statuses, "scored_without_confidence": without, "seconds": spent}
 
 
-def prepare(root: Path, n_crops: int, workers: int) -> tuple[Workspace, Settings, pa.Table]:
+def prepare(
+    root: Path, n_crops: int, workers: int, keypoints: int = KEYPOINTS, layers: int = 1, width: int = 32
+) -> tuple[Workspace, Settings, pa.Table]:
     """A workspace with one store of synthetic features and a small random checkpoint."""
     torch.manual_seed(0)
     model = LightGlue(
-        None, input_dim=DIM, descriptor_dim=32, n_layers=1, num_heads=1, depth_confidence=-1, width_confidence=-1
+        None,
+        input_dim=DIM,
+        descriptor_dim=width,
+        n_layers=layers,
+        num_heads=1,
+        depth_confidence=-1,
+        width_confidence=-1,
     )
     save_file(model.state_dict(), root / "xfeat_bench.safetensors")
     settings = settings_from({
-        "extract": {"kind": "xfeat", "max_keypoints": KEYPOINTS, "weights": str(root / "xfeat_bench.safetensors")},
+        "extract": {"kind": "xfeat", "max_keypoints": keypoints, "weights": str(root / "xfeat_bench.safetensors")},
         "match": {"kind": "lightglue", "weights": str(root / "xfeat_bench.safetensors")},
         "dask": {"workers": workers}, "shortlist": {"enabled": "off"},
     })  # fmt: skip
@@ -119,11 +154,11 @@ def prepare(root: Path, n_crops: int, workers: int) -> tuple[Workspace, Settings
         place.stage_dir("extract", extract_fingerprint(settings, WeightStore(allow_download=False))) / "synthetic.zarr"
     )
     ids = [f"{i:020d}" for i in range(n_crops)]
-    layout = Layout(n_crops, 64, KEYPOINTS, DIM, "float16")
+    layout = Layout(n_crops, 64, keypoints, DIM, "float16")
     create(folder, layout, ids, {})
     rng = np.random.default_rng(0)
     for start, stop in layout.shards():
-        write_shard(folder, start, [crop(rng) for _ in range(start, stop)])
+        write_shard(folder, start, [crop(rng, keypoints) for _ in range(start, stop)])
     complete(folder, {})
     columns = {
         "crop_id": ids,
@@ -133,8 +168,8 @@ def prepare(root: Path, n_crops: int, workers: int) -> tuple[Workspace, Settings
     return place, settings, pa.table(columns)
 
 
-def crop(rng: np.random.Generator) -> Features:
-    n = int(rng.integers(KEYPOINTS // 2, KEYPOINTS + 1))
+def crop(rng: np.random.Generator, most: int) -> Features:
+    n = int(rng.integers(most // 2, most + 1)) if most == KEYPOINTS else most
     d = rng.normal(size=(n, DIM))
     d /= np.linalg.norm(d, axis=1, keepdims=True)
     xy = rng.uniform(0, 300, (n, 2)).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from resight.errors import DeviceError, WeightsError
 from resight.runner import Runner
-from resight.runner.runner import Stalled
+from resight.runner.runner import WORKER_MEMORY, Stalled
 from resight.settings import DaskParams
 
 
@@ -115,3 +115,13 @@ def test_a_run_that_hangs_says_so() -> None:
         pytest.raises(Stalled, match="No block came back"),
     ):
         runner.run("test", time.sleep, [30, 30])
+
+
+def memory_setting(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+def test_local_workers_keep_freed_memory() -> None:
+    with Runner(DaskParams(workers=1), quiet=True) as runner:
+        done, _ = runner.run("test", memory_setting, list(WORKER_MEMORY))
+    assert dict(done) == WORKER_MEMORY

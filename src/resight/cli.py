@@ -179,6 +179,33 @@ def ingest(
 
 
 @app.command()
+def segment(
+    paths: Annotated[list[str] | None, typer.Argument(help="Photos; the workspace's own if not given.")] = None,
+    workspace: WorkspaceOption = HERE,
+    review: Annotated[
+        bool, typer.Option("--review", help="Also write a contact sheet, the least certain crops first.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="File of the contact sheet; segment-review.html in the workspace if not given.")
+    ] = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut the animals out and say how that went; the next nightly run does not do it again."""
+    from resight.jobs import look_at_crops
+
+    target = (out or workspace / "segment-review.html") if review or out else None
+    result = look_at_crops(workspace, paths or (), _overrides(settings), review=target, quiet=as_json)
+    if as_json:
+        _print_json(result)
+        return
+    for status, n in result["counts"].items():
+        screen.print(f"{n:>7} {status}", highlight=False)
+    if result["review"]:
+        screen.print(f"Contact sheet  {_plain(result['review'])}", soft_wrap=True, highlight=False)
+
+
+@app.command()
 def nightly(
     workspace: WorkspaceOption = HERE,
     night: NightOption = None,
@@ -377,7 +404,9 @@ def models_list(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) 
         _print_json({"models": rows})
         return
     for r in rows:
-        screen.print(f"{'*' if r['current'] else ' '} {r['fingerprint']}  {r['describe']}", highlight=False, soft_wrap=True)
+        screen.print(
+            f"{'*' if r['current'] else ' '} {r['fingerprint']}  {r['describe']}", highlight=False, soft_wrap=True
+        )
     if not rows:
         screen.print("No model yet; the first `resight nightly` accepts what the settings say.")
 

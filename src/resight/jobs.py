@@ -49,6 +49,38 @@ def look_at_photos(
     }
 
 
+def look_at_crops(
+    workspace: Path, paths: Sequence[str], overrides: Mapping[str, Any] | None, *, review: Path | None, quiet: bool
+) -> dict[str, Any]:
+    """Ingest and segment photos, without a run; ``review`` is where the contact sheet goes."""
+    from resight.flows.steps import accepted_settings, open_workspace
+    from resight.run import absolute_sources, open_run
+    from resight.tasks.ingest import ingest_photos
+    from resight.tasks.segment import segment_photos
+
+    place = open_workspace(workspace)
+    settings, model, _ = accepted_settings(place, None)
+    if overrides:
+        settings = load_settings(place.root, overrides)
+    with open_run(place, settings, model, flow="segment", sources=absolute_sources(paths), quiet=quiet) as run:
+        ingest_photos(run)
+        segment_photos(run)
+        if review:
+            from resight.segment.review import render_review
+
+            page = render_review(
+                place, run.tables["photos"], run.tables["crops"], max_megapixels=settings.ingest.max_megapixels
+            )
+            review.write_text(page, encoding="utf-8")
+        return {
+            "counts": run.counts["segment"]["out"],
+            "n_photos": run.counts["ingest"]["in"],
+            "work": run.work,
+            "review": str(review) if review else None,
+            "notes": run.notes,
+        }
+
+
 def identify_photos(
     workspace: Path,
     photos: Sequence[Path],

@@ -16,9 +16,12 @@ from resight.segment import params as segment
 
 SEGMENTERS: list[type[Params]] = [
     segment.AutoParams,
+    segment.HeadFinderParams,
     segment.AnnotationsParams,
     segment.GrabCutParams,
     segment.WholeParams,
+    segment.YoloOnnxParams,
+    segment.SamParams,
 ]
 EXTRACTORS: list[type[Params]] = [
     extract.SiftParams,

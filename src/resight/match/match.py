@@ -100,7 +100,9 @@ def _joined(
     columns |= _oriented(table.take(pa.array(np.where(scored, at, 0), mask=~scored)), plan, codes)
     matched_as = pc.if_else(pa.array(planned), pa.scalar(fp), pa.scalar(None, pa.string()))
     columns |= {"match_fingerprint": matched_as, "status": status, "reason": reason}
-    names = [name for name in catalog_table("pairs").schema.names if name not in ("run_id", "lnbnn")]  # the votes are the shortlist's
+    names = [
+        name for name in catalog_table("pairs").schema.names if name not in ("run_id", "lnbnn")
+    ]  # the votes are the shortlist's
     return pa.table({name: columns[name] for name in names})
 
 

@@ -20,6 +20,8 @@ from resight.settings import DaskParams
 
 log = logging.getLogger("resight")
 TICK_S = 2.0
+# Dask's own default gives freed memory back at once; the matcher then pays a page fault for every few kilobytes of every pair.
+WORKER_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 
 
 class ClusterLost(ResightError):
@@ -233,7 +235,13 @@ def _local_cluster(n: int, device: str) -> Any:
     from distributed import Nanny, SpecCluster
     from distributed.scheduler import Scheduler
 
-    dask.config.set({"distributed.worker.daemon": True, "distributed.comm.timeouts.connect": "60s"})
+    dask.config.set(
+        {
+            "distributed.worker.daemon": True,
+            "distributed.comm.timeouts.connect": "60s",
+            "distributed.nanny.pre-spawn-environ": dict(WORKER_MEMORY),
+        }
+    )
     env = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
     specs = {}
     for i in range(n):

@@ -6,6 +6,7 @@ that does not say is taken to look at both ``annotations`` and ``viewpoint``.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +16,8 @@ from resight.params import Params
 if TYPE_CHECKING:
     from resight.segment.base import Segmenter
     from resight.weights.store import WeightStore
+
+BUNDLED = Path(__file__).parent / "learned" / "headfinder.safetensors"
 
 
 class AnnotationsParams(Params):
@@ -61,6 +64,80 @@ class WholeParams(Params):
         return WholeSegmenter(self)
 
 
+class HeadFinderParams(Params):
+    """The bundled network: heads with outline, view and the turn that brings them upright, by two looks."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    kind: Literal["head-finder"] = "head-finder"
+    part: Literal["head", "body"] = Field("head", description="what to cut out; a body is a box")
+    weights: str = Field("", description="path of other weights of the same network; empty takes the bundled ones")
+    min_confidence: float = Field(0.15, ge=0, le=1, description="heads below this are not taken for heads")
+    min_view_confidence: float = Field(0.6, ge=0, le=1, description="views below this count as unknown")
+    max_heads: int = Field(4, ge=1, le=32, description="most heads in one photo")
+    wide_sides_px: tuple[int, ...] = Field((96, 192, 384), description="long sides of the copies for the first look")
+    look_again_deg: float = Field(60, ge=0, le=180, description="heads turned by more are looked at again upright")
+    turn_from_deg: float = Field(60, ge=0, le=180, description="heads turned by less stay as they lie in the photo")
+    if_no_head: Literal["nothing", "body", "whole"] = Field(
+        "nothing",
+        description="what goes on where no head is found; nothing gives the photo the status no_head",
+    )
+
+    def weight_names(self) -> list[str]:
+        return [self.weights or str(BUNDLED)]
+
+    def build(self, weights: WeightStore) -> Segmenter:
+        from resight.segment.learned.finder import HeadFinder
+        from resight.segment.learned.weights import network
+
+        return HeadFinder(self, network(weights, self.weight_names()[0]))
+
+
+class YoloOnnxParams(Params):
+    """A detector or segmenter of the YOLO family (v5 to v11) as ONNX file; needs the extra ``onnx``."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    kind: Literal["yolo-onnx"] = "yolo-onnx"
+    weights: str = Field("", description="path of the .onnx file")
+    part: Literal["head", "body"] = Field("head", description="what the wanted classes are")
+    class_ids: tuple[int, ...] = Field((), description="numbers of the wanted classes; empty takes all")
+    min_confidence: float = Field(0.25, ge=0, le=1, description="lower scores are no finds")
+    max_overlap: float = Field(0.5, ge=0, le=1, description="of two boxes that share more, the weaker one is dropped")
+    max_regions: int = Field(4, ge=1, le=100, description="most regions in one photo")
+    side_px: int = Field(640, ge=32, le=4096, multiple_of=32, description="input side of models that take any size")
+
+    def weight_names(self) -> list[str]:
+        return [self.weights]
+
+    def build(self, weights: WeightStore) -> Segmenter:
+        from resight.segment.yolo import YoloOnnxSegmenter
+
+        return YoloOnnxSegmenter(self, weights.find(self.weights).path)
+
+
+class SamParams(Params):
+    """Segment Anything or MobileSAM through kornia: finer outlines for boxes that something else found."""
+
+    reads: ClassVar[tuple[str, ...]] = ("annotations",)
+
+    kind: Literal["sam"] = "sam"
+    variant: Literal["mobile_sam", "vit_b", "vit_l", "vit_h"] = Field("mobile_sam", description="network")
+    weights: str = Field("", description="path of its .pt, .pth or .safetensors file")
+    boxes: Literal["head-finder", "annotations"] = Field("head-finder", description="where the boxes come from")
+
+    def weight_names(self) -> list[str]:
+        return [self.weights, *([str(BUNDLED)] if self.boxes == "head-finder" else [])]
+
+    def build(self, weights: WeightStore) -> Segmenter:
+        from resight.segment.sam import SamSegmenter, load_sam
+
+        boxes: Params = HeadFinderParams.model_validate({})
+        if self.boxes == "annotations":
+            boxes = AnnotationsParams.model_validate({})
+        return SamSegmenter(load_sam(self, weights), boxes.build(weights))  # type: ignore[attr-defined]
+
+
 class AutoParams(Params):
     """Outlines where a photo has them, otherwise what ``otherwise`` says; each crop row names what found it."""
 
@@ -68,14 +145,27 @@ class AutoParams(Params):
 
     kind: Literal["auto"] = "auto"
     part: Literal["head", "body"] = Field("head", description="which outline to use where there are outlines")
-    otherwise: Literal["whole", "grabcut", "skip"] = Field(
+    otherwise: Literal["head-finder", "whole", "grabcut", "skip"] = Field(
         "whole", description="for photos without an outline; skip gives them the status no_annotation"
     )
+    min_confidence: float = Field(0.15, ge=0, le=1, description="of the head finder, as in its own settings")
+    if_no_head: Literal["nothing", "body", "whole"] = Field(
+        "nothing", description="of the head finder, as in its own settings"
+    )
+
+    def weight_names(self) -> list[str]:
+        return self.head_finder().weight_names() if self.otherwise == "head-finder" else []
+
+    def head_finder(self) -> HeadFinderParams:
+        """Settings of the network for photos without an outline."""
+        return HeadFinderParams.model_validate(
+            {"part": self.part, "min_confidence": self.min_confidence, "if_no_head": self.if_no_head}
+        )
 
     def build(self, weights: WeightStore) -> Segmenter:
         from resight.segment.auto import AutoSegmenter
 
-        return AutoSegmenter(self)
+        return AutoSegmenter(self, weights)
 
 
 class CropParams(Params):

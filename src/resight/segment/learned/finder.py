@@ -1,0 +1,182 @@
+"""The bundled head finder as a segmenter: two looks, then regions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from resight.segment.base import Photo, Region
+from resight.segment.geometry import Polygon, clip_polygon
+from resight.segment.learned.looks import (
+    NONE,
+    SAME,
+    Box,
+    Candidate,
+    CloseView,
+    look_close,
+    look_wide,
+    overlap,
+    turned_box,
+)
+from resight.segment.learned.network import VIEWS, HeadNet
+from resight.segment.params import HeadFinderParams
+from resight.status import CropStatus, Viewpoint
+
+NAME = "head-finder"
+EVIDENCE = (
+    "log odds of the first look",
+    "log odds of the second look's outline",
+    "log odds of its not being none",
+    "slope from neck to snout",
+    "slope from throat to crown",
+    "overlap of both looks' boxes",
+)
+INTERCEPT = -10.295
+COEFFICIENTS = (1.203, 1.399, 0.709, 0.569, 0.568, 0.722)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A head that was found.
+
+    Attributes:
+        bbox_xywh_px: Its box in outline coordinates of the photo.
+        polygons_xy_px: Its outline.
+        body_xywh_px: Box of the animal it belongs to, or None.
+        view_chances: Chance of every name of `VIEWS`; they add up to 1.
+        upright_rad: Counter-clockwise turn that brings the head upright.
+        upright_trust: 0 to 1.
+        confidence: Chance that this is a head whose outline fits (intersection over union of at least a half), 0 to 1.
+        evidence: What the chance was computed from, in the order of `EVIDENCE`.
+    """
+
+    bbox_xywh_px: Box
+    polygons_xy_px: tuple[Polygon, ...]
+    body_xywh_px: Box | None
+    view_chances: Mapping[str, float]
+    upright_rad: float
+    upright_trust: float
+    confidence: float
+    evidence: tuple[float, ...] = ()
+
+    @property
+    def viewpoint(self) -> tuple[str, float]:
+        """The likeliest view of a head, and its chance among them (without ``none``)."""
+        seen = {name: chance for name, chance in self.view_chances.items() if name != "none"}
+        best = max(seen, key=lambda name: seen[name])
+        return best, seen[best] / max(sum(seen.values()), 1e-9)
+
+
+class HeadFinder:
+    """Finds heads by a look at the frame and a second one at each candidate, at full resolution."""
+
+    nothing_found = CropStatus.NO_HEAD
+
+    def __init__(self, params: HeadFinderParams, net: HeadNet) -> None:
+        self.params = params
+        self.net = net
+
+    def find(self, photo: Photo) -> list[Region]:
+        findings, bodies = self.look(photo.rgb)
+        heads = [one for one in findings if one.confidence >= self.params.min_confidence]
+        if self.params.part == "body":
+            boxes = [(one.body_xywh_px, one.confidence) for one in heads if one.body_xywh_px]
+            return [_body(box, confidence) for box, confidence in dict(boxes).items()]
+        return [self._region(one) for one in heads] or self._instead(photo, bodies)
+
+    def look(self, rgb: np.ndarray) -> tuple[list[Finding], tuple[Box, ...]]:
+        """All candidates, however unlikely, best first, and the boxes of animals.
+
+        Args:
+            rgb: (H, W, 3) uint8, upright as its EXIF says.
+        """
+        wide = look_wide(self.net, rgb, self.params.wide_sides_px, 2 * self.params.max_heads)
+        seen = [self._second(rgb, candidate, wide.bodies) for candidate in wide.candidates]
+        found: list[Finding] = []
+        for one in sorted((f for f in seen if f is not None), key=lambda f: -f.confidence):
+            if all(overlap(one.bbox_xywh_px, other.bbox_xywh_px) < SAME for other in found):
+                found.append(one)
+        return found[: self.params.max_heads], wide.bodies
+
+    def _second(self, rgb: np.ndarray, candidate: Candidate, bodies: tuple[Box, ...]) -> Finding | None:
+        """Look closely, then once more with the head in the middle of the window and upright."""
+        first = look_close(self.net, rgb, candidate.bbox_xywh_px)
+        if not first.polygons_xy_px:
+            return None
+        turn = first.upright_rad if abs(first.upright_rad) > math.radians(self.params.look_again_deg) else 0.0
+        again = look_close(self.net, rgb, turned_box(first.polygons_xy_px, 0.0), turn)
+        best = again if again.polygons_xy_px else first
+        return _finding(rgb, candidate, best, first, bodies)
+
+    def _region(self, one: Finding) -> Region:
+        view, chance = one.viewpoint
+        known = chance >= self.params.min_view_confidence
+        turns = abs(one.upright_rad) >= math.radians(self.params.turn_from_deg)
+        return Region(
+            "head",
+            one.bbox_xywh_px,
+            one.polygons_xy_px,
+            viewpoint=Viewpoint(view) if known else Viewpoint.UNKNOWN,
+            confidence=one.confidence,
+            upright_rotation_rad=one.upright_rad if turns and one.upright_trust >= 0.5 else 0.0,
+            segmenter=NAME,
+        )
+
+    def _instead(self, photo: Photo, bodies: tuple[Box, ...]) -> list[Region]:
+        """What goes on where no head is found: nothing, the body, or the photo, marked by its part and name."""
+        if self.params.if_no_head == "body" and bodies:
+            return [_body(bodies[0], 0.0)]
+        if self.params.if_no_head in ("body", "whole"):
+            height, width = photo.rgb.shape[:2]
+            return [
+                Region("whole", (0.0, 0.0, float(width), float(height)), confidence=0.0, segmenter=f"{NAME}:no-head")
+            ]
+        return []
+
+
+def _body(box: Box, confidence: float) -> Region:
+    return Region("body", box, confidence=confidence, segmenter=NAME if confidence else f"{NAME}:no-head")
+
+
+def _finding(
+    rgb: np.ndarray, candidate: Candidate, best: CloseView, first: CloseView, bodies: tuple[Box, ...]
+) -> Finding | None:
+    height, width = rgb.shape[:2]
+    polygons = tuple(p for one in best.polygons_xy_px if len(p := clip_polygon(one, (width, height))) >= 3)
+    if not polygons:
+        return None
+    corners = np.array([corner for polygon in polygons for corner in polygon])
+    (left, top), (right, bottom) = corners.min(0), corners.max(0)
+    box = (float(left), float(top), float(right - left), float(bottom - top))
+    chances = (first.view_chances + best.view_chances) / 2
+    evidence = _evidence(candidate, best, float(chances[NONE]), box)
+    return Finding(
+        box,
+        polygons,
+        max((b for b in bodies if overlap(box, b) > 0.5), key=lambda b: b[2] * b[3], default=None),
+        {name: float(chance) for name, chance in zip(VIEWS, chances, strict=True)},
+        best.upright_rad,
+        best.upright_trust,
+        confidence_of(evidence),
+        evidence,
+    )
+
+
+def _evidence(candidate: Candidate, best: CloseView, nothing: float, box: Box) -> tuple[float, ...]:
+    shared = overlap(candidate.bbox_xywh_px, box)
+    slopes = (float(np.hypot(*slope)) for slope in (best.lie.snoutward, best.lie.crownward))
+    return (_logit(candidate.confidence), _logit(best.confidence), _logit(1 - nothing), *slopes, shared)
+
+
+def confidence_of(evidence: tuple[float, ...]) -> float:
+    """Logistic regression of `EVIDENCE`; the coefficients were fitted to the findings of the cross-validation."""
+    value = INTERCEPT + sum(weight * one for weight, one in zip(COEFFICIENTS, evidence, strict=True))
+    return 1 / (1 + math.exp(-max(min(value, 30.0), -30.0)))
+
+
+def _logit(chance: float) -> float:
+    chance = min(max(chance, 1e-3), 1 - 1e-3)
+    return math.log(chance / (1 - chance))

@@ -1,0 +1,39 @@
+"""The weights that come with the package, on real photos."""
+
+import json
+
+from resight.segment.auto import AutoSegmenter
+from resight.segment.base import Photo
+from resight.segment.learned.finder import HeadFinder
+from resight.segment.params import BUNDLED, AutoParams, HeadFinderParams
+from resight.train.segmenter.judge import judge
+from resight.train.segmenter.samples import read_samples
+from resight.weights.store import WeightStore
+
+
+def test_weights_are_small_and_say_how_they_were_made():
+    assert BUNDLED.stat().st_size < 8e6
+    recipe = json.loads(BUNDLED.with_suffix(".json").read_text(encoding="utf-8"))
+    assert len(recipe["data_sha256"]) == 64 and recipe["recipe"]["plan"]["steps"] > 0 and recipe["seconds"] > 0
+
+
+def test_auto_asks_the_head_finder_where_there_is_no_outline():
+    segmenter = AutoParams(otherwise="head-finder").build(WeightStore())
+    assert isinstance(segmenter, AutoSegmenter) and isinstance(segmenter.otherwise, HeadFinder)
+    assert AutoParams(otherwise="head-finder").weight_names() == [str(BUNDLED)]
+    assert AutoParams(otherwise="whole").weight_names() == []
+
+
+def test_heads_it_was_trained_on_are_found(shared_data):
+    """Not how good it is (see docs/head-finder.md), but that weights, network and geometry belong together."""
+    finder = HeadFinderParams().build(WeightStore())
+    samples = [s for s in read_samples(shared_data / "zakynthos") if s.visibility == "good"][::12]
+    judged = []
+    for one in samples:
+        findings, _ = finder.look(one.rgb)
+        judged.append(judge(one, findings[0] if findings else None))
+    assert sum(j.box_iou >= 0.5 for j in judged) >= 0.7 * len(judged)
+    sided = [j for j in judged if j.view in ("left", "right") and j.box_iou >= 0.5]
+    assert sum((j.left_over_right > 0) == (j.view == "left") for j in sided) >= 0.8 * len(sided)
+    regions = finder.find(Photo("p", samples[0].rgb))
+    assert all(0 <= r.confidence <= 1 for r in regions)
