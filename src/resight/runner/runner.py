@@ -20,6 +20,7 @@ from resight.settings import DaskParams
 
 log = logging.getLogger("resight")
 TICK_S = 2.0
+LOST = "KilledWorker"
 # Dask's own default gives freed memory back at once; the matcher then pays a page fault for every few kilobytes of every pair.
 WORKER_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 
@@ -133,7 +134,7 @@ class Runner:
         """All blocks, and those whose worker died once more alone: Dask also blames those that only waited there."""
         suspects = []
         for index, result, reason in self._in_window(function, blocks, gpu):
-            if reason.startswith("KilledWorker"):
+            if reason.startswith(LOST):
                 suspects.append(index)
             else:
                 yield index, result, reason
@@ -173,6 +174,9 @@ class Runner:
                     raise ClusterLost(
                         f"The connection to the Dask scheduler is {client.status}; run the same command again, it does the rest."
                     )
+                done = {
+                    future for future in done if future.status != "pending"
+                }  # its result went with a worker: it runs again
                 for future in done:
                     yield _outcome(future, pending.pop(future))
                     future.release()
@@ -212,11 +216,14 @@ def _quiet_dask() -> None:
 
 def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
     if future.status == "finished":
-        return index, future.result(), ""
-    error = future.exception()
+        try:
+            return index, future.result(), ""
+        except Exception as error:  # the block itself was fine: its worker died before the result was fetched
+            return index, None, f"{LOST}: its result went with its worker ({type(error).__name__})"
+    error = future.exception() if future.status == "error" else None
     if isinstance(error, ResightError):
         raise error
-    return index, None, f"{type(error).__name__}: {error}"[:500]
+    return index, None, f"{type(error).__name__}: {error}"[:500] if error else f"{LOST}: its worker died"
 
 
 def _client_at(address: str) -> Any:
