@@ -14,6 +14,7 @@ from resight.flows.steps import (
     from_features_to_verdicts,
     note_of_choice,
     open_workspace,
+    settings_for,
 )
 from resight.ingest import has_outlines
 from resight.models import Model
@@ -85,7 +86,7 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
 
 
 def _prefer_outlines(place: Workspace, source: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    settings, _ = asked_settings(place, overrides)
+    settings, _ = settings_for(place, overrides)
     if settings.segment == AutoParams() and has_outlines(source):
         return overrides | {"segment": {"kind": "annotations"}}
     return overrides

@@ -23,7 +23,6 @@ def run_nightly(
     overrides: Mapping[str, Any] | None = None,
     sources: Sequence[str] | None = None,
     *,
-    flow_name: str = "nightly",
     quiet: bool = False,
 ) -> dict[str, Any]:
     """One night. Safe to call again at any time: it does only what is missing.
@@ -39,12 +38,16 @@ def run_nightly(
     """
     place = open_workspace(workspace)
     settings, model, sentence = accepted_settings(place, overrides)
-    with open_run(place, settings, model, flow=flow_name, night=night, sources=as_sources(sources), quiet=quiet) as run:
+    with open_run(place, settings, model, flow="nightly", night=night, sources=as_sources(sources), quiet=quiet) as run:
         run.note(*note_of_choice(place), *([sentence] if sentence else []))
         ingest_photos(run)
         run.cohort = nightly_cohort(run.tables["photos"])
         run.note(*_what_is_missing(run.cohort))
-        return already_there(run, accept=True) or _night(run, first=current_model(place) is None)
+        done = already_there(run, accept=True)
+        if done:
+            return done
+        whole_way(run)
+        return publish(run, accept=True, model=current_model(place) is None)
 
 
 def _what_is_missing(cohort: Cohort) -> list[str]:
@@ -57,11 +60,6 @@ def _what_is_missing(cohort: Cohort) -> list[str]:
             "All photos have a name already, so there is nothing to identify; `resight accuracy` tells how good the system is on them."
         ]
     return []
-
-
-def _night(run: Any, first: bool) -> dict[str, Any]:
-    whole_way(run)
-    return publish(run, accept=True, model=first)
 
 
 def _run_name() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import WorkspaceError
+from resight.fate import count_photos
 from resight.init import Choice, choose
 from resight.models import model_of, settle
 from resight.run import Run
@@ -86,6 +87,7 @@ def from_features_to_verdicts(run: Run) -> None:
     score_pairs(run)
     rank_candidates(run)
     judge_novelty(run)
+    count_photos(run)
 
 
 def whole_way(run: Run) -> None:

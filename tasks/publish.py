@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from resight.evaluate import summary as headline
-from resight.fate import count_photos
 from resight.models import Model, promote, register
+from resight.parts import write_part
 from resight.run import Run
 from resight.runs import REPORT_FILE, promote_run, read_run, run_exists, run_record
 from resight.workspace import Workspace
 
-log = logging.getLogger("resight")
-
 
 def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
-    """Check the counts, write the record, rename the run into place.
+    """Write the record, rename the run into place.
 
     Args:
         accept: Make its tables the current ones.
-        model: Make its model the promoted one (the first night, or a rebuild that was not worse).
-
-    Raises:
-        BrokenCountError: A stage gave back more or fewer than it got.
+        model: Make its model the promoted one (the first night).
     """
-    count_photos(run)
     run.add("runs", [run.record("accepted" if accept else "kept_aside")])
     run.staging.commit(run.run_id)
     if model:
@@ -123,6 +116,4 @@ def _tell_prefect(run: Run) -> None:
 
 def write_current(run: Run, name: str) -> None:
     """Put one table of the run among the current ones (the accuracy flow does not touch the identifications)."""
-    from resight.parts import write_part
-
     write_part(run.workspace.current, name, run.tables[name])

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resight.fate import count_photos
 from resight.match import evidence
 from resight.report import Evidence, ReportData, render_report
 from resight.run import Run
@@ -30,7 +29,6 @@ TABLES = ("photos", "crops", "pairs", "scores", "identifications", "novelty")
 @stage("report")
 def write_report(run: Run) -> Path:
     """Draw the page of the run under way into its folder."""
-    count_photos(run)
     record = run_record(conform("runs", [run.record("under way")], run.run_id))
     html = _draw(
         run.workspace, record | {"notes": run.notes}, run.tables, run.tables["features"], run.extras["null"], run.settings, run.weights, run.runner

@@ -26,11 +26,12 @@ def plan_pairs(run: Run) -> int:
     planned = plan(info, run.cohort, run.settings)
     crops, features = run.tables["crops"], run.tables["features"]
     result = shortlist(run.workspace, run.settings, planned, crops, features, run.weights, run.runner)
-    reconcile("shortlist", pair_keys(planned), pair_keys(result.plan))
+    keys = pair_keys(planned)
+    reconcile("shortlist", keys, pair_keys(result.plan))
     run.work["features_computed"] += result.n_extracted
     run.work["queries_shortlisted"] = result.n_asked
     halved = halve(run.workspace, run.settings, result.plan, run.tables["features"], run.weights, run.runner)
-    reconcile("halve", pair_keys(planned), pair_keys(halved.plan))
+    reconcile("halve", keys, pair_keys(halved.plan))
     run.work["pairs_matched"] = halved.n_matched
     run.extras |= {"crop_info": info, "plan": halved.plan, "votes": result.votes}
     if result.votes.num_rows or halved.plan is not planned:
@@ -46,7 +47,8 @@ def pair_keys(pairs: pa.Table) -> list[str]:
 
 def with_votes(pairs: pa.Table, votes: pa.Table) -> pa.Table:
     """``pairs`` in the same order with the column ``lnbnn``."""
-    by_pair = dict(zip(pair_keys(votes), votes["lnbnn"].to_pylist(), strict=True)) if votes.num_rows else {}
-    return pairs.append_column(
-        "lnbnn", pa.array([by_pair.get(k) for k in pair_keys(pairs)], CROP_VOTES.field("lnbnn").type)
-    )
+    kind = CROP_VOTES.field("lnbnn").type
+    if not votes.num_rows:
+        return pairs.append_column("lnbnn", pa.nulls(pairs.num_rows, kind))
+    by_pair = dict(zip(pair_keys(votes), votes["lnbnn"].to_pylist(), strict=True))
+    return pairs.append_column("lnbnn", pa.array([by_pair.get(k) for k in pair_keys(pairs)], kind))

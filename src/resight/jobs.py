@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,8 +119,7 @@ def identify_photos(
         segment_photos(run)
         from_features_to_verdicts(run)
         if report:
-            write_report(run)
-            report.write_text((run.staging.path / "report.html").read_text(encoding="utf-8"), encoding="utf-8")
+            shutil.copyfile(write_report(run), report)
         return _answers(run, chosen) | {"report": str(report) if report else None, "notes": run.notes}
 
 

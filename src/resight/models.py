@@ -8,6 +8,7 @@ from typing import Any
 
 from resight.errors import SettingsError, WorkspaceError
 from resight.fingerprint import fingerprint
+from resight.match.cache import weight_names as matcher_weight_names
 from resight.runs import write_json
 from resight.settings import Settings, settings_from
 from resight.weights.store import WeightStore
@@ -40,9 +41,8 @@ class Model:
 
 def weight_names(settings: Settings) -> list[str]:
     """Weights that these settings load."""
-    matcher = getattr(settings.match, "weight_names_for", None)
-    names = settings.segment.weight_names() + settings.extract.weight_names()
-    return names + (matcher(settings.extract.family) if matcher else settings.match.weight_names())
+    names: list[str] = settings.segment.weight_names() + settings.extract.weight_names()
+    return names + matcher_weight_names(settings)
 
 
 def model_of(settings: Settings, weights: WeightStore) -> Model:

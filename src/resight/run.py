@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 
 from resight import __version__
-from resight.catalog import TABLES
 from resight.cohort import Cohort
 from resight.fingerprint import canonical_json, fingerprint
 from resight.models import Model
@@ -81,7 +80,6 @@ class Run:
             results,
             canonical_json([_plain(r) for r in inputs]),
             outlines,
-            self.extras.get("asked"),
         )
         self.run_id = f"{self.night}-{self.flow}-{digest[:8]}"
 
@@ -156,11 +154,6 @@ def device_name(device: str) -> str:
     import torch
 
     return f"cuda ({torch.cuda.get_device_name(0)})" if torch.cuda.is_available() else "cuda (on the workers)"
-
-
-def table_names() -> list[str]:
-    """Names of all tables, in catalog order."""
-    return [t.name for t in TABLES]
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 Names are looked up when they are first used, so that reading the settings loads neither OpenCV nor a network.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from resight.lazy import lazy
 
 if TYPE_CHECKING:
     from resight.extract.base import Features
@@ -21,8 +22,4 @@ _HOME = {
 
 __all__ = ["ExtractResult", "FeatureReader", "Features", "extract", "extract_fingerprint"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)

@@ -218,8 +218,8 @@ def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
     if future.status == "finished":
         try:
             return index, future.result(), ""
-        except Exception as error:  # the block itself was fine: its worker died before the result was fetched
-            return index, None, f"{LOST}: its result went with its worker ({type(error).__name__})"
+        except Exception as lost:  # the block itself was fine: its worker died before the result was fetched
+            return index, None, f"{LOST}: its result went with its worker ({type(lost).__name__})"
     error = future.exception() if future.status == "error" else None
     if isinstance(error, ResightError):
         raise error

@@ -9,8 +9,9 @@ plan = apply_shortlist(plan, votes.crops, params.k)
 Names are looked up when they are first used, so that reading the settings does not load torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from resight.lazy import lazy
 
 if TYPE_CHECKING:
     from resight.shortlist.codebook import Codebook
@@ -44,8 +45,4 @@ __all__ = [
     "search",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)

@@ -3,8 +3,9 @@
 Names are looked up when they are first used, so that reading the settings loads nothing heavy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from resight.lazy import lazy
 
 if TYPE_CHECKING:
     from resight.weights.listing import WeightRow, fetch, list_weights, verify
@@ -23,8 +24,4 @@ _HOME = {
 
 __all__ = ["WeightFile", "WeightRow", "WeightStore", "fetch", "list_weights", "strict_load", "verify"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)
