@@ -1,7 +1,7 @@
 """What the pipeline adds to the engine, from a thousand to a million pairs, and a large gallery in one request.
 
-    python benchmarks/bench_scale.py                       # 10^3 to 10^5 pairs, a gallery of 12,000 photos, 1 and 2 workers
-    python benchmarks/bench_scale.py --pairs 1000 1000000  # the long one: about half an hour on two cores
+    python benchmarks/bench_scale.py                       # 10^3 to 10^5 pairs, a gallery of 12,000 photos
+    python benchmarks/bench_scale.py --pairs 1000 1000000 --workers 1  # the long one: about half an hour
 
 Features are SYNTHETIC (random unit descriptors, no two photos alike) and the matcher is a small LightGlue with random
 weights: this measures bookkeeping, not matching. Per pair it does far less arithmetic than a real model, so the share of
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import torch
 from kornia.feature import LightGlue
@@ -28,7 +29,9 @@ from resight.extract import FeatureReader, extract_fingerprint
 from resight.extract.base import Features
 from resight.extract.store import Layout, complete, create, write_shard
 from resight.match import match, plan_pairs
+from resight.match.blocks import MatcherSpec, load_matcher
 from resight.match.lightglue import build_lightglue
+from resight.match.work import matcher_spec
 from resight.runner import Runner
 from resight.settings import Settings, settings_from
 from resight.tables import status_counts
@@ -41,74 +44,75 @@ DIM, KEYPOINTS = 64, 24
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--gallery", type=int, default=12_000, help="photos of the large gallery; 0 leaves it out")
     parser.add_argument(
         "--model-ms", type=float, default=68.0, help="time per pair of a real model, for the last column"
     )
-    parser.add_argument(
-        "--workers-pairs", type=int, default=600, help="pairs of 1024 keypoints, 3 layers, one and two workers; 0: not"
-    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [scale(n, workers, args.model_ms) for n in args.pairs for workers in (1, 2)]
+    rows = []
+    for n in args.pairs:
+        for workers in args.workers:
+            with tempfile.TemporaryDirectory() as folder:
+                rows.append(scale(n, workers, args.model_ms, Path(folder)))
+            print(text(rows[-1:]), flush=True)
     print(text(rows))
+    for workers in args.workers:
+        ms = [r["worker_cpu_ms"] for r in rows if r["workers"] == workers]
+        print(
+            f"{workers} worker(s), CPU per pair: {min(ms):.2f} to {max(ms):.2f} ms, {100 * (max(ms) / min(ms) - 1):.0f} % apart"
+        )
     result: dict[str, Any] = {"scale": rows}
-    if args.workers_pairs:
-        result["workers"] = workers_gain(args.workers_pairs)
     if args.gallery:
         result["gallery"] = large_gallery(args.gallery)
     if args.json:
         args.json.write_text(json.dumps(result, indent=2))
 
 
-def scale(n_pairs: int, workers: int, model_ms: float) -> dict[str, Any]:
+def scale(n_pairs: int, workers: int, model_ms: float, root: Path) -> dict[str, Any]:
     """Match about ``n_pairs`` pairs through the stage, and the same pairs in the engine alone."""
     side = max(2, round(n_pairs**0.5))
-    with tempfile.TemporaryDirectory() as folder:
-        place, settings, features = prepare(Path(folder), 2 * side, workers)
-        plan = planned(features, side)
-        alone = engine_alone(place, settings, features, plan, min(2_000, plan.num_rows))
-        store = WeightStore(allow_download=False)
-        with Runner(settings.dask, quiet=True) as runner:
-            runner.run("warm", time.sleep, [0.0] * 2 * workers)  # starting workers is paid once a night, not per pair
-            start = time.perf_counter()
-            result = match(place, settings, plan, features, store, runner)
-            spent = time.perf_counter() - start
-        start = time.perf_counter()
-        with Runner(settings.dask, quiet=True) as runner:
-            again = match(place, settings, plan, features, store, runner)
-        look_up = time.perf_counter() - start
+    place, settings, features = prepare(root, 2 * side, workers)
+    plan = planned(features, side)
+    alone = engine_alone(place, settings, features, plan, min(2_000, plan.num_rows))
+    store = WeightStore(allow_download=False)
+    base_mb = flow_peak_mb()
+    with Runner(settings.dask, quiet=True) as runner:
+        warm(runner, settings, workers)
+        start, busy = time.perf_counter(), cpu_s()
+        result = match(place, settings, plan, features, store, runner)
+        spent, cpu = time.perf_counter() - start, [after - before for after, before in zip(cpu_s(), busy, strict=True)]
+        worker_mb = workers_peak_mb()
+    match_mb = flow_peak_mb() - base_mb
+    start = time.perf_counter()
+    with Runner(settings.dask, quiet=True) as runner:
+        again = match(place, settings, plan, features, store, runner)
+        if runner.started:
+            raise SystemExit("a run with nothing to do started workers")
+    look_up = time.perf_counter() - start
     if status_counts(result.pairs) != {"scored": plan.num_rows} or again.n_matched:
         raise SystemExit(f"lost pairs: {status_counts(result.pairs)}, matched again: {again.n_matched}")
-    ms = 1000 * spent / plan.num_rows
-    overhead = max(0.0, ms * workers - alone)
+    ms = [1000 * s / plan.num_rows for s in cpu]
+    overhead = max(0.0, sum(ms) - alone)
     return {
-        "pairs": plan.num_rows, "workers": workers, "engine_ms": alone, "stage_ms_per_worker": ms * workers, "wall_s": spent,
-        "overhead_share_of_real_model": overhead / (overhead + model_ms), "no_op_s": look_up, "peak_mb": peak_mb(),
+        "pairs": plan.num_rows, "workers": workers, "engine_ms": alone, "worker_cpu_ms": ms[1], "flow_cpu_ms": ms[0], "wall_s": spent,
+        "overhead_share_of_real_model": overhead / (overhead + model_ms), "no_op_s": look_up,
+        "worker_peak_mb": worker_mb, "flow_more_mb": match_mb,
     }  # fmt: skip
 
 
-def workers_gain(n_pairs: int) -> dict[str, float]:
-    """The same pairs of 1024 keypoints through a network of the real size, on one worker and on two."""
-    side = max(2, round(n_pairs**0.5))
-    spent = {}
-    for workers in (1, 2):
-        with tempfile.TemporaryDirectory() as folder:
-            place, settings, features = prepare(Path(folder), 2 * side, workers, keypoints=1024, layers=3, width=96)
-            plan = planned(features, side)
-            settings = settings.model_copy(update={"pairs": settings.pairs.model_copy(update={"max_block_pairs": 25})})
-            with Runner(settings.dask, quiet=True) as runner:
-                runner.run("warm", time.sleep, [0.0] * 2 * workers)
-                few = plan.slice(0, 2 * workers)  # each worker loads its model before the clock starts
-                match(place, settings, few, features, WeightStore(allow_download=False), runner)
-                start = time.perf_counter()
-                match(place, settings, plan, features, WeightStore(allow_download=False), runner)
-                spent[workers] = time.perf_counter() - start
-    print(
-        f"\n{plan.num_rows} pairs of 1024 keypoints: {spent[1]:.1f} s with one worker, {spent[2]:.1f} s with two: {spent[1] / spent[2]:.2f} times"
-    )
-    return {"one_s": spent[1], "two_s": spent[2], "gain": spent[1] / spent[2]}
+def warm(runner: Runner, settings: Settings, workers: int) -> None:
+    """Starting workers and loading the model is paid once a night, not per pair."""
+    spec = matcher_spec(settings, WeightStore(allow_download=False))
+    runner.run("warm", load_and_wait, [spec] * 2 * workers)
+
+
+def load_and_wait(spec: MatcherSpec) -> None:
+    """Load the matcher, and leave the other workers time to take theirs."""
+    load_matcher(spec)
+    time.sleep(0.5)
 
 
 def large_gallery(n: int) -> dict[str, Any]:
@@ -210,21 +214,45 @@ def engine_alone(place: Workspace, settings: Settings, features: pa.Table, plan:
     return 1000 * (time.perf_counter() - start) / len(pairs)
 
 
-def peak_mb() -> float:
-    """Largest resident memory so far of this process or of any worker that has ended."""
-    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+def flow_peak_mb() -> float:
+    """Largest resident memory so far of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def workers_peak_mb() -> float:
+    """Largest resident memory that a running worker has had."""
+    fields = [Path(f"/proc/{p.pid}/status").read_text() for p in psutil.Process().children(recursive=True)]
+    return max(int(line.split()[1]) for text in fields for line in text.splitlines() if line.startswith("VmHWM")) / 1024
+
+
+def cpu_s() -> tuple[float, float]:
+    """CPU seconds of this process and of its workers."""
+    me = psutil.Process()
+    every = [sum(p.cpu_times()[:2]) for p in (me, *me.children(recursive=True))]
+    return every[0], sum(every[1:])
 
 
 def text(rows: list[dict[str, Any]]) -> str:
     """Plain text table."""
-    lines = [
-        f"{'pairs':>9} {'workers':>7} {'engine ms':>10} {'stage ms x workers':>19} {'wall s':>8} {'overhead, real model':>21} {'no-op s':>8} {'peak MB':>8}"
-    ]
-    lines += [
-        f"{r['pairs']:>9} {r['workers']:>7} {r['engine_ms']:>10.2f} {r['stage_ms_per_worker']:>19.2f} {r['wall_s']:>8.1f} "
-        f"{100 * r['overhead_share_of_real_model']:>20.2f}% {r['no_op_s']:>8.2f} {r['peak_mb']:>8.0f}"
-        for r in rows
-    ]
+    heads = (
+        "pairs",
+        "workers",
+        "engine ms",
+        "workers' CPU ms",
+        "flow's CPU ms",
+        "wall s",
+        "overhead, real model",
+        "no-op s",
+        "worker MB",
+        "flow + MB",
+    )
+    lines = ["  ".join(heads)]
+    for r in rows:
+        cells = (
+            f"{r['pairs']}", f"{r['workers']}", f"{r['engine_ms']:.2f}", f"{r['worker_cpu_ms']:.2f}", f"{r['flow_cpu_ms']:.3f}", f"{r['wall_s']:.1f}",
+            f"{100 * r['overhead_share_of_real_model']:.2f}%", f"{r['no_op_s']:.2f}", f"{r['worker_peak_mb']:.0f}", f"{r['flow_more_mb']:.0f}",
+        )  # fmt: skip
+        lines.append("  ".join(cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True)))
     return "\n".join(lines)
 
 

@@ -1,10 +1,10 @@
 """Stage ``match``."""
 
-from resight.counts import reconcile
+from resight.counts import reconcile_pairs
 from resight.match import match
 from resight.run import Run
 from resight.runs import TableRef
-from resight.tasks.shortlist import pair_keys, with_votes
+from resight.tasks.shortlist import with_votes
 from resight.tasks.stage import stage
 
 
@@ -13,7 +13,7 @@ def match_pairs(run: Run) -> TableRef:
     """Match the planned pairs that nobody has matched before, give every pair a status."""
     planned = run.extras["plan"]
     result = match(run.workspace, run.settings, planned, run.tables["features"], run.weights, run.runner)
-    reconcile("match", pair_keys(planned), pair_keys(result.pairs))
+    reconcile_pairs("match", planned, result.pairs)
     run.work["pairs_matched"] += result.n_matched  # on top of those that halving has matched
     table = run.add("pairs", with_votes(result.pairs, run.extras["votes"]))
     run.count("match", planned.num_rows, run.tables["pairs"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.cohort import crop_info, plan
-from resight.counts import reconcile
+from resight.counts import reconcile_pairs
 from resight.match import halve
+from resight.match.cache import CropCodes
 from resight.run import Run
 from resight.shortlist import CROP_VOTES
 from resight.shortlist.stage import shortlist
@@ -26,12 +29,11 @@ def plan_pairs(run: Run) -> int:
     planned = plan(info, run.cohort, run.settings)
     crops, features = run.tables["crops"], run.tables["features"]
     result = shortlist(run.workspace, run.settings, planned, crops, features, run.weights, run.runner)
-    keys = pair_keys(planned)
-    reconcile("shortlist", keys, pair_keys(result.plan))
+    reconcile_pairs("shortlist", planned, result.plan)
     run.work["features_computed"] += result.n_extracted
     run.work["queries_shortlisted"] = result.n_asked
     halved = halve(run.workspace, run.settings, result.plan, run.tables["features"], run.weights, run.runner)
-    reconcile("halve", keys, pair_keys(halved.plan))
+    reconcile_pairs("halve", planned, halved.plan)
     run.work["pairs_matched"] = halved.n_matched
     run.extras |= {"crop_info": info, "plan": halved.plan, "votes": result.votes}
     if result.votes.num_rows or halved.plan is not planned:
@@ -39,16 +41,14 @@ def plan_pairs(run: Run) -> int:
     return planned.num_rows
 
 
-def pair_keys(pairs: pa.Table) -> list[str]:
-    """One text per row."""
-    columns = (pairs["query_crop_id"].to_pylist(), pairs["gallery_crop_id"].to_pylist())
-    return [f"{q} {g}" for q, g in zip(*columns, strict=True)]
-
-
 def with_votes(pairs: pa.Table, votes: pa.Table) -> pa.Table:
     """``pairs`` in the same order with the column ``lnbnn``."""
-    kind = CROP_VOTES.field("lnbnn").type
-    if not votes.num_rows:
-        return pairs.append_column("lnbnn", pa.nulls(pairs.num_rows, kind))
-    by_pair = dict(zip(pair_keys(votes), votes["lnbnn"].to_pylist(), strict=True))
-    return pairs.append_column("lnbnn", pa.array([by_pair.get(k) for k in pair_keys(pairs)], kind))
+    codes = CropCodes.of(votes["query_crop_id"], votes["gallery_crop_id"])
+    at = pc.index_in(pa.array(_directed(codes, pairs)), pa.array(_directed(codes, votes)))
+    return pairs.append_column(CROP_VOTES.field("lnbnn"), votes["lnbnn"].combine_chunks().take(at))
+
+
+def _directed(codes: CropCodes, pairs: pa.Table) -> np.ndarray:
+    """(N,) int64, one number per (query, gallery); -1 where either is not among ``codes``."""
+    q, g = (codes.encode(pairs[name]) for name in ("query_crop_id", "gallery_crop_id"))
+    return np.where((q < 0) | (g < 0), -1, q * len(codes.ids) + g)

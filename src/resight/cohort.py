@@ -46,6 +46,7 @@ def nightly_cohort(photos: pa.Table) -> Cohort:
 def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Cohort) -> pa.Table:
     """One row per usable-or-not crop with what planning, ranking and calibration need, labels as far as visible."""
     encounter = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
+    extra = dict(zip(photos["photo_id"].to_pylist(), photos["extra"].to_pylist(), strict=True))
     state = dict(zip(features["crop_id"].to_pylist(), features["status"].to_pylist(), strict=True))
     ids, photo_ids = crops["crop_id"].to_pylist(), crops["photo_id"].to_pylist()
     return pa.table(
@@ -55,6 +56,7 @@ def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Coh
             "encounter_id": pa.array([encounter[p] for p in photo_ids], pa.string()),
             "individual_id": pa.array([cohort.labels.get(p) for p in photo_ids], pa.string()),
             "viewpoint": crops["viewpoint"].cast(pa.string()),
+            "extra": pa.array([extra[p] for p in photo_ids], pa.string()),
             "feature_status": pa.array([state[c] for c in ids], pa.string()),
         }
     )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.errors import BrokenCountError
-from resight.match.cache import PART_SCHEMA, CropCodes, compact, is_in_sorted, look_up, match_fingerprint, part_files
+from resight.match.cache import PART_SCHEMA, CropCodes, compact, is_in_sorted, look_up, match_fingerprint, part_files, rows_at
 from resight.match.plan import PLANNED
 from resight.match.work import Work
 from resight.status import PairStatus
@@ -70,7 +70,7 @@ def match(
         compact(folder)
     numbers = np.concatenate([found, new])
     order = np.argsort(numbers)
-    table = pa.concat_tables([rows, new_rows]).take(pa.array(order))
+    table = rows_at(pa.concat_tables([rows, new_rows]), order)
     pairs = _joined(plan, planned, pair_of_row, codes, numbers[order], table, failed, fp)
     return MatchResult(pairs, len(new))
 
@@ -97,7 +97,8 @@ def _joined(
         )
     status, reason = _ending(plan, planned, scored, reasons)
     columns = {name: plan[name] for name in PASSED_ON}
-    columns |= _oriented(table.take(pa.array(np.where(scored, at, 0), mask=~scored)), plan, codes)
+    found = rows_at(table, at) if scored.all() else table.take(pa.array(np.where(scored, at, 0), mask=~scored))
+    columns |= _oriented(found, plan, codes)
     matched_as = pc.if_else(pa.array(planned), pa.scalar(fp), pa.scalar(None, pa.string()))
     columns |= {"match_fingerprint": matched_as, "status": status, "reason": reason}
     names = [

@@ -125,8 +125,13 @@ class PairsParams(Params):
         "compatible",
         description="same: equal sides only; compatible: left never with right, the rest with what overlaps; any: all",
     )
+    must_agree: tuple[str, ...] = Field(
+        (),
+        description="further columns of metadata.csv, e.g. ['species', 'site'], in which two photos must agree to be compared; "
+        "an empty cell agrees with all",
+    )
     exclude_same_encounter: bool = Field(
         True, description="when evaluating: photos of one encounter share a background"
     )
     block_seconds: float = Field(45.0, gt=0, description="aim for the work of one Dask task")
-    max_block_pairs: int = Field(4096, ge=1, description="upper bound of a block")
+    max_block_pairs: int = Field(65_536, ge=1, description="upper bound of a block, whatever the rate")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +38,7 @@ _OUTCOMES: tuple[tuple[str, str], ...] = (
     (PairStatus.EXCLUDED_BY_POLICY.value, PairReason.SAME_PHOTO.value),
 )
 _NO_FEATURES, _VIEWPOINT, _SAME_ENCOUNTER, _SAME_PHOTO = 1, 2, 3, 4
+OTHER = "other_"  # other_species, other_site, …: reason of a pair that a column of `PairsParams.must_agree` keeps apart
 
 
 def plan_pairs(
@@ -44,9 +47,11 @@ def plan_pairs(
     """Give every query x gallery pair exactly one row that says what happens to it.
 
     Args:
-        queries: Columns ``crop_id``, ``photo_id``, ``encounter_id``, ``viewpoint``, ``feature_status``.
+        queries: Columns ``crop_id``, ``photo_id``, ``encounter_id``, ``viewpoint``, ``feature_status``, and where
+            ``policy.must_agree`` names columns, ``extra`` (JSON, as in table ``photos``).
         gallery: The same columns.
-        policy: Which viewpoints are compared. Under ``same``, unknown is compared with unknown.
+        policy: Which viewpoints are compared, and in which columns of the metadata two photos must agree. Under
+            ``same``, unknown is compared with unknown.
         purpose: ``identify`` or ``calibrate``; copied into every row.
         forbid_same_encounter: Keep photos of one encounter apart; the caller knows whether it evaluates.
 
@@ -58,8 +63,8 @@ def plan_pairs(
     outcome = _outcomes(queries, gallery, policy, forbid_same_encounter).ravel()
     q = pa.array(np.repeat(np.arange(queries.num_rows, dtype=np.int64), gallery.num_rows))
     g = pa.array(np.tile(np.arange(gallery.num_rows, dtype=np.int64), queries.num_rows))
-    statuses = pa.array([status for status, _ in _OUTCOMES], pa.string())
-    reasons = pa.array([reason for _, reason in _OUTCOMES], pa.string())
+    others = [(PairStatus.EXCLUDED_BY_POLICY.value, f"{OTHER}{column}") for column in policy.must_agree]
+    statuses, reasons = (pa.array(column, pa.string()) for column in zip(*_OUTCOMES, *others, strict=True))
     return pa.table(
         {
             "query_crop_id": _strings(queries, "crop_id").take(q),
@@ -74,10 +79,12 @@ def plan_pairs(
 
 
 def _outcomes(queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_same_encounter: bool) -> np.ndarray:
-    """(queries, gallery) int8, index into `_OUTCOMES`."""
+    """(queries, gallery) int8, index into `_OUTCOMES` followed by the columns of ``must_agree``."""
     out = np.zeros((queries.num_rows, gallery.num_rows), np.int8)
     out[~(_usable(queries)[:, None] & _usable(gallery)[None, :])] = _NO_FEATURES
     out[~_MAY_COMPARE[policy.viewpoint][_side(queries)[:, None], _side(gallery)[None, :]]] = _VIEWPOINT
+    for i, column in enumerate(policy.must_agree):
+        out[_differ(_said(queries, column), _said(gallery, column))] = len(_OUTCOMES) + i
     if forbid_same_encounter:
         out[_equal(queries, gallery, "encounter_id")] = _SAME_ENCOUNTER
     out[_equal(queries, gallery, "photo_id")] = _SAME_PHOTO
@@ -104,3 +111,17 @@ def _equal(queries: pa.Table, gallery: pa.Table, column: str) -> np.ndarray:
     left = np.asarray(pc.fill_null(pc.index_in(_strings(queries, column), names, skip_nulls=True), -1))
     right = np.asarray(pc.fill_null(pc.index_in(_strings(gallery, column), names, skip_nulls=True), -2))
     return left[:, None] == right[None, :]
+
+
+def _said(table: pa.Table, column: str) -> pa.Array:
+    """What the metadata says in ``column`` about each crop's photo, in lower case; missing where it says nothing."""
+    encoded = _strings(table, "extra").dictionary_encode()
+    values = [json.loads(text).get(column, "").strip().casefold() or None for text in encoded.dictionary.to_pylist()]
+    return pa.array(values, pa.string()).take(encoded.indices)
+
+
+def _differ(left: pa.Array, right: pa.Array) -> np.ndarray:
+    """(queries, gallery) bool; a missing value differs from nothing."""
+    names = pc.unique(pa.chunked_array([left, right], pa.string()).drop_null())
+    a, b = (np.asarray(pc.fill_null(pc.index_in(one, names, skip_nulls=True), -1)) for one in (left, right))
+    return (a[:, None] != b[None, :]) & (a >= 0)[:, None] & (b >= 0)[None, :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 RATE_FILE = "rate.json"
 PROBE_PAIRS = 16
 TILE = 64
+PROBE_GROWS = 8
+PROBE_S = 3.0  # what is over sooner tells the start of a worker rather than its rate
+PAIRS_AT_UNKNOWN_RATE = 4096
 WORTH_A_BLOCK_S = 5.0
+LAST_BLOCK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,11 @@ def matcher_spec(settings: Settings, weights: WeightStore) -> MatcherSpec:
 
 
 def cut(pairs: np.ndarray, rate: float, settings: Settings, runner: Runner) -> list[np.ndarray]:
-    """Cut ordered pairs into blocks of about ``pairs.block_seconds``.
+    """Cut ordered pairs into blocks of about ``pairs.block_seconds`` that grow smaller towards the end.
 
-    Two blocks per worker at least, so that all have something to do, unless that would make blocks that are over
-    before they were worth sending.
+    A block is at most half of a worker's share of what is left (guided self-scheduling, Polychronopoulos and Kuck
+    1987), so that all workers end within about `LAST_BLOCK_S` of each other. What is over before it was worth sending
+    stays one block, and so does the work of a lone worker up to ``pairs.block_seconds``.
 
     Args:
         pairs: Ordered by `CropTable.by_tile`.
@@ -107,14 +112,18 @@ def cut(pairs: np.ndarray, rate: float, settings: Settings, runner: Runner) -> l
         settings: Block size.
         runner: Number of workers.
     """
-    limit = settings.pairs.max_block_pairs
-    seconds = len(pairs) / rate if rate else math.inf
-    wanted = (
-        len(pairs) / limit if math.isinf(seconds) else max(len(pairs) / limit, seconds / settings.pairs.block_seconds)
-    )
-    if seconds > WORTH_A_BLOCK_S:
-        wanted = max(wanted, min(2 * runner.n_workers, seconds / WORTH_A_BLOCK_S))
-    return np.array_split(pairs, min(len(pairs), math.ceil(max(1, wanted))))
+    limit, n = settings.pairs.max_block_pairs, runner.n_workers
+    if not rate:
+        limit = min(limit, PAIRS_AT_UNKNOWN_RATE)
+        return np.array_split(pairs, min(len(pairs), max(2 * n, math.ceil(len(pairs) / limit))))
+    largest = max(1, min(limit, round(rate * settings.pairs.block_seconds)))
+    if n == 1 or len(pairs) / rate <= WORTH_A_BLOCK_S:
+        return np.array_split(pairs, math.ceil(len(pairs) / largest))
+    sizes, left, least = [], len(pairs), max(1, round(rate * LAST_BLOCK_S))
+    while left:
+        sizes.append(min(left, largest, max(least, left // (2 * n))))
+        left -= sizes[-1]
+    return np.split(pairs, np.cumsum(sizes)[:-1])
 
 
 def read_rate(folder: Path) -> float:
@@ -157,16 +166,30 @@ class Work:
         results: list[BlockResult] = []
         failed: dict[int, str] = {}
         rate = read_rate(self.folder)
-        if not rate:
-            probe = min(PROBE_PAIRS, self.settings.pairs.max_block_pairs)
-            results, failed = self._run(table, [missing[:probe]], runner)
-            missing, rate = missing[probe:], _rate(results)
+        for groups in self._probes(missing, rate, runner):
+            more, more_failed = self._run(table, groups, runner)
+            results, failed, rate = results + more, failed | more_failed, _rate(more)
+            missing = missing[sum(map(len, groups)) :]
+            told = max((r.seconds for r in more), default=0.0) >= PROBE_S
+            if told or len(missing) <= rate * WORTH_A_BLOCK_S:
+                break
         if missing.size:
             more, more_failed = self._run(table, cut(missing, rate, self.settings, runner), runner)
-            results, failed = results + more, failed | more_failed
-        if _rate(results):
-            write_rate(self.folder, _rate(results))
+            results, failed, rate = results + more, failed | more_failed, _rate(more) or rate
+        if rate:
+            write_rate(self.folder, rate)
         return results, failed
+
+    def _probes(self, missing: np.ndarray, rate: float, runner: Runner) -> Iterator[list[np.ndarray]]:
+        """While nobody knows the rate: a few pairs, then ever more on all workers, until a block takes some seconds.
+
+        The first pairs of a worker take its start with them; on a GPU that alone would be a hundred times the rate.
+        """
+        size, n = min(PROBE_PAIRS, self.settings.pairs.max_block_pairs), 1
+        while not rate and missing.size:
+            yield np.array_split(missing[:size], min(n, size, len(missing)))
+            missing, n = missing[size:], runner.n_workers
+            size = min(size * PROBE_GROWS, n * self.settings.pairs.max_block_pairs)
 
     def _run(
         self, table: CropTable, groups: Sequence[np.ndarray], runner: Runner
