@@ -31,6 +31,7 @@ SHARED = Path(os.environ.get("RESIGHT_SHARED", Path(__file__).resolve().parents[
 SIZE_WH = (1024, 768)
 N_PHOTOS = 9
 BINS = 100
+EQUAL, RAGGED = "equal counts", "ragged counts"
 NO_PRESET: Any = None  # nothing is downloaded
 
 
@@ -43,6 +44,7 @@ class Contestant:
     pairs: int
     flops: float | None = None
     note: str = ""
+    dtype: torch.dtype = torch.float32
     times: list[float] = field(default_factory=list)
     sums: list[float] | None = None
 
@@ -61,11 +63,11 @@ def main() -> None:
     torch.set_num_threads(1)
     keypoints = args.keypoints or ((512, 1024) if args.quick else (512, 1024, 2048))
     photos = _photos(max(keypoints), args.device)
-    peak = _peak(args.device)
+    peaks = {dtype: _peak(args.device, dtype) for dtype in _dtypes(args.device)}
     machine: dict[str, object] = {
         "processor": _processor(args.device),
         "torch": torch.__version__,
-        "peak_gflops": round(peak / 1e9, 1),
+        "peak_gflops": {str(dtype).removeprefix("torch."): round(peak / 1e9, 1) for dtype, peak in peaks.items()},
         "device": args.device,
     }
     print(", ".join(f"{k}: {v}" for k, v in machine.items()), flush=True)
@@ -78,8 +80,9 @@ def main() -> None:
     for model, n in groups:
         contestants = _contestants(model.network, _cut(photos, n), n, args, adaptive=model.layers == 9)
         _race(contestants, args.device, budget_s=6 if args.quick else 40)
-        rows += _rows(f"{model.label}, {n} keypoints", contestants, peak)
+        rows += _rows(f"{model.label}, {n} keypoints", contestants, peaks)
         print(render(rows[-len(contestants) :]), flush=True)
+        print("\n".join(_headlines(rows[-len(contestants) :])), flush=True)
     if args.json:
         write_json(args.json, rows, machine)
 
@@ -151,8 +154,9 @@ def _contestants(model: Any, photos: list[Photo], n: int, args: argparse.Namespa
                 f"forced to {forced} keypoints",
             )
         )
-    for dtype in (torch.float32,) if args.device == "cpu" else (torch.float32, torch.float16, torch.bfloat16):
+    for dtype in _dtypes(args.device):
         found += _ours(model, photos, n, dtype, one_s, limit, args.device)
+        found += _ragged(model, photos, n, dtype, one_s, limit, args.device)
     return found + (_adaptive(model, photos, args.device) if adaptive else [])
 
 
@@ -176,10 +180,10 @@ def _ours(
         return engine.match_tile(first, second, pairs, BINS).confidence_sum.tolist()[: queries * targets]
 
     shape = (4, 8) if 20 * one_s < limit or device == "cuda" else (2, 4) if 5 * one_s < limit else (1, 2)
-    found = [Contestant(f"{name}, B=1", lambda: batch(1), 1, cost, "photos encoded before")]
+    found = [Contestant(f"{name}, B=1", lambda: batch(1), 1, cost, "photos encoded before", dtype)]
     if 6 * one_s < limit or device == "cuda":
         size = 8 if device == "cpu" else 32
-        found.append(Contestant(f"{name}, B={size}", lambda: batch(size), size, cost, "photos encoded before"))
+        found.append(Contestant(f"{name}, B={size}", lambda: batch(size), size, cost, "photos encoded before", dtype))
     pairs = shape[0] * shape[1] * (1 if device == "cpu" else 8)
     found.append(
         Contestant(
@@ -194,6 +198,51 @@ def _ours(
         Contestant(f"{name}, encode", lambda: _nothing(_encode(engine, photos[0])), 1, None, "per photo, once")
     )
     return found
+
+
+def _ragged(
+    model: Any, photos: list[Photo], n: int, dtype: torch.dtype, one_s: float, limit: float, device: str
+) -> list[Contestant]:
+    """Equal counts beside counts from half of ``n`` up: what padding and uneven shapes cost shows in the share of the peak."""
+    engine = LightGlueEngine.from_state_dict(model.state_dict(), device=device, dtype=dtype)
+    layers, d = _dims(model)
+    counts = np.random.default_rng(0).integers(n // 2, n + 1, len(photos)).tolist()
+    found = []
+    for name, wanted in ((EQUAL, [n] * len(photos)), (RAGGED, counts)):
+        encoded = [_encode(engine, _cut([p], m)[0]) for p, m in zip(photos, wanted, strict=True)]
+        few = len(photos) if 30 * one_s < limit or device == "cuda" else 4
+        pairs = np.array(
+            [(i, j) for i in range(few) for j in range(few) if i != j and (device == "cuda" or (i + j) % 3 == 0)]
+        )
+        pairs = pairs.repeat(16, 0) if device == "cuda" else pairs
+        shared = engine.network.kernel == "blocked"
+        flops = sum(_flops_of_pair(layers, d, wanted[i], wanted[j], engine=True, shared=shared) for i, j in pairs)
+
+        def tile(encoded: list[Encoded] = encoded, pairs: np.ndarray = pairs) -> None:
+            engine.match_tile(encoded, encoded, pairs, BINS)
+
+        kind = "" if dtype == torch.float32 else f", {engine.precision}"
+        note = (
+            "tile, encoded before"
+            if name == EQUAL
+            else f"tile, encoded before, {min(wanted)} to {max(wanted)} keypoints"
+        )
+        found.append(Contestant(f"this engine{kind}, {name}", tile, len(pairs), flops / len(pairs), note, dtype))
+    return found
+
+
+def _headlines(rows: list[Row]) -> list[str]:
+    """What is asked of the engine, as ratios: to the one-pair loop, to the peak, of ragged to equal counts."""
+    loop = next(row for row in rows if row.contestant == "Wildbook's loop")
+    lines = []
+    for equal in (row for row in rows if row.contestant.endswith(EQUAL)):
+        ragged = next(row for row in rows if row.contestant == equal.contestant.replace(EQUAL, RAGGED))
+        assert equal.peak_fraction and ragged.peak_fraction
+        lines.append(
+            f"{equal.contestant}: {loop.ms_per_pair / equal.ms_per_pair:.2f} x Wildbook's loop, {100 * equal.peak_fraction:.0f} % of its "
+            f"precision's peak; ragged counts cost {100 * (equal.peak_fraction / ragged.peak_fraction - 1):+.0f} % for the same arithmetic"
+        )
+    return lines
 
 
 def _adaptive(model: Any, photos: list[Photo], device: str) -> list[Contestant]:
@@ -241,7 +290,7 @@ def _race(contestants: list[Contestant], device: str, budget_s: float) -> None:
         rounds += 1
 
 
-def _rows(group: str, contestants: list[Contestant], peak: float) -> list[Row]:
+def _rows(group: str, contestants: list[Contestant], peaks: dict[torch.dtype, float]) -> list[Row]:
     base = min(contestants[0].times) / contestants[0].pairs
     want = contestants[0].sums
     rows = []
@@ -254,8 +303,8 @@ def _rows(group: str, contestants: list[Contestant], peak: float) -> list[Row]:
                 group,
                 one.name,
                 each * 1e3,
-                None if one.name.endswith("encode") else base / each,
-                one.flops / each / peak if one.flops else None,
+                None if one.name.endswith(("encode", RAGGED)) else base / each,
+                one.flops / each / peaks[one.dtype] if one.flops else None,
                 difference,
                 len(one.times),
                 one.note,
@@ -276,28 +325,37 @@ def _seconds(call: Callable[[], object], device: str) -> float:
     return clock() - start
 
 
-def _peak(device: str) -> float:
-    """Float operations per second of the best large float32 product: plain, and packed as the engine's linear layers are."""
+def _dtypes(device: str) -> tuple[torch.dtype, ...]:
+    return (torch.float32,) if device == "cpu" else (torch.float32, torch.float16, torch.bfloat16)
+
+
+def _peak(device: str, dtype: torch.dtype) -> float:
+    """Float operations per second of the best large product in ``dtype``: plain, and packed as the engine's linear layers are."""
     from resight.match.engine.linear import Linear
 
     n = 2048 if device == "cpu" else 8192
-    a, b = torch.randn(n, n, device=device), torch.randn(n, n, device=device)
-    layer = Linear(b, b[0], torch.float32, torch.device(device))
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    layer = Linear(b, b[0], dtype, torch.device(device))
     best = min(_seconds(call, device) for call in (lambda: a @ b, lambda: layer(a)) * 4)
     return 2 * n**3 / best
 
 
 def _flops(layers: int, d: int, n: int, engine: bool, shared: bool = True) -> float:
-    """Float operations of a pair with n keypoints each.
+    return _flops_of_pair(layers, d, n, n, engine, shared)
 
-    Per layer and keypoint 19 d^2 multiply-adds in linear layers (17 here), per layer 8 n^2 d operations of self- and 6 of
-    cross-attention (8 where the similarity is computed twice); the engine has done layer 1's self part per photo before.
+
+def _flops_of_pair(layers: int, d: int, n: int, m: int, engine: bool, shared: bool = True) -> float:
+    """Float operations of a pair with n and m keypoints.
+
+    Per layer and keypoint 19 d^2 multiply-adds in linear layers (17 here), per layer 4 (n^2 + m^2) d operations of self-
+    and 6 n m d of cross-attention (8 where the similarity is computed twice); the engine has done layer 1's self part per
+    photo before.
     """
-    ends = 4 * n * d * d + 2 * n * n * d
+    ends = 2 * (n + m) * d * d + 2 * n * m * d
     if not engine:
-        return layers * (19 * d * d * 4 * n + 14 * n * n * d) + ends
-    linear = (17 * layers - 11) * d * d * 4 * n
-    return linear + 8 * (layers - 1) * n * n * d + (6 if shared else 8) * layers * n * n * d + ends
+        return layers * (19 * d * d * 2 * (n + m) + 4 * (n * n + m * m) * d + 6 * n * m * d) + ends
+    linear = (17 * layers - 11) * d * d * 2 * (n + m)
+    return linear + 4 * (layers - 1) * (n * n + m * m) * d + (6 if shared else 8) * layers * n * m * d + ends
 
 
 def _dims(model: Any) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from resight.counts import reconcile_pairs
 from resight.match import match
+from resight.match.precision import precision_effect, sentence
 from resight.run import Run
 from resight.runs import TableRef
 from resight.tasks.shortlist import with_votes
@@ -17,4 +18,8 @@ def match_pairs(run: Run) -> TableRef:
     run.work["pairs_matched"] += result.n_matched  # on top of those that halving has matched
     table = run.add("pairs", with_votes(result.pairs, run.extras["votes"]))
     run.count("match", planned.num_rows, run.tables["pairs"])
+    effect = precision_effect(run.workspace, run.settings, planned, run.tables["features"], run.weights, run.runner)
+    if effect:  # half precision moves scores: by how much belongs into the run's record
+        run.counts["match"]["precision"] = effect
+        run.note(sentence(effect))
     return table

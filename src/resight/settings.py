@@ -102,7 +102,9 @@ class DaskParams(Params):
         "processes", description="inline: in this process, for debugging and small jobs"
     )
     stall_seconds: float = Field(1800.0, gt=0, description="no block finished for so long: the run stops and says so")
-    window_per_worker: int = Field(2, ge=1, description="blocks in flight per worker: one under way, the others waiting")
+    window_per_worker: int = Field(
+        2, ge=1, description="blocks in flight per worker: one under way, the others waiting"
+    )
 
 
 class ReportParams(Params):

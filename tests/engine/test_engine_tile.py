@@ -97,3 +97,23 @@ def test_plan_covers_every_pair_once_and_wastes_little():
         )
     assert padded <= 1.25 * buckets and padded < 1.3 * true
     assert np.mean([len(c.rows) for c in chunks]) > 16
+
+
+@pytest.mark.parametrize("n_pairs", [1, 5, 8, 13])
+def test_compiled_tiles_come_in_few_sizes_and_hold_the_same(small, random_model, photos_of, encode_all, n_pairs):
+    """What pads a batch to a power of two is dropped again; the compiler itself has its own test."""
+    engine = LightGlueEngine.from_state_dict(random_model(small).state, kernel="sdpa")
+    photos = encode_all(engine, photos_of(small, [40, 64, 33, 20, 64]))
+    pairs = np.array([(i, j) for i in range(5) for j in range(5) if i != j])[:n_pairs]
+    want, sizes = engine.match_tile(photos, photos, pairs, 10, batch_size=8), []
+
+    def layers(batch, start, stop):
+        sizes.append(len(batch))
+        return engine.network.descriptors(batch, start, stop)
+
+    engine._compiled = layers
+    got = engine.match_tile(photos, photos, pairs, 10, batch_size=8)
+    assert sizes and set(sizes) <= {1, 2, 4, 8} and sum(sizes) >= n_pairs
+    np.testing.assert_array_equal(got.n_matches, want.n_matches)
+    np.testing.assert_allclose(got.confidence_sum, want.confidence_sum, rtol=1e-4)
+    assert want.confidence_sum.max() > 0.1

@@ -136,16 +136,20 @@ def test_a_broken_crop_fails_its_pairs_and_no_others(run: Any, survey: Any, plan
 
 
 def test_a_lost_block_fails_its_pairs(run: Any, plan_of: PlanOf) -> None:
+    lost: list[Any] = []
+
     class Losing(Runner):
         def run(self, label: str, function: Any, blocks: Any, **options: Any) -> Any:
-            done, _ = super().run(label, function, blocks[1:], **options)
-            return done, [Failure(blocks[0], "KilledWorker: out of memory")]
+            if not lost:
+                lost.append(blocks[0])
+                return [], [Failure(blocks[0], "KilledWorker: out of memory")]
+            return super().run(label, function, blocks, **options)
 
     settings = settings_from({"pairs": {"max_block_pairs": 4}})
     result = run(plan_of(ALL), settings, Losing(DaskParams(mode="inline"), quiet=True))
     rows = result.pairs.to_pylist()
     failed = [r for r in rows if r["status"] == "failed"]
-    assert 0 < len(failed) < 12
+    assert len(failed) == len(lost[0]) == 4
     assert {r["reason"] for r in failed} == {"KilledWorker: out of memory"}
     assert result.n_matched == 12 - len(failed)
 
@@ -227,19 +231,33 @@ class Workers:
 @pytest.mark.parametrize(
     ("n", "rate", "workers", "blocks"),
     [
-        (100, 0.0, 4, 8),  # nobody knows the rate: something for each worker
-        (100, 100.0, 4, 1),  # one second of work is not worth sending
-        (1000, 100.0, 4, 2),  # 10 s: blocks of 5 s
-        (9000, 100.0, 4, 8),  # 90 s: two for each worker rather than blocks of 45 s
-        (90_000, 100.0, 2, 22),  # 900 s: more than 20 blocks of 45 s, because no block is larger than 4096 pairs
-        (3, 0.001, 1, 3),  # never more blocks than pairs
+        (100, 0.0, 4, [13, 12]),  # nobody knows the rate: something for each worker
+        (100, 100.0, 4, [100]),  # one second of work is not worth sending
+        (9000, 100.0, 1, [4500]),  # a lone worker: equal blocks of 45 s at most
+        (1000, 100.0, 4, [125, 109, 100]),  # 10 s: half of each worker's share at first, not less than a second
+        (90_000, 100.0, 2, [4500]),  # 900 s: blocks of 45 s
+        (3, 0.001, 1, [1]),  # never more blocks than pairs
     ],
 )
-def test_size_of_blocks(n: int, rate: float, workers: int, blocks: int) -> None:
+def test_size_of_blocks(n: int, rate: float, workers: int, blocks: list[int]) -> None:
     pairs = np.arange(n)
     got = cut(pairs, rate, Settings(), Workers(workers))  # type: ignore[arg-type]
-    assert len(got) == blocks
     np.testing.assert_array_equal(np.concatenate(got), pairs)
+    sizes = list(dict.fromkeys(map(len, got)))
+    assert sizes[: len(blocks)] == blocks
+    assert min(map(len, got)) >= 1 and max(map(len, got)) == max(blocks)
+
+
+@pytest.mark.parametrize("workers", [2, 8])
+def test_the_last_blocks_are_small(workers: int) -> None:
+    """Whatever the order in which workers come free, they end within the length of a small block of each other."""
+    got = list(map(len, cut(np.arange(100_000), 100.0, Settings(), Workers(workers))))  # type: ignore[arg-type]
+    assert sorted(got, reverse=True) == got and got[-1] <= 100
+    busy = np.zeros(workers)
+    for size in got:
+        busy[busy.argmin()] += size / 100.0
+    assert busy.max() - busy.min() <= 1.0
+    assert busy.max() <= 1.01 * busy.mean()
 
 
 def test_the_rate_is_remembered(run: Any, plan_of: PlanOf, workspace: Workspace, store: WeightStore) -> None:

@@ -96,6 +96,26 @@ def test_missing_encounters_are_not_the_same_encounter() -> None:
     assert plan["status"].to_pylist() == ["planned"]
 
 
+def of_animals(letter: str, *extra: str | None) -> pa.Table:
+    rows = crops(*((f"{letter}{i}", f"{letter}p{i}", f"{letter}e{i}", "left", "ok") for i in range(len(extra))))
+    return rows.append_column("extra", pa.array(extra, pa.string()))
+
+
+def test_photos_of_another_species_or_site_are_kept_apart() -> None:
+    queries = of_animals("q", '{"species": "Caretta caretta", "site": "North"}', None)
+    gallery = of_animals(
+        "g", '{"species": "caretta caretta "}', '{"species": "Chelonia mydas"}', '{"site": "south", "note": "x"}', None
+    )
+    policy = PairsParams(must_agree=("species", "site"))
+    plan = plan_pairs(queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=False)
+    first, second = plan["reason"].to_pylist()[:4], plan["reason"].to_pylist()[4:]
+    assert first == ["", "other_species", "other_site", ""], "an empty cell and other capitals agree"
+    assert second == [""] * 4
+    assert plan["status"].to_pylist()[:4] == ["planned", "excluded_by_policy", "excluded_by_policy", "planned"]
+    free = plan_pairs(queries, gallery, policy=PairsParams(), purpose="identify", forbid_same_encounter=False)
+    assert set(free["status"].to_pylist()) == {"planned"}
+
+
 def test_an_empty_side_gives_an_empty_plan() -> None:
     plan = plan_pairs(
         crops(), crops(("g", "o", "f", "left", "ok")), policy=PairsParams(), purpose="x", forbid_same_encounter=True

@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.errors import BrokenCountError
-from resight.match.cache import PART_SCHEMA, CropCodes, compact, is_in_sorted, look_up, match_fingerprint, part_files, rows_at
+from resight.match.cache import (
+    PART_SCHEMA,
+    CropCodes,
+    compact,
+    is_in_sorted,
+    look_up,
+    match_fingerprint,
+    part_files,
+    rows_at,
+)
 from resight.match.plan import PLANNED
 from resight.match.work import Work
 from resight.status import PairStatus

@@ -66,7 +66,9 @@ class LightGlueParams(Params):
     precision: Literal["float32", "float16", "bfloat16"] = Field(
         "float32", description="of the engine's products; halves are for GPUs and move scores by percents"
     )
-    compiled: bool = Field(False, description="torch.compile per batch shape: minutes each, then somewhat faster")
+    compiled: bool = Field(
+        False, description="torch.compile per batch shape, on cuda as CUDA graphs: minutes each, then somewhat faster"
+    )
     depth_confidence: float = Field(-1.0, description="early exit; -1 is off (recorded scores want it off)")
     width_confidence: float = Field(-1.0, description="point pruning; -1 is off (recorded scores want it off)")
     verify: VerifyParams = VerifyParams(model="none")

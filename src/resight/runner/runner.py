@@ -20,6 +20,7 @@ from resight.settings import DaskParams
 
 log = logging.getLogger("resight")
 TICK_S = 2.0
+RESULT_S = 30.0  # results are tiny; one that went with its worker Dask may wait for without end
 LOST = "KilledWorker"
 # Dask's own default gives freed memory back at once; the matcher then pays a page fault for every few kilobytes of every pair.
 WORKER_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
@@ -229,7 +230,7 @@ def _quiet_dask() -> None:
 def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
     if future.status == "finished":
         try:
-            return index, future.result(), ""
+            return index, future.result(timeout=RESULT_S), ""
         except Exception as lost:  # the block itself was fine: its worker died before the result was fetched
             return index, None, f"{LOST}: its result went with its worker ({type(lost).__name__})"
     error = future.exception() if future.status == "error" else None

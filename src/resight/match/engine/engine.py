@@ -14,6 +14,7 @@ from resight.match.engine.adaptive import AdaptiveMatch, run_adaptive
 from resight.match.engine.attention import Kernel
 from resight.match.engine.batch import Encoded, PairBatch, Scores, Stack, batch_of, batch_of_one
 from resight.match.engine.checkpoint import Architecture, read_checkpoint
+from resight.match.engine.compiled import compile_layers, few_sizes, power_of_two_down
 from resight.match.engine.fold import fold
 from resight.match.engine.halving import Halving, run_halving
 from resight.match.engine.memory import keep_freed_memory
@@ -51,7 +52,7 @@ class LightGlueEngine:
 
     def __init__(self, network: Network, device: torch.device, compiled: bool = False) -> None:
         self.network, self.device = network, device
-        self._compiled = torch.compile(network.descriptors, dynamic=False) if compiled else None
+        self._compiled = compile_layers(network, device) if compiled else None
 
     @classmethod
     def from_state_dict(
@@ -72,7 +73,8 @@ class LightGlueEngine:
             device: Where to run.
             dtype: Of products and attention: float32 and float64 are exact; float16 and bfloat16 move scores by percents.
             kernel: ``blocked`` (CPU only) or ``sdpa``; None takes the faster one that is exact there.
-            compiled: Compile the layers once per batch shape; seconds to minutes each, and on CPU a C++ compiler is needed.
+            compiled: Compile the layers once per batch shape, on CUDA into a CUDA graph each; seconds to minutes per shape, and
+                on CPU a C++ compiler is needed.
 
         Raises:
             WeightsError: The checkpoint is not a LightGlue model, or has other heads than ``num_heads``.
@@ -164,7 +166,8 @@ class LightGlueEngine:
         last = self.arch.n_layers
         if self._compiled is None:
             return self.network.assign(self.network.run(batch, 0, last), last - 1)
-        return self.network.assign(batch.with_x(self._compiled(batch.without_counts(), 0, last)), last - 1)
+        x = self._compiled(batch.without_counts(), 0, last)
+        return self.network.assign(batch.with_x(x), last - 1)
 
     def match_pair(self, a: Encoded, b: Encoded) -> Match:
         """All mutual matches of a pair: the evidence for people to look at."""
@@ -216,10 +219,12 @@ class LightGlueEngine:
         stacks.append(stacks[0] if gallery is queries else Stack.of(gallery, bucket_of(max(map(len, gallery)))))
         on_device = torch.as_tensor(pairs).to(self.device)
         for chunk in chunks:
-            where = torch.from_numpy(chunk.rows).to(self.device, non_blocking=True)
+            together = few_sizes(chunk.rows) if self._compiled else chunk.rows
+            where = torch.from_numpy(together).to(self.device, non_blocking=True)
             index, lengths = on_device[where], (chunk.length_a, chunk.length_b)
-            sides = [stacks[s].take(pairs[chunk.rows, s].tolist(), index[:, s], lengths[s]) for s in range(2)]
-            rows[where] = summarise(self._finish(batch_of(*sides)).confidence, bins)
+            sides = [stacks[s].take(pairs[together, s].tolist(), index[:, s], lengths[s]) for s in range(2)]
+            found = summarise(self._finish(batch_of(*sides)).confidence, bins)
+            rows[where[: len(chunk.rows)]] = found[: len(chunk.rows)]
 
     def _batch_size(self, length_a: int, length_b: int) -> int:
         """Pairs of these padded lengths that fit into `CUDA_BATCH_BYTES`.
@@ -229,7 +234,8 @@ class LightGlueEngine:
         if self.device.type == "cpu":
             return 1 if max(length_a, length_b) > CPU_BATCHED_KEYPOINTS else CPU_BATCH
         pair_bytes = 4 * (3 * length_a * length_b + 16 * (length_a + length_b) * self.arch.width)
-        return max(1, min(CUDA_MAX_BATCH, CUDA_BATCH_BYTES // pair_bytes))
+        size = max(1, min(CUDA_MAX_BATCH, CUDA_BATCH_BYTES // pair_bytes))
+        return power_of_two_down(size) if self._compiled else size
 
     @torch.inference_mode()
     def match_adaptive(

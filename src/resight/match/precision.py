@@ -1,0 +1,120 @@
+"""What half precision does to scores, measured on pairs of the run itself and written into its record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.errors import ResightError
+from resight.match.base import PairMatch
+from resight.match.blocks import CropReader, PairBlock, load_matcher, single_thread
+from resight.match.cache import CropCodes, match_fingerprint
+from resight.match.params import LightGlueParams
+from resight.match.plan import PLANNED
+from resight.match.work import CropTable, matcher_spec, pair_block
+from resight.parts import write_bytes
+
+if TYPE_CHECKING:
+    from resight.runner import Runner
+    from resight.settings import Settings
+    from resight.weights.store import WeightStore
+    from resight.workspace import Workspace
+
+EFFECT_FILE = "precision.json"
+SAMPLE = 64
+
+
+def precision_effect(
+    workspace: Workspace, settings: Settings, plan: pa.Table, features: pa.Table, weights: WeightStore, runner: Runner
+) -> dict[str, Any] | None:
+    """Compare the matcher as it is set with itself in float32, once per matcher; None where it is in float32 anyway.
+
+    Args:
+        workspace: Keeps the answer beside the pair results, so that a run with nothing new does no device work.
+        settings: Matcher and device.
+        plan: From `plan_pairs`; up to `SAMPLE` of its planned pairs are compared, evenly spread.
+        features: The catalog's ``features`` table of the run.
+        weights: Where the matcher's weights are looked for.
+        runner: Where it is measured: on the device that matches.
+
+    Returns:
+        ``precision``, ``pairs``, and of the sum of confidences ``sum_difference_median`` and ``sum_difference_largest``
+        (relative), ``rank_correlation`` (Spearman, over the pairs), and ``matches_kept``, the share of the float32 matches
+        that are found again. None too where no pair is planned.
+
+    Raises:
+        ResightError: The comparison failed.
+    """
+    params = settings.match
+    if not isinstance(params, LightGlueParams) or params.precision == "float32":
+        return None
+    folder = workspace.stage_dir("match", match_fingerprint(settings, weights))
+    if (folder / EFFECT_FILE).exists():
+        known: dict[str, Any] = json.loads((folder / EFFECT_FILE).read_text(encoding="utf-8"))
+        return known
+    planned = plan.filter(pc.equal(plan["status"], PLANNED))
+    if not planned.num_rows:
+        return None
+    codes = CropCodes.of(planned["query_crop_id"], planned["gallery_crop_id"])
+    every = np.unique(codes.pairs(*(codes.encode(planned[side]) for side in ("query_crop_id", "gallery_crop_id"))))
+    chosen = every[np.linspace(0, len(every) - 1, min(SAMPLE, len(every))).astype(np.int64)]
+    table, spec = CropTable.of(codes, features, chosen), matcher_spec(settings, weights)
+    block = pair_block(workspace.root, folder, spec, table, codes, chosen, settings.score.bins)
+    done, failed = runner.run("precision", compare, [block], unit="comparison", gpu=True)
+    if failed:
+        raise ResightError(
+            f"The effect of match.precision = '{params.precision}' could not be measured ({failed[0].reason}); "
+            "set match.precision = 'float32', or run again."
+        )
+    effect: dict[str, Any] = done[0][1]
+    write_bytes(folder / EFFECT_FILE, json.dumps(effect, indent=2).encode())
+    return effect
+
+
+def compare(block: PairBlock) -> dict[str, Any]:
+    """Match the block's pairs in both precisions, on the device of the block."""
+    single_thread()
+    params = block.spec.params
+    full = replace(block.spec, params=params.model_copy(update={"precision": "float32"}))
+    matchers, crops = (load_matcher(block.spec), load_matcher(full)), CropReader(block)
+    sums, kept, there = [], 0, 0
+    for i, j in zip(block.index_a.tolist(), block.index_b.tolist(), strict=True):
+        half, whole = (one.match(crops.load(i), crops.load(j)) for one in matchers)
+        sums.append([float(one.confidence.astype(np.float64).sum()) for one in (half, whole)])
+        kept, there = kept + len(_matches(half) & _matches(whole)), there + whole.n_matches
+    half_sums, whole_sums = np.array(sums).T
+    some = whole_sums > 0
+    apart = np.abs(half_sums - whole_sums)[some] / whole_sums[some]
+    return {
+        "precision": params.model_dump()["precision"],
+        "pairs": len(block),
+        "sum_difference_median": float(np.median(apart)) if some.any() else 0.0,
+        "sum_difference_largest": float(apart.max(initial=0.0)),
+        "rank_correlation": _spearman(half_sums, whole_sums),
+        "matches_kept": kept / there if there else 1.0,
+    }
+
+
+def sentence(effect: dict[str, Any]) -> str:
+    """For the notes of a run."""
+    return (
+        f"Matched in {effect['precision']}: on {effect['pairs']} pairs the sum of confidences differs from float32 by "
+        f"{100 * effect['sum_difference_median']:.2g} % in the middle and {100 * effect['sum_difference_largest']:.2g} % at most, "
+        f"{100 * effect['matches_kept']:.1f} % of the matches are the same, rank correlation {effect['rank_correlation']:.4f}."
+    )
+
+
+def _matches(match: PairMatch) -> set[tuple[int, int]]:
+    return {*zip(match.index_a.tolist(), match.index_b.tolist(), strict=True)}
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    a, b = rankdata(x), rankdata(y)
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 1.0

@@ -1,0 +1,73 @@
+"""What half precision does to scores is measured and kept; on CPU with bfloat16, on a GPU it is the same path."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+from kornia.feature import LightGlue
+from safetensors.torch import save_file
+
+from resight.errors import ResightError
+from resight.match.cache import match_fingerprint
+from resight.match.precision import EFFECT_FILE, precision_effect, sentence
+from resight.runner import Failure, Runner
+from resight.settings import DaskParams, Settings, settings_from
+from resight.weights.store import WeightStore
+from resight.workspace import Workspace
+
+PAIRS = [(q, g) for q in ("q0", "q1", "q2") for g in ("g0", "g1", "g2", "g3")]
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Callable[[str], Settings]:
+    torch.manual_seed(0)
+    model = LightGlue(
+        None, input_dim=32, descriptor_dim=32, n_layers=2, num_heads=2, depth_confidence=-1, width_confidence=-1
+    )
+    state = {k: v.clone() * (8.0 if k.endswith("final_proj.weight") else 1.0) for k, v in model.state_dict().items()}
+    save_file(state, tmp_path / "xfeat_small.safetensors")
+    weights = str(tmp_path / "xfeat_small.safetensors")
+    return lambda precision: settings_from({
+        "extract": {"kind": "xfeat", "weights": weights}, "match": {"kind": "lightglue", "weights": weights, "precision": precision},
+    })  # fmt: skip
+
+
+def test_the_effect_is_measured_once_and_kept(
+    survey: Any, configured: Any, plan_of: Any, workspace: Workspace, store: WeightStore, inline: Runner
+) -> None:
+    settings = configured("bfloat16")
+    effect = precision_effect(workspace, settings, plan_of(PAIRS), survey.features, store, inline)
+    assert effect is not None and effect["precision"] == "bfloat16" and effect["pairs"] == len(PAIRS)
+    assert 0 < effect["sum_difference_median"] <= effect["sum_difference_largest"] < 0.5
+    assert 0.5 < effect["matches_kept"] < 1 and 0.5 < effect["rank_correlation"] <= 1
+    assert "bfloat16" in sentence(effect) and "12 pairs" in sentence(effect)
+    loads = survey.loads
+    again = precision_effect(workspace, settings, plan_of(PAIRS[:1]), survey.features, store, inline)
+    assert again == effect and survey.loads == loads, "measured again although it was known"
+    kept = workspace.stage_dir("match", match_fingerprint(settings, store)) / EFFECT_FILE
+    assert json.loads(kept.read_text()) == effect
+
+
+def test_float32_has_nothing_to_measure(
+    survey: Any, configured: Any, plan_of: Any, workspace: Workspace, store: WeightStore, inline: Runner
+) -> None:
+    assert precision_effect(workspace, configured("float32"), plan_of(PAIRS), survey.features, store, inline) is None
+    nothing: pa.Table = plan_of(PAIRS, "no_features")
+    assert precision_effect(workspace, configured("bfloat16"), nothing, survey.features, store, inline) is None
+    assert survey.loads == 0
+
+
+def test_a_comparison_that_fails_is_one_sentence(
+    survey: Any, configured: Any, plan_of: Any, workspace: Workspace, store: WeightStore
+) -> None:
+    class Losing(Runner):
+        def run(self, label: str, function: Any, blocks: Any, **options: Any) -> Any:
+            return [], [Failure(blocks[0], "KilledWorker: out of memory")]
+
+    losing = Losing(DaskParams(mode="inline"), quiet=True)
+    with pytest.raises(ResightError, match="KilledWorker: out of memory"):
+        precision_effect(workspace, configured("bfloat16"), plan_of(PAIRS), survey.features, store, losing)
