@@ -8,6 +8,7 @@ import pytest
 
 from resight.errors import DeviceError, WeightsError
 from resight.runner import Runner
+from resight.runner import runner as runner_module
 from resight.runner.runner import WORKER_MEMORY, Stalled
 from resight.settings import DaskParams
 
@@ -56,6 +57,25 @@ def test_a_block_that_kills_its_worker_costs_itself_alone(tmp_path: Path) -> Non
     assert [b for b, _ in done] == [0, 1, 2, 4, 5]
     assert [f.block for f in failures] == [3]
     assert len(once) == 2 and not none, "a worker that dies once is replaced and its block done again"
+
+
+@pytest.mark.kill
+def test_workers_that_nobody_replaces_are_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Nanny
+
+    async def nobody(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(runner_module, "NOBODY_S", 3.0)
+    with Runner(DaskParams(workers=1), quiet=True) as runner:
+        assert runner.run("test", double, [1, 2])[0] == [(1, 2), (2, 4)]
+        with monkeypatch.context() as during:
+            during.setattr(Nanny, "_on_worker_exit", nobody)
+            for known in "bc":
+                (tmp_path / known).touch()
+            paths = [str(tmp_path / name) for name in "abc"]
+            done, failures = runner.run("test", die_once, paths)
+    assert len(done) == 3 and not failures
 
 
 @pytest.mark.parametrize("mode", ["inline", "processes"])

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from resight.fingerprint import digest_ids
+
+PARTS_HELD = 64
+BYTES_OF_A_LARGE_PART = 32 << 20
 
 
 def write_part(folder: Path, name: str, table: pa.Table) -> Path:
@@ -40,7 +48,7 @@ def read_parts(folder: Path, schema: pa.Schema, columns: list[str] | None = None
     A column that an older part lacks reads as missing values.
     """
     wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns])
-    files = sorted(folder.glob("[!.]*.parquet")) if folder.exists() else []
+    files = part_files(folder)
     return pa.concat_tables([read_columns(file, wanted) for file in files]) if files else wanted.empty_table()
 
 
@@ -53,3 +61,36 @@ def read_columns(file: Path, wanted: pa.Schema) -> pa.Table:
         for f in wanted
     ]
     return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in wanted]))
+
+
+def part_files(folder: Path) -> list[Path]:
+    """Whole parts in order of name; none where there is no folder."""
+    return sorted(folder.glob("[!.]*.parquet"))
+
+
+def compact(folder: Path, schema: pa.Schema, keys: Sequence[str], most: int | None = None) -> None:
+    """Put many small parts together into one, so that years of nights stay a handful of files.
+
+    The whole is there before a part of it goes; whoever is stopped in between leaves rows that stand twice, which a reader
+    must bear. Call it with the workspace locked.
+
+    Args:
+        folder: Of the parts.
+        schema: Of the whole; columns that an older part lacks are missing values.
+        keys: Columns that tell rows apart; of rows that agree in all of them one is kept, sorted by them.
+        most: Small parts that may stay; None: `PARTS_HELD`.
+    """
+    small = [file for file in part_files(folder) if file.stat().st_size < BYTES_OF_A_LARGE_PART]
+    if len(small) <= (PARTS_HELD if most is None else most):
+        return
+    table = pa.concat_tables([read_columns(file, schema) for file in small])
+    texts = [table[key].cast(pa.string()).combine_chunks() for key in keys]
+    joined = pc.binary_join_element_wise(*texts, " ", null_handling="replace", null_replacement="")
+    order = pc.array_sort_indices(joined)
+    ordered = joined.take(order)
+    first = np.append(True, np.asarray(pc.not_equal(ordered[1:], ordered[:-1])))[: len(ordered)]
+    chosen = order.filter(pa.array(first))
+    whole = write_part(folder, digest_ids(joined.take(chosen).to_pylist()), table.combine_chunks().take(chosen))
+    for file in small:
+        if file != whole:
+            file.unlink()

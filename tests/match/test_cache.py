@@ -12,12 +12,11 @@ from resight.match.cache import (
     KEYS,
     PART_SCHEMA,
     CropCodes,
-    compact,
     look_up,
     match_fingerprint,
-    part_files,
     write_pairs,
 )
+from resight.parts import compact, part_files
 from resight.settings import Settings, settings_from
 from resight.weights.store import WeightStore
 
@@ -136,10 +135,10 @@ def test_many_small_parts_become_one_with_the_same_pairs(tmp_path: Path) -> None
         )
     )
     before = look_up(part_files(tmp_path), codes, wanted, SMALL)
-    compact(tmp_path, SMALL, most=7)
-    assert len(list(part_files(tmp_path))) == 7, "few parts stay as they are"
-    compact(tmp_path, SMALL, most=3)
+    compact(tmp_path, SMALL, KEYS, most=7)
+    assert len(part_files(tmp_path)) == 7, "few parts stay as they are"
+    compact(tmp_path, SMALL, KEYS, most=3)
     after = look_up(part_files(tmp_path), codes, wanted, SMALL)
-    assert len(list(part_files(tmp_path))) == 1
-    assert pq.read_metadata(next(part_files(tmp_path))).num_rows == 13
+    assert len(part_files(tmp_path)) == 1
+    assert pq.read_metadata(part_files(tmp_path)[0]).num_rows == 13
     assert (before[0] == after[0]).all() and before[1].equals(after[1]) and len(after[0]) == 13

@@ -257,7 +257,7 @@ def test_a_lost_block_fails_its_pairs(call: Any, plan_of: PlanOf) -> None:
 
 
 def test_many_small_parts_become_one(call: Any, plan_of: PlanOf, workspace: Workspace, monkeypatch: Any) -> None:
-    monkeypatch.setattr("resight.match.halving.PARTS_HELD", 2)
+    monkeypatch.setattr("resight.parts.PARTS_HELD", 2)
     first = [call(plan_of([(q, g) for g in GALLERY])).plan for q in QUERIES]
     assert len(list((workspace.store / "halving").rglob("*.parquet"))) == 1
     runner = Counting()

@@ -11,11 +11,12 @@ from resight.fingerprint import fingerprint
 from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, run_block
 from resight.ingest.decode import DECODE_REVISION, Limits
 from resight.ingest.sources import FoundFile
-from resight.parts import read_parts
+from resight.parts import compact, read_parts
 from resight.runner import Failure, Runner
 from resight.settings import IngestParams
 from resight.workspace import Workspace
 
+ROW_KEY = ("uri", "size_bytes", "version", "sha256", "decoded", "first_night")
 Key = tuple[str, int, str]
 
 
@@ -46,6 +47,7 @@ def read_contents(
     blocks = _blocks(files, cache, Block(folder, limits, night, ()), settings.photos_per_task)
     results, unreadable = _run(runner, blocks)
     if blocks:
+        compact(folder, PART_SCHEMA, ROW_KEY)
         cache = _Cache(folder)
     digest = {f.uri: cache.digest[_key(f)] for f in files if _key(f) in cache.digest and f.uri not in unreadable}
     digest |= {uri: sha for result in results for uri, sha in result.unversioned}

@@ -7,7 +7,7 @@ tried again on the next run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from resight.weights.store import WeightStore
 
 KEYS = ("crop_id_a", "crop_id_b")
-PARTS_HELD = 64
-ROWS_OF_A_LARGE_PART = 1_000_000
 PART_SCHEMA = pa.schema([pa.field(key, pa.string()) for key in KEYS] + list(SUMMARY_SCHEMA))
 
 
@@ -129,32 +127,7 @@ def is_in_sorted(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return wanted[at] == values
 
 
-def part_files(folder: Path) -> Iterator[Path]:
-    """Whole parts in order of name."""
-    return iter(sorted(folder.glob("[!.]*.parquet")))
-
-
 def write_pairs(folder: Path, table: pa.Table) -> Path:
     """Write one part; its name is the digest of the pairs in it, so that equal work writes an equal file."""
     keys = (f"{a} {b}" for a, b in zip(table["crop_id_a"].to_pylist(), table["crop_id_b"].to_pylist(), strict=True))
     return write_part(folder, digest_ids(keys), table)
-
-
-def compact(folder: Path, schema: pa.Schema = PART_SCHEMA, most: int = PARTS_HELD) -> None:
-    """Put many small parts together into one, so that years of nights stay a handful of files.
-
-    The whole is there before a part of it goes; whoever is stopped in between leaves pairs that stand twice, which
-    `look_up` reads once. Call it with the workspace locked.
-    """
-    small = [file for file in part_files(folder) if pq.read_metadata(file).num_rows < ROWS_OF_A_LARGE_PART]
-    if len(small) <= most:
-        return
-    table = pa.concat_tables([read_columns(file, schema) for file in small])
-    keys = pa.chunked_array([pc.binary_join_element_wise(table[KEYS[0]], table[KEYS[1]], " ").combine_chunks()])
-    order = pc.sort_indices(pa.table({"key": keys}), [("key", "ascending")])
-    ordered = keys.take(order).combine_chunks()
-    first = np.append(True, np.asarray(pc.not_equal(ordered[1:], ordered[:-1])))
-    whole = write_pairs(folder, table.take(order.filter(pa.array(first[: len(ordered)]))))
-    for file in small:
-        if file != whole:
-            file.unlink()

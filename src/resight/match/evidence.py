@@ -13,8 +13,9 @@ import pyarrow as pa
 from resight.extract.base import Features
 from resight.match.base import PairMatch
 from resight.match.blocks import BlockResult, PairBlock, run_block
-from resight.match.cache import KEYS, CropCodes, look_up, match_fingerprint, part_files
+from resight.match.cache import KEYS, CropCodes, look_up, match_fingerprint
 from resight.match.work import CropTable, matcher_spec, pair_block
+from resight.parts import part_files
 
 if TYPE_CHECKING:
     from resight.runner import Runner

@@ -21,12 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from resight.fingerprint import digest_ids
-from resight.match.cache import CropCodes, compact, is_in_sorted, match_fingerprint, part_files
+from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, is_in_sorted, match_fingerprint
 from resight.match.halving_block import HALVED_SCHEMA, HalvedBlock
 from resight.match.halving_work import HalvingWork, Query
 from resight.match.params import LightGlueParams
 from resight.match.plan import PLANNED
-from resight.parts import read_columns, write_part
+from resight.parts import compact, part_files, read_columns
 from resight.status import PairReason, PairStatus
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from resight.settings import Settings
     from resight.weights.store import WeightStore
     from resight.workspace import Workspace
-
-PARTS_HELD = 64
-BYTES_OF_A_LARGE_PART = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -85,8 +82,8 @@ def halve(
     work = HalvingWork(workspace, folder, pairs_folder, settings, weights, codes, features)
     outcome = work.run(todo, runner) if todo else HalvedBlock({}, (), 0, 0.0)
     if todo:
-        compact(pairs_folder)
-        _compact(folder)
+        compact(pairs_folder, PART_SCHEMA, KEYS)
+        compact(folder, HALVED_SCHEMA, ["key"])
     ending = _Ending.of(queries, known | outcome.dropped, _numbered(outcome.failed, codes), codes, q, g)
     fresh = np.concatenate([np.zeros(0, np.int64), *(query.rows for query in todo)])
     n_matched = np.unique(ending.pair[fresh[ending.survived[fresh]]]).size
@@ -115,20 +112,6 @@ def _look_up(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:
             rows = read_columns(file, HALVED_SCHEMA).filter(hit)
             found |= dict(zip(rows["key"].to_pylist(), rows["dropped"].to_pylist(), strict=True))
     return found
-
-
-def _compact(folder: Path) -> None:
-    """Put many small parts together into one; the whole is there before a part of it goes."""
-    small = [file for file in part_files(folder) if file.stat().st_size < BYTES_OF_A_LARGE_PART]
-    if len(small) <= PARTS_HELD:
-        return
-    rows = {row["key"]: row for file in small for row in read_columns(file, HALVED_SCHEMA).to_pylist()}
-    whole = write_part(
-        folder, digest_ids(sorted(rows)), pa.Table.from_pylist([rows[k] for k in sorted(rows)], HALVED_SCHEMA)
-    )
-    for file in small:
-        if file != whole:
-            file.unlink()
 
 
 def _numbered(failed: Sequence[tuple[str, str, str]], codes: CropCodes) -> dict[int, str]:

@@ -13,17 +13,17 @@ import pyarrow.compute as pc
 from resight.catalog import table as catalog_table
 from resight.errors import BrokenCountError
 from resight.match.cache import (
+    KEYS,
     PART_SCHEMA,
     CropCodes,
-    compact,
     is_in_sorted,
     look_up,
     match_fingerprint,
-    part_files,
     rows_at,
 )
 from resight.match.plan import PLANNED
 from resight.match.work import Work
+from resight.parts import compact, part_files
 from resight.status import PairStatus
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def match(
     results, failed = work.run(missing, runner) if missing.size else ([], {})
     new, new_rows = look_up([folder / r.part for r in results if r.part], codes, missing)
     if results:
-        compact(folder)
+        compact(folder, PART_SCHEMA, KEYS)
     numbers = np.concatenate([found, new])
     order = np.argsort(numbers)
     table = rows_at(pa.concat_tables([rows, new_rows]), order)

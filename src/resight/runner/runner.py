@@ -20,6 +20,7 @@ from resight.settings import DaskParams
 
 log = logging.getLogger("resight")
 TICK_S = 2.0
+NOBODY_S = 60.0  # a local worker that dies while it starts is sometimes not replaced
 RESULT_S = 30.0  # results are tiny; one that went with its worker Dask may wait for without end
 LOST = "KilledWorker"
 # Dask's own default gives freed memory back at once; the matcher then pays a page fault for every few kilobytes of every pair.
@@ -168,7 +169,7 @@ class Runner:
         window = self._dask.window_per_worker * max(1, len(client.ncores()))
         waiting = iter(range(len(blocks)))
         pending: dict[Any, int] = {}
-        last = time.monotonic()
+        last = somebody = time.monotonic()
         try:
             while True:
                 while len(pending) < window and (index := next(waiting, None)) is not None:
@@ -194,6 +195,12 @@ class Runner:
                     yield _outcome(future, pending.pop(future))
                     future.release()
                 last = time.monotonic() if done else last
+                somebody = time.monotonic() if done or self._cluster is None or client.ncores() else somebody
+                if time.monotonic() - somebody > NOBODY_S:
+                    client = self._start_again()
+                    somebody = time.monotonic()
+                    yield from ((index, None, f"{LOST}: all workers died") for index in pending.values())
+                    pending.clear()
                 if time.monotonic() - last > self._dask.stall_seconds:
                     raise Stalled(
                         f"No block came back for {self._dask.stall_seconds:.0f} s and {len(pending)} are under way; look at the workers' "
@@ -202,6 +209,11 @@ class Runner:
         finally:
             for future in pending:
                 future.release()
+
+    def _start_again(self) -> Any:
+        log.warning("No worker is left on this machine; new ones are started.")
+        self.__exit__()
+        return self._connect()
 
     def _connect(self) -> Any:
         if self._client is None:
