@@ -12,7 +12,17 @@ import pyarrow.compute as pc
 
 from resight.cohort import Cohort
 from resight.errors import NothingToMeasure
-from resight.evaluate import Context, PhotoFacts, Trial, accuracy_rows, compare, curve_rows, outcome_rows, refuse_leak, split
+from resight.evaluate import (
+    Context,
+    PhotoFacts,
+    Trial,
+    accuracy_rows,
+    compare,
+    curve_rows,
+    outcome_rows,
+    refuse_leak,
+    split,
+)
 from resight.evaluate.history import asked_encounters, earlier_runs, partner
 from resight.evaluate.outcomes import BACKGROUND, CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
 from resight.evaluate.turns import animal_turns, cohort_of, encounter_turns, open_rounds
@@ -70,7 +80,9 @@ def compare_runs(run: Run) -> int:
     """Against an earlier run, query by query; writes nothing where there is none."""
     asked = run.settings.evaluate
     outcomes = run.tables["outcomes"]
-    run.extras["earlier"] = earlier_runs(run.workspace, run.flow, asked_encounters(outcomes), datetime.now(UTC))
+    run.extras["earlier"] = earlier_runs(
+        run.workspace, run.flow, _cohort(run).protocol, asked_encounters(outcomes), datetime.now(UTC)
+    )
     other = partner(run.workspace, asked.against, run.extras["earlier"])
     if other is None:
         return 0

@@ -103,7 +103,10 @@ class EvaluateParams(Params):
     )
     few_queries: int = Field(8, ge=0, description="fewer query encounters than that are too few for time-aware")
     open_share: float = Field(
-        0.25, gt=0, le=0.5, description="share of the animals that are left out of the gallery at a time to play new ones"
+        0.25,
+        gt=0,
+        le=0.5,
+        description="share of the animals that are left out of the gallery at a time to play new ones",
     )
     seed: int = Field(0, ge=0, description="which animals are left out together; bootstrap draws")
     draws: int = Field(1000, ge=20, description="bootstrap draws behind every interval")
@@ -111,11 +114,10 @@ class EvaluateParams(Params):
         False, description="match once more with the animals painted over: how much of the score is habitat"
     )
     tolerate_leak: bool = Field(
-        False, description="measure also where an animal is asked for on a day of its gallery photos; there is no headline then"
+        False,
+        description="measure also where an animal is asked for on a day of its gallery photos; there is no headline then",
     )
-    against: str = Field(
-        "last", description="earlier run to compare with query by query: a run id, last, or none"
-    )
+    against: str = Field("last", description="earlier run to compare with query by query: a run id, last, or none")
     worst: int = Field(12, ge=0, description="mistakes, and changed identifications, drawn on the page")
 
 

@@ -36,12 +36,15 @@ class Earlier:
     values: Mapping[str, tuple[float | None, float | None, float | None]]
 
 
-def earlier_runs(workspace: Workspace, flow: str, queries: Collection[str], before: datetime) -> list[Earlier]:
-    """Measurements by the same flow that asked at least half of the same encounters, oldest first.
+def earlier_runs(
+    workspace: Workspace, flow: str, protocol: str, queries: Collection[str], before: datetime
+) -> list[Earlier]:
+    """Measurements by the same flow and protocol that asked at least half of the same encounters, oldest first.
 
     Args:
         workspace: Whose runs.
         flow: ``accuracy`` or ``evaluate``.
+        protocol: As in the table ``accuracy``; another one asks another gallery and compares nothing.
         queries: Encounters that this run asked.
         before: Those that ended later are none of its past.
     """
@@ -51,6 +54,8 @@ def earlier_runs(workspace: Workspace, flow: str, queries: Collection[str], befo
         if record["flow"] != flow or record["ended_at"] >= before:
             continue
         asked = asked_encounters(read_run(workspace, run_id, "outcomes"))
+        if protocol_of(read_run(workspace, run_id, "accuracy")) != protocol:
+            continue
         if asked and len(asked & set(queries)) >= SAME_QUERIES * len(asked):
             found.append(Earlier(run_id, record["ended_at"], record["model_fingerprint"], _values(workspace, run_id)))
     return sorted(found, key=lambda e: (e.ended_at, e.run_id))
@@ -62,6 +67,11 @@ def measured_runs(workspace: Workspace) -> list[str]:
         return []
     ids = sorted(p.name for p in workspace.runs.glob("[!.]*") if (p / "outcomes.parquet").exists())
     return [run_id for run_id in ids if "accuracy" in run_tables(workspace, run_id)]
+
+
+def protocol_of(accuracy: pa.Table) -> str:
+    """How gallery and queries of a measured run were chosen."""
+    return str(accuracy["protocol"][0]) if accuracy.num_rows else ""
 
 
 def asked_encounters(outcomes: pa.Table) -> frozenset[str]:

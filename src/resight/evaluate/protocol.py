@@ -118,7 +118,9 @@ def _within(rows: list[dict[str, Any]], encounters: Collection[str]) -> list[dic
 Sides = tuple[set[str], set[str], tuple[str, ...]]
 
 
-def _sides(rows: list[dict[str, Any]], protocol: str, few_queries: int) -> tuple[str, set[str], set[str], tuple[str, ...]]:
+def _sides(
+    rows: list[dict[str, Any]], protocol: str, few_queries: int
+) -> tuple[str, set[str], set[str], tuple[str, ...]]:
     has_roles = any(r["role"] for r in rows)
     if protocol == ROLE and not has_roles:
         raise NothingToMeasure("No photo has a role; fill the column role of metadata.csv, or choose another evaluate.protocol.")  # fmt: skip

@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 NO_QUERIES = "no query of this kind"
 NO_SETS = "the ranking made no candidate sets"
 NO_PROBABILITY = "no probabilities: too few animals to learn them from"
-NO_CONTROL = "not asked for (evaluate.background_control)"
+NO_CONTROL = "not measured; ask for it with --background-control"
 NO_SHORTLIST = "no shortlist was made: every gallery photo was compared"
 NO_OPEN = "too few animals to leave some out"
 
@@ -100,6 +100,10 @@ def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", be
     statistic = np.array([r["novelty"] if r["novelty"] is not None else np.inf for r in both], np.float64)
     said_new = [r["p_new"] is not None and r["p_new"] >= 0.5 for r in both]
     right = [(r["p_new"] is not None) and (s != r["known"]) for r, s in zip(both, said_new, strict=True)]
+    if all(r["p_new"] is None for r in both):
+        right, rated = [], []
+    else:
+        rated = both
     named = _balanced(f"{prefix}baks", [r["decision"] == Decision.KNOWN and r["correct"] for r in known], known, because)  # fmt: skip
     called = _balanced(f"{prefix}baus", [r["decision"] == Decision.NEW for r in new], new, because)
     m = len(known)
@@ -107,7 +111,7 @@ def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", be
               _animals([*known, *new]), missing_because=because)  # fmt: skip
     return [
         Spec(f"{prefix}novelty_auroc", ALL, lambda w: auroc(statistic[:n], statistic[n:], w[:n], w[n:]), _animals(both), missing_because=because),
-        _mean(f"{prefix}novelty_accuracy", right, both, because),
+        _mean(f"{prefix}novelty_accuracy", right, rated, NO_PROBABILITY if both else because),
         named, called, gm,
         _mean(f"{prefix}false_known_rate", [r["decision"] == Decision.KNOWN for r in new], new, because),
     ]  # fmt: skip

@@ -113,7 +113,7 @@ def _turn(cohort: Cohort, asking: Sequence[str], rows: Mapping[str, Mapping[str,
         for p, name in cohort.labels.items()
         if rows[p]["encounter_id"] != encounter and not (name == animal and rows[p]["taken_on"] in days)
     }
-    truth = {p: animal for p in asking}
+    truth = dict.fromkeys(asking, animal)
     return replace(
         cohort, queries=frozenset(truth), gallery=frozenset(labels), labels=labels, truth=truth, in_turns=False
     )
