@@ -21,7 +21,7 @@ class Split:
 
     Attributes:
         gallery_encounters, query_encounters: Encounter ids; disjoint unless every encounter asks in its turn
-            (``leave-one-encounter-out``), with all others as its gallery.
+            (``leave-one-encounter-out``), with all others as its gallery, or photos of both roles are tolerated.
         protocol: ``role``, ``time-aware`` or ``leave-one-encounter-out``.
         same_day_share: Share of query photos with a gallery photo of the same animal and day; 0 unless tolerated.
         notes: Sentences about what was left out and why.
@@ -52,7 +52,7 @@ def split(photos: pa.Table, tolerate_leak: bool = False, protocol: str = AUTO, f
         few_queries: See ``auto``.
 
     Raises:
-        LeakError: An encounter is on both sides, or a query has a gallery photo of the same animal and day.
+        LeakError: A query has a gallery photo of the same animal and day, or of the same encounter.
         NothingToMeasure: ``role`` was asked for and no photo has one.
     """
     rows = [r for r in photos.select(_COLUMNS).to_pylist() if r["status"] == "ok" and r["individual_id"]]
@@ -60,9 +60,9 @@ def split(photos: pa.Table, tolerate_leak: bool = False, protocol: str = AUTO, f
     chosen, gallery, query, more = _sides(rows, protocol, few_queries)
     share = 0.0
     if chosen != LEAVE_ONE_OUT:
-        share = _share(_within(rows, query), _within(rows, gallery))
+        share = _share(*(_side(rows, chosen, encounters, role) for encounters, role in ((query, "query"), (gallery, "gallery"))))  # fmt: skip
         if share and not tolerate_leak:
-            raise LeakError(leak_sentence(share) + " Give all photos of one animal and day the same role in metadata.csv, or leave the roles out.")  # fmt: skip
+            raise LeakError(leak_sentence(share) + _both_sides(gallery & query) + " Give all photos of one animal and day the same role in metadata.csv, or leave the roles out.")  # fmt: skip
     return Split(frozenset(gallery), frozenset(query), chosen, share, (*notes, *more))
 
 
@@ -111,8 +111,13 @@ def _share(queries: list[dict[str, Any]], gallery: list[dict[str, Any]]) -> floa
     return sum(leaks) / len(leaks) if leaks else 0.0
 
 
-def _within(rows: list[dict[str, Any]], encounters: Collection[str]) -> list[dict[str, Any]]:
-    return [r for r in rows if r["encounter_id"] in encounters]
+def _side(rows: list[dict[str, Any]], protocol: str, encounters: Collection[str], role: str) -> list[dict[str, Any]]:
+    """Photos of one side: by their own role where roles decide, otherwise by their encounter."""
+    return [r for r in rows if r["encounter_id"] in encounters and (protocol != ROLE or r["role"] == role)]
+
+
+def _both_sides(encounters: Collection[str]) -> str:
+    return f" {len(encounters)} encounters have photos of both roles (first: {min(encounters)})." if encounters else ""
 
 
 Sides = tuple[set[str], set[str], tuple[str, ...]]
@@ -139,13 +144,6 @@ def _sides(
 def _by_role(rows: list[dict[str, Any]]) -> Sides:
     gallery = {r["encounter_id"] for r in rows if r["role"] == "gallery"}
     query = {r["encounter_id"] for r in rows if r["role"] == "query"}
-    both = sorted(gallery & query)
-    if both:
-        share = _share([r for r in rows if r["role"] == "query"], [r for r in rows if r["role"] == "gallery"])
-        raise LeakError(
-            f"{leak_sentence(share)} {len(both)} encounters have photos of both roles (first: {both[0]}); "
-            "give all photos of one encounter the same role in metadata.csv"
-        )
     without = sum(not r["role"] for r in rows)
     undated = sum(r["role"] == "query" and r["taken_on"] is None for r in rows)
     unseen = "query photos have no date, so that a gallery photo of the same day would go unnoticed"

@@ -12,21 +12,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.cohort import Cohort
-from resight.evaluate.protocol import LEAVE_ONE_OUT, Split
+from resight.evaluate.protocol import LEAVE_ONE_OUT, ROLE, Split
 
 CALIBRATE, IDENTIFY = "calibrate", "identify"
 
 
 def cohort_of(photos: pa.Table, parts: Split) -> Cohort:
-    """Gallery and queries of a split as photo ids with their labels.
+    """Gallery and queries of a split as photo ids with their labels; where roles decide, a photo without one takes no part.
 
     Args:
-        photos: Columns ``photo_id, encounter_id, individual_id``; usable photos only.
+        photos: Columns ``photo_id, encounter_id, individual_id, role``; usable photos only.
         parts: From `protocol.split`.
     """
-    rows = [r for r in photos.select(["photo_id", "encounter_id", "individual_id"]).to_pylist() if r["individual_id"]]
-    gallery = {r["photo_id"]: r["individual_id"] for r in rows if r["encounter_id"] in parts.gallery_encounters}
-    truth = {r["photo_id"]: r["individual_id"] for r in rows if r["encounter_id"] in parts.query_encounters}
+    columns = ["photo_id", "encounter_id", "individual_id", "role"]
+    rows = [r for r in photos.select(columns).to_pylist() if r["individual_id"]]
+    by_role = parts.protocol == ROLE
+    gallery = {r["photo_id"]: r["individual_id"] for r in rows
+               if r["encounter_id"] in parts.gallery_encounters and (not by_role or r["role"] == "gallery")}  # fmt: skip
+    truth = {r["photo_id"]: r["individual_id"] for r in rows
+             if r["encounter_id"] in parts.query_encounters and (not by_role or r["role"] == "query")}  # fmt: skip
     return Cohort(
         frozenset(truth), frozenset(gallery), gallery, truth,
         evaluating=True, protocol=parts.protocol, in_turns=parts.protocol == LEAVE_ONE_OUT,
