@@ -46,7 +46,7 @@ def control_background(run: Run) -> int:
     run.work["background_pairs_matched"] = control.work["pairs_matched"]
     facts = PhotoFacts.of(photos, control.tables["crops"])
     rows = [r for trial in closed_trials(control, BACKGROUND) for r in outcome_rows(trial, facts, (ENCOUNTER, PHOTO))]
-    run.extras |= {"background_outcomes": rows, "background_crops": control.tables["crops"]}
+    run.extras["background_outcomes"] = rows
     return len(painted)
 
 

@@ -13,6 +13,7 @@ from resight.report.charts import spark
 
 Row = Mapping[str, Any]
 SHOWN = ("top1_encounter", "top1_photo", "novelty_auroc", "false_known_rate", "ece_mixed", "background_top1_photo")
+DECIMAL = ("novelty_auroc", "ece_mixed")
 SHORT = ("top1_encounter", "top1_photo", "map_photo", "novelty_auroc", "baks_baus_gm", "false_known_rate", "ece_mixed")
 GROUPS = {
     "Right animal": ("top1_encounter", "top3_encounter", "top5_encounter", "top1_photo", "top3_photo", "top5_photo", "map_photo",
@@ -112,7 +113,7 @@ def _explained(metric: str, data: AccuracyData) -> tuple[str, str, tuple[float, 
         "top1_photo": ("Right animal first, per photo", "every photo alone", None),
         "novelty_auroc": ("New told from known", "AUROC; a coin gets 0.5" + (f"; {opened:.2f} with whole animals left out" if opened is not None else ""), (0.5, "coin")),
         "false_known_rate": ("Strangers given a name", f"new animals called by a known one's name; accepted: {words.percent(data.alpha)}", (data.alpha, "accepted")),
-        "ece_mixed": ("Probabilities off by", "mean distance between stated and true share; 0 is honest", None),
+        "ece_mixed": ("Probabilities off by", "calibration error (ECE): mean distance between stated and true share; 0 is honest", None),
         "background_top1_photo": ("Habitat alone", "right at once, per photo, with the animals painted over" + (f", against {words.percent(real)} with them" if real is not None else ""),
                                   (real, "with animals") if real is not None else None),
     }[metric]  # fmt: skip
@@ -120,17 +121,15 @@ def _explained(metric: str, data: AccuracyData) -> tuple[str, str, tuple[float, 
 
 def _moved(row: Row) -> str:
     """In the figure's own unit."""
-    if row["metric"] == "novelty_auroc":
-        return told.points(row["difference"], "score").removesuffix("0")
+    if row["metric"] in DECIMAL:
+        return told.points(row["difference"], "score")
     return told.points(row["difference"])
 
 
 def _big(row: Row) -> str:
     value = row["value"]
-    if row["metric"] == "novelty_auroc":
+    if row["metric"] in DECIMAL:
         return f"{value:.2f}"
-    if row["metric"] == "ece_mixed":
-        return f"{100 * value:.1f}\xa0points"
     return f"{100 * value:.0f}\xa0%" if row["unit"] == "share" else f"{value:.3f}"
 
 
@@ -138,7 +137,7 @@ def _interval(row: Row) -> str:
     counted = f"{row['n']:,} queries, {words.plural(row['n_individuals'], 'animal')}".replace(",", "\u202f", 1) if row["n"] >= 1000 else f"{row['n']} queries, {words.plural(row['n_individuals'], 'animal')}"  # fmt: skip
     if row["ci_low"] is None:
         return counted
-    if row["metric"] == "novelty_auroc":
+    if row["metric"] in DECIMAL:
         return f"{row['ci_low']:.2f} to {row['ci_high']:.2f} · {counted}"
     return f"{100 * row['ci_low']:.0f} to {100 * row['ci_high']:.0f} · {counted}"
 

@@ -111,7 +111,7 @@ def _mistake(r: Row, album: Album) -> Case:
         f"{r['true_individual_id']} taken for {r['individual_id']}",
         f"{_where(r)}: {r['individual_id']} first{sure}, {r['true_individual_id']} {place}.{scores}",
         what, "lost",
-        (album.show("query", f"the {what} that asks", r["query_crop_id"]), album.show("wrong", f"taken for {r['individual_id']}", r["found_crop_id"]), right),
+        (album.show("query", f"this {what}", r["query_crop_id"]), album.show("wrong", f"taken for {r['individual_id']}", r["found_crop_id"]), right),
     )  # fmt: skip
 
 

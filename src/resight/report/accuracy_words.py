@@ -13,7 +13,7 @@ LOWER_IS_BETTER = (
     "ece_", "brier_", "false_known_rate", "open_false_known_rate", "abundance_error", "candidate_set_size", "background_top1",
 )  # fmt: skip
 LARGEST_P = 0.05
-FEWEST = 5  # queries below which a group is not called bad
+FEWEST, FEWEST_ANIMALS = 5, 2  # queries and animals below which a group is not called bad
 FACTORS = {
     "viewpoint": "Side of the head",
     "visibility": "How well the head is seen",
@@ -51,7 +51,11 @@ def worst_groups(data: AccuracyData) -> list[Row]:
     rows = [
         r
         for r in data.accuracy
-        if r["metric"] == "top1_photo" and factor(r) in PHRASES and r["n"] >= FEWEST and r["value"] is not None
+        if r["metric"] == "top1_photo"
+        and factor(r) in PHRASES
+        and r["n"] >= FEWEST
+        and (r["n_individuals"] or 0) >= FEWEST_ANIMALS
+        and r["value"] is not None
     ]
     return sorted((r for r in rows if overall is not None and r["value"] < overall - 0.05), key=lambda r: (r["value"], r["stratum"]))  # fmt: skip
 
@@ -60,7 +64,7 @@ def where_bad(data: AccuracyData) -> str:
     """The worst groups in a sentence."""
     groups = worst_groups(data)[:3]
     if not groups:
-        return "No kind of photo stands out: no group of at least five is clearly below the rest."
+        return "No kind of photo stands out: no group of at least five photos is clearly below the rest."
     told = [f"{phrase(r)}: {words.percent(r['value'])} of {r['n']}" for r in groups]
     return f"{told[0][0].upper()}{told[0][1:]}{''.join('; ' + t for t in told[1:])}."
 
