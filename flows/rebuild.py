@@ -79,9 +79,9 @@ def _compare(
         after = measure_workspace(place, changed, model, night=night, accept=False, quiet=quiet)
     except NothingToMeasure:
         return compare(*[empty_table("outcomes")] * 2), None
-    outcomes = (read_run(place, r["run_id"], "outcomes") for r in (before, after))
+    earlier, later = (read_run(place, r["run_id"], "outcomes") for r in (before, after))
     how = settings.evaluate
-    return compare(*outcomes, settings.novelty.prior_new, how.draws, how.seed), after["accuracy_page"]
+    return compare(earlier, later, settings.novelty.prior_new, how.draws, how.seed), after["accuracy_page"]
 
 
 @flow(name="rebuild", persist_result=False)

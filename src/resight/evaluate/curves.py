@@ -103,7 +103,7 @@ def _reliability_of(name: str, rows: Sequence[Row], mix: np.ndarray, c: Context)
     for k, (mean, share, weight) in enumerate(table):
         if not weight > 0:
             continue
-        mine = np.flatnonzero(bins == k)
+        mine = [int(i) for i in np.flatnonzero(bins == k)]
         low, high = interval(_weighted(correct[mine], mix[mine]), [rows[i]["true_individual_id"] for i in mine], c.draws, c.seed)  # fmt: skip
         points.append(_point("reliability", name, k, float(mean), float(share), len(mine), low, high, k / RELIABILITY_BINS, (k + 1) / RELIABILITY_BINS))  # fmt: skip
     return points
