@@ -19,13 +19,14 @@ from resight.flows.steps import (
 from resight.ingest import has_outlines
 from resight.models import Model
 from resight.run import Run, absolute_sources, open_run
+from resight.runs import ACCURACY_FILE
 from resight.segment.params import AutoParams
 from resight.settings import Settings
 from resight.tasks.accuracy import write_accuracy
 from resight.tasks.background import control_background
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import compare_runs, hide_labels, measure
-from resight.tasks.publish import already_there, publish, write_current
+from resight.tasks.publish import already_there, current_page, publish, write_current
 from resight.tasks.report import write_report
 from resight.tasks.segment import segment_photos
 from resight.workspace import Workspace
@@ -91,6 +92,7 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     if accept:
         for name in MEASURED:
             write_current(run, name)
+        current_page(run, ACCURACY_FILE)
     return result
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from resight.evaluate import summary as headline
 from resight.models import Model, promote, register
-from resight.parts import write_part
+from resight.parts import write_bytes, write_part
 from resight.run import Run
 from resight.runs import ACCURACY_FILE, REPORT_FILE, promote_run, read_run, run_exists, run_record
 from resight.tables import empty_table
@@ -138,3 +138,8 @@ def write_current(run: Run, name: str) -> None:
     A table that the run does not have is empty there, so that no reader joins it with that of an earlier run.
     """
     write_part(run.workspace.current, name, run.tables.get(name, empty_table(name)))
+
+
+def current_page(run: Run, name: str) -> None:
+    """Put a page of the run among the current ones."""
+    write_bytes(run.workspace.current / name, (run.workspace.runs / run.run_id / name).read_bytes())

@@ -19,7 +19,8 @@ from resight.tasks.novelty import judge_novelty
 from resight.tasks.rank import rank_candidates
 from resight.tasks.score import score_pairs
 
-RESULTS = ("ranked", "novelty_model", "null", "ranked_photos", "turns", "plan", "votes")
+RESULTS = ("ranked", "novelty_model", "null", "ranked_photos", "turns")
+REHEARSING = "rehearsing"  # in a run's extras: what it learns must not be kept for other runs
 JUDGING: tuple[Any, ...] = (score_pairs, rank_candidates, judge_novelty)
 
 
@@ -34,7 +35,7 @@ class Aside:
 
 def aside(run: Run, cohort: Cohort, **changes: Any) -> Run:
     """A copy of the run for another cohort; what it finds stays in it, but for its notes."""
-    kept = {k: v for k, v in run.extras.items() if k not in RESULTS}
+    kept = {k: v for k, v in run.extras.items() if k not in RESULTS} | {REHEARSING: True}
     fresh: dict[str, Any] = {"counts": {}, "work": {}, "fingerprints": {}, "seconds": {}, "extras": kept}
     return replace(run, cohort=cohort, staging=cast(Staging, Aside()), tables=dict(run.tables), **(fresh | changes))
 

@@ -202,3 +202,8 @@ def test_rows_fit_the_catalog_and_intervals_hold_the_value():
     )
     assert all((r["value"] is None) == bool(r["missing_because"]) for r in rows)
     assert {r["n_individuals"] for r in rows if r["metric"] == "top1_photo" and r["stratum"] == "all"} == {3}
+
+
+def test_strangers_called_by_two_names_are_two_clusters():
+    rows = [new("E", "Ada", trial="open", individual_id="Cleo"), new("F", "Ben", trial="open", individual_id="Dora")]
+    assert values(measured(*rows))["abundance_error", "all"] == 0.0

@@ -82,7 +82,8 @@ def without(cohort: Cohort, animals: frozenset[str]) -> Cohort:
 
 
 def pairs_of(pairs: pa.Table, cohort: Cohort, calibrating: frozenset[str] | None = None) -> pa.Table:
-    """The rows of a ``pairs`` table that this cohort would have planned.
+    """The rows of a ``pairs`` table that this cohort would have planned to identify and to calibrate; rows of another purpose
+    are left to whoever plans them.
 
     Args:
         pairs: Columns ``query_photo_id, gallery_photo_id, purpose`` and others.
@@ -100,9 +101,7 @@ def pairs_of(pairs: pa.Table, cohort: Cohort, calibrating: frozenset[str] | None
         named = play.set_column(place, pairs.schema.field("purpose"), pa.repeat(pa.scalar(CALIBRATE), play.num_rows))
         return pa.concat_tables([identify, named])
     calibrate = pairs.filter(pc.and_(pc.equal(purpose, CALIBRATE), both_known))
-    among_queries = pc.and_(asks, _among(pairs, "gallery_photo_id", cohort.queries))
-    other = pc.invert(pc.is_in(purpose, value_set=pa.array([IDENTIFY, CALIBRATE])))
-    return pa.concat_tables([identify, calibrate, pairs.filter(pc.and_(other, among_queries))])
+    return pa.concat_tables([identify, calibrate])
 
 
 def _among(pairs: pa.Table, column: str, photos: frozenset[str]) -> pa.ChunkedArray:
