@@ -193,8 +193,49 @@ NOVELTY = Table(
     ),
 )  # fmt: skip
 
+OUTCOMES = Table(
+    "outcomes", 1, "a query of known identity under a trial, and how it ended: every accuracy figure is computed from these rows",
+    ("trial", "round", "level", "query_id"),
+    (
+        RUN,
+        Column("trial", S, "closed: its animal is in the gallery; without_own: judged once more without its animal; open: whole animals were left out of the gallery; "
+               "background: closed, with the animals painted over"),
+        Column("round", I32, "0, or which of the galleries of trial `open` it was"),
+        Column("level", S, "encounter: all its photos together; photo: one photo alone"),
+        Column("query_id", S, "encounter_id or photo_id"),
+        Column("encounter_id", S, "encounter of the query", nullable=False),
+        Column("true_individual_id", S, "label of the query, where evaluation hides it from the ranking"),
+        Column("known", B, "whether its animal was in the gallery", nullable=False),
+        Column("rank", I32, "1 is best; missing where its animal was not in the gallery or could not be compared"),
+        Column("individual_id", S, "best candidate; missing where nothing could be compared"),
+        Column("correct", B, "whether the best candidate is the right animal", nullable=False),
+        Column("average_precision", F64, "of the animal's gallery photos in the order of scores; photos only"),
+        Column("score_right", F64, "score of its own animal"),
+        Column("score_wrong", F64, "score of the best other animal"),
+        Column("probability", F64, "that it is the best candidate"),
+        Column("p_new", F64, "that it is an animal that is not in the gallery"),
+        Column("decision", S, "known, new, unsure or not_compared; encounters only"),
+        Column("novelty", F64, "what new is told from known by: p_new, or minus the best score where no likelihood was fitted; infinite where nothing could be compared"),
+        Column("in_candidate_set", B, "whether its animal is in the candidate set; missing where no sets were made"),
+        Column("candidate_set_size", I32, "animals in the candidate set"),
+        Column("candidate_set_coverage", F64, "share of the sets that are meant to hold the right animal"),
+        Column("provisional_individual_id", S, "name for the animal while it is new or unsure; equal names mean one animal"),
+        Column("viewpoint", S, "side of the head that is seen; `mixed` where an encounter shows several"),
+        Column("visibility", S, "how well the head is seen, as the labels say (head_visibility or visibility)"),
+        Column("days_between", I32, "days to the nearest gallery photo of its animal", "day"),
+        Column("n_gallery_photos", I32, "photos of its animal in the gallery"),
+        Column("n_gallery_individuals", I32, "animals in the gallery"),
+        Column("n_right_scored", I32, "gallery photos of its animal that it was compared with; photos only"),
+        Column("n_right_cut", I32, "gallery photos of its animal that the shortlist left out; photos only"),
+        Column("query_crop_id", S, "its crop in the best pair"),
+        Column("found_crop_id", S, "gallery crop of the best pair"),
+        Column("right_query_crop_id", S, "its crop in the best pair with its own animal"),
+        Column("right_crop_id", S, "gallery crop of the best pair with its own animal"),
+    ),
+)  # fmt: skip
+
 ACCURACY = Table(
-    "accuracy", 1, "a metric of a run", ("metric", "stratum"),
+    "accuracy", 2, "a metric of a run", ("metric", "stratum"),
     (
         RUN,
         Column("metric", S, "name, e.g. top1_photo"),
@@ -205,6 +246,64 @@ ACCURACY = Table(
         Column("n", I64, "queries behind it", nullable=False),
         Column("unit", S, "share, second, score or count", nullable=False),
         Column("protocol", S, "how gallery and queries were split", nullable=False),
+        Column("n_individuals", I64, "animals behind it"),
+        Column("missing_because", S, "why there is no value; empty where there is one"),
+    ),
+)  # fmt: skip
+
+ACCURACY_CURVES = Table(
+    "accuracy_curves", 1, "a point of a curve", ("curve", "series", "point"),
+    (
+        RUN,
+        Column("curve", S, "cmc, reliability, scores, days_between or gallery_size"),
+        Column("series", S, "which line of the curve, e.g. photo or encounter"),
+        Column("point", I32, "number of the point along the line"),
+        Column("x_low", F64, "lower end of the bin, or the place itself"),
+        Column("x_high", F64, "upper end of the bin, or the place itself; missing where the bin has none"),
+        Column("x", F64, "place on the axis; for bins the mean of what lies in it", nullable=False),
+        Column("y", F64, "height; missing where nothing lies there"),
+        Column("ci_low", F64, "lower end of the 95 % bootstrap interval, individuals resampled"),
+        Column("ci_high", F64, "upper end"),
+        Column("n", I64, "queries behind it", nullable=False),
+    ),
+)  # fmt: skip
+
+ACCURACY_DIFFERENCES = Table(
+    "accuracy_differences", 1, "a metric of this run minus that of an earlier one, on the queries that both were asked", ("metric",),
+    (
+        RUN,
+        Column("against_run_id", S, "the earlier run", nullable=False),
+        Column("metric", S, "name, e.g. top1_photo"),
+        Column("old_value", F64, "of the earlier run, on the common queries"),
+        Column("new_value", F64, "of this run, on the common queries"),
+        Column("difference", F64, "new minus old"),
+        Column("ci_low", F64, "lower end of the 95 % bootstrap interval, individuals resampled"),
+        Column("ci_high", F64, "upper end"),
+        Column("n", I64, "queries behind it", nullable=False),
+        Column("n_gained", I64, "queries that only the new run has right; top-1 metrics only"),
+        Column("n_lost", I64, "queries that only the old run has right; top-1 metrics only"),
+        Column("p_value_mcnemar", F64, "exact two-sided sign test of gained against lost; top-1 metrics only"),
+        Column("unit", S, "share, second, score or count", nullable=False),
+    ),
+)  # fmt: skip
+
+CHANGES = Table(
+    "changes", 1, "a query whose best candidate is another one than in an earlier run", ("level", "query_id"),
+    (
+        RUN,
+        Column("against_run_id", S, "the earlier run", nullable=False),
+        Column("level", S, "encounter: all its photos together; photo: one photo alone"),
+        Column("query_id", S, "encounter_id or photo_id"),
+        Column("encounter_id", S, "encounter of the query", nullable=False),
+        Column("true_individual_id", S, "label of the query, where evaluation hides it from the ranking"),
+        Column("outcome", S, "gained (only the new run is right), lost (only the old one is) or still_wrong", nullable=False),
+        Column("old_individual_id", S, "best candidate of the earlier run"),
+        Column("new_individual_id", S, "best candidate of this run"),
+        Column("old_probability", F64, "of the earlier run's best candidate"),
+        Column("new_probability", F64, "of this run's best candidate"),
+        Column("query_crop_id", S, "its crop in the best pair"),
+        Column("old_crop_id", S, "gallery crop of the earlier run's best pair"),
+        Column("new_crop_id", S, "gallery crop of this run's best pair"),
     ),
 )  # fmt: skip
 
@@ -229,7 +328,10 @@ RUNS = Table(
     ),
 )  # fmt: skip
 
-TABLES = (PHOTOS, CROPS, FEATURES, PAIRS, SCORES, IDENTIFICATIONS, NOVELTY, ACCURACY, RUNS)
+TABLES = (
+    PHOTOS, CROPS, FEATURES, PAIRS, SCORES, IDENTIFICATIONS, NOVELTY,
+    OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, RUNS,
+)  # fmt: skip
 _BY_NAME = {one.name: one for one in TABLES}
 
 

@@ -19,14 +19,19 @@ from resight.flows.steps import (
 from resight.ingest import has_outlines
 from resight.models import Model
 from resight.run import Run, absolute_sources, open_run
+from resight.runs import ACCURACY_FILE
 from resight.segment.params import AutoParams
 from resight.settings import Settings
+from resight.tasks.accuracy import write_accuracy
+from resight.tasks.background import control_background
 from resight.tasks.ingest import ingest_photos
-from resight.tasks.measure import hide_labels, measure
-from resight.tasks.publish import already_there, publish, write_current
+from resight.tasks.measure import compare_runs, hide_labels, measure
+from resight.tasks.publish import already_there, current_page, publish, write_current
 from resight.tasks.report import write_report
 from resight.tasks.segment import segment_photos
 from resight.workspace import Workspace
+
+MEASURED = ("accuracy", "outcomes", "accuracy_curves", "accuracy_differences", "changes")
 
 
 def run_evaluate(
@@ -77,11 +82,17 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     segment_photos(run)
     hide_labels(run)
     from_features_to_verdicts(run)
+    if run.settings.evaluate.background_control:
+        control_background(run)
     measure(run)
+    compare_runs(run)
     write_report(run)
+    write_accuracy(run)
     result = publish(run, accept=False)
     if accept:
-        write_current(run, "accuracy")
+        for name in MEASURED:
+            write_current(run, name)
+        current_page(run, ACCURACY_FILE)
     return result
 
 

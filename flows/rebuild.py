@@ -37,16 +37,15 @@ def run_rebuild(
         accept_unmeasured: Promote also where there are too few confirmed labels to compare the two.
 
     Returns:
-        The new run's summary with ``comparison`` (old and new metrics on the same queries, and the verdict).
+        The new run's summary with ``comparison`` (old and new metrics on the same queries, their differences with
+        intervals, and the verdict) and ``accuracy_page`` (the same to look at, with the photos of what changed).
     """
     place = open_workspace(workspace)
     settings, model = asked_settings(place, overrides)
     old = current_model(place)
-    comparison = (
-        _compare(place, overrides, old, settings, model, night, quiet)
-        if old and old.fingerprint != model.fingerprint
-        else None
-    )
+    comparison, page = None, None
+    if old and old.fingerprint != model.fingerprint:
+        comparison, page = _compare(place, overrides, old, settings, model, night, quiet)
     promoted = comparison is None or comparison.not_worse or (accept_unmeasured and comparison.n_queries == 0)
     with open_run(place, settings, model, flow="rebuild", night=night, quiet=quiet) as run:
         run.note(*([comparison.sentence] if comparison else []))
@@ -58,7 +57,8 @@ def run_rebuild(
             result = publish(run, accept=promoted)
     if promoted:
         promote(place, model)
-    return result | {"promoted": promoted, "comparison": comparison.as_dict() if comparison else None}
+    told = comparison.as_dict() if comparison else None
+    return result | {"promoted": promoted, "comparison": told, "accuracy_page": page}
 
 
 def _compare(
@@ -69,14 +69,19 @@ def _compare(
     model: Model,
     night: str | None,
     quiet: bool,
-) -> Comparison:
+) -> tuple[Comparison, str | None]:
+    """The verdict, and the page that shows it."""
     asked, _ = settings_for(place, overrides)
     try:
         before = measure_workspace(place, with_model(asked, old), old, night=night, accept=False, quiet=quiet)
-        after = measure_workspace(place, settings, model, night=night, accept=False, quiet=quiet)
+        paired = settings.evaluate.model_copy(update={"against": before["run_id"]})
+        changed = settings.model_copy(update={"evaluate": paired})
+        after = measure_workspace(place, changed, model, night=night, accept=False, quiet=quiet)
     except NothingToMeasure:
-        return compare(*[empty_table("identifications")] * 2)
-    return compare(*(read_run(place, r["run_id"], "identifications") for r in (before, after)))
+        return compare(*[empty_table("outcomes")] * 2), None
+    earlier, later = (read_run(place, r["run_id"], "outcomes") for r in (before, after))
+    how = settings.evaluate
+    return compare(earlier, later, settings.novelty.prior_new, how.draws, how.seed), after["accuracy_page"]
 
 
 @flow(name="rebuild", persist_result=False)

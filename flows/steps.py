@@ -14,10 +14,8 @@ from resight.run import Run
 from resight.settings import SETTINGS_FILE, Settings, load_settings
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
-from resight.tasks.novelty import judge_novelty
-from resight.tasks.rank import rank_candidates
+from resight.tasks.rehearse import judge
 from resight.tasks.report import write_report
-from resight.tasks.score import score_pairs
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
@@ -84,9 +82,7 @@ def from_features_to_verdicts(run: Run) -> None:
     extract_features(run)
     plan_pairs(run)
     match_pairs(run)
-    score_pairs(run)
-    rank_candidates(run)
-    judge_novelty(run)
+    judge(run)
     count_photos(run)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from resight.evaluate import summary as headline
 from resight.models import Model, promote, register
-from resight.parts import write_part
+from resight.parts import write_bytes, write_part
 from resight.run import Run
-from resight.runs import REPORT_FILE, promote_run, read_run, run_exists, run_record
+from resight.runs import ACCURACY_FILE, REPORT_FILE, promote_run, read_run, run_exists, run_record
+from resight.tables import empty_table
 from resight.workspace import Workspace
 
 
@@ -73,8 +74,25 @@ def summary(workspace: Workspace, run_id: str, run: Run) -> dict[str, Any]:
         "report": str(report) if report.exists() else None,
     }
     if (workspace.runs / run_id / "accuracy.parquet").exists():
-        result["metrics"] = headline(read_run(workspace, run_id, "accuracy").to_pylist())
+        result |= _measured(workspace, run_id)
     return result
+
+
+def _measured(workspace: Workspace, run_id: str) -> dict[str, Any]:
+    """The headline, every metric, what changed, and the page."""
+    rows = read_run(workspace, run_id, "accuracy").drop_columns("run_id").to_pylist()
+    page = workspace.runs / run_id / ACCURACY_FILE
+    found = {name: read_run(workspace, run_id, name).drop_columns("run_id").to_pylist()
+             for name in ("accuracy_differences", "changes") if (workspace.runs / run_id / f"{name}.parquet").exists()}  # fmt: skip
+    return {
+        "metrics": headline(rows),
+        "accuracy": rows,
+        "protocol": rows[0]["protocol"] if rows else None,
+        "against": next((r["against_run_id"] for r in found.get("accuracy_differences", [])), None),
+        "differences": found.get("accuracy_differences", []),
+        "changes": found.get("changes", []),
+        "accuracy_page": str(page) if page.exists() else None,
+    }
 
 
 def _describe(record: dict[str, Any]) -> str:
@@ -115,5 +133,13 @@ def _tell_prefect(run: Run) -> None:
 
 
 def write_current(run: Run, name: str) -> None:
-    """Put one table of the run among the current ones (the accuracy flow does not touch the identifications)."""
-    write_part(run.workspace.current, name, run.tables[name])
+    """Put one table of the run among the current ones (the accuracy flow does not touch the identifications).
+
+    A table that the run does not have is empty there, so that no reader joins it with that of an earlier run.
+    """
+    write_part(run.workspace.current, name, run.tables.get(name, empty_table(name)))
+
+
+def current_page(run: Run, name: str) -> None:
+    """Put a page of the run among the current ones."""
+    write_bytes(run.workspace.current / name, (run.workspace.runs / run.run_id / name).read_bytes())

@@ -40,6 +40,22 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A setting above all other layers, e.g. extract.max_keypoints=512.")
 ]
 NightOption = Annotated[str | None, typer.Option(help="ISO date that the run is for; today if not given.")]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(help="auto, time-aware, role or leave-one-encounter-out (evaluate.protocol)."),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(help="Earlier run to compare with query by query: a run id, last or none (evaluate.against)."),
+]
+ControlOption = Annotated[
+    bool,
+    typer.Option("--background-control", help="Match once more with the animals painted over: how much is habitat."),
+]
+LeakOption = Annotated[
+    bool,
+    typer.Option("--tolerate-leak", help="Measure in spite of gallery photos of the same day; without a headline."),
+]
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="Without Prefect: no record of the run on a server, starts ten seconds sooner.")
 ]
@@ -255,14 +271,19 @@ def rebuild(
 def accuracy(
     workspace: WorkspaceOption = HERE,
     night: NightOption = None,
+    protocol: ProtocolOption = None,
+    against: AgainstOption = None,
+    background_control: ControlOption = False,
+    tolerate_leak: LeakOption = False,
     settings: SetOption = None,
     as_json: JsonOption = False,
     plain: PlainOption = False,
 ) -> None:
-    """Measure the accepted model on the workspace's confirmed labels."""
+    """Measure the accepted model on the workspace's confirmed labels, and show whether it got worse."""
     from resight.flows import evaluation as module
 
-    arguments = {"night": night, "overrides": _overrides(settings), "quiet": as_json}
+    asked = _measuring(settings, protocol, against, background_control, tolerate_leak)
+    arguments = {"night": night, "overrides": asked, "quiet": as_json}
     _finish(module.run_accuracy if plain else module.accuracy, _root(workspace), as_json, arguments)
 
 
@@ -272,13 +293,18 @@ def evaluate(
         Path, typer.Argument(help="Labelled folder: photos, metadata.csv, and outlines if there are some.")
     ],
     workspace: WorkspaceOption = HERE,
+    protocol: ProtocolOption = None,
+    against: AgainstOption = None,
+    background_control: ControlOption = False,
+    tolerate_leak: LeakOption = False,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """How good is it on a labelled folder? Time-aware: what came later asks, what came before is known."""
     from resight.flows.evaluation import run_evaluate
 
-    result = run_evaluate(directory, _root(workspace), _overrides(settings), quiet=as_json)
+    asked = _measuring(settings, protocol, against, background_control, tolerate_leak)
+    result = run_evaluate(directory, _root(workspace), asked, quiet=as_json)
     if as_json:
         _print_json(result)
     else:
@@ -319,11 +345,15 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the page of a run again, e.g. with more candidates (RESIGHT_REPORT__CANDIDATES=6)."""
+    """Draw the page of a run again, e.g. with more candidates (RESIGHT_REPORT__CANDIDATES=6); of a measured run both pages."""
     from resight.jobs import redraw_report
 
-    path = redraw_report(workspace, run_id, out, quiet=as_json)
-    _print_json({"report": str(path)}) if as_json else screen.print(f"Wrote {_plain(str(path))}", soft_wrap=True)
+    paths = redraw_report(workspace, run_id, out, quiet=as_json)
+    if as_json:
+        _print_json({"report": str(paths[0]), "accuracy_page": str(paths[1]) if len(paths) > 1 else None})
+        return
+    for path in paths:
+        screen.print(f"Wrote {_plain(str(path))}", soft_wrap=True)
 
 
 @app.command()
@@ -451,6 +481,15 @@ def _overrides(assignments: list[str] | None) -> dict[str, Any] | None:
     from resight.settings import parse_assignments
 
     return parse_assignments(assignments) if assignments else None
+
+
+def _measuring(
+    settings: list[str] | None, protocol: str | None, against: str | None, control: bool, tolerate: bool
+) -> dict[str, Any] | None:
+    """What `accuracy` and `evaluate` are asked for, as settings above all others."""
+    asked = {"protocol": protocol, "against": against, "background_control": control or None, "tolerate_leak": tolerate or None}  # fmt: skip
+    given = [f"evaluate.{key}={json.dumps(value) if value is True else value}" for key, value in asked.items() if value is not None]  # fmt: skip
+    return _overrides([*(settings or []), *given])
 
 
 def _print_json(value: Any) -> None:

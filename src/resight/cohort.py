@@ -23,6 +23,7 @@ class Cohort:
         truth: Hidden individual of query photos, where an evaluation knows it.
         evaluating: Keep photos of one encounter apart.
         protocol: How the two parts were chosen.
+        in_turns: Every encounter asks all others, one after the other (leave-one-encounter-out); a photo may be in both parts.
     """
 
     queries: frozenset[str]
@@ -31,6 +32,7 @@ class Cohort:
     truth: Mapping[str, str] = field(default_factory=dict)
     evaluating: bool = False
     protocol: str = "nightly"
+    in_turns: bool = False
 
 
 def nightly_cohort(photos: pa.Table) -> Cohort:
@@ -66,7 +68,11 @@ def plan(info: pa.Table, cohort: Cohort, settings: Settings) -> pa.Table:
     """All pairs of the run: queries with the gallery, and gallery photos among each other to learn what non-matching looks like."""
     queries, gallery = _of(info, cohort.queries), _of(info, cohort.gallery)
     apart = cohort.evaluating and settings.pairs.exclude_same_encounter
-    identify = plan_pairs(queries, gallery, policy=settings.pairs, purpose="identify", forbid_same_encounter=apart)
+    identify = plan_pairs(
+        queries, gallery, policy=settings.pairs, purpose="identify", forbid_same_encounter=apart or cohort.in_turns
+    )
+    if cohort.in_turns:
+        return identify  # each turn takes its calibration pairs from the same rows
     chosen = calibration_photos(info, cohort, settings.novelty.calibration_encounters)
     calibrate = plan_pairs(
         _of(info, chosen), gallery, policy=settings.pairs, purpose="calibrate", forbid_same_encounter=True

@@ -43,7 +43,7 @@ def fate_by_photo(run: Run) -> dict[str, str]:
 
 def _part(run: Run, photo_id: str) -> str:
     cohort = run.cohort
-    if cohort and photo_id in cohort.gallery:
+    if cohort and photo_id in cohort.gallery - cohort.queries:
         return "gallery"
     if not cohort or photo_id not in cohort.queries:
         return "left_out"

@@ -180,14 +180,18 @@ def _answers(run: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {"queries": queries, "model": run.model.describe(), "work": run.work, "counts": run.counts}
 
 
-def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: bool) -> Path:
+def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: bool) -> list[Path]:
     """Draw the page of a run again from its tables, with the report settings as they are now.
+
+    Returns:
+        The page, and the accuracy page beside it where the run was measured.
 
     Raises:
         WorkspaceError: There is no such run.
     """
     from resight.flows.steps import open_workspace
     from resight.runs import read_current, read_run
+    from resight.tasks.accuracy import draw_accuracy
     from resight.tasks.report import draw
 
     place = open_workspace(workspace)
@@ -205,4 +209,10 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
         html = draw(place, run_id, used, WeightStore(settings.weights_dir, settings.allow_download), runner)
     target = out or place.root / f"report-{run_id}.html"
     target.write_text(html, encoding="utf-8")
-    return target
+    if not (place.runs / run_id / "outcomes.parquet").exists():
+        return [target]
+    beside = target.with_name(f"accuracy-{run_id}.html" if out is None else f"{target.stem}-accuracy{target.suffix}")
+    worst = {"worst": settings.evaluate.worst}
+    shown = used.model_copy(update={"evaluate": used.evaluate.model_copy(update=worst)})
+    beside.write_text(draw_accuracy(place, run_id, shown), encoding="utf-8")
+    return [target, beside]

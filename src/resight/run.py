@@ -27,6 +27,7 @@ from resight.weights.store import WeightStore
 from resight.workspace import Workspace
 
 log = logging.getLogger("resight")
+MEASURING = ("accuracy", "evaluate")
 PACKAGES = (
     "dask",
     "distributed",
@@ -70,9 +71,9 @@ class Run:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
         inputs = photos.drop_columns([c for c in ("run_id", "message") if c in photos.column_names]).to_pylist()
         outlines = {k: [vars(a) for a in v] for k, v in sorted(self.annotations.items())}
-        results = self.settings.model_dump(
-            mode="json", exclude={"dask", "report", "weights_dir", "allow_download", "ingest"}
-        )
+        unrelated = {"dask", "report", "weights_dir", "allow_download", "ingest"}
+        unrelated |= set() if self.flow in MEASURING else {"evaluate"}
+        results = self.settings.model_dump(mode="json", exclude=unrelated)
         digest = fingerprint(
             self.flow,
             __version__,

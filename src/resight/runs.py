@@ -21,7 +21,7 @@ from resight.tables import read_table, write_table
 from resight.workspace import Workspace
 
 STAGING_PREFIX = ".staging-"
-REPORT_FILE = "report.html"
+REPORT_FILE, ACCURACY_FILE = "report.html", "accuracy.html"
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Staging:
         path = write_table(self.path, name, table)
         return TableRef(name, str(path), table.num_rows, fingerprint)
 
-    def write_report(self, html: str) -> Path:
-        """Write the page beside the tables."""
-        path = self.path / REPORT_FILE
+    def write_report(self, html: str, name: str = REPORT_FILE) -> Path:
+        """Write a page beside the tables."""
+        path = self.path / name
         path.write_text(html, encoding="utf-8")
         return path
 

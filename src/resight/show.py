@@ -21,8 +21,11 @@ WORK_NAMES = {
     "pairs_matched": "pairs",
 }
 METRIC_NAMES = {
-    "top1_photo": "right at once, per photo", "top3_photo": "among the best 3", "top5_photo": "among the best 5",
-    "top1_encounter": "right at once, per encounter", "map_photo": "mean average precision, per photo", "novelty_auroc": "known against new (AUROC)",
+    "top1_encounter": "right at once, per encounter", "top1_photo": "right at once, per photo", "top3_photo": "among the best 3",
+    "top5_photo": "among the best 5", "map_photo": "mean average precision, per photo", "novelty_auroc": "known against new (AUROC)",
+    "novelty_accuracy": "known or new called rightly", "baks_baus_gm": "geometric mean of BAKS and BAUS",
+    "open_baks_baus_gm": "the same, whole animals left out", "false_known_rate": "new animals given a name", "ece_mixed": "calibration error (ECE)",
+    "candidate_set_coverage": "candidate sets that hold the right animal", "background_top1_photo": "right at once with the animals painted over",
 }  # fmt: skip
 
 
@@ -33,7 +36,11 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
     work = ", ".join(f"{result['work'].get(k, 0)} {name}" for k, name in WORK_NAMES.items())
     console.print(f"Computed in this run: {work}.", highlight=False)
     if result.get("metrics"):
-        console.print(_metrics(result["metrics"]))
+        if result["metrics"]["leak"]:
+            console.print(f"[bold white on red] The split leaks: {result['metrics']['leak']:.1%} of the query photos have a gallery photo of the same animal and day. There is no headline. [/]")  # fmt: skip
+        console.print(_metrics(result))
+        if result["against"]:
+            console.print(_comparison(result), highlight=False, soft_wrap=True)
     elif result["decisions"]:
         console.print(_verdicts(result))
     for note in result["notes"]:
@@ -42,6 +49,8 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
     console.print(f"Tables  {escape(result['folder'])}", highlight=False, soft_wrap=True)
     if result["report"]:
         console.print(f"Report  {escape(result['report'])}", highlight=False, soft_wrap=True)
+    if result.get("accuracy_page"):
+        console.print(f"Accuracy {escape(result['accuracy_page'])}", highlight=False, soft_wrap=True)
     if "promoted" in result:
         console.print(
             "The new model is promoted."
@@ -59,22 +68,31 @@ def _counts(result: dict[str, Any]) -> Table:
     return table
 
 
-def _metrics(metrics: dict[str, Any]) -> Table:
-    table = Table("measure", "value", title="Accuracy", title_justify="left")
+def _metrics(result: dict[str, Any]) -> Table:
+    metrics, rows = result["metrics"], {r["metric"]: r for r in result["accuracy"] if r["stratum"] == "all"}
+    table = Table("measure", "value", "95 % interval", "queries", title=f"Accuracy ({result['protocol']})", title_justify="left")  # fmt: skip
     for key, name in METRIC_NAMES.items():
-        value = metrics.get(key)
-        shown = (
-            "cannot be computed"
-            if value is None
-            else f"{value:.3f}"
-            if key == "novelty_auroc"
-            else f"{100 * value:.1f} %"
-        )
-        table.add_row(name, shown)
+        row = rows.get(key)
+        if row is None or metrics["leak"]:
+            continue
+        value, ends = row["value"], [row["ci_low"], row["ci_high"]]
+        plain = row["unit"] == "score" or key.endswith("auroc")
+        shown = [f"{v:.3f}" if plain else f"{100 * v:.1f} %" for v in (value, *ends) if v is not None]
+        table.add_row(name, shown[0] if shown else row["missing_because"], " to ".join(shown[1:]), str(row["n"]))
     seconds = metrics.get("seconds_per_query")
-    table.add_row("queries", str(metrics["n_queries"]))
-    table.add_row("seconds per query", "all from the cache" if seconds is None else f"{seconds:.2f}")
+    table.add_row("seconds per query", "all from the cache" if seconds is None else f"{seconds:.2f}", "", str(metrics["n_queries"]))  # fmt: skip
     return table
+
+
+def _comparison(result: dict[str, Any]) -> str:
+    """One line on what changed since the run before."""
+    rows = {r["metric"]: r for r in result["differences"]}
+    told = [
+        f"{100 * r['difference']:+.1f} points per {level} ({r['n_gained']} gained, {r['n_lost']} lost, p = {r['p_value_mcnemar']:.2g})"
+        for level in ("encounter", "photo")
+        if (r := rows.get(f"top1_{level}")) and r["difference"] is not None
+    ]
+    return f"Against {result['against']}: right at once {', '.join(told)}." if told else ""
 
 
 def _verdicts(result: dict[str, Any]) -> Table:

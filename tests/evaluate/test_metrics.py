@@ -8,13 +8,18 @@ from scipy.stats import mannwhitneyu
 
 from resight.evaluate.bootstrap import interval
 from resight.evaluate.metrics import (
+    abundance_error,
+    adjusted_rand,
     auroc,
     average_precision,
     balanced_accuracy,
     brier,
     calibration_error,
     cmc,
+    geometric_mean,
     hits,
+    hits_in_smaller_gallery,
+    reliability,
     weighted_mean,
 )
 
@@ -122,3 +127,58 @@ def test_what_the_shortlist_left_out_counts_as_never_found() -> None:
     # relevant at places 1 and 3 of 3, two more never came: (1/1 + 2/3) / 4
     assert average_precision(np.array([True, False, True]), n_missed=2) == pytest.approx((1 + 2 / 3) / 4)
     assert average_precision(np.array([False]), n_missed=1) == 0.0
+
+
+def test_reliability_is_what_the_calibration_error_sums_up() -> None:
+    probability, correct, weight = np.array([0.85, 0.9, 0.3, 0.0]), np.array([1.0, 0, 1, 0]), np.array([1.0, 1, 2, 1])
+    table = reliability(probability, correct, weight)
+    np.testing.assert_allclose(table[8], [0.875, 0.5, 2])  # (.8, .9]
+    np.testing.assert_allclose(table[2], [0.3, 1.0, 2])  # (.2, .3], weight 2
+    filled = table[table[:, 2] > 0]
+    summed = np.sum(filled[:, 2] * np.abs(filled[:, 0] - filled[:, 1])) / weight.sum()
+    assert calibration_error(probability, correct, weight) == pytest.approx(summed)
+
+
+def test_geometric_mean_by_hand() -> None:
+    assert geometric_mean(0.9, 0.4) == pytest.approx(0.6)
+    assert geometric_mean(1.0, 0.0) == 0.0 and geometric_mean(None, 1.0) is None
+
+
+def test_adjusted_rand_by_hand() -> None:
+    # a a a b b b against 1 1 2 2 3 3: together in both 2 (first two, last two), in clusters 6, in truth 3, of 15 pairs:
+    # expected 6 * 3 / 15 = 1.2, largest 4.5: (2 - 1.2) / (4.5 - 1.2)
+    clusters, truth = np.array(list("aaabbb")), np.array(list("112233"))
+    assert adjusted_rand(clusters, truth, np.ones(6)) == pytest.approx(0.8 / 3.3)
+    assert adjusted_rand(truth, truth, np.ones(6)) == pytest.approx(1.0)
+    assert adjusted_rand(np.array(list("abcdef")), truth, np.ones(6)) == pytest.approx(0.0)
+    assert adjusted_rand(truth[:1], truth[:1], np.ones(1)) is None
+    assert adjusted_rand(np.array(list("aa")), np.array(list("11")), np.ones(2)) is None, (
+        "nothing could have gone wrong"
+    )
+
+
+def test_adjusted_rand_agrees_with_counting_pairs() -> None:
+    rng = np.random.default_rng(3)
+    clusters, truth = rng.integers(0, 4, 30), rng.integers(0, 5, 30)
+    pairs = [(clusters[i] == clusters[j], truth[i] == truth[j]) for i in range(30) for j in range(i)]
+    both, one, other = (sum(f(p) for p in pairs) for f in (all, lambda p: p[0], lambda p: p[1]))
+    expected = one * other / len(pairs)
+    assert adjusted_rand(clusters, truth, np.ones(30)) == pytest.approx((both - expected) / ((one + other) / 2 - expected))  # fmt: skip
+
+
+def test_abundance_error_by_hand() -> None:
+    truth = np.array(list("112233"))
+    assert abundance_error(np.array(list("aabbcc")), truth, np.ones(6)) == 0.0
+    assert abundance_error(np.array(list("abcdef")), truth, np.ones(6)) == pytest.approx(1.0)  # six instead of three
+    assert abundance_error(np.array(list("aaaaaa")), truth, np.ones(6)) == pytest.approx(2 / 3)  # one instead of three
+    # Animal 1 drawn three times and 3 not at all: clusters a, a, a and b, against 1, 1, 1 and 2
+    assert abundance_error(np.array(list("aabbcc")), truth, np.array([3.0, 3, 1, 1, 0, 0])) == pytest.approx(0.0)
+
+
+def test_smaller_galleries_agree_with_trying_them_all() -> None:
+    # five animals; the right one is beaten by two of the four others
+    for size in (1, 2, 3, 4, 5):
+        draws = list(itertools.combinations(["better", "better2", "worse", "worse2"], size - 1))
+        share = np.mean([not any(o.startswith("better") for o in draw) for draw in draws])
+        assert hits_in_smaller_gallery([3], 5, size)[0] == pytest.approx(share)
+    assert hits_in_smaller_gallery([1, None], 5, 3).tolist() == pytest.approx([1.0, 0.0])

@@ -76,7 +76,8 @@ def test_accuracy_measures_the_accepted_model_on_the_workspaces_labels(workspace
     result = call("accuracy", "--plain", "--json", "-w", workspace_with_run.root, "--set", "dask.mode=inline")
     assert result["metrics"]["n_queries"] > 0
     assert result["work"]["photos_decoded"] == result["work"]["features_computed"] == 0
-    assert (workspace_with_run.current / "accuracy.parquet").exists()
+    for name in ("accuracy.parquet", "outcomes.parquet", "changes.parquet", "accuracy.html"):
+        assert (workspace_with_run.current / name).exists(), name
     assert (workspace_with_run.current / "identifications.parquet").exists()
 
 

@@ -137,7 +137,7 @@ def test_the_accepted_model_stays_until_a_rebuild_says_otherwise(field_workspace
     with pytest.raises(SettingsError, match="rebuild"):
         night(field_workspace, extract={"kind": "orb"})
     result = run_rebuild(field_workspace.root, "2026-06-05", small, quiet=True)
-    assert result["comparison"]["levels"][0]["n"] == 3, "three known animals were met twice"
+    assert result["comparison"]["levels"][0]["n"] == 6, "three animals were met twice, and each encounter asks"
     after = current_model(field_workspace)
     assert after is not None
     assert (after.fingerprint != accepted.fingerprint) == result["promoted"] == result["comparison"]["not_worse"]

@@ -211,3 +211,10 @@ def test_mask_that_is_too_large_or_does_not_add_up() -> None:
         with pytest.raises(ValueError):
             rle_polygons(segmentation, 1e6)
     assert rle_polygons({"size": [3, 4], "counts": [12]}, 1e6) == ()
+
+
+def test_visibility_is_kept_unless_the_table_says_otherwise(survey: Callable) -> None:
+    result, _ = survey([image(head_visibility="poor", note="blurred")], [outline()])
+    assert result.photos["extra"].to_pylist() == ['{"head_visibility": "poor"}']
+    result, _ = survey([image(head_visibility="poor")], [outline()], table="file,head_visibility,observer\na.png,good,Zoe\n")  # fmt: skip
+    assert result.photos["extra"].to_pylist() == ['{"head_visibility": "good", "observer": "Zoe"}']

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 DRAWS = 1000
 LEVEL = 0.95
+Statistic = Callable[[np.ndarray], float | None]
+Interval = tuple[float | None, float | None]
 
 
 def interval(
-    statistic: Callable[[np.ndarray], float | None], individuals: np.ndarray, draws: int = DRAWS, seed: int = 0
-) -> tuple[float | None, float | None]:
+    statistic: Statistic, individuals: np.ndarray | Sequence[str], draws: int = DRAWS, seed: int = 0
+) -> Interval:
     """95 % percentile interval (Efron and Tibshirani 1993, chapter 13).
 
     Args:
@@ -24,10 +26,37 @@ def interval(
     Returns:
         Lower and upper end; None where there are fewer than two individuals.
     """
-    names, group = np.unique(individuals, return_inverse=True)
+    names, group = np.unique(np.asarray(individuals, dtype=str), return_inverse=True)
     if len(names) < 2:
         return None, None
-    values = [statistic(times[group].astype(np.float64)) for times in _multiplicities(len(names), draws, seed)]
+    return _ends([statistic(times[group].astype(np.float64)) for times in _multiplicities(len(names), draws, seed)])
+
+
+def difference_interval(
+    old: tuple[Statistic, Sequence[str]], new: tuple[Statistic, Sequence[str]], draws: int = DRAWS, seed: int = 0
+) -> Interval:
+    """95 % percentile interval of new minus old, both computed from the same draw of individuals.
+
+    Args:
+        old: Statistic and the individual of each of its rows.
+        new: The same; it may have other rows.
+        draws: Resamples.
+        seed: As in `interval`.
+    """
+    groups = [np.asarray(individuals, dtype=str) for _, individuals in (old, new)]
+    names = np.unique(np.concatenate(groups))
+    if len(names) < 2:
+        return None, None
+    of_old, of_new = (np.searchsorted(names, group) for group in groups)
+    values = []
+    for times in _multiplicities(len(names), draws, seed):
+        weight = times.astype(np.float64)
+        before, after = old[0](weight[of_old]), new[0](weight[of_new])
+        values.append(None if before is None or after is None else after - before)
+    return _ends(values)
+
+
+def _ends(values: Sequence[float | None]) -> Interval:
     found = np.array([v for v in values if v is not None])
     if not found.size:
         return None, None

@@ -1,15 +1,22 @@
-"""Two models on the same queries: which is better, and is that more than chance?"""
+"""Two runs on the same queries: which is better, is that more than chance, and who is now called otherwise?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 from scipy.stats import binomtest
 
-LEVELS = ("encounter", "photo")
+from resight.evaluate.bootstrap import DRAWS, difference_interval
+from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO
+from resight.evaluate.specs import ALL, Outcomes, Spec, all_specs
+
+LEVELS = (ENCOUNTER, PHOTO)
+GAINED, LOST, STILL_WRONG = "gained", "lost", "still_wrong"
+KEY = ("trial", "round", "level", "query_id", "known", "true_individual_id")
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,15 +41,29 @@ class LevelComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The verdict over old and new."""
+    """The verdict over old and new.
+
+    Attributes:
+        levels: Per encounter and per photo.
+        changes: The catalog's ``changes`` without ``run_id`` and ``against_run_id``.
+        differences: The catalog's ``accuracy_differences`` without the same two.
+        n_not_common: Queries that only one of the two was asked.
+    """
 
     levels: tuple[LevelComparison, ...]
-    changed: tuple[str, ...]
+    changes: tuple[dict[str, Any], ...] = ()
+    differences: tuple[dict[str, Any], ...] = ()
+    n_not_common: int = 0
 
     @property
     def n_queries(self) -> int:
         """Query encounters compared."""
         return self.levels[0].n
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Encounters with another first candidate."""
+        return tuple(c["query_id"] for c in self.changes if c["level"] == ENCOUNTER)
 
     @property
     def not_worse(self) -> bool:
@@ -65,37 +86,77 @@ class Comparison:
         return {
             "levels": [asdict(o) for o in self.levels],
             "changed_encounters": list(self.changed),
+            "differences": list(self.differences),
+            "n_not_common": self.n_not_common,
             "not_worse": self.not_worse,
             "sentence": self.sentence,
         }
 
 
-def compare(old: pa.Table, new: pa.Table) -> Comparison:
-    """Compare the ``identifications`` of two runs over the same hidden labels, query by query.
+def compare(old: pa.Table, new: pa.Table, prior_new: float = 0.2, draws: int = DRAWS, seed: int = 0) -> Comparison:
+    """Compare the ``outcomes`` of two runs on the queries that both were asked; one without any candidate counts as wrong.
 
-    A query without any candidate counts as wrong. ``changed`` lists the encounters with another first candidate.
+    A query is the same where trial, round, level, id and label are, and where its animal was in the gallery of both runs
+    or of neither. Every metric of both is computed on these, and its difference gets a 95 % interval from one bootstrap
+    over individuals.
     """
-    levels = tuple(_level(_first(old, level), _first(new, level), level) for level in LEVELS)
-    before, after = _first(old, "encounter"), _first(new, "encounter")
-    changed = sorted(
-        q for q in before.keys() | after.keys() if before.get(q, (None, None))[0] != after.get(q, (None, None))[0]
-    )
-    return Comparison(levels, tuple(changed))
+    before, after, n_apart = _common(old, new)
+    levels = tuple(_level(before, after, level) for level in LEVELS)
+    changes = tuple(row for level in LEVELS for row in _changes(before, after, level))
+    return Comparison(levels, changes, tuple(_differences(before, after, prior_new, draws, seed)), n_apart)
 
 
-def _first(table: pa.Table, level: str) -> dict[str, tuple[str, str]]:
-    rows = table.select(["level", "query_id", "rank", "individual_id", "true_individual_id"]).to_pylist()
-    return {
-        r["query_id"]: (r["individual_id"], r["true_individual_id"])
-        for r in rows
-        if r["level"] == level and r["rank"] == 1
-    }
+def _common(old: pa.Table, new: pa.Table) -> tuple[Outcomes, Outcomes, int]:
+    keys = [list(zip(*(t[k].to_pylist() for k in KEY), strict=True)) for t in (old, new)]
+    both = set(keys[0]) & set(keys[1])
+    kept = [t.filter(pa.array([k in both for k in ks], pa.bool_())) for t, ks in zip((old, new), keys, strict=True)]
+    asked = [{k[3] for k in ks if k[0] == CLOSED and k[2] == ENCOUNTER} for ks in keys]
+    return Outcomes(kept[0]), Outcomes(kept[1]), len(asked[0] ^ asked[1])
 
 
-def _level(old: Mapping[str, tuple[str, str]], new: Mapping[str, tuple[str, str]], level: str) -> LevelComparison:
-    old_right = {q for q, (found, true) in old.items() if true and found == true}
-    new_right = {q for q, (found, true) in new.items() if true and found == true}
-    asked = {q for q, (_, true) in (*old.items(), *new.items()) if true}
-    gained, lost = len(new_right - old_right), len(old_right - new_right)
+def _level(old: Outcomes, new: Outcomes, level: str) -> LevelComparison:
+    before, after = ([bool(r["correct"]) for r in o.of(CLOSED, level, True)] for o in (old, new))
+    return level_comparison(level, before, after)
+
+
+def level_comparison(level: str, before: Sequence[bool], after: Sequence[bool]) -> LevelComparison:
+    """Exact McNemar test on the same queries in the same order."""
+    gained = sum(b and not a for a, b in zip(before, after, strict=True))
+    lost = sum(a and not b for a, b in zip(before, after, strict=True))
     p = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
-    return LevelComparison(level, len(asked), len(old_right), len(new_right), gained, lost, float(p))
+    return LevelComparison(level, len(before), sum(before), sum(after), gained, lost, float(p))
+
+
+def _changes(old: Outcomes, new: Outcomes, level: str) -> list[dict[str, Any]]:
+    pairs = zip(old.of(CLOSED, level), new.of(CLOSED, level), strict=True)
+    return [_change(a, b) for a, b in pairs if a["individual_id"] != b["individual_id"]]
+
+
+def _change(a: Row, b: Row) -> dict[str, Any]:
+    outcome = GAINED if b["correct"] else LOST if a["correct"] else STILL_WRONG
+    return {
+        "level": b["level"], "query_id": b["query_id"], "encounter_id": b["encounter_id"], "true_individual_id": b["true_individual_id"],
+        "outcome": outcome, "old_individual_id": a["individual_id"], "new_individual_id": b["individual_id"],
+        "old_probability": a["probability"], "new_probability": b["probability"],
+        "query_crop_id": b["query_crop_id"] or a["query_crop_id"], "old_crop_id": a["found_crop_id"], "new_crop_id": b["found_crop_id"],
+    }  # fmt: skip
+
+
+def _differences(old: Outcomes, new: Outcomes, prior_new: float, draws: int, seed: int) -> list[dict[str, Any]]:
+    after = {s.metric: s for s in all_specs(new, prior_new) if s.stratum == ALL}
+    pairs = [(s, after[s.metric]) for s in all_specs(old, prior_new) if s.stratum == ALL and s.metric in after]
+    levels = {f"top1_{level}": _level(old, new, level) for level in LEVELS}
+    return [_difference(a, b, levels.get(a.metric), draws, seed) for a, b in pairs if a.individuals and b.individuals]
+
+
+def _difference(a: Spec, b: Spec, level: LevelComparison | None, draws: int, seed: int) -> dict[str, Any]:
+    before, after = a.value, b.value
+    known = before is not None and after is not None
+    low, high = difference_interval((a.statistic, a.individuals), (b.statistic, b.individuals), draws, seed) if known else (None, None)  # fmt: skip
+    return {
+        "metric": a.metric, "old_value": before, "new_value": after,
+        "difference": after - before if before is not None and after is not None else None,
+        "ci_low": low, "ci_high": high, "n": len(b.individuals), "unit": a.unit,
+        "n_gained": level.gained if level else None, "n_lost": level.lost if level else None,
+        "p_value_mcnemar": level.p_value if level else None,
+    }  # fmt: skip

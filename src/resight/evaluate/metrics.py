@@ -82,3 +82,83 @@ def calibration_error(probability: np.ndarray, correct: np.ndarray, weight: np.n
     of = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
     gap = np.bincount(of, weight * (correct - probability), bins)
     return float(np.abs(gap).sum() / weight.sum())
+
+
+def reliability(probability: np.ndarray, correct: np.ndarray, weight: np.ndarray, bins: int = 10) -> np.ndarray:
+    """(bins, 3) mean probability, share correct and weight of each of the equal bins of (0, 1]; nan where one is empty.
+
+    The bins are those of `calibration_error`, which is the weighted mean of the distances between the first two.
+    """
+    of = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
+    total = np.bincount(of, weight, bins)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = [np.bincount(of, weight * values, bins) / total for values in (probability, correct)]
+    return np.stack([*means, total], axis=1)
+
+
+def geometric_mean(known: float | None, new: float | None) -> float | None:
+    """``sqrt(BAKS * BAUS)``, the figure of AnimalCLEF 2025: naming everybody, or nobody, gets 0."""
+    return None if known is None or new is None else float(np.sqrt(known * new))
+
+
+def adjusted_rand(clusters: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float | None:
+    """Adjusted Rand index (Hubert and Arabie 1985) over pairs of items, a pair counting the product of its weights.
+
+    1 where the clusters are the truth, 0 in the mean where they were drawn by lot. None where there are fewer than two
+    items, or where truth and clusters both are one heap or both all apart, so that nothing could have gone wrong.
+
+    Args:
+        clusters: (N,) names.
+        truth: (N,) names.
+        weight: (N,) counts of the items; equal items drawn by the bootstrap make no pair with themselves.
+    """
+    a, b = (np.unique(names, return_inverse=True)[1] for names in (clusters, truth))
+    if not len(a):
+        return None
+    together = _pairs(a * (b.max() + 1) + b, weight)
+    same_cluster, same_truth, total = _pairs(a, weight), _pairs(b, weight), _pairs(np.zeros_like(a), weight)
+    if total <= 0:
+        return None
+    expected = same_cluster * same_truth / total
+    largest = (same_cluster + same_truth) / 2
+    return float((together - expected) / (largest - expected)) if largest > expected else None
+
+
+def _pairs(group: np.ndarray, weight: np.ndarray) -> float:
+    """Sum over groups of the products of weights of two different items."""
+    sums, squares = np.bincount(group, weight), np.bincount(group, weight**2)
+    return float((sums**2 - squares).sum() / 2)
+
+
+def abundance_error(clusters: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float | None:
+    """``|clusters - animals| / animals``: how wrong a count of the animals by their clusters is.
+
+    An animal that the bootstrap draws twice, with its clusters, counts twice on both sides; a cluster that holds several
+    animals counts by the share of its items, so that all weights 1 give plain counts.
+    """
+    if not weight.sum() > 0:
+        return None
+    _, of = np.unique(clusters, return_inverse=True)
+    _, who = np.unique(truth, return_inverse=True)
+    n_clusters = float(np.sum(weight / np.bincount(of)[of]))
+    n_animals = float(np.sum(weight / np.bincount(who)[who]))
+    return abs(n_clusters - n_animals) / n_animals
+
+
+def hits_in_smaller_gallery(ranks: Sequence[int | None], n_animals: int, size: int) -> np.ndarray:
+    """(N,) probability that the right animal is first if only ``size`` animals, itself among them, are in the gallery.
+
+    The mean over all such sub-galleries, not over some: of the ``n_animals - 1`` others, ``rank - 1`` beat it, and none
+    of those may be among the ``size - 1`` that are drawn (hypergeometric): ``C(n - rank, size - 1) / C(n - 1, size - 1)``.
+    """
+    from scipy.special import gammaln
+
+    def log_choose(n: float, k: float) -> float:
+        return float(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+
+    others = size - 1
+    return np.array([
+        0.0 if rank is None or n_animals - rank < others
+        else np.exp(log_choose(n_animals - rank, others) - log_choose(n_animals - 1, others))
+        for rank in ranks
+    ], np.float64)  # fmt: skip

@@ -1,8 +1,9 @@
-"""What happened to every query of known identity: its rank, its verdict, and what it would be if it were new."""
+"""What happened to every query of known identity: the rows of the table ``outcomes``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -12,186 +13,235 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.evaluate.metrics import average_precision
-from resight.novelty import NoveltyModel, decide
-from resight.novelty.model import LOGISTIC
+from resight.novelty.model import BOUND, NONE
 from resight.rank import photo_pairs
 from resight.rank.photos import codes, starts
-from resight.settings import NoveltyParams
 
-# Upper ends of the bins of days between a query and the nearest gallery photo of its animal.
-DAY_BINS = ((0, "0"), (30, "1-30"), (365, "31-365"), (1825, "366-1825"))
-LAST_BIN, NO_DATE = "1826+", "unknown"
+CLOSED, WITHOUT_OWN, OPEN, BACKGROUND = "closed", "without_own", "open", "background"
+ENCOUNTER, PHOTO = "encounter", "photo"
+MIXED = "mixed"
+VISIBILITY = ("good", "fair", "poor", "none")  # best first
+VISIBILITY_KEYS = ("head_visibility", "visibility")
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Everything that accuracy is computed from.
+class Trial:
+    """One gallery, those who asked it, and what came out.
 
     Attributes:
-        photos: The ``photos`` table: ``photo_id, encounter_id, viewpoint, taken_on``; labels in it are not read.
+        trial: ``closed``, ``without_own``, ``open`` or ``background``.
         gallery: Individual by gallery photo_id.
         truth: Individual by query photo_id.
         ranked: All candidates at both levels from `rank.rank_all`.
-        scores: The ``scores`` table.
-        crops_info: See `rank.photo_pairs`.
-        model: From `novelty.fit` on the gallery.
-        novelty: Limits of the decision.
-        protocol: How gallery and queries were chosen.
-        seconds_per_query: Time per query photo, where somebody took it.
-        missed: By query photo_id, gallery photos of its animal that the shortlist left out.
+        novelty: The ``novelty`` table: a row per query encounter.
+        round: Number of the gallery.
+        scores: The ``scores`` table, where average precision is wanted.
+        crops_info: See `rank.photo_pairs`; needed with ``scores``.
+        cut: By query photo_id, gallery photos of its animal that the shortlist left out.
+        scored: By query photo_id, those that it was compared with.
+        n_animals: Animals in the gallery, where ``gallery`` does not say it.
     """
 
-    photos: pa.Table
+    trial: str
     gallery: Mapping[str, str]
     truth: Mapping[str, str]
     ranked: pa.Table
-    scores: pa.Table
-    crops_info: pa.Table
-    model: NoveltyModel
-    novelty: NoveltyParams
-    protocol: str
-    seconds_per_query: float | None = None
-    missed: Mapping[str, int] = field(default_factory=dict)
+    novelty: pa.Table
+    round: int = 0
+    scores: pa.Table | None = None
+    crops_info: pa.Table | None = None
+    cut: Mapping[str, int] = field(default_factory=dict)
+    scored: Mapping[str, int] = field(default_factory=dict)
+    n_animals: int | None = None
 
 
 @dataclass(frozen=True)
-class Query:
-    """A query photo or encounter whose animal is in the gallery.
+class PhotoFacts:
+    """What outcomes are told apart by, by photo_id."""
 
-    Attributes:
-        rank: Place of the right animal; None where it could not be compared.
-        precision: Average precision over gallery photos (photos only).
-    """
+    encounter: Mapping[str, str]
+    taken_on: Mapping[str, date | None]
+    viewpoint: Mapping[str, str]
+    visibility: Mapping[str, str]
 
-    query_id: str
-    individual_id: str
-    rank: int | None
-    viewpoint: str
-    days_between: str
-    precision: float = 0.0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A query encounter judged once: with its animal in the gallery (``known``), or without."""
-
-    individual_id: str
-    known: bool
-    statistic: float
-    decision: str
-    found: str | None
-    probability: float | None
-
-
-def photo_queries(m: Measured) -> list[Query]:
-    """Query photos in order of photo_id, also those that nothing could be compared with."""
-    photos, rank = _photos(m), _ranks(m.ranked, "photo", m.truth)
-    precision = _average_precisions(m)
-    days = _gallery_days(m, photos)
-    return [
-        Query(
-            p,
-            m.truth[p],
-            rank.get(p),
-            photos[p]["viewpoint"],
-            day_bin([photos[p]["taken_on"]], days[m.truth[p]]),
-            precision.get(p, 0.0),
+    @classmethod
+    def of(cls, photos: pa.Table, crops: pa.Table | None = None) -> PhotoFacts:
+        """From the tables ``photos`` and ``crops``; a crop's viewpoint stands in where the photo has none."""
+        rows = photos.select([c for c in ("photo_id", "encounter_id", "taken_on", "viewpoint", "extra") if c in photos.column_names]).to_pylist()  # fmt: skip
+        seen = _crop_views(crops)
+        views = {r["photo_id"]: _view(r["viewpoint"], seen.get(r["photo_id"])) for r in rows}
+        return cls(
+            {r["photo_id"]: r["encounter_id"] for r in rows},
+            {r["photo_id"]: r["taken_on"] for r in rows},
+            views,
+            {r["photo_id"]: _visibility(r.get("extra")) for r in rows},
         )
-        for p in sorted(m.truth)
-        if m.truth[p] in days
-    ]
 
 
-def encounter_queries(m: Measured) -> list[Query]:
-    """Query encounters in order of encounter_id; ``viewpoint`` is empty as one encounter shows several."""
-    photos, truth = _photos(m), encounter_truth(m)
-    rank = _ranks(m.ranked, "encounter", truth)
-    days = _gallery_days(m, photos)
-    taken: dict[str, list[date | None]] = {}
-    for p in sorted(m.truth):
-        taken.setdefault(photos[p]["encounter_id"], []).append(photos[p]["taken_on"])
-    return [
-        Query(e, truth[e], rank.get(e), "", day_bin(taken[e], days[truth[e]]))
-        for e in sorted(truth)
-        if truth[e] in days
-    ]
+def outcome_rows(t: Trial, facts: PhotoFacts, levels: Sequence[str] = (ENCOUNTER, PHOTO)) -> list[Row]:
+    """The catalog's ``outcomes`` without ``run_id``: one row per level and query, those included that nothing could be
+    compared with.
 
-
-def encounter_truth(m: Measured) -> dict[str, str]:
-    """Individual by query encounter."""
-    photos = _photos(m)
-    return {photos[p]["encounter_id"]: m.truth[p] for p in sorted(m.truth)}
-
-
-def verdicts(m: Measured) -> list[Verdict]:
-    """Every query encounter as it is, and those of gallery animals once more with their animal deleted.
-
-    Where it is deleted it is taken out of the gallery, of the ranking and of the impostor maxima. ``statistic`` grows
-    with novelty: ``p_new`` where a likelihood ratio was fitted (`novelty.model`), otherwise minus the best score; it is
-    infinite where nothing could be compared, as nothing known looks like that query.
+    A query is ``known`` where its animal is in the trial's gallery. ``rank`` counts all candidates.
     """
-    truth, animals = encounter_truth(m), set(m.gallery.values())
-    queries = pa.table(
-        {"photo_id": sorted(m.truth), "encounter_id": [_photos(m)[p]["encounter_id"] for p in sorted(m.truth)]},
-        schema=pa.schema([("photo_id", pa.string()), ("encounter_id", pa.string())]),
+    rows: list[Row] = []
+    for level in levels:
+        found = _looked_up(t, level)
+        rows += [_row(t, level, query, photos, found, facts) for query, photos in sorted(_queries(t, level, facts))]
+    return rows
+
+
+def _queries(t: Trial, level: str, facts: PhotoFacts) -> list[tuple[str, list[str]]]:
+    if level == PHOTO:
+        return [(p, [p]) for p in t.truth]
+    groups: dict[str, list[str]] = {}
+    for p in sorted(t.truth):
+        groups.setdefault(facts.encounter[p], []).append(p)
+    return list(groups.items())
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Per query: best row, best wrong row, row of its own animal, candidate set, verdict; average precision by photo."""
+
+    best: Mapping[str, Row]
+    wrong: Mapping[str, Row]
+    right: Mapping[str, Row]
+    sets: Mapping[str, tuple[bool, int]]
+    verdicts: Mapping[str, Row]
+    precision: Mapping[str, float]
+    animals: frozenset[str]
+    own_photos: Mapping[str, Sequence[str]]
+
+
+def _looked_up(t: Trial, level: str) -> _Found:
+    table = t.ranked.filter(pc.equal(t.ranked["level"], level))
+    truth = _truth_of_rows(table, t.truth)
+    own = pc.fill_null(pc.equal(table["individual_id"], truth), False)
+    wanted = table.append_column("own", own).filter(pc.or_(pc.less_equal(table["rank"], 2), own)).to_pylist()
+    wanted.sort(key=lambda r: (r["query_id"], r["rank"]))
+    wrong: dict[str, Row] = {}
+    for r in wanted:
+        if not r["own"]:
+            wrong.setdefault(r["query_id"], r)
+    return _Found(
+        best={r["query_id"]: r for r in wanted if r["rank"] == 1},
+        wrong=wrong,
+        right={r["query_id"]: r for r in wanted if r["own"]},
+        sets=_candidate_sets(table, own),
+        verdicts={r["encounter_id"]: r for r in t.novelty.to_pylist()} if level == ENCOUNTER else {},
+        precision=_average_precisions(t) if level == PHOTO and t.scores is not None else {},
+        animals=frozenset(t.gallery.values()),
+        own_photos=_by_animal(t.gallery),
     )
-    present = {e: i for e, i in truth.items() if i in animals}
-    as_is = decide(m.ranked, queries, animals, m.model, m.novelty).novelty.to_pylist()
-    gone = decide(m.ranked, queries, animals, m.model, m.novelty, deleted=present).novelty.to_pylist()
-    return [_verdict(row, truth, row["encounter_id"] in present, m.model) for row in as_is] + [
-        _verdict(row, truth, False, m.model) for row in gone if row["encounter_id"] in present
-    ]
 
 
-def day_bin(taken: list[date | None], gallery: list[date]) -> str:
-    """Bin of the days to the nearest gallery photo of the animal; ``unknown`` without dates."""
-    gaps = [abs((day - other).days) for day in taken if day for other in gallery]
-    if not gaps:
-        return NO_DATE
-    return next((name for last, name in DAY_BINS if min(gaps) <= last), LAST_BIN)
+def _row(t: Trial, level: str, query: str, photos: Sequence[str], found: _Found, facts: PhotoFacts) -> Row:
+    animal = t.truth[photos[0]]
+    best, right, wrong = (of.get(query) for of in (found.best, found.right, found.wrong))
+    known = animal in found.animals
+    row: Row = {"trial": t.trial, "round": t.round, "level": level, "query_id": query, "encounter_id": facts.encounter[photos[0]],
+                "true_individual_id": animal, "known": known, "rank": right["rank"] if right else None,
+                "correct": bool(best and known and best["individual_id"] == animal),
+                "score_right": right["score"] if right else None, "score_wrong": wrong["score"] if wrong else None,
+                "n_gallery_individuals": len(found.animals) if t.n_animals is None else t.n_animals}  # fmt: skip
+    if best:
+        row |= {"individual_id": best["individual_id"], "probability": best["probability"],
+                "query_crop_id": best["best_query_crop_id"], "found_crop_id": best["best_gallery_crop_id"]}  # fmt: skip
+    if right:
+        row |= {"right_query_crop_id": right["best_query_crop_id"], "right_crop_id": right["best_gallery_crop_id"]}
+    row |= _strata(found.own_photos.get(animal, ()), photos, facts)
+    return row | (_verdict(query, found) if level == ENCOUNTER else _photo_only(t, query, found, known))
 
 
-def _verdict(row: dict[str, Any], truth: Mapping[str, str], known: bool, model: NoveltyModel) -> Verdict:
-    compared = row["best_score"] is not None
-    value = (row["p_new"] if model.method == LOGISTIC else -row["best_score"]) if compared else np.inf
-    return Verdict(
-        individual_id=truth[row["encounter_id"]],
-        known=known,
-        statistic=round(float(value), 9),  # equal evidence must tie, whatever the last bits say
-        decision=row["decision"],
-        found=row["individual_id"],
-        probability=row["probability"],
-    )
+def _by_animal(gallery: Mapping[str, str]) -> dict[str, list[str]]:
+    photos: dict[str, list[str]] = {}
+    for photo, animal in gallery.items():
+        photos.setdefault(animal, []).append(photo)
+    return photos
 
 
-def _photos(m: Measured) -> dict[str, dict[str, Any]]:
-    rows = m.photos.select(["photo_id", "encounter_id", "viewpoint", "taken_on"]).to_pylist()
-    return {r["photo_id"]: r for r in rows}
+def _photo_only(t: Trial, query: str, found: _Found, known: bool) -> Row:
+    row: Row = {"n_right_scored": t.scored.get(query, 0), "n_right_cut": t.cut.get(query, 0)}
+    return row | ({"average_precision": found.precision.get(query, 0.0)} if known and t.scores is not None else {})
 
 
-def _gallery_days(m: Measured, photos: Mapping[str, dict[str, Any]]) -> dict[str, list[date]]:
-    days: dict[str, set[date]] = {}
-    for photo, individual in m.gallery.items():
-        days.setdefault(individual, set()).update([photos[photo]["taken_on"]] if photos[photo]["taken_on"] else [])
-    return {individual: sorted(of) for individual, of in days.items()}
+def _verdict(query: str, found: _Found) -> Row:
+    said = found.verdicts.get(query)
+    inside = found.sets.get(query)
+    row: Row = {"in_candidate_set": inside[0], "candidate_set_size": inside[1]} if inside else {}
+    if said is None:
+        return row
+    return row | {
+        "probability": said["probability"], "p_new": said["p_new"], "decision": said["decision"],
+        "novelty": _novelty(said), "provisional_individual_id": said["provisional_individual_id"],
+        "candidate_set_coverage": said.get("candidate_set_coverage"),
+    }  # fmt: skip
 
 
-def _ranks(ranked: pa.Table, level: str, truth: Mapping[str, str]) -> dict[str, int]:
-    rows = ranked.filter(pc.equal(ranked["level"], level)).select(["query_id", "individual_id", "rank"]).to_pylist()
-    return {r["query_id"]: r["rank"] for r in rows if truth.get(r["query_id"]) == r["individual_id"]}
+def _novelty(said: Row) -> float:
+    """Grows with novelty; infinite where nothing could be compared, as nothing known looks like that query."""
+    if said["best_score"] is None:
+        return float("inf")
+    value = -said["best_score"] if said["p_new"] is None or said["method"] in (BOUND, NONE) else said["p_new"]
+    return round(float(value), 9)  # equal evidence must tie, whatever the last bits say
 
 
-def _average_precisions(m: Measured) -> dict[str, float]:
+def _strata(own: Sequence[str], photos: Sequence[str], facts: PhotoFacts) -> Row:
+    gaps = [abs((a - b).days) for p in photos if (a := facts.taken_on[p]) for g in own if (b := facts.taken_on[g])]
+    views, seen = {facts.viewpoint[p] for p in photos}, {facts.visibility[p] for p in photos} - {""}
+    ordered = [v for v in VISIBILITY if v in seen]
+    return {
+        "viewpoint": views.pop() if len(views) == 1 else MIXED,
+        "visibility": ordered[0] if ordered else seen.pop() if len(seen) == 1 else MIXED if seen else None,
+        "days_between": min(gaps) if gaps else None,
+        "n_gallery_photos": len(own),
+    }
+
+
+def _candidate_sets(table: pa.Table, own: pa.ChunkedArray) -> dict[str, tuple[bool, int]]:
+    """Whether the right animal is inside, and how many are, by query; empty where the ranking made no sets."""
+    if "in_candidate_set" not in table.column_names or table["in_candidate_set"].null_count == table.num_rows:
+        return {}
+    inside = pc.fill_null(table["in_candidate_set"], False)
+    rows = pa.table({"query_id": table["query_id"], "inside": inside, "own": pc.and_(inside, own)}).to_pylist()
+    found: dict[str, tuple[bool, int]] = {}
+    for r in rows:
+        hit, size = found.get(r["query_id"], (False, 0))
+        found[r["query_id"]] = (hit or r["own"], size + r["inside"])
+    return found
+
+
+def _truth_of_rows(table: pa.Table, truth: Mapping[str, str]) -> pa.Array:
+    return pa.array([truth.get(p) for p in table["best_query_photo_id"].to_pylist()], pa.string())
+
+
+def _average_precisions(t: Trial) -> dict[str, float]:
     """By query photo: gallery photos by score (ties: photo_id), those of the right animal that were compared count."""
-    pairs = photo_pairs(m.scores, m.crops_info)
+    if t.scores is None or t.crops_info is None:
+        return {}
+    pairs = photo_pairs(t.scores, t.crops_info)
     query, gallery = codes(pairs["query_photo_id"]), codes(pairs["gallery_photo_id"])
     pairs = pairs.take(pa.array(np.lexsort((gallery, -pairs["score"].to_numpy(), query))))
     names = pairs["query_photo_id"].to_pylist()
     right = np.array(
-        [m.truth.get(q) == i for q, i in zip(names, pairs["individual_id"].to_pylist(), strict=True)], bool
+        [t.truth.get(q) == i for q, i in zip(names, pairs["individual_id"].to_pylist(), strict=True)], bool
     )
     first = starts(codes(pairs["query_photo_id"]))
     ends = np.append(first[1:], len(names)) if len(first) else first
-    return {
-        names[a]: average_precision(right[a:b], m.missed.get(names[a], 0)) for a, b in zip(first, ends, strict=True)
-    }
+    return {names[a]: average_precision(right[a:b], t.cut.get(names[a], 0)) for a, b in zip(first, ends, strict=True)}
+
+
+def _crop_views(crops: pa.Table | None) -> dict[str, str]:
+    rows = crops.select(["photo_id", "viewpoint", "status"]).to_pylist() if crops is not None else []
+    return {r["photo_id"]: r["viewpoint"] for r in reversed(rows) if r["status"] == "ok"}
+
+
+def _view(of_photo: str | None, of_crop: str | None) -> str:
+    return of_photo if of_photo and of_photo != "unknown" else of_crop or of_photo or "unknown"
+
+
+def _visibility(extra: str | None) -> str:
+    said = {str(k).casefold(): str(v).casefold() for k, v in json.loads(extra).items()} if extra else {}
+    return next((said[k] for k in VISIBILITY_KEYS if said.get(k)), "")

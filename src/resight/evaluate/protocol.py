@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight.errors import LeakError
+from resight.errors import LeakError, NothingToMeasure
 
-ROLE, TIME_AWARE = "role", "time-aware"
+AUTO, ROLE, TIME_AWARE, LEAVE_ONE_OUT = "auto", "role", "time-aware", "leave-one-encounter-out"
 _COLUMNS = ["photo_id", "encounter_id", "individual_id", "taken_on", "role", "status"]
 
 
@@ -20,8 +20,9 @@ class Split:
     """Gallery and queries.
 
     Attributes:
-        gallery_encounters, query_encounters: Disjoint encounter ids.
-        protocol: ``role`` or ``time-aware``.
+        gallery_encounters, query_encounters: Encounter ids; disjoint unless every encounter asks in its turn
+            (``leave-one-encounter-out``), with all others as its gallery, or photos of both roles are tolerated.
+        protocol: ``role``, ``time-aware`` or ``leave-one-encounter-out``.
         same_day_share: Share of query photos with a gallery photo of the same animal and day; 0 unless tolerated.
         notes: Sentences about what was left out and why.
     """
@@ -33,32 +34,61 @@ class Split:
     notes: tuple[str, ...]
 
 
-def split(photos: pa.Table, tolerate_leak: bool = False) -> Split:
-    """Split by the photos' ``role`` where one is given, otherwise by time.
+def split(photos: pa.Table, tolerate_leak: bool = False, protocol: str = AUTO, few_queries: int = 0) -> Split:
+    """Choose gallery and queries.
 
-    ``time-aware``: the encounters (animal and day) of every individual in order of date; the first half, rounded down
-    but at least one, is gallery, all later ones ask. Individuals with one encounter are gallery only: they can be
-    confused with others but not asked for. Encounters without a date of an individual that also has dated ones are
-    left out, as nobody can say that they are not from the day of a query.
+    ``role``: as the column says. ``time-aware``: the encounters (animal and day) of every individual in order of date;
+    the first half, rounded down but at least one, is gallery, all later ones ask. Individuals with one encounter are
+    gallery only: they can be confused with others but not asked for. Encounters without a date of an individual that
+    also has dated ones are left out, as nobody can say that they are not from the day of a query.
+    ``leave-one-encounter-out``: every encounter of an individual that was met on several days asks in its turn, and all
+    other encounters but those of the same animal and day are its gallery. ``auto``: by role where one is given, otherwise
+    by time, or by leaving one out where fewer than ``few_queries`` encounters could ask.
 
     Args:
         photos: The ``photos`` table; only usable photos with a label count.
         tolerate_leak: Give the split back with its `Split.same_day_share` instead of refusing it.
+        protocol: One of the above.
+        few_queries: See ``auto``.
 
     Raises:
-        LeakError: An encounter is on both sides, or a query has a gallery photo of the same animal and day.
+        LeakError: A query has a gallery photo of the same animal and day, or of the same encounter.
+        NothingToMeasure: ``role`` was asked for and no photo has one.
     """
     rows = [r for r in photos.select(_COLUMNS).to_pylist() if r["status"] == "ok" and r["individual_id"]]
     notes = _left_out(photos.num_rows - len(rows), "photos are unlabelled or unusable and take no part")
-    by_role = any(r["role"] for r in rows)
-    gallery, query, more = _by_role(rows) if by_role else _by_time(rows)
-    share = _share([r for r in rows if r["encounter_id"] in query], [r for r in rows if r["encounter_id"] in gallery])
+    chosen, gallery, query, more = _sides(rows, protocol, few_queries)
+    share = 0.0
+    if chosen != LEAVE_ONE_OUT:
+        share = _share(*(_side(rows, chosen, encounters, role) for encounters, role in ((query, "query"), (gallery, "gallery"))))  # fmt: skip
+        if share and not tolerate_leak:
+            raise LeakError(leak_sentence(share) + _both_sides(gallery & query) + " Give all photos of one animal and day the same role in metadata.csv, or leave the roles out.")  # fmt: skip
+    return Split(frozenset(gallery), frozenset(query), chosen, share, (*notes, *more))
+
+
+def leak_sentence(share: float) -> str:
+    """What the gate says."""
+    return (
+        f"{share:.1%} of the query photos have a gallery photo of the same animal from the same day; accuracy would be "
+        "overstated, so there is no headline figure."
+    )
+
+
+def refuse_leak(
+    photos: pa.Table, queries: Collection[str], gallery: Collection[str], tolerate_leak: bool = False
+) -> float:
+    """The leak gate: what `same_day_share` says; above 0 it is an error unless tolerated.
+
+    Raises:
+        LeakError: See above.
+    """
+    share = same_day_share(photos, queries, gallery)
     if share and not tolerate_leak:
         raise LeakError(
-            f"{share:.1%} of the query photos have a gallery photo of the same animal from the same day; accuracy would be "
-            "overstated. Give all photos of one animal and day the same role in metadata.csv, or leave the roles out."
+            leak_sentence(share)
+            + " Split by date or by encounter (evaluate.protocol = 'time-aware'), or look at the figures without a headline by --tolerate-leak."
         )
-    return Split(frozenset(gallery), frozenset(query), ROLE if by_role else TIME_AWARE, share, (*notes, *more))
+    return share
 
 
 def same_day_share(photos: pa.Table, queries: Collection[str], gallery: Collection[str]) -> float:
@@ -81,38 +111,51 @@ def _share(queries: list[dict[str, Any]], gallery: list[dict[str, Any]]) -> floa
     return sum(leaks) / len(leaks) if leaks else 0.0
 
 
-def _by_role(rows: list[dict[str, Any]]) -> tuple[set[str], set[str], tuple[str, ...]]:
+def _side(rows: list[dict[str, Any]], protocol: str, encounters: Collection[str], role: str) -> list[dict[str, Any]]:
+    """Photos of one side: by their own role where roles decide, otherwise by their encounter."""
+    return [r for r in rows if r["encounter_id"] in encounters and (protocol != ROLE or r["role"] == role)]
+
+
+def _both_sides(encounters: Collection[str]) -> str:
+    return f" {len(encounters)} encounters have photos of both roles (first: {min(encounters)})." if encounters else ""
+
+
+Sides = tuple[set[str], set[str], tuple[str, ...]]
+
+
+def _sides(
+    rows: list[dict[str, Any]], protocol: str, few_queries: int
+) -> tuple[str, set[str], set[str], tuple[str, ...]]:
+    has_roles = any(r["role"] for r in rows)
+    if protocol == ROLE and not has_roles:
+        raise NothingToMeasure("No photo has a role; fill the column role of metadata.csv, or choose another evaluate.protocol.")  # fmt: skip
+    if protocol == ROLE or (protocol == AUTO and has_roles):
+        return (ROLE, *_by_role(rows))
+    by_time = _by_time(rows)
+    if protocol == TIME_AWARE or (protocol == AUTO and len(by_time[1]) >= few_queries):
+        return (TIME_AWARE, *by_time)
+    gallery, query, notes = _in_turns(rows)
+    if protocol == AUTO:
+        notes = (f"Only {len(by_time[1])} encounters could ask if earlier ones were the gallery and later ones asked, so every "
+                 f"encounter asks in its turn ({LEAVE_ONE_OUT}).", *notes)  # fmt: skip
+    return LEAVE_ONE_OUT, gallery, query, notes
+
+
+def _by_role(rows: list[dict[str, Any]]) -> Sides:
     gallery = {r["encounter_id"] for r in rows if r["role"] == "gallery"}
     query = {r["encounter_id"] for r in rows if r["role"] == "query"}
-    both = sorted(gallery & query)
-    if both:
-        raise LeakError(
-            f"{len(both)} encounters have photos of both roles (first: {both[0]}); "
-            "give all photos of one encounter the same role in metadata.csv"
-        )
     without = sum(not r["role"] for r in rows)
     undated = sum(r["role"] == "query" and r["taken_on"] is None for r in rows)
-    return (
-        gallery,
-        query,
-        (
-            *_left_out(without, "photos have no role and take no part"),
-            *_left_out(
-                undated, "query photos have no date, so that a gallery photo of the same day would go unnoticed"
-            ),
-        ),
-    )
+    unseen = "query photos have no date, so that a gallery photo of the same day would go unnoticed"
+    notes = (*_left_out(without, "photos have no role and take no part"), *_left_out(undated, unseen))
+    return gallery, query, notes
 
 
-def _by_time(rows: list[dict[str, Any]]) -> tuple[set[str], set[str], tuple[str, ...]]:
-    first_day: dict[str, dict[str, date | None]] = {}
-    for r in rows:
-        of_animal = first_day.setdefault(r["individual_id"], {})
-        of_animal[r["encounter_id"]] = _earlier(of_animal.get(r["encounter_id"]), r["taken_on"])
+def _by_time(rows: list[dict[str, Any]]) -> Sides:
     gallery: set[str] = set()
     query: set[str] = set()
     undated: set[str] = set()
-    for encounters in first_day.values():
+    for encounters in _first_days(rows).values():
         days = sorted({day for day in encounters.values() if day})
         if not days:
             gallery |= set(encounters)
@@ -122,6 +165,28 @@ def _by_time(rows: list[dict[str, Any]]) -> tuple[set[str], set[str], tuple[str,
         gallery |= {e for e, day in encounters.items() if day and day <= last_gallery_day}
         query |= {e for e, day in encounters.items() if day and day > last_gallery_day}
     return gallery, query, _left_out(len(undated), "encounters have no date and take no part")
+
+
+def _in_turns(rows: list[dict[str, Any]]) -> Sides:
+    gallery: set[str] = set()
+    query: set[str] = set()
+    undated = 0
+    for encounters in _first_days(rows).values():
+        dated = {e for e, day in encounters.items() if day}
+        if len({encounters[e] for e in dated}) > 1:
+            query |= dated
+        gallery |= dated or set(encounters)
+        undated += len(encounters) - len(dated) if dated else 0
+    return gallery, query, _left_out(undated, "encounters have no date and take no part")
+
+
+def _first_days(rows: list[dict[str, Any]]) -> dict[str, dict[str, date | None]]:
+    """First day of every encounter, by animal."""
+    first_day: dict[str, dict[str, date | None]] = {}
+    for r in rows:
+        of_animal = first_day.setdefault(r["individual_id"], {})
+        of_animal[r["encounter_id"]] = _earlier(of_animal.get(r["encounter_id"]), r["taken_on"])
+    return first_day
 
 
 def _earlier(one: date | None, other: date | None) -> date | None:

@@ -20,6 +20,7 @@ from resight.status import Viewpoint
 HEAD_WORDS, BODY_WORDS = {"head", "face"}, {"body", "turtle", "animal"}
 UNUSED_WORDS = {"flipper", "flippers", "carapace", "shell", "tail", "eye", "leg", "plastron"}
 VIEW_KEYS = ("viewpoint", "orientation", "position", "side")
+KEPT_KEYS = ("head_visibility", "visibility")  # by which accuracy is told apart
 ASPECT_TOLERANCE = 0.01
 BROKEN = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 
@@ -152,7 +153,8 @@ def _image(image: Mapping[str, Any], outlines: Sequence[Outline], where: str, no
         "taken_at": str(image.get("date") or image.get("taken_at") or ""),
         "viewpoint": str(side),
     }
-    return CocoImage(Entry(names, label_from(cells, {}, names, where, notes)), _size(image), tuple(outlines))
+    extra = {key: str(image[key]) for key in KEPT_KEYS if image.get(key)}
+    return CocoImage(Entry(names, label_from(cells, extra, names, where, notes)), _size(image), tuple(outlines))
 
 
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -90,7 +90,8 @@ def _label(uris: Sequence[str], said: Said, notes: Notes) -> Label:
     silent = [name for name in vars(first) if name != "extra" and all(getattr(label, name) is None for label in strong)]
     if "taken_on" not in silent:
         silent = [name for name in silent if name != "taken_at"]
-    return Label(**vars(first) | {name: getattr(second, name) for name in silent})
+    extra = {**second.extra, **first.extra}
+    return Label(**vars(first) | {name: getattr(second, name) for name in silent} | {"extra": extra})
 
 
 def _labelled(label: Label, facts: Row) -> Row:

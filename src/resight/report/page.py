@@ -66,7 +66,7 @@ def render_report(data: ReportData, params: ReportParams) -> str:
         title=f"Resight, night of {words.day(data.run['night'])}",
         night=words.day(data.run["night"]),
         sentence=_sentence(data, decisions),
-        facts=_facts(data.run),
+        facts=facts(data.run),
         notes=list(data.run.get("notes") or []),
         groups=_groups(cards, decisions),
         cards=cards,
@@ -109,7 +109,7 @@ def _sentence(data: ReportData, decisions: Mapping[str, int]) -> str:
     return f"{photos}{lost}; {words.plural(data.novelty.num_rows, 'encounter')} to identify: {', '.join(ends)}."
 
 
-def _facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What made the result, for those who must be able to repeat it."""
     settings = words.parsed(run["settings"])
     span = (run["ended_at"] - run["started_at"]).total_seconds()

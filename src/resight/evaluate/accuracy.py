@@ -1,0 +1,112 @@
+"""The rows of the table ``accuracy``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from resight.evaluate.bootstrap import DRAWS, interval
+from resight.evaluate.outcomes import CLOSED, PHOTO
+from resight.evaluate.specs import ALL, Outcomes, Spec, all_specs
+
+HEADLINE = (
+    "top1_photo", "top3_photo", "top5_photo", "top1_encounter", "map_photo", "novelty_auroc", "novelty_accuracy",
+    "baks", "baus", "baks_baus_gm", "false_known_rate", "open_baks_baus_gm", "ece_mixed", "brier_mixed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the rows need to know besides the outcomes.
+
+    Attributes:
+        protocol: How gallery and queries were chosen.
+        prior_new: Share of encounters with new animals that the probabilities assume.
+        same_day_share: From the leak gate.
+        seconds_per_query: Time per query photo, where somebody took it.
+        draws, seed: Of the bootstrap.
+    """
+
+    protocol: str
+    prior_new: float
+    same_day_share: float = 0.0
+    seconds_per_query: float | None = None
+    draws: int = DRAWS
+    seed: int = 0
+
+
+def accuracy_rows(outcomes: pa.Table, c: Context) -> list[dict[str, Any]]:
+    """All metrics with 95 % intervals over individuals, the catalog's ``accuracy`` without ``run_id``.
+
+    *Closed set*, per photo and per encounter: ``top1_photo``, ``top3_photo``, ``top5_photo``, ``map_photo``,
+    ``top1_encounter``, …: over queries whose animal is in the gallery. One whose animal has no comparable gallery photo
+    counts as wrong, and is counted in ``n_queries_without_comparable_gallery``. ``map_photo`` is the mean average
+    precision of the retrieval of the animal's gallery photos that could be compared. Also by viewpoint, visibility, days
+    to the nearest gallery photo, gallery photos of the animal, and gallery size (exact mean over all smaller galleries).
+    ``shortlist_recall_photo``: queries of which at least one gallery photo of their animal survived the shortlist.
+
+    *New or known*, per encounter, each judged with its animal in the gallery (known) and again without it (new):
+    ``novelty_auroc``; ``novelty_accuracy`` (``p_new`` at least 0.5 for new ones and below for known ones); ``baks`` (known
+    animals called by the right name) and ``baus`` (new ones called new), both averaged over individuals and with
+    ``unsure`` as wrong, and ``baks_baus_gm``; ``false_known_rate`` (new ones called by a name, what ``novelty.alpha``
+    bounds). ``open_…``: the same with whole animals left out of gallery and calibration (`turns.open_rounds`).
+
+    *Probabilities* of the best candidate: ``ece_encounter`` and ``brier_encounter`` over known animals; ``ece_mixed`` and
+    ``brier_mixed`` over known and new ones in the proportion that ``novelty.prior_new`` states, which is what the
+    probabilities claim. ``candidate_set_coverage`` and ``candidate_set_size``, against ``candidate_set_stated``.
+
+    *Clusters* of encounters of left-out animals by their provisional names: ``cluster_ari``, ``abundance_error``.
+
+    *Control*: ``background_top1_…``, with the animals painted over, beside ``background_animal_top1_…`` on the same queries.
+    """
+    found = Outcomes(outcomes)
+    return [_row(spec, c) for spec in all_specs(found, c.prior_new)] + _plain_rows(found, c)
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The headline figures of `accuracy_rows`; None where one could not be computed, all of them None where the leak gate
+    found a share above 0, which then stands in ``leak``."""
+    overall = {r["metric"]: r["value"] for r in rows if r["stratum"] == ALL}
+    n = {r["metric"]: r["n"] for r in rows if r["stratum"] == ALL}
+    leak = overall.get("same_day_share") or 0.0
+    found: dict[str, Any] = {name: None if leak else overall.get(name) for name in HEADLINE}
+    return found | {
+        "leak": leak,
+        "n_queries": n.get("top1_photo", 0),
+        "n_query_encounters": n.get("top1_encounter", 0),
+        "seconds_per_query": overall.get("seconds_per_query"),
+    }
+
+
+def _row(spec: Spec, c: Context) -> dict[str, Any]:
+    n = len(spec.individuals)
+    value = spec.value if n else None
+    low, high = interval(spec.statistic, spec.individuals, c.draws, c.seed) if n else (None, None)
+    return {
+        "metric": spec.metric, "stratum": spec.stratum, "value": value, "ci_low": low, "ci_high": high, "n": n, "unit": spec.unit,
+        "protocol": c.protocol, "n_individuals": len(set(spec.individuals)),
+        "missing_because": spec.missing_because if value is None else "",
+    }  # fmt: skip
+
+
+def _plain_rows(outcomes: Outcomes, c: Context) -> list[dict[str, Any]]:
+    asked = outcomes.of(CLOSED, PHOTO)
+    known = [r for r in asked if r["known"]]
+    n, animals = len(known), len({r["true_individual_id"] for r in known})
+    alone, strangers = sum(r["rank"] is None for r in known), len(asked) - n
+    gallery = max((r["n_gallery_individuals"] for r in asked), default=0)
+    rows = [
+        ("seconds_per_query", c.seconds_per_query, n, "second"),
+        ("n_queries_without_comparable_gallery", float(alone), n, "count"),
+        ("n_queries_without_gallery_animal", float(strangers), len(asked), "count"),
+        ("n_gallery_individuals", float(gallery), n, "count"),
+        ("same_day_share", c.same_day_share, len(asked), "share"),
+    ]
+    return [
+        {"metric": name, "stratum": ALL, "value": value, "ci_low": None, "ci_high": None, "n": count, "unit": unit, "protocol": c.protocol,
+         "n_individuals": animals, "missing_because": "" if value is not None else "most of it came from the cache"}
+        for name, value, count, unit in rows
+    ]  # fmt: skip

@@ -1,0 +1,238 @@
+"""What each metric is computed from: a statistic that takes one weight per row, and whose rows they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from resight.evaluate.metrics import (
+    abundance_error,
+    adjusted_rand,
+    auroc,
+    balanced_accuracy,
+    brier,
+    calibration_error,
+    geometric_mean,
+    hits,
+    hits_in_smaller_gallery,
+    weighted_mean,
+)
+from resight.evaluate.outcomes import BACKGROUND, CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
+from resight.evaluate.strata import COLUMNS, gallery_sizes, strata
+from resight.status import Decision
+
+TOP_K = (1, 3, 5)
+ALL = "all"
+Row = Mapping[str, Any]
+NO_QUERIES = "no query of this kind"
+NO_SETS = "the ranking made no candidate sets"
+NO_PROBABILITY = "no probabilities: too few animals to learn them from"
+NO_CONTROL = "not measured; ask for it with --background-control"
+NO_SHORTLIST = "no shortlist was made: every gallery photo was compared"
+NO_OPEN = "too few animals to leave some out"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A metric before its interval.
+
+    Attributes:
+        statistic: Takes one weight per row; weights come from the bootstrap and are 1 otherwise.
+        individuals: Animal of each row.
+        missing_because: Why there is nothing to compute it from.
+    """
+
+    metric: str
+    stratum: str
+    statistic: Callable[[np.ndarray], float | None]
+    individuals: Sequence[str]
+    unit: str = "share"
+    missing_because: str = ""
+
+    @property
+    def value(self) -> float | None:
+        """With all weights 1."""
+        return self.statistic(np.ones(len(self.individuals)))
+
+
+class Outcomes:
+    """The table ``outcomes`` by trial and level, in order of round and query."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._rows: dict[tuple[str, str], list[Row]] = {}
+        for row in sorted(table.to_pylist(), key=lambda r: (r["round"], r["query_id"])):
+            self._rows.setdefault((row["trial"], row["level"]), []).append(row)
+
+    def of(self, trial: str, level: str, known: bool | None = None) -> list[Row]:
+        """Rows of a trial, those of known (or of new) animals alone where asked for."""
+        rows = self._rows.get((trial, level), [])
+        return rows if known is None else [r for r in rows if r["known"] == known]
+
+
+def all_specs(outcomes: Outcomes, prior_new: float) -> list[Spec]:
+    """Every metric that is computed from outcomes; see `accuracy.accuracy_rows` for their meaning."""
+    photos, encounters = outcomes.of(CLOSED, PHOTO, True), outcomes.of(CLOSED, ENCOUNTER, True)
+    without = outcomes.of(WITHOUT_OWN, ENCOUNTER) + outcomes.of(CLOSED, ENCOUNTER, False)
+    opened = outcomes.of(OPEN, ENCOUNTER, True), outcomes.of(OPEN, ENCOUNTER, False)
+    return [
+        *_by_level(photos, PHOTO, tuple(COLUMNS)),
+        *_by_level(encounters, ENCOUNTER, tuple(COLUMNS)),
+        *_gallery_size(photos, PHOTO),
+        *_gallery_size(encounters, ENCOUNTER),
+        _shortlist(photos),
+        *novelty_specs(encounters, without),
+        *novelty_specs(*opened, prefix="open_", because=NO_OPEN),
+        _mean("open_top1_encounter", [r["correct"] for r in opened[0]], opened[0], NO_OPEN),
+        *_probability(encounters, without, prior_new),
+        *_sets(encounters),
+        *_clusters(opened[1]),
+        *_background(outcomes),
+    ]
+
+
+def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", because: str = NO_QUERIES) -> list[Spec]:
+    """New told from known: ``known`` were judged with their animal in the gallery, ``new`` without."""
+    both, n = [*new, *known], len(new)
+    statistic = np.array([r["novelty"] if r["novelty"] is not None else np.inf for r in both], np.float64)
+    said_new = [r["p_new"] is not None and r["p_new"] >= 0.5 for r in both]
+    right = [(r["p_new"] is not None) and (s != r["known"]) for r, s in zip(both, said_new, strict=True)]
+    if all(r["p_new"] is None for r in both):
+        right, rated = [], []
+    else:
+        rated = both
+    named = _balanced(f"{prefix}baks", [r["decision"] == Decision.KNOWN and r["correct"] for r in known], known, because)  # fmt: skip
+    called = _balanced(f"{prefix}baus", [r["decision"] == Decision.NEW for r in new], new, because)
+    m = len(known)
+    gm = Spec(f"{prefix}baks_baus_gm", ALL, lambda w: geometric_mean(named.statistic(w[:m]), called.statistic(w[m:])),
+              _animals([*known, *new]), missing_because=because)  # fmt: skip
+    return [
+        Spec(f"{prefix}novelty_auroc", ALL, lambda w: auroc(statistic[:n], statistic[n:], w[:n], w[n:]), _animals(both), missing_because=because),
+        _mean(f"{prefix}novelty_accuracy", right, rated, NO_PROBABILITY if both else because),
+        named, called, gm,
+        _mean(f"{prefix}false_known_rate", [r["decision"] == Decision.KNOWN for r in new], new, because),
+    ]  # fmt: skip
+
+
+def _by_level(rows: Sequence[Row], level: str, columns: Sequence[str]) -> list[Spec]:
+    specs = _level(rows, level, ALL)
+    for column in columns:
+        for value, chosen in strata(rows, column).items():
+            specs += _level([rows[k] for k in chosen], level, f"{column}={value}")
+    return specs
+
+
+def _level(rows: Sequence[Row], level: str, stratum: str) -> list[Spec]:
+    ranks = [r["rank"] for r in rows]
+    specs = [_mean(f"top{k}_{level}", hits(ranks, k), rows, stratum=stratum) for k in TOP_K]
+    if level == PHOTO:
+        specs.append(_mean("map_photo", [r["average_precision"] or 0.0 for r in rows], rows, stratum=stratum))
+    return specs
+
+
+def _gallery_size(rows: Sequence[Row], level: str) -> list[Spec]:
+    n = min((r["n_gallery_individuals"] for r in rows), default=0)
+    ranks = [r["rank"] for r in rows]
+    return [
+        _mean(f"top1_{level}", hits_in_smaller_gallery(ranks, n, size), rows, stratum=f"gallery_size={size}")
+        for size in gallery_sizes(n)
+    ]
+
+
+def _shortlist(photos: Sequence[Row]) -> Spec:
+    could = [r for r in photos if r["n_right_scored"] + r["n_right_cut"] > 0]
+    if not any(r["n_right_cut"] for r in could):
+        return Spec("shortlist_recall_photo", ALL, lambda w: None, [], missing_because=NO_SHORTLIST)
+    return _mean("shortlist_recall_photo", [r["n_right_scored"] > 0 for r in could], could)
+
+
+def _probability(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> list[Spec]:
+    rated = [r for r in known if r["probability"] is not None]
+    others = [r for r in new if r["probability"] is not None]
+    return [
+        *_calibration("encounter", rated, np.ones(len(rated))),
+        *_calibration("mixed", [*rated, *others], mixture(len(rated), len(others), prior_new)),
+    ]
+
+
+def mixture(n_known: int, n_new: int, prior_new: float) -> np.ndarray:
+    """Weights by which ``n_known`` and then ``n_new`` rows make up a survey with that share of new animals; mean 1."""
+    if not n_known or not n_new:
+        return np.ones(n_known + n_new)
+    share = np.r_[np.full(n_known, (1 - prior_new) / n_known), np.full(n_new, prior_new / n_new)]
+    return share * (n_known + n_new)
+
+
+def _calibration(name: str, rows: Sequence[Row], mix: np.ndarray) -> list[Spec]:
+    probability = np.array([r["probability"] for r in rows], np.float64)
+    correct = np.array([r["correct"] for r in rows], np.float64)
+    animals = _animals(rows)
+    return [
+        Spec(f"ece_{name}", ALL, lambda w: calibration_error(probability, correct, w * mix), animals, "score", NO_PROBABILITY),
+        Spec(f"brier_{name}", ALL, lambda w: brier(probability, correct, w * mix), animals, "score", NO_PROBABILITY),
+    ]  # fmt: skip
+
+
+def _sets(known: Sequence[Row]) -> list[Spec]:
+    """A query that could not be compared has an empty set, which does not hold its animal."""
+    made = any(r["in_candidate_set"] is not None for r in known)
+    rows = known if made else []
+    stated = [r for r in rows if r["candidate_set_coverage"] is not None]
+    size = np.array([r["candidate_set_size"] or 0 for r in rows], np.float64)
+    return [
+        _mean("candidate_set_coverage", [bool(r["in_candidate_set"]) for r in rows], rows, NO_SETS),
+        Spec("candidate_set_size", ALL, lambda w: weighted_mean(size, w), _animals(rows), "count", NO_SETS),
+        _mean("candidate_set_stated", [r["candidate_set_coverage"] for r in stated], stated, NO_SETS),
+    ]
+
+
+def _clusters(new: Sequence[Row]) -> list[Spec]:
+    """Encounters of left-out animals, clustered by the name that they were given; a known animal's name is one too."""
+    rounds = sorted({r["round"] for r in new})
+    names = np.array([r["provisional_individual_id"] or f"known {r['individual_id']}" for r in new], dtype=str)
+    truth, of = np.array(_animals(new), dtype=str), np.array([r["round"] for r in new], np.int64)
+
+    def mean(metric: Callable[..., float | None]) -> Callable[[np.ndarray], float | None]:
+        def over_rounds(w: np.ndarray) -> float | None:
+            values = [(metric(names[of == k], truth[of == k], w[of == k]), w[of == k].sum()) for k in rounds]
+            found = np.array([pair for pair in values if pair[0] is not None], np.float64).reshape(-1, 2)
+            return weighted_mean(found[:, 0], found[:, 1])
+
+        return over_rounds
+
+    because = NO_OPEN if not new else "no two encounters could have been of one animal"
+    return [
+        Spec("cluster_ari", ALL, mean(adjusted_rand), list(truth), "score", because),
+        Spec("abundance_error", ALL, mean(abundance_error), list(truth), "share", because),
+    ]
+
+
+def _background(outcomes: Outcomes) -> list[Spec]:
+    specs = []
+    for level in (ENCOUNTER, PHOTO):
+        control = outcomes.of(BACKGROUND, level, True)
+        asked = {r["query_id"] for r in control}
+        same = [r for r in outcomes.of(CLOSED, level, True) if r["query_id"] in asked]
+        specs += [
+            _mean(f"background_top1_{level}", [r["correct"] for r in control], control, NO_CONTROL),
+            _mean(f"background_animal_top1_{level}", [r["correct"] for r in same], same, NO_CONTROL),
+        ]
+    return specs
+
+
+def _mean(metric: str, values: Sequence[Any] | np.ndarray, rows: Sequence[Row], because: str = NO_QUERIES, stratum: str = ALL) -> Spec:  # fmt: skip
+    numbers = np.asarray(values, np.float64)
+    return Spec(metric, stratum, lambda w: weighted_mean(numbers, w), _animals(rows), missing_because=because)
+
+
+def _balanced(metric: str, correct: Sequence[bool], rows: Sequence[Row], because: str) -> Spec:
+    right, animals = np.array(correct, np.float64), _animals(rows)
+    group = np.unique(np.array(animals, dtype=str), return_inverse=True)[1]
+    return Spec(metric, ALL, lambda w: balanced_accuracy(right, group, w), animals, missing_because=because)
+
+
+def _animals(rows: Sequence[Row]) -> list[str]:
+    return [r["true_individual_id"] for r in rows]
