@@ -12,6 +12,7 @@ from resight.init import Choice, choose
 from resight.models import model_of, settle
 from resight.run import Run
 from resight.settings import SETTINGS_FILE, Settings, load_settings
+from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
 from resight.tasks.novelty import judge_novelty
@@ -87,6 +88,8 @@ def from_features_to_verdicts(run: Run) -> None:
     score_pairs(run)
     rank_candidates(run)
     judge_novelty(run)
+    if run.flow != "identify":
+        group_unknowns(run)
     count_photos(run)
 
 

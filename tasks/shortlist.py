@@ -8,8 +8,7 @@ from resight.cohort import crop_info, plan
 from resight.counts import reconcile
 from resight.match import halve
 from resight.run import Run
-from resight.shortlist import CROP_VOTES
-from resight.shortlist.stage import shortlist
+from resight.shortlist.stage import VERIFIED, shortlist
 from resight.tables import status_counts
 from resight.tasks.stage import stage
 
@@ -46,9 +45,9 @@ def pair_keys(pairs: pa.Table) -> list[str]:
 
 
 def with_votes(pairs: pa.Table, votes: pa.Table) -> pa.Table:
-    """``pairs`` in the same order with the column ``lnbnn``."""
-    kind = CROP_VOTES.field("lnbnn").type
-    if not votes.num_rows:
-        return pairs.append_column("lnbnn", pa.nulls(pairs.num_rows, kind))
-    by_pair = dict(zip(pair_keys(votes), votes["lnbnn"].to_pylist(), strict=True))
-    return pairs.append_column("lnbnn", pa.array([by_pair.get(k) for k in pair_keys(pairs)], kind))
+    """``pairs`` in the same order with the columns ``lnbnn`` and ``lnbnn_verified``."""
+    keys, by_pair = pair_keys(pairs), dict(zip(pair_keys(votes), range(votes.num_rows), strict=True))
+    rows = pa.array([by_pair.get(k) for k in keys], pa.int64())
+    for name in ("lnbnn", VERIFIED):
+        pairs = pairs.append_column(name, votes[name].combine_chunks().take(rows))
+    return pairs

@@ -44,7 +44,16 @@ def measured(scores=SCORES, **changes):
                        "taken_on": pa.array([p[3] and date.fromisoformat(p[3]) for p in PHOTOS], pa.date32())})  # fmt: skip
     model = NoveltyModel("none", (0.05,), ("Ada",))
     whole = Measured(
-        photos, GALLERY, TRUTH, rank_all(table, info, RankParams()), table, info, model, NoveltyParams(), "role", 0.25
+        photos,
+        GALLERY,
+        TRUTH,
+        rank_all(table, info, RankParams(rule="max")),
+        table,
+        info,
+        model,
+        NoveltyParams(without_guarantee="name"),
+        "role",
+        0.25,
     )
     return replace(whole, **changes)
 
