@@ -25,6 +25,7 @@ from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import hide_labels, measure
 from resight.tasks.publish import already_there, publish, write_current
 from resight.tasks.report import write_report
+from resight.tasks.score import refit
 from resight.tasks.segment import segment_photos
 from resight.workspace import Workspace
 
@@ -78,6 +79,8 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     hide_labels(run)
     from_features_to_verdicts(run)
     measure(run)
+    if accept:
+        refit(run)
     write_report(run)
     result = publish(run, accept=False)
     if accept:

@@ -95,9 +95,8 @@ def training_pairs(run: Run, labels: dict[str, str], null: Null, purposes: tuple
     may = [not purposes or p in purposes for p in pairs["purpose"].to_pylist()]
     keep = np.array([bool(m and q and g and e != o) for m, q, g, e, o in zip(may, query, gallery, asked, other, strict=True)], bool)  # fmt: skip
     kept = pairs.filter(pa.array(keep, pa.bool_()))
-    owners, encounters = np.array(query, object)[keep].astype(str), np.array(asked, object)[keep].astype(str)
-    genuine = owners == np.array(gallery, object)[keep].astype(str)
-    return TrainingPairs(distributions(kept, labels, null, _viewpoints(run)), owners, encounters, genuine)
+    owners, others, encounters = (np.array(v, object)[keep].astype(str) for v in (query, gallery, asked))
+    return TrainingPairs(distributions(kept, labels, null, _viewpoints(run)), owners, others, encounters)
 
 
 def _fusion(run: Run, null: Null) -> Fusion | None:
@@ -135,9 +134,8 @@ def _unfitted(run: Run, null: Null) -> Fusion | None:
     scored = scored_only(run.tables["pairs"])
     if not scored.num_rows:
         return None
-    unknown = np.full(scored.num_rows, "")
-    d = distributions(scored, {}, null, None)
-    return fit_fusion(TrainingPairs(d, unknown, unknown, np.zeros(scored.num_rows, bool)), at_least=1)
+    someone, other = np.full(scored.num_rows, "query"), np.full(scored.num_rows, "gallery")
+    return fit_fusion(TrainingPairs(distributions(scored, {}, null, None), someone, other, someone), at_least=1)
 
 
 def _viewpoints(run: Run) -> dict[str, str]:

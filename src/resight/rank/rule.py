@@ -12,8 +12,8 @@ from resight.rank.rank import rank_all
 from resight.settings import RankParams
 
 RULES = ("max", "mean_top2", "mean_max", "mean_lme")
-DEFAULT_RULE = {True: "mean_lme", False: "max"}
-MIN_ENCOUNTERS, MIN_INDIVIDUALS = 8, 5
+DEFAULT_RULE = {True: "mean_max", False: "max"}  # by whether the score is a log likelihood ratio
+MIN_ENCOUNTERS, MIN_INDIVIDUALS = 20, 10
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, sign
 
     The rule that has most of them right is chosen, every animal weighing the same; among equals the one with the larger
     mean margin between the right animal and the best other one, in standard deviations of that rule's scores; then the
-    order of `RULES`. With fewer than 8 encounters of 5 animals it stays with a default.
+    order of `RULES`. With fewer than 20 encounters of 10 animals, whose
+    verdict would be chance, it stays with a default: ``mean_max`` for log likelihood ratios, otherwise ``max``.
 
     Args:
         scores: The ``scores`` table.

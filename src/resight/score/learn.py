@@ -26,14 +26,19 @@ class TrainingPairs:
     Attributes:
         d: What the scores are computed from.
         individuals: (N,) animal of the query.
+        others: (N,) animal of the gallery photo.
         encounters: (N,) encounter of the query.
-        genuine: (N,) bool, the gallery photo is of the same animal.
     """
 
     d: Distributions
     individuals: np.ndarray
+    others: np.ndarray
     encounters: np.ndarray
-    genuine: np.ndarray
+
+    @property
+    def genuine(self) -> np.ndarray:
+        """(N,) bool, both photos are of the same animal."""
+        return np.asarray(self.individuals == self.others)
 
     def counts(self) -> dict[str, Any]:
         """What a fit rests on."""
