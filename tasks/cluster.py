@@ -12,7 +12,7 @@ from resight.novelty.lineage import advance
 from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
 from resight.run import Run
 from resight.runs import read_current
-from resight.score import score
+from resight.score import SCORES, score
 from resight.shortlist.stage import shortlist
 from resight.status import Decision
 from resight.tables import status_counts
@@ -36,7 +36,7 @@ def group_unknowns(run: Run) -> int:
     _match_and_score(run, seen)
     groups = group(
         run.tables["scores"], seen, _first_met(run), run.extras["novelty_model"], run.extras["rank_params"],
-        run.settings.novelty,
+        run.settings.novelty, SCORES[run.settings.score.name].signed,
     )  # fmt: skip
     before = read_current(run.workspace, "provisional") if run.flow in KEEPS_NAMES else None
     events = [] if before is None else before.drop_columns(["run_id"]).to_pylist()

@@ -15,7 +15,7 @@ from resight.workspace import Workspace
 
 
 def night(workspace: Workspace, date: str) -> dict[str, Any]:
-    return run_nightly(workspace.root, date, SMALL, quiet=True)
+    return run_nightly(workspace.root, date, SMALL | {"segment": {"kind": "whole"}}, quiet=True)
 
 
 def names(workspace: Workspace) -> dict[str, str]:

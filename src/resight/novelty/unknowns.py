@@ -6,14 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import combinations
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.match.params import PairsParams
 from resight.match.plan import plan_pairs
 from resight.novelty.cluster import Pair, cluster
-from resight.novelty.model import NONE, NoveltyModel
+from resight.novelty.model import LOGISTIC, NoveltyModel
 from resight.rank import rank_all
 from resight.settings import NoveltyParams, RankParams
 
@@ -65,8 +64,12 @@ def group(
     model: NoveltyModel,
     rank: RankParams,
     params: NoveltyParams,
+    signed: bool,
 ) -> list[list[str]]:
-    """Sightings by animal, the first met first; each on its own where nothing was learned about scores.
+    """Sightings by animal, the first met first; each on its own where nothing says what a score stands for.
+
+    That is the regression over gallery encounters, where there were enough of them; before that a score that is a log
+    likelihood ratio by itself (``signed``).
 
     Args:
         scores: The ``scores`` table with rows of purpose ``cluster``.
@@ -77,11 +80,12 @@ def group(
         params: Priors and limits.
     """
     nodes = sorted(set(seen["encounter_id"].to_pylist()), key=lambda s: (first_met.get(encounter_of(s), date.max), s))
-    if model.method == NONE:
+    if model.method != LOGISTIC and not signed:
         return [[node] for node in nodes]
     ranked = rank_all(scores, seen, rank, purpose=CLUSTER)
     ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
-    ratio = model.log_likelihood_ratio(ranked["score"].to_numpy()) if ranked.num_rows else np.zeros(0)
+    score = ranked["score"].to_numpy()
+    ratio = model.log_likelihood_ratio(score) if model.method == LOGISTIC else score
     pairs = zip(ranked["encounter_id"].to_pylist(), ranked["individual_id"].to_pylist(), strict=True)
     known = dict(zip(pairs, ratio.tolist(), strict=True))
     return cluster(nodes, known, apart(seen), params.prior_single, params.link_probability)

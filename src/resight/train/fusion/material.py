@@ -51,7 +51,7 @@ def read_run_folder(folder: Path) -> Labelled:
     labels = {
         p: i for p, i in zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True) if i
     }
-    known = {p for p in pairs["gallery_photo_id"].to_pylist()}
+    known = set(pairs["gallery_photo_id"].to_pylist())
     gallery = {p: labels[p] for p in sorted(known)}
     null = learn_null(pairs, gallery, 2000, None)
     return Labelled(folder.name, photos, pairs, labels, gallery, _info(photos, crops, gallery), null)
