@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 import pyarrow as pa
@@ -100,10 +101,9 @@ def _named(run: Run, events: list[dict[str, object]]) -> dict[str, str]:
     return named | {s: named[encounter_of(s)] for s in sighted if encounter_of(s) in named}
 
 
-def _name(run: Run, names: dict[str, str] | object) -> None:
+def _name(run: Run, names: Mapping[str, str]) -> None:
     table = run.tables["novelty"].drop_columns(["run_id"])
     rows = zip(table["encounter_id"].to_pylist(), table["decision"].to_pylist(), strict=True)
-    given = dict(names)  # type: ignore[call-overload]
-    found = [None if d == Decision.KNOWN else name_of(e, given, list(given)) for e, d in rows]
+    found = [None if d == Decision.KNOWN else name_of(e, names, list(names)) for e, d in rows]
     place = table.schema.get_field_index("provisional_individual_id")
     run.add("novelty", table.set_column(place, table.schema.field(place), pa.array(found, pa.string())))

@@ -36,6 +36,8 @@ QUERY = (
 def test_a_burst_is_one_side_in_quick_succession():
     found = moments(info(*QUERY), 10)
     assert found == {"A": "A", "B": "A", "C": "A", "D": "D", "E1": "E1", "F": "F"}
+    both = info(*QUERY[:2], ("b'", "B", "E", None, "right", 9), QUERY[3])
+    assert moments(both, 10) == {"A": "A", "B": "B", "D": "D"}, "a photo whose crops show two sides is in no burst"
     assert moments(info(*QUERY), 8)["B"] == "B" and moments(info(*QUERY), 0)["B"] == "B"
 
 

@@ -163,3 +163,6 @@ def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
         (z(1.5, []) + z(1.5, [0.5])) / 2
     )  # Ben asks: his pairs with a do not judge themselves
     assert np.isnan(cohort_scores(table, np.zeros(4), labels, None)).all()
+    own = pairs_table(row("a2", "a"), row("b", "a"))  # a pair of one animal is in nobody's cohort
+    got = cohort_scores(own, np.array([9.0, 1.5]), {"a": "Ada", "a2": "Ada", "b": "Ben"}, null)
+    assert got[1] == pytest.approx(z(1.5, []))

@@ -91,7 +91,7 @@ def fit_fusion(
     fused = Fusion(names, tuple(centre.tolist()), tuple(spread.tolist()), whole, lines, Calibrator(), pairs.counts())
     held_out = np.choose(fold, [line(z) for line in lines])
     calibrator, report = _calibrated(held_out, pairs, fold, calibration)
-    training = fused.training | report | {"prior": prior.source, "prior_strength": prior.strength}
+    training = dict(fused.training) | report | {"prior": prior.source, "prior_strength": prior.strength}
     return replace(fused, calibrator=calibrator, training=training)
 
 

@@ -168,7 +168,8 @@ def _count_null(impostors: pa.Table) -> CountNull | None:
     around = float(np.std(log_sum - terms @ fitted))
     if around < 1e-9:
         return None
-    return CountNull(*(float(v) for v in fitted), around, float(log_sum.mean()), float(log_sum.std()))
+    intercept, slope, bend = (float(v) for v in fitted)
+    return CountNull(intercept, slope, bend, around, float(log_sum.mean()), float(log_sum.std()))
 
 
 def _keypoints(pairs: pa.Table, side: str) -> np.ndarray:
