@@ -61,6 +61,12 @@ def refit(run: Run) -> Fusion | None:
         accept(run.workspace, evidence, new)
         run.note(f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}.")
         return new
+    had, has = (one.training["n_genuine_encounters"] for one in (old.fusion, new))
+    if has < had:
+        run.note(
+            f"The fusion stays as it is: {old.fusion.fingerprint} rests on {had} encounters, a new one would on {has}."
+        )
+        return old.fusion
     before, after = log_loss_of(old.fusion, pairs), new.training["held_out_log_loss"].get(new.training["calibration"])
     if after is None or after > before + NOT_WORSE:
         run.note(
