@@ -95,12 +95,12 @@ FEATURES = Table(
 PAIR_IDS = (
     Column("query_crop_id", S, "crop that asks"),
     Column("gallery_crop_id", S, "crop that it is compared with"),
-    Column("purpose", S, "identify: query against gallery; calibrate: gallery photos among each other, to learn what non-matching looks like",
-           nullable=False),
+    Column("purpose", S, "identify: query against gallery; calibrate: gallery photos among each other, to learn what non-matching looks like; "
+           "cluster: unknown animals among each other", nullable=False),
 )  # fmt: skip
 
 PAIRS = Table(
-    "pairs", 1, "a query crop and a gallery crop", ("query_crop_id", "gallery_crop_id"),
+    "pairs", 2, "a query crop and a gallery crop", ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
         *PAIR_IDS,
@@ -119,7 +119,8 @@ PAIRS = Table(
         Column("n_above_01", I32, "confidences above 0.1"),
         Column("n_above_05", I32, "confidences above 0.5"),
         Column("log_likelihood_ratio", F64, "minus the sum of log(1 - confidence), confidences cut off at 1 - 1e-6"),
-        Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing where no shortlist was made or nothing voted"),
+        Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing where no votes were counted or nothing voted"),
+        Column("lnbnn_verified", F64, "those of the votes that agree in turn, size and place; missing where lnbnn is, and for crops beyond the shortlist"),
         Column("match_fingerprint", S, "settings and weights of the matcher, on top of the extractor's"),
         STATUS,
         REASON,
@@ -127,21 +128,33 @@ PAIRS = Table(
 )  # fmt: skip
 
 SCORES = Table(
-    "scores", 1, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    "scores", 2, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
         *PAIR_IDS,
         Column("count", F64, "confidences above 0.1"),
         Column("count_05", F64, "confidences above 0.5"),
         Column("sum", F64, "sum of confidences"),
+        Column("sum_01", F64, "sum of confidences above 0.1, from the histogram"),
         Column("sum_05", F64, "sum of confidences above 0.5"),
         Column("mean", F64, "sum divided by the geometric mean of the two keypoint counts"),
-        Column("auc", F64, "area under the cumulative curve of the query's confidences; small means same animal"),
+        Column("mean_pooled", F64, "mean confidence over all keypoints of both crops"),
+        Column("auc", F64, "area under the cumulative curve of the confidences, mean of both crops; small means same animal"),
+        Column("area", F64, "one minus mean_pooled: the exact area; small means same animal"),
         Column("wasserstein", F64, "one-sided Wasserstein distance above the null distribution; large means same animal"),
+        Column("wasserstein_1", F64, "Wasserstein distance to the null without sign; no score to rank by"),
+        Column("wasserstein_signed", F64, "mean confidence less that of the null distribution"),
+        Column("wasserstein_2", F64, "Wasserstein-2 distance to the null, signed by the mean"),
+        Column("energy", F64, "energy distance to the null, signed by the mean"),
+        Column("ks", F64, "one-sided Kolmogorov-Smirnov statistic above the null"),
         Column("sum_squares", F64, "sum of squared confidences"),
         Column("llr", F64, "minus the sum of log(1 - confidence)"),
+        Column("residual", F64, "log(sum + 1) above what different animals with as many keypoints have, in standard deviations"),
+        Column("snorm", F64, "log(sum + 1) above what the same two crops have with other animals, in standard deviations"),
         Column("inliers", F64, "matches that agree with one geometry; missing where geometry was not tried"),
-        Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing where no shortlist was made or nothing voted"),
+        Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing where no votes were counted or nothing voted"),
+        Column("lnbnn_verified", F64, "those of the votes that agree in turn, size and place"),
+        Column("fused", F64, "log likelihood ratio of same against different animal from all evidence; missing where no fusion was used"),
         Column("score", F64, "the score that ranks (settings: score.name), turned so that larger means same animal", nullable=False),
         Column("score_name", S, "which one that is", nullable=False),
         Column("same_individual", B, "what the labels say; missing where one of the two is unlabelled"),
@@ -149,7 +162,7 @@ SCORES = Table(
 )  # fmt: skip
 
 IDENTIFICATIONS = Table(
-    "identifications", 1, "a candidate for a query", ("level", "query_id", "rank"),
+    "identifications", 2, "a candidate for a query", ("level", "query_id", "rank"),
     (
         RUN,
         Column("level", S, "encounter: all its photos together; photo: one photo alone"),
@@ -158,9 +171,10 @@ IDENTIFICATIONS = Table(
         Column("rank", I32, "1 is best"),
         Column("individual_id", S, "candidate", nullable=False),
         Column("score", F64, "score of the candidate; larger means same animal", nullable=False),
-        Column("probability", F64, "that it is this animal; all candidates and `p_new` of the encounter sum to 1"),
+        Column("probability", F64, "that it is this animal; the candidates listed, `p_new` and `p_other` of the encounter sum to 1"),
+        Column("in_candidate_set", B, "belongs to the set that holds the right animal with novelty.candidate_set_coverage; missing where none can be promised"),
         Column("n_photos", I32, "query photos that could be compared", nullable=False),
-        Column("n_pairs", I32, "pairs behind the score", nullable=False),
+        Column("n_pairs", I32, "pairs behind the score; photos of one burst count once", nullable=False),
         Column("best_query_crop_id", S, "crop of the best pair", nullable=False),
         Column("best_gallery_crop_id", S, "crop of the best pair", nullable=False),
         Column("best_query_photo_id", S, "photo of the best pair", nullable=False),
@@ -170,7 +184,7 @@ IDENTIFICATIONS = Table(
 )  # fmt: skip
 
 NOVELTY = Table(
-    "novelty", 1, "a query encounter and the verdict on it", ("encounter_id",),
+    "novelty", 2, "a query encounter and the verdict on it", ("encounter_id",),
     (
         RUN,
         Column("encounter_id", S, "query encounter"),
@@ -180,11 +194,15 @@ NOVELTY = Table(
         Column("individual_id", S, "best candidate; missing where nothing could be compared"),
         Column("probability", F64, "that it is the best candidate"),
         Column("p_new", F64, "that it is an animal that is not in the gallery"),
+        Column("p_other", F64, "that it is an animal of the gallery that is not listed in identifications"),
         Column("p_value", F64, "share of animals known not to be in the gallery whose best score is at least as high"),
+        Column("tail_p_value", F64, "the same from a fitted tail, for scores that few or none reached; without a guarantee"),
         Column("best_score", F64, "score of the best candidate"),
         Column("threshold", F64, "best score from which p_value is at most novelty.alpha; missing where the gallery is too small to say"),
-        Column("provisional_individual_id", S, "name for the animal while it is new or unsure"),
-        Column("n_calibration", I32, "impostor maxima that p_value rests on", nullable=False),
+        Column("provisional_individual_id", S, "name for the animal while it is new or unsure; the same for all encounters that seem to be one animal"),
+        Column("candidate_set_coverage", F64, "how often the candidate set holds the right animal if it is in the gallery; missing where nothing can be promised"),
+        Column("n_calibration", I32, "animals that p_value rests on", nullable=False),
+        Column("n_needed", I32, "animals that it takes to promise novelty.alpha"),
         Column("method", S, "how the probabilities were made", nullable=False),
         Column("evidence", S, "one sentence for people", nullable=False),
         Column("true_individual_id", S, "label, where evaluation hides it"),
@@ -231,6 +249,21 @@ OUTCOMES = Table(
         Column("found_crop_id", S, "gallery crop of the best pair"),
         Column("right_query_crop_id", S, "its crop in the best pair with its own animal"),
         Column("right_crop_id", S, "gallery crop of the best pair with its own animal"),
+    ),
+)  # fmt: skip
+
+PROVISIONAL = Table(
+    "provisional", 1, "something that happened to a provisional name", ("event_no",),
+    (
+        RUN,
+        Column("event_no", I32, "1 is the first; events are only ever added"),
+        Column("night", S, "night of the run in which it happened (ISO date)", nullable=False),
+        Column("event_run_id", S, "that run", nullable=False),
+        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is called known now), "
+               "withdrawn (its photos are gone or cannot be compared any more)", nullable=False),
+        Column("provisional_individual_id", S, "the name that it happened to", nullable=False),
+        Column("encounter_id", S, "the encounter that it happened with", nullable=False),
+        Column("into", S, "merged, split: the name that the encounter carries now; confirmed, identified: the animal"),
     ),
 )  # fmt: skip
 
@@ -329,7 +362,7 @@ RUNS = Table(
 )  # fmt: skip
 
 TABLES = (
-    PHOTOS, CROPS, FEATURES, PAIRS, SCORES, IDENTIFICATIONS, NOVELTY,
+    PHOTOS, CROPS, FEATURES, PAIRS, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL,
     OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, RUNS,
 )  # fmt: skip
 _BY_NAME = {one.name: one for one in TABLES}

@@ -19,6 +19,7 @@ from resight.status import Decision
 from resight.workspace import Workspace
 
 log = logging.getLogger("resight")
+EIGHT_ANIMALS_ALPHA = 0.15  # the rendered survey knows eight animals, which cannot promise less than 1 in 9
 
 
 def run_demo(workspace: str | Path = "demo", photos: str | None = None, *, quiet: bool = False) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def run_demo(workspace: str | Path = "demo", photos: str | None = None, *, quiet
     """
     root = Path(workspace).expanduser().absolute()
     if not (root / SETTINGS_FILE).exists():
-        init_workspace(root)
+        init_workspace(root, novelty=None if photos else {"alpha": EIGHT_ANIMALS_ALPHA})
     if photos:
         return run_nightly(root, sources=absolute_sources([photos]), quiet=quiet)
     folder = _survey(root)

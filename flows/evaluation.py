@@ -28,6 +28,7 @@ from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import compare_runs, hide_labels, measure
 from resight.tasks.publish import already_there, current_page, publish, write_current
 from resight.tasks.report import write_report
+from resight.tasks.score import refit
 from resight.tasks.segment import segment_photos
 from resight.workspace import Workspace
 
@@ -86,6 +87,8 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
         control_background(run)
     measure(run)
     compare_runs(run)
+    if accept:
+        refit(run)
     write_report(run)
     write_accuracy(run)
     result = publish(run, accept=False)

@@ -12,6 +12,7 @@ from resight.init import Choice, choose
 from resight.models import model_of, settle
 from resight.run import Run
 from resight.settings import SETTINGS_FILE, Settings, load_settings
+from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
 from resight.tasks.rehearse import judge
@@ -83,6 +84,8 @@ def from_features_to_verdicts(run: Run) -> None:
     plan_pairs(run)
     match_pairs(run)
     judge(run)
+    if run.flow != "identify" and not (run.cohort and run.cohort.in_turns):
+        group_unknowns(run)
     count_photos(run)
 
 

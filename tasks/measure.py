@@ -121,7 +121,7 @@ def _trials(run: Run, cohort: Cohort) -> Iterator[tuple[Trial, tuple[str, ...]]]
     else:
         yield _without_own(run, cohort), (ENCOUNTER,)
     for k, (one, _) in enumerate(open_rounds(cohort, run.settings.evaluate.open_share, run.settings.evaluate.seed)):
-        yield trial_of(rehearse(run, one), OPEN, k, pairs), (ENCOUNTER,)
+        yield trial_of(rehearse(run, one, grouping=True), OPEN, k, pairs), (ENCOUNTER,)
 
 
 def _without_own(run: Run, cohort: Cohort) -> Trial:

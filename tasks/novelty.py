@@ -3,10 +3,10 @@
 import pyarrow as pa
 
 from resight.counts import reconcile
-from resight.novelty import calibrate, decide, fit
-from resight.rank import top
+from resight.novelty import calibrate, decide, fit, listed
 from resight.run import Run
 from resight.runs import TableRef
+from resight.score import SCORES
 from resight.tasks.stage import stage
 
 
@@ -18,15 +18,17 @@ def judge_novelty(run: Run) -> TableRef:
         raise ValueError("judge_novelty needs run.cohort")
     queries = query_photos(run)
     encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
-    model = fit(calibrate(run.tables["scores"], run.extras["crop_info"], run.settings.rank))
+    calibration = calibrate(run.tables["scores"], run.extras["crop_info"], run.extras["rank_params"])
+    model = fit(calibration, SCORES[run.settings.score.name].signed)
     verdicts = decide(
         run.extras["ranked"], queries, set(cohort.labels.values()), model, run.settings.novelty,
         truth={encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of},
     )  # fmt: skip
     reconcile("novelty", set(encounter_of.values()), verdicts.novelty["encounter_id"].to_pylist())
     run.extras |= {"novelty_model": model, "ranked": verdicts.ranked}
-    run.add("identifications", top(verdicts.ranked, run.settings.rank.top_k))
-    table = run.add("novelty", verdicts.novelty)
+    shown = listed(verdicts, run.settings.rank.top_k)
+    run.add("identifications", shown.ranked)
+    table = run.add("novelty", shown.novelty)
     decisions = verdicts.novelty["decision"].to_pylist()
     run.counts["novelty"] = {
         "in": len(set(encounter_of.values())),

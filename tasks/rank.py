@@ -1,7 +1,8 @@
 """Stage ``rank``."""
 
-from resight.rank import rank_all
+from resight.rank import choose_rule, rank_all
 from resight.run import Run
+from resight.score import SCORES
 from resight.tasks.stage import stage
 
 
@@ -10,6 +11,11 @@ def rank_candidates(run: Run) -> int:
     """Candidates for every query photo and encounter; probabilities follow in `novelty`, which writes the table."""
     if run.cohort is None:
         raise ValueError("rank_candidates needs run.cohort")
-    ranked = rank_all(run.tables["scores"], run.extras["crop_info"], run.settings.rank, run.cohort.truth)
-    run.extras["ranked"] = ranked
+    scores, info = run.tables["scores"], run.extras["crop_info"]
+    chosen = choose_rule(scores, info, run.settings.rank, SCORES[run.settings.score.name].signed)
+    if run.settings.rank.rule == "auto":
+        run.note(chosen.sentence)
+    run.fingerprints["rank"] = chosen.params.rule
+    ranked = rank_all(scores, info, chosen.params, run.cohort.truth)
+    run.extras |= {"ranked": ranked, "rank_params": chosen.params}
     return ranked.num_rows

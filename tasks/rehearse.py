@@ -15,11 +15,12 @@ from resight.evaluate.turns import encounter_turns, pairs_of
 from resight.run import Run
 from resight.runs import Staging, TableRef
 from resight.tables import status_counts
+from resight.tasks.cluster import group_unknowns
 from resight.tasks.novelty import judge_novelty
 from resight.tasks.rank import rank_candidates
 from resight.tasks.score import score_pairs
 
-RESULTS = ("ranked", "novelty_model", "null", "ranked_photos", "turns")
+RESULTS = ("ranked", "novelty_model", "null", "fusion", "rank_params", "ranked_photos", "turns")
 REHEARSING = "rehearsing"  # in a run's extras: what it learns must not be kept for other runs
 JUDGING: tuple[Any, ...] = (score_pairs, rank_candidates, judge_novelty)
 
@@ -40,8 +41,14 @@ def aside(run: Run, cohort: Cohort, **changes: Any) -> Run:
     return replace(run, cohort=cohort, staging=cast(Staging, Aside()), tables=dict(run.tables), **(fresh | changes))
 
 
-def rehearse(run: Run, cohort: Cohort) -> Run:
-    """Score, rank and judge as if this cohort were all there is; scores, calibration and ranking see its labels alone."""
+def rehearse(run: Run, cohort: Cohort, *, grouping: bool = False) -> Run:
+    """Score, rank and judge as if this cohort were all there is; scores, calibration and ranking see its labels alone.
+
+    Args:
+        run: The run that has matched.
+        cohort: Who asks whom.
+        grouping: Also compare the unknown encounters with each other and put them into groups.
+    """
     info = crop_info(run.tables["photos"], run.tables["crops"], run.tables["features"], cohort)
     calibrating = None
     if run.cohort is not None and run.cohort.in_turns:
@@ -50,7 +57,8 @@ def rehearse(run: Run, cohort: Cohort) -> Run:
     once.tables["pairs"] = pairs_of(run.tables["pairs"], cohort, calibrating)
     once.counts["match"] = {"in": once.tables["pairs"].num_rows, "out": status_counts(once.tables["pairs"])}
     once.extras["crop_info"] = info
-    for stage in JUDGING:
+    stages: tuple[Any, ...] = (*JUDGING, group_unknowns) if grouping else JUDGING
+    for stage in stages:
         stage.__wrapped__(once)
     return once
 
@@ -74,7 +82,8 @@ def judge_in_turns(run: Run) -> None:
     run.seconds["judge"] = time.perf_counter() - start
     photos = run.tables["photos"]
     encounter = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
-    run.extras |= {"turns": turns, "null": turns[-1].extras["null"], "novelty_model": turns[-1].extras["novelty_model"]}
+    last = turns[-1].extras
+    run.extras |= {"turns": turns} | {k: last[k] for k in ("null", "fusion", "rank_params", "novelty_model")}
     run.extras["ranked"] = pa.concat_tables([t.extras["ranked"] for t in turns])
     asked = [t.tables["scores"].filter(pc.equal(t.tables["scores"]["purpose"], "identify")) for t in turns]
     run.add("scores", pa.concat_tables(asked))

@@ -11,8 +11,7 @@ from resight.counts import reconcile_pairs
 from resight.match import halve
 from resight.match.cache import CropCodes
 from resight.run import Run
-from resight.shortlist import CROP_VOTES
-from resight.shortlist.stage import shortlist
+from resight.shortlist.stage import VERIFIED, shortlist
 from resight.tables import status_counts
 from resight.tasks.stage import stage
 
@@ -42,10 +41,12 @@ def plan_pairs(run: Run) -> int:
 
 
 def with_votes(pairs: pa.Table, votes: pa.Table) -> pa.Table:
-    """``pairs`` in the same order with the column ``lnbnn``."""
+    """``pairs`` in the same order with the columns ``lnbnn`` and ``lnbnn_verified``."""
     codes = CropCodes.of(votes["query_crop_id"], votes["gallery_crop_id"])
     at = pc.index_in(pa.array(_directed(codes, pairs)), pa.array(_directed(codes, votes)))
-    return pairs.append_column(CROP_VOTES.field("lnbnn"), votes["lnbnn"].combine_chunks().take(at))
+    for name in ("lnbnn", VERIFIED):
+        pairs = pairs.append_column(name, votes[name].combine_chunks().take(at))
+    return pairs
 
 
 def _directed(codes: CropCodes, pairs: pa.Table) -> np.ndarray:

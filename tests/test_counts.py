@@ -40,6 +40,9 @@ def test_votes_belong_to_one_direction_of_a_pair() -> None:
             "rank": [0, 0, 1],
         }
     ).cast(CROP_VOTES)
+    votes = votes.append_column("lnbnn_verified", pa.array([0.5, 0.0, 1.5]))
     asked = pairs(("a", "c"), ("b", "a"), ("c", "a"), ("a", "b"), ("x", "a"), ("a", "x"))
-    assert with_votes(asked, votes)["lnbnn"].to_pylist() == [3.0, 2.0, None, 1.0, None, None]
-    assert with_votes(asked, CROP_VOTES.empty_table())["lnbnn"].to_pylist() == [None] * 6
+    got = with_votes(asked, votes)
+    assert got["lnbnn"].to_pylist() == [3.0, 2.0, None, 1.0, None, None]
+    assert got["lnbnn_verified"].to_pylist() == [1.5, 0.0, None, 0.5, None, None]
+    assert with_votes(asked, votes.slice(0, 0))["lnbnn"].to_pylist() == [None] * 6

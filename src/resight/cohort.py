@@ -47,15 +47,17 @@ def nightly_cohort(photos: pa.Table) -> Cohort:
 
 def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Cohort) -> pa.Table:
     """One row per usable-or-not crop with what planning, ranking and calibration need, labels as far as visible."""
-    encounter = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
     extra = dict(zip(photos["photo_id"].to_pylist(), photos["extra"].to_pylist(), strict=True))
+    of_photo = dict(zip(photos["photo_id"].to_pylist(), range(photos.num_rows), strict=True))
     state = dict(zip(features["crop_id"].to_pylist(), features["status"].to_pylist(), strict=True))
     ids, photo_ids = crops["crop_id"].to_pylist(), crops["photo_id"].to_pylist()
+    rows = photos.select(["encounter_id", "taken_at"]).take(pa.array([of_photo[p] for p in photo_ids], pa.int64()))
     return pa.table(
         {
             "crop_id": pa.array(ids, pa.string()),
             "photo_id": pa.array(photo_ids, pa.string()),
-            "encounter_id": pa.array([encounter[p] for p in photo_ids], pa.string()),
+            "encounter_id": rows["encounter_id"].cast(pa.string()),
+            "taken_at": rows["taken_at"],
             "individual_id": pa.array([cohort.labels.get(p) for p in photo_ids], pa.string()),
             "viewpoint": crops["viewpoint"].cast(pa.string()),
             "extra": pa.array([extra[p] for p in photo_ids], pa.string()),

@@ -20,6 +20,7 @@ from resight.fingerprint import canonical_json, fingerprint
 from resight.models import Model
 from resight.runner import Runner
 from resight.runs import Staging, TableRef, staging
+from resight.score.accepted import replaced_fusions
 from resight.segment.base import Annotation
 from resight.settings import Settings
 from resight.tables import conform, status_counts
@@ -81,6 +82,7 @@ class Run:
             results,
             canonical_json([_plain(r) for r in inputs]),
             outlines,
+            *(replaced_fusions(self.workspace) if self.flow not in ("accuracy", "evaluate") else []),
         )
         self.run_id = f"{self.night}-{self.flow}-{digest[:8]}"
 

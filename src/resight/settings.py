@@ -63,14 +63,22 @@ class ScoreParams(Params):
         2000, ge=0, description="pairs of different animals that make up the null distribution, at most"
     )
     bins: int = Field(64, ge=8, le=256, description="bins of the stored histogram of confidences over (0, 1]")
+    calibration: Literal["auto", "logistic", "beta", "isotonic"] = Field(
+        "auto",
+        description="how fused evidence becomes a probability; auto: what is best on held-out animals, if there are enough",
+    )
 
 
 class RankParams(Params):
     """How the photos of an encounter vote."""
 
-    rule: Literal["max", "mean_top2", "mean_max"] = Field(
-        "max",
-        description="max: the best pair; mean_top2: mean of the two best pairs; mean_max: mean over the query photos of each one's best",
+    rule: Literal["auto", "max", "mean_top2", "mean_max", "mean_lme"] = Field(
+        "auto",
+        description="max: the best pair; mean_top2: mean of the two best pairs; mean_max: mean over the query photos of each "
+        "one's best; mean_lme: the same with log-mean-exp over the gallery photos; auto: what is best on gallery encounters",
+    )
+    burst_seconds: float = Field(
+        10.0, ge=0, description="photos of one encounter and side within so many seconds count once"
     )
     top_k: int = Field(5, ge=1, description="candidates kept per query")
 
@@ -88,6 +96,19 @@ class NoveltyParams(Params):
         0.80, gt=0.5, lt=1, description="probability from which the best candidate is called known"
     )
     decide_new: float = Field(0.80, gt=0.5, lt=1, description="probability from which the animal is called new")
+    without_guarantee: Literal["unsure", "name"] = Field(
+        "unsure",
+        description="where too few animals are known to honour alpha; name: call the best candidate known all the same",
+    )
+    candidate_coverage: float = Field(
+        0.9, gt=0, lt=1, description="how often the candidate set holds the right animal, if it is in the gallery"
+    )
+    prior_single: float = Field(
+        0.5, gt=0, lt=1, description="share of unknown encounters whose animal was met in no other unknown one"
+    )
+    link_probability: float = Field(
+        0.8, gt=0.5, lt=1, description="probability from which two unknown encounters are taken for one animal"
+    )
     calibration_encounters: int = Field(
         300, ge=0, description="gallery encounters that play the unknown animal, at most"
     )

@@ -6,8 +6,8 @@ from resight.runs import read_current
 from resight.workspace import Workspace
 
 SMALL = {"extract": {"max_keypoints": 300}, "crop": {"head_side_px": 320}, "dask": {"mode": "inline"}}
-TABLES = ("photos", "crops", "features", "pairs", "scores", "identifications", "novelty")
-BY_PLACE = {"features": ("store", "store_row")}
+TABLES = ("photos", "crops", "features", "pairs", "scores", "identifications", "novelty", "provisional")
+BY_PLACE = {"features": ("store", "store_row"), "provisional": ("event_run_id",)}
 
 
 def comparable_tables(workspace: Workspace) -> dict[str, pa.Table]:

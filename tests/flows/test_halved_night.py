@@ -32,10 +32,15 @@ def test_a_halved_night_adds_up_and_is_done_once(field_workspace: Workspace, tmp
     first = night("2026-06-04")
     pairs = read_current(field_workspace, "pairs")
     assert pairs is not None
-    rows = pairs.select(["query_crop_id", "gallery_crop_id", "status", "reason", "confidence_sum"]).to_pylist()
+    rows = pairs.select(
+        ["query_crop_id", "gallery_crop_id", "purpose", "status", "reason", "confidence_sum"]
+    ).to_pylist()
     scored = {frozenset((r["query_crop_id"], r["gallery_crop_id"])) for r in rows if r["status"] == "scored"}
     halved = [r for r in rows if (r["status"], r["reason"]) == ("not_shortlisted", "halved")]
     assert first["work"]["pairs_matched"] == len(scored)
+    unknown = [r for r in rows if r["purpose"] == "cluster"]
+    assert first["counts"]["cluster"]["out"] == dict(Counter(r["status"] for r in unknown))
+    rows = [r for r in rows if r["purpose"] != "cluster"]
     assert len(halved) > 0 and all(r["confidence_sum"] is None for r in halved)
     assert first["counts"]["match"]["out"] == dict(Counter(r["status"] for r in rows))
     assert sum(first["counts"]["shortlist"]["out"].values()) == len(rows)

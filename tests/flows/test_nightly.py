@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from flow_helpers import SMALL, comparable_tables
 
+from resight.catalog import table as catalog_table
 from resight.errors import SettingsError, WorkspaceError
 from resight.flows.nightly import run_nightly
 from resight.flows.rebuild import run_rebuild
@@ -31,7 +32,17 @@ def test_from_photos_to_verdicts_with_a_page_and_nothing_lost(field_workspace: W
     assert {p.name for p in folder.iterdir()} == {
         *(
             f"{t}.parquet"
-            for t in ("photos", "crops", "features", "pairs", "scores", "identifications", "novelty", "runs")
+            for t in (
+                "photos",
+                "crops",
+                "features",
+                "pairs",
+                "scores",
+                "identifications",
+                "novelty",
+                "provisional",
+                "runs",
+            )
         ),
         "report.html",
     }
@@ -70,9 +81,12 @@ def test_one_new_photo_costs_its_own_work_and_no_more(field_workspace: Workspace
     result = night(field_workspace, "2026-06-05")
     n_gallery = result["counts"]["photos"]["out"]["gallery"]
     assert {k: result["work"][k] for k in ("photos_decoded", "crops_cut", "features_computed")} == {
-        "photos_decoded": 1, "crops_cut": 1, "features_computed": 1,
+        "photos_decoded": 1, "crops_cut": 1, "features_computed": 2,  # its own, and those that vote
     }  # fmt: skip
-    assert 0 < result["work"]["pairs_matched"] <= n_gallery
+    n_queries = result["counts"]["novelty"]["in"]
+    assert 0 < result["work"]["pairs_matched"] < n_gallery + n_queries, (
+        "with the gallery, and with the other unknown ones"
+    )
 
 
 def test_a_new_label_is_believed_without_computing_the_photo_again(field_workspace: Workspace) -> None:
@@ -167,7 +181,7 @@ def test_a_second_run_at_the_same_time_is_kept_out(field_workspace: Workspace) -
 def test_old_columns_stay_readable_by_plain_parquet_readers(field_workspace: Workspace) -> None:
     night(field_workspace)
     for file in field_workspace.current.glob("*.parquet"):
-        assert pq.read_table(file).schema.metadata[b"resight_version"] == b"1"
+        assert pq.read_table(file).schema.metadata[b"resight_version"] == str(catalog_table(file.stem).version).encode()
         assert not any(pa.types.is_dictionary(f.type) for f in pq.read_schema(file))
 
 

@@ -35,7 +35,7 @@ SCORES = scores_table(
 
 
 def test_maxima_by_hand():
-    maxima = {r["encounter_id"]: r for r in calibrate(SCORES, INFO, RankParams()).maxima.to_pylist()}
+    maxima = {r["encounter_id"]: r for r in calibrate(SCORES, INFO, RankParams(rule="max")).maxima.to_pylist()}
     found = {
         e: (r["individual_id"], r["impostor_maximum"], r["genuine_score"], r["n_impostors"]) for e, r in maxima.items()
     }
@@ -54,16 +54,16 @@ def test_comparisons_are_per_animal_by_the_rule():
 
 
 def test_an_encounter_with_only_its_own_animal_has_no_impostor_maximum():
-    (row,) = calibrate(scores_table(("a", "a2", 0.8)), INFO, RankParams()).maxima.to_pylist()
+    (row,) = calibrate(scores_table(("a", "a2", 0.8)), INFO, RankParams(rule="max")).maxima.to_pylist()
     assert row["impostor_maximum"] is None and row["genuine_score"] == 0.8 and row["n_impostors"] == 0
 
 
 def test_order_of_rows_does_not_matter():
     turned = SCORES.take(pa.array(range(SCORES.num_rows - 1, -1, -1)))
-    one, other = calibrate(SCORES, INFO, RankParams()), calibrate(turned, INFO, RankParams())
+    one, other = calibrate(SCORES, INFO, RankParams(rule="max")), calibrate(turned, INFO, RankParams(rule="max"))
     assert one.maxima.equals(other.maxima) and one.comparisons.equals(other.comparisons)
 
 
 def test_no_calibration_pairs():
-    nothing = calibrate(scores_table(), INFO, RankParams())
+    nothing = calibrate(scores_table(), INFO, RankParams(rule="max"))
     assert nothing.maxima.num_rows == 0 and nothing.comparisons.num_rows == 0

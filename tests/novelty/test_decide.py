@@ -4,8 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resight.novelty import NoveltyModel, decide
-from resight.novelty.decide import NOVELTY_SCHEMA, posterior, provisional_id
+from resight.novelty import NoveltyModel, decide, listed
+from resight.novelty.decide import NOVELTY_SCHEMA, posterior
+from resight.novelty.lineage import provisional_id
 from resight.rank import RANK_SCHEMA
 from resight.settings import NoveltyParams
 from resight.tables import conform
@@ -26,7 +27,16 @@ def ranked_table(encounters):
             for k, (individual, score) in enumerate(sorted(scores.items(), key=lambda one: -one[1])):
                 plain = dict.fromkeys(RANK_SCHEMA.names, "-") | {"level": level, "encounter_id": e, "rank": k + 1}
                 plain |= {"query_id": e if level == "encounter" else f"photo-{e}", "individual_id": individual}
-                rows.append(plain | {"score": float(score), "probability": None, "n_photos": 1, "n_pairs": 1})
+                rows.append(
+                    plain
+                    | {
+                        "score": float(score),
+                        "probability": None,
+                        "in_candidate_set": None,
+                        "n_photos": 1,
+                        "n_pairs": 1,
+                    }
+                )
     return pa.Table.from_pylist(rows, schema=RANK_SCHEMA)
 
 
@@ -94,10 +104,21 @@ def test_new_by_hand():
     assert row["evidence"].startswith("No animal in the gallery fits well. Best match Ada")
 
 
-def test_with_few_animals_only_a_score_above_them_all_is_known_and_the_limit_is_said():
+def test_with_too_few_animals_for_the_promise_it_is_unsure_and_says_how_many_it_takes():
     few = NoveltyModel("logistic", (1.0, 25.0, 3.0), ("x", "y", "z"), 4.0, 0.0, 0.0, 1.0, (-9.0, 9.0))
-    assert verdict({"Ada": 24, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1}, few)["decision"] == "unsure"
     row = verdict({"Ada": 26, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1}, few)
+    assert (row["decision"], row["p_value"], row["threshold"], row["n_needed"]) == ("unsure", 0.25, None, 19)
+    assert (
+        row["probability"] >= PARAMS.decide_known and "cannot be guaranteed (at least 19 are needed" in row["evidence"]
+    )
+    assert verdict({"Ada": 26, "Ben": 0.1}, few, params=NoveltyParams(alpha=0.25))["decision"] == "known"
+
+
+def test_on_request_a_score_above_them_all_is_known_without_a_promise_and_the_limit_is_said():
+    PARAMS = NoveltyParams(without_guarantee="name")
+    few = NoveltyModel("logistic", (1.0, 25.0, 3.0), ("x", "y", "z"), 4.0, 0.0, 0.0, 1.0, (-9.0, 9.0))
+    assert verdict({"Ada": 24, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1}, few, params=PARAMS)["decision"] == "unsure"
+    row = verdict({"Ada": 26, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1}, few, params=PARAMS)
     assert (row["decision"], row["p_value"], row["threshold"]) == ("known", 0.25, None)
     assert "cannot be guaranteed (at least 19 are needed" in row["evidence"]
 
@@ -158,3 +179,51 @@ def test_order_of_rows_does_not_matter():
 def test_nothing_to_judge():
     got = decide(ranked_table({}), queries(), GALLERY, MODEL, PARAMS)
     assert got.novelty.num_rows == 0 and got.novelty.schema.equals(NOVELTY_SCHEMA) and got.ranked.num_rows == 0
+
+
+def test_candidate_set_by_hand():
+    # Genuine scores: Ada 4 and 8 (half a vote each), Ben 2, Cleo never compared. s = 1: only Cleo's is below: (1 + 1) / 4;
+    # s = 5: Cleo, Ben and half of Ada: (1 + 2.5) / 4. Coverage .75 asks for more than .25: all; with .5 more than .5.
+    model = NoveltyModel(
+        "logistic", genuine=(4.0, 8.0, 2.0, -np.inf), genuine_individuals=("Ada", "Ada", "Ben", "Cleo")
+    )
+    assert model.in_candidate_set(np.array([1.0, 2.0, 5.0]), 0.75).tolist() == [True, True, True]
+    assert model.in_candidate_set(np.array([1.0, 2.0, 5.0]), 0.5).tolist() == [False, True, True]
+    # three animals can promise no more than 3 / 4, whatever is wanted; one can promise nothing
+    assert model.coverage(0.9) == 0.75 and model.coverage(0.6) == 0.6
+    assert model.without("Ada").coverage(0.9) == pytest.approx(2 / 3)
+    assert model.without("Ada").without("Ben").coverage(0.9) is None
+
+
+def test_candidate_sets_keep_their_promise_on_animals_that_were_not_seen():
+    rng = np.random.default_rng(4)
+    held = 0
+    for _ in range(600):
+        level = rng.normal(size=20)  # an animal's encounters are alike: animals, not encounters, are exchangeable
+        own = [(s, f"i{k}") for k in range(19) for s in level[k] + rng.normal(size=1 + k % 4)]
+        model = NoveltyModel("logistic", genuine=tuple(s for s, _ in own), genuine_individuals=tuple(i for _, i in own))
+        held += model.in_candidate_set(np.array([level[19] + rng.normal()]), 0.8)[0]
+    assert 0.78 < held / 600 < 0.90
+
+
+def test_candidate_set_of_a_verdict():
+    model = NoveltyModel(
+        "logistic", MAXIMA, tuple(f"x{k}" for k in range(19)), 4.0, 0.0, 0.0, 1.0, (-9.0, 9.0),
+        genuine=(20.0, 30.0), genuine_individuals=("Ada", "Ben"),
+    )  # fmt: skip
+    got = decide(ranked_table({"E": {"Ada": 25, "Ben": 10}}), queries("E"), GALLERY, model, PARAMS)
+    assert got.novelty["candidate_set_coverage"].to_pylist() == [pytest.approx(2 / 3)]
+    sets = {(r["level"], r["individual_id"]): r["in_candidate_set"] for r in got.ranked.to_pylist()}
+    # 25: (1 + 1) / 3 > 1 / 3; 10: 1 / 3 is not; a photo alone has no set
+    assert sets["encounter", "Ada"] is True and sets["encounter", "Ben"] is False and sets["photo", "Ada"] is None
+
+
+def test_listed_candidates_new_and_all_others_sum_to_one():
+    verdicts = decide(ranked_table({"E": {"Ada": 3, "Ben": 2, "Cleo": 1}}), queries("E"), GALLERY, MODEL, PARAMS)
+    shown = listed(verdicts, 1)
+    row = shown.novelty.to_pylist()[0]
+    # weights .2 * (3, 2, 1), .2 for Dot who was not compared, .2 for new: others are Ben, Cleo and Dot
+    assert row["p_other"] == pytest.approx((2 + 1 + 1) / 8)
+    assert sum(shown.ranked["probability"].to_pylist()[:1]) + row["p_new"] + row["p_other"] == pytest.approx(
+        1, abs=1e-12
+    )

@@ -66,7 +66,7 @@ def test_mean_max_and_mean_top2_differ_where_one_photo_has_the_two_best_pairs():
 def test_rows_by_hand():
     ranked = [
         r
-        for r in rank_all(SCORES, INFO, RankParams(), {"P": "Ada", "Q": "Ada"}).to_pylist()
+        for r in rank_all(SCORES, INFO, RankParams(rule="max"), {"P": "Ada", "Q": "Ada"}).to_pylist()
         if r["level"] == "encounter"
     ]
     ada, ben = ranked
@@ -78,7 +78,7 @@ def test_rows_by_hand():
 
 
 def test_photo_level_asks_each_photo_alone():
-    ranked = [r for r in rank_all(SCORES, INFO, RankParams()).to_pylist() if r["level"] == "photo"]
+    ranked = [r for r in rank_all(SCORES, INFO, RankParams(rule="max")).to_pylist() if r["level"] == "photo"]
     assert [(r["query_id"], r["rank"], r["individual_id"], r["score"]) for r in ranked] == [
         ("P", 1, "Ada", 0.9), ("P", 2, "Ben", 0.5), ("Q", 1, "Ben", 0.6), ("Q", 2, "Ada", 0.4),
     ]  # fmt: skip
@@ -97,7 +97,11 @@ def test_ties_go_to_more_pairs_then_to_the_alphabet():
         ("q", "Q", "E", None), ("z", "Z", "z-1", "Zoe"), ("z2", "Z2", "z-2", "Zoe"), ("b", "B", "b-1", "Ben"), ("a", "A", "a-1", "Ada"),
     )  # fmt: skip
     scores = scores_table(("q", "b", 0.5), ("q", "z", 0.5), ("q", "z2", 0.2), ("q", "a", 0.5))
-    names = [r["individual_id"] for r in rank_all(scores, gallery, RankParams()).to_pylist() if r["level"] == "photo"]
+    names = [
+        r["individual_id"]
+        for r in rank_all(scores, gallery, RankParams(rule="max")).to_pylist()
+        if r["level"] == "photo"
+    ]
     assert names == ["Zoe", "Ada", "Ben"]
 
 
@@ -139,19 +143,19 @@ def test_order_of_rows_does_not_matter(rule):
 
 
 def test_only_the_first_candidates_are_kept_and_fit_the_catalog():
-    cut = rank(SCORES, INFO, RankParams(top_k=1))
+    cut = rank(SCORES, INFO, RankParams(top_k=1, rule="max"))
     assert cut["rank"].to_pylist() == [1, 1, 1]
     assert conform("identifications", cut, "r").num_rows == 3
 
 
 def test_other_purpose_and_nothing_at_all():
-    assert rank_all(scores_table(("q", "b", 1), purpose="calibrate"), INFO, RankParams()).num_rows == 0
-    empty = rank_all(SCORES.slice(0, 0), INFO, RankParams())
+    assert rank_all(scores_table(("q", "b", 1), purpose="calibrate"), INFO, RankParams(rule="max")).num_rows == 0
+    empty = rank_all(SCORES.slice(0, 0), INFO, RankParams(rule="max"))
     assert empty.num_rows == 0 and empty.schema.equals(RANK_SCHEMA)
 
 
 def test_broken_input_is_refused():
     with pytest.raises(BrokenCountError, match="without individual"):
-        rank_all(scores_table(("p1", "q", 0.5)), INFO, RankParams())
+        rank_all(scores_table(("p1", "q", 0.5)), INFO, RankParams(rule="max"))
     with pytest.raises(BrokenCountError, match="not among the crops"):
-        rank_all(scores_table(("p1", "stranger", 0.5)), INFO, RankParams())
+        rank_all(scores_table(("p1", "stranger", 0.5)), INFO, RankParams(rule="max"))

@@ -3,18 +3,27 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import wasserstein_distance
+from scipy.stats import energy_distance, wasserstein_distance
 
 from resight.catalog import table
 from resight.errors import BrokenCountError, SettingsError
 from resight.match.base import PairMatch
 from resight.match.summary import summarise
 from resight.score import SCORES, NullDistribution, score
-from resight.score.distribution import one_sided_wasserstein, positive_area, read_distributions
+from resight.score.distances import (
+    one_sided_ks,
+    one_sided_wasserstein,
+    signed_energy,
+    signed_wasserstein,
+    signed_wasserstein_2,
+    wasserstein_1,
+)
+from resight.score.distribution import positive_area, read_distributions, sum_above
 from resight.score.registry import score_named
 from resight.settings import ScoreParams
 
 BINS = 64
+FROM_ELSEWHERE = ("lnbnn", "lnbnn_verified", "fused")  # not from the confidences
 SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
 
 
@@ -49,7 +58,8 @@ def notebook_auc(full):
 def test_scores_worked_out_by_hand():
     # s = 0.2, 0.4, 0.8 of 10 and 8 keypoints: S = 1.4, S_0.5 = 0.8, S2 = 0.04 + 0.16 + 0.64 = 0.84,
     # mean = 1.4 / sqrt(80), llr = -ln(0.8 * 0.6 * 0.2) = -ln 0.096,
-    # auc = 1 - 0.14 - (0.14 - (0 + 0.8) / 2) / 9 = 0.86 + 0.26 / 9
+    # auc of the query = 1 - 0.14 - (0.14 - (0 + 0.8) / 2) / 9 = 0.86 + 0.26 / 9, of the gallery photo with 8 keypoints
+    # 1 - 0.175 - (0.175 - 0.4) / 7 = 0.825 + 0.225 / 7; pooled mean 2.8 / 18
     row = score(pairs_table(pair_row([0.2, 0.4, 0.8], inliers=2)), {}, ScoreParams()).scores.to_pylist()[0]
     expected = {
         "count": 3,
@@ -57,7 +67,10 @@ def test_scores_worked_out_by_hand():
         "sum": 1.4,
         "sum_05": 0.8,
         "mean": 1.4 / np.sqrt(80),
-        "auc": 0.86 + 0.26 / 9,
+        "auc": (0.86 + 0.26 / 9 + 0.825 + 0.225 / 7) / 2,
+        "sum_01": 1.4,
+        "mean_pooled": 2.8 / 18,
+        "area": 1 - 2.8 / 18,
         "sum_squares": 0.84,
         "llr": -np.log(0.096),
         "inliers": 2,
@@ -70,15 +83,17 @@ def test_scores_worked_out_by_hand():
 @pytest.mark.parametrize("n_query", [2, 5, 40, 1000])
 @pytest.mark.parametrize("n_matches", [0, 1, 2])
 def test_auc_is_the_notebooks_area(n_query, n_matches):
+    if n_matches > n_query:
+        pytest.skip("no crop has more matches than keypoints")
     confidence = np.array([0.31, 0.97][:n_matches], np.float32)
     full = np.concatenate([np.zeros(n_query - n_matches), confidence.astype(np.float64)])
-    d = read_distributions(pairs_table(pair_row(confidence, n_query, 50)))
+    d = read_distributions(pairs_table(pair_row(confidence, n_query, n_query)))
     slack = 1 / (4 * BINS * (n_query - 1)) if n_matches == n_query else 1e-12
     assert SCORES["auc"].compute(d)[0] == pytest.approx(notebook_auc(full), abs=slack)
 
 
 def test_auc_of_a_single_keypoint_is_the_exact_area_and_no_match_is_the_worst():
-    rows = [pair_row([], 1, 5), pair_row([0.25], 1, 5), pair_row([], 7, 5)]
+    rows = [pair_row([], 1, 5), pair_row([0.25], 1, 1), pair_row([], 7, 5)]
     d = read_distributions(pairs_table(*rows))
     np.testing.assert_allclose(SCORES["auc"].compute(d), [1.0, 0.75, 1.0], atol=1e-12)
 
@@ -137,22 +152,22 @@ def test_wasserstein_above_a_dominated_null_is_scipys_distance():
 def impostors_and_queries():
     rng = np.random.default_rng(5)
     calibrate = [
-        pair_row(rng.beta(1, 5, 6), 30, 30, f"t{k}", f"t{k + 1}", "calibrate", inliers=1) for k in range(0, 20, 2)
+        pair_row(rng.beta(1, 5, 6), 30, 30, f"t{k}", f"t{k + 1}", "calibrate", inliers=1) for k in range(0, 40, 2)
     ]
     empty, weak, strong = (
         pair_row(c, 30, 30, "x", f"y{k}", inliers=len(c) // 2)
         for k, c in enumerate(([], [0.55] * 8, [0.55] * 8 + [0.8] * 6))
     )
-    labels = {f"t{k}": f"animal {k}" for k in range(20)}
+    labels = {f"t{k}": f"animal {k}" for k in range(40)}
     return calibrate, [empty, weak, strong], labels
 
 
-@pytest.mark.parametrize("name", list(SCORES))
+@pytest.mark.parametrize("name", [n for n, one in SCORES.items() if n not in FROM_ELSEWHERE and one.ranks])
 def test_no_match_is_the_worst_and_more_matches_are_better_in_every_score(name):
     calibrate, queries, labels = impostors_and_queries()
     scores = score(pairs_table(*calibrate, *queries), labels, ScoreParams(name=name)).scores
     empty, weak, strong = scores["score"].to_pylist()[-3:]
-    assert empty == pytest.approx(0, abs=1e-12)
+    assert SCORES[name].signed or empty == pytest.approx(0, abs=1e-12)
     assert empty <= min(scores["score"].to_pylist())
     assert empty < weak < strong
 
@@ -199,3 +214,61 @@ def test_a_broken_row_is_refused(broken):
 def test_histograms_of_different_length_are_refused():
     with pytest.raises(BrokenCountError, match=r"score\.bins"):
         score(pairs_table(pair_row([0.2]), pair_row([0.2], query="p", bins=8)), {}, ScoreParams())
+
+
+def test_distances_to_the_null_by_hand():
+    # 2 bins. Null: 10 values, 8 zeros, 2 in the lower bin: F = .8, 1, 1. Pair: 10 values, 6 zeros, 4 in the upper: F = .6, .6, 1.
+    # Gap .2, .4, 0: trapezoids .15 + .1 = .25, all of it positive. Squares: (.04 + .08 + .16) / 6 + .16 / 6 = .28 / 6 + .16 / 6
+    d = with_null([pair_row([0.9, 0.8], 5, 5, bins=2)], (2, 0), 10)
+    assert signed_wasserstein(d)[0] == pytest.approx(0.25) == wasserstein_1(d)[0] == one_sided_wasserstein(d)[0]
+    assert signed_energy(d)[0] == pytest.approx(np.sqrt(2 * 0.44 / 6))
+    assert one_sided_ks(d)[0] == pytest.approx(0.4)
+    # Quantiles of the pair: 0 up to .6, then .5 + (u - .6) / .8; of the null 0 up to .8, then (u - .8) / .4. W2^2 is the integral of
+    # the squared gap: over [.6, .8] of (.5 + (u - .6) / .8)^2 = .8 / 3 (.75^3 - .5^3); over [.8, 1] of (.75 - 1.25 (u - .8))^2
+    # = (.75^3 - .5^3) / 3.75
+    square = (0.75**3 - 0.5**3) * (0.8 / 3 + 1 / 3.75)
+    assert signed_wasserstein_2(d)[0] == pytest.approx(np.sqrt(square), rel=0.01)
+
+
+def test_a_pair_below_the_null_is_far_by_the_unsigned_distance_and_bad_by_all_others():
+    d = with_null([pair_row([0.1], 5, 5, bins=4)], (0, 0, 2, 2), 10)
+    assert wasserstein_1(d)[0] > 0.1
+    assert signed_wasserstein(d)[0] < -0.1 and signed_energy(d)[0] < -0.1 and signed_wasserstein_2(d)[0] < -0.1
+    assert one_sided_ks(d)[0] == 0 and one_sided_wasserstein(d)[0] == 0
+    with pytest.raises(SettingsError, match="no direction"):
+        score_named("wasserstein_1")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_distances_agree_with_scipy_on_full_vectors(seed):
+    rng = np.random.default_rng(seed)
+    s = rng.beta(2, 2, 40).astype(np.float32)
+    q = np.concatenate([rng.beta(1, 4, 200), np.zeros(1800)])
+    p = np.concatenate([s, s, np.zeros(120)]).astype(np.float64)
+    counts = np.bincount(np.ceil(q[q > 0] * BINS).astype(int) - 1, minlength=BINS)
+    d = with_null([pair_row(s, 100, 100)], counts, len(q))
+    assert wasserstein_1(d)[0] == pytest.approx(wasserstein_distance(p, q), abs=0.004)
+    assert signed_energy(d)[0] == pytest.approx(energy_distance(p, q), abs=0.01)
+    assert signed_wasserstein(d)[0] == pytest.approx(p.mean() - q.mean(), abs=0.004)
+    levels = (np.arange(100_000) + 0.5) / 100_000
+    w2 = np.sqrt(
+        np.mean((np.quantile(p, levels, method="inverted_cdf") - np.quantile(q, levels, method="inverted_cdf")) ** 2)
+    )
+    assert signed_wasserstein_2(d)[0] == pytest.approx(w2, rel=0.02)
+
+
+def test_sum_above_a_threshold_from_the_histogram():
+    # 10 bins: 0.05 and 0.15 lie below 0.2, on an edge: exact; 0.25 cuts the third bin in half: half of its one value counts below
+    d = read_distributions(pairs_table(pair_row([0.05, 0.15, 0.27, 0.9], bins=10)))
+    assert sum_above(d, 0.2)[0] == pytest.approx(1.17, abs=1e-6)
+    assert sum_above(d, 0.25)[0] == pytest.approx(1.37 - 0.2 - 0.5 * 0.225, abs=1e-6)
+    assert sum_above(d, 0.0)[0] == pytest.approx(1.37, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in SCORES if n not in FROM_ELSEWHERE])
+def test_every_score_is_the_same_whichever_photo_asks(name):
+    calibrate, _, labels = impostors_and_queries()
+    one = pair_row([0.3, 0.6, 0.9], 30, 12, "x", "y", "cluster")
+    other = pair_row([0.3, 0.6, 0.9], 12, 30, "y", "x", "cluster")
+    got = [score(pairs_table(*calibrate, r), labels, ScoreParams()).scores[name].to_pylist()[-1] for r in (one, other)]
+    assert (got[0] == pytest.approx(got[1], rel=1e-12) and got[0] is not None) or name == "inliers"

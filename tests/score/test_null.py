@@ -1,12 +1,15 @@
 """Which pairs make up the null distribution, and that the order of the rows does not matter."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from resight.catalog import table
 from resight.score import score
-from resight.score.null import learn_null, viewpoint_classes
+from resight.score.cohorts import cohort_scores
+from resight.score.null import CountNull, Null, learn_null, viewpoint_classes
 from resight.settings import ScoreParams
 
 SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
@@ -113,4 +116,53 @@ def test_scores_do_not_depend_on_the_order_of_the_rows():
 
 def test_null_as_plain_values():
     null = learn_null(pairs_table(row("a", "b")), LABELS, 100)
-    assert null.as_dict() == {"pooled": {"n_pairs": 1, "n_values": 10, "counts": [2, 0, 0, 2]}}
+    classes = {"pooled": {"n_pairs": 1, "n_values": 10, "counts": [2, 0, 0, 2]}}
+    assert null.as_dict() == {"classes": classes, "log_sum": None}
+    many = learn_null(
+        pairs_table(*(row("a", f"x{k}", (k, 0, 0, 1), n_query=9 + k) for k in range(20))),
+        {"a": "Ada"} | {f"x{k}": f"i{k}" for k in range(20)},
+        100,
+    )
+    assert many.counts is not None and Null.from_dict(json.loads(json.dumps(many.as_dict()))) == many
+
+
+def test_count_curve_by_hand():
+    # log(S + 1) = 1 + 0.5 log(n0 n1) exactly, plus 0.1 on every other pair: residuals are +-0.05
+    n = np.arange(20, 60)
+    bump = 0.1 * (np.arange(40) % 2)
+    sums = np.exp(1 + 0.5 * (np.log(n) + np.log(30)) + bump) - 1
+    rows = [
+        row("a", f"x{k}", (1, 0, 0, 0), n_query=int(n[k]), n_gallery=30) | {"confidence_sum": sums[k]}
+        for k in range(40)
+    ]
+    labels = {"a": "Ada"} | {f"x{k}": f"i{k}" for k in range(40)}
+    counts = learn_null(pairs_table(*rows), labels, 100).counts
+    assert counts.residual_spread == pytest.approx(0.05, rel=0.03)
+    middle = np.array([1 + 0.5 * np.log(40 * 30) + 0.05])
+    one, other = (counts.residual(middle, np.array([a]), np.array([b])) for a, b in ((40, 30), (30, 40)))
+    assert one == pytest.approx(0, abs=0.1) and one == other  # whoever asks
+
+
+def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
+    null = CountNull(0, 0, 0, 1, mean=1.0, spread=0.5)
+    labels = {"a": "Ada", "b": "Ben", "c": "Cleo", "u": None}
+    table = pairs_table(
+        row("u", "a", purpose="identify"), row("u", "b", purpose="identify"), row("b", "a"), row("c", "a")
+    )
+    got = cohort_scores(table, np.array([3.0, 2.0, 1.5, 0.5]), labels, null)
+
+    # u against Ada: u's cohort is its pair with Ben (2), a's are the pairs with Ben (1.5) and Cleo (.5); five imagined pairs
+    # of mean 1 and mean square 1.25 join each.
+    def z(value, cohort):
+        n, s, q = len(cohort) + 5, sum(cohort) + 5, sum(v * v for v in cohort) + 5 * 1.25
+        return (value - s / n) / np.sqrt(q / n - (s / n) ** 2)
+
+    assert got[0] == pytest.approx((z(3, [2]) + z(3, [1.5, 0.5])) / 2)
+    assert got[1] == pytest.approx((z(2, [3]) + z(2, [1.5])) / 2)  # b met Ada's crop as a query
+    assert got[2] == pytest.approx(
+        (z(1.5, []) + z(1.5, [0.5])) / 2
+    )  # Ben asks: his pairs with a do not judge themselves
+    assert np.isnan(cohort_scores(table, np.zeros(4), labels, None)).all()
+    own = pairs_table(row("a2", "a"), row("b", "a"))  # a pair of one animal is in nobody's cohort
+    got = cohort_scores(own, np.array([9.0, 1.5]), {"a": "Ada", "a2": "Ada", "b": "Ben"}, null)
+    assert got[1] == pytest.approx(z(1.5, []))

@@ -111,7 +111,7 @@ def _joined(
     matched_as = pc.if_else(pa.array(planned), pa.scalar(fp), pa.scalar(None, pa.string()))
     columns |= {"match_fingerprint": matched_as, "status": status, "reason": reason}
     names = [
-        name for name in catalog_table("pairs").schema.names if name not in ("run_id", "lnbnn")
+        name for name in catalog_table("pairs").schema.names if name not in ("run_id", "lnbnn", "lnbnn_verified")
     ]  # the votes are the shortlist's
     return pa.table({name: columns[name] for name in names})
 

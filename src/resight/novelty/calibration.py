@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,10 +41,12 @@ class Calibration:
         comparisons: `COMPARISON_SCHEMA`, a row per gallery encounter and animal that it was compared with; ``genuine``
             where that is its own animal, seen in another encounter.
         maxima: `MAXIMA_SCHEMA`, a row per gallery encounter; see `impostor_maxima`.
+        met_again: Individuals with at least two gallery encounters: each of them should be found.
     """
 
     comparisons: pa.Table
     maxima: pa.Table
+    met_again: frozenset[str] = frozenset()
 
 
 def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams) -> Calibration:
@@ -64,7 +67,7 @@ def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams) -> Cal
         names=COMPARISON_SCHEMA.names[:4],
     )
     rows = rows.append_column("genuine", pc.equal(rows["individual_id"], rows["candidate_id"])).cast(COMPARISON_SCHEMA)
-    return Calibration(rows, impostor_maxima(rows))
+    return Calibration(rows, impostor_maxima(rows), _met_again(crops_info))
 
 
 def impostor_maxima(comparisons: pa.Table) -> pa.Table:
@@ -86,6 +89,12 @@ def impostor_maxima(comparisons: pa.Table) -> pa.Table:
 def _nothing(row: dict[str, Any]) -> dict[str, Any]:
     empty = {"impostor_maximum": None, "genuine_score": None, "n_impostors": 0}
     return {"encounter_id": row["encounter_id"], "individual_id": row["individual_id"]} | empty
+
+
+def _met_again(crops_info: pa.Table) -> frozenset[str]:
+    rows = crops_info.select(["encounter_id", "individual_id"]).to_pylist()
+    met = Counter(name for _, name in {(r["encounter_id"], r["individual_id"]) for r in rows if r["individual_id"]})
+    return frozenset(name for name, count in met.items() if count > 1)
 
 
 def _individual_of(crops_info: pa.Table) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.novelty.evidence import sentence
+from resight.novelty.lineage import provisional_id
 from resight.novelty.model import NONE, NoveltyModel
 from resight.settings import NoveltyParams
 from resight.status import Decision
@@ -27,7 +27,7 @@ class Verdicts:
     """What `decide` gives back.
 
     Attributes:
-        ranked: The table that came in, with ``probability`` filled at level ``encounter``.
+        ranked: The table that came in, with ``probability`` and ``in_candidate_set`` filled at level ``encounter``.
         novelty: The catalog's ``novelty`` without ``run_id``, a row per query encounter, sorted by it.
     """
 
@@ -47,9 +47,9 @@ def decide(
     """Judge every query encounter.
 
     ``known``: the best candidate has probability >= ``decide_known`` and a p-value <= ``alpha``. Where so few animals
-    were there to calibrate on that no p-value can be that small, its score must be above all impostor maxima instead,
-    and the evidence says that the error rate is not guaranteed. ``new``: ``p_new`` >= ``decide_new``. Otherwise
-    ``unsure``; ``not_compared`` where there is no scored pair.
+    were there to calibrate on that no p-value can be that small, the promise cannot be kept: the verdict is ``unsure``, and
+    the evidence says how many animals it takes; with ``without_guarantee = "name"`` a score above all impostor maxima will
+    do instead. ``new``: ``p_new`` >= ``decide_new``. Otherwise ``unsure``; ``not_compared`` where there is no scored pair.
 
     Args:
         ranked: All candidates from `rank.rank_all`, not only the first few.
@@ -69,6 +69,7 @@ def decide(
         photos.setdefault(row["encounter_id"], set()).add(row["photo_id"])
     rows: list[dict[str, Any]] = []
     probability: dict[tuple[str, str], float] = {}
+    likely: dict[tuple[str, str], bool] = {}
     for encounter in sorted(photos):
         without = deleted.get(encounter)
         known = model.without(without) if without else model
@@ -78,7 +79,26 @@ def decide(
         one["evidence"] = sentence(one, candidates.get(encounter, []), size, known, params)
         rows.append(one | {"true_individual_id": truth.get(encounter)})
         probability |= {(encounter, c): p for c, p in posterior.items()}
-    return Verdicts(_fill(ranked, probability), pa.Table.from_pylist(rows, schema=NOVELTY_SCHEMA))
+        likely |= _candidate_set(encounter, candidates.get(encounter, []), known, one["candidate_set_coverage"])
+    ranked = _fill(_fill(ranked, "probability", probability), "in_candidate_set", likely)
+    return Verdicts(ranked, pa.Table.from_pylist(rows, schema=NOVELTY_SCHEMA))
+
+
+def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
+    """The first ``top_k`` candidates of each query, and in ``p_other`` the probability of all other animals known.
+
+    What is listed for an encounter, ``p_new`` and ``p_other`` sum to 1.
+    """
+    kept = verdicts.ranked.filter(pc.less_equal(verdicts.ranked["rank"], top_k))
+    shown: dict[str, float] = {}
+    rows = kept.filter(pc.equal(kept["level"], "encounter")).select(["encounter_id", "probability"]).to_pylist()
+    for row in rows:
+        shown[row["encounter_id"]] = shown.get(row["encounter_id"], 0.0) + (row["probability"] or 0.0)
+    table = verdicts.novelty
+    pairs = zip(table["encounter_id"].to_pylist(), table["p_new"].to_pylist(), strict=True)
+    other = [None if new is None else max(0.0, 1.0 - new - shown.get(e, 0.0)) for e, new in pairs]
+    place = table.schema.get_field_index("p_other")
+    return Verdicts(kept, table.set_column(place, table.schema.field(place), pa.array(other, pa.float64())))
 
 
 def posterior(
@@ -105,9 +125,13 @@ def posterior(
     return weight[:-2], float(weight[-2]), float(weight[-1])
 
 
-def provisional_id(encounter_id: str) -> str:
-    """Name of an animal until somebody says who it is: the same on every night."""
-    return "new-" + hashlib.sha256(encounter_id.encode()).hexdigest()[:8]
+def _candidate_set(
+    encounter: str, candidates: list[dict[str, Any]], model: NoveltyModel, coverage: float | None
+) -> dict[tuple[str, str], bool]:
+    if coverage is None or not candidates:
+        return {}
+    inside = model.in_candidate_set(np.array([c["score"] for c in candidates]), coverage)
+    return {(encounter, c["individual_id"]): bool(i) for c, i in zip(candidates, inside, strict=True)}
 
 
 def _judge(
@@ -115,6 +139,7 @@ def _judge(
 ) -> tuple[dict[str, Any], dict[str, float]]:
     row: dict[str, Any] = dict.fromkeys(NOVELTY_SCHEMA.names)
     row |= {"encounter_id": encounter, "n_calibration": model.n_individuals, "method": model.method, "reason": ""}
+    row["n_needed"] = animals_needed(params.alpha)
     if not candidates:
         return row | {
             "decision": Decision.NOT_COMPARED.value,
@@ -126,22 +151,30 @@ def _judge(
     if model.n_individuals:
         row["p_value"] = model.p_value(best["score"], n_compared)
         row["threshold"] = model.threshold(params.alpha, n_compared)
+        row["tail_p_value"] = model.tail_p_value(best["score"], n_compared)
     found: dict[str, float] = {}
     if model.method != NONE:
         scores = np.array([c["score"] for c in candidates])
         each, row["p_new"], _ = posterior(scores, max(n_animals, n_compared), model, params.prior_new)
         found = {c["individual_id"]: float(p) for c, p in zip(candidates, each, strict=True)}
         row["probability"] = found[best["individual_id"]]
+    row["candidate_set_coverage"] = model.coverage(params.candidate_coverage)
     row["decision"] = _decision(row, n_compared, model, params).value
     row["provisional_individual_id"] = None if row["decision"] == Decision.KNOWN else provisional_id(encounter)
     return row, found
+
+
+def animals_needed(alpha: float) -> int:
+    """Animals that it takes before a p-value can be as small as ``alpha``: ``1 / (n + 1) <= alpha``."""
+    return math.ceil(round(1 / alpha - 1, 9))
 
 
 def _decision(row: dict[str, Any], n_compared: int, model: NoveltyModel, params: NoveltyParams) -> Decision:
     if model.method == NONE:
         return Decision.UNSURE
     attainable = model.smallest_p_value(n_compared) <= params.alpha
-    clear = row["p_value"] <= params.alpha if attainable else model.reached(row["best_score"]) == 0
+    above_all = params.without_guarantee == "name" and model.reached(row["best_score"]) == 0
+    clear = row["p_value"] <= params.alpha if attainable else above_all
     if row["probability"] >= params.decide_known and clear:
         return Decision.KNOWN
     return Decision.NEW if row["p_new"] >= params.decide_new else Decision.UNSURE
@@ -172,8 +205,8 @@ def _by_encounter(ranked: pa.Table, level: str) -> dict[str, list[dict[str, Any]
     return found
 
 
-def _fill(ranked: pa.Table, probability: Mapping[tuple[str, str], float]) -> pa.Table:
+def _fill(ranked: pa.Table, column: str, found: Mapping[tuple[str, str], Any]) -> pa.Table:
     rows = zip(*(ranked[c].to_pylist() for c in ("level", "encounter_id", "individual_id")), strict=True)
-    values = [probability.get((e, i)) if level == "encounter" else None for level, e, i in rows]
-    place = ranked.schema.get_field_index("probability")
-    return ranked.set_column(place, "probability", pa.array(values, pa.float64()))
+    values = [found.get((e, i)) if level == "encounter" else None for level, e, i in rows]
+    place = ranked.schema.get_field_index(column)
+    return ranked.set_column(place, ranked.schema.field(place), pa.array(values, ranked.schema.field(place).type))

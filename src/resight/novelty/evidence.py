@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from resight.novelty.model import MIN_IMPOSTORS, NONE, NoveltyModel
@@ -48,12 +47,12 @@ def _match(row: dict[str, Any], model: NoveltyModel) -> str:
 def _limits(row: dict[str, Any], n_compared: int, model: NoveltyModel, params: NoveltyParams) -> str:
     if model.method == NONE or model.smallest_p_value(n_compared) <= params.alpha:
         return ""
-    needed = math.ceil(round(1 / params.alpha - 1, 9))
+    likely = row["probability"] is not None and row["probability"] >= params.decide_known
+    if row["decision"] != Decision.KNOWN and not likely:
+        return ""
     return (
         f"With so few animals a rate of wrong identifications of {params.alpha:.3g} cannot be guaranteed "
-        f"(at least {needed} are needed, and a gallery of about that size)."
-        if row["decision"] == Decision.KNOWN
-        else ""
+        f"(at least {row['n_needed']} are needed, and a gallery of about that size)."
     )
 
 

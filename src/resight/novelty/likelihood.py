@@ -12,9 +12,10 @@ RIDGE = 0.16  # a normal prior with standard deviation 2.5: weak, as in Gelman e
 MIN_GUMBEL_SCALE = 1e-3
 
 
-def log_score(score: np.ndarray | float, epsilon: float) -> np.ndarray:
-    """``log(score + epsilon)``; a score of 0 (nothing matched) stays finite."""
-    return np.log(np.asarray(score, np.float64) + epsilon)
+def log_score(score: np.ndarray | float, epsilon: float | None) -> np.ndarray:
+    """``log(score + epsilon)``; a score of 0 (nothing matched) stays finite. None: the score is a logarithm already."""
+    values = np.asarray(score, np.float64)
+    return values if epsilon is None else np.log(values + epsilon)
 
 
 def choose_epsilon(scores: np.ndarray) -> float:

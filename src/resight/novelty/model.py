@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from resight.novelty.likelihood import (
     gumbel_tail,
     log_score,
 )
+from resight.novelty.tail import fit_tail, tail_probability
 
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
 MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
@@ -34,19 +36,24 @@ class NoveltyModel:
         maxima: Impostor maximum of each gallery encounter that has one.
         maxima_individuals: The animal that each of them is of.
         n_animals: Median number of animals behind an impostor maximum.
-        epsilon: Added to scores before the logarithm.
+        epsilon: Added to scores before the logarithm; None where scores are logarithms already.
         intercept, slope: Log likelihood ratio over the log score (method ``logistic``).
         log_score_range: Log scores that the regression has seen; the ratio is not followed beyond them.
         location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
         smallest_p: Tail probabilities are not believed below this.
         n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio rests on.
+        genuine: Score of each gallery encounter for its own animal, met another time; minus infinity where that could not be
+            compared or was not shortlisted.
+        genuine_individuals: The animal that each of them is of.
+        tail: Shape, scale, threshold and share above it of the largest impostor maxima (`tail.fit_tail`); empty where there
+            are too few.
     """
 
     method: str
     maxima: tuple[float, ...] = ()
     maxima_individuals: tuple[str, ...] = ()
     n_animals: float = 0.0
-    epsilon: float = 1e-3
+    epsilon: float | None = 1e-3
     intercept: float = 0.0
     slope: float = 0.0
     log_score_range: tuple[float, float] = (0.0, 0.0)
@@ -56,6 +63,9 @@ class NoveltyModel:
     n_impostors: int = 0
     n_genuine: int = 0
     n_genuine_individuals: int = 0
+    genuine: tuple[float, ...] = ()
+    genuine_individuals: tuple[str, ...] = ()
+    tail: tuple[float, ...] = ()
 
     @property
     def n_individuals(self) -> int:
@@ -68,7 +78,14 @@ class NoveltyModel:
         The likelihood ratio stays as fitted.
         """
         kept = [(m, i) for m, i in zip(self.maxima, self.maxima_individuals, strict=True) if i != individual_id]
-        return replace(self, maxima=tuple(m for m, _ in kept), maxima_individuals=tuple(i for _, i in kept))
+        own = [(g, i) for g, i in zip(self.genuine, self.genuine_individuals, strict=True) if i != individual_id]
+        return replace(
+            self,
+            maxima=tuple(m for m, _ in kept),
+            maxima_individuals=tuple(i for _, i in kept),
+            genuine=tuple(g for g, _ in own),
+            genuine_individuals=tuple(i for _, i in own),
+        )
 
     def reached(self, score: float) -> int:
         """Animals of which at least one impostor maximum is as high as ``score``."""
@@ -89,6 +106,37 @@ class NoveltyModel:
         if self.n_animals <= 0 or n_animals <= SIZE_TOLERANCE * self.n_animals:
             return p
         return float(-np.expm1(n_animals / self.n_animals * np.log1p(-p))) if p < 1 else 1.0
+
+    def coverage(self, wanted: float) -> float | None:
+        """Coverage that candidate sets can be promised to have: ``wanted``, or ``n / (n + 1)`` of n animals met again.
+
+        None with fewer than two of them.
+        """
+        n = len(set(self.genuine_individuals))
+        return min(wanted, n / (n + 1)) if n > 1 else None
+
+    def in_candidate_set(self, scores: np.ndarray, coverage: float) -> np.ndarray:
+        """(C,) bool: ``(1 + sum over animals of the share of their genuine scores <= s) / (n + 1) > 1 - coverage``.
+
+        Split conformal prediction (Vovk et al. 2005) with animals as the exchangeable units: of animals that are in the
+        gallery, at least the share ``coverage`` has its true name in the set. One that was not compared is not in it, which
+        the calibration counts as a genuine score of minus infinity.
+        """
+        weight = shares(np.array(self.genuine_individuals, dtype=str))
+        genuine = np.array(self.genuine, np.float64)
+        below = (np.where(genuine[None, :] <= np.asarray(scores)[:, None], weight, 0.0)).sum(axis=1)
+        p = np.round((1 + below) / (len(set(self.genuine_individuals)) + 1), 12)
+        return np.asarray(p > round(1 - coverage, 12))
+
+    def tail_p_value(self, score: float, n_animals: int) -> float | None:
+        """p-value from the fitted tail of the impostor maxima, which goes below 1 / (n + 1); no guarantee stands behind it.
+
+        None where there is no tail, or the score does not lie in it.
+        """
+        x = float(log_score(score, self.epsilon))
+        if not self.tail or x < self.tail[2]:
+            return None
+        return self.grown(tail_probability(x, self.tail), n_animals)
 
     def smallest_p_value(self, n_animals: int) -> float:
         """What a score above all impostor maxima gets."""
@@ -137,8 +185,8 @@ class NoveltyModel:
         return np.array(self.maxima)[order], np.append(np.cumsum(weight[::-1])[::-1], 0.0)
 
 
-def fit(calibration: Calibration) -> NoveltyModel:
-    """Learn from the gallery how high the same and different animals score.
+def fit(calibration: Calibration, signed: bool = False) -> NoveltyModel:
+    """Learn from the gallery how high the same and different animals score; ``signed``: scores are logarithms already.
 
     With at least 8 genuine encounters of 5 animals the likelihood ratio comes from a logistic regression on the log
     score, every animal with the same weight; with fewer it is the Sellke-Bayarri-Berger bound on a Gumbel fit to the
@@ -148,12 +196,18 @@ def fit(calibration: Calibration) -> NoveltyModel:
     score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
     owner = np.array(rows["individual_id"].to_pylist(), dtype=object)
     maxima = calibration.maxima.filter(pc.is_valid(calibration.maxima["impostor_maximum"]))
+    found = calibration.maxima.select(["individual_id", "genuine_score"]).to_pylist()
+    own = [(r["genuine_score"], r["individual_id"]) for r in found if r["individual_id"] in calibration.met_again]
+    epsilon = None if signed else choose_epsilon(score)
     model = NoveltyModel(
         method=NONE,
         maxima=tuple(maxima["impostor_maximum"].to_pylist()),
         maxima_individuals=tuple(maxima["individual_id"].to_pylist()),
         n_animals=float(np.median(maxima["n_impostors"].to_numpy())) if maxima.num_rows else 0.0,
-        epsilon=choose_epsilon(score),
+        epsilon=epsilon,
+        genuine=tuple(-math.inf if s is None else s for s, _ in own),
+        genuine_individuals=tuple(name for _, name in own),
+        tail=fit_tail(log_score(maxima["impostor_maximum"].to_numpy(), epsilon), maxima["individual_id"].to_pylist()),
         n_impostors=int((~genuine).sum()),
         n_genuine=int(genuine.sum()),
         n_genuine_individuals=len(set(owner[genuine])),

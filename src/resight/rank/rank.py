@@ -1,7 +1,7 @@
 """Candidates for every query photo and every query encounter.
 
 Ties are broken by a rule, not by chance: score (high first), then number of pairs (many first), then individual_id (in
-alphabetical order). Burst photos vote one by one.
+alphabetical order). Photos of one burst count once, on either side: of the pairs of two moments the best one votes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
+from resight.rank.bursts import moments
 from resight.rank.photos import codes, photo_pairs, starts
 from resight.settings import RankParams
 
@@ -38,21 +39,29 @@ def rank_all(
 ) -> pa.Table:
     """All candidates of all queries at both levels, the catalog's ``identifications`` without ``run_id``.
 
-    A candidate's score comes from its pairs of (query photo, gallery photo) that could be compared: ``max`` is the best
-    one; ``mean_top2`` the mean of the two best (of one where there is one); ``mean_max`` the mean over the query photos
-    of the best pair of each. At level ``photo`` there is one query photo. ``probability`` stays empty here.
+    A candidate's score comes from its pairs of (query moment, gallery moment) that could be compared: ``max`` is the best
+    one; ``mean_top2`` the mean of the two best (of one where there is one); ``mean_max`` the mean over the query moments
+    of the best pair of each; ``mean_lme`` the mean over the query moments of ``log mean exp`` over the gallery's, which is
+    fair to animals with few photos (meant for scores that are logarithms, such as ``fused``). At level ``photo`` there is
+    one query photo. ``probability`` stays empty here.
 
     Args:
         scores: The ``scores`` table.
         crops_info: See `photo_pairs`.
-        params: The rule.
+        params: The rule, not ``auto``; see `rule.choose_rule`.
         truth: Hidden individual by query photo_id, where an evaluation knows it.
         purpose: ``identify``, or ``calibrate`` for the gallery encounters that play the unknown animal.
 
     Returns:
         Sorted by level, query and rank. Queries without any scored pair are not in it.
     """
+    if params.rule == "auto":
+        raise ValueError("rank.rule = 'auto' has to be settled by `choose_rule` first")
     pairs = photo_pairs(scores, crops_info, purpose)
+    moment = moments(crops_info, params.burst_seconds)
+    for side in ("query", "gallery"):
+        of_photo = [moment[p] for p in pairs[f"{side}_photo_id"].to_pylist()]
+        pairs = pairs.append_column(f"{side}_moment", pa.array(of_photo, pa.string()))
     return pa.concat_tables([_rank_level(pairs, level, params.rule, truth or {}) for level in LEVELS])
 
 
@@ -63,6 +72,8 @@ def top(ranked: pa.Table, top_k: int) -> pa.Table:
 
 def _rank_level(pairs: pa.Table, level: str, rule: str, truth: Mapping[str, str]) -> pa.Table:
     key = LEVELS[level]
+    n_photos = _photos_compared(pairs, key)
+    pairs = _once_per_burst(pairs, "query_moment" if level == "encounter" else "query_photo_id")
     pairs = pairs.take(pa.array(_best_first(pairs, key)))
     first = starts(codes(pairs[key]), codes(pairs["individual_id"]))
     score = _rule(pairs, first, rule)
@@ -78,7 +89,11 @@ def _rank_level(pairs: pa.Table, level: str, rule: str, truth: Mapping[str, str]
         "individual_id": best["individual_id"],
         "score": pa.array(score[order]),
         "probability": pa.nulls(len(order), pa.float64()),
-        "n_photos": pa.array(_photos_per_group(pairs, first)[order], pa.int32()),
+        "in_candidate_set": pa.nulls(len(order), pa.bool_()),
+        "n_photos": pa.array(
+            [n_photos[one] for one in zip(best[key].to_pylist(), best["individual_id"].to_pylist(), strict=True)],
+            pa.int32(),
+        ),
         "n_pairs": pa.array(n_pairs[order], pa.int32()),
         "best_query_crop_id": best["query_crop_id"],
         "best_gallery_crop_id": best["gallery_crop_id"],
@@ -102,26 +117,36 @@ def _rule(pairs: pa.Table, first: np.ndarray, rule: str) -> np.ndarray:
     if rule == "mean_top2":
         size = np.diff(np.append(first, len(score)))
         return (score[first] + score[first + (size > 1)]) / 2
-    return _mean_of_best(pairs, first, score)
+    return _mean_over_moments(pairs, first, score, rule)
 
 
-def _mean_of_best(pairs: pa.Table, first: np.ndarray, score: np.ndarray) -> np.ndarray:
-    of_row, photo_first = _photos_of(pairs, first)
-    best = score[photo_first]
-    return np.bincount(of_row[photo_first], best, len(first)) / np.bincount(of_row[photo_first], minlength=len(first))
-
-
-def _photos_per_group(pairs: pa.Table, first: np.ndarray) -> np.ndarray:
-    of_row, photo_first = _photos_of(pairs, first)
-    return np.bincount(of_row[photo_first], minlength=len(first))
-
-
-def _photos_of(pairs: pa.Table, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Group of every row, and the row of the best pair of every query photo in every group."""
+def _mean_over_moments(pairs: pa.Table, first: np.ndarray, score: np.ndarray, rule: str) -> np.ndarray:
+    """Mean over the query moments of the best, or of the log mean exp, of each one's pairs."""
     of_row = np.repeat(np.arange(len(first)), np.diff(np.append(first, pairs.num_rows)))
-    photo = codes(pairs["query_photo_id"])
-    order = np.lexsort((np.arange(len(photo)), photo, of_row))
-    return of_row, order[starts(of_row[order], photo[order])]
+    moment = codes(pairs["query_moment"])
+    order = np.lexsort((np.arange(len(moment)), moment, of_row))  # best first within a moment
+    begin = starts(of_row[order], moment[order])
+    value = score[order[begin]]
+    if rule == "mean_lme" and len(begin):
+        size = np.diff(np.append(begin, len(order)))
+        value = value + np.log(np.add.reduceat(np.exp(score[order] - np.repeat(value, size)), begin) / size)
+    group = of_row[order[begin]]
+    return np.bincount(group, value, len(first)) / np.bincount(group, minlength=len(first))
+
+
+def _photos_compared(pairs: pa.Table, key: str) -> dict[tuple[str, str], int]:
+    """Query photos that could be compared with a candidate, bursts and all."""
+    counted = pairs.group_by([key, "individual_id"]).aggregate([("query_photo_id", "count_distinct")])
+    names = zip(counted[key].to_pylist(), counted["individual_id"].to_pylist(), strict=True)
+    return dict(zip(names, counted["query_photo_id_count_distinct"].to_pylist(), strict=True))
+
+
+def _once_per_burst(pairs: pa.Table, query: str) -> pa.Table:
+    """The best pair of each two moments, in the order of the photo ids."""
+    groups = codes(pairs[query]), codes(pairs["gallery_moment"]), codes(pairs["individual_id"])
+    order = np.lexsort((np.arange(pairs.num_rows), -pairs["score"].to_numpy(), *groups))
+    kept = order[starts(*(g[order] for g in reversed(groups)))]
+    return pairs.take(pa.array(np.sort(kept)))
 
 
 def _rank_numbers(query: np.ndarray) -> np.ndarray:

@@ -35,6 +35,9 @@ class Distributions:
         n_inliers: (N,) float64, NaN where geometry was not tried.
         null_cdf: (C, B + 1) float64, cumulative null distributions at the edges 0, 1/B, ..., 1.
         null_row: (N,) int64, row of ``null_cdf`` that a pair is held against, -1 for none.
+        residual, cohort_score: (N,) see `score.null.CountNull.residual` and `score.cohorts`; NaN without a null.
+        lnbnn, lnbnn_verified: (N,) votes, NaN where there were none to be had.
+        fused: (N,) log likelihood ratio of the fusion, NaN without one.
     """
 
     n_keypoints_query: np.ndarray
@@ -51,6 +54,11 @@ class Distributions:
     histogram: np.ndarray
     null_cdf: np.ndarray
     null_row: np.ndarray
+    residual: np.ndarray
+    cohort_score: np.ndarray
+    lnbnn: np.ndarray
+    lnbnn_verified: np.ndarray
+    fused: np.ndarray
 
 
 def scored_only(pairs: pa.Table) -> pa.Table:
@@ -68,7 +76,12 @@ def read_distributions(
     """
     numbers = {name: _column(scored, name, np.int64) for name in _INTEGERS}
     numbers |= {name: _column(scored, name, np.float64) for name in _FLOATS}
-    numbers["n_inliers"] = scored["n_inliers"].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+    numbers["n_inliers"] = optional(scored, "n_inliers")
+    for name in ("lnbnn", "lnbnn_verified"):  # no vote where others have some is 0 votes
+        votes = optional(scored, name)
+        numbers[name] = votes if np.isnan(votes).all() else np.nan_to_num(votes)
+    unknown = np.full(scored.num_rows, np.nan)
+    numbers |= {"residual": unknown, "cohort_score": unknown, "fused": unknown}
     histogram = read_histograms(scored)
     _check(scored, numbers, histogram)
     row = np.full(scored.num_rows, -1) if null_row is None else null_row
@@ -93,6 +106,13 @@ def read_histograms(scored: pa.Table) -> np.ndarray:
     return pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.int64).reshape(-1, bins)
 
 
+def optional(scored: pa.Table, name: str) -> np.ndarray:
+    """(N,) float64, NaN where a value or the whole column is missing."""
+    if name not in scored.column_names:
+        return np.full(scored.num_rows, np.nan)
+    return scored[name].cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+
+
 def _column(scored: pa.Table, name: str, dtype: type) -> np.ndarray:
     column = scored[name]
     if column.null_count:
@@ -113,26 +133,47 @@ def _check(scored: pa.Table, numbers: dict[str, np.ndarray], histogram: np.ndarr
 
 
 def seed_auc(d: Distributions) -> np.ndarray:
-    """(N,) area under the cumulative curve of the query's full vector of confidences; 1 where nothing matched.
+    """(N,) area under the cumulative curve of a crop's full vector of confidences, the mean of both crops; 1 without matches.
 
     With n keypoints, ``1 - mean - (mean - (min + max) / 2) / (n - 1)``, which equals the trapezoid rule over the
     sorted confidences against ``linspace(0, 1, n)``. A single keypoint has no such curve; it gets the exact area
     ``1 - mean``, so that no match stays the worst. The smallest confidence is 0 unless every keypoint is matched;
     then it is taken from the middle of the lowest filled bin (error of the area at most ``1 / (4 B (n - 1))``).
     """
-    n = d.n_keypoints_query.astype(np.float64)
+    return (_one_auc(d, d.n_keypoints_query) + _one_auc(d, d.n_keypoints_gallery)) / 2
+
+
+def _one_auc(d: Distributions, n_keypoints: np.ndarray) -> np.ndarray:
+    n = n_keypoints.astype(np.float64)
     mean = d.confidence_sum / n
-    middle = (_smallest(d) + d.confidence_max) / 2
+    middle = (_smallest(d, n) + d.confidence_max) / 2
     correction = np.divide(mean - middle, n - 1, out=np.zeros_like(mean), where=n > 1)
     return 1 - mean - correction
 
 
-def _smallest(d: Distributions) -> np.ndarray:
-    """(N,) smallest confidence of the query's full vector."""
+def _smallest(d: Distributions, n: np.ndarray) -> np.ndarray:
+    """(N,) smallest confidence of the full vector of a crop with n keypoints."""
     bins = d.histogram.shape[1]
     lowest = ((d.histogram > 0).argmax(axis=1) + 0.5) / bins
-    mean = d.confidence_sum / d.n_keypoints_query
-    return np.where(d.n_matches < d.n_keypoints_query, 0.0, np.minimum(lowest, mean))
+    return np.where(d.n_matches < n, 0.0, np.minimum(lowest, d.confidence_sum / n))
+
+
+def pooled_mean(d: Distributions) -> np.ndarray:
+    """(N,) ``2 S / (n0 + n1)``: mean over the full vectors of both crops; also W1 to a point mass at 0."""
+    return 2 * d.confidence_sum / (d.n_keypoints_query + d.n_keypoints_gallery)
+
+
+def sum_above(d: Distributions, threshold: float) -> np.ndarray:
+    """(N,) ``sum of s > threshold``, from the exact sum and the histogram.
+
+    Values up to the threshold count with the middle of their bin, and those of the bin that it cuts with the share that lies
+    below it: an error of at most half a bin per small confidence.
+    """
+    bins = d.histogram.shape[1]
+    edges = np.arange(bins + 1) / bins
+    part = ((threshold - edges[:-1]) * bins).clip(0, 1)
+    middle = (edges[:-1] + np.minimum(edges[1:], np.maximum(threshold, edges[:-1]))) / 2
+    return np.maximum(d.confidence_sum - d.histogram @ (part * middle), 0.0)
 
 
 def cdf_at_edges(histogram: np.ndarray, n_values: np.ndarray) -> np.ndarray:
@@ -141,25 +182,6 @@ def cdf_at_edges(histogram: np.ndarray, n_values: np.ndarray) -> np.ndarray:
     below = np.concatenate([np.zeros_like(positive), histogram.cumsum(axis=-1)], axis=-1)
     total = np.asarray(n_values)[..., None]
     return (total - positive + below) / total
-
-
-def one_sided_wasserstein(d: Distributions) -> np.ndarray:
-    """(N,) ``W1+ = integral over [0, 1] of max(0, F_null - F_pair)``: confidence mass above the null; NaN without null.
-
-    ``F_pair`` pools the full vectors of both crops, so it does not matter which one asks, and so does the null. (The
-    plain Wasserstein distance has no sign: a pair far below the null would count as a good one.) Within a bin both
-    curves are taken as straight, which changes the result by at most ``(share_pair + share_null) / (2 B)``, with the
-    shares of keypoints that are matched.
-    """
-    out = np.full(len(d.n_matches), np.nan)
-    bins = d.histogram.shape[1]
-    for first in range(0, len(out), ROWS_AT_ONCE):
-        rows = np.arange(first, min(first + ROWS_AT_ONCE, len(out)))
-        rows = rows[d.null_row[rows] >= 0]
-        values = d.n_keypoints_query[rows] + d.n_keypoints_gallery[rows]
-        gap = d.null_cdf[d.null_row[rows]] - cdf_at_edges(2 * d.histogram[rows], values)
-        out[rows] = positive_area(gap[:, :-1], gap[:, 1:]).sum(axis=1) / bins
-    return out
 
 
 def positive_area(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from resight.score.distribution import cdf_at_edges, read_histograms, scored_only
 
 MIN_CLASS_PAIRS = 50
+MIN_COUNT_PAIRS = 20
 CALIBRATE = "calibrate"
 
 
@@ -42,11 +43,39 @@ class NullDistribution:
 
 
 @dataclass(frozen=True)
+class CountNull:
+    """What ``log(S + 1)`` of impostor pairs is for given keypoint counts, S the sum of confidences.
+
+    ``E = intercept + slope * log(n0 n1) + bend * log(n0 / n1)^2``: symmetric in the two crops, by least squares.
+
+    Attributes:
+        residual_spread: Standard deviation around that.
+        mean, spread: Mean and standard deviation without regard to the counts.
+    """
+
+    intercept: float
+    slope: float
+    bend: float
+    residual_spread: float
+    mean: float
+    spread: float
+
+    def residual(self, log_sum: np.ndarray, n0: np.ndarray, n1: np.ndarray) -> np.ndarray:
+        """(N,) standard deviations above what impostors with so many keypoints have."""
+        expected = count_terms(n0, n1) @ (self.intercept, self.slope, self.bend)
+        return (log_sum - expected) / self.residual_spread
+
+
+@dataclass(frozen=True)
 class Null:
-    """The pooled null, and one for each class of viewpoints with at least `MIN_CLASS_PAIRS` pairs."""
+    """The pooled null, and one for each class of viewpoints with at least `MIN_CLASS_PAIRS` pairs.
+
+    ``counts`` is None where there are fewer than `MIN_COUNT_PAIRS` pairs, or all score the same.
+    """
 
     pooled: NullDistribution | None = None
     by_class: Mapping[str, NullDistribution] = field(default_factory=dict)
+    counts: CountNull | None = None
 
     def table(self, classes: list[str]) -> tuple[np.ndarray | None, np.ndarray]:
         """Cumulative distributions (C, B + 1), and for each of ``classes`` the row to use; -1 where there is none."""
@@ -60,9 +89,20 @@ class Null:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         named = {"pooled": self.pooled} if self.pooled else {}
-        return {
+        classes = {
             k: vars(v) | {"counts": list(v.counts)} for k, v in (named | dict(sorted(self.by_class.items()))).items()
         }
+        return {"classes": classes, "log_sum": vars(self.counts) if self.counts else None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Null:
+        """What `as_dict` gave."""
+        classes = {
+            name: NullDistribution(one["n_pairs"], one["n_values"], tuple(one["counts"]))
+            for name, one in values["classes"].items()
+        }
+        pooled = classes.pop("pooled", None)
+        return cls(pooled, classes, CountNull(**values["log_sum"]) if values["log_sum"] else None)
 
 
 def learn_null(
@@ -89,9 +129,8 @@ def learn_null(
     values = _keypoints(impostors, "query") + _keypoints(impostors, "gallery")
     names, sizes = np.unique(classes, return_counts=True)
     large = [str(name) for name, size in zip(names, sizes, strict=True) if name and size >= MIN_CLASS_PAIRS]
-    return Null(
-        _pool(histogram, values), {name: _pool(histogram[classes == name], values[classes == name]) for name in large}
-    )
+    by_class = {name: _pool(histogram[classes == name], values[classes == name]) for name in large}
+    return Null(_pool(histogram, values), by_class, _count_null(impostors))
 
 
 def same_individual(pairs: pa.Table, labels: Mapping[str, str | None]) -> pa.Array:
@@ -112,6 +151,25 @@ def _labels(photo_ids: pa.ChunkedArray, labels: Mapping[str, str | None]) -> pa.
     encoded = photo_ids.combine_chunks().dictionary_encode()
     names = pa.array([labels.get(p) for p in encoded.dictionary.to_pylist()], pa.string())
     return names.take(encoded.indices)
+
+
+def count_terms(n0: np.ndarray, n1: np.ndarray) -> np.ndarray:
+    """(N, 3) regressors of `CountNull`."""
+    a, b = np.log(np.asarray(n0, np.float64)), np.log(np.asarray(n1, np.float64))
+    return np.stack([np.ones_like(a), a + b, (a - b) ** 2], axis=-1)
+
+
+def _count_null(impostors: pa.Table) -> CountNull | None:
+    if impostors.num_rows < MIN_COUNT_PAIRS:
+        return None
+    log_sum = np.log1p(impostors["confidence_sum"].to_numpy().astype(np.float64))
+    terms = count_terms(_keypoints(impostors, "query"), _keypoints(impostors, "gallery"))
+    fitted, *_ = np.linalg.lstsq(terms, log_sum, rcond=1e-9)  # equal counts everywhere: the shortest solution
+    around = float(np.std(log_sum - terms @ fitted))
+    if around < 1e-9:
+        return None
+    intercept, slope, bend = (float(v) for v in fitted)
+    return CountNull(intercept, slope, bend, around, float(log_sum.mean()), float(log_sum.std()))
 
 
 def _keypoints(pairs: pa.Table, side: str) -> np.ndarray:

@@ -9,32 +9,43 @@ from dataclasses import dataclass
 import numpy as np
 
 from resight.errors import SettingsError
-from resight.score.distribution import Distributions, one_sided_wasserstein, seed_auc
+from resight.score import distances, distribution
+from resight.score.distribution import Distributions
+
+FUSED = "fused"
+_NULL = "pairs of different known animals with the same kind of view to learn from (score.null_pairs above 0)"
+_COUNTS = "at least 20 pairs of different known animals to learn from (score.null_pairs above 0)"
+_LIGHTGLUE = "LightGlue (Lindenberger et al., ICCV 2023) as used by WildFusion (Cermak et al., ECCVW 2024)"
 
 
 @dataclass(frozen=True)
 class Score:
-    """A score.
+    """A score; the same whichever of the two photos asks.
 
     Attributes:
         compute: (N,) float64 from N pairs; NaN where it cannot be computed.
-        larger_is_better: Whether larger values speak for the same animal.
-        no_match: Value of a pair without any match: the worst there is.
         source: Where the definition comes from.
         description: One line.
         needs: What it takes, said to whoever chose it where that is missing; '' if it can always be computed.
+        larger_is_better: Whether larger values speak for the same animal.
+        no_match: Value of a pair without any match: the worst there is.
+        signed: Values below 0 occur and are no worse than the scale says; evidence grows with the value itself, not with its
+            logarithm.
+        ranks: Whether it may rank; one without direction may not.
     """
 
     name: str
     compute: Callable[[Distributions], np.ndarray]
-    larger_is_better: bool
-    no_match: float
     source: str
     description: str
     needs: str = ""
+    larger_is_better: bool = True
+    no_match: float = 0.0
+    signed: bool = False
+    ranks: bool = True
 
     def turned(self, values: np.ndarray) -> np.ndarray:
-        """Larger means same animal, and 0 means nothing matched."""
+        """Larger means same animal; 0 means nothing matched, unless the score is signed."""
         return values - self.no_match if self.larger_is_better else self.no_match - values
 
 
@@ -42,68 +53,154 @@ def _mean(d: Distributions) -> np.ndarray:
     return d.confidence_sum / np.sqrt(d.n_keypoints_query.astype(np.float64) * d.n_keypoints_gallery)
 
 
-_LIGHTGLUE = "LightGlue (Lindenberger et al., ICCV 2023) as used by WildFusion (Cermak et al., ECCVW 2024)"
 _ALL = (
-    Score("count", lambda d: d.n_above_01.astype(np.float64), True, 0.0, _LIGHTGLUE, "confidences above 0.1"),
-    Score("count_05", lambda d: d.n_above_05.astype(np.float64), True, 0.0, _LIGHTGLUE, "confidences above 0.5"),
-    Score("sum", lambda d: d.confidence_sum, True, 0.0, "Wildbook's LightGlue plug-in", "sum of confidences"),
+    Score("count", lambda d: d.n_above_01.astype(np.float64), _LIGHTGLUE, "confidences above 0.1"),
+    Score("count_05", lambda d: d.n_above_05.astype(np.float64), _LIGHTGLUE, "confidences above 0.5"),
+    Score(
+        "sum", lambda d: d.confidence_sum, "Wildbook's LightGlue plug-in without its threshold", "sum of confidences"
+    ),
+    Score(
+        "sum_01",
+        lambda d: distribution.sum_above(d, 0.1),
+        "Wildbook's LightGlue plug-in (filter at 0.1)",
+        "sum of confidences above 0.1, from the histogram",
+    ),
     Score(
         "sum_05",
         lambda d: d.confidence_sum_above_half,
-        True,
-        0.0,
-        "Wildbook's LightGlue plug-in with a threshold",
+        "Wildbook's LightGlue plug-in with a higher threshold",
         "sum of confidences above 0.5",
     ),
     Score(
         "mean",
         _mean,
-        True,
-        0.0,
         "one minus the area score, made symmetric",
         "sum of confidences over the geometric mean of the two keypoint counts",
     ),
     Score(
+        "mean_pooled",
+        distribution.pooled_mean,
+        "mean confidence; equals the Wasserstein-1 distance to no match at all",
+        "mean over all keypoints of both crops",
+    ),
+    Score(
         "auc",
-        seed_auc,
-        False,
-        1.0,
+        distribution.seed_auc,
         "Leiwe's sea turtle notebooks",
-        "area under the cumulative curve of the query's confidences",
+        "area under the cumulative curve of the confidences, mean of both crops",
+        larger_is_better=False,
+        no_match=1.0,
+    ),
+    Score(
+        "area",
+        lambda d: 1 - distribution.pooled_mean(d),
+        "exact area under the empirical distribution function",
+        "one minus the mean over all keypoints of both crops",
+        larger_is_better=False,
+        no_match=1.0,
     ),
     Score(
         "wasserstein",
-        one_sided_wasserstein,
-        True,
-        0.0,
+        distances.one_sided_wasserstein,
         "Wasserstein-1 distance, upper side only",
         "confidence mass above what pairs of different animals show",
-        "pairs of different known animals with the same kind of view to learn from (score.null_pairs above 0)",
+        _NULL,
+    ),
+    Score(
+        "wasserstein_1",
+        distances.wasserstein_1,
+        "Wasserstein-1 distance (Kantorovich)",
+        "unsigned distance to the null: a pair far below it counts as far too",
+        _NULL,
+        ranks=False,
+    ),
+    Score(
+        "wasserstein_signed",
+        distances.signed_wasserstein,
+        "Wasserstein-1 distance where one curve dominates",
+        "mean confidence less that of the null",
+        _NULL,
+        signed=True,
+    ),
+    Score(
+        "wasserstein_2",
+        distances.signed_wasserstein_2,
+        "Wasserstein-2 distance in quantile form",
+        "distance of the quantiles to those of the null, signed by the mean",
+        _NULL,
+        signed=True,
+    ),
+    Score(
+        "energy",
+        distances.signed_energy,
+        "energy distance (Szekely and Rizzo 2013)",
+        "distance to the null, signed by the mean",
+        _NULL,
+        signed=True,
+    ),
+    Score(
+        "ks",
+        distances.one_sided_ks,
+        "one-sided Kolmogorov-Smirnov statistic",
+        "largest excess over the null's cumulative curve",
+        _NULL,
     ),
     Score(
         "sum_squares",
         lambda d: d.confidence_sum_squares,
-        True,
-        0.0,
         "second moment: weighs the high confidences",
         "sum of squared confidences",
     ),
     Score(
         "llr",
         lambda d: d.log_likelihood_ratio,
-        True,
-        0.0,
         "independent matches: log-probability that all are wrong",
         "minus the sum of log(1 - confidence)",
     ),
     Score(
+        "residual",
+        lambda d: d.residual,
+        "regression of the null on the keypoint counts",
+        "log(sum + 1) in standard deviations above impostors with as many keypoints",
+        _COUNTS,
+        signed=True,
+    ),
+    Score(
+        "snorm",
+        lambda d: d.cohort_score,
+        "S-norm (Auckenthaler et al., DSP 2000)",
+        "log(sum + 1) in standard deviations above what the two crops score with other animals",
+        _COUNTS,
+        signed=True,
+    ),
+    Score(
         "inliers",
         lambda d: d.n_inliers,
-        True,
-        0.0,
         "MAGSAC++ (Barath et al., CVPR 2020)",
         "matches that agree with one geometry",
         "geometry (match.verify.model other than none)",
+    ),
+    Score(
+        "lnbnn",
+        lambda d: d.lnbnn,
+        "LNBNN (McCann and Lowe, CVPR 2012) as in HotSpotter",
+        "votes of single descriptors",
+        "votes (shortlist.enabled = 'votes' or 'on')",
+    ),
+    Score(
+        "lnbnn_verified",
+        lambda d: d.lnbnn_verified,
+        "HotSpotter (Crall et al., WACV 2013): votes after spatial verification",
+        "votes that agree in turn, size and place",
+        "votes (shortlist.enabled = 'votes' or 'on')",
+    ),
+    Score(
+        FUSED,
+        lambda d: d.fused,
+        "regularised logistic regression (prior-free log likelihood ratio)",
+        "all evidence in one number: how much more likely the pair is under the same animal, as a logarithm",
+        "a fitted fusion (see `score.fusion`)",
+        signed=True,
     ),
 )
 SCORES: dict[str, Score] = {one.name: one for one in _ALL}
@@ -113,10 +210,14 @@ def score_named(name: str) -> Score:
     """The score of that name.
 
     Raises:
-        SettingsError: There is none; names the nearest.
+        SettingsError: There is none, or it cannot rank; names the nearest.
     """
     if name not in SCORES:
         near = difflib.get_close_matches(name, SCORES, n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise SettingsError(f"score.name = '{name}' is unknown{hint} Known are {', '.join(SCORES)}.")
+    if not SCORES[name].ranks:
+        raise SettingsError(
+            f"score.name = '{name}' has no direction, so it cannot rank; choose another one, e.g. wasserstein."
+        )
     return SCORES[name]

@@ -21,8 +21,10 @@ class ShortlistParams(Params):
 
     revision: ClassVar[int] = 1
 
-    enabled: Literal["off", "on", "auto"] = Field(
-        "auto", description="off: every pair is matched; auto: on from min_gallery crops"
+    enabled: Literal["off", "votes", "on", "auto"] = Field(
+        "auto",
+        description="off: no votes; votes: they are evidence, every pair is matched; on: they also leave pairs out; "
+        "auto: on from min_gallery crops, below that votes if the score is fused",
     )
     min_gallery: int = Field(500, ge=1, description="auto: gallery crops from which a shortlist pays")
     k: int = Field(100, ge=1, description="gallery crops kept per query crop")
@@ -43,8 +45,17 @@ class ShortlistParams(Params):
 
     def is_on(self, n_gallery: int) -> bool:
         """Whether a gallery of so many crops gets a shortlist. With no more than ``k`` there is nothing to leave out."""
-        least = {"off": None, "on": self.k + 1, "auto": max(self.min_gallery, self.k + 1)}[self.enabled]
-        return least is not None and n_gallery >= least
+        if self.enabled in ("off", "votes"):
+            return False
+        return n_gallery > self.k and (self.enabled == "on" or n_gallery >= self.min_gallery)
+
+    def votes(self, fused: bool) -> bool:
+        """Whether votes are counted where no shortlist is made; ``fused``: the score asks for them."""
+        return self.enabled == "votes" or (fused and self.enabled != "off")
+
+    def exact(self) -> ShortlistParams:
+        """The same with descriptors kept as they are, for galleries so small that nothing is left out."""
+        return self.model_copy(update={"pq_bytes": 0})
 
     def extractor(self, own: ExtractorBase) -> ExtractorBase:
         """Settings of the extractor whose descriptors vote; run the extract stage with them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,18 +18,22 @@ from resight.fingerprint import digest_ids, fingerprint
 from resight.match.plan import PLANNED
 from resight.parts import write_part
 from resight.runner import Runner
+from resight.score.registry import FUSED
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.plan import allowed_by_plan, apply_shortlist
 from resight.shortlist.store import ShortlistIndex, build_index, open_index
+from resight.shortlist.verified import verified_votes
 from resight.shortlist.votes import CROP_VOTES, search
 from resight.weights.store import WeightStore
 from resight.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 QUERIES_PER_BLOCK = 32
+VERIFIED = "lnbnn_verified"
+EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
 Place = tuple[str, int]
 
 
@@ -39,7 +43,8 @@ class ShortlistResult:
 
     Attributes:
         plan: The plan with the same rows; what was left out has the status ``not_shortlisted``.
-        votes: `CROP_VOTES` of all candidates, kept or not.
+        votes: `EVIDENCE_VOTES` of all candidates, kept or not: `CROP_VOTES`, and the sum of the votes that hold together, for
+            those that were kept.
         n_extracted: Crops whose voting descriptors were computed in this call.
         n_asked: Query crops that voted in this call; 0 where the votes were there already.
     """
@@ -52,13 +57,19 @@ class ShortlistResult:
 
 @dataclass(frozen=True, eq=False)
 class VoteBlock:
-    """Some queries; ``allowed`` holds one packed bit per row of the index."""
+    """Some queries; ``allowed`` holds one packed bit per row of the index, ``places`` where each row's features are.
+
+    The best ``verify`` candidates of each query have their votes verified.
+    """
 
     root: Path
     index: Path
     params: ShortlistParams
     queries: tuple[tuple[str, Place], ...]
     allowed: tuple[bytes, ...]
+    stores: tuple[str, ...]
+    places: np.ndarray
+    verify: int
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -72,11 +83,13 @@ def shortlist(
     features: pa.Table,
     weights: WeightStore,
     runner: Runner,
+    part: str = "",
 ) -> ShortlistResult:
     """Keep the ``shortlist.k`` gallery crops per query crop that get the most LNBNN votes, where the gallery is large enough.
 
     Gallery encounters that play the unknown animal (calibration) go the same way as real queries: a best of k must be
-    judged by what a best of k looks like.
+    judged by what a best of k looks like. In a smaller gallery the votes are evidence alone and the plan stays as it is; its
+    descriptors are then kept exactly.
 
     Args:
         workspace: Holds the index.
@@ -85,12 +98,14 @@ def shortlist(
         crops, features: Tables of the run.
         weights: For the voting descriptors' extractor.
         runner: Runs the blocks of queries.
+        part: Keeps an index of its own for another part of the crops (those of unknown animals).
     """
-    params = settings.shortlist
     planned = plan.filter(pc.equal(plan["status"], PLANNED))
     gallery = sorted(pc.unique(planned["gallery_crop_id"]).to_pylist())
-    if not params.is_on(len(gallery)):
-        return ShortlistResult(plan, CROP_VOTES.empty_table(), 0, 0)
+    cut = settings.shortlist.is_on(len(gallery))
+    params = settings.shortlist if cut else settings.shortlist.exact()
+    if not gallery or not (cut or params.votes(settings.score.name == FUSED)):
+        return ShortlistResult(plan, EVIDENCE_VOTES.empty_table(), 0, 0)
     queries = sorted(pc.unique(planned["query_crop_id"]).to_pylist())
     voting = settings.model_copy(update={"extract": params.extractor(settings.extract)})
     name, n_extracted = extract_fingerprint(voting, weights), 0
@@ -98,37 +113,41 @@ def shortlist(
         wanted = crops.filter(pc.is_in(crops["crop_id"], pa.array(sorted({*gallery, *queries}))))
         extracted = extract(workspace, voting, wanted, weights, runner)
         features, n_extracted = extracted.features, extracted.n_extracted
-    folder = workspace.stage_dir("shortlist", params.index_fingerprint(name))
+    folder = workspace.stage_dir("shortlist", params.index_fingerprint(name, *([part] if part else [])))
     places, reader = _places(features), FeatureReader(workspace)
     gallery = [c for c in gallery if c in places]
     index = build_index(folder, gallery, lambda c: reader.load(*places[c]).descriptors, params, name)
     asked = [(c, places[c]) for c in queries if c in places]
-    votes, n_asked = _votes(workspace, folder, index, params, asked, planned, runner)
-    return ShortlistResult(apply_shortlist(plan, votes, params.k), votes, n_extracted, n_asked)
+    stores, rows = _place_arrays(index.crop_ids, places)
+    blocks = partial(
+        VoteBlock, workspace.root, params=params, stores=stores, places=rows, verify=params.k if cut else len(gallery)
+    )
+    votes, n_asked = _votes(folder, index, params, asked, planned, runner, blocks)
+    return ShortlistResult(apply_shortlist(plan, votes, params.k) if cut else plan, votes, n_extracted, n_asked)
 
 
 def _votes(
-    workspace: Workspace,
     folder: Path,
     index: ShortlistIndex,
     params: ShortlistParams,
     asked: list[tuple[str, Place]],
     planned: pa.Table,
     runner: Runner,
+    block: Callable[..., VoteBlock],
 ) -> tuple[pa.Table, int]:
     pairs = (
         f"{q} {g}" for q, g in zip(*(planned[c].to_pylist() for c in ("query_crop_id", "gallery_crop_id")), strict=True)
     )
-    how = params.model_dump(include={"neighbours", "n_probe", "descriptors_per_crop", "backend"})
-    key = fingerprint(index.name, digest_ids(index.crop_ids), digest_ids(pairs), how)
+    how = params.model_dump(include={"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"})
+    key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), digest_ids(pairs), how)
     kept = folder / "votes" / f"{key}.parquet"
     if kept.exists():
-        return pq.read_table(kept, partitioning=None).cast(CROP_VOTES), 0
-    blocks = list(_blocks(workspace, folder / index.name, params, asked, planned, index))
+        return pq.read_table(kept, partitioning=None).cast(EVIDENCE_VOTES), 0
+    blocks = [block(folder / index.name, queries=q, allowed=a) for q, a in _blocks(asked, planned, index)]
     done, failed = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
     for failure in failed:  # a query that nobody voted for keeps all its pairs
-        done += [(failure.block, CROP_VOTES.empty_table())]
-    table = pa.concat_tables([CROP_VOTES.empty_table(), *(votes for _, votes in done)]).sort_by(
+        done += [(failure.block, EVIDENCE_VOTES.empty_table())]
+    table = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)]).sort_by(
         [("query_crop_id", "ascending"), ("rank", "ascending")]
     )
     if not failed:
@@ -137,30 +156,45 @@ def _votes(
 
 
 def _blocks(
-    workspace: Workspace,
-    index_path: Path,
-    params: ShortlistParams,
-    asked: list[tuple[str, Place]],
-    planned: pa.Table,
-    index: ShortlistIndex,
-) -> Iterator[VoteBlock]:
+    asked: list[tuple[str, Place]], planned: pa.Table, index: ShortlistIndex
+) -> Iterator[tuple[tuple[tuple[str, Place], ...], tuple[bytes, ...]]]:
+    """Queries of each block, and what they may find."""
     rows_of = allowed_by_plan(planned, index.crop_ids)
     for first in range(0, len(asked), QUERIES_PER_BLOCK):
         some = asked[first : first + QUERIES_PER_BLOCK]
-        bits = tuple(_packed(rows_of(crop_id), len(index.crop_ids)) for crop_id, _ in some)
-        yield VoteBlock(workspace.root, index_path, params, tuple(some), bits)
+        yield tuple(some), tuple(_packed(rows_of(crop_id), len(index.crop_ids)) for crop_id, _ in some)
 
 
 def vote_block(block: VoteBlock) -> pa.Table:
-    """Votes of the block's queries."""
+    """Votes of the block's queries, `EVIDENCE_VOTES`."""
     index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
     n = len(index.crop_ids)
     masks = {
         q: np.unpackbits(np.frombuffer(b, np.uint8), count=n).astype(bool)
         for (q, _), b in zip(block.queries, block.allowed, strict=True)
     }
-    queries = ((crop_id, reader.load(*place).descriptors) for crop_id, place in block.queries)
-    return search(index, queries, block.params, allowed=masks.__getitem__).crops
+    asking = {crop_id: reader.load(*place) for crop_id, place in block.queries}
+    background: dict[str, np.ndarray] = {}
+    queries = ((crop_id, features.descriptors) for crop_id, features in asking.items())
+    votes = search(index, queries, block.params, allowed=masks.__getitem__, background=background).crops
+    row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
+    verified: list[float | None] = [None] * votes.num_rows
+    for place, row in sorted(enumerate(votes.to_pylist()), key=lambda r: r[1]["gallery_crop_id"]):
+        if row["rank"] <= block.verify:  # crop by crop, so that each shard of the gallery is read once
+            store, at = block.places[row_of[row["gallery_crop_id"]]]
+            query = row["query_crop_id"]
+            found = reader.load(block.stores[store], int(at))
+            most, k = block.params.descriptors_per_crop, block.params.neighbours
+            verified[place] = verified_votes(asking[query], found, background[query], most, k)
+    return votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
+
+
+def _place_arrays(crop_ids: tuple[str, ...], places: Mapping[str, Place]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Stores, and (R, 2) number of the store and row in it; -1 for crops that have left the gallery."""
+    stores = sorted({places[c][0] for c in crop_ids if c in places})
+    number = {store: k for k, store in enumerate(stores)}
+    rows = [(number[places[c][0]], places[c][1]) if c in places else (-1, -1) for c in crop_ids]
+    return tuple(stores), np.array(rows, np.int32).reshape(-1, 2)
 
 
 @lru_cache(maxsize=1)

@@ -62,6 +62,7 @@ def search(
     *,
     allowed: Allowed | None = None,
     names: Sequence[str | None] | None = None,
+    background: dict[str, np.ndarray] | None = None,
 ) -> Votes:
     """Let the descriptors of each query crop vote. One query's votes do not depend on the other queries.
 
@@ -72,6 +73,7 @@ def search(
         allowed: Which rows of ``index.crop_ids`` may be found: (Q, R) bool, or a function of the query's crop id
             that gives (R,) bool or row numbers. None allows all, the query's own crop too.
         names: Individual of each row; None (or no names at all) for crops that nobody has named.
+        background: Filled with (N,) distances by query: from each of its descriptors to the nearest one that gets no vote.
 
     Raises:
         SettingsError: Descriptors are binary or of another width than the index, or faiss is not installed.
@@ -85,7 +87,9 @@ def search(
             continue
         index.check_width(x.shape[1])
         mask = _mask(allowed, number, crop_id, len(index.crop_ids))
-        rows, votes = _cast(scanner, x, mask, params)
+        rows, votes, far = _cast(scanner, x, mask, params)
+        if background is not None:
+            background[crop_id] = far
         total = tally.total(rows, votes)
         crops.append(tally.crops(crop_id, total))
         people.append(tally.names(crop_id, total, rows, votes, mask))
@@ -111,12 +115,13 @@ def lnbnn(distance: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 def _cast(
     scanner: Scanner, x: torch.Tensor, mask: np.ndarray | None, params: ShortlistParams
-) -> tuple[np.ndarray, np.ndarray]:
-    """(N, K) rows, -1 for none, and (N, K) votes."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, K) rows, -1 for none, (N, K) votes, and (N,) background distances, 0 where nothing was found."""
     allowed = None if mask is None else torch.from_numpy(mask)
     distance, rows = scanner.nearest(x, allowed, params.n_probe, params.neighbours + 1)
     where = rows.numpy()
-    return where[:, :-1], lnbnn(distance.numpy(), where >= 0)
+    far = np.where(where >= 0, distance.numpy(), 0.0).max(axis=1)
+    return where[:, :-1], lnbnn(distance.numpy(), where >= 0), far
 
 
 def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> np.ndarray | None:

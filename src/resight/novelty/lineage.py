@@ -1,0 +1,151 @@
+"""Provisional names that stay the same from night to night, and a record of everything that ever happened to them.
+
+Events are only ever appended. Replaying them gives who carries which name; a night that changes nothing adds nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Event(StrEnum):
+    CREATED = "created"
+    JOINED = "joined"
+    MERGED = "merged"
+    SPLIT = "split"
+    CONFIRMED = "confirmed"
+    IDENTIFIED = "identified"
+    WITHDRAWN = "withdrawn"
+
+
+ENDS = frozenset({Event.CONFIRMED, Event.IDENTIFIED, Event.WITHDRAWN})
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What `advance` gives back.
+
+    Attributes:
+        names: Provisional name by encounter.
+        events: All events, those of earlier nights first, as rows of the ``provisional`` table without ``run_id``.
+    """
+
+    names: Mapping[str, str]
+    events: list[dict[str, Any]]
+
+
+def provisional_id(encounter_id: str) -> str:
+    """Name of an animal until somebody says who it is: made from the encounter that it was first met in."""
+    return "new-" + hashlib.sha256(encounter_id.encode()).hexdigest()[:8]
+
+
+def members(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Provisional name by encounter after all ``events``."""
+    now: dict[str, str] = {}
+    for one in events:
+        encounter = one["encounter_id"]
+        if one["event"] in ENDS:
+            now.pop(encounter, None)
+        elif one["event"] in (Event.MERGED, Event.SPLIT):
+            now[encounter] = one["into"]
+        else:
+            now[encounter] = one["provisional_individual_id"]
+    return now
+
+
+def advance(
+    events: Sequence[Mapping[str, Any]],
+    clusters: Sequence[Sequence[str]],
+    named: Mapping[str, str],
+    identified: Mapping[str, str],
+    night: str,
+    run_id: str,
+) -> Lineage:
+    """Give tonight's clusters names and write down what changed.
+
+    A cluster keeps the name that most of its encounters carry; where two clusters want one name, the one with more of
+    its encounters, then the one that holds the encounter it was made from, has it. Names that no cluster keeps are
+    ``merged`` into the one that took their encounters; encounters that leave a name that lives on are ``split`` from it.
+
+    Args:
+        events: All events so far, in order.
+        clusters: Encounters of each unknown animal, the first met first; no encounter is in two.
+        named: Individual by encounter that a person has named.
+        identified: Individual by encounter that the program now calls known.
+        night: ISO date.
+        run_id: The run under way.
+    """
+    before = members(events)
+    log = [dict(one) for one in events]
+    names = _names(clusters, before)
+    kept = set(names)
+    found: dict[str, str] = {}
+
+    def tell(event: Event, name: str, encounter: str, into: str | None = None) -> None:
+        log.append(
+            {
+                "event_no": len(log) + 1,
+                "night": night,
+                "event_run_id": run_id,
+                "event": event.value,
+                "provisional_individual_id": name,
+                "encounter_id": encounter,
+                "into": into,
+            }
+        )
+
+    for encounter, name in sorted(before.items()):
+        if encounter in named:
+            tell(Event.CONFIRMED, name, encounter, named[encounter])
+        elif encounter in identified:
+            tell(Event.IDENTIFIED, name, encounter, identified[encounter])
+        elif not any(encounter in cluster for cluster in clusters):
+            tell(Event.WITHDRAWN, name, encounter)
+    alive = set(before.values())
+    for name, cluster in zip(names, clusters, strict=True):
+        for encounter in cluster:
+            old = before.get(encounter)
+            found[encounter] = name
+            if old is None:
+                tell(Event.JOINED if name in alive else Event.CREATED, name, encounter)
+                alive.add(name)
+            elif old != name:
+                tell(Event.SPLIT if old in kept else Event.MERGED, old, encounter, name)
+                alive.add(name)
+    return Lineage(found, log)
+
+
+def _names(clusters: Sequence[Sequence[str]], before: Mapping[str, str]) -> list[str]:
+    """A name for each cluster, all different."""
+    wishes = []
+    for place, cluster in enumerate(clusters):
+        shared = Counter(before[e] for e in cluster if e in before)
+        for name, count in shared.items():
+            founder = any(provisional_id(e) == name for e in cluster)
+            wishes.append((-count, not founder, name, place))
+    name_of: dict[int, str] = {}
+    for _, _, name, place in sorted(wishes):
+        if place not in name_of and name not in name_of.values():
+            name_of[place] = name
+    taken = set(name_of.values()) | set(before.values())
+    for place, cluster in enumerate(clusters):
+        if place not in name_of:
+            name_of[place] = _fresh(cluster, taken)
+            taken.add(name_of[place])
+    return [name_of[place] for place in range(len(clusters))]
+
+
+def _fresh(cluster: Sequence[str], taken: set[str]) -> str:
+    """The name made from the first encounter whose name is free."""
+    wanted = (provisional_id(e) for e in cluster)
+    free = next((name for name in wanted if name not in taken), None)
+    number = 2
+    while free is None:
+        name = f"{provisional_id(cluster[0])}-{number}"
+        free, number = (None if name in taken else name), number + 1
+    return free

@@ -1,0 +1,42 @@
+"""The tail of the impostor maxima, to say more of a score that is above all of them than "below 1 / (n + 1)"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import genpareto
+
+from resight.novelty.calibration import shares
+
+QUANTILE = 0.9
+MIN_EXCESSES, MIN_INDIVIDUALS = 20, 50
+
+
+def fit_tail(x: np.ndarray, individuals: Sequence[str]) -> tuple[float, ...]:
+    """Generalised Pareto distribution of what exceeds the 90 % quantile (Pickands 1975), by maximum likelihood (scipy).
+
+    Args:
+        x: (N,) log scores of impostor maxima.
+        individuals: (N,) the animal of each; every animal weighs the same in the share above the quantile.
+
+    Returns:
+        Shape, scale, threshold, share above it; empty with fewer than 20 excesses or 50 animals, where the empirical
+        p-value is all that can be known.
+    """
+    values = np.asarray(x, np.float64)
+    if len(set(individuals)) < MIN_INDIVIDUALS:
+        return ()
+    threshold = float(np.quantile(values, QUANTILE))
+    above = values > threshold
+    if above.sum() < MIN_EXCESSES:
+        return ()
+    shape, _, scale = genpareto.fit(values[above] - threshold, floc=0)
+    weight = shares(np.array(individuals, dtype=str))
+    return float(shape), float(scale), threshold, float(weight[above].sum() / weight.sum())
+
+
+def tail_probability(x: float, tail: Sequence[float]) -> float:
+    """``share * P(excess >= x - threshold)``."""
+    shape, scale, threshold, share = tail
+    return float(share * genpareto.sf(x - threshold, shape, scale=scale))

@@ -1,0 +1,106 @@
+"""Encounters of unknown animals against each other: who is compared, and which of them are one animal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from itertools import combinations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.match.params import PairsParams
+from resight.match.plan import plan_pairs
+from resight.novelty.cluster import Pair, cluster
+from resight.novelty.model import LOGISTIC, NoveltyModel
+from resight.rank import rank_all
+from resight.settings import NoveltyParams, RankParams
+
+CLUSTER = "cluster"
+
+
+def sightings(crops_info: pa.Table, encounters: Collection[str]) -> pa.Table:
+    """Crops of the unknown encounters, ``encounter_id`` and ``individual_id`` replaced by the sighting that each belongs to.
+
+    A sighting is one animal in one encounter: the encounter itself, but for crops that share their photo with others, each
+    of which is a sighting of its own (``encounter#crop``).
+    """
+    usable = pc.equal(crops_info["feature_status"], "ok")
+    chosen = crops_info.filter(
+        pc.and_(usable, pc.is_in(crops_info["encounter_id"], pa.array(sorted(encounters), pa.string())))
+    )
+    photos = chosen["photo_id"].to_pylist()
+    crowded = {p for p in set(photos) if photos.count(p) > 1}
+    rows = zip(photos, chosen["encounter_id"].to_pylist(), chosen["crop_id"].to_pylist(), strict=True)
+    names = pa.array([f"{e}#{c}" if p in crowded else e for p, e, c in rows], pa.string())
+    for column in ("encounter_id", "individual_id"):
+        chosen = chosen.set_column(chosen.schema.get_field_index(column), column, names)
+    return chosen
+
+
+def encounter_of(sighting: str) -> str:
+    """The encounter that a sighting belongs to."""
+    return sighting.partition("#")[0]
+
+
+def plan_clusters(seen: pa.Table, policy: PairsParams) -> pa.Table:
+    """Each two sightings of different encounters once, the one with the smaller name asking.
+
+    Args:
+        seen: From `sightings`.
+        policy: Which viewpoints are compared.
+    """
+    plan = plan_pairs(seen, seen, policy=policy, purpose=CLUSTER, forbid_same_encounter=True)
+    name = dict(zip(seen["crop_id"].to_pylist(), seen["encounter_id"].to_pylist(), strict=True))
+    sides = [[name[c] for c in plan[f"{side}_crop_id"].to_pylist()] for side in ("query", "gallery")]
+    once = [q < g and encounter_of(q) != encounter_of(g) for q, g in zip(*sides, strict=True)]
+    return plan.filter(pa.array(once, pa.bool_()))
+
+
+def group(
+    scores: pa.Table,
+    seen: pa.Table,
+    first_met: Mapping[str, date],
+    model: NoveltyModel,
+    rank: RankParams,
+    params: NoveltyParams,
+    signed: bool,
+) -> list[list[str]]:
+    """Sightings by animal, the first met first; each on its own where nothing says what a score stands for.
+
+    That is the regression over gallery encounters, where there were enough of them; before that a score that is a log
+    likelihood ratio by itself (``signed``).
+
+    Args:
+        scores: The ``scores`` table with rows of purpose ``cluster``.
+        seen: From `sightings`.
+        first_met: Day of each encounter, where it is known.
+        model: Gives the likelihood ratio.
+        rank: The rule by which photos vote.
+        params: Priors and limits.
+    """
+    nodes = sorted(set(seen["encounter_id"].to_pylist()), key=lambda s: (first_met.get(encounter_of(s), date.max), s))
+    if model.method != LOGISTIC and not signed:
+        return [[node] for node in nodes]
+    ranked = rank_all(scores, seen, rank, purpose=CLUSTER)
+    ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
+    score = ranked["score"].to_numpy()
+    ratio = model.log_likelihood_ratio(score) if model.method == LOGISTIC else score
+    pairs = zip(ranked["encounter_id"].to_pylist(), ranked["individual_id"].to_pylist(), strict=True)
+    known = dict(zip(pairs, ratio.tolist(), strict=True))
+    return cluster(nodes, known, apart(seen), params.prior_single, params.link_probability)
+
+
+def apart(seen: pa.Table) -> set[Pair]:
+    """Sightings that share a photo: two animals."""
+    together: dict[str, set[str]] = {}
+    for photo, sighting in zip(seen["photo_id"].to_pylist(), seen["encounter_id"].to_pylist(), strict=True):
+        together.setdefault(photo, set()).add(sighting)
+    return {pair for names in together.values() for pair in combinations(sorted(names), 2)}
+
+
+def name_of(encounter: str, names: Mapping[str, str], sighted: Sequence[str]) -> str | None:
+    """Provisional name of an encounter: that of its own sighting, or of the first of several."""
+    if encounter in names:
+        return names[encounter]
+    return next((names[s] for s in sorted(sighted) if encounter_of(s) == encounter and s in names), None)

@@ -1,0 +1,90 @@
+"""Which rule by which photos vote is best here? Gallery encounters whose animal was met twice say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.rank.rank import rank_all
+from resight.settings import RankParams
+
+RULES = ("max", "mean_top2", "mean_max", "mean_lme")
+DEFAULT_RULE = {True: "mean_max", False: "max"}  # by whether the score is a log likelihood ratio
+MIN_ENCOUNTERS, MIN_INDIVIDUALS = 20, 10
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A rule and why.
+
+    Attributes:
+        params: The settings with that rule.
+        right: Share of the gallery encounters that each rule has right, animals weighing the same; empty where there were
+            too few.
+        n_encounters, n_individuals: What that rests on.
+    """
+
+    params: RankParams
+    right: dict[str, float]
+    n_encounters: int
+    n_individuals: int
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        about = f"{self.n_encounters} gallery encounters of {self.n_individuals} animals"
+        if not self.right:
+            return f"Photos vote by the rule {self.params.rule}: only {about} could have told a better one."
+        shares = ", ".join(f"{rule} {share:.0%}" for rule, share in self.right.items())
+        return f"Photos vote by the rule {self.params.rule}, the best on {about} ({shares})."
+
+
+def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, signed: bool) -> Chosen:
+    """Settle ``rank.rule = "auto"`` on the calibration pairs: gallery encounters ask for their own animal.
+
+    The rule that has most of them right is chosen, every animal weighing the same; among equals the one with the larger
+    mean margin between the right animal and the best other one, in standard deviations of that rule's scores; then the
+    order of `RULES`. With fewer than 20 encounters of 10 animals, whose
+    verdict would be chance, it stays with a default: ``mean_max`` for log likelihood ratios, otherwise ``max``.
+
+    Args:
+        scores: The ``scores`` table.
+        crops_info: See `photo_pairs`.
+        params: Its ``rule`` is tried alone unless it is ``auto``.
+        signed: The score is a log likelihood ratio.
+    """
+    if params.rule != "auto":
+        return Chosen(params, {}, 0, 0)
+    rules = RULES if signed else RULES[:3]
+    told = {rule: _outcome(scores, crops_info, params.model_copy(update={"rule": rule})) for rule in rules}
+    owners, *_ = told[rules[0]]
+    names = np.unique(owners)
+    if len(owners) < MIN_ENCOUNTERS or len(names) < MIN_INDIVIDUALS:
+        default = params.model_copy(update={"rule": DEFAULT_RULE[signed]})
+        return Chosen(default, {}, len(owners), len(names))
+    means = {rule: tuple(_by_animal(owners, v) for v in (right, margin)) for rule, (_, right, margin) in told.items()}
+    best = max(rules, key=lambda rule: (round(means[rule][0], 9), round(means[rule][1], 9), -rules.index(rule)))
+    right = {rule: means[rule][0] for rule in rules}
+    return Chosen(params.model_copy(update={"rule": best}), right, len(owners), len(names))
+
+
+def _outcome(scores: pa.Table, crops_info: pa.Table, params: RankParams) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Owner of each gallery encounter that could find its animal, whether it did, and by what margin."""
+    ranked = rank_all(scores, crops_info, params, purpose="calibrate")
+    ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
+    own = dict(zip(crops_info["encounter_id"].to_pylist(), crops_info["individual_id"].to_pylist(), strict=True))
+    found: dict[str, dict[str, float]] = {}
+    for row in ranked.select(["encounter_id", "individual_id", "score"]).to_pylist():
+        found.setdefault(row["encounter_id"], {})[row["individual_id"]] = row["score"]
+    asked = [(own[e], c) for e, c in sorted(found.items()) if own[e] in c and len(c) > 1]
+    spread = float(np.std(ranked["score"].to_numpy())) or 1.0 if ranked.num_rows else 1.0
+    gap = np.array([(c[o] - max(v for n, v in c.items() if n != o)) / spread for o, c in asked])
+    return np.array([o for o, _ in asked], str), (gap > 0).astype(np.float64), gap
+
+
+def _by_animal(owners: np.ndarray, values: np.ndarray) -> float:
+    _, group = np.unique(owners, return_inverse=True)
+    return float(np.mean(np.bincount(group, values) / np.bincount(group)))

@@ -1,0 +1,73 @@
+"""Which fusion speaks for a workspace: artefacts that are never changed, and a pointer to the accepted one.
+
+``models/fusion/<evidence>/<fingerprint>.json`` holds a fusion, ``accepted.json`` beside it says which one counts.
+``evidence`` names what it was fitted on: extractor, matcher and votes; under another one nothing carries over.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from resight.fingerprint import fingerprint
+from resight.runs import write_json
+from resight.score.fusion import Fusion
+from resight.score.null import Null
+from resight.workspace import Workspace
+
+POINTER = "accepted.json"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A fusion and how often the accepted one was replaced before it (0: the first)."""
+
+    fusion: Fusion
+    generation: int
+
+
+def evidence_name(match_fingerprint: str, votes_fingerprint: str) -> str:
+    """Name of the evidence that a fusion was fitted on."""
+    return fingerprint("evidence", match_fingerprint, votes_fingerprint)
+
+
+def accepted(workspace: Workspace, evidence: str) -> Accepted | None:
+    """The accepted fusion for this evidence, or None before the first one."""
+    folder = workspace.models / "fusion" / evidence
+    if not (folder / POINTER).exists():
+        return None
+    pointer = json.loads((folder / POINTER).read_text(encoding="utf-8"))
+    values = json.loads((folder / f"{pointer['fingerprint']}.json").read_text(encoding="utf-8"))
+    return Accepted(Fusion.from_dict(values), pointer["generation"])
+
+
+def accept(workspace: Workspace, evidence: str, fusion: Fusion) -> Accepted:
+    """Keep a fusion and make it the one that counts; the one before stays beside it."""
+    before = accepted(workspace, evidence)
+    if before is not None and before.fusion.fingerprint == fusion.fingerprint:
+        return before
+    generation = 0 if before is None else before.generation + 1
+    folder = workspace.models / "fusion" / evidence
+    write_json(folder / f"{fusion.fingerprint}.json", fusion.as_dict())
+    write_json(folder / POINTER, {"fingerprint": fusion.fingerprint, "generation": generation})
+    return Accepted(fusion, generation)
+
+
+def replaced_fusions(workspace: Workspace) -> list[str]:
+    """Fingerprints of accepted fusions that replaced an earlier one: they change what a run with the same photos says."""
+    pointers = [json.loads(p.read_text(encoding="utf-8")) for p in (workspace.models / "fusion").glob(f"*/{POINTER}")]
+    return sorted(p["fingerprint"] for p in pointers if p["generation"])
+
+
+def keep_null(workspace: Workspace, match_fingerprint: str, null: Null) -> str:
+    """Write what pairs of different animals looked like in a run to ``store/null/<matcher>/<name>.json``; gives the name."""
+    values = null.as_dict()
+    name = fingerprint("null", match_fingerprint, values)
+    write_json(workspace.stage_dir("null", match_fingerprint) / f"{name}.json", values)
+    return name
+
+
+def read_null(workspace: Workspace, match_fingerprint: str, name: str) -> Null:
+    """What `keep_null` wrote."""
+    file = workspace.stage_dir("null", match_fingerprint) / f"{name}.json"
+    return Null.from_dict(json.loads(file.read_text(encoding="utf-8")))

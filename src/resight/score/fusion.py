@@ -1,0 +1,167 @@
+"""All evidence about a pair in one number: a regularised logistic regression, learned from pairs of different encounters.
+
+What comes out is a logarithm of a likelihood ratio, free of any prior: whoever uses it adds the log odds that fit. Features
+are standardised by the workspace's own pairs of different animals, of which there are always many, so that coefficients mean
+the same under any extractor; those come from the workspace's pairs of the same animal, drawn towards a shipped prior by as
+much as there are few of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from resight.errors import SettingsError
+from resight.fingerprint import fingerprint
+from resight.score.calibrators import Calibrator
+from resight.score.distribution import Distributions
+from resight.score.features import FEATURES
+
+N_FOLDS = 5
+LARGEST = 6.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """Intercept and a coefficient per feature."""
+
+    intercept: float
+    coefficients: tuple[float, ...]
+
+    def __call__(self, z: np.ndarray) -> np.ndarray:
+        """(N,) of (N, F) standardised features."""
+        return self.intercept + z @ np.array(self.coefficients)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Frozen and plain: `as_dict` and `from_dict` bring back the same.
+
+    Attributes:
+        features: Names in `FEATURES`.
+        centre, spread: Mean and standard deviation of each among pairs of different animals.
+        line: Log likelihood ratio over the standardised features.
+        folds: The same without the animals of one fold each; see `fold_of`.
+        calibrator: What follows.
+        training: What it rests on: counts, share of genuine pairs (the training prior), held-out log loss, where its
+            prior came from.
+    """
+
+    features: tuple[str, ...]
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+    line: Line
+    folds: tuple[Line, ...]
+    calibrator: Calibrator
+    training: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Its name."""
+        return fingerprint("Fusion", self.as_dict())
+
+    def standardised(self, d: Distributions) -> np.ndarray:
+        """(N, F) features as the regression sees them.
+
+        Raises:
+            SettingsError: A feature that it was fitted with is missing from all pairs.
+        """
+        raw = read_features(d, self.features)
+        return ((raw - np.array(self.centre)) / np.array(self.spread)).clip(-LARGEST, None)
+
+    def log_ratio(self, d: Distributions, owners: Sequence[str | None] | None = None) -> np.ndarray:
+        """(N,) log likelihood ratio of same against different animal.
+
+        Args:
+            d: The pairs.
+            owners: Known animal of each query; its pairs are judged by the fold that has not seen it.
+        """
+        z = self.standardised(d)
+        out = self.line(z)
+        if owners is not None and self.folds:
+            fold = np.array([-1 if o is None else fold_of(o) for o in owners], np.int64)
+            for k, line in enumerate(self.folds):
+                out = np.where(fold == k, line(z), out)
+        return self.calibrator(out)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "features": list(self.features),
+            "centre": list(self.centre),
+            "spread": list(self.spread),
+            "line": _plain(self.line),
+            "folds": [_plain(one) for one in self.folds],
+            "calibrator": self.calibrator.as_dict(),
+            "training": dict(self.training),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Fusion:
+        """What `as_dict` gave."""
+        return cls(
+            tuple(values["features"]),
+            tuple(values["centre"]),
+            tuple(values["spread"]),
+            _line(values["line"]),
+            tuple(_line(one) for one in values["folds"]),
+            Calibrator.from_dict(values["calibrator"]),
+            values["training"],
+        )
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Where coefficients are drawn to, learned once from labelled folders.
+
+    Attributes:
+        line: On standardised features.
+        strength: Worth so many genuine encounters of the workspace's own.
+        source: What it was learned from.
+    """
+
+    features: tuple[str, ...]
+    line: Line
+    strength: float
+    source: str
+
+
+def fold_of(individual: str) -> int:
+    """The fold of an animal; the same on every night, whoever else is in the gallery."""
+    return int.from_bytes(hashlib.sha256(individual.encode()).digest()[:4], "big") % N_FOLDS
+
+
+def read_features(d: Distributions, names: Sequence[str]) -> np.ndarray:
+    """(N, F) raw features.
+
+    Raises:
+        SettingsError: A pair lacks one.
+    """
+    columns = []
+    for name in names:
+        values = FEATURES[name].compute(d)
+        missing = int(np.isnan(values).sum())
+        if missing:
+            raise SettingsError(
+                f"the fusion was fitted with {FEATURES[name].description}, which {missing} of {len(values)} pairs lack; "
+                "run `resight accuracy` to fit it again, or set back what was changed."
+            )
+        columns.append(values)
+    return np.stack(columns, axis=1) if columns else np.zeros((len(d.n_matches), 0))
+
+
+def available(d: Distributions) -> tuple[str, ...]:
+    """Features that every pair has."""
+    return tuple(name for name, one in FEATURES.items() if not np.isnan(one.compute(d)).any())
+
+
+def _plain(line: Line) -> dict[str, Any]:
+    return {"intercept": line.intercept, "coefficients": list(line.coefficients)}
+
+
+def _line(values: Mapping[str, Any]) -> Line:
+    return Line(values["intercept"], tuple(values["coefficients"]))

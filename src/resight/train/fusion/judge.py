@@ -1,0 +1,78 @@
+"""How good is the fusion on an animal that no prior has seen? Each queried animal is judged under a prior learned without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.evaluate.metrics import auroc, calibration_error
+from resight.novelty import calibrate, decide, fit
+from resight.rank import choose_rule, rank_all
+from resight.score import score
+from resight.score.learn import fit_fusion
+from resight.score.registry import FUSED
+from resight.settings import NoveltyParams, RankParams, ScoreParams
+from resight.status import Decision
+from resight.train.fusion.material import Labelled, training
+from resight.train.fusion.recipe import learn_prior
+
+
+def judge(run: Labelled, runs: Sequence[Labelled], novelty: NoveltyParams) -> dict[str, Any]:
+    """Everything as the pipeline does it, but with the prior learned from the other animals of ``runs``.
+
+    Returns:
+        Shares right per photo and encounter, novelty AUROC, calibration error, false identifications.
+    """
+    found: dict[str, list[Any]] = {"photo": [], "encounter": [], "known": [], "new": [], "rated": [], "false": []}
+    rules = set()
+    for individual in sorted(set(run.truth.values())):
+        rules.add(_one(run, individual, learn_prior(runs, individual), novelty, found))
+    rated = np.array(found["rated"], np.float64).reshape(-1, 2)
+    return {
+        "top1_photo": float(np.mean(found["photo"])),
+        "top1_encounter": float(np.mean(found["encounter"])),
+        "n": (len(found["photo"]), len(found["encounter"])),
+        "novelty_auroc": auroc(np.array(found["new"]), np.array(found["known"])) if found["new"] else None,
+        "ece_encounter": calibration_error(rated[:, 0], rated[:, 1], np.ones(len(rated))) if len(rated) else None,
+        "false_known_rate": float(np.mean(found["false"])) if found["false"] else None,
+        "rules": sorted(rules),
+    }
+
+
+def _one(run: Labelled, individual: str, prior: Any, novelty: NoveltyParams, found: dict[str, list[Any]]) -> str:
+    fusion = fit_fusion(training(run, gallery_alone=True), prior=prior)
+    scores = score(run.pairs, run.gallery, ScoreParams(name=FUSED), None, fusion, run.null).scores
+    chosen = choose_rule(scores, run.info, RankParams(), signed=True)
+    ranked = rank_all(scores, run.info, chosen.params)
+    model = fit(calibrate(scores, run.info, chosen.params), signed=True)
+    asked = {p for p, name in run.truth.items() if name == individual}
+    photos = run.photos.filter(pa.array([p in asked for p in run.photos["photo_id"].to_pylist()], pa.bool_()))
+    queries = photos.select(["photo_id", "encounter_id"])
+    animals, encounters = set(run.gallery.values()), set(queries["encounter_id"].to_pylist())
+    if individual not in animals:
+        return chosen.params.rule
+    mine = ranked.filter(pc.is_in(ranked["encounter_id"], pa.array(sorted(encounters), pa.string())))
+    first = {(r["level"], r["query_id"]): r["individual_id"] for r in mine.to_pylist() if r["rank"] == 1}
+    found["photo"] += [first.get(("photo", p)) == individual for p in sorted(asked)]
+    found["encounter"] += [first.get(("encounter", e)) == individual for e in sorted(encounters)]
+    as_is = decide(mine, queries, animals, model, novelty).novelty.to_pylist()
+    gone = decide(
+        mine, queries, animals, model, novelty, deleted=dict.fromkeys(encounters, individual)
+    ).novelty.to_pylist()
+    found["known"] += [_novelty(r) for r in as_is]
+    found["new"] += [_novelty(r) for r in gone]
+    found["rated"] += [
+        (r["probability"], r["individual_id"] == individual) for r in as_is if r["probability"] is not None
+    ]
+    found["false"] += [r["decision"] == Decision.KNOWN for r in gone]
+    return chosen.params.rule
+
+
+def _novelty(row: dict[str, Any]) -> float:
+    if row["best_score"] is None:
+        return np.inf
+    return float(row["p_new"]) if row["p_new"] is not None else -float(row["best_score"])

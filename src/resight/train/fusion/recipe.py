@@ -1,0 +1,75 @@
+"""The prior: one line on standardised features for every set of features that labelled runs have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resight.parts import write_bytes
+from resight.score import logistic
+from resight.score.features import FEATURES
+from resight.score.fusion import Line, Prior
+from resight.score.learn import weights
+from resight.train.fusion.material import Labelled, digest, standardised, training
+
+RIDGE = 1.0
+STRENGTH = 10.0
+
+
+def learn_prior(runs: Sequence[Labelled], without: str | None = None) -> Prior:
+    """Balanced logistic regression over the pairs of all runs, each standardised by its own gallery's impostors.
+
+    Args:
+        runs: With the same features.
+        without: An individual none of whose pairs may teach anything, so that it can be judged.
+    """
+    parts = [_part(run, without) for run in runs]
+    names = parts[0][0]
+    z, genuine, weight = (np.concatenate([p[k] for p in parts]) for k in (1, 2, 3))
+    monotone = np.array([FEATURES[n].monotone for n in names])
+    zeros = np.zeros(len(names))
+    intercept, beta = logistic.fit(z, genuine, weight, zeros, np.full(len(names), RIDGE), monotone)
+    source = ", ".join(sorted({run.name for run in runs}))
+    return Prior(names, Line(intercept, tuple(float(b) for b in beta)), STRENGTH, source)
+
+
+def write_prior(groups: Sequence[Sequence[Labelled]], labels: Sequence[str], target: Path) -> dict[str, Any]:
+    """Learn from everything and write ``prior.json`` with what it was made of."""
+    priors = []
+    for runs in groups:
+        prior = learn_prior(runs)
+        about = [
+            {
+                "run": r.name,
+                "n_pairs": r.pairs.num_rows,
+                "n_individuals": len(set(r.labels.values())),
+                "digest": digest(r),
+            }
+            for r in runs
+        ]
+        priors.append(
+            {
+                "features": list(prior.features),
+                "intercept": round(prior.line.intercept, 4),
+                "coefficients": [round(c, 4) for c in prior.line.coefficients],
+                "strength": prior.strength,
+                "source": f"labelled photos of {', '.join(labels)}",
+                "learned_from": about,
+            }
+        )
+    content = {"strength": STRENGTH, "ridge": RIDGE, "priors": priors}
+    write_bytes(target, (json.dumps(content, indent=1) + "\n").encode())
+    return content
+
+
+def _part(run: Labelled, without: str | None) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
+    pairs, gallery = training(run, gallery_alone=False), training(run, gallery_alone=True)
+    names, z = standardised(pairs, gallery)
+    rows = np.ones(len(z), bool) if without is None else (pairs.individuals != without) & (pairs.others != without)
+    weight = weights(pairs, rows)
+    used = weight > 0
+    return names, z[used], pairs.genuine[used], weight[used]

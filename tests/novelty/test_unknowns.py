@@ -1,0 +1,122 @@
+"""Who is one animal, and names that last: on cases worked out by hand."""
+
+import math
+
+import pyarrow as pa
+import pytest
+
+from resight.match.params import PairsParams
+from resight.novelty.cluster import cluster
+from resight.novelty.lineage import advance, members, provisional_id
+from resight.novelty.unknowns import apart, plan_clusters, sightings
+
+A, B, C, D = (provisional_id(e) for e in "abcd")
+
+
+def test_one_clear_match_joins_and_a_lucky_one_among_many_does_not():
+    # Two groups of one, prior even: posterior odds are the ratio itself. 4 : 1 is .8.
+    assert cluster(["a", "b"], {("a", "b"): math.log(4.001)}, set(), 0.5, 0.8) == [["a", "b"]]
+    assert cluster(["a", "b"], {("b", "a"): math.log(3.9)}, set(), 0.5, 0.8) == [["a"], ["b"]]
+    # c against the group {a, b}: mean of 20 and 0 is 10, one other group: 10 : 1. Against 15 and 0: 7.5; .9 asks for 9 : 1.
+    sure = {("a", "b"): 50.0, ("b", "c"): -99.0}
+    assert cluster(list("abc"), sure | {("a", "c"): math.log(20)}, set(), 0.5, 0.9) == [["a", "b", "c"]]
+    assert cluster(list("abc"), sure | {("a", "c"): math.log(15)}, set(), 0.5, 0.9) == [["a", "b"], ["c"]]
+
+
+def test_more_groups_make_a_match_less_likely():
+    alike = {("a", "b"): math.log(10)}
+    assert cluster(list("abc"), alike, set(), 0.5, 0.8) == [["a", "b"], ["c"]]  # 10 / 2 = 5 : 1
+    assert cluster(list("abcd"), alike, set(), 0.5, 0.8) == [["a"], ["b"], ["c"], ["d"]]  # 10 / 3
+
+
+def test_two_animals_of_one_photo_are_never_joined_not_even_through_a_third():
+    ratio = {("a", "b"): 9.0, ("b", "c"): 8.0, ("a", "c"): 7.0}
+    assert cluster(list("abc"), ratio, set(), 0.5, 0.8) == [["a", "b", "c"]]
+    assert cluster(list("abc"), ratio, {("c", "a")}, 0.5, 0.8) == [["a", "b"], ["c"]]
+
+
+def test_what_was_not_compared_is_not_joined_and_order_does_not_matter():
+    assert cluster(["a", "b"], {}, set(), 0.5, 0.8) == [["a"], ["b"]]
+    ratio = {("a", "b"): 5.0, ("c", "d"): 4.0, ("b", "c"): -3.0}
+    turned = {(b, a): v for (a, b), v in reversed(ratio.items())}
+    assert (
+        cluster(list("abcd"), ratio, set(), 0.5, 0.8)
+        == cluster(list("abcd"), turned, set(), 0.5, 0.8)
+        == [["a", "b"], ["c", "d"]]
+    )
+
+
+def nights(*steps):
+    """Run steps of (clusters, named, identified); gives names and events of the last."""
+    events, lineage = [], None
+    for k, (clusters, named, identified) in enumerate(steps):
+        lineage = advance(events, [list(c) for c in clusters], named, identified, f"2026-06-0{k + 1}", f"run{k + 1}")
+        events = lineage.events
+    return lineage.names, [
+        (e["night"][-1], e["event"], e["provisional_individual_id"], e["encounter_id"], e["into"]) for e in events
+    ]
+
+
+def test_names_last_and_a_night_without_change_adds_nothing():
+    names, events = nights((["ab", "c"], {}, {}), (["ab", "c"], {}, {}), (["abd", "c"], {}, {}))
+    assert names == {"a": A, "b": A, "c": C, "d": A}
+    assert events == [
+        ("1", "created", A, "a", None), ("1", "joined", A, "b", None), ("1", "created", C, "c", None), ("3", "joined", A, "d", None),
+    ]  # fmt: skip
+
+
+def test_merged_into_the_larger_and_split_from_it_again():
+    names, events = nights((["ab", "c"], {}, {}), (["abc"], {}, {}), (["ab", "c"], {}, {}))
+    assert events[3:] == [("2", "merged", C, "c", A), ("3", "split", A, "c", C)]
+    assert names == {"a": A, "b": A, "c": C}, "the encounter gets its old name back"
+
+
+def test_the_larger_part_keeps_the_name_and_ties_go_to_the_founder():
+    names, _ = nights((["abc"], {}, {}), (["a", "bc"], {}, {}))
+    assert names["b"] == names["c"] == A and names["a"] not in (A, B, C)
+    names, _ = nights((["ab"], {}, {}), (["a", "b"], {}, {}))
+    assert names == {"a": A, "b": B}
+
+
+def test_confirmed_identified_and_withdrawn_end_it_for_that_encounter():
+    names, events = nights((["abcd"], {}, {}), (["b"], {"a": "Ada"}, {"c": "Cleo"}))
+    assert names == {"b": A}
+    assert events[4:] == [
+        ("2", "confirmed", A, "a", "Ada"), ("2", "identified", A, "c", "Cleo"), ("2", "withdrawn", A, "d", None),
+    ]  # fmt: skip
+    assert members([]) == {}
+
+
+def test_replaying_the_events_gives_the_names():
+    steps = (["ab", "c"], {}, {}), (["abc"], {}, {}), (["a", "bc", "d"], {}, {}), (["ad", "bc"], {}, {})
+    events = []
+    for clusters, named, identified in steps:
+        lineage = advance(events, [list(c) for c in clusters], named, identified, "n", "r")
+        events = lineage.events
+        assert members(events) == lineage.names
+    assert [e["event_no"] for e in events] == list(range(1, len(events) + 1))
+
+
+def crops(*rows):
+    names = ("crop_id", "photo_id", "encounter_id", "viewpoint")
+    columns = {n: pa.array([r[k] for r in rows], pa.string()) for k, n in enumerate(names)}
+    more = {"individual_id": pa.nulls(len(rows), pa.string()), "feature_status": pa.array(["ok"] * len(rows))}
+    return pa.table(columns | more)
+
+
+def test_each_animal_of_a_shared_photo_is_a_sighting_and_pairs_are_planned_once():
+    info = crops(("p1", "P", "E", "left"), ("p2", "P", "E", "left"), ("q", "Q", "E", "left"), ("f", "F", "Z", "left"))
+    seen = sightings(info, {"E", "Z"})
+    assert seen["encounter_id"].to_pylist() == ["E#p1", "E#p2", "E", "Z"]
+    assert apart(seen) == {("E#p1", "E#p2")}
+    plan = plan_clusters(seen, PairsParams())
+    assert [(r["query_crop_id"], r["gallery_crop_id"], r["status"]) for r in plan.to_pylist()] == [
+        ("p1", "f", "planned"), ("p2", "f", "planned"), ("q", "f", "planned"),
+    ]  # fmt: skip
+    assert plan_clusters(sightings(info, {"E"}), PairsParams()).num_rows == 0
+
+
+@pytest.mark.parametrize("side", ["right", "back"])
+def test_sides_that_cannot_be_compared_keep_their_reason(side):
+    plan = plan_clusters(sightings(crops(("a", "A", "A", "left"), ("b", "B", "B", side)), {"A", "B"}), PairsParams())
+    assert plan["reason"].to_pylist() == ["viewpoint"]
