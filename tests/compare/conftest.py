@@ -12,7 +12,7 @@ import pytest
 
 from resight.cohort import Cohort
 from resight.compare.base import Family, Method, Scored, Timing, Trial, scores_of
-from resight.compare.rows import METRICS
+from resight.compare.outcomes import METRICS
 from resight.runner import Runner
 from resight.segment.store import crop_path, write_crop
 from resight.settings import DaskParams, Settings

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 
 from resight.compare.base import MethodStatus
 from resight.compare.compare import compare_methods
-from resight.compare.methods import METHODS, chosen
 from resight.compare.local import LocalMethod
+from resight.compare.methods import METHODS, chosen
 from resight.errors import BrokenCountError, SettingsError
 from resight.tables import conform
 
@@ -97,7 +97,7 @@ def test_matchers_read_their_extractors(name, trial):
     used = method.settings(trial)
     assert used.match.accepts(used.extract.family)
     assert (method.score == "inliers") == (used.match.verify.model != "none")
-    assert used.segment == trial.settings.segment and used.novelty == trial.settings.novelty
+    assert used.segment == trial.settings.segment and used.rank == trial.settings.rank
 
 
 def test_no_method_looks_at_photos_that_take_no_part(trial):

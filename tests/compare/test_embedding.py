@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from resight.errors import NothingToMeasure, WeightsError
+from resight.train.embedding import loop
 from resight.train.embedding.crops import training_rows
 from resight.train.embedding.loop import train_net
 from resight.train.embedding.loss import circle_loss
@@ -16,7 +17,9 @@ from resight.train.embedding.samples import OUTSIDE, Sample, augmented, canvas, 
 from resight.train.embedding.train import is_trained, load_net, train_embedding
 from resight.weights.store import WeightStore
 
-TINY = EmbeddingRecipe(side_px=32, widths=(8, 12), depths=(1, 1), dim=8, steps=12, classes_per_batch=4, crops_per_class=2)
+TINY = EmbeddingRecipe(
+    side_px=32, widths=(8, 12), depths=(1, 1), dim=8, steps=12, classes_per_batch=4, crops_per_class=2
+)
 STORE = WeightStore(allow_download=False)
 
 
@@ -101,10 +104,11 @@ def test_canvas_keeps_the_shape_and_greys_what_is_outside():
     assert (square[10:22, :14] == 250).all() and (square[10:22, 18:] == OUTSIDE).all()
 
 
-def test_a_few_steps_lower_the_loss():
-    everybody = {"steps": 30, "learning_rate": 5e-3, "classes_per_batch": 6, "crops_per_class": 4}
-    state = train_net(animals(), TINY.model_copy(update=everybody), quiet=True)
-    assert np.mean(state.losses[-8:]) < 0.6 * np.mean(state.losses[:8])
+def test_a_few_steps_lower_the_loss(monkeypatch):
+    batch = draw_batch(animals(), 4, 3, np.random.default_rng(0))
+    monkeypatch.setattr(loop, "draw_batch", lambda *_: batch)
+    losses = train_net(animals(), TINY.model_copy(update={"steps": 15, "learning_rate": 5e-3}), quiet=True).losses
+    assert losses[-1] < 0.5 * losses[0] and losses[0] > 1
 
 
 def test_a_training_that_was_killed_goes_on_and_ends_the_same(tmp_path):
@@ -136,7 +140,13 @@ def test_it_is_trained_once_and_only_on_the_gallery(trial):
     assert [r["crop_id"] for r in rows] == ["a", "a2", "b"], "no query"
     assert not is_trained(trial.workspace, rows, TINY, STORE)
     made = train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)
-    assert (made.n_crops, made.n_individuals, made.steps, made.started_from, made.computed) == (3, 2, 12, "scratch", True)
+    assert (made.n_crops, made.n_individuals, made.steps, made.started_from, made.computed) == (
+        3,
+        2,
+        12,
+        "scratch",
+        True,
+    )
     assert is_trained(trial.workspace, rows, TINY, STORE)
     found = train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)
     assert found == replace(made, computed=False)
@@ -160,8 +170,8 @@ def test_the_file_gives_the_network_back(trial, tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="does not say how"):
         load_net(tmp_path / "other.safetensors")
+    (tmp_path / "half.safetensors").write_bytes(b"123")
     with pytest.raises(WeightsError, match="no whole safetensors"):
-        (tmp_path / "half.safetensors").write_bytes(b"123")
         load_net(tmp_path / "half.safetensors")
 
 

@@ -16,7 +16,9 @@ from resight.compare.trained import TrainedMethod
 from resight.errors import WeightsError
 from resight.train.embedding.params import EmbeddingRecipe
 
-TINY = EmbeddingRecipe(side_px=32, widths=(8, 12), depths=(1, 1), dim=8, steps=2, classes_per_batch=4, crops_per_class=2)
+TINY = EmbeddingRecipe(
+    side_px=32, widths=(8, 12), depths=(1, 1), dim=8, steps=2, classes_per_batch=4, crops_per_class=2
+)
 
 
 class Colours(vectors.Embedder):

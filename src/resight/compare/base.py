@@ -99,7 +99,7 @@ class Trial:
     """Photos, crops and split, the same for all methods.
 
     Attributes:
-        settings: Whatever is no method's own: segmenter, crops, which sides are compared, rank, novelty, device.
+        settings: Whatever is no method's own: segmenter, crops, which sides are compared, rank, device.
         photos, crops: The tables of the run.
         cohort: Gallery and queries with their labels.
         max_keypoints: Budget of all local methods, where somebody has set one.
@@ -148,12 +148,13 @@ class Trial:
         return crop_info(self.photos, crops, features, self.cohort)
 
     def planned(self, info: pa.Table) -> pa.Table:
-        """The pairs to compare, of both purposes; see `cohort.plan`."""
-        return plan(info, self.cohort, self.settings)
+        """Queries against the gallery, see `cohort.plan`; the pairs that only calibrate are left out."""
+        pairs = plan(info, self.cohort, self.settings)
+        return pairs.filter(pc.equal(pairs["purpose"], "identify"))
 
     def galleries(self, planned: pa.Table) -> dict[str, list[str]]:
-        """By query crop, the gallery crops that it is compared with; pairs that only calibrate are not in it."""
-        rows = planned.filter(pc.and_(pc.equal(planned["status"], PLANNED), pc.equal(planned["purpose"], "identify")))
+        """By query crop, the gallery crops that it is compared with."""
+        rows = planned.filter(pc.equal(planned["status"], PLANNED))
         found: dict[str, list[str]] = {}
         for q, g in zip(rows["query_crop_id"].to_pylist(), rows["gallery_crop_id"].to_pylist(), strict=True):
             found.setdefault(q, []).append(g)

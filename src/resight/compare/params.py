@@ -18,6 +18,7 @@ class PictureParams(Params):
     """What these methods share."""
 
     pairs_per_block: int = Field(512, ge=1, description="pairs that a worker does in one go and keeps together")
+    crops_held: int = Field(2048, ge=2, description="prepared crops that a worker keeps in memory")
 
     @abstractmethod
     def build(self, weights: WeightStore, device: str) -> PictureComparer:
@@ -40,6 +41,7 @@ class LoftrParams(PictureParams):
     """LoFTR (Sun et al., CVPR 2021) by kornia: dense matching without keypoints, slow."""
 
     pairs_per_block: int = Field(16, ge=1, description="pairs that a worker does in one go and keeps together")
+    crops_held: int = Field(40, ge=2, description="prepared crops that a worker keeps in memory, 12 MB each")
     weights: str = Field("loftr-outdoor", description="registry name or path; empty leaves the network untrained")
     side_px: int = Field(320, ge=64, multiple_of=8, description="long side of the pictures")
 

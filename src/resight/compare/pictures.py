@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from resight.compare.local import n_comparable
 from resight.compare.params import PictureParams
 from resight.compare.timing import take_time
 from resight.errors import BrokenCountError
-from resight.fingerprint import digest_ids
+from resight.fingerprint import digest_ids, fingerprint
 from resight.match.blocks import single_thread
 from resight.match.plan import PLANNED
 from resight.parts import read_parts, write_part
@@ -26,7 +26,6 @@ from resight.weights.store import WeightStore
 from resight.workspace import Workspace
 
 STAGE = "picture-pairs"
-CROPS_HELD = 48
 PAIR_SCHEMA = pa.schema([("crop_id_a", pa.string()), ("crop_id_b", pa.string()), ("score", pa.float64())])
 Pair = tuple[str, str]
 
@@ -60,7 +59,11 @@ class PictureMethod(Method):
     params: PictureParams
 
     def describe(self, trial: Trial) -> Any:
-        return [self.params.model_dump(mode="json", exclude={"pairs_per_block"}), self.params.revision]
+        return [
+            type(self.params).__name__,
+            self.params.model_dump(mode="json", exclude={"pairs_per_block", "crops_held"}),
+            self.params.revision,
+        ]
 
     def weight_names(self) -> list[str]:
         return self.params.weight_names()
@@ -75,10 +78,10 @@ class PictureMethod(Method):
     def _values(self, trial: Trial, planned: pa.Table) -> dict[Pair, float]:
         """By pair, smaller id first; only what no part holds is compared."""
         digests = sorted(self.digests(trial).values())
-        settings = self.params.model_copy(update={"pairs_per_block": 1})
-        folder = trial.workspace.stage_dir(STAGE, settings.fingerprint(digests, trial.settings.device))
+        name = fingerprint(self.describe(trial), digests, trial.settings.device)
+        folder = trial.workspace.stage_dir(STAGE, name)
         known, wanted = _read(folder), _wanted(planned)
-        todo = sorted(wanted - known.keys())
+        todo = in_tiles(wanted - known.keys(), self.params.crops_held // 2)
         size = self.params.pairs_per_block
         named = [((a, trial.paths[a]), (b, trial.paths[b])) for a, b in todo]
         blocks = [
@@ -119,11 +122,7 @@ def compare_block(block: PairsBlock) -> float:
     single_thread()
     start = time.perf_counter()
     comparer = _built(block.params, block.weights, block.device)
-
-    @lru_cache(maxsize=CROPS_HELD)
-    def prepared(path: str) -> Any:
-        return comparer.prepare(*read_crop(block.workspace, path))
-
+    prepared = _prepared(block.workspace, block.params, block.weights, block.device)
     rows = [
         {"crop_id_a": a, "crop_id_b": b, "score": comparer.compare(prepared(path_a), prepared(path_b))}
         for (a, path_a), (b, path_b) in block.pairs
@@ -141,6 +140,21 @@ def ordered(one: str, other: str) -> Pair:
 @lru_cache(maxsize=1)
 def _built(params: PictureParams, weights: WeightStore, device: str) -> PictureComparer:
     return params.build(weights, device)
+
+
+@lru_cache(maxsize=1)
+def _prepared(
+    workspace: Workspace, params: PictureParams, weights: WeightStore, device: str
+) -> Callable[[str], Any]:  # fmt: skip
+    """From a crop's path to what the comparer made of it; the last ones are kept from block to block."""
+    comparer = _built(params, weights, device)
+    return lru_cache(maxsize=params.crops_held)(lambda path: comparer.prepare(*read_crop(workspace, path)))
+
+
+def in_tiles(pairs: Collection[Pair], crops: int) -> list[Pair]:
+    """Pairs in an order in which ``crops`` crops of either side come together before others are needed."""
+    place = {c: i // crops for i, c in enumerate(sorted({c for pair in pairs for c in pair}))}
+    return sorted(pairs, key=lambda pair: (place[pair[0]], place[pair[1]], pair))
 
 
 def _wanted(planned: pa.Table) -> set[Pair]:

@@ -5,25 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from resight.compare.base import Method, MethodStatus, Scored, Trial
-from resight.evaluate import Measured, accuracy_rows
+from resight.compare.outcomes import figures, outcomes
 from resight.fingerprint import canonical_json, digest_ids, fingerprint
-from resight.novelty import calibrate, decide, fit
-from resight.rank import rank_all
 
 REVISION = 1
-METRICS = (
-    "top1_photo",
-    "top3_photo",
-    "top5_photo",
-    "top1_encounter",
-    "top3_encounter",
-    "top5_encounter",
-    "map_photo",
-    "novelty_auroc",
-)
 
 
 def method_fingerprint(trial: Trial, method: Method, digests: Mapping[str, str]) -> str:
@@ -32,7 +18,7 @@ def method_fingerprint(trial: Trial, method: Method, digests: Mapping[str, str])
     facts = sorted(canonical_json([str(v) for v in row.values()]) for row in photos)
     crops = sorted(f"{c} {p}" for c, p in trial.paths.items())
     split = [sorted(trial.cohort.labels.items()), sorted(trial.cohort.truth.items()), trial.cohort.protocol]
-    shared = trial.settings.model_dump(mode="json", include={"rank", "novelty", "device"})
+    shared = trial.settings.model_dump(mode="json", include={"rank", "device"})
     policy = trial.settings.pairs.model_dump(mode="json", include={"viewpoint", "exclude_same_encounter"})
     parts = (digest_ids(facts), digest_ids(crops), split, shared, policy)
     return fingerprint("comparison", REVISION, *parts, method.name, method.describe(trial), dict(digests))
@@ -51,15 +37,14 @@ def blank_row(method: Method, status: MethodStatus, reason: str = "") -> dict[st
 
 def measured_row(trial: Trial, method: Method, scored: Scored, digests: Mapping[str, str], name: str) -> dict[str, Any]:
     """The row of a method that ended well."""
-    found = {r["metric"]: r for r in accuracy_rows(_measured(trial, scored)) if r["stratum"] == "all"}
     row = blank_row(method, MethodStatus.OK) | {"note": scored.note, "fingerprint": name}
-    for metric in METRICS:
-        one = found[metric]
-        row |= {metric: one["value"], f"{metric}_low": one["ci_low"], f"{metric}_high": one["ci_high"]}
+    found = outcomes(scored, trial.cohort, trial.photos, trial.settings.rank)
+    for metric, value in figures(found).items():
+        row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), value, strict=True))
     time = scored.timing
     return row | {
-        "n_photos": found["top1_photo"]["n"],
-        "n_encounters": found["top1_encounter"]["n"],
+        "n_photos": len(found.photos),
+        "n_encounters": len(found.encounters),
         "n_gallery_photos": len(trial.cohort.gallery),
         "n_gallery_individuals": len(set(trial.cohort.labels.values())),
         "seconds_per_query": time.query_s if time else None,
@@ -71,19 +56,3 @@ def measured_row(trial: Trial, method: Method, scored: Scored, digests: Mapping[
         "protocol": trial.cohort.protocol,
         "weights": canonical_json(dict(digests) | dict(scored.weights)),
     }
-
-
-def _measured(trial: Trial, scored: Scored) -> Measured:
-    cohort, settings = trial.cohort, trial.settings
-    ranked = rank_all(scored.scores, scored.info, settings.rank, cohort.truth)
-    model = fit(calibrate(scored.scores, scored.info, settings.rank))
-    judged = decide(ranked, _queries(trial), set(cohort.labels.values()), model, settings.novelty)
-    return Measured(
-        photos=trial.photos, gallery=cohort.labels, truth=cohort.truth, ranked=judged.ranked, scores=scored.scores,
-        crops_info=scored.info, model=model, novelty=settings.novelty, protocol=cohort.protocol,
-    )  # fmt: skip
-
-
-def _queries(trial: Trial) -> pa.Table:
-    photos = trial.photos.select(["photo_id", "encounter_id"])
-    return photos.filter(pa.array([p in trial.cohort.queries for p in photos["photo_id"].to_pylist()], pa.bool_()))

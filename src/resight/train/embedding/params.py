@@ -16,11 +16,11 @@ class EmbeddingRecipe(Params):
 
     revision: ClassVar[int] = 1
 
-    side_px: int = Field(128, ge=32, multiple_of=32, description="side of the square pictures")
-    widths: tuple[int, ...] = Field((40, 80, 160, 320), description="channels of each stage")
-    depths: tuple[int, ...] = Field((2, 2, 6, 2), description="blocks of each stage")
+    side_px: int = Field(96, ge=32, multiple_of=32, description="side of the square pictures")
+    widths: tuple[int, ...] = Field((32, 64, 128, 256), description="channels of each stage")
+    depths: tuple[int, ...] = Field((1, 1, 3, 1), description="blocks of each stage")
     dim: int = Field(128, ge=2, description="length of the embedding")
-    steps: int = Field(900, ge=1, description="training steps")
+    steps: int = Field(1500, ge=1, description="training steps")
     classes_per_batch: int = Field(8, ge=2, description="animals (and mirrored animals) in a batch")
     crops_per_class: int = Field(4, ge=2, description="crops of each")
     learning_rate: float = Field(1e-3, gt=0, description="at its highest; AdamW, warm-up and cosine")

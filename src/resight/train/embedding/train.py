@@ -107,7 +107,8 @@ def is_trained(
 
 def read_training(folder: Path, *, computed: bool = False) -> Trained:
     """What `train_embedding` left in ``folder``."""
-    return Trained(**json.loads((folder / ABOUT_FILE).read_text()), computed=computed)
+    known = json.loads((folder / ABOUT_FILE).read_text())
+    return Trained(path=str(folder / WEIGHTS_FILE), computed=computed, **known)
 
 
 def load_net(path: Path, device: str = "cpu") -> tuple[EmbeddingNet, int]:
@@ -159,7 +160,7 @@ def _write(
         str(path), sha256, n_crops, n_animals, state.step, round(state.seconds, 1), _mean(state.losses[:LAST]),
         _mean(state.losses[-LAST:]), started, device,
     )  # fmt: skip
-    write_json(folder / ABOUT_FILE, {k: v for k, v in asdict(about).items() if k != "computed"})
+    write_json(folder / ABOUT_FILE, {k: v for k, v in asdict(about).items() if k not in ("path", "computed")})
 
 
 def _mean(losses: Sequence[float]) -> float:
