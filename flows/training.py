@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from resight.cohort import Cohort
 from resight.flows.evaluation import prefer_outlines
 from resight.flows.steps import asked_settings, open_workspace
 from resight.run import Run, absolute_sources, open_run
@@ -40,7 +41,9 @@ def run_train_embedding(
     settings, model = asked_settings(place, prefer_outlines(place, source[0], dict(overrides or {})))
     with open_run(place, settings, model, flow="train", sources=source, quiet=quiet) as run:
         prepare(run)
-        rows = training_rows(run.tables["photos"], run.tables["crops"], run.cohort.labels if run.cohort else {})
+        rows = training_rows(
+            run.tables["photos"], run.tables["crops"], run.cohort or Cohort(frozenset(), frozenset(), {})
+        )
         device = training_device(settings.device)
         trained = train_embedding(place, rows, recipe or EmbeddingRecipe(), run.weights, device, quiet=quiet)
         return asdict(trained) | {"notes": run.notes}

@@ -136,8 +136,12 @@ def test_a_training_that_was_killed_goes_on_and_ends_the_same(tmp_path):
 
 
 def test_it_is_trained_once_and_only_on_the_gallery(trial):
-    rows = training_rows(trial.photos, trial.crops, trial.cohort.labels)
+    rows = training_rows(trial.photos, trial.crops, trial.cohort)
     assert [r["crop_id"] for r in rows] == ["a", "a2", "b"], "no query"
+    in_turns = replace(trial.cohort, queries=frozenset({"a", "p"}))
+    assert [r["crop_id"] for r in training_rows(trial.photos, trial.crops, in_turns)] == ["a2", "b"], (
+        "nor one that also asks"
+    )
     assert not is_trained(trial.workspace, rows, TINY, STORE)
     made = train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)
     assert (made.n_crops, made.n_individuals, made.steps, made.started_from, made.computed) == (
@@ -159,7 +163,7 @@ def test_the_file_gives_the_network_back(trial, tmp_path):
 
     from safetensors.torch import save_file
 
-    rows = training_rows(trial.photos, trial.crops, trial.cohort.labels)
+    rows = training_rows(trial.photos, trial.crops, trial.cohort)
     made = train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)
     net, side = load_net(Path(made.path))
     assert side == 32 and not net.training
@@ -176,6 +180,6 @@ def test_the_file_gives_the_network_back(trial, tmp_path):
 
 
 def test_one_animal_is_nothing_to_tell_apart(trial):
-    rows = [r for r in training_rows(trial.photos, trial.crops, trial.cohort.labels) if r["individual_id"] == "Ada"]
+    rows = [r for r in training_rows(trial.photos, trial.crops, trial.cohort) if r["individual_id"] == "Ada"]
     with pytest.raises(NothingToMeasure, match="1 animals"):
         train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)

@@ -57,7 +57,7 @@ class TrainedMethod(VectorMethod):
         return note, (("embedding.safetensors", made.sha256),)
 
     def _rows(self, trial: Trial) -> list[dict[str, Any]]:
-        return training_rows(trial.photos, trial.crops, trial.cohort.labels)
+        return training_rows(trial.photos, trial.crops, trial.cohort)
 
     def _trained(self, trial: Trial) -> Trained:
         device = training_device(trial.settings.device)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
+from resight.cohort import Cohort
 from resight.status import CropStatus
 
 
-def training_rows(photos: pa.Table, crops: pa.Table, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Usable crops of the photos in ``labels`` (individual by photo_id: the gallery, never a query).
+def training_rows(photos: pa.Table, crops: pa.Table, cohort: Cohort) -> list[dict[str, Any]]:
+    """Usable crops of the gallery's photos; a photo that also asks, as where encounters ask in turns, is none of them.
 
     Returns:
         ``crop_id, path, individual_id, viewpoint, encounter_id``, sorted by crop_id.
     """
+    labels = {p: name for p, name in cohort.labels.items() if p not in cohort.queries}
     encounter = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
     rows = crops.select(["crop_id", "photo_id", "path", "viewpoint", "status"]).to_pylist()
     found = [
