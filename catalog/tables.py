@@ -340,11 +340,54 @@ CHANGES = Table(
     ),
 )  # fmt: skip
 
+
+def _measured(metric: str, meaning: str) -> tuple[Column, ...]:
+    return (
+        Column(metric, F64, f"{meaning}; missing where it cannot be computed"),
+        Column(f"{metric}_low", F64, f"lower end of the 95 % bootstrap interval of {metric}, individuals resampled"),
+        Column(f"{metric}_high", F64, f"upper end of the interval of {metric}"),
+    )
+
+
+COMPARISON = Table(
+    "comparison", 1, "a method on the labelled folder of a run of `resight compare`", ("method",),
+    (
+        RUN,
+        Column("method", S, "name, as `--methods` takes it"),
+        Column("title", S, "name for people", nullable=False),
+        Column("family", S, "what it looks at: local (keypoints), votes (single descriptors), dense, global (one vector), pixels", nullable=False),
+        Column("status", S, "ok, missing_weights, failed, or left_out by `--quick`", nullable=False),
+        Column("reason", S, "why there are no figures, and what to do about it; empty where there are"),
+        Column("note", S, "what one should know about the figures, e.g. how an embedding was trained"),
+        *_measured("top1_photo", "query photos whose first candidate is the right animal"),
+        *_measured("top3_photo", "right animal among the first 3, per photo"),
+        *_measured("top5_photo", "right animal among the first 5, per photo"),
+        *_measured("top1_encounter", "query encounters whose first candidate is the right animal"),
+        *_measured("top3_encounter", "right animal among the first 3, per encounter"),
+        *_measured("top5_encounter", "right animal among the first 5, per encounter"),
+        *_measured("map_photo", "mean average precision over gallery photos"),
+        *_measured("novelty_auroc", "how well known animals are told from new ones, per encounter (area under the ROC curve)"),
+        Column("n_photos", I32, "query photos behind the figures per photo"),
+        Column("n_encounters", I32, "query encounters behind those per encounter"),
+        Column("n_gallery_photos", I64, "gallery photos"),
+        Column("n_gallery_individuals", I64, "animals in the gallery"),
+        Column("seconds_per_query", F64, "extraction and comparison with the whole gallery, per query photo: CPU time of one core, wall time on a GPU", "s"),
+        Column("seconds_extract", F64, "of these, from the crop to features", "s"),
+        Column("seconds_match", F64, "of these, comparing with the gallery, whose features are there already", "s"),
+        Column("pairs_per_query", F64, "gallery crops that a query photo is compared with, on average"),
+        Column("n_timed", I64, "query photos that the seconds were taken on"),
+        Column("device", S, "cpu, cuda or mps"),
+        Column("protocol", S, "how gallery and queries were split"),
+        Column("weights", S, "JSON: SHA-256 of each weights file"),
+        Column("fingerprint", S, "photos, crops, split, settings and weights; equal fingerprints are computed once"),
+    ),
+)  # fmt: skip
+
 RUNS = Table(
     "runs", 1, "a run", ("run_id",),
     (
         RUN,
-        Column("flow", S, "nightly, rebuild, accuracy, evaluate or demo", nullable=False),
+        Column("flow", S, "nightly, rebuild, accuracy, evaluate, compare or demo", nullable=False),
         Column("night", S, "night that the run is for (ISO date)", nullable=False),
         Column("status", S, "accepted, or kept_aside where a rebuild was not better", nullable=False),
         Column("started_at", UTC, "start", "UTC", nullable=False),
@@ -363,7 +406,7 @@ RUNS = Table(
 
 TABLES = (
     PHOTOS, CROPS, FEATURES, PAIRS, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL,
-    OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, RUNS,
+    OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, COMPARISON, RUNS,
 )  # fmt: skip
 _BY_NAME = {one.name: one for one in TABLES}
 

@@ -45,8 +45,7 @@ def run_evaluate(
     """
     place = open_workspace(workspace)
     source = absolute_sources([str(folder)])
-    if overrides is None or "segment" not in overrides:
-        overrides = _prefer_outlines(place, source[0], dict(overrides or {}))
+    overrides = prefer_outlines(place, source[0], dict(overrides or {}))
     settings, model = asked_settings(place, overrides)
     with open_run(place, settings, model, flow="evaluate", sources=source, quiet=quiet) as run:
         run.note(*note_of_choice(place))
@@ -99,7 +98,10 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     return result
 
 
-def _prefer_outlines(place: Workspace, source: str, overrides: dict[str, Any]) -> dict[str, Any]:
+def prefer_outlines(place: Workspace, source: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """``overrides`` with the folder's outlines as segmenter, where it has some and nobody has chosen another one."""
+    if "segment" in overrides:
+        return overrides
     settings, _ = settings_for(place, overrides)
     if settings.segment == AutoParams() and has_outlines(source):
         return overrides | {"segment": {"kind": "annotations"}}

@@ -28,8 +28,10 @@ weights_app = typer.Typer(
     help="Which weights there are, where they lie, and whether they are the right ones.", no_args_is_help=True
 )
 models_app = typer.Typer(help="Accepted models, and which one `nightly` uses.", no_args_is_help=True)
+train_app = typer.Typer(help="Train networks on labelled photos.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
 
 screen = Console()
 WorkspaceOption = Annotated[
@@ -311,6 +313,76 @@ def evaluate(
         from resight.show import show_run
 
         show_run(screen, result)
+
+
+@app.command()
+def compare(
+    directory: Annotated[
+        Path, typer.Argument(help="Labelled folder: photos, metadata.csv, and outlines if there are some.")
+    ],
+    workspace: WorkspaceOption = HERE,
+    methods: Annotated[
+        str, typer.Option(help="Names with commas between them, also timm:MODEL or timm:MODEL=FILE; all if not given.")
+    ] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="Only what is done in minutes on a CPU.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of the embedding.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch missing weights where that is allowed.")] = False,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Method by method on the same crops: how often right, how good at telling new from known, how fast."""
+    from resight.flows.comparing import run_compare
+
+    names = [one.strip() for one in methods.split(",") if one.strip()]
+    result = run_compare(
+        directory,
+        _root(workspace),
+        names,
+        _overrides(settings),
+        quick=quick,
+        steps=steps,
+        download=download,
+        quiet=as_json,
+    )
+    if as_json:
+        _print_json(result)
+    else:
+        from resight.compare.show import show_comparison
+
+        show_comparison(screen, result)
+
+
+@train_app.command("embedding")
+def train_embedding(
+    directory: Annotated[
+        Path, typer.Argument(help="Labelled folder; only the encounters that an evaluation calls gallery are used.")
+    ],
+    workspace: WorkspaceOption = HERE,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
+    init: Annotated[str, typer.Option(help="Weights of an earlier training to begin with.")] = "",
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the global embedding (a ConvNeXt, circle loss); run again after a stop, it goes on where it was."""
+    from resight.flows.training import run_train_embedding
+    from resight.train.embedding.params import EmbeddingRecipe
+
+    changed: dict[str, Any] = {"seed": seed, "init": init} | ({"steps": steps} if steps else {})
+    result = run_train_embedding(
+        directory, _root(workspace), EmbeddingRecipe(**changed), _overrides(settings), quiet=as_json
+    )
+    if as_json:
+        _print_json(result)
+        return
+    screen.print(
+        f"{result['n_crops']} crops of {result['n_individuals']} animals, {result['steps']} steps in {result['seconds']:.0f} s on "
+        f"{result['device']}, loss {result['loss_first']:.2f} to {result['loss_last']:.2f}"
+        f"{'' if result['computed'] else ' (trained before)'}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    screen.print(f"Weights {_plain(result['path'])}", highlight=False, soft_wrap=True)
 
 
 @app.command()

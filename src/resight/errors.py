@@ -13,6 +13,10 @@ class WeightsError(ResightError):
     """A weights file is missing, has the wrong digest, or does not fit the model."""
 
 
+class MissingWeightsError(WeightsError):
+    """A weights file is not on this machine (and could not be fetched)."""
+
+
 class DeviceError(ResightError):
     """The device or worker resource that was asked for is not there."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -78,11 +79,17 @@ def plan_pairs(
     )
 
 
+def comparable(views: Sequence[str], others: Sequence[str], viewpoint: str = "compatible") -> np.ndarray:
+    """(A, B) bool: which of A views may be compared with which of B under that policy; an unheard-of view is unknown."""
+    return _MAY_COMPARE[viewpoint][_side(pa.array(views, pa.string()))[:, None], _side(pa.array(others, pa.string()))]
+
+
 def _outcomes(queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_same_encounter: bool) -> np.ndarray:
     """(queries, gallery) int8, index into `_OUTCOMES` followed by the columns of ``must_agree``."""
     out = np.zeros((queries.num_rows, gallery.num_rows), np.int8)
     out[~(_usable(queries)[:, None] & _usable(gallery)[None, :])] = _NO_FEATURES
-    out[~_MAY_COMPARE[policy.viewpoint][_side(queries)[:, None], _side(gallery)[None, :]]] = _VIEWPOINT
+    sides = (_side(_strings(one, "viewpoint")) for one in (queries, gallery))
+    out[~_MAY_COMPARE[policy.viewpoint][np.ix_(*sides)]] = _VIEWPOINT
     for i, column in enumerate(policy.must_agree):
         out[_differ(_said(queries, column), _said(gallery, column))] = len(_OUTCOMES) + i
     if forbid_same_encounter:
@@ -99,9 +106,9 @@ def _usable(table: pa.Table) -> np.ndarray:
     return np.asarray(pc.fill_null(pc.equal(_strings(table, "feature_status"), FeatureStatus.OK.value), False))
 
 
-def _side(table: pa.Table) -> np.ndarray:
+def _side(views: pa.Array) -> np.ndarray:
     """Row of `_COMPATIBLE`; whatever is no known side counts as unknown."""
-    found = pc.index_in(_strings(table, "viewpoint"), pa.array([side.value for side in _SIDES], pa.string()))
+    found = pc.index_in(views, pa.array([side.value for side in _SIDES], pa.string()))
     return np.asarray(pc.fill_null(found, _SIDES.index(Viewpoint.UNKNOWN)))
 
 

@@ -10,7 +10,7 @@ import uuid
 from http.client import HTTPException
 from pathlib import Path
 
-from resight.errors import WeightsError
+from resight.errors import MissingWeightsError, WeightsError
 from resight.weights.registry import KnownFile
 
 log = logging.getLogger("resight")
@@ -30,7 +30,7 @@ def download(file: KnownFile, folder: Path) -> Path:
             return _from(address, file, folder)
         except (OSError, HTTPException, WeightsError) as error:
             problems.append(f"{address}: {error}")
-    raise WeightsError(
+    raise MissingWeightsError(
         f"{file.file_name} could not be fetched ({'; '.join(problems)}); fetch it on a machine with internet and copy it "
         f"to {folder}."
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resight.errors import WeightsError
+from resight.errors import MissingWeightsError, WeightsError
 from resight.weights.digests import cache_dir, remember, seen_digest, sha256_of
 from resight.weights.registry import WEIGHTS, KnownFile, KnownWeights, known_by_digest
 
@@ -106,7 +106,7 @@ class WeightStore:
 
         file = next((f for f in entry.files if f.addresses), None)
         if file is None or not self.allow_download:
-            raise WeightsError(self._missing(entry))
+            raise MissingWeightsError(self._missing(entry))
         return file, download(file, cache_dir())
 
     def _missing(self, entry: KnownWeights) -> str:
@@ -119,7 +119,7 @@ class WeightStore:
     def _by_path(self, name: str) -> WeightFile:
         path = self._path_of(name)
         if path is None:
-            raise WeightsError(self._unknown(name))
+            raise MissingWeightsError(self._unknown(name))
         digest = sha256_of(path)
         entry = known_by_digest(digest)
         return WeightFile(name, path, digest, entry.licence if entry else "")

@@ -52,7 +52,7 @@ def train_net(
     net = HeadNet().to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     mean = copy.deepcopy(net).eval()
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, plan.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, plan.steps))
     weight = _by_view(real)
     sums: dict[str, float] = {}
     for step in range(plan.steps):
@@ -80,7 +80,7 @@ def train_net(
     return mean
 
 
-def _rate(step: int, steps: int) -> float:
+def rate(step: int, steps: int) -> float:
     """Warm-up over 4 %, then a cosine to 1 %."""
     warm = max(1, int(0.04 * steps))
     if step < warm:

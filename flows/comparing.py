@@ -1,0 +1,108 @@
+"""The comparison table: method by method on a labelled folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from resight.compare.base import MethodStatus, Trial
+from resight.compare.compare import Compared, compare_methods
+from resight.compare.methods import chosen
+from resight.compare.page import render_comparison
+from resight.extract.params import SiftParams
+from resight.fingerprint import canonical_json, fingerprint
+from resight.flows.evaluation import prefer_outlines
+from resight.flows.steps import open_workspace, settings_for
+from resight.flows.training import prepare
+from resight.match.params import NearestParams
+from resight.models import model_of
+from resight.run import Run, absolute_sources, open_run
+from resight.runs import REPORT_FILE
+from resight.settings import ScoreParams, Settings, nest
+from resight.shortlist.params import ShortlistParams
+from resight.train.embedding.params import EmbeddingRecipe
+from resight.weights.store import WeightStore
+
+
+def run_compare(
+    folder: str | Path,
+    workspace: str | Path = ".",
+    methods: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    quick: bool = False,
+    download: bool = False,
+    steps: int | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Compare methods on a labelled folder; changes nothing that is current, and does only what is missing.
+
+    Args:
+        folder: Photos, ``metadata.csv``, and outlines if there are some.
+        methods: Names from `compare.methods`; all if none is given.
+        overrides: Settings above all other layers; ``extract.max_keypoints`` is the budget of all local methods.
+        quick: Only what is done in minutes on a CPU.
+        download: Fetch missing weights from their official addresses.
+        steps: Training steps of the embedding, instead of its recipe's.
+
+    Returns:
+        ``rows`` (the catalog's ``comparison``), ``computed`` (methods that ran now), ``run_id``, ``folder``, ``report``, ``notes``.
+    """
+    asked = chosen(methods, quick, EmbeddingRecipe(steps=steps) if steps else None)
+    place = open_workspace(workspace)
+    source = absolute_sources([str(folder)])
+    given = prefer_outlines(place, source[0], nest(overrides or {}))
+    settings, _ = settings_for(place, given)
+    weights = WeightStore(settings.weights_dir, download)
+    shared = shared_settings(settings)
+    with open_run(place, shared, model_of(shared, weights), flow="compare", sources=source, quiet=quiet) as run:
+        prepare(run)
+        trial = _trial(run, weights, given)
+        compared = compare_methods(trial, asked, quick=quick and not methods)
+        _say_what_is_missing(run, compared)
+        return _publish(run, compared, str(folder))
+
+
+def shared_settings(settings: Settings) -> Settings:
+    """The settings with whatever is a method's own put back to what needs no weights."""
+    own = {"extract": SiftParams(), "match": NearestParams(), "score": ScoreParams(bins=settings.score.bins)}
+    return settings.model_copy(update=own | {"shortlist": ShortlistParams(enabled="off")})
+
+
+def _trial(run: Run, weights: WeightStore, given: Mapping[str, Any]) -> Trial:
+    if run.cohort is None:
+        raise ValueError("a comparison needs run.cohort")
+    budget = given.get("extract", {}).get("max_keypoints")
+    return Trial(
+        run.workspace, run.settings, run.tables["photos"], run.tables["crops"], run.cohort, weights, run.runner,
+        int(budget) if budget else None,
+    )  # fmt: skip
+
+
+def _say_what_is_missing(run: Run, compared: Compared) -> None:
+    n = sum(r["status"] == MethodStatus.MISSING_WEIGHTS for r in compared.rows)
+    if n:
+        run.note(f"{n} methods lack their weights; their rows say where to get them.")
+
+
+def _publish(run: Run, compared: Compared, folder: str) -> dict[str, Any]:
+    """Name the run after its rows, so that the same table is there once, and rename it into place."""
+    digest = fingerprint(run.run_id, canonical_json(compared.rows))
+    run.run_id = f"{run.night}-compare-{digest[:8]}"
+    for name in ("photos", "crops"):
+        run.add(name, run.tables[name])
+    run.add("comparison", compared.rows)
+    run.count("compare", len(compared.rows), run.tables["comparison"])
+    run.staging.write_report(render_comparison(compared.rows, folder, run.notes, run.tables["photos"].num_rows))
+    run.add("runs", [run.record("kept_aside")])
+    target = run.staging.commit(run.run_id)
+    return {
+        "run_id": run.run_id,
+        "flow": run.flow,
+        "rows": compared.rows,
+        "computed": list(compared.computed),
+        "notes": run.notes,
+        "folder": str(target),
+        "report": str(target / REPORT_FILE),
+    }

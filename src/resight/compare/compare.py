@@ -1,0 +1,98 @@
+"""One method after the other; each ends with a row, whatever happens to it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from resight.catalog import table as catalog_table
+from resight.compare.base import Method, MethodStatus, Trial
+from resight.compare.rows import blank_row, measured_row, method_fingerprint
+from resight.counts import reconcile
+from resight.errors import MissingWeightsError, ResightError
+from resight.parts import read_columns, write_part
+from resight.runner.runner import ClusterLost, Stalled
+
+log = logging.getLogger("resight")
+STAGE = "comparison"
+ROW_SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("comparison").schema if f.name != "run_id"])
+LEFT_OUT = "takes longer than minutes on a CPU; run it without --quick, or name it with --methods"
+REASON_CHARS = 500
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What `compare_methods` gives back.
+
+    Attributes:
+        rows: The catalog's ``comparison`` without ``run_id``, one per method, in their order.
+        computed: Names of the methods that really ran in this call.
+    """
+
+    rows: list[dict[str, Any]]
+    computed: tuple[str, ...]
+
+
+def compare_methods(trial: Trial, methods: Sequence[Method], *, quick: bool = False) -> Compared:
+    """Every method on the same crops and the same split.
+
+    A row that is known under its fingerprint is read and not computed again; rows without figures are tried again.
+
+    Args:
+        trial: Photos, crops, split.
+        methods: Which.
+        quick: Leave out what takes longer than minutes.
+    """
+    rows: list[dict[str, Any]] = []
+    computed: list[str] = []
+    for number, method in enumerate(methods, 1):
+        if not trial.quiet:
+            log.info("compare: method %d of %d, %s", number, len(methods), method.title)
+        start = time.monotonic()
+        row, ran = _one(trial, method, quick)
+        rows.append(row)
+        computed += [method.name] if ran else []
+        if not trial.quiet:
+            log.info("compare: %s: %s, %.0f s", method.title, _ending(row), time.monotonic() - start)
+    reconcile("compare", [m.name for m in methods], [r["method"] for r in rows])
+    return Compared(rows, tuple(computed))
+
+
+def _one(trial: Trial, method: Method, quick: bool) -> tuple[dict[str, Any], bool]:
+    """The method's row, and whether it was computed now."""
+    try:
+        digests = method.digests(trial)
+    except MissingWeightsError as error:
+        return blank_row(method, MethodStatus.MISSING_WEIGHTS, str(error)), False
+    except ResightError as error:
+        return blank_row(method, MethodStatus.FAILED, str(error)), False
+    if quick and not method.quick:
+        return blank_row(method, MethodStatus.LEFT_OUT, LEFT_OUT), False
+    try:
+        name = method_fingerprint(trial, method, digests)
+        folder = trial.workspace.stage_dir(STAGE, name)
+        kept = folder / "row.parquet"
+        if kept.exists():
+            return read_columns(kept, ROW_SCHEMA).to_pylist()[0], False
+        row = measured_row(trial, method, method.run(trial), digests, name)
+    except (ClusterLost, Stalled):
+        raise
+    except ResightError as error:
+        return blank_row(method, MethodStatus.FAILED, str(error)), True
+    except Exception as error:  # one method must not take the others with it
+        log.debug("method failed", exc_info=True)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
+        return blank_row(method, MethodStatus.FAILED, reason), True
+    write_part(folder, "row", pa.Table.from_pylist([row], schema=ROW_SCHEMA))
+    return read_columns(kept, ROW_SCHEMA).to_pylist()[0], True
+
+
+def _ending(row: dict[str, Any]) -> str:
+    if row["status"] == MethodStatus.OK:
+        return f"{100 * row['top1_photo']:.1f} % of the photos right at once" if row["top1_photo"] is not None else "ok"
+    return str(row["status"]).replace("_", " ")

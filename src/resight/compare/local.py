@@ -1,0 +1,122 @@
+"""Keypoints and a matcher: the pipeline's own stages with other settings, so that they share its caches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.compare.base import SCORE_SCHEMA, Method, Scored, Timing, Trial
+from resight.compare.timing import take_time
+from resight.errors import BrokenCountError
+from resight.extract import FeatureReader, extract
+from resight.extract.base import Features
+from resight.extract.params import ExtractorBase
+from resight.match import match
+from resight.match.engine_matcher import EngineMatcher
+from resight.match.params import LightGlueParams, NearestParams
+from resight.score import score
+from resight.segment import read_crop
+from resight.settings import ScoreParams, Settings
+from resight.shortlist.params import ShortlistParams
+from resight.status import PairStatus
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class LocalMethod(Method):
+    """An extractor, a matcher, and the score that ranks."""
+
+    extract: ExtractorBase
+    match: NearestParams | LightGlueParams
+    score: str
+
+    def settings(self, trial: Trial) -> Settings:
+        """The trial's settings with this method's in their place."""
+        own: dict[str, Any] = {"max_keypoints": trial.max_keypoints} if trial.max_keypoints else {}
+        return trial.settings.model_copy(
+            update={
+                "extract": self.extract.model_copy(update=own),
+                "match": self.match,
+                "score": ScoreParams(name=self.score, bins=trial.settings.score.bins),
+                "shortlist": ShortlistParams(enabled="off"),
+            }
+        )
+
+    def describe(self, trial: Trial) -> Any:
+        used = self.settings(trial)
+        revisions = [used.extract.revision, used.match.revision]
+        return [used.model_dump(mode="json", include={"extract", "match", "score"}), revisions]
+
+    def weight_names(self) -> list[str]:
+        names = getattr(self.match, "weight_names_for", lambda _: self.match.weight_names())(self.extract.family)
+        return [*self.extract.weight_names(), *names]
+
+    def run(self, trial: Trial) -> Scored:
+        used = self.settings(trial)
+        features = extract(trial.workspace, used, trial.asked_crops, trial.weights, trial.runner).features
+        info = trial.info(features)
+        planned = trial.planned(info)
+        pairs = match(trial.workspace, used, planned, features, trial.weights, trial.runner).pairs
+        refuse_failed(pairs)
+        views = dict(zip(info["crop_id"].to_pylist(), info["viewpoint"].to_pylist(), strict=True))
+        scores = score(pairs, trial.cohort.labels, used.score, views).scores.select(SCORE_SCHEMA.names)
+        return Scored(info, scores, local_timing(trial, used, features, trial.galleries(planned)))
+
+
+def refuse_failed(pairs: pa.Table) -> None:
+    """Raise where a pair failed: a row that leaves pairs out cannot be compared with those that do not."""
+    failed = pairs.filter(pc.equal(pairs["status"], PairStatus.FAILED.value))
+    if failed.num_rows:
+        raise BrokenCountError(
+            f"{failed.num_rows} of {pairs.num_rows} pairs failed (first: {failed['reason'][0].as_py()}); "
+            "run the same command again, only they are tried once more."
+        )
+
+
+def places_of(features: pa.Table) -> dict[str, Place]:
+    """Store and row by crop_id, where there are keypoints."""
+    rows = features.select(["crop_id", "store", "store_row", "n_keypoints"]).to_pylist()
+    return {r["crop_id"]: (r["store"], r["store_row"]) for r in rows if r["store"] is not None and r["n_keypoints"] > 0}
+
+
+def local_timing(
+    trial: Trial, used: Settings, features: pa.Table, galleries: dict[str, list[str]]
+) -> Timing | None:  # fmt: skip
+    """Extract and match some queries by hand; gallery crops that the engine keeps encoded are encoded before."""
+    device = used.device
+    places, reader = places_of(features), FeatureReader(trial.workspace)
+    extractor = used.extract.build(trial.weights, device)
+    matcher = used.match.build(trial.weights, used.extract.family, device)
+    bins = used.score.bins
+
+    def gallery(query: str) -> list[tuple[str, Features]]:
+        ids = [g for g in galleries[query] if g in places]
+        loaded = list(zip(ids, reader.load_many([places[g] for g in ids]), strict=True))
+        if isinstance(matcher, EngineMatcher):
+            for crop_id, found in loaded:
+                matcher.kept(crop_id, lambda found=found: found)  # type: ignore[misc]
+        return loaded
+
+    def one(query: str) -> tuple[str, Features]:
+        return query, extractor.extract(*read_crop(trial.workspace, trial.paths[query]))
+
+    def compare(asked: tuple[str, Features], known: list[tuple[str, Features]]) -> None:
+        if isinstance(matcher, EngineMatcher) and matcher.tiles:
+            many = np.arange(1, len(known) + 1)
+            matcher.match_tile([asked, *known], np.zeros(len(known), np.int64), many, bins)
+        else:
+            for _, other in known:
+                matcher.match(asked[1], other)
+
+    return take_time(galleries, n_comparable(trial, galleries), device, one, gallery, compare)
+
+
+def n_comparable(trial: Trial, galleries: dict[str, list[str]]) -> int:
+    """Query photos with at least one planned pair."""
+    of = dict(zip(trial.crops["crop_id"].to_pylist(), trial.crops["photo_id"].to_pylist(), strict=True))
+    return len({of[q] for q in galleries})

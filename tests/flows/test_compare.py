@@ -1,0 +1,82 @@
+"""`resight compare` and `resight train embedding` as people and scripts call them."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from resight.cli import app
+from resight.runs import read_run
+from resight.workspace import Workspace
+
+SMALL = ["--set", "extract.max_keypoints=300", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline"]
+METHODS = "sift-nearest-magsac,sift-lnbnn,convnext-circle,loftr,ssim"
+
+
+def call(*arguments: str | Path) -> Any:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout) if "--json" in arguments else result.stdout
+
+
+@pytest.fixture
+def named(survey: Path, tmp_path: Path) -> Path:
+    """The survey with the truth as labels."""
+    folder = tmp_path / "all named"
+    shutil.copytree(survey, folder)
+    with (folder / "truth.csv").open(encoding="utf-8", newline="") as file:
+        truth = {r["file"]: r["individual_id"] for r in csv.DictReader(file)}
+    with (folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
+        rows = [r | {"individual_id": truth.get(r["file"], r["individual_id"])} for r in csv.DictReader(file)]
+    with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def test_train_then_compare_then_compare_again(named: Path, field_workspace: Workspace) -> None:
+    root = field_workspace.root
+    trained = call("train", "embedding", named, "-w", root, "--steps", "2", "--json", *SMALL)
+    assert trained["computed"] and trained["steps"] == 2 and Path(trained["path"]).exists()
+    command = ["compare", named, "-w", root, "--methods", METHODS, "--steps", "2", *SMALL]
+    first = call(*command, "--json")
+    rows = {r["method"]: r for r in first["rows"]}
+    assert ",".join(rows) == METHODS
+    assert {n: r["status"] for n, r in rows.items() if r["status"] != "ok"} == {"loftr": "missing_weights"}
+    assert rows["sift-nearest-magsac"]["top1_photo"] > 0.5, "rendered heads are easy"
+    assert f"2 steps in {trained['seconds']:.0f} s" in rows["convnext-circle"]["note"], "trained once"
+    assert all(r["seconds_per_query"] > 0 for r in rows.values() if r["status"] == "ok")
+    assert first["computed"] == [n for n in rows if n != "loftr"]
+    table = read_run(field_workspace, first["run_id"], "comparison")
+    assert sorted(table["method"].to_pylist()) == sorted(rows)
+    assert "<svg" in Path(first["report"]).read_text(encoding="utf-8")
+    assert not field_workspace.current.exists(), "comparing changes nothing that is current"
+    again = call(*command, "--json")
+    assert again["computed"] == [] and again["rows"] == first["rows"] and again["run_id"] == first["run_id"]
+    shown = call(*command)
+    assert "sift-nearest-magsac" in shown and "loftr_outdoor.ckpt" in shown and "nothing, all rows" in shown
+
+
+def test_evaluate_and_compare_share_what_was_matched(named: Path, field_workspace: Workspace) -> None:
+    root = field_workspace.root
+    evaluated = call("evaluate", named, "-w", root, "--json", *SMALL, "--set", "score.name=inliers")
+    match = field_workspace.store / "match"
+    before = sorted(p for p in match.rglob("*") if p.is_file())
+    compared = call("compare", named, "-w", root, "--methods", "sift-nearest-magsac", "--json", *SMALL)
+    assert sorted(p for p in match.rglob("*") if p.is_file()) == before
+    (row,) = compared["rows"]
+    for metric in ("top1_photo", "top5_photo", "top1_encounter", "map_photo"):
+        assert row[metric] == evaluated["metrics"][metric], metric
+
+
+def test_an_unknown_method_is_refused_before_any_work(named: Path, field_workspace: Workspace) -> None:
+    from resight.errors import ResightError
+
+    with pytest.raises(ResightError, match="did you mean 'ssim'"):
+        call("compare", named, "-w", field_workspace.root, "--methods", "sssim", "--json")
+    assert not field_workspace.store.exists()
