@@ -54,6 +54,7 @@ def make_trial(workspace: Workspace, **settings: Any) -> Trial:
     photos = pa.table({
         "photo_id": ids, "encounter_id": [p[1] for p in PHOTOS], "viewpoint": [p[2] for p in PHOTOS],
         "taken_on": pa.array([date.fromisoformat(p[3]) for p in PHOTOS], pa.date32()),
+        "taken_at": pa.nulls(len(ids), pa.timestamp("us")), "extra": pa.nulls(len(ids), pa.string()),
     })  # fmt: skip
     crops = pa.table({
         "crop_id": ids, "photo_id": ids, "viewpoint": [p[2] for p in PHOTOS], "path": paths, "status": ["ok"] * len(ids),

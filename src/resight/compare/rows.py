@@ -8,6 +8,7 @@ from typing import Any
 from resight.compare.base import Method, MethodStatus, Scored, Trial
 from resight.compare.outcomes import figures, outcomes
 from resight.fingerprint import canonical_json, digest_ids, fingerprint
+from resight.settings import RankParams
 
 REVISION = 1
 
@@ -35,10 +36,16 @@ def blank_row(method: Method, status: MethodStatus, reason: str = "") -> dict[st
     }
 
 
+def voting(trial: Trial) -> RankParams:
+    """The rule by which photos vote: one and the same for every method, so ``auto`` is the best pair."""
+    rank = trial.settings.rank
+    return rank.model_copy(update={"rule": "max"}) if rank.rule == "auto" else rank
+
+
 def measured_row(trial: Trial, method: Method, scored: Scored, digests: Mapping[str, str], name: str) -> dict[str, Any]:
     """The row of a method that ended well."""
     row = blank_row(method, MethodStatus.OK) | {"note": scored.note, "fingerprint": name}
-    found = outcomes(scored, trial.cohort, trial.photos, trial.settings.rank)
+    found = outcomes(scored, trial.cohort, trial.photos, voting(trial))
     for metric, value in figures(found).items():
         row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), value, strict=True))
     time = scored.timing
