@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,9 +171,11 @@ def _evidence(candidate: Candidate, best: CloseView, nothing: float, box: Box) -
     return (_logit(candidate.confidence), _logit(best.confidence), _logit(1 - nothing), *slopes, shared)
 
 
-def confidence_of(evidence: tuple[float, ...]) -> float:
+def confidence_of(
+    evidence: tuple[float, ...], intercept: float = INTERCEPT, coefficients: Sequence[float] = COEFFICIENTS
+) -> float:
     """Logistic regression of `EVIDENCE`; the coefficients were fitted to the findings of the cross-validation."""
-    value = INTERCEPT + sum(weight * one for weight, one in zip(COEFFICIENTS, evidence, strict=True))
+    value = intercept + sum(weight * one for weight, one in zip(coefficients, evidence, strict=True))
     return 1 / (1 + math.exp(-max(min(value, 30.0), -30.0)))
 
 
