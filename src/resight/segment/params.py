@@ -116,6 +116,28 @@ class YoloOnnxParams(Params):
         return YoloOnnxSegmenter(self, weights.find(self.weights).path)
 
 
+class OpenVocabularyParams(Params):
+    """OWLv2 or Grounding DINO through transformers: boxes of what a text names; needs the extra ``open-vocabulary``."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    kind: Literal["open-vocabulary"] = "open-vocabulary"
+    weights: str = Field("", description="folder with model.safetensors, config.json and tokenizer.json")
+    prompts: tuple[str, ...] = Field(("the head of a sea turtle",), min_length=1, description="what to look for")
+    part: Literal["head", "body"] = Field("head", description="what the prompts name")
+    min_confidence: float = Field(0.2, ge=0, le=1, description="lower scores are no finds")
+    max_overlap: float = Field(0.5, ge=0, le=1, description="of two boxes that share more, the weaker one is dropped")
+    max_regions: int = Field(4, ge=1, le=100, description="most regions in one photo")
+
+    def weight_names(self) -> list[str]:
+        return [str(Path(self.weights) / name) for name in ("model.safetensors", "config.json", "tokenizer.json")]
+
+    def build(self, weights: WeightStore) -> Segmenter:
+        from resight.segment.openvocab import OpenVocabularySegmenter
+
+        return OpenVocabularySegmenter(self, weights.find(self.weight_names()[0]).path.parent)
+
+
 class SamParams(Params):
     """Segment Anything or MobileSAM through kornia: finer outlines for boxes that something else found."""
 
@@ -146,7 +168,7 @@ class AutoParams(Params):
     kind: Literal["auto"] = "auto"
     part: Literal["head", "body"] = Field("head", description="which outline to use where there are outlines")
     otherwise: Literal["head-finder", "whole", "grabcut", "skip"] = Field(
-        "whole", description="for photos without an outline; skip gives them the status no_annotation"
+        "head-finder", description="for photos without an outline; skip gives them the status no_annotation"
     )
     min_confidence: float = Field(0.15, ge=0, le=1, description="of the head finder, as in its own settings")
     if_no_head: Literal["nothing", "body", "whole"] = Field(
