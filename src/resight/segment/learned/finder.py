@@ -94,18 +94,19 @@ class HeadFinder:
             rgb: (H, W, 3) uint8, upright as its EXIF says.
         """
         wide = look_wide(self.net, rgb, self.params.wide_sides_px, 2 * self.params.max_heads)
-        seen = [self._second(rgb, candidate, wide.bodies) for candidate in wide.candidates]
+        firsts = [(one, look_close(self.net, rgb, one.bbox_xywh_px)) for one in wide.candidates]
+        firsts = sorted((pair for pair in firsts if pair[1].polygons_xy_px), key=lambda pair: -_promise(*pair))
+        seen = [self._second(rgb, *pair, wide.bodies) for pair in firsts[: self.params.max_heads + 1]]
         found: list[Finding] = []
         for one in sorted((f for f in seen if f is not None), key=lambda f: -f.confidence):
             if all(overlap(one.bbox_xywh_px, other.bbox_xywh_px) < SAME for other in found):
                 found.append(one)
         return found[: self.params.max_heads], wide.bodies
 
-    def _second(self, rgb: np.ndarray, candidate: Candidate, bodies: tuple[Box, ...]) -> Finding | None:
-        """Look closely, then once more with the head in the middle of the window and upright."""
-        first = look_close(self.net, rgb, candidate.bbox_xywh_px)
-        if not first.polygons_xy_px:
-            return None
+    def _second(
+        self, rgb: np.ndarray, candidate: Candidate, first: CloseView, bodies: tuple[Box, ...]
+    ) -> Finding | None:
+        """Look once more with the head in the middle of the window and upright."""
         turn = first.upright_rad if abs(first.upright_rad) > math.radians(self.params.look_again_deg) else 0.0
         again = look_close(self.net, rgb, turned_box(first.polygons_xy_px, 0.0), turn)
         best = again if again.polygons_xy_px else first
@@ -135,6 +136,11 @@ class HeadFinder:
                 Region("whole", (0.0, 0.0, float(width), float(height)), confidence=0.0, segmenter=f"{NAME}:no-head")
             ]
         return []
+
+
+def _promise(candidate: Candidate, first: CloseView) -> float:
+    """What speaks for looking again, before the second look."""
+    return _logit(candidate.confidence) + _logit(first.confidence) + _logit(1 - float(first.view_chances[NONE]))
 
 
 def _body(box: Box, confidence: float) -> Region:
