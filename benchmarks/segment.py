@@ -223,7 +223,9 @@ def end_to_end(
         folder = out / f"crops {kind}"
         write_folder(folder, data / "zakynthos", mine, best if kind == "automatic" else None, params)
         overrides = parse_assignments([f"segment.kind={segment}", *settings])
-        result = run_evaluate(folder, out / f"workspace {kind}", overrides, quiet=True)
+        workspace = out / f"workspace {kind}"
+        workspace.mkdir(parents=True, exist_ok=True)
+        result = run_evaluate(folder, workspace, overrides, quiet=True)
         measured[kind] = result.get("metrics")
         print(kind, json.dumps(measured[kind], default=str), flush=True)
     return measured

@@ -34,8 +34,8 @@ EVIDENCE = (
     "slope from throat to crown",
     "overlap of both looks' boxes",
 )
-INTERCEPT = -10.295
-COEFFICIENTS = (1.203, 1.399, 0.709, 0.569, 0.568, 0.722)
+INTERCEPT = -18.793
+COEFFICIENTS = (1.211, 3.062, 0.771, 0.345, 0.039, 6.584)
 
 
 @dataclass(frozen=True)
