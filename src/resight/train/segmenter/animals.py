@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from resight.segment.learned.looks import Box
 from resight.train.segmenter.samples import Sample
 
 WORK_SIDE_PX = 224
@@ -23,13 +24,13 @@ def with_animal(sample: Sample) -> Sample:
     scale = WORK_SIDE_PX / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(sample.rgb, size, interpolation=cv2.INTER_AREA)
-    labels, inside = _prior(sample, scale, size)
+    labels, inside = _prior(sample, sample.body_xywh_px, scale, size)
     if inside.mean() > 0.9:
         return sample
     models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)
     try:
-        cv2.grabCut(small, labels, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(small, labels, (0, 0, 1, 1), *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
     except cv2.error:  # too few pixels of one kind
         return sample
     animal = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
@@ -40,10 +41,11 @@ def with_animal(sample: Sample) -> Sample:
     return replace(sample, animal=cv2.GaussianBlur(large, (0, 0), 0.7 / scale))
 
 
-def _prior(sample: Sample, scale: float, size_wh_px: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _prior(
+    sample: Sample, body_xywh_px: Box, scale: float, size_wh_px: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Labels for GrabCut, (h, w) uint8, and the inside of the body's box, (h, w) bool."""
-    assert sample.body_xywh_px is not None
-    x, y, w, h = (v * scale for v in sample.body_xywh_px)
+    x, y, w, h = (v * scale for v in body_xywh_px)
     labels = np.full(size_wh_px[::-1], cv2.GC_BGD, np.uint8)
     box = np.zeros(labels.shape, bool)
     box[max(0, int(y)) : int(y + h) + 1, max(0, int(x)) : int(x + w) + 1] = True

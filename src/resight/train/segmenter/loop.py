@@ -114,7 +114,7 @@ def _step(net: HeadNet, optimizer: torch.optim.Optimizer, batch: Batch, device: 
     total = losses["head"] + 0.5 * losses["body"] + losses["along"]
     total = total + 0.5 * losses["view"] + 0.5 * losses["upright"]
     optimizer.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
     optimizer.step()
     return losses

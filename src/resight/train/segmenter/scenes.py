@@ -70,8 +70,8 @@ def deck(rng: np.random.Generator, size_wh_px: tuple[int, int]) -> np.ndarray:
     light = np.exp(0.3 * value_noise(rng, size_wh_px, width / rng.uniform(1.5, 5), 2))
     grain = 1 + 0.06 * value_noise(rng, size_wh_px, rng.uniform(3, 14), 3)
     picture *= (light * grain)[..., None]
-    picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 2.0)))
-    return np.clip(picture * 255, 0, 255).astype(np.uint8)
+    blurred = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 2.0)))
+    return np.clip(blurred * 255, 0, 255).astype(np.uint8)
 
 
 def _patch(picture: np.ndarray, rng: np.random.Generator) -> None:
