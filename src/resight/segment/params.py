@@ -73,6 +73,9 @@ class HeadFinderParams(Params):
     part: Literal["head", "body"] = Field("head", description="what to cut out; a body is a box")
     weights: str = Field("", description="path of other weights of the same network; empty takes the bundled ones")
     min_confidence: float = Field(0.15, ge=0, le=1, description="heads below this are not taken for heads")
+    min_confidence_further: float = Field(
+        0.7, ge=0, le=1, description="the same for further heads in a photo, which more often are flippers"
+    )
     min_view_confidence: float = Field(0.6, ge=0, le=1, description="views below this count as unknown")
     max_heads: int = Field(4, ge=1, le=32, description="most heads in one photo")
     wide_sides_px: tuple[int, ...] = Field((96, 192, 384), description="long sides of the copies for the first look")

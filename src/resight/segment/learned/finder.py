@@ -81,7 +81,9 @@ class HeadFinder:
 
     def find(self, photo: Photo) -> list[Region]:
         findings, bodies = self.look(photo.rgb)
-        heads = [one for one in findings if one.confidence >= self.params.min_confidence]
+        further = max(self.params.min_confidence, self.params.min_confidence_further)
+        least = [self.params.min_confidence] + [further] * len(findings)
+        heads = [one for one, enough in zip(findings, least, strict=False) if one.confidence >= enough]
         if self.params.part == "body":
             boxes = [(one.body_xywh_px, one.confidence) for one in heads if one.body_xywh_px]
             return [_body(box, confidence) for box, confidence in dict(boxes).items()]
