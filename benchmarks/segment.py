@@ -19,22 +19,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 
-from resight.segment.learned.finder import Finding, HeadFinder
+from resight.segment.learned.finder import Finding, HeadFinder, confidence_of
 from resight.segment.learned.weights import from_tensors
 from resight.segment.params import HeadFinderParams
 from resight.settings import parse_assignments
 from resight.train.segmenter.confidence import fit
 from resight.train.segmenter.folds import Folds
 from resight.train.segmenter.judge import FOUND_IOU, Judged, as_rows, confusion, judge, table
+from resight.train.segmenter.pause import Pause
 from resight.train.segmenter.recipe import Material, Recipe, load_material, train, write_weights
 from resight.train.segmenter.samples import Sample, read_samples
 from resight.weights.loading import load_tensors
 
 SETS = ("zakynthos", "bonaire")
 N_FOLDS = 3
-FOLD_STEPS = 1600
+FOLD_STEPS = 6000
 SHOWN = (
     "found",
     "median_box_iou",
@@ -48,12 +51,27 @@ SHOWN = (
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What was found in one photo: the best finding and how good it is, and the evidence of all and which of them are right."""
+    """All that was found in one photo, and how good each finding is; ``judged`` has one member more than ``findings`` where
+    there are none."""
 
-    judged: Judged
-    best: Finding | None
-    evidence: list[tuple[float, ...]]
-    right: list[bool]
+    sample: Sample
+    findings: list[Finding]
+    judged: list[Judged]
+
+    @property
+    def best(self) -> tuple[Judged, Finding | None]:
+        """The surest finding."""
+        if not self.findings:
+            return self.judged[0], None
+        k = max(range(len(self.findings)), key=lambda k: self.findings[k].confidence)
+        return self.judged[k], self.findings[k]
+
+    def weighed(self, coefficients: tuple[float, tuple[float, ...]]) -> Answer:
+        """The same with the confidence of other coefficients."""
+        chances = [confidence_of(one.evidence, *coefficients) for one in self.findings]
+        findings = [dataclasses.replace(f, confidence=c) for f, c in zip(self.findings, chances, strict=True)]
+        judged = [dataclasses.replace(j, confidence=c) for j, c in zip(self.judged, chances, strict=False)]
+        return Answer(self.sample, findings, judged if findings else self.judged)
 
 
 def main() -> None:
@@ -61,27 +79,37 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("build/segment"))
     parser.add_argument("--steps", type=int, default=FOLD_STEPS, help="of training in each fold")
+    parser.add_argument("--minutes", type=float, default=0, help="of training in each fold, at most; 0 for no limit")
+    parser.add_argument(
+        "--folds", type=int, nargs="+", default=range(N_FOLDS), help="folds to train where they are missing"
+    )
+    parser.add_argument("--train-only", action="store_true", help="leave it at that")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--worst", type=int, default=30, help="photos in worst.jpg: true outlines and found ones")
     parser.add_argument("--end-to-end", action="store_true", help="also `resight evaluate` with three kinds of crops")
     parser.add_argument("--set", action="append", default=[], help="settings for it, such as extract.kind=xfeat")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     samples = [sample for name in SETS for sample in read_samples(given.data / name)]
-    train_folds(samples, given.data, given.out, given.steps, given.device)
+    train_folds(samples, given.data, given.out, given.steps, given.device, given.minutes, given.folds)
+    if given.train_only:
+        return
     params = HeadFinderParams.model_validate({})
     found = {fold: search(samples, given.out, fold, params) for fold in range(N_FOLDS)}
+    print("intercept and coefficients of the confidence, fitted on all folds:", coefficients_from(found, -1))
+    found = {fold: [a.weighed(coefficients_from(found, fold)) for a in answers] for fold, answers in found.items()}
     report(found, given.out, params)
-    known = [a for fold, answers in found.items() for a in answers if fold or a.judged.source != "bonaire"]
-    coefficients = fit([e for a in known for e in a.evidence], [r for a in known for r in a.right])
-    print("intercept and coefficients of the confidence, fitted anew:", coefficients)
+    draw_worst(found, given.out / "worst.jpg", given.worst)
     if given.end_to_end:
         end_to_end(samples, found, given.data, given.out, params, given.set)
 
 
-def train_folds(samples: Sequence[Sample], data: Path, out: Path, steps: int, device: str) -> None:
-    """Weights of the folds that ``out`` does not have."""
-    missing = [fold for fold in range(N_FOLDS) if not (out / f"fold{fold}.safetensors").exists()]
+def train_folds(
+    samples: Sequence[Sample], data: Path, out: Path, steps: int, device: str, minutes: float, chosen: Sequence[int]
+) -> None:
+    """Weights of the ``chosen`` folds that ``out`` does not have; a fold that was killed goes on."""
+    missing = [fold for fold in chosen if not (out / f"fold{fold}.safetensors").exists()]
     if not missing:
         return
     recipe = Recipe()
@@ -90,8 +118,10 @@ def train_folds(samples: Sequence[Sample], data: Path, out: Path, steps: int, de
     for fold in missing:
         plan = dataclasses.replace(recipe.plan, steps=steps)
         seen = material.without(lambda sample, fold=fold: folds.tests(sample, fold))
-        net = train(seen, dataclasses.replace(recipe, seed=fold + 1, plan=plan), device)
-        write_weights(out / f"fold{fold}.safetensors", net)
+        pause = Pause(out / f"fold{fold}.state", limit_s=60 * minutes)
+        trained = train(seen, dataclasses.replace(recipe, seed=fold + 1, plan=plan), device, pause)
+        write_weights(out / f"fold{fold}.safetensors", trained.net)
+        print(f"fold {fold}: {trained.steps} steps in {trained.seconds:.0f} s", flush=True)
 
 
 def search(samples: Sequence[Sample], out: Path, fold: int, params: HeadFinderParams) -> list[Answer]:
@@ -103,16 +133,27 @@ def search(samples: Sequence[Sample], out: Path, fold: int, params: HeadFinderPa
         if folds.tests(sample, fold):
             began = time.perf_counter()
             findings, _ = finder.look(sample.rgb)
-            best = findings[0] if findings else None
             seconds = time.perf_counter() - began
-            right = [judge(sample, one).box_iou >= FOUND_IOU for one in findings]
-            answers.append(Answer(judge(sample, best, seconds), best, [one.evidence for one in findings], right))
+            judged = [judge(sample, one, seconds) for one in findings or [None]]
+            answers.append(Answer(dataclasses.replace(sample, rgb=thumbnail(sample.rgb)), findings, judged))
     return answers
+
+
+def coefficients_from(found: dict[int, list[Answer]], left_out: int) -> tuple[float, tuple[float, ...]]:
+    """The confidence's coefficients, fitted on the findings of the other folds; where the species is new, without it."""
+    known = [
+        a
+        for fold, answers in found.items()
+        for a in answers
+        if fold != left_out and (a.sample.source != "bonaire" or (fold > 0 and left_out != 0))
+    ]
+    pairs = [(f.evidence, j.box_iou >= FOUND_IOU) for a in known for f, j in zip(a.findings, a.judged, strict=False)]
+    return fit([evidence for evidence, _ in pairs], [right for _, right in pairs])
 
 
 def report(found: dict[int, list[Answer]], out: Path, params: HeadFinderParams) -> None:
     """Tables on the terminal, everything as JSON."""
-    judged = {fold: [one.judged for one in answers] for fold, answers in found.items()}
+    judged = {fold: [one.best[0] for one in answers] for fold, answers in found.items()}
     parts = {
         "zakynthos, no animal in training and test": [j for js in judged.values() for j in js if j.source != "bonaire"],
         "bonaire, the species never seen": [j for j in judged[0] if j.source == "bonaire"],
@@ -134,6 +175,36 @@ def report(found: dict[int, list[Answer]], out: Path, params: HeadFinderParams) 
     (out / "segment.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
+def thumbnail(rgb: np.ndarray, side_px: int = 400) -> np.ndarray:
+    scale = min(1.0, side_px / max(rgb.shape[:2]))
+    return cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def draw_worst(found: dict[int, list[Answer]], target: Path, n_photos: int, columns: int = 6) -> None:
+    """The photos with the least overlap: true outline in yellow, the surest finding in red, overlap and confidence below it."""
+    mine = [a for answers in found.values() for a in answers if len(a.sample.head_xy_px)]
+    tiles = [_tile(one) for one in sorted(mine, key=lambda a: a.best[0].box_iou)[:n_photos]]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns) if tiles else []
+    rows = [np.hstack(tiles[k : k + columns]) for k in range(0, len(tiles), columns)]
+    if rows:
+        cv2.imwrite(str(target), np.vstack(rows)[..., ::-1])
+
+
+def _tile(answer: Answer, side_px: int = 400) -> np.ndarray:
+    judged, finding = answer.best
+    picture = answer.sample.rgb.copy()
+    scale = picture.shape[1] / answer.sample.size_wh_px[0]
+    outlines = [(answer.sample.head_xy_px, (255, 255, 0))]
+    outlines += [(np.array(p), (255, 40, 40)) for p in finding.polygons_xy_px] if finding else []
+    for outline, colour in outlines:
+        cv2.polylines(picture, [np.round(outline * scale).astype(np.int32)], True, colour, 2)
+    tile = np.zeros((side_px, side_px, 3), np.uint8)
+    tile[: picture.shape[0], : picture.shape[1]] = picture
+    words = f"{judged.individual_id} {judged.view}>{judged.found_view} {judged.visibility} iou {judged.box_iou:.2f} conf {judged.confidence:.2f}"
+    cv2.putText(tile, words, (4, side_px - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return tile
+
+
 def end_to_end(
     samples: Sequence[Sample],
     found: dict[int, list[Answer]],
@@ -145,14 +216,16 @@ def end_to_end(
     """Top-1 of `resight evaluate` on the outlined photos of zakynthos: crops by hand, by the fold models, and none."""
     from resight.flows.evaluation import run_evaluate
 
-    best = {a.judged.name: a.best for answers in found.values() for a in answers if a.judged.source == "zakynthos"}
+    best = {a.sample.name: a.best[1] for answers in found.values() for a in answers if a.sample.source == "zakynthos"}
     mine = [sample for sample in samples if sample.source == "zakynthos"]
     measured = {}
     for kind, segment in (("by hand", "annotations"), ("automatic", "annotations"), ("whole", "whole")):
         folder = out / f"crops {kind}"
         write_folder(folder, data / "zakynthos", mine, best if kind == "automatic" else None, params)
         overrides = parse_assignments([f"segment.kind={segment}", *settings])
-        result = run_evaluate(folder, out / f"workspace {kind}", overrides, quiet=True)
+        workspace = out / f"workspace {kind}"
+        workspace.mkdir(parents=True, exist_ok=True)
+        result = run_evaluate(folder, workspace, overrides, quiet=True)
         measured[kind] = result.get("metrics")
         print(kind, json.dumps(measured[kind], default=str), flush=True)
     return measured

@@ -21,6 +21,7 @@ SEGMENTERS: list[type[Params]] = [
     segment.GrabCutParams,
     segment.WholeParams,
     segment.YoloOnnxParams,
+    segment.OpenVocabularyParams,
     segment.SamParams,
 ]
 EXTRACTORS: list[type[Params]] = [

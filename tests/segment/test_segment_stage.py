@@ -189,3 +189,17 @@ def test_no_photos_no_rows(workspace, photos):
 def test_settings_load_neither_opencv_nor_torch():
     code = "import sys, resight.segment.params; sys.exit(bool({'cv2', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "said", "of_photo", "n_crops", "expected"),
+    [
+        ("head-finder", "left", "right", 1, "right"),  # people know better than a model
+        ("head-finder", "left", "right", 2, "left"),  # which of the two they mean is not known
+        ("head-finder", "left", "unknown", 1, "left"),
+        ("head-finder", "unknown", "right", 2, "right"),
+        ("annotations", "left", "right", 1, "left"),
+    ],
+)
+def test_people_know_better_than_a_model(segmenter, said, of_photo, n_crops, expected):
+    assert stage._viewpoint({"segmenter": segmenter, "viewpoint": said}, of_photo, n_crops) == expected

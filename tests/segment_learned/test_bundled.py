@@ -18,9 +18,9 @@ def test_weights_are_small_and_say_how_they_were_made():
 
 
 def test_auto_asks_the_head_finder_where_there_is_no_outline():
-    segmenter = AutoParams(otherwise="head-finder").build(WeightStore())
+    segmenter = AutoParams().build(WeightStore())
     assert isinstance(segmenter, AutoSegmenter) and isinstance(segmenter.otherwise, HeadFinder)
-    assert AutoParams(otherwise="head-finder").weight_names() == [str(BUNDLED)]
+    assert AutoParams().weight_names() == [str(BUNDLED)]
     assert AutoParams(otherwise="whole").weight_names() == []
 
 

@@ -110,6 +110,7 @@ def test_several_animals_give_several_regions_and_one_head_gives_one():
     found = finder().find(photo)
     assert sorted(round(r.bbox_xywh_px[0] / 10) for r in found) == [2, 22]
     assert all(r.part == "head" and r.viewpoint == Viewpoint.LEFT and r.segmenter == "head-finder" for r in found)
+    assert len(finder(min_confidence_further=1.0).find(photo)) == 1  # the surest one stays
 
 
 def test_no_head_is_no_region_unless_the_settings_say_otherwise():

@@ -1,17 +1,24 @@
 """What the training sees, and that it learns and repeats itself."""
 
 import math
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from resight.segment.learned.network import MAP_STRIDE, VIEWS, HeadNet
 from resight.segment.learned.weights import from_tensors, to_tensors
+from resight.train.segmenter import loop
+from resight.train.segmenter.animals import with_animal
 from resight.train.segmenter.augment import Views, _affine, _example, example
 from resight.train.segmenter.folds import Folds, folds_by_individual
-from resight.train.segmenter.loop import Batch, Plan, loss_terms, train_net
-from resight.train.segmenter.samples import Sample, close_of, frame_of, rendered_samples, upright_from_outlines
+from resight.train.segmenter.loop import WARM_UP, Batch, Plan, loss_terms, rate, train_net
+from resight.train.segmenter.pause import Pause
+from resight.train.segmenter.renders import deck_samples, far_samples, rendered_samples
+from resight.train.segmenter.samples import Sample, close_of, frame_of, upright_from_outlines
+from resight.train.segmenter.scenes import backgrounds, beside
 
 ELLIPSE = np.array([(150 + 60 * math.cos(a), 100 + 30 * math.sin(a)) for a in np.linspace(0, 2 * math.pi, 40)])
 
@@ -131,10 +138,54 @@ def test_training_repeats_itself_and_learns():
     losses = []
     plan = Plan(64, 6, 50, learning_rate=3e-3, rendered_share=0.0)
     torch.set_num_threads(1)
-    nets = [train_net(views, [], plan, 5, report=lambda step, terms: losses.append(terms["head"])) for _ in range(2)]
+    nets = [
+        train_net(views, [], plan, 5, report=lambda step, terms: losses.append(terms["head"])).net for _ in range(2)
+    ]
     for one, two in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True):
         assert torch.equal(one, two)
     assert losses[0] == losses[1] < 1.2
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch):
+    views = [Views(frame_of(sample(name=str(i))), close_of(sample(name=str(i)))) for i in range(3)]
+    plan = Plan(64, 2, 8, rendered_share=0.0)
+    pause = Pause(tmp_path / "state", every_s=0)
+    torch.set_num_threads(1)
+    straight = train_net(views, [], plan, 5)
+
+    def kill(step, losses):
+        raise Killed
+
+    monkeypatch.setattr(loop, "REPORT_STEPS", 5)
+    with pytest.raises(Killed):
+        train_net(views, [], plan, 5, report=kill, pause=pause)
+    resumed = train_net(views, [], plan, 5, pause=pause)
+    assert resumed.steps == straight.steps == 8
+    for one, two in zip(straight.net.state_dict().values(), resumed.net.state_dict().values(), strict=True):
+        assert torch.equal(one, two)
+    again = train_net(views, [], plan, 5, pause=pause)  # it is done: nothing is left to do
+    assert torch.equal(again.net.maps.weight, resumed.net.maps.weight)
+    other = train_net(views, [], plan, 6, pause=pause)  # the state of another training is not taken up
+    assert other.steps == 8 and not torch.equal(other.net.maps.weight, resumed.net.maps.weight)
+
+
+def test_a_time_limit_ends_the_training_at_its_slowest_rate():
+    views = [Views(frame_of(sample(name=str(i))), close_of(sample(name=str(i)))) for i in range(3)]
+    torch.set_num_threads(1)
+    trained = train_net(views, [], Plan(64, 2, 100_000, rendered_share=0.0), 5, pause=Pause(limit_s=1.5))
+    assert 0 < trained.steps < 1000 and 1.5 <= trained.seconds < 20
+    assert rate(1.0) == pytest.approx(0.01) and rate(WARM_UP) == pytest.approx(1.0)
+
+
+def test_a_training_goes_on_from_given_weights():
+    views = [Views(frame_of(sample()), close_of(sample()))]
+    start = HeadNet().eval().requires_grad_(False)
+    trained = train_net(views, [], Plan(64, 2, 1, learning_rate=1e-9, rendered_share=0.0), 5, start=start)
+    assert torch.allclose(trained.net.maps.weight, start.maps.weight, atol=1e-6)
 
 
 def test_weights_come_back_and_are_small_enough_to_bundle():
@@ -148,10 +199,64 @@ def test_weights_come_back_and_are_small_enough_to_bundle():
     assert net(rgb)[0].shape == (1, 4, 16, 24)
 
 
-def test_rendered_heads_have_view_outline_and_upright():
-    samples = rendered_samples(4, seed=3, size_px=(160, 120))
+@pytest.mark.parametrize("make", [rendered_samples, far_samples, deck_samples])
+def test_rendered_heads_have_view_outline_and_upright(make):
+    samples = make(4, seed=3, size_px=(160, 120))
     assert samples and {VIEWS[s.view] for s in samples} <= {"left", "right", "top", "front"}
     for one in samples:
         from_outline = upright_from_outlines(one.head_xy_px, one.body_xywh_px, VIEWS[one.view])
         if not math.isnan(from_outline):
             assert math.cos(from_outline - one.upright_rad) > 0.7
+        if one.animal is not None:  # the animal's cut holds its head
+            inside = np.zeros(one.animal.shape, np.uint8)
+            cv2.fillPoly(inside, [one.head_xy_px.astype(np.int32)], 1)
+            assert (one.animal[inside > 0] > 127).mean() > 0.9
+
+
+def test_another_background_leaves_the_animal_as_it_is():
+    one = sample()
+    animal = np.zeros(one.rgb.shape[:2], np.uint8)
+    animal[70:130, 90:210] = 255
+    placed = _affine(np.array([150.0, 100.0]), 1.0, 0.0, False, 160)
+    behind = np.full((50, 50, 3), (0, 0, 255), np.uint8)
+    plain = _example(one, placed, 160, 0.0, Still())
+    swapped = _example(replace(one, animal=animal), placed, 160, 0.0, Still(), behind)
+    assert np.array_equal(plain.head, swapped.head)
+    assert np.abs(swapped.rgb[80, 80].astype(int) - plain.rgb[80, 80]).max() <= 2
+    assert swapped.rgb[5, 5, 2] > 200 > 50 > plain.rgb[5, 5, 2]
+
+
+class Still(np.random.Generator):
+    """Draws nothing that changes colours: every chance is the largest, every spread nought."""
+
+    def __init__(self):
+        super().__init__(np.random.PCG64(1))
+
+    def random(self, *args, **kwargs):
+        return 0.999
+
+    def normal(self, loc=0.0, scale=1.0, size=None):
+        return np.zeros(size) if size else 0.0
+
+
+def test_an_animal_is_cut_out_of_the_water_with_its_head():
+    rng = np.random.default_rng(2)
+    rgb = (np.array([20, 90, 120]) + rng.normal(0, 4, (300, 400, 3))).clip(0, 255).astype(np.uint8)
+    cv2.ellipse(rgb, (200, 150), (110, 60), 0, 0, 360, (150, 100, 60), -1)
+    truth = cv2.ellipse(np.zeros(rgb.shape[:2], np.uint8), (200, 150), (110, 60), 0, 0, 360, 1, -1) > 0
+    head = np.array([(280.0, 130.0), (310.0, 130.0), (310.0, 170.0), (280.0, 170.0)])
+    one = replace(sample(), rgb=rgb, head_xy_px=head, body_xywh_px=(90.0, 90.0, 221.0, 121.0), size_wh_px=(400, 300))
+    cut = with_animal(one).animal > 127
+    assert (cut & truth).sum() / (cut | truth).sum() > 0.9
+    assert with_animal(replace(one, body_xywh_px=None)).animal is None
+    assert with_animal(replace(one, body_xywh_px=(0.0, 0.0, 400.0, 300.0))).animal is None  # nothing beside it
+
+
+def test_backgrounds_are_drawn_and_taken_from_beside_the_animal():
+    one = sample()
+    strip = beside(one)  # the body's box takes the upper two thirds; below it lies water
+    assert strip is not None and strip.shape[2] == 3 and strip.max() == 0
+    assert beside(replace(one, body_xywh_px=(0.0, 0.0, 313.0, 471.0))) is None
+    scenes = backgrounds(4, [one], seed=1)
+    assert len(scenes) == 7 and all(s.dtype == np.uint8 for s in scenes)
+    assert np.array_equal(backgrounds(4, [one], seed=1)[0], scenes[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -80,18 +81,21 @@ def make_view(
     )
 
 
-def render_head(individual_seed: int, view: View, look: Look | None = None) -> HeadRender:
+def render_head(
+    individual_seed: int, view: View, look: Look | None = None, shapes: Sequence[BodyShape] | None = None
+) -> HeadRender:
     """Picture of an animal.
 
     Args:
         individual_seed: The animal; the same seed has the same skin for ever.
         view: From `make_view`.
         look: Place, day and shot; None gives a clean picture on grey, without water or camera.
+        shapes: Shell and flippers; None takes those of a swimming animal.
     """
     water = water_of(look) if look else Water(np.full(3, 0.5), np.ones(3), 1.0, 0.0)
     rng = np.random.default_rng([look.encounter_seed if look else 0, 10])
     texture = worn_texture(individual_seed, look.encounter_seed) if look else skin_texture(individual_seed)
-    parts = [_ellipsoid(view, shape, individual_seed, water) for shape in _body_shapes()]
+    parts = [_ellipsoid(view, shape, individual_seed, water) for shape in (shapes or _body_shapes())]
     parts.append(_head(view, texture, water, rng))  # last: its edge is the one that must be clean
     width, height = view.size_wh_px
     canvas = backdrop(look, view.size_wh_px) if look else np.full((height, width, 3), 0.5, np.float32)
@@ -200,8 +204,8 @@ def _gloss(normal: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """An ellipsoid of the body in the animal frame."""
+class BodyShape:
+    """An ellipsoid of the body in the animal frame, in head lengths; ``kind`` is ``shell`` or ``flipper``."""
 
     centre: tuple[float, float, float]
     semi: tuple[float, float, float]
@@ -209,15 +213,15 @@ class _Shape:
     kind: str
 
 
-def _body_shapes() -> list[_Shape]:
+def _body_shapes() -> list[BodyShape]:
     flippers = [
-        _Shape((-1.22, -0.70, 0.95 * side), (0.32, 0.85, 0.075), (-38.0 * side, 0.0, -32.0), "flipper")
+        BodyShape((-1.22, -0.70, 0.95 * side), (0.32, 0.85, 0.075), (-38.0 * side, 0.0, -32.0), "flipper")
         for side in (-1, 1)
     ]
-    return [_Shape((-2.62, 0.12, 0.0), (2.05, 0.66, 1.55), (0.0, 0.0, 4.0), "shell"), *flippers]
+    return [BodyShape((-2.62, 0.12, 0.0), (2.05, 0.66, 1.55), (0.0, 0.0, 4.0), "shell"), *flippers]
 
 
-def _ellipsoid(view: View, shape: _Shape, individual_seed: int, water: Water) -> _Part | None:
+def _ellipsoid(view: View, shape: BodyShape, individual_seed: int, water: Water) -> _Part | None:
     """An ellipsoid as it is seen, or None where the picture does not show it."""
     grid = _Grid(view)
     turn = np.eye(3)
@@ -239,7 +243,7 @@ def _ellipsoid(view: View, shape: _Shape, individual_seed: int, water: Water) ->
     if found is None:
         return None
     window, maps = found
-    texture = _plates(individual_seed, shape.kind)
+    texture = plates(individual_seed, shape.kind)
     second = maps[..., 2] if shape.kind == "shell" else maps[..., 1]
     side = texture.shape[0] - 1
     rgb = cv2.remap(texture, (maps[..., 0] + 1) * (side / 2), (second + 1) * (side / 2), cv2.INTER_LINEAR)
@@ -249,7 +253,7 @@ def _ellipsoid(view: View, shape: _Shape, individual_seed: int, water: Water) ->
 
 
 @lru_cache(maxsize=32)
-def _plates(individual_seed: int, kind: str) -> np.ndarray:
+def plates(individual_seed: int, kind: str) -> np.ndarray:
     """Scutes of the carapace (seen from above) or of a flipper, (512, 512, 3) float32."""
     rng = np.random.default_rng([individual_seed, 12 if kind == "shell" else 13])
     across = 5 if kind == "shell" else 9

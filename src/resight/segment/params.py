@@ -73,6 +73,9 @@ class HeadFinderParams(Params):
     part: Literal["head", "body"] = Field("head", description="what to cut out; a body is a box")
     weights: str = Field("", description="path of other weights of the same network; empty takes the bundled ones")
     min_confidence: float = Field(0.15, ge=0, le=1, description="heads below this are not taken for heads")
+    min_confidence_further: float = Field(
+        0.7, ge=0, le=1, description="the same for further heads in a photo, which more often are flippers"
+    )
     min_view_confidence: float = Field(0.6, ge=0, le=1, description="views below this count as unknown")
     max_heads: int = Field(4, ge=1, le=32, description="most heads in one photo")
     wide_sides_px: tuple[int, ...] = Field((96, 192, 384), description="long sides of the copies for the first look")
@@ -116,6 +119,28 @@ class YoloOnnxParams(Params):
         return YoloOnnxSegmenter(self, weights.find(self.weights).path)
 
 
+class OpenVocabularyParams(Params):
+    """OWLv2 or Grounding DINO through transformers: boxes of what a text names; needs the extra ``open-vocabulary``."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    kind: Literal["open-vocabulary"] = "open-vocabulary"
+    weights: str = Field("", description="folder with model.safetensors, config.json and tokenizer.json")
+    prompts: tuple[str, ...] = Field(("the head of a sea turtle",), min_length=1, description="what to look for")
+    part: Literal["head", "body"] = Field("head", description="what the prompts name")
+    min_confidence: float = Field(0.2, ge=0, le=1, description="lower scores are no finds")
+    max_overlap: float = Field(0.5, ge=0, le=1, description="of two boxes that share more, the weaker one is dropped")
+    max_regions: int = Field(4, ge=1, le=100, description="most regions in one photo")
+
+    def weight_names(self) -> list[str]:
+        return [str(Path(self.weights) / name) for name in ("model.safetensors", "config.json", "tokenizer.json")]
+
+    def build(self, weights: WeightStore) -> Segmenter:
+        from resight.segment.openvocab import OpenVocabularySegmenter
+
+        return OpenVocabularySegmenter(self, weights.find(self.weight_names()[0]).path.parent)
+
+
 class SamParams(Params):
     """Segment Anything or MobileSAM through kornia: finer outlines for boxes that something else found."""
 
@@ -146,7 +171,7 @@ class AutoParams(Params):
     kind: Literal["auto"] = "auto"
     part: Literal["head", "body"] = Field("head", description="which outline to use where there are outlines")
     otherwise: Literal["head-finder", "whole", "grabcut", "skip"] = Field(
-        "whole", description="for photos without an outline; skip gives them the status no_annotation"
+        "head-finder", description="for photos without an outline; skip gives them the status no_annotation"
     )
     min_confidence: float = Field(0.15, ge=0, le=1, description="of the head finder, as in its own settings")
     if_no_head: Literal["nothing", "body", "whole"] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
@@ -19,6 +20,7 @@ from resight.weights.store import WeightStore
 from resight.workspace import Workspace
 
 PHOTOS_PER_BLOCK = 16
+DRAWN_BY_PEOPLE = "annotations"
 READS_BY_DEFAULT = ("annotations", "viewpoint")
 
 
@@ -133,11 +135,22 @@ def _lost_rows(failures: Iterable[Failure], done: Mapping[Key, list[Row]], finge
 
 
 def _result(rows: list[Row], results: list[BlockResult], photos: pa.Table) -> SegmentResult:
-    """Sort the rows and let the photo's viewpoint stand in where the region has none of its own."""
+    """Sort the rows and let the photo's viewpoint stand in where people know better than the region."""
     of_photo = dict(zip(photos.column("photo_id").to_pylist(), photos.column("viewpoint").to_pylist(), strict=True))
+    n_crops = Counter(row["photo_id"] for row in rows)
     filled = [
-        row | {"viewpoint": of_photo[row["photo_id"]]} if row["viewpoint"] == Viewpoint.UNKNOWN else row
+        row | {"viewpoint": _viewpoint(row, of_photo[row["photo_id"]], n_crops[row["photo_id"]])}
         for row in sorted(rows, key=lambda row: (row["photo_id"], row["crop_id"]))
     ]
     crops = pa.Table.from_pylist(filled, schema=SCHEMA)
     return SegmentResult(crops, sum(r.n_cut for r in results), sum(r.n_photos for r in results))
+
+
+def _viewpoint(row: Row, of_photo: str, n_crops: int) -> str:
+    """What people say about a photo goes before what a model says about its only crop; with several animals in the photo,
+    nobody knows which one is meant."""
+    said = row["viewpoint"]
+    by_model = row["segmenter"] not in (None, DRAWN_BY_PEOPLE) and said != Viewpoint.UNKNOWN
+    if said == Viewpoint.UNKNOWN or (by_model and n_crops == 1 and of_photo != Viewpoint.UNKNOWN):
+        return of_photo
+    return str(said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,8 @@ EVIDENCE = (
     "slope from throat to crown",
     "overlap of both looks' boxes",
 )
-INTERCEPT = -10.295
-COEFFICIENTS = (1.203, 1.399, 0.709, 0.569, 0.568, 0.722)
+INTERCEPT = -18.793
+COEFFICIENTS = (1.211, 3.062, 0.771, 0.345, 0.039, 6.584)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,9 @@ class HeadFinder:
 
     def find(self, photo: Photo) -> list[Region]:
         findings, bodies = self.look(photo.rgb)
-        heads = [one for one in findings if one.confidence >= self.params.min_confidence]
+        further = max(self.params.min_confidence, self.params.min_confidence_further)
+        least = [self.params.min_confidence] + [further] * len(findings)
+        heads = [one for one, enough in zip(findings, least, strict=False) if one.confidence >= enough]
         if self.params.part == "body":
             boxes = [(one.body_xywh_px, one.confidence) for one in heads if one.body_xywh_px]
             return [_body(box, confidence) for box, confidence in dict(boxes).items()]
@@ -94,18 +96,19 @@ class HeadFinder:
             rgb: (H, W, 3) uint8, upright as its EXIF says.
         """
         wide = look_wide(self.net, rgb, self.params.wide_sides_px, 2 * self.params.max_heads)
-        seen = [self._second(rgb, candidate, wide.bodies) for candidate in wide.candidates]
+        firsts = [(one, look_close(self.net, rgb, one.bbox_xywh_px)) for one in wide.candidates]
+        firsts = sorted((pair for pair in firsts if pair[1].polygons_xy_px), key=lambda pair: -_promise(*pair))
+        seen = [self._second(rgb, *pair, wide.bodies) for pair in firsts[: self.params.max_heads + 1]]
         found: list[Finding] = []
         for one in sorted((f for f in seen if f is not None), key=lambda f: -f.confidence):
             if all(overlap(one.bbox_xywh_px, other.bbox_xywh_px) < SAME for other in found):
                 found.append(one)
         return found[: self.params.max_heads], wide.bodies
 
-    def _second(self, rgb: np.ndarray, candidate: Candidate, bodies: tuple[Box, ...]) -> Finding | None:
-        """Look closely, then once more with the head in the middle of the window and upright."""
-        first = look_close(self.net, rgb, candidate.bbox_xywh_px)
-        if not first.polygons_xy_px:
-            return None
+    def _second(
+        self, rgb: np.ndarray, candidate: Candidate, first: CloseView, bodies: tuple[Box, ...]
+    ) -> Finding | None:
+        """Look once more with the head in the middle of the window and upright."""
         turn = first.upright_rad if abs(first.upright_rad) > math.radians(self.params.look_again_deg) else 0.0
         again = look_close(self.net, rgb, turned_box(first.polygons_xy_px, 0.0), turn)
         best = again if again.polygons_xy_px else first
@@ -135,6 +138,11 @@ class HeadFinder:
                 Region("whole", (0.0, 0.0, float(width), float(height)), confidence=0.0, segmenter=f"{NAME}:no-head")
             ]
         return []
+
+
+def _promise(candidate: Candidate, first: CloseView) -> float:
+    """What speaks for looking again, before the second look."""
+    return _logit(candidate.confidence) + _logit(first.confidence) + _logit(1 - float(first.view_chances[NONE]))
 
 
 def _body(box: Box, confidence: float) -> Region:
@@ -171,9 +179,11 @@ def _evidence(candidate: Candidate, best: CloseView, nothing: float, box: Box) -
     return (_logit(candidate.confidence), _logit(best.confidence), _logit(1 - nothing), *slopes, shared)
 
 
-def confidence_of(evidence: tuple[float, ...]) -> float:
+def confidence_of(
+    evidence: tuple[float, ...], intercept: float = INTERCEPT, coefficients: Sequence[float] = COEFFICIENTS
+) -> float:
     """Logistic regression of `EVIDENCE`; the coefficients were fitted to the findings of the cross-validation."""
-    value = INTERCEPT + sum(weight * one for weight, one in zip(COEFFICIENTS, evidence, strict=True))
+    value = intercept + sum(weight * one for weight, one in zip(coefficients, evidence, strict=True))
     return 1 / (1 + math.exp(-max(min(value, 30.0), -30.0)))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from resight.segment.params import BUNDLED
+from resight.train.segmenter.pause import Pause
 from resight.train.segmenter.recipe import Recipe, train_and_write
 
 
@@ -20,14 +21,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=BUNDLED, help="where the weights go; the recipe goes beside them")
     parser.add_argument("--steps", type=int, default=0, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--minutes", type=float, default=0, help="the schedule is squeezed to end by then")
+    parser.add_argument("--start", type=Path, help="weights to go on from, instead of from scratch")
+    parser.add_argument(
+        "--state", type=Path, default=Path("build/segmenter.state"), help="a killed training goes on from here"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     recipe = Recipe(seed=given.seed)
     if given.steps:
         recipe = dataclasses.replace(recipe, plan=dataclasses.replace(recipe.plan, steps=given.steps))
-    said = train_and_write([given.data / name for name in given.sets], given.out, recipe, given.device)
-    logging.info("%s: %s, %d s on %s", given.out, said["photos"], said["seconds"], given.device)
+    pause = Pause(given.state, limit_s=60 * given.minutes)
+    folders = [given.data / name for name in given.sets]
+    said = train_and_write(folders, given.out, recipe, given.device, pause, given.start)
+    given.state.unlink(missing_ok=True)
+    logging.info(
+        "%s: %s, %d steps, %d s on %s", given.out, said["photos"], said["steps"], said["seconds"], given.device
+    )
 
 
 if __name__ == "__main__":

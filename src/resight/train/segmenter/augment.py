@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,8 +11,11 @@ import numpy as np
 
 from resight.segment.learned.network import MAP_STRIDE, SWAPPED, VIEWS
 from resight.train.segmenter.samples import SNOUT_RAD, Sample, wrapped
+from resight.train.segmenter.scenes import blended
 
 NONE = VIEWS.index("none")
+SWAPPED_SHARE = 0.35  # of the windows with a head: another background, where it is known what is animal
+HUGE_SHARE = 0.1  # of the windows for the first look: so near that they show little but head
 
 
 @dataclass(frozen=True)
@@ -44,33 +48,40 @@ class Views:
     close: Sample
 
 
-def example(views: Views, side_px: int, rng: np.random.Generator) -> Example:
-    """A window of a photo: for the first look anywhere in it, for the second about the head, or without any head."""
+def example(views: Views, side_px: int, rng: np.random.Generator, scenes: Sequence[np.ndarray] = ()) -> Example:
+    """A window of a photo: for the first look anywhere in it, for the second about the head, or without any head.
+
+    Animals whose place in the photo is known stand before one of ``scenes`` at times, (h, w, 3) uint8 each.
+    """
     chance = rng.random()
-    if chance < 0.08 or not len(views.wide.head_xy_px):
+    if chance < 0.10 or not len(views.wide.head_xy_px):
         return _empty_example(views.wide, side_px, rng)
-    return _wide_example(views, side_px, rng) if chance < 0.5 else _close_example(views.close, side_px, rng)
+    behind = scenes[int(rng.integers(len(scenes)))] if scenes and rng.random() < SWAPPED_SHARE else None
+    if chance < 0.54:
+        return _wide_example(views, side_px, rng, behind)
+    return _close_example(views.close, side_px, rng, behind)
 
 
-def _wide_example(views: Views, side_px: int, rng: np.random.Generator) -> Example:
-    """Heads of 9 to 90 px, small and large ones alike, whatever size they have in the photo."""
-    head_px = math.exp(rng.uniform(math.log(9), math.log(90)))
+def _wide_example(views: Views, side_px: int, rng: np.random.Generator, behind: np.ndarray | None) -> Example:
+    """Heads of 9 to 90 px, small and large ones alike, whatever size they have in the photo; some fill the window."""
+    low, high = (90, 1.5 * side_px) if rng.random() < HUGE_SHARE else (9, 90)
+    head_px = math.exp(rng.uniform(math.log(low), math.log(high)))
     there_px = float(np.ptp(views.wide.head_xy_px, axis=0).max())
     sample = views.wide if there_px * 1.3 >= head_px else views.close
     scale = head_px / float(np.ptp(sample.head_xy_px, axis=0).max())
     turn = _turn(rng, upright_share=0.85)
     centre = _wide_centre(sample, side_px / scale, rng)
-    return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, turn, rng)
+    return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, turn, rng, behind)
 
 
-def _close_example(sample: Sample, side_px: int, rng: np.random.Generator) -> Example:
+def _close_example(sample: Sample, side_px: int, rng: np.random.Generator, behind: np.ndarray | None) -> Example:
     """The head's region as the first look may have found it, well or badly."""
     low, high = sample.head_xy_px.min(0), sample.head_xy_px.max(0)
     head_px = float((high - low).max())
     scale = side_px / head_px / math.exp(rng.uniform(math.log(1.5), math.log(3.4)))
     centre = (low + high) / 2 + rng.normal(0, 0.18, 2) * head_px
     turn = _turn(rng, upright_share=0.78)
-    return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, turn, rng)
+    return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, turn, rng, behind)
 
 
 def _turn(rng: np.random.Generator, upright_share: float) -> float:
@@ -132,7 +143,14 @@ def _affine(centre: np.ndarray, scale: float, turn_rad: float, mirrored: bool, s
     return _Placed(np.column_stack([linear, shift]), mirrored)
 
 
-def _example(sample: Sample, placed: _Placed, side_px: int, turn_rad: float, rng: np.random.Generator) -> Example:
+def _example(
+    sample: Sample,
+    placed: _Placed,
+    side_px: int,
+    turn_rad: float,
+    rng: np.random.Generator,
+    behind: np.ndarray | None = None,
+) -> Example:
     m = placed.matrix
     corner = m.copy()
     corner[:, 2] += m[:, :2] @ (0.5, 0.5) - 0.5  # pixel centres are integers to OpenCV
@@ -141,6 +159,10 @@ def _example(sample: Sample, placed: _Placed, side_px: int, turn_rad: float, rng
     # A mirror at the border would show a second head that nobody outlined.
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     rgb = cv2.warpAffine(source, corner, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=border)
+    if behind is not None and sample.animal is not None:
+        cover = cv2.warpAffine(sample.animal, corner, (side_px, side_px), flags=cv2.INTER_LINEAR)
+        front = _daylight(rgb) if rng.random() < 0.4 else rgb
+        rgb = blended(front, _part_of(behind, side_px, rng), cover)
     outline = sample.head_xy_px @ m[:, :2].T + m[:, 2]
     head = _map([outline] if len(outline) else [], side_px)
     body = np.full(head.shape, np.nan, np.float32)
@@ -182,6 +204,23 @@ def _map(polygons: list[np.ndarray], side_px: int) -> np.ndarray:
     return cv2.resize(mask, (side_px // MAP_STRIDE, side_px // MAP_STRIDE), interpolation=cv2.INTER_AREA)
 
 
+def _part_of(scene: np.ndarray, side_px: int, rng: np.random.Generator) -> np.ndarray:
+    """A square of a scene (h, w, 3) as another day's light shows it, (side_px, side_px, 3)."""
+    height, width = scene.shape[:2]
+    side = int(rng.uniform(0.35, 1.0) * min(height, width))
+    left, top = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
+    part = scene[top : top + side, left : left + side]
+    part = part[:, ::-1] if rng.random() < 0.5 else part
+    return cv2.resize(under_water(part, rng) if rng.random() < 0.5 else part, (side_px, side_px))
+
+
+def _daylight(rgb: np.ndarray) -> np.ndarray:
+    """The same without water: channels stretched to the same range."""
+    pixels = rgb.reshape(-1, 3)[::7]
+    low, high = np.percentile(pixels, 2, axis=0), np.percentile(pixels, 98, axis=0)
+    return np.clip((rgb - low) * (235 / np.maximum(high - low, 25)) + 8, 0, 255).astype(np.uint8)
+
+
 def under_water(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another day's water and another camera: colour, haze, light from above, ripples, blur, noise."""
     curve = np.arange(256, dtype=np.float32)[:, None].repeat(3, 1) / 255
@@ -194,7 +233,7 @@ def under_water(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         away = np.float32(rng.uniform(0.05, 0.5))
         curve = curve * (1 - away) + veil * away
     table = np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)[None]
-    x = cv2.LUT(rgb, table)
+    x = cv2.LUT(_daylight(rgb) if rng.random() < 0.12 else rgb, table)
     if rng.random() < 0.06:
         x = cv2.cvtColor(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if rng.random() < 0.45:

@@ -14,6 +14,10 @@ from torch.nn import functional as F
 
 from resight.segment.learned.network import HeadNet
 from resight.train.segmenter.augment import Example, Views, example
+from resight.train.segmenter.pause import Pause, Progress
+
+REPORT_STEPS = 50
+WARM_UP = 0.04
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,15 @@ class Plan:
     rendered_share: float = 0.35
 
 
+@dataclass(frozen=True)
+class Trained:
+    """The running mean of the weights (Polyak and Juditsky, 1992), and what it took: steps and seconds."""
+
+    net: HeadNet
+    steps: int
+    seconds: float
+
+
 def train_net(
     real: Sequence[Views],
     rendered: Sequence[Views],
@@ -42,50 +55,76 @@ def train_net(
     seed: int,
     device: str = "cpu",
     report: Callable[[int, dict[str, float]], None] | None = None,
-) -> HeadNet:
-    """Train a network from scratch and return the running mean of its weights (Polyak and Juditsky, 1992).
+    scenes: Sequence[np.ndarray] = (),
+    pause: Pause | None = None,
+    start: HeadNet | None = None,
+) -> Trained:
+    """Train a network from scratch, or go on from ``start``.
 
-    Photos of the rarer views are drawn more often. The same seed on the same machine gives the same weights.
+    Photos of the rarer views are drawn more often. The same seed on the same machine gives the same weights, also after a
+    kill, unless a time limit cuts the training short.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = HeadNet().to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    net = (copy.deepcopy(start).requires_grad_(True) if start else HeadNet()).train()
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = copy.deepcopy(net).eval()
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, plan.steps))
+    recipe = f"{plan} {seed} {len(real)} {len(rendered)} {len(scenes)} {start is None}"
+    progress = Progress(pause or Pause(), {"net": net, "mean": mean, "optimizer": optimizer}, rng, recipe)
     weight = _by_view(real)
-    sums: dict[str, float] = {}
-    for step in range(plan.steps):
-        share = plan.rendered_share * (1 - 2 / 3 * step / plan.steps) if rendered else 0.0
-        n_rendered = int(rng.binomial(plan.batch, share))
-        picked = [real[i] for i in rng.choice(len(real), plan.batch - n_rendered, p=weight)]
-        picked += [rendered[i] for i in rng.integers(len(rendered), size=n_rendered)] if n_rendered else []
-        batch = collate([example(one, plan.side_px, rng) for one in picked], device)
-        with torch.autocast(device.split(":")[0], dtype=torch.bfloat16):
-            maps, view, upright = net(batch.rgb)
-        losses = loss_terms(maps.float(), view.float(), upright.float(), batch)
-        total = losses["head"] + 0.5 * losses["body"] + losses["along"]
-        total = total + 0.5 * losses["view"] + 0.5 * losses["upright"]
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-        _average(mean, net, min(0.995, (1 + step) / (10 + step)))
+    sums: dict[str, list[float]] = {}
+    while (share := progress.share(plan.steps)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = plan.learning_rate * rate(share)
+        examples = _draw(real, rendered, plan, share, weight, rng, scenes)
+        losses = _step(net, optimizer, collate(examples, device), device)
+        _average(mean, net, min(0.995, (1 + progress.step) / (10 + progress.step)))
+        progress.done()
         for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if report and (step + 1) % 50 == 0:
-            report(step + 1, {name: value / 50 for name, value in sums.items()})
+            sums.setdefault(name, []).append(float(value.detach()))
+        if report and progress.step % REPORT_STEPS == 0:
+            report(progress.step, {name: float(np.mean(values)) for name, values in sums.items()})
             sums = {}
-    return mean
+    progress.keep()
+    return Trained(mean, progress.step, progress.seconds)
 
 
-def rate(step: int, steps: int) -> float:
-    """Warm-up over 4 %, then a cosine to 1 %."""
-    warm = max(1, int(0.04 * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+def _draw(
+    real: Sequence[Views],
+    rendered: Sequence[Views],
+    plan: Plan,
+    share: float,
+    weight: np.ndarray,
+    rng: np.random.Generator,
+    scenes: Sequence[np.ndarray],
+) -> list[Example]:
+    """Examples of one step; fewer of them are rendered the later it is."""
+    of_rendered = plan.rendered_share * (1 - 2 / 3 * share) if rendered else 0.0
+    n_rendered = int(rng.binomial(plan.batch, of_rendered))
+    picked = [real[i] for i in rng.choice(len(real), plan.batch - n_rendered, p=weight)]
+    picked += [rendered[i] for i in rng.integers(len(rendered), size=n_rendered)] if n_rendered else []
+    return [example(one, plan.side_px, rng, scenes) for one in picked]
+
+
+def _step(net: HeadNet, optimizer: torch.optim.Optimizer, batch: Batch, device: str) -> dict[str, Tensor]:
+    with torch.autocast(device.split(":")[0], dtype=torch.bfloat16):
+        maps, view, upright = net(batch.rgb)
+    losses = loss_terms(maps.float(), view.float(), upright.float(), batch)
+    total = losses["head"] + 0.5 * losses["body"] + losses["along"]
+    total = total + 0.5 * losses["view"] + 0.5 * losses["upright"]
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+    optimizer.step()
+    return losses
+
+
+def rate(share: float) -> float:
+    """Warm-up over 4 % of the training, then a cosine to 1 %."""
+    if share < WARM_UP:
+        return max(share / WARM_UP, 0.02)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
 
 def _by_view(samples: Sequence[Views]) -> np.ndarray:

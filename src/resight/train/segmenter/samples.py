@@ -40,6 +40,7 @@ class Sample:
         upright_rad: Counter-clockwise turn that brings the head upright; NaN where it is not known.
         visibility: What the annotator said.
         size_wh_px: Size of the photo, of which ``rgb`` is a smaller copy or a part.
+        animal: (H, W) uint8, 255 where the animal is, or None where nobody knows; lets it be put before another background.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Sample:
     upright_rad: float
     visibility: str
     size_wh_px: tuple[int, int]
+    animal: np.ndarray | None = None
 
 
 def read_samples(folder: Path) -> list[Sample]:
@@ -157,6 +159,7 @@ def close_of(sample: Sample) -> Sample:
         rgb=sample.rgb[top:bottom, left:right],
         head_xy_px=sample.head_xy_px - (left, top),
         body_xywh_px=None if body is None else (body[0] - left, body[1] - top, body[2], body[3]),
+        animal=None if sample.animal is None else sample.animal[top:bottom, left:right],
     )
     return _resized(cut, min(1.0, CLOSE_HEAD_PX / side))
 
@@ -165,52 +168,14 @@ def _resized(sample: Sample, scale: float) -> Sample:
     height, width = sample.rgb.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     factor = np.array([size[0] / width, size[1] / height])
-    body = sample.body_xywh_px
+    body, animal = sample.body_xywh_px, sample.animal
     return replace(
         sample,
         rgb=np.ascontiguousarray(cv2.resize(sample.rgb, size, interpolation=cv2.INTER_AREA)),
         head_xy_px=sample.head_xy_px * factor,
         body_xywh_px=None if body is None else _box(np.array(body) * np.tile(factor, 2)),
+        animal=None if animal is None else cv2.resize(animal, size, interpolation=cv2.INTER_AREA),
     )
-
-
-def rendered_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (640, 480)) -> list[Sample]:
-    """Pictures of turtles that do not exist; their view, outline and upright are exact."""
-    from resight.demo.plan import plan_survey
-    from resight.demo.render import render_head
-
-    n_animals = 25
-    plan = plan_survey(seed, n_animals, 0, math.ceil(n_photos / (n_animals * 4)), 0, 4, size_px)
-    samples = []
-    for photo in plan[:n_photos]:
-        render = render_head(photo.individual_seed, photo.view, photo.look)
-        head, body = _outline(render.mask), cv2.boundingRect(render.body_mask.astype(np.uint8))
-        view = photo.viewpoint.value
-        # A rendered head lies with the snout to the right in the views from the right and from above, tilted by the pose.
-        x, y = (photo.view.rotation @ np.array([1.0, 0.0, 0.0]))[:2]
-        up_x, up_y = (photo.view.rotation @ np.array([0.0, 1.0, 0.0]))[:2]
-        upright = math.pi / 2 - math.atan2(up_y, up_x) if view == "front" else SNOUT_RAD[view] - math.atan2(y, x)
-        samples.append(
-            Sample(
-                photo.file,
-                photo.individual_id,
-                "rendered",
-                render.rgb,
-                head,
-                _box(body),
-                VIEWS.index(view),
-                wrapped(upright),
-                "good",
-                size_px,
-            )
-        )
-    return [one for one in samples if len(one.head_xy_px)]
-
-
-def _outline(mask: np.ndarray) -> np.ndarray:
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    largest = max(contours, key=cv2.contourArea, default=None)
-    return np.zeros((0, 2)) if largest is None or len(largest) < 8 else largest[:, 0, :] + 0.5
 
 
 def digest_of(folders: Iterable[Path]) -> str:
