@@ -103,7 +103,7 @@ def _step(state: State, samples: Sequence[Sample], recipe: EmbeddingRecipe, devi
     rng = np.random.default_rng([recipe.seed, state.step])
     batch = draw_batch(samples, recipe.classes_per_batch, recipe.crops_per_class, rng)
     for group in state.optimizer.param_groups:
-        group["lr"] = recipe.learning_rate * rate(state.step / recipe.steps)
+        group["lr"] = recipe.learning_rate * rate((state.step + 0.5) / recipe.steps)
     loss = batch_loss(state.net, batch, recipe, device)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
