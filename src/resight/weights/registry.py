@@ -154,6 +154,13 @@ _ALL = (
         how_to_get="for non-commercial use only, so it is never fetched; read its licence and get it from "
         "https://github.com/magicleap/SuperPointPretrainedNetwork",
     ),
+    KnownWeights(
+        "lightglue-sift-turtle",
+        "LightGlue, 3 layers of width 160, for sift",
+        "Apache-2.0",
+        (KnownFile("lightglue-sift-turtle.safetensors", "SHA"),),
+        how_to_get="it comes with the package; install that again",
+    ),
     _lightglue("sift", "5b52b8d9982d43532dc042606b346bb9594c9f5a4bd6f64362c63866287b4ac0"),
     _lightglue("superpoint", "6ff7040d0a497fc6639337946d7538dae07428c18f77a067a0b5a960e7cc551a"),
     _lightglue("disk", "b5b21d47ea24f2c5e501aec9c91b9716e4c8c3429a4dc1e615c133c4c9378335"),
