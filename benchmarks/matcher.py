@@ -81,7 +81,9 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     said: dict[str, Any] = {}
     for part in given.parts:
-        run: Callable[[argparse.Namespace], Any] = {"ranking": ranking, "homography": homographies, "speed": speeds}[part]
+        run: Callable[[argparse.Namespace], Any] = {"ranking": ranking, "homography": homographies, "speed": speeds}[
+            part
+        ]
         said[part] = run(given)
         (given.out / f"{part}.json").write_text(json.dumps(said[part], indent=1), encoding="utf-8")
     print(json.dumps(said, indent=1))
@@ -220,7 +222,9 @@ def ranking(given: argparse.Namespace) -> dict[str, Any]:
     return out
 
 
-def matched(one: Contender, crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], file: Path) -> list[list[dict[str, float]]]:
+def matched(
+    one: Contender, crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], file: Path
+) -> list[list[dict[str, float]]]:
     """Rows of all pairs, from ``file`` where they are there."""
     if file.exists():
         return json.loads(file.read_text())["rows"]
@@ -239,7 +243,9 @@ def matched(one: Contender, crops: Sequence[Crop], pairs: Sequence[tuple[int, in
     return rows
 
 
-def judged(crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], rows: list[list[dict[str, float]]]) -> dict[str, Any]:
+def judged(
+    crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], rows: list[list[dict[str, float]]]
+) -> dict[str, Any]:
     """Per layer and score: right at once of all photos and encounters; for the last layer also with halving."""
     out: dict[str, Any] = {}
     for layer in range(len(rows[0])):
@@ -288,7 +294,9 @@ def halved(pairs: Sequence[tuple[int, int]], early: np.ndarray, late: np.ndarray
     return out
 
 
-def separation(crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], rows: list[list[dict[str, float]]]) -> dict[str, float]:
+def separation(
+    crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], rows: list[list[dict[str, float]]]
+) -> dict[str, float]:
     """How often a pair of one animal scores above a pair of two (area under the ROC curve), by score, last layer."""
     same = np.array([crops[i].animal == crops[j].animal for i, j in pairs])
     out = {}
@@ -298,7 +306,9 @@ def separation(crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], rows: li
             gap = values[same][:, None] - values[~same][None]
             out[f"auroc {score}"] = round(float((gap > 0).mean() + 0.5 * (gap == 0).mean()), 4)
     means = np.array([r[-1]["mean"] for r in rows])
-    out |= {f"strangers, mean confidence, quantile {q}": round(float(np.quantile(means[~same], q)), 5) for q in (0.5, 0.95)}
+    out |= {
+        f"strangers, mean confidence, quantile {q}": round(float(np.quantile(means[~same], q)), 5) for q in (0.5, 0.95)
+    }
     out |= {f"same, mean confidence, quantile {q}": round(float(np.quantile(means[same], q)), 5) for q in (0.5, 0.95)}
     return out
 

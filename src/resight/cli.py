@@ -28,7 +28,9 @@ weights_app = typer.Typer(
     help="Which weights there are, where they lie, and whether they are the right ones.", no_args_is_help=True
 )
 models_app = typer.Typer(help="Accepted models, and which one `nightly` uses.", no_args_is_help=True)
-train_app = typer.Typer(help="Train on your own photos; nothing is used before `resight rebuild`.", no_args_is_help=True)
+train_app = typer.Typer(
+    help="Train on your own photos; nothing is used before `resight rebuild`.", no_args_is_help=True
+)
 app.add_typer(weights_app, name="weights")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")

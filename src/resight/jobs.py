@@ -244,4 +244,9 @@ def train_matcher(
     file = train_matcher(pictures, folder, recipe, weights, origin, device, resume=resume, notes=notes)
     choose = "--set extract.kind=sift --set match.kind=lightglue"
     command = f"resight rebuild --workspace '{place.root}' {choose} --set 'match.weights={file}'"
-    return {"weights": str(file), "recipe": str(file.with_suffix(".json")), "n_pictures": len(pictures), "next": command}
+    return {
+        "weights": str(file),
+        "recipe": str(file.with_suffix(".json")),
+        "n_pictures": len(pictures),
+        "next": command,
+    }

@@ -1,6 +1,7 @@
 """The command, from photos to weights that the pipeline takes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,13 +46,15 @@ def test_from_nothing_to_weights_that_match_and_on_from_there(survey, workspace,
     first = call(*place, "--from", "nothing", "--steps", 2)
     assert first.exit_code == 0, first.output + str(first.exception)
     said = json.loads(first.stdout.splitlines()[-1])
-    made = json.loads(open(said["recipe"]).read())
+    made = json.loads(Path(said["recipe"]).read_text())
     assert made["from"] == "nothing" and made["steps_done"] == 2 and made["licence"] == "Apache-2.0"
     assert len(made["data_sha256"]) == 64 and made["photos"]["heads"] == 4 and made["photos"]["whole_photos"] == 4
     assert said["weights"].startswith(str(workspace.models / "weights")) and "match.weights" in said["next"]
     params = LightGlueParams(weights=said["weights"])
     assert params.accepts("sift") and not params.accepts("xfeat")
-    matcher = build_lightglue(LightGlueParams(weights=said["weights"], halving=((1, 0.5),)), WeightStore(), "sift", "cpu")
+    matcher = build_lightglue(
+        LightGlueParams(weights=said["weights"], halving=((1, 0.5),)), WeightStore(), "sift", "cpu"
+    )
     assert all(matcher.engine.arch.trained_heads)
 
     again = call(*place, "--from", "nothing", "--steps", 2)

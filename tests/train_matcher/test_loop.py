@@ -98,7 +98,9 @@ def test_a_killed_training_goes_on_bitwise_as_if_nothing_had_happened(bank, tmp_
 
 def test_it_learns(bank, tmp_path):
     torch.set_num_threads(1)
-    plan = Plan(steps=40, batch=4, keypoints=(48,), learning_rate=2e-3, warm_up=5, look_every=40, look_pairs=8, keep=0.9)
+    plan = Plan(
+        steps=40, batch=4, keypoints=(48,), learning_rate=2e-3, warm_up=5, look_every=40, look_pairs=8, keep=0.9
+    )
     pairs = Sampler(bank, [], ONLY_HEADS)
     state = begin(start(Shape(2), 1), plan, "cpu")
     before = look(state, pairs, plan, 1, "cpu")

@@ -145,7 +145,9 @@ class Sampler:
     def _placed(self, view: int, index: np.ndarray) -> Placed:
         return self.bank.placed_of(view, int(self.bank.counts[view])).take(index)
 
-    def collate(self, pairs: Sequence[tuple[int, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]], n: int) -> Batch:
+    def collate(
+        self, pairs: Sequence[tuple[int, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]], n: int
+    ) -> Batch:
         """Pairs of (view a, view b, keypoints of a, of b, partners of a, of b), padded to ``n``."""
         a, b = (self._sides([(p[side], p[2 + side]) for p in pairs], n) for side in (0, 1))
         of_a, of_b = (np.full((len(pairs), n), IGNORED, np.int64) for _ in range(2))
@@ -168,5 +170,3 @@ def plain_views(bank: Bank) -> np.ndarray:
     photos = np.flatnonzero(bank.tags["kind"] != "rendered")
     _, first = np.unique(bank.tags["space"][photos], return_index=True)
     return np.sort(photos[first])
-
-

@@ -166,9 +166,7 @@ def _drawable(sampler: Sampler) -> bool:
         return False
 
 
-def _links(
-    bank: Bank, net: TrainedLightGlue, origin: str, recipe: Recipe, device: str, file: Path
-) -> list[Link]:
+def _links(bank: Bank, net: TrainedLightGlue, origin: str, recipe: Recipe, device: str, file: Path) -> list[Link]:
     if recipe.mix.linked <= 0:
         return []
     if file.exists():
@@ -242,5 +240,3 @@ def write_weights(folder: Path, state: State, said: dict[str, Any]) -> Path:
     write_bytes(target.with_suffix(".json"), (json.dumps(said, indent=1) + "\n").encode())
     log.info("%s: %d steps, %.0f s on %s", target, state.step, state.seconds, state.mean["posenc.Wr.weight"].device)
     return target
-
-

@@ -46,9 +46,7 @@ def _light(rng: np.random.Generator, size_wh_px: tuple[int, int]) -> np.ndarray:
     field = cv2.resize(rng.normal(0, 0.16, (4, 4)).astype(np.float32), size_wh_px, interpolation=cv2.INTER_CUBIC)
     if rng.random() < 0.35:
         cells = int(rng.integers(10, 24))
-        net = cv2.resize(
-            rng.normal(0, 1, (cells, cells)).astype(np.float32), size_wh_px, interpolation=cv2.INTER_CUBIC
-        )
+        net = cv2.resize(rng.normal(0, 1, (cells, cells)).astype(np.float32), size_wh_px, interpolation=cv2.INTER_CUBIC)
         field = field + np.float32(rng.uniform(0.1, 0.5)) * np.exp(-np.abs(net) * 6)
     return np.exp(field)
 
