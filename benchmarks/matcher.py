@@ -32,6 +32,8 @@ from resight.match.engine_matcher import EngineMatcher
 from resight.match.lightglue import build_lightglue
 from resight.match.nearest import NearestMatcher
 from resight.match.params import LightGlueParams, NearestParams, VerifyParams
+from resight.match.plan import _COMPATIBLE, _SIDES
+from resight.match.presets import Architecture
 from resight.runner import Runner
 from resight.segment import read_crop, segment
 from resight.settings import load_settings
@@ -73,6 +75,7 @@ def main() -> None:
     parser.add_argument("--keypoints", type=int, default=512, help="of SIFT for LightGlue")
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--all-queries", action="store_true", help="also the animals that it was trained on")
+    parser.add_argument("--quick", action="store_true", help="every eighth query only, to try it out")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     os.environ.setdefault("RESIGHT_WEIGHTS", str(given.data.parent / "weights"))
@@ -111,13 +114,13 @@ def crops_of(data: Path, name: str, out: Path) -> list[Crop]:
     return crops
 
 
-def wanted_pairs(crops: Sequence[Crop], animals: Sequence[str] | None) -> list[tuple[int, int]]:
-    """Queries of ``animals`` against the whole gallery; left never with right."""
-    pairs = []
-    for i, query in enumerate(crops):
-        if query.query and (animals is None or query.animal in animals):
-            pairs += [(i, j) for j, other in enumerate(crops) if not other.query and {query.side, other.side} != {"left", "right"}]  # fmt: skip
-    return pairs
+def wanted_pairs(crops: Sequence[Crop], animals: Sequence[str] | None, quick: bool = False) -> list[tuple[int, int]]:
+    """Queries of ``animals`` against the whole gallery, views that may show the same skin only, as a nightly run plans them."""
+    asking = [i for i, c in enumerate(crops) if c.query and (animals is None or c.animal in animals)]
+    asked = [j for j, c in enumerate(crops) if not c.query]
+    sides = [str(side.value) for side in _SIDES]
+    place = [sides.index(c.side) if c.side in sides else sides.index("unknown") for c in crops]
+    return [(i, j) for i in (asking[::8] if quick else asking) for j in asked if _COMPATIBLE[place[i], place[j]]]
 
 
 @dataclass(frozen=True)
@@ -136,21 +139,16 @@ def contenders(given: argparse.Namespace) -> list[Contender]:
     xfeat = build_lightglue(plain, store, "xfeat", "cpu")
     own = build_lightglue(ours, store, "sift", "cpu")
     assert isinstance(own, EngineMatcher) and isinstance(xfeat, EngineMatcher)
-    blank = EngineMatcher(LightGlueEngine.from_state_dict(start(Shape(1), 0).state_dict()), _shape(own), ours, "sift")
+    first = Shape(1)
+    seen = Architecture(first.input_dim, first.width, first.n_layers, first.num_heads, True)
+    blank = EngineMatcher(LightGlueEngine.from_state_dict(start(first, 0).state_dict()), seen, ours, "sift")
     few = SiftParams(max_keypoints=given.keypoints)
     return [
         Contender("SIFT 1024 + mutual nearest neighbours + MAGSAC++", SiftParams().build(store), _verified(NearestMatcher(verified, "sift"))),
-        Contender(f"SIFT {given.keypoints} + mutual nearest neighbours + MAGSAC++", few.build(store), _verified(NearestMatcher(verified, "sift"))),
         Contender("XFeat 512 + 3-layer LighterGlue", XFeatParams().build(store, "cpu"), _layers(xfeat)),
-        Contender(f"SIFT {given.keypoints} + LightGlue, untrained", few.build(store), _layers(blank)),
         Contender(f"SIFT {given.keypoints} + {Path(given.weights).stem}", few.build(store), _layers(own)),
+        Contender(f"SIFT {given.keypoints} + the same before training", few.build(store), _layers(blank)),
     ]  # fmt: skip
-
-
-def _shape(matcher: EngineMatcher) -> Any:
-    from resight.match.presets import Architecture
-
-    return Architecture(128, 160, 1, 2, True) if matcher.input_dim == 128 else None
 
 
 def _verified(matcher: NearestMatcher) -> Callable[[Features, Features], list[dict[str, float]]]:
@@ -211,7 +209,7 @@ def ranking(given: argparse.Namespace) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name in SETS:
         crops = crops_of(given.data, name, given.out)
-        pairs = wanted_pairs(crops, None if name == "bonaire" or given.all_queries else HELD_OUT)
+        pairs = wanted_pairs(crops, None if name == "bonaire" or given.all_queries else HELD_OUT, given.quick)
         out[name] = {"queries": len({i for i, _ in pairs}), "pairs": len(pairs)}
         for one in contenders(given):
             rows = matched(one, crops, pairs, given.out / f"{name} {one.name}.json")

@@ -51,6 +51,15 @@ class Batch:
         return Batch(a, b, Targets(self.truth.partner_a.to(device), self.truth.partner_b.to(device)))
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two views, the keypoints of either that are used, and their partners among those."""
+
+    views: tuple[int, int]
+    keypoints: tuple[np.ndarray, np.ndarray]
+    partners: tuple[np.ndarray, np.ndarray]
+
+
 class Sampler:
     """Draws batches from a bank.
 
@@ -109,7 +118,7 @@ class Sampler:
         names, chances = self.shares
         return self.collate([self._pair(str(rng.choice(names, p=chances)), n, rng) for _ in range(size)], n)
 
-    def _pair(self, name: str, n: int, rng: np.random.Generator) -> tuple[int, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    def _pair(self, name: str, n: int, rng: np.random.Generator) -> Pair:
         if name == "linked":
             link = self.links[rng.integers(len(self.links))]
             tag = self.bank.tags["space"]
@@ -125,7 +134,7 @@ class Sampler:
             truth = partners(link.near(placed_a), link.into_first(placed_b), TOLERANCE, sure_of_none=False)
         else:
             truth = (nothing if name.startswith("other_") else partners)(placed_a, placed_b)
-        return a, b, index_a, index_b, *truth
+        return Pair((a, b), (index_a, index_b), truth)
 
     def _strangers(self, kind: str, rng: np.random.Generator) -> tuple[int, int]:
         """Two animals, mostly seen from one side, the harder case."""
@@ -145,14 +154,13 @@ class Sampler:
     def _placed(self, view: int, index: np.ndarray) -> Placed:
         return self.bank.placed_of(view, int(self.bank.counts[view])).take(index)
 
-    def collate(
-        self, pairs: Sequence[tuple[int, int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]], n: int
-    ) -> Batch:
-        """Pairs of (view a, view b, keypoints of a, of b, partners of a, of b), padded to ``n``."""
-        a, b = (self._sides([(p[side], p[2 + side]) for p in pairs], n) for side in (0, 1))
+    def collate(self, pairs: Sequence[Pair], n: int) -> Batch:
+        """Pairs padded to ``n`` keypoints."""
+        a, b = (self._sides([(p.views[side], p.keypoints[side]) for p in pairs], n) for side in (0, 1))
         of_a, of_b = (np.full((len(pairs), n), IGNORED, np.int64) for _ in range(2))
         for row, pair in enumerate(pairs):
-            of_a[row, : len(pair[4])], of_b[row, : len(pair[5])] = pair[4], pair[5]
+            for of, found in zip((of_a, of_b), pair.partners, strict=True):
+                of[row, : len(found)] = found
         return Batch(a, b, Targets(torch.from_numpy(of_a), torch.from_numpy(of_b)))
 
     def _sides(self, chosen: Sequence[tuple[int, np.ndarray]], n: int) -> Sides:

@@ -106,7 +106,8 @@ def nearest(bank: Bank, n: int, ratio: float = 0.9) -> Match:
     """Mutual nearest neighbours with the ratio test among the strongest ``n`` keypoints."""
 
     def match(a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
-        return nearest_of(*(bank.descriptors[v, : min(n, bank.counts[v])] for v in (a, b)), ratio)
+        one, two = (bank.descriptors[v, : min(n, bank.counts[v])] for v in (a, b))
+        return nearest_of(one, two, ratio)
 
     return match
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -156,13 +157,19 @@ class TrainedLightGlue(nn.Module):
         self.transformers = nn.ModuleList(Layer(shape.width, shape.num_heads) for _ in range(shape.n_layers))
         self.log_assignment = nn.ModuleList(Head(shape.width) for _ in range(shape.n_layers))
 
+    @property
+    def layers(self) -> list[tuple[Layer, Head]]:
+        """Every layer with its head."""
+        both = zip(self.transformers, self.log_assignment, strict=True)
+        return [(cast(Layer, layer), cast(Head, head)) for layer, head in both]
+
     def forward(self, a: Sides, b: Sides) -> list[Assignment]:
         """What every layer's head says."""
         placed_a, placed_b = self.posenc(a.positions), self.posenc(b.positions)
         keys_a, keys_b = (side.mask[:, None, None] for side in (a, b))
         x, y = self.input_proj(a.descriptors), self.input_proj(b.descriptors)
         said = []
-        for layer, head in zip(self.transformers, self.log_assignment, strict=True):
+        for layer, head in self.layers:
             x, y = layer.self_attn(x, *placed_a, keys_a), layer.self_attn(y, *placed_b, keys_b)
             x, y = layer.cross_attn(x, y, keys_a, keys_b)
             said.append(head(x, y, a.mask, b.mask))
@@ -195,10 +202,9 @@ def start(shape: Shape, seed: int, temperature: float = 44.0, matchable: float =
             _begin(name, value, generator)
         turned = torch.linalg.qr(torch.randn(shape.width, shape.width, generator=generator)).Q
         net.input_proj.weight.copy_(turned[:, : shape.input_dim] * math.sqrt(shape.width))
-        for head in net.log_assignment:
+        for layer, head in net.layers:
             head.final_proj.weight.copy_(torch.eye(shape.width) * math.sqrt(temperature) * shape.width**-0.25)
             head.matchability.bias.fill_(math.log(matchable / (1 - matchable)))
-        for layer in net.transformers:
             _look_near(layer.self_attn)
             _look_alike(layer.cross_attn, temperature, generator)
         _spread(net.posenc.Wr.weight, generator)

@@ -24,7 +24,9 @@ def under_other_water(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = np.asarray(rng.standard_normal(x.shape, dtype=np.float32) * np.float32(rng.uniform(1.5, 8)))
         x = cv2.add(x, noise, dtype=cv2.CV_8U)
     if rng.random() < 0.4:
-        x = cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 92))])[1], 1)
+        x = np.asarray(
+            cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 92))])[1], 1)
+        )
     return x
 
 
