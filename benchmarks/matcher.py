@@ -223,21 +223,23 @@ def ranking(given: argparse.Namespace) -> dict[str, Any]:
 def matched(
     one: Contender, crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], file: Path
 ) -> list[list[dict[str, float]]]:
-    """Rows of all pairs, from ``file`` where they are there."""
-    if file.exists():
-        return json.loads(file.read_text())["rows"]
-    began = time.process_time()
-    features = {i: one.extract.extract(crops[i].rgb, crops[i].mask) for i in sorted({i for p in pairs for i in p})}
-    spent = time.process_time() - began
-    began, rows = time.process_time(), []
-    for i, j in pairs:
+    """Rows of all pairs; those that lie in ``file`` are not computed again, so that a stopped run goes on."""
+    said = json.loads(file.read_text()) if file.exists() else {"rows": [], "cpu_s": 0.0}
+    rows: list[list[dict[str, float]]] = said["rows"]
+    features: dict[int, Features] = {}
+    for i, j in pairs[len(rows) :]:
+        for k in (i, j):
+            if k not in features:
+                features[k] = one.extract.extract(crops[k].rgb, crops[k].mask)
+        began = time.process_time()
         rows.append(one.pair(features[i], features[j]))
-        if len(rows) % 500 == 0:
-            log.info("%s: %d of %d pairs", one.name, len(rows), len(pairs))
-    per_pair = 1000 * (time.process_time() - began) / max(len(pairs), 1)
-    log.info("%s: %.0f ms a crop, %.1f ms a pair", one.name, 1000 * spent / len(features), per_pair)
-    same = [crops[i].animal == crops[j].animal for i, j in pairs]
-    file.write_text(json.dumps({"rows": rows, "same": same, "ms_per_pair": per_pair}))
+        said["cpu_s"] = said.get("cpu_s", 0.0) + time.process_time() - began
+        if len(rows) % 200 == 0 or len(rows) == len(pairs):
+            same = [crops[i].animal == crops[j].animal for i, j in pairs[: len(rows)]]
+            file.write_text(json.dumps(said | {"rows": rows, "same": same}))
+            log.info(
+                "%s: %d of %d pairs, %.1f ms each", one.name, len(rows), len(pairs), 1000 * said["cpu_s"] / len(rows)
+            )
     return rows
 
 
