@@ -330,7 +330,7 @@ def draw_distributions(given: argparse.Namespace) -> None:
         panels.append(f'<text x="50" y="{top - 8}" font-size="14">{title}: mean confidence of two animals (red) and of one (blue)</text><rect x="50" y="{top}" width="{width}" height="{height}" fill="none" stroke="#999"/>{"".join(bars)}{"".join(marks)}')  # fmt: skip
     total = 60 + len(panels) * (height + 60)
     (given.out / "strangers.svg").write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="620" height="{total}" viewBox="0 0 620 {total}" font-family="sans-serif" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="680" height="{total}" viewBox="0 0 680 {total}" font-family="sans-serif" '
         f'font-size="11"><rect width="100%" height="100%" fill="white"/>{"".join(panels)}</svg>\n'
     )
 
