@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONWARNINGS = ignore::Warning:setuptools
 
-.PHONY: help setup demo test check lint types bench segmenter dictionary lock clean
+.PHONY: help setup demo test check lint types bench segmenter matcher dictionary lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,13 @@ bench: $(STAMP)  ## the engine side by side with others; DEVICE=cuda on a GPU
 
 segmenter: $(STAMP)  ## train the bundled head finder again, from DATA (default ../shared/data)
 	$(BIN)/python -m resight.train.segmenter --data $(or $(DATA),../shared/data)
+
+MATCHER_STEPS ?= 60000
+matcher: $(STAMP)  ## train the bundled matcher on, from DATA; DEVICE=cuda on a GPU, MORE=--resume after a stop
+	mkdir -p build/matcher
+	$(BIN)/resight train matcher --workspace build/matcher --photos $(or $(DATA),../shared/data)/zakynthos \
+		--from lightglue-sift-turtle --out build/matcher/training --device $(DEVICE) --steps $(MATCHER_STEPS) --batch 32 --keypoints 384 \
+		--leave-out t001 --leave-out t004 --leave-out t013 --leave-out t016 --leave-out t020 --leave-out t021 $(MORE)
 
 dictionary: $(STAMP)  ## catalog/DICTIONARY.md from catalog/tables.py
 	$(BIN)/python -c "from resight.catalog import TABLES, data_dictionary; open('catalog/DICTIONARY.md', 'w').write(data_dictionary(TABLES))"

@@ -216,3 +216,47 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
     shown = used.model_copy(update={"evaluate": used.evaluate.model_copy(update=worst)})
     beside.write_text(draw_accuracy(place, run_id, shown), encoding="utf-8")
     return [target, beside]
+
+
+def train_matcher(
+    workspace: Path,
+    photos: Sequence[str],
+    origin: str,
+    leave_out: Sequence[str],
+    out: Path | None,
+    overrides: Mapping[str, Any] | None,
+    *,
+    steps: int,
+    batch: int,
+    keypoints: int,
+    seed: int,
+    device: str,
+    resume: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Train LightGlue for SIFT on photos; writes a new version into the workspace and changes nothing else."""
+    from datetime import date
+
+    from resight.flows.steps import open_workspace
+    from resight.run import absolute_sources
+    from resight.train.matcher.material import gather
+    from resight.train.matcher.recipe import recipe_for, train_matcher
+
+    place = open_workspace(workspace)
+    settings = load_settings(place.root, overrides)
+    weights = WeightStore(settings.weights_dir, settings.allow_download)
+    sources = absolute_sources(photos) if photos else settings.ingest.sources
+    with place.lock(), Runner(settings.dask, "cpu", quiet) as runner:
+        pictures = gather(place, settings, sources, date.today().isoformat(), weights, runner, leave_out)
+    folder = (out or place.models / "weights").expanduser().absolute()
+    recipe = recipe_for(origin, steps=steps, batch=batch, keypoints=keypoints, seed=seed)
+    notes = {"left_out": sorted(leave_out)}
+    file = train_matcher(pictures, folder, recipe, weights, origin, device, resume=resume, notes=notes)
+    choose = "--set extract.kind=sift --set match.kind=lightglue"
+    command = f"resight rebuild --workspace '{place.root}' {choose} --set 'match.weights={file}'"
+    return {
+        "weights": str(file),
+        "recipe": str(file.with_suffix(".json")),
+        "n_pictures": len(pictures),
+        "next": command,
+    }

@@ -85,7 +85,7 @@ def plan_survey(
                     is_new=is_query and int(animal) >= n_known,
                     place=place,
                     exif_orientation=int(rng.choice([1, 1, 1, 1, 1, 6, 3, 8])),
-                    view=_pose(rng, animal_seed, viewpoint, size_px),
+                    view=draw_pose(rng, animal_seed, viewpoint, size_px),
                     look=Look(seed * 1000 + day.toordinal(), encounter_seed, int(rng.integers(1 << 31))),
                 )
             )
@@ -98,10 +98,26 @@ def _viewpoints(rng: np.random.Generator, n_photos: int) -> list[Viewpoint]:
     return [odd[(k // 4) % 2] if k % 4 == 3 else sides[k % 2] for k in range(n_photos)]
 
 
-def _pose(rng: np.random.Generator, animal_seed: int, viewpoint: Viewpoint, size_px: tuple[int, int]) -> View:
-    """A swimming animal as a diver would frame it: the head near the middle, turned and tilted a little."""
+def draw_pose(
+    rng: np.random.Generator,
+    animal_seed: int,
+    viewpoint: Viewpoint,
+    size_px: tuple[int, int],
+    head_share: tuple[float, float] = (0.17, 0.42),
+    ahead: float = 0.07,
+) -> View:
+    """A swimming animal as a diver would frame it: the head near the middle, turned and tilted a little.
+
+    Args:
+        rng: Source of randomness.
+        animal_seed: The animal.
+        viewpoint: Side that is seen.
+        size_px: Width and height of the picture.
+        head_share: Range of the head's length over the picture's width.
+        ahead: How far the head lies ahead of the middle, over the picture's width.
+    """
     width, height = size_px
-    ahead = {Viewpoint.RIGHT: 0.07, Viewpoint.LEFT: -0.07}.get(viewpoint, 0.0)
+    shift = {Viewpoint.RIGHT: ahead, Viewpoint.LEFT: -ahead}.get(viewpoint, 0.0)
     steep = rng.random() < 0.15
     return make_view(
         animal_seed,
@@ -109,8 +125,8 @@ def _pose(rng: np.random.Generator, animal_seed: int, viewpoint: Viewpoint, size
         yaw_deg=float(np.clip(rng.normal(0, 17), -36, 36)),
         roll_deg=float(np.clip(rng.normal(6, 11), -16, 30)),
         tilt_deg=float(rng.normal(0, 34 if steep else 11)),
-        head_px=float(rng.uniform(0.17, 0.42) * width),
+        head_px=float(rng.uniform(*head_share) * width),
         distance=float(rng.uniform(3.5, 7.0)),
-        centre_xy_px=(width * (0.5 + ahead + rng.normal(0, 0.04)), height * (0.49 + rng.normal(0, 0.05))),
+        centre_xy_px=(width * (0.5 + shift + rng.normal(0, 0.04)), height * (0.49 + rng.normal(0, 0.05))),
         size_wh_px=size_px,
     )

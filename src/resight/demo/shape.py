@@ -84,6 +84,12 @@ def surface_theta(shape: HeadShape, xyz: np.ndarray) -> np.ndarray:
     return np.arctan2(xyz[..., 2] / b, (xyz[..., 1] - centre) / a)
 
 
+def skin_chart(shape: HeadShape, xyz: np.ndarray) -> np.ndarray:
+    """Points (..., 3) of the skin unrolled into a plane: along the head and around it, both in head lengths, (..., 2)."""
+    _, a, b = cross_section(shape, xyz[..., 0])
+    return np.stack([xyz[..., 0], surface_theta(shape, xyz) * np.sqrt(a * b)], axis=-1)
+
+
 def height_above_skin(shape: HeadShape, xyz: np.ndarray) -> np.ndarray:
     """Roughly how far points (..., 3) lie outside the head (negative: inside), never much too large."""
     centre, a, b = cross_section(shape, xyz[..., 0])

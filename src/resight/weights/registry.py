@@ -158,6 +158,13 @@ _ALL = (
         "loftr-outdoor", "LoFTR", "Apache-2.0", "loftr_outdoor.ckpt", None, f"{KORNIA}/loftr/resolve/main/loftr_outdoor.ckpt",
         "https://cmp.felk.cvut.cz/~mishkdmy/models/loftr_outdoor.ckpt",
     ),
+    KnownWeights(
+        "lightglue-sift-turtle",
+        "LightGlue, 3 layers of width 160, for sift",
+        "Apache-2.0",
+        (KnownFile("lightglue-sift-turtle.safetensors", "3d946dd1616fb5081e4e76b6def878759b36bf86fa6ab06c244a32209a527976"),),
+        how_to_get="it comes with the package; install that again",
+    ),
     _lightglue("sift", "5b52b8d9982d43532dc042606b346bb9594c9f5a4bd6f64362c63866287b4ac0"),
     _lightglue("superpoint", "6ff7040d0a497fc6639337946d7538dae07428c18f77a067a0b5a960e7cc551a"),
     _lightglue("disk", "b5b21d47ea24f2c5e501aec9c91b9716e4c8c3429a4dc1e615c133c4c9378335"),

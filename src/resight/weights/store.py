@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 ENV = "RESIGHT_WEIGHTS"
+BUNDLED = Path(__file__).parent.parent / "match" / "bundled"
 SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".params"}
 
 
@@ -39,7 +40,8 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class WeightStore:
-    """Searches, in this order: the path itself, ``weights_dir``, ``RESIGHT_WEIGHTS``, the cache folder, download.
+    """Searches, in this order: the path itself, ``weights_dir``, ``RESIGHT_WEIGHTS``, the cache folder, what comes with the
+    package, download.
 
     Small and picklable: workers get it too.
     """
@@ -100,6 +102,7 @@ class WeightStore:
         named = [self.weights_dir, *os.environ.get(ENV, "").split(os.pathsep)]
         yield from (Path(one).expanduser() for one in named if one)
         yield cache_dir()
+        yield BUNDLED
 
     def _fetch(self, entry: KnownWeights) -> tuple[KnownFile, Path]:
         from resight.weights.download import download

@@ -1,0 +1,135 @@
+"""Photos to learn from: what the pipeline itself cuts out of them, with labels where there are some."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from resight.errors import NothingToMeasure
+from resight.ingest import ingest
+from resight.runner import Runner
+from resight.segment import read_crop, segment
+from resight.segment.params import AutoParams, WholeParams
+from resight.settings import Settings
+from resight.status import CropStatus
+from resight.weights.store import WeightStore
+from resight.workspace import Workspace
+
+WHOLE_SIDE_PX = 1024
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A crop to learn from; its pixels stay on disk until they are asked for.
+
+    Attributes:
+        name: The crop's id.
+        path: As in the table ``crops``.
+        head: Whether it is a head (or body) with a mask, or a whole photo.
+        individual_id: Animal, '' if nobody has said.
+        encounter_id: Animal and day.
+        viewpoint: Side that is seen.
+        workspace: Where it lies.
+    """
+
+    name: str
+    path: str
+    head: bool
+    individual_id: str
+    encounter_id: str
+    viewpoint: str
+    workspace: Workspace
+
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W, 3) uint8 and the (H, W) bool mask, at most `WHOLE_SIDE_PX` on the longer side."""
+        rgb, mask = read_crop(self.workspace, self.path)
+        scale = min(1.0, WHOLE_SIDE_PX / max(mask.shape))
+        if scale == 1.0:
+            return rgb, mask
+        size = (round(mask.shape[1] * scale), round(mask.shape[0] * scale))
+        small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), small > 0
+
+
+def gather(
+    workspace: Workspace,
+    settings: Settings,
+    sources: Sequence[str],
+    night: str,
+    weights: WeightStore,
+    runner: Runner,
+    leave_out: Collection[str] = (),
+) -> list[Picture]:
+    """Cut the photos of ``sources``: heads where there are outlines or a segmenter finds them, and every photo as a whole.
+
+    Args:
+        workspace: Where crops are kept.
+        settings: As for a nightly run.
+        sources: Folders or addresses; ``metadata.csv`` beside the photos names the animals.
+        night: ISO date of the run.
+        weights: For a learned segmenter.
+        runner: Runs the blocks.
+        leave_out: Animals none of whose photos may be seen.
+
+    Raises:
+        NothingToMeasure: No photo is left.
+    """
+    found = ingest(workspace, settings, sources, night, runner)
+    photos = _without(found.photos, leave_out)
+    heads = settings.model_copy(update={"segment": AutoParams(otherwise="head-finder")})
+    heads = settings if settings.segment != AutoParams() else heads
+    whole = settings.model_copy(update={"segment": WholeParams()})
+    rows = {row["photo_id"]: row for row in photos.to_pylist()}
+    pictures = []
+    for asked in (heads, whole):
+        crops = segment(workspace, asked, photos, found.annotations, weights, runner).crops
+        pictures += [_picture(workspace, c, rows[c["photo_id"]]) for c in crops.to_pylist() if c["status"] == CropStatus.OK]  # fmt: skip
+    if not pictures:
+        raise NothingToMeasure(f"There is no usable photo to learn from in {', '.join(sources)}; check the path.")
+    return sorted(pictures, key=lambda p: (not p.head, p.name))
+
+
+def digest_of(pictures: Sequence[Picture]) -> str:
+    """SHA-256 over names and labels; a crop's name is a digest of its photo's content and of its outline."""
+    lines = sorted(f"{p.name} {p.head} {p.individual_id} {p.encounter_id} {p.viewpoint}" for p in pictures)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def summary(pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Counts for the recipe."""
+    heads = [p for p in pictures if p.head]
+    return {
+        "heads": len(heads),
+        "whole_photos": len(pictures) - len(heads),
+        "individuals": sorted({p.individual_id for p in pictures if p.individual_id}),
+    }
+
+
+def _without(photos: pa.Table, leave_out: Collection[str]) -> pa.Table:
+    keep = [not (name and name in leave_out) for name in photos["individual_id"].to_pylist()]
+    return photos.filter(pa.array(keep))
+
+
+def _picture(workspace: Workspace, crop: dict[str, Any], photo: dict[str, Any]) -> Picture:
+    side = crop.get("viewpoint") or photo.get("viewpoint") or ""
+    return Picture(
+        crop["crop_id"],
+        crop["path"],
+        crop["part"] != "whole",
+        photo["individual_id"] or "",
+        photo["encounter_id"] or "",
+        str(side),
+        workspace,
+    )
+
+
+def folder_of(path: Path) -> str:
+    """The folder as a source."""
+    return str(path.expanduser().absolute())
