@@ -37,7 +37,13 @@ class Aside:
 def aside(run: Run, cohort: Cohort, **changes: Any) -> Run:
     """A copy of the run for another cohort; what it finds stays in it, but for its notes."""
     kept = {k: v for k, v in run.extras.items() if k not in RESULTS} | {REHEARSING: True}
-    fresh: dict[str, Any] = {"counts": {}, "work": {}, "fingerprints": {}, "seconds": {}, "extras": kept}
+    fresh: dict[str, Any] = {
+        "counts": {},
+        "work": dict.fromkeys(run.work, 0),
+        "fingerprints": {},
+        "seconds": {},
+        "extras": kept,
+    }
     return replace(run, cohort=cohort, staging=cast(Staging, Aside()), tables=dict(run.tables), **(fresh | changes))
 
 

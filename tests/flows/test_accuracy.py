@@ -18,7 +18,11 @@ from resight.flows.evaluation import run_evaluate
 from resight.runs import read_run
 from resight.workspace import Workspace
 
-QUICK = SMALL | {"extract": {"kind": "sift", "max_keypoints": 200}, "evaluate": {"draws": 30, "few_queries": 9}}
+QUICK = SMALL | {
+    "extract": {"kind": "sift", "max_keypoints": 500},
+    "crop": {"head_side_px": 400},
+    "evaluate": {"draws": 30, "few_queries": 9},
+}
 TABLES = ("outcomes", "accuracy", "accuracy_curves")
 
 
@@ -26,7 +30,7 @@ TABLES = ("outcomes", "accuracy", "accuracy_curves")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four animals met three times each, with all their names."""
     folder = tmp_path_factory.mktemp("labelled") / "survey"
-    render_survey(folder, n_individuals=4, n_new=0, gallery_encounters=2, photos_per_encounter=1, size_px=(480, 360))
+    render_survey(folder, n_individuals=4, n_new=0, gallery_encounters=2, photos_per_encounter=1, size_px=(720, 540))
     truth = {r["file"]: r["individual_id"] for r in rows_of(folder / "truth.csv")}
     write(folder, [r | {"individual_id": truth.get(r["file"], r["individual_id"])} for r in rows_of(folder / "metadata.csv")])  # fmt: skip
     return folder

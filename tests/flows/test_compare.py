@@ -13,7 +13,16 @@ from resight.cli import app
 from resight.runs import read_run
 from resight.workspace import Workspace
 
-SMALL = ["--set", "extract.max_keypoints=300", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline"]
+SMALL = [
+    "--set",
+    "extract.max_keypoints=300",
+    "--set",
+    "crop.head_side_px=320",
+    "--set",
+    "dask.mode=inline",
+    "--set",
+    "evaluate.few_queries=0",
+]
 METHODS = "sift-nearest-magsac,sift-lnbnn,convnext-circle,loftr,ssim"
 
 

@@ -87,7 +87,8 @@ def train_embedding(
     animals = {r["individual_id"] for r in rows}
     if len(animals) < 2:
         raise NothingToMeasure(
-            f"An embedding cannot be trained on {len(animals)} animals; name at least two in metadata.csv."
+            f"An embedding cannot be trained on {len(animals)} animals: photos that also ask are not trained on. Name more "
+            "animals in metadata.csv, or let later encounters ask earlier ones (--set evaluate.protocol=time-aware)."
         )
     samples = load_samples(workspace, sorted(rows, key=lambda r: r["crop_id"]), recipe.side_px)
     state = train_net(
