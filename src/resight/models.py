@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from resight.errors import SettingsError, WorkspaceError
@@ -33,7 +34,7 @@ class Model:
 
     def describe(self) -> str:
         """One line for people."""
-        files = f" ({', '.join(sorted(self.weights))})" if self.weights else ""
+        files = f" ({', '.join(sorted(Path(name).name for name in self.weights))})" if self.weights else ""
         return (
             f"{self.part['extract']['kind']} + {self.part['match']['kind']}{files}, score {self.part['score']['name']}"
         )

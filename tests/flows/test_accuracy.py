@@ -120,7 +120,7 @@ def test_another_model_is_compared_with_the_run_before(labelled: Path, place: tu
 
 def test_the_command_line_measures_draws_again_and_says_everything(labelled: Path, place: tuple[Workspace, dict[str, Any]]) -> None:  # fmt: skip
     workspace, first = place
-    options = ["--set", "extract.kind=sift", "--set", "extract.max_keypoints=200", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline",
+    options = ["--set", "extract.kind=sift", "--set", "extract.max_keypoints=500", "--set", "crop.head_side_px=400", "--set", "dask.mode=inline",
                "--set", "evaluate.draws=30", "--set", "evaluate.few_queries=9", "-w", str(workspace.root), "--json"]  # fmt: skip
     call = CliRunner().invoke(app, ["evaluate", str(labelled), "--against", first["run_id"], *options], catch_exceptions=False)  # fmt: skip
     assert call.exit_code == 0, call.output
