@@ -162,7 +162,7 @@ _ALL = (
         "lightglue-sift-turtle",
         "LightGlue, 3 layers of width 160, for sift",
         "Apache-2.0",
-        (KnownFile("lightglue-sift-turtle.safetensors", "3d946dd1616fb5081e4e76b6def878759b36bf86fa6ab06c244a32209a527976"),),
+        (KnownFile("lightglue-sift-turtle.safetensors", "7df5a8cbba7b51a28dd66b4b30488cd8051603bae3ec8dae95f76ce39b466a09"),),
         how_to_get="it comes with the package; install that again",
     ),
     _lightglue("sift", "5b52b8d9982d43532dc042606b346bb9594c9f5a4bd6f64362c63866287b4ac0"),
