@@ -25,7 +25,7 @@ def compile_layers(network: Network, device: torch.device) -> Layers:
     limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
     setattr(config, limit, max(MOST_SHAPES, getattr(config, limit)))
     if device.type != "cuda":
-        return torch.compile(network.descriptors, dynamic=False)  # type: ignore[no-any-return]
+        return torch.compile(network.descriptors, dynamic=False)
     graphs = torch.compile(network.descriptors, dynamic=False, mode="reduce-overhead")
 
     def replay(batch: PairBatch, start: int, stop: int) -> Tensor:

@@ -106,7 +106,7 @@ def _step(state: State, samples: Sequence[Sample], recipe: EmbeddingRecipe, devi
         group["lr"] = recipe.learning_rate * rate((state.step + 0.5) / recipe.steps)
     loss = batch_loss(state.net, batch, recipe, device)
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), CLIP)
     state.optimizer.step()
     return float(loss.detach())
