@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from resight.cohort import Cohort, calibration_photos, crop_info
 from resight.counts import reconcile
 from resight.evaluate.turns import encounter_turns, pairs_of
-from resight.run import Run
+from resight.run import REHEARSING, Run
 from resight.runs import Staging, TableRef
 from resight.tables import status_counts
 from resight.tasks.cluster import group_unknowns
@@ -21,7 +21,6 @@ from resight.tasks.rank import rank_candidates
 from resight.tasks.score import score_pairs
 
 RESULTS = ("ranked", "novelty_model", "null", "fusion", "rank_params", "ranked_photos", "turns")
-REHEARSING = "rehearsing"  # in a run's extras: what it learns must not be kept for other runs
 JUDGING: tuple[Any, ...] = (score_pairs, rank_candidates, judge_novelty)
 
 

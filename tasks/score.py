@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from resight.match.cache import match_fingerprint
-from resight.run import Run
+from resight.run import REHEARSING, Run
 from resight.runs import TableRef
 from resight.score import Fusion, Null, score
 from resight.score.accepted import accept, accepted, evidence_name, keep_null
@@ -29,7 +29,7 @@ def score_pairs(run: Run) -> TableRef:
     pairs, viewpoints = run.tables["pairs"], _viewpoints(run)
     labels = run.cohort.labels
     null = learn_null(pairs, labels, run.settings.score.null_pairs, viewpoints)
-    if not run.extras.get("rehearsing"):  # what a gallery with animals taken out teaches is not for other runs
+    if not run.extras.get(REHEARSING):  # what a gallery with animals taken out teaches is not for other runs
         run.fingerprints["null"] = keep_null(run.workspace, match_fingerprint(run.settings, run.weights), null)
     run.extras |= {"null": null, "fusion": _fusion(run, null)}
     result = score(pairs, labels, run.settings.score, viewpoints, run.extras["fusion"], null)

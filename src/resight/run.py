@@ -42,6 +42,8 @@ PACKAGES = (
     "zarr",
 )
 
+REHEARSING = "rehearsing"  # in a run's extras: what it learns must not be kept for other runs
+
 
 @dataclass
 class Run:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resight.compare import chart
 from resight.compare.base import MethodStatus
+from resight.report.templates import template
 
 FOLDER = Path(__file__).resolve().parent
 STYLE = FOLDER.parent / "report" / "page.css"
@@ -39,7 +38,7 @@ def render_comparison(rows: Sequence[Mapping[str, Any]], folder: str, notes: Seq
         chart.draw_chart(measured, "top1_encounter", "right at once, per encounter"),
         chart.draw_chart(measured, "top1_photo", "right at once, per photo"),
     ]
-    return _template().render(
+    return template(FOLDER, "page.html").render(
         folder=folder,
         facts=measured[0] if measured else None,
         measured=measured,
@@ -82,15 +81,3 @@ def seconds(value: float | None) -> str:
     if value < 0.001:
         return "<0.001"
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
-
-
-@lru_cache(maxsize=1)
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html")

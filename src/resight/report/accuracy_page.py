@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resight.evaluate.history import Earlier
@@ -14,6 +12,7 @@ from resight.report import accuracy_cards, accuracy_mistakes, accuracy_words, ch
 from resight.report.accuracy_data import AccuracyData
 from resight.report.page import FOLDER, facts
 from resight.report.pictures import Pictures
+from resight.report.templates import template
 
 TREND = {"top1_encounter": "right animal first, encounters", "novelty_auroc": "new told from known (AUROC)", "top1_photo": "right animal first, photos"}  # fmt: skip
 
@@ -30,7 +29,7 @@ def render_accuracy(data: AccuracyData, thumbnail_px: int = 360) -> str:
     cases, moved = accuracy_mistakes.mistakes(data, album), accuracy_mistakes.changed(data, album)
     painted = accuracy_mistakes.painted(data, pictures)
     protocol = next((r["protocol"] for r in data.accuracy), "")
-    return _template().render(
+    return template(FOLDER, "accuracy.html").render(
         title=f"Resight, accuracy of {words.day(data.run['night'])}",
         night=words.day(data.run["night"]),
         protocol=accuracy_words.PROTOCOLS.get(protocol, protocol),
@@ -77,15 +76,3 @@ def _now(data: AccuracyData) -> Earlier:
         m: (r["value"], r["ci_low"], r["ci_high"]) for m, r in data.overall.items()
     }
     return Earlier(data.run["run_id"], data.run["ended_at"], data.run["model_fingerprint"], values)
-
-
-@lru_cache(maxsize=1)
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("accuracy.html")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resight.report import words
@@ -17,6 +15,7 @@ from resight.report.cards import Card, make_cards
 from resight.report.data import ReportData
 from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
 from resight.report.pictures import Pictures
+from resight.report.templates import template
 from resight.settings import ReportParams
 from resight.status import Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
@@ -61,7 +60,7 @@ def render_report(data: ReportData, params: ReportParams) -> str:
     cards = make_cards(data, params, pictures)
     decisions = Counter(data.novelty["decision"].to_pylist())
     metrics = _metrics(data.accuracy.to_pylist()) if data.accuracy is not None else []
-    return _template().render(
+    return template(FOLDER, "page.html").render(
         run=data.run,
         title=f"Resight, night of {words.day(data.run['night'])}",
         night=words.day(data.run["night"]),
@@ -84,18 +83,6 @@ def render_report(data: ReportData, params: ReportParams) -> str:
         curve_wh=CURVE_WH,
         css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
     )
-
-
-@lru_cache(maxsize=1)
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html")
 
 
 def _sentence(data: ReportData, decisions: Mapping[str, int]) -> str:

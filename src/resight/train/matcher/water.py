@@ -7,6 +7,8 @@ import math
 import cv2
 import numpy as np
 
+from resight.train.segmenter.augment import water_table
+
 
 def under_other_water(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Colour, contrast, haze, light that falls off, ripples, lost resolution, blur, noise and JPEG; (H, W, 3) uint8."""
@@ -31,16 +33,7 @@ def under_other_water(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _curve(rng: np.random.Generator) -> np.ndarray:
-    curve = np.arange(256, dtype=np.float32)[:, None].repeat(3, 1) / 255
-    curve = curve ** np.float32(np.exp(rng.normal(0, 0.28)))
-    curve = curve * np.exp(rng.normal(0, 0.12, 3) + rng.normal(0, 0.15)).astype(np.float32)
-    if rng.random() < 0.5:
-        curve = (curve - 0.4) * np.float32(rng.uniform(0.55, 1.5)) + np.float32(0.4)
-    if rng.random() < 0.45:  # haze in the colour of water
-        veil = rng.uniform((0.05, 0.25, 0.3), (0.45, 0.65, 0.75)).astype(np.float32)
-        away = np.float32(rng.uniform(0.05, 0.6))
-        curve = curve * (1 - away) + veil * away
-    return np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)[None]
+    return water_table(rng, gamma=0.28, tint=0.12, contrast_share=0.5, least_contrast=0.55, most_haze=0.6)
 
 
 def _light(rng: np.random.Generator, size_wh_px: tuple[int, int]) -> np.ndarray:

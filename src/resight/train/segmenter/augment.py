@@ -221,18 +221,39 @@ def _daylight(rgb: np.ndarray) -> np.ndarray:
     return np.clip((rgb - low) * (235 / np.maximum(high - low, 25)) + 8, 0, 255).astype(np.uint8)
 
 
+def water_table(
+    rng: np.random.Generator,
+    *,
+    gamma: float,
+    tint: float,
+    contrast_share: float,
+    least_contrast: float,
+    most_haze: float,
+) -> np.ndarray:
+    """(1, 256, 3) uint8, a table of tones: another camera, another day's colour and contrast, haze in the colour of water.
+
+    Args:
+        rng: Draws it.
+        gamma, tint: Standard deviations of the logarithms of the exponent and of each channel's gain.
+        contrast_share: How often contrast changes.
+        least_contrast: The flattest it gets.
+        most_haze: Largest share of the veil.
+    """
+    curve = np.arange(256, dtype=np.float32)[:, None].repeat(3, 1) / 255
+    curve = curve ** np.float32(np.exp(rng.normal(0, gamma)))
+    curve = curve * np.exp(rng.normal(0, tint, 3) + rng.normal(0, 0.15)).astype(np.float32)
+    if rng.random() < contrast_share:
+        curve = (curve - 0.4) * np.float32(rng.uniform(least_contrast, 1.5)) + np.float32(0.4)
+    if rng.random() < 0.45:
+        veil = rng.uniform((0.05, 0.25, 0.3), (0.45, 0.65, 0.75)).astype(np.float32)
+        away = np.float32(rng.uniform(0.05, most_haze))
+        curve = curve * (1 - away) + veil * away
+    return np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)[None]
+
+
 def under_water(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another day's water and another camera: colour, haze, light from above, ripples, blur, noise."""
-    curve = np.arange(256, dtype=np.float32)[:, None].repeat(3, 1) / 255
-    curve = curve ** np.float32(np.exp(rng.normal(0, 0.25)))
-    curve = curve * np.exp(rng.normal(0, 0.15, 3) + rng.normal(0, 0.15)).astype(np.float32)
-    if rng.random() < 0.4:
-        curve = (curve - 0.4) * np.float32(rng.uniform(0.6, 1.5)) + np.float32(0.4)
-    if rng.random() < 0.45:  # haze in the colour of water
-        veil = rng.uniform((0.05, 0.25, 0.3), (0.45, 0.65, 0.75)).astype(np.float32)
-        away = np.float32(rng.uniform(0.05, 0.5))
-        curve = curve * (1 - away) + veil * away
-    table = np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)[None]
+    table = water_table(rng, gamma=0.25, tint=0.15, contrast_share=0.4, least_contrast=0.6, most_haze=0.5)
     x = cv2.LUT(_daylight(rgb) if rng.random() < 0.12 else rgb, table)
     if rng.random() < 0.06:
         x = cv2.cvtColor(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
