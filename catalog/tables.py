@@ -151,7 +151,7 @@ SCORES = Table(
         Column("llr", F64, "minus the sum of log(1 - confidence)"),
         Column("residual", F64, "log(sum + 1) above what different animals with as many keypoints have, in standard deviations"),
         Column("snorm", F64, "log(sum + 1) above what the same two crops have with other animals, in standard deviations"),
-        Column("inliers", F64, "matches that agree with one geometry; missing where geometry was not tried"),
+        Column("inliers", F64, "matches that agree with one geometry, plus the mean confidence, which orders equal numbers; missing where geometry was not tried"),
         Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing where no votes were counted or nothing voted"),
         Column("lnbnn_verified", F64, "those of the votes that agree in turn, size and place"),
         Column("fused", F64, "log likelihood ratio of same against different animal from all evidence; missing where no fusion was used"),

@@ -86,9 +86,11 @@ def test_novelty_by_hand():
 
 
 def test_open_set_is_computed_from_its_own_trial():
-    opened = [r | {"trial": "open", "round": k} for k, r in enumerate(NOVEL)]
+    opened = [r | {"trial": "open", "round": 3, "query_id": f"{r['query_id']} {k}"} for k, r in enumerate(NOVEL)]
     found = values(measured(*opened))
     assert found["open_novelty_auroc", "all"] == pytest.approx(9.5 / 12)
+    alone = [r | {"round": k} for k, r in enumerate(opened)]  # rounds have no common scale
+    assert values(measured(*alone))["open_novelty_auroc", "all"] is None
     assert found["open_baks_baus_gm", "all"] == pytest.approx(math.sqrt(1 / 8))
     assert found["open_top1_encounter", "all"] == pytest.approx(2 / 3)
     rows = {r["metric"]: r for r in measured(*NOVEL)}

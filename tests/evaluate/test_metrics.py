@@ -11,6 +11,7 @@ from resight.evaluate.metrics import (
     abundance_error,
     adjusted_rand,
     auroc,
+    auroc_within,
     average_precision,
     balanced_accuracy,
     brier,
@@ -47,6 +48,17 @@ def test_auroc_by_hand():
     assert auroc(np.array([1.0]), np.array([2.0])) == 0.0  # the reverse is not the best
     assert auroc(np.array([np.inf, 1.0]), np.array([np.inf, 0.0])) == pytest.approx((1.5 + 1) / 4)
     assert auroc(np.zeros(0), np.array([1.0])) is None
+
+
+def test_auroc_within_groups_by_hand():
+    """Round 1: 3 of 4 pairs in order; round 2, on another scale: 1 of 1. Pooled they would be 6 of 9."""
+    value = np.array([0.9, 0.5, 0.1, 0.7, -5.0, -8.0])
+    positive = np.array([True, True, False, False, True, False])
+    group = np.array([1, 1, 1, 1, 2, 2])
+    assert auroc_within(value, positive, group) == pytest.approx(4 / 5)
+    assert auroc_within(value, positive, np.zeros(6)) == pytest.approx(auroc(value[positive], value[~positive]))
+    assert auroc_within(value, positive, group, np.array([2.0, 1, 1, 1, 1, 1])) == pytest.approx((2 * 2 + 1 + 1) / 7)
+    assert auroc_within(value, positive, np.arange(6)) is None
 
 
 def test_auroc_agrees_with_scipy_and_with_repeated_rows():

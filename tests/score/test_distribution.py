@@ -73,7 +73,7 @@ def test_scores_worked_out_by_hand():
         "area": 1 - 2.8 / 18,
         "sum_squares": 0.84,
         "llr": -np.log(0.096),
-        "inliers": 2,
+        "inliers": 2 + 1.4 / np.sqrt(80),
     }
     assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-6)
     assert row["wasserstein"] is None  # nobody to learn the null from: never guessed

@@ -57,6 +57,30 @@ def auroc(
     return float(np.dot(wp, (less + at_most) / 2) / total)
 
 
+def auroc_within(
+    value: np.ndarray, positive: np.ndarray, group: np.ndarray, weight: np.ndarray | None = None
+) -> float | None:
+    """`auroc` over the pairs of one positive and one negative of the same group, all groups together.
+
+    For values that were found under different circumstances (another gallery, another calibration), which have no common
+    scale.
+
+    Args:
+        value: (N,) larger for positives.
+        positive: (N,) bool.
+        group: (N,) any labels.
+        weight: (N,), 1 if not given.
+    """
+    w = np.ones(len(value)) if weight is None else weight
+    won = pairs = 0.0
+    for one in np.unique(group):
+        yes, no = (group == one) & positive, (group == one) & ~positive
+        share, n_pairs = auroc(value[yes], value[no], w[yes], w[no]), float(w[yes].sum() * w[no].sum())
+        if share is not None:
+            won, pairs = won + share * n_pairs, pairs + n_pairs
+    return won / pairs if pairs > 0 else None
+
+
 def balanced_accuracy(correct: np.ndarray, classes: np.ndarray, weight: np.ndarray) -> float | None:
     """Mean over the classes (individuals) of the share of their queries that is right.
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from resight.evaluate.metrics import (
     abundance_error,
     adjusted_rand,
-    auroc,
+    auroc_within,
     balanced_accuracy,
     brier,
     calibration_error,
@@ -95,8 +95,13 @@ def all_specs(outcomes: Outcomes, prior_new: float) -> list[Spec]:
 
 
 def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", because: str = NO_QUERIES) -> list[Spec]:
-    """New told from known: ``known`` were judged with their animal in the gallery, ``new`` without."""
+    """New told from known: ``known`` were judged with their animal in the gallery, ``new`` without.
+
+    Open rounds have galleries and calibrations of their own, so the order is judged within each.
+    """
     both, n = [*new, *known], len(new)
+    is_new = np.arange(len(both)) < n
+    judged_in = np.array([r["round"] if r["trial"] == OPEN else 0 for r in both], np.int64)
     statistic = np.array([r["novelty"] if r["novelty"] is not None else np.inf for r in both], np.float64)
     said_new = [r["p_new"] is not None and r["p_new"] >= 0.5 for r in both]
     right = [(r["p_new"] is not None) and (s != r["known"]) for r, s in zip(both, said_new, strict=True)]
@@ -110,7 +115,7 @@ def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", be
     gm = Spec(f"{prefix}baks_baus_gm", ALL, lambda w: geometric_mean(named.statistic(w[:m]), called.statistic(w[m:])),
               _animals([*known, *new]), missing_because=because)  # fmt: skip
     return [
-        Spec(f"{prefix}novelty_auroc", ALL, lambda w: auroc(statistic[:n], statistic[n:], w[:n], w[n:]), _animals(both), missing_because=because),
+        Spec(f"{prefix}novelty_auroc", ALL, lambda w: auroc_within(statistic, is_new, judged_in, w), _animals(both), missing_because=because),
         _mean(f"{prefix}novelty_accuracy", right, rated, NO_PROBABILITY if both else because),
         named, called, gm,
         _mean(f"{prefix}false_known_rate", [r["decision"] == Decision.KNOWN for r in new], new, because),

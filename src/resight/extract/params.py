@@ -33,6 +33,9 @@ class SiftParams(ExtractorBase):
     )
     contrast_threshold: float = Field(0.01, ge=0, description="lower finds more points on hazy photos")
     edge_threshold: float = Field(10.0, gt=1, description="higher keeps more edge-like points; opencv only")
+    size_exponent: float = Field(
+        2.0, ge=0, le=4, description="strength is contrast times sigma to this power; 0: contrast alone, as in OpenCV"
+    )
     backend: Literal["opencv", "kornia"] = Field(
         "opencv", description="kornia: the same detector in torch, slower on CPU"
     )

@@ -52,7 +52,7 @@ class EngineMatcher:
             index_a=index_a.astype(np.int32),
             index_b=index_b.astype(np.int32),
             confidence=np.minimum(confidence, np.float32(1)),
-            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify),
+            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify, confidence),
             n_a=len(a),
             n_b=len(b),
             verified=verify.model != "none",

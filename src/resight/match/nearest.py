@@ -34,7 +34,7 @@ class NearestMatcher:
             index_a=index_a.astype(np.int32),
             index_b=index_b.astype(np.int32),
             confidence=confidence.astype(np.float32),
-            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify),
+            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify, confidence),
             n_a=len(a),
             n_b=len(b),
             verified=verify.model != "none",

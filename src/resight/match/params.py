@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 
 class VerifyParams(Params):
-    """Geometric verification of matches with MAGSAC++ (Barath et al. 2020), OpenCV."""
+    """Geometric verification of matches with MAGSAC++ (Barath et al. 2020) or, for ``affine``, RANSAC; OpenCV."""
 
-    model: Literal["none", "homography", "fundamental"] = Field(
+    model: Literal["none", "homography", "affine", "fundamental"] = Field(
         "homography", description="geometry that inliers agree with"
+    )
+    min_confidence: float = Field(
+        0.0, ge=0, lt=1, description="only matches with at least this confidence are looked at"
     )
     threshold_px: float = Field(
         12.0, gt=0, description="largest distance of an inlier; heads are curved and bend, so generous"

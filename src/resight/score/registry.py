@@ -175,9 +175,9 @@ _ALL = (
     ),
     Score(
         "inliers",
-        lambda d: d.n_inliers,
-        "MAGSAC++ (Barath et al., CVPR 2020)",
-        "matches that agree with one geometry",
+        lambda d: d.n_inliers + _mean(d),
+        "MAGSAC++ (Barath et al., CVPR 2020), RANSAC (Fischler and Bolles 1981)",
+        "matches that agree with one geometry, plus the mean confidence, by which equal numbers are ordered",
         "geometry (match.verify.model other than none)",
     ),
     Score(
