@@ -1,0 +1,83 @@
+"""Learning the shipped prior: from labelled runs, and judged without the animal that asks."""
+
+import json
+from datetime import datetime
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from resight.catalog import table
+from resight.match.base import PairMatch
+from resight.match.summary import summarise
+from resight.score.null import learn_null
+from resight.score.prior import prior_from
+from resight.settings import NoveltyParams
+from resight.train.fusion.judge import judge
+from resight.train.fusion.material import Labelled, training
+from resight.train.fusion.recipe import learn_prior, write_prior
+
+ANIMALS = "ABCDEF"
+SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
+
+
+def labelled(seed: int = 1, tell: float = 1.0) -> Labelled:
+    """Six animals met three times, the last time as query; one photo each, named animal and encounter.
+
+    ``tell``: how far matches of one animal lie above those of two.
+    """
+    rng = np.random.default_rng(seed)
+    photos = [f"{a}{e}" for a in ANIMALS for e in range(3)]
+    gallery = [p for p in photos if p[1] != "2"]
+    rows = []
+    for q, g in product(photos, gallery):
+        if q == g:
+            continue
+        same = q[0] == g[0]
+        n = int(rng.integers(20, 30) + 15 * tell * same)
+        confidence = np.clip(rng.beta(1 + 3 * tell * same, 6, n), 1e-3, 1).astype(np.float32)
+        index, inside = np.arange(n, dtype=np.int32), np.arange(n) < 4 + 10 * tell * same + rng.integers(3)
+        row = summarise(PairMatch(index, index, confidence, inside, 60, 60, True), 32)
+        row |= {f"n_keypoints_{s}": row.pop(f"n_keypoints_{k}") for s, k in (("query", "a"), ("gallery", "b"))}
+        row |= {f"{s}_{what}_id": p for s, p in (("query", q), ("gallery", g)) for what in ("crop", "photo")}
+        row |= {"purpose": "identify" if q[1] == "2" else "calibrate", "status": "scored", "reason": ""}
+        rows.append(row | {"run_id": "r"})
+    pairs = pa.Table.from_pylist(rows, schema=SCHEMA)
+    known = {p: p[0] for p in gallery}
+    taken = [datetime(2020 + int(p[1]), 6, 1) for p in photos]
+    info = {"crop_id": photos, "photo_id": photos, "encounter_id": photos, "taken_at": pa.array(taken, pa.timestamp("us")),
+            "individual_id": [known.get(p) for p in photos], "viewpoint": ["left"] * len(photos)}  # fmt: skip
+    seen = pa.table({"photo_id": photos, "encounter_id": photos, "individual_id": [p[0] for p in photos]})
+    return Labelled(f"run {seed}", seen, pairs, {p: p[0] for p in photos}, known, pa.table(info), learn_null(pairs, known, 500))
+
+
+def test_a_prior_rests_on_all_animals_but_the_one_left_out():
+    run = labelled()
+    whole, without = learn_prior([run]), [learn_prior([run], a) for a in ANIMALS]
+    assert whole.features == ("log_sum", "log_count_05", "log_inliers")
+    assert all(c >= 0 for c in whole.line.coefficients) and sum(whole.line.coefficients) > 0.5
+    assert len({whole.line, *(w.line for w in without)}) == 7, "every animal taught something"
+    alone = training(run, gallery_alone=True)
+    assert len(alone.genuine) == 12 * 11 and alone.genuine.sum() == 12, "no pair of a query"
+    assert len(training(run, gallery_alone=False).genuine) == 12 * 11 + 6 * 12
+
+
+def test_what_is_written_is_what_the_fusion_reads(tmp_path):
+    runs = [labelled(1), labelled(2)]
+    content = write_prior([runs], ["bay", "reef"], tmp_path / "prior.json")
+    assert json.loads((tmp_path / "prior.json").read_text()) == content
+    read, learned = prior_from(content, ("log_sum", "log_count_05", "log_inliers")), learn_prior(runs)
+    assert read.line.coefficients == pytest.approx(learned.line.coefficients, abs=1e-4)
+    (one,) = content["priors"]
+    assert one["source"] == "labelled photos of bay, reef"
+    assert [r["n_individuals"] for r in one["learned_from"]] == [6, 6]
+    assert len({r["digest"] for r in one["learned_from"]}) == 1, "the same photos and pairs"
+
+
+def test_judging_finds_animals_that_can_be_told_apart_and_no_others():
+    told = judge(labelled(), [labelled(), labelled(2)], NoveltyParams())
+    assert told["n"] == (6, 6) and told["top1_photo"] == told["top1_encounter"] == 1.0
+    assert told["novelty_auroc"] > 0.9 and told["ece_encounter"] < 0.2
+    blind = judge(labelled(3, tell=0.0), [labelled(3, tell=0.0)], NoveltyParams())
+    assert blind["top1_encounter"] < 0.7 and 0.2 < blind["novelty_auroc"] < 0.8 and blind["false_known_rate"] == 0.0
