@@ -7,6 +7,7 @@ import pytest
 
 from resight.errors import SettingsError
 from resight.init import PREFERENCES, init_workspace
+from resight.match.params import BUNDLED
 from resight.settings import Settings, load_settings, parse_assignments, settings_from
 from resight.weights.store import WeightStore
 
@@ -77,10 +78,14 @@ def test_the_file_that_init_writes_is_read_back_as_the_defaults_and_the_choice(
     settings = load_settings(tmp_path / "ws", environ={})
     expected = settings_from({"extract": choice.extract, "match": choice.match, "score": choice.score})
     assert settings == expected
-    assert (choice.extract["kind"], choice.match["kind"]) == ("sift", "nearest")
+    assert (choice.extract["kind"], choice.match["weights"]) == ("sift", BUNDLED)
+    assert (
+        settings.match.verify.model == "affine"
+        and "come with the package" in (tmp_path / "ws" / "resight.toml").read_text()
+    )
 
 
-@pytest.mark.parametrize("needed", [n for n, _, _ in PREFERENCES])
+@pytest.mark.parametrize("needed", [one.weights for one in PREFERENCES])
 def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ...], tmp_path: Path) -> None:
     class Found(WeightStore):
         def available(self, name: str) -> bool:
@@ -89,7 +94,8 @@ def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ..
     choice = init_workspace(tmp_path / "ws", Found())
     settings = load_settings(tmp_path / "ws", environ={})
     assert settings == settings_from({"extract": choice.extract, "match": choice.match, "score": choice.score})
-    assert settings.match.kind == "lightglue" and settings.match.verify.model == "none"
+    assert settings.match.kind == "lightglue"
+    assert settings.match.verify.model == ("affine" if needed == (BUNDLED,) else "none")
 
 
 def test_every_commented_line_of_the_settings_file_is_a_valid_setting(

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from resight.errors import WorkspaceError
+from resight.match.params import BUNDLED, SURE_AFFINE
 from resight.registry import EXTRACTORS, MATCHERS, SEGMENTERS
 from resight.score.registry import FUSED
 from resight.settings import SETTINGS_FILE, Settings
@@ -41,30 +42,49 @@ class Choice:
     why: str
 
 
-PREFERENCES: tuple[tuple[tuple[str, ...], dict[str, Any], dict[str, Any]], ...] = (
-    (("lightglue-sift",), {"kind": "sift"}, {"kind": "lightglue", "weights": "lightglue-sift"}),
-    (("aliked-n16", "lightglue-aliked"), {"kind": "aliked"}, {"kind": "lightglue", "weights": "lightglue-aliked"}),
-    (("xfeat", "lighterglue-xfeat"), {"kind": "xfeat"}, {"kind": "lightglue", "weights": "lighterglue-xfeat"}),
-    (
-        ("xfeat", "xfeat_lighterglue_3layer"),
-        {"kind": "xfeat"},
-        {"kind": "lightglue", "weights": "xfeat_lighterglue_3layer"},
+@dataclass(frozen=True)
+class Preference:
+    """What is chosen where all of ``weights`` are found."""
+
+    weights: tuple[str, ...]
+    extract: dict[str, Any]
+    match: dict[str, Any]
+    score: dict[str, Any]
+
+
+def _lightglue(extract: str, *weights: str) -> Preference:
+    return Preference(weights, {"kind": extract}, {"kind": "lightglue", "weights": weights[-1]}, {"name": "mean"})
+
+
+PREFERENCES = (
+    _lightglue("sift", "lightglue-sift"),
+    _lightglue("aliked", "aliked-n16", "lightglue-aliked"),
+    _lightglue("xfeat", "xfeat", "lighterglue-xfeat"),
+    Preference(
+        (BUNDLED,),
+        {"kind": "sift", "max_keypoints": 512},
+        {"kind": "lightglue", "weights": BUNDLED, "verify": SURE_AFFINE.model_dump(exclude_defaults=True)},
+        {"name": FUSED},
     ),
+    _lightglue("xfeat", "xfeat", "xfeat_lighterglue_3layer"),
 )
 
 
 def choose(weights: WeightStore) -> Choice:
-    """LightGlue where its weights are found on this machine, otherwise SIFT with mutual nearest neighbours and MAGSAC++.
+    """The first of `PREFERENCES` whose weights are there: official LightGlue where it was fetched, otherwise the bundled one.
 
-    Evidence is fused where that measures better: beside nearest neighbours it does, beside LightGlue it gains in telling known
-    from new and loses as much in naming (README, "What it can do today").
+    Evidence is fused where that measures better: beside the bundled matcher it does (README, "What it can do today").
     """
-    for needed, extract, match in PREFERENCES:
-        if all(weights.available(name) for name in needed):
-            return Choice(
-                extract, match, {"name": "mean"}, f"the weights {' and '.join(needed)} were found on this machine"
+    for one in PREFERENCES:
+        if all(weights.available(name) for name in one.weights):
+            why = (
+                "these weights come with the package; no official LightGlue weights were found on this machine "
+                "(`resight weights list`)"
+                if one.weights == (BUNDLED,)
+                else f"the weights {' and '.join(one.weights)} were found on this machine"
             )
-    why = "no LightGlue weights were found on this machine (see `resight weights list`)"
+            return Choice(one.extract, one.match, one.score, why)
+    why = f"not even the bundled weights {BUNDLED} were found; install the package again"
     return Choice({"kind": "sift"}, {"kind": "nearest"}, {"name": FUSED}, why)
 
 

@@ -49,7 +49,9 @@ def labelled(seed: int = 1, tell: float = 1.0) -> Labelled:
     info = {"crop_id": photos, "photo_id": photos, "encounter_id": photos, "taken_at": pa.array(taken, pa.timestamp("us")),
             "individual_id": [known.get(p) for p in photos], "viewpoint": ["left"] * len(photos)}  # fmt: skip
     seen = pa.table({"photo_id": photos, "encounter_id": photos, "individual_id": [p[0] for p in photos]})
-    return Labelled(f"run {seed}", seen, pairs, {p: p[0] for p in photos}, known, pa.table(info), learn_null(pairs, known, 500))
+    return Labelled(
+        f"run {seed}", seen, pairs, {p: p[0] for p in photos}, known, pa.table(info), learn_null(pairs, known, 500)
+    )
 
 
 def test_a_prior_rests_on_all_animals_but_the_one_left_out():

@@ -23,16 +23,24 @@ from resight.extract.params import (
     SuperpointParams,
     XFeatParams,
 )
-from resight.match.params import LightGlueParams, NearestParams, VerifyParams
+from resight.match.params import BUNDLED, SURE_AFFINE, LightGlueParams, NearestParams, VerifyParams
 from resight.train.embedding.params import EmbeddingRecipe
 
 DEFAULT_TIMM = "convnext_nano.in12k_ft_in1k"
 TRAINED = "convnext-circle"
+BUNDLED_METHOD = "sift-lightglue-turtle"
 
 
 def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, quick: bool = False) -> LocalMethod:
     """LightGlue, ranked by the mean confidence."""
     return LocalMethod(name, title, Family.LOCAL, quick, extract, LightGlueParams(weights=weights), "mean")
+
+
+def _bundled() -> LocalMethod:
+    """What `resight init` chooses without downloads, ranked by the matches that agree with an affine map."""
+    title = "SIFT + the bundled LightGlue + affine verification"
+    match = LightGlueParams(weights=BUNDLED, verify=SURE_AFFINE)
+    return LocalMethod(BUNDLED_METHOD, title, Family.LOCAL, True, SiftParams(max_keypoints=512), match, "inliers")
 
 
 def _nearest(name: str, title: str, extract: ExtractorBase, *, verified: bool = False) -> LocalMethod:
@@ -43,6 +51,7 @@ def _nearest(name: str, title: str, extract: ExtractorBase, *, verified: bool = 
 
 _ALL: tuple[Method, ...] = (
     _glued("sift-lightglue", "SIFT + LightGlue", SiftParams()),
+    _bundled(),
     _glued("aliked-lightglue", "ALIKED + LightGlue", AlikedParams()),
     _glued("xfeat-lighterglue", "XFeat + LighterGlue, 6 layers", XFeatParams()),
     _glued(

@@ -29,6 +29,10 @@ class VerifyParams(Params):
     confidence: float = Field(0.999, gt=0, lt=1, description="stop when the best model is this likely found")
 
 
+BUNDLED = "lightglue-sift-turtle"
+SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
+
+
 class NearestParams(Params):
     """Mutual nearest neighbours with Lowe's ratio test and geometric verification: needs no weights."""
 
