@@ -31,7 +31,7 @@ from resight.match.engine.batch import batch_of_one
 from resight.match.engine_matcher import EngineMatcher
 from resight.match.lightglue import build_lightglue
 from resight.match.nearest import NearestMatcher
-from resight.match.params import LightGlueParams, NearestParams, VerifyParams
+from resight.match.params import SURE_AFFINE, LightGlueParams, NearestParams
 from resight.match.plan import _COMPATIBLE, _SIDES
 from resight.match.presets import Architecture
 from resight.runner import Runner
@@ -154,7 +154,8 @@ def contenders(given: argparse.Namespace) -> list[Contender]:
 def _verified(matcher: NearestMatcher) -> Callable[[Features, Features], list[dict[str, float]]]:
     def pair(a: Features, b: Features) -> list[dict[str, float]]:
         found = matcher.match(a, b)
-        return [scores_of(found.confidence, len(a), len(b)) | {"inliers": float(found.n_inliers)}]
+        row = scores_of(found.confidence, len(a), len(b))
+        return [row | {"inliers": found.n_inliers + row["mean"]}]  # as the pipeline's score
 
     return pair
 
@@ -177,7 +178,8 @@ def _layers(matcher: EngineMatcher) -> Callable[[Features, Features], list[dict[
             index_a = np.flatnonzero(confidence)
             row = scores_of(confidence[index_a], len(a), len(b))
             if layer == heads[-1]:
-                row["inliers"] = _inliers(a, b, index_a, said.partner[0].numpy()[index_a], confidence[index_a])
+                agree = _inliers(a, b, index_a, said.partner[0].numpy()[index_a], confidence[index_a])
+                row["inliers"] = agree + row["mean"]
             rows.append(row)
         return rows
 
@@ -187,8 +189,7 @@ def _layers(matcher: EngineMatcher) -> Callable[[Features, Features], list[dict[
 def _inliers(a: Features, b: Features, index_a: np.ndarray, index_b: np.ndarray, confidence: np.ndarray) -> float:
     from resight.match.verify import inliers
 
-    sure = confidence > CONFIDENCES[0]
-    return float(inliers(a.xy_px[index_a[sure]], b.xy_px[index_b[sure]], VerifyParams()).sum())
+    return float(inliers(a.xy_px[index_a], b.xy_px[index_b], SURE_AFFINE, confidence).sum())
 
 
 def scores_of(confidence: np.ndarray, n_a: int, n_b: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resight.errors import SettingsError
-from resight.init import PREFERENCES, init_workspace
+from resight.init import OFFICIAL, init_workspace
 from resight.match.params import BUNDLED
 from resight.settings import Settings, load_settings, parse_assignments, settings_from
 from resight.weights.store import WeightStore
@@ -85,7 +85,7 @@ def test_the_file_that_init_writes_is_read_back_as_the_defaults_and_the_choice(
     )
 
 
-@pytest.mark.parametrize("needed", [one.weights for one in PREFERENCES])
+@pytest.mark.parametrize("needed", [*(needed for needed, _ in OFFICIAL), ()])
 def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ...], tmp_path: Path) -> None:
     class Found(WeightStore):
         def available(self, name: str) -> bool:
@@ -95,7 +95,7 @@ def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ..
     settings = load_settings(tmp_path / "ws", environ={})
     assert settings == settings_from({"extract": choice.extract, "match": choice.match, "score": choice.score})
     assert settings.match.kind == "lightglue"
-    assert settings.match.verify.model == ("affine" if needed == (BUNDLED,) else "none")
+    assert settings.match.verify.model == ("affine" if not needed else "none")
 
 
 def test_every_commented_line_of_the_settings_file_is_a_valid_setting(

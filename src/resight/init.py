@@ -42,50 +42,31 @@ class Choice:
     why: str
 
 
-@dataclass(frozen=True)
-class Preference:
-    """What is chosen where all of ``weights`` are found."""
-
-    weights: tuple[str, ...]
-    extract: dict[str, Any]
-    match: dict[str, Any]
-    score: dict[str, Any]
-
-
-def _lightglue(extract: str, *weights: str) -> Preference:
-    return Preference(weights, {"kind": extract}, {"kind": "lightglue", "weights": weights[-1]}, {"name": "mean"})
-
-
-PREFERENCES = (
-    _lightglue("sift", "lightglue-sift"),
-    _lightglue("aliked", "aliked-n16", "lightglue-aliked"),
-    _lightglue("xfeat", "xfeat", "lighterglue-xfeat"),
-    Preference(
-        (BUNDLED,),
-        {"kind": "sift", "max_keypoints": 512},
-        {"kind": "lightglue", "weights": BUNDLED, "verify": SURE_AFFINE.model_dump(exclude_defaults=True)},
-        {"name": FUSED},
-    ),
-    _lightglue("xfeat", "xfeat", "xfeat_lighterglue_3layer"),
+# Needed weights, and the extractor whose keypoints the last of them matches; the first that is there is taken.
+OFFICIAL = (
+    (("lightglue-sift",), "sift"),
+    (("aliked-n16", "lightglue-aliked"), "aliked"),
+    (("xfeat", "lighterglue-xfeat"), "xfeat"),
 )
 
 
 def choose(weights: WeightStore) -> Choice:
-    """The first of `PREFERENCES` whose weights are there: official LightGlue where it was fetched, otherwise the bundled one.
+    """Official LightGlue where its weights were fetched, otherwise the bundled one, which needs no download.
 
     Evidence is fused where that measures better: beside the bundled matcher it does (README, "What it can do today").
     """
-    for one in PREFERENCES:
-        if all(weights.available(name) for name in one.weights):
-            why = (
-                "these weights come with the package; no official LightGlue weights were found on this machine "
-                "(`resight weights list`)"
-                if one.weights == (BUNDLED,)
-                else f"the weights {' and '.join(one.weights)} were found on this machine"
-            )
-            return Choice(one.extract, one.match, one.score, why)
-    why = f"not even the bundled weights {BUNDLED} were found; install the package again"
-    return Choice({"kind": "sift"}, {"kind": "nearest"}, {"name": FUSED}, why)
+    for needed, kind in OFFICIAL:
+        if all(weights.available(name) for name in needed):
+            match = {"kind": "lightglue", "weights": needed[-1]}
+            why = f"the weights {' and '.join(needed)} were found on this machine"
+            return Choice({"kind": kind}, match, {"name": "mean"}, why)
+    return Choice(
+        {"kind": "sift", "max_keypoints": 512},
+        {"kind": "lightglue", "weights": BUNDLED, "verify": SURE_AFFINE.model_dump(exclude_defaults=True)},
+        {"name": FUSED},
+        "its weights come with the package, and no official LightGlue weights were found on this machine "
+        "(`resight weights list`)",
+    )
 
 
 def init_workspace(root: Path, weights: WeightStore | None = None, novelty: dict[str, Any] | None = None) -> Choice:

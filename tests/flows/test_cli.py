@@ -114,7 +114,7 @@ def test_init_and_doctor_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("RESIGHT_WEIGHTS", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = call("init", tmp_path / "new season", "--json")
-    assert made["extract"] == {"kind": "sift"} and "no LightGlue weights" in made["why"]
+    assert made["match"]["weights"] == "lightglue-sift-turtle" and "no official LightGlue weights" in made["why"]
     assert call("doctor", "--json", "-w", tmp_path / "new season")["ok"]
     assert call("models", "list", "--json", "-w", tmp_path / "new season") == {"models": []}
     names = {w["name"]: w for w in call("weights", "list", "--json", "-w", tmp_path / "new season")["weights"]}
@@ -134,24 +134,14 @@ def test_doctor_fails_where_weights_are_missing(tmp_path: Path, monkeypatch: pyt
     assert not findings["weights"]["ok"] and "aliked-n16" in findings["weights"]["says"]
 
 
-def test_init_chooses_lightglue_where_its_weights_are(
-    shared_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RESIGHT_WEIGHTS", str(shared_weights))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = call("init", tmp_path / "ws", "--json")
-    assert (made["extract"]["kind"], made["match"]["kind"]) == ("xfeat", "lightglue")
-    assert call("doctor", "--json", "-w", tmp_path / "ws")["ok"]
-
-
 def test_without_a_settings_file_it_says_what_it_chose(
-    labelled: Path, shared_weights: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    labelled: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RESIGHT_WEIGHTS", str(shared_weights))
+    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root / "no cache"))
     result = call("evaluate", labelled, "-w", workspace.root, "--json", *SMALL)
-    assert result["model"]["describe"].startswith("xfeat + lightglue")
-    assert any("xfeat + lightglue" in note and "resight init" in note for note in result["notes"])
+    assert result["model"]["describe"].startswith("sift + lightglue (lightglue-sift-turtle)")
+    assert any("sift + lightglue" in note and "resight init" in note for note in result["notes"])
     other = call(
         "evaluate",
         labelled,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,10 @@ def test_the_accepted_model_stays_until_a_rebuild_says_otherwise(field_workspace
     accepted = current_model(field_workspace)
     assert accepted is not None
     settings = field_workspace.root / "resight.toml"
-    settings.write_text(settings.read_text().replace('kind = "sift"', 'kind = "orb"'))
+    text = (
+        settings.read_text().replace('kind = "sift"', 'kind = "orb"').replace('kind = "lightglue"', 'kind = "nearest"')
+    )
+    settings.write_text(re.sub(r'\nweights = "lightglue-sift-turtle".*', "", text))
     small = {k: v for k, v in SMALL.items() if k == "dask"}
     kept = run_nightly(field_workspace.root, "2026-06-05", small, quiet=True)
     assert kept["model"]["fingerprint"] == accepted.fingerprint

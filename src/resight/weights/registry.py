@@ -162,7 +162,7 @@ _ALL = (
         "lightglue-sift-turtle",
         "LightGlue, 3 layers of width 160, for sift",
         "Apache-2.0",
-        (KnownFile("lightglue-sift-turtle.safetensors", "7df5a8cbba7b51a28dd66b4b30488cd8051603bae3ec8dae95f76ce39b466a09"),),
+        (KnownFile("lightglue-sift-turtle.safetensors", "ae0cfb32e8aea1958af9868904f82be83445fc6d46a239297aca3e0b7f743ca1"),),
         how_to_get="it comes with the package; install that again",
     ),
     _lightglue("sift", "5b52b8d9982d43532dc042606b346bb9594c9f5a4bd6f64362c63866287b4ac0"),
