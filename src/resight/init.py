@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 from resight.errors import WorkspaceError
 from resight.match.params import BUNDLED, SURE_AFFINE
 from resight.registry import EXTRACTORS, MATCHERS, SEGMENTERS
-from resight.score.registry import FUSED
 from resight.settings import SETTINGS_FILE, Settings
 from resight.weights.store import WeightStore
 
@@ -53,7 +52,8 @@ OFFICIAL = (
 def choose(weights: WeightStore) -> Choice:
     """Official LightGlue where its weights were fetched, otherwise the bundled one, which needs no download.
 
-    Evidence is fused where that measures better: beside the bundled matcher it does (README, "What it can do today").
+    The bundled matcher ranks by the matches that agree with one geometry, which named more loggerheads than fused evidence
+    (README, "What it can do today").
     """
     for needed, kind in OFFICIAL:
         if all(weights.available(name) for name in needed):
@@ -63,7 +63,7 @@ def choose(weights: WeightStore) -> Choice:
     return Choice(
         {"kind": "sift", "max_keypoints": 512},
         {"kind": "lightglue", "weights": BUNDLED, "verify": SURE_AFFINE.model_dump(exclude_defaults=True)},
-        {"name": FUSED},
+        {"name": "inliers"},
         "its weights come with the package, and no official LightGlue weights were found on this machine "
         "(`resight weights list`)",
     )

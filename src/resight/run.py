@@ -21,6 +21,8 @@ from resight.models import Model
 from resight.runner import Runner
 from resight.runs import Staging, TableRef, staging
 from resight.score.accepted import replaced_fusions
+from resight.score.prior import shipped
+from resight.score.registry import FUSED
 from resight.segment.base import Annotation
 from resight.settings import Settings
 from resight.tables import conform, status_counts
@@ -84,6 +86,7 @@ class Run:
             results,
             canonical_json([_plain(r) for r in inputs]),
             outlines,
+            *([shipped()] if self.settings.score.name == FUSED else []),
             *(replaced_fusions(self.workspace) if self.flow not in ("accuracy", "evaluate") else []),
         )
         self.run_id = f"{self.night}-{self.flow}-{digest[:8]}"
