@@ -91,7 +91,7 @@ def scale_and_orientation(features: Features, kind: ScaleOri) -> tuple[np.ndarra
     else:
         from resight.extract.sift import lightglue_scale_ori
     scale, orientation = lightglue_scale_ori(features)
-    return np.asarray(scale, np.float32), np.asarray(orientation, np.float32)
+    return np.array(scale, np.float32), np.array(orientation, np.float32)  # copies: torch wants to be able to write
 
 
 def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, device: str) -> Matcher:
