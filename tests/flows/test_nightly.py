@@ -82,7 +82,7 @@ def test_one_new_photo_costs_its_own_work_and_no_more(field_workspace: Workspace
     result = night(field_workspace, "2026-06-05")
     n_gallery = result["counts"]["photos"]["out"]["gallery"]
     assert {k: result["work"][k] for k in ("photos_decoded", "crops_cut", "features_computed")} == {
-        "photos_decoded": 1, "crops_cut": 1, "features_computed": 2,  # its own, and those that vote
+        "photos_decoded": 1, "crops_cut": 1, "features_computed": 1,
     }  # fmt: skip
     n_queries = result["counts"]["novelty"]["in"]
     assert 0 < result["work"]["pairs_matched"] < n_gallery + n_queries, (
