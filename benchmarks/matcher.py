@@ -34,6 +34,7 @@ from resight.match.nearest import NearestMatcher
 from resight.match.params import SURE_AFFINE, LightGlueParams, NearestParams
 from resight.match.plan import _COMPATIBLE, _SIDES
 from resight.match.presets import Architecture
+from resight.match.verify import inliers
 from resight.runner import Runner
 from resight.segment import read_crop, segment
 from resight.settings import load_settings
@@ -178,18 +179,13 @@ def _layers(matcher: EngineMatcher) -> Callable[[Features, Features], list[dict[
             index_a = np.flatnonzero(confidence)
             row = scores_of(confidence[index_a], len(a), len(b))
             if layer == heads[-1]:
-                agree = _inliers(a, b, index_a, said.partner[0].numpy()[index_a], confidence[index_a])
-                row["inliers"] = agree + row["mean"]
+                index_b = said.partner[0].numpy()[index_a]
+                agree = inliers(a.xy_px[index_a], b.xy_px[index_b], SURE_AFFINE, confidence[index_a])
+                row["inliers"] = agree.sum() + row["mean"]
             rows.append(row)
         return rows
 
     return pair
-
-
-def _inliers(a: Features, b: Features, index_a: np.ndarray, index_b: np.ndarray, confidence: np.ndarray) -> float:
-    from resight.match.verify import inliers
-
-    return float(inliers(a.xy_px[index_a], b.xy_px[index_b], SURE_AFFINE, confidence).sum())
 
 
 def scores_of(confidence: np.ndarray, n_a: int, n_b: int) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from resight.errors import WorkspaceError
-from resight.match.params import BUNDLED, SURE_AFFINE
+from resight.match.params import BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, BUNDLED_SCORE
 from resight.registry import EXTRACTORS, MATCHERS, SEGMENTERS
 from resight.settings import SETTINGS_FILE, Settings
 from resight.weights.store import WeightStore
@@ -61,9 +61,9 @@ def choose(weights: WeightStore) -> Choice:
             why = f"the weights {' and '.join(needed)} were found on this machine"
             return Choice({"kind": kind}, match, {"name": "mean"}, why)
     return Choice(
-        {"kind": "sift", "max_keypoints": 512},
-        {"kind": "lightglue", "weights": BUNDLED, "verify": SURE_AFFINE.model_dump(exclude_defaults=True)},
-        {"name": "inliers"},
+        {"kind": "sift", "max_keypoints": BUNDLED_KEYPOINTS},
+        {"kind": "lightglue"} | BUNDLED_LIGHTGLUE.model_dump(exclude_defaults=True),
+        {"name": BUNDLED_SCORE},
         "its weights come with the package, and no official LightGlue weights were found on this machine "
         "(`resight weights list`)",
     )

@@ -23,7 +23,14 @@ from resight.extract.params import (
     SuperpointParams,
     XFeatParams,
 )
-from resight.match.params import BUNDLED, SURE_AFFINE, LightGlueParams, NearestParams, VerifyParams
+from resight.match.params import (
+    BUNDLED_KEYPOINTS,
+    BUNDLED_LIGHTGLUE,
+    BUNDLED_SCORE,
+    LightGlueParams,
+    NearestParams,
+    VerifyParams,
+)
 from resight.train.embedding.params import EmbeddingRecipe
 
 DEFAULT_TIMM = "convnext_nano.in12k_ft_in1k"
@@ -39,8 +46,8 @@ def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, 
 def _bundled() -> LocalMethod:
     """What `resight init` chooses without downloads, ranked by the matches that agree with an affine map."""
     title = "SIFT + the bundled LightGlue + affine verification"
-    match = LightGlueParams(weights=BUNDLED, verify=SURE_AFFINE)
-    return LocalMethod(BUNDLED_METHOD, title, Family.LOCAL, True, SiftParams(max_keypoints=512), match, "inliers")
+    extract = SiftParams(max_keypoints=BUNDLED_KEYPOINTS)
+    return LocalMethod(BUNDLED_METHOD, title, Family.LOCAL, True, extract, BUNDLED_LIGHTGLUE, BUNDLED_SCORE)
 
 
 def _nearest(name: str, title: str, extract: ExtractorBase, *, verified: bool = False) -> LocalMethod:

@@ -40,10 +40,8 @@ class KorniaSiftExtractor(TorchExtractor):
         good = filled(lafs) & (response[0] * LAYERS >= self.params.contrast_threshold)
         lafs, response, descriptors = lafs[:, good], response[0, good], descriptors[0, good]
         xy, scale, angle = read_lafs(lafs)
-        sigma = to_numpy(scale) / SIGMAS_PER_FRAME
-        score = strength(to_numpy(response), sigma, self.params.size_exponent)
+        sigma = scale / SIGMAS_PER_FRAME
+        score = strength(to_numpy(response), to_numpy(sigma), self.params.size_exponent)
         index = keep(to_numpy(xy), score, to_numpy(angle), mask, size_wh_px, self.max_keypoints)
         strengths = torch.from_numpy(score[index])
-        return self._features(
-            xy[index], descriptors[index], strengths, size_wh_px, scale[index] / SIGMAS_PER_FRAME, angle[index]
-        )
+        return self._features(xy[index], descriptors[index], strengths, size_wh_px, sigma[index], angle[index])

@@ -18,7 +18,7 @@ from resight.match.lightglue import exits_early, inside, scale_and_orientation
 from resight.match.params import LightGlueParams
 from resight.match.presets import Architecture, scale_ori_of
 from resight.match.summary import SUMMARY_SCHEMA
-from resight.match.verify import inliers
+from resight.match.verify import verified_match
 
 CPU_CACHE_BYTES = 512 << 20
 GPU_CACHE_SHARE = 0.3
@@ -47,16 +47,7 @@ class EngineMatcher:
     def match(self, a: Features, b: Features) -> PairMatch:
         """Match two crops and give back every mutual match."""
         index_a, index_b, confidence = self._run(self.encode(a), self.encode(b))
-        verify = self.params.verify
-        return PairMatch(
-            index_a=index_a.astype(np.int32),
-            index_b=index_b.astype(np.int32),
-            confidence=np.minimum(confidence, np.float32(1)),
-            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify, confidence),
-            n_a=len(a),
-            n_b=len(b),
-            verified=verify.model != "none",
-        )
+        return verified_match(a, b, index_a, index_b, np.minimum(confidence, np.float32(1)), self.params.verify)
 
     def match_tile(
         self, crops: Sequence[tuple[str, Features]], index_a: np.ndarray, index_b: np.ndarray, bins: int

@@ -16,7 +16,7 @@ from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch
 from resight.match.params import LightGlueParams
 from resight.match.presets import Architecture, ScaleOri, read_architecture, scale_ori_of
-from resight.match.verify import inliers
+from resight.match.verify import verified_match
 from resight.weights.store import WeightStore
 
 SHOWN = 4
@@ -45,16 +45,7 @@ class LightGlueMatcher:
             SettingsError: The descriptors are not as wide as the network expects.
         """
         index_a, index_b, confidence = self._run(a, b) if len(a) and len(b) else _nothing()
-        verify = self.params.verify
-        return PairMatch(
-            index_a=index_a.astype(np.int32),
-            index_b=index_b.astype(np.int32),
-            confidence=confidence,
-            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify, confidence),
-            n_a=len(a),
-            n_b=len(b),
-            verified=verify.model != "none",
-        )
+        return verified_match(a, b, index_a, index_b, confidence, self.params.verify)
 
     @torch.inference_mode()
     def _run(self, a: Features, b: Features) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

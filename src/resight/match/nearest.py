@@ -7,7 +7,7 @@ import numpy as np
 from resight.extract.base import Features
 from resight.match.base import PairMatch
 from resight.match.params import NearestParams
-from resight.match.verify import inliers
+from resight.match.verify import verified_match
 
 BINARY_FAMILIES = frozenset({"orb"})
 
@@ -29,16 +29,7 @@ class NearestMatcher:
     def match(self, a: Features, b: Features) -> PairMatch:
         """Match two crops; swapping them swaps the matches (inliers may differ, see `verify.inliers`)."""
         index_a, index_b, confidence = self._ratio_matches(a.descriptors, b.descriptors)
-        verify = self.params.verify
-        return PairMatch(
-            index_a=index_a.astype(np.int32),
-            index_b=index_b.astype(np.int32),
-            confidence=confidence.astype(np.float32),
-            inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], verify, confidence),
-            n_a=len(a),
-            n_b=len(b),
-            verified=verify.model != "none",
-        )
+        return verified_match(a, b, index_a, index_b, confidence, self.params.verify)
 
     def _ratio_matches(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if min(len(a), len(b)) < 2:

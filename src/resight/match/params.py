@@ -127,6 +127,11 @@ def _shown(rounds: tuple[tuple[int, float], ...]) -> str:
     return str([list(one) for one in rounds])
 
 
+# What comes with the package, and how it measures best: `resight init` and `resight compare` take it from here.
+BUNDLED_LIGHTGLUE = LightGlueParams(weights=BUNDLED, verify=SURE_AFFINE)
+BUNDLED_KEYPOINTS, BUNDLED_SCORE = 512, "inliers"
+
+
 class PairsParams(Params):
     """Which crops are compared."""
 

@@ -5,11 +5,28 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from resight.extract.base import Features
+from resight.match.base import PairMatch
 from resight.match.params import VerifyParams
 
 # One more than the smallest sample that fixes the model: that sample always agrees with itself and proves nothing.
 MIN_MATCHES = {"homography": 5, "affine": 4, "fundamental": 8}
 RNG_SEED = 0
+
+
+def verified_match(
+    a: Features, b: Features, index_a: np.ndarray, index_b: np.ndarray, confidence: np.ndarray, params: VerifyParams
+) -> PairMatch:
+    """What a matcher gives back: (M,) mutual matches with confidences in (0, 1], and which of them are `inliers`."""
+    return PairMatch(
+        index_a=index_a.astype(np.int32),
+        index_b=index_b.astype(np.int32),
+        confidence=confidence.astype(np.float32),
+        inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], params, confidence),
+        n_a=len(a),
+        n_b=len(b),
+        verified=params.model != "none",
+    )
 
 
 def inliers(
