@@ -131,18 +131,3 @@ def test_the_smallest_sample_proves_nothing(model: str, too_few: int) -> None:
     assert not inliers(a[:too_few], a[:too_few] + 1, params).any()
     assert inliers(a, a + 1, params).all()
     assert not inliers(np.ones((30, 2)), np.ones((30, 2)), params).any(), "all in one point"
-
-
-def test_an_affine_map_is_found_among_wrong_matches_and_weak_ones_are_left_out():
-    """20 of 30 matches follow one affine map; of these, two are too weak to be looked at."""
-    rng = np.random.default_rng(5)
-    a = rng.uniform(0, 600, (30, 2))
-    b = a @ np.array([[0.8, -0.3], [0.35, 1.1]]).T + [40, -20]
-    b[20:] = rng.uniform(0, 600, (10, 2))
-    confidence = np.full(30, 0.9, np.float32)
-    confidence[[3, 7]] = 0.05
-    affine = VerifyParams(model="affine", threshold_px=4.0)
-    assert inliers(a, b, affine, confidence)[:20].all()
-    found = inliers(a, b, affine.model_copy(update={"min_confidence": 0.1}), confidence)
-    assert found[:20].sum() == 18 and not found[[3, 7]].any() and found[20:].sum() <= 1
-    assert not inliers(a[:3], b[:3], affine).any()  # three points fit any affine map

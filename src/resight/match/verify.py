@@ -1,4 +1,4 @@
-"""Geometric verification: which matches agree with one homography or one epipolar geometry."""
+"""Geometric verification: which matches agree with one affine map, one homography or one epipolar geometry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from resight.extract.base import Features
+from resight.match.affine import Shapes, affine_consensus
 from resight.match.base import PairMatch
 from resight.match.params import VerifyParams
 
@@ -18,33 +19,47 @@ def verified_match(
     a: Features, b: Features, index_a: np.ndarray, index_b: np.ndarray, confidence: np.ndarray, params: VerifyParams
 ) -> PairMatch:
     """What a matcher gives back: (M,) mutual matches with confidences in (0, 1], and which of them are `inliers`."""
+    shapes = shapes_of(a, b, index_a, index_b)
     return PairMatch(
         index_a=index_a.astype(np.int32),
         index_b=index_b.astype(np.int32),
         confidence=confidence.astype(np.float32),
-        inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], params, confidence),
+        inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], params, confidence, shapes),
         n_a=len(a),
         n_b=len(b),
         verified=params.model != "none",
     )
 
 
+def shapes_of(a: Features, b: Features, index_a: np.ndarray, index_b: np.ndarray) -> Shapes | None:
+    """Sizes and turns of matched keypoints; None where a detector does not say them."""
+    size_a, size_b = a.scale_px[index_a], b.scale_px[index_b]
+    if not len(index_a) or min(size_a.min(), size_b.min()) <= 0:
+        return None
+    return Shapes(size_b / size_a, b.angle_rad[index_b] - a.angle_rad[index_a])
+
+
 def inliers(
-    xy_a_px: np.ndarray, xy_b_px: np.ndarray, params: VerifyParams, confidence: np.ndarray | None = None
+    xy_a_px: np.ndarray,
+    xy_b_px: np.ndarray,
+    params: VerifyParams,
+    confidence: np.ndarray | None = None,
+    shapes: Shapes | None = None,
 ) -> np.ndarray:
-    """Fit one geometry with MAGSAC++ (Barath et al., CVPR 2020; OpenCV) and say which matches agree with it.
+    """Fit one geometry and say which matches agree with it.
 
-    An affine map is fitted by RANSAC instead (OpenCV has no other for it): the scutes of one side lie nearly in a plane, and
-    its six numbers are fixed by fewer matches, which weak evidence has few of.
+    Homography and epipolar geometry by MAGSAC++ (Barath et al., CVPR 2020; OpenCV): the sampling is seeded, so equal input
+    gives equal output; the fit goes from a to b and is therefore not exactly mirrored when the two are swapped.
 
-    The sampling is seeded, so equal input gives equal output; the fit goes from a to b and is therefore not exactly
-    mirrored when the two are swapped.
+    An affine map by `affine_consensus`, which is mirrored: the scutes of one side lie nearly in a plane, and its six numbers
+    are fixed by fewer matches, which weak evidence has few of.
 
     Args:
         xy_a_px: (M, 2) float, matched points of crop a.
         xy_b_px: (M, 2) float, their partners in crop b.
-        params: Model, threshold in pixels of crop b, and effort.
+        params: Model, threshold in pixels of crop b (affine: of either crop), and effort.
         confidence: (M,) of the matches; those below ``params.min_confidence`` are no inliers and fix no geometry.
+        shapes: Of the matched keypoints, where the detector tells them; only the affine map makes use of it.
 
     Returns:
         (M,) bool; all False where nothing is to be fitted, or too few matches or inliers to prove anything.
@@ -54,21 +69,27 @@ def inliers(
     if params.model == "none" or len(sure) < MIN_MATCHES[params.model]:
         return agree
     a, b = np.ascontiguousarray(xy_a_px[sure], np.float64), np.ascontiguousarray(xy_b_px[sure], np.float64)
-    cv2.setRNGSeed(RNG_SEED)
-    model, mask = _fit(a, b, params)
-    if model is not None and mask is not None and mask.sum() >= MIN_MATCHES[params.model]:
-        agree[sure] = mask.ravel() > 0
+    if params.model == "affine":
+        weight = np.ones(len(sure)) if confidence is None else confidence[sure]
+        told = None if shapes is None else Shapes(shapes.zoom[sure], shapes.turn_rad[sure])
+        mask = affine_consensus(a, b, weight, params.threshold_px, params.iterations, told)
+    else:
+        mask = _magsac(a, b, params)
+    if mask.sum() >= MIN_MATCHES[params.model]:
+        agree[sure] = mask
     return agree
 
 
-def _fit(a: np.ndarray, b: np.ndarray, params: VerifyParams) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _magsac(a: np.ndarray, b: np.ndarray, params: VerifyParams) -> np.ndarray:
+    """(M,) bool; all False where OpenCV finds nothing."""
+    cv2.setRNGSeed(RNG_SEED)
     if params.model == "homography":
-        return cv2.findHomography(
+        model, mask = cv2.findHomography(
             a, b, cv2.USAC_MAGSAC, params.threshold_px, maxIters=params.iterations, confidence=params.confidence
         )
-    if params.model == "affine":
-        return cv2.estimateAffine2D(
-            a, b, method=cv2.RANSAC, ransacReprojThreshold=params.threshold_px,
-            maxIters=params.iterations, confidence=params.confidence,
-        )  # fmt: skip
-    return cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, params.threshold_px, params.confidence, params.iterations)
+    else:
+        model, mask = cv2.findFundamentalMat(
+            a, b, cv2.USAC_MAGSAC, params.threshold_px, params.confidence, params.iterations
+        )
+    found: np.ndarray = np.zeros(len(a), bool) if model is None or mask is None else mask.ravel() > 0
+    return found
