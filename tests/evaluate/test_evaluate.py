@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 from evaluate_helpers import CONTEXT, new, outcome, photo, table, values
 
 from resight.evaluate import Context, accuracy_rows, summary
+from resight.evaluate.metrics import calibration_error_by_chance
 from resight.evaluate.specs import mixture
 from resight.tables import conform
 
@@ -118,6 +120,22 @@ def test_probabilities_by_hand():
     apart = 0.8 / 3 * (0.15 + 0.65) + 0.2 / 4 * (0.05 + 0.25 + 0.2)
     together = 0.8 / 3 * 0.75 + 0.2 / 4 * 0.8
     assert found["ece_mixed", "all"] == pytest.approx(apart + together)
+
+
+def test_what_exact_probabilities_would_show_by_hand():
+    # one query of probability p misses its bin's share by |y - p|, in the mean 2 p (1 - p)
+    one = np.ones(1)
+    assert calibration_error_by_chance(np.array([0.25]), one, draws=40_000) == pytest.approx(0.375, abs=0.005)
+    assert calibration_error_by_chance(np.array([1.0, 1.0]), np.ones(2)) == 0
+    # two in one bin: gaps of -.5, 0 and .5 with chances 1/4, 1/2, 1/4
+    assert calibration_error_by_chance(np.full(2, 0.5), np.ones(2), draws=40_000) == pytest.approx(0.25, abs=0.005)
+    # many honest ones miss by little
+    assert calibration_error_by_chance(np.full(10_000, 0.5), np.ones(10_000), draws=50) < 0.01
+    assert calibration_error_by_chance(one, np.zeros(1)) is None
+    rows = {r["metric"]: r for r in measured(*NOVEL)}
+    p, w = np.array([0.85, 0.35, 0.75]), np.ones(3)
+    assert rows["ece_encounter_by_chance"]["value"] == pytest.approx(calibration_error_by_chance(p, w))
+    assert rows["ece_mixed_by_chance"]["n"] == 7
 
 
 def test_the_mixture_has_the_stated_share_of_new_animals():

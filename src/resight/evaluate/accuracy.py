@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from resight.evaluate.bootstrap import DRAWS, interval
 from resight.evaluate.outcomes import CLOSED, PHOTO
-from resight.evaluate.specs import ALL, Outcomes, Spec, all_specs
+from resight.evaluate.specs import ALL, NO_PROBABILITY, Outcomes, Spec, all_specs, by_chance
 
 HEADLINE = (
     "top1_photo", "top3_photo", "top5_photo", "top1_encounter", "map_photo", "novelty_auroc", "novelty_accuracy",
@@ -56,14 +56,15 @@ def accuracy_rows(outcomes: pa.Table, c: Context) -> list[dict[str, Any]]:
 
     *Probabilities* of the best candidate: ``ece_encounter`` and ``brier_encounter`` over known animals; ``ece_mixed`` and
     ``brier_mixed`` over known and new ones in the proportion that ``novelty.prior_new`` states, which is what the
-    probabilities claim. ``candidate_set_coverage`` and ``candidate_set_size``, against ``candidate_set_stated``.
+    probabilities claim; ``ece_…_by_chance`` is what exact probabilities would show on so few queries.
+    ``candidate_set_coverage`` and ``candidate_set_size``, against ``candidate_set_stated``.
 
     *Clusters* of encounters of left-out animals by their provisional names: ``cluster_ari``, ``abundance_error``.
 
     *Control*: ``background_top1_…``, with the animals painted over, beside ``background_animal_top1_…`` on the same queries.
     """
     found = Outcomes(outcomes)
-    return [_row(spec, c) for spec in all_specs(found, c.prior_new)] + _plain_rows(found, c)
+    return [_row(spec, c) for spec in all_specs(found, c.prior_new)] + _chance_rows(found, c) + _plain_rows(found, c)
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -92,6 +93,13 @@ def _row(spec: Spec, c: Context) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _chance_rows(outcomes: Outcomes, c: Context) -> list[dict[str, Any]]:
+    return [
+        _plain(name, value, n, "score", c, animals, NO_PROBABILITY)
+        for name, (value, n, animals) in by_chance(outcomes, c.prior_new).items()
+    ]
+
+
 def _plain_rows(outcomes: Outcomes, c: Context) -> list[dict[str, Any]]:
     asked = outcomes.of(CLOSED, PHOTO)
     known = [r for r in asked if r["known"]]
@@ -105,8 +113,15 @@ def _plain_rows(outcomes: Outcomes, c: Context) -> list[dict[str, Any]]:
         ("n_gallery_individuals", float(gallery), n, "count"),
         ("same_day_share", c.same_day_share, len(asked), "share"),
     ]
-    return [
-        {"metric": name, "stratum": ALL, "value": value, "ci_low": None, "ci_high": None, "n": count, "unit": unit, "protocol": c.protocol,
-         "n_individuals": animals, "missing_because": "" if value is not None else "most of it came from the cache"}
-        for name, value, count, unit in rows
-    ]  # fmt: skip
+    cached = "most of it came from the cache"
+    return [_plain(name, value, count, unit, c, animals, cached) for name, value, count, unit in rows]
+
+
+def _plain(
+    metric: str, value: float | None, n: int, unit: str, c: Context, animals: int, because: str
+) -> dict[str, Any]:
+    """A row without an interval."""
+    return {
+        "metric": metric, "stratum": ALL, "value": value, "ci_low": None, "ci_high": None, "n": n, "unit": unit, "protocol": c.protocol,
+        "n_individuals": animals, "missing_because": "" if value is not None else because,
+    }  # fmt: skip

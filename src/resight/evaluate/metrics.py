@@ -108,6 +108,22 @@ def calibration_error(probability: np.ndarray, correct: np.ndarray, weight: np.n
     return float(np.abs(gap).sum() / weight.sum())
 
 
+def calibration_error_by_chance(
+    probability: np.ndarray, weight: np.ndarray, bins: int = 10, draws: int = 2000, seed: int = 0
+) -> float | None:
+    """`calibration_error` that probabilities have on average if each of them is exactly right.
+
+    Outcomes are few and come out as 0 or 1, so no bin has quite the share that was stated (Bröcker and Smith, Weather and
+    Forecasting 22, 2007: consistency resampling). What is measured says something as far as it lies above this.
+    """
+    if not weight.sum() > 0:
+        return None
+    of = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
+    happened = np.random.default_rng(seed).random((draws, len(probability))) < probability
+    gap = (weight * (happened - probability)) @ (of[:, None] == np.arange(bins))
+    return float(np.abs(gap).sum(axis=1).mean() / weight.sum())
+
+
 def reliability(probability: np.ndarray, correct: np.ndarray, weight: np.ndarray, bins: int = 10) -> np.ndarray:
     """(bins, 3) mean probability, share correct and weight of each of the equal bins of (0, 1]; nan where one is empty.
 

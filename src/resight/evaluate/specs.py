@@ -16,6 +16,7 @@ from resight.evaluate.metrics import (
     balanced_accuracy,
     brier,
     calibration_error,
+    calibration_error_by_chance,
     geometric_mean,
     hits,
     hits_in_smaller_gallery,
@@ -76,7 +77,7 @@ class Outcomes:
 def all_specs(outcomes: Outcomes, prior_new: float) -> list[Spec]:
     """Every metric that is computed from outcomes; see `accuracy.accuracy_rows` for their meaning."""
     photos, encounters = outcomes.of(CLOSED, PHOTO, True), outcomes.of(CLOSED, ENCOUNTER, True)
-    without = outcomes.of(WITHOUT_OWN, ENCOUNTER) + outcomes.of(CLOSED, ENCOUNTER, False)
+    without = _without_own(outcomes)
     opened = outcomes.of(OPEN, ENCOUNTER, True), outcomes.of(OPEN, ENCOUNTER, False)
     return [
         *_by_level(photos, PHOTO, tuple(COLUMNS)),
@@ -155,12 +156,34 @@ def _shortlist(photos: Sequence[Row]) -> Spec:
 
 
 def _probability(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> list[Spec]:
+    return [s for name, (rows, mix) in _rated(known, new, prior_new).items() for s in _calibration(name, rows, mix)]
+
+
+def _rated(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> dict[str, tuple[list[Row], np.ndarray]]:
+    """Rows with a probability and their weights: of known animals alone, and of known and new ones mixed."""
     rated = [r for r in known if r["probability"] is not None]
     others = [r for r in new if r["probability"] is not None]
-    return [
-        *_calibration("encounter", rated, np.ones(len(rated))),
-        *_calibration("mixed", [*rated, *others], mixture(len(rated), len(others), prior_new)),
-    ]
+    return {
+        "encounter": (rated, np.ones(len(rated))),
+        "mixed": ([*rated, *others], mixture(len(rated), len(others), prior_new)),
+    }
+
+
+def by_chance(outcomes: Outcomes, prior_new: float) -> dict[str, tuple[float | None, int, int]]:
+    """Calibration errors that exact probabilities would show on these queries; with how many queries and animals."""
+    rated = _rated(outcomes.of(CLOSED, ENCOUNTER, True), _without_own(outcomes), prior_new)
+    return {
+        f"ece_{name}_by_chance": (
+            calibration_error_by_chance(np.array([r["probability"] for r in rows], np.float64), mix),
+            len(rows),
+            len(set(_animals(rows))),
+        )
+        for name, (rows, mix) in rated.items()
+    }
+
+
+def _without_own(outcomes: Outcomes) -> list[Row]:
+    return outcomes.of(WITHOUT_OWN, ENCOUNTER) + outcomes.of(CLOSED, ENCOUNTER, False)
 
 
 def mixture(n_known: int, n_new: int, prior_new: float) -> np.ndarray:

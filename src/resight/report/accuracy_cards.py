@@ -21,8 +21,8 @@ GROUPS = {
     "New or known, each animal left out in its turn": ("novelty_auroc", "novelty_accuracy", "baks", "baus", "baks_baus_gm", "false_known_rate"),
     "New or known, whole shares of the animals left out": ("open_top1_encounter", "open_novelty_auroc", "open_novelty_accuracy", "open_baks",
                                                            "open_baus", "open_baks_baus_gm", "open_false_known_rate"),
-    "Probabilities and candidate sets": ("ece_mixed", "brier_mixed", "ece_encounter", "brier_encounter", "candidate_set_coverage",
-                                         "candidate_set_stated", "candidate_set_size"),
+    "Probabilities and candidate sets": ("ece_mixed", "ece_mixed_by_chance", "brier_mixed", "ece_encounter", "ece_encounter_by_chance",
+                                         "brier_encounter", "candidate_set_coverage", "candidate_set_stated", "candidate_set_size"),
     "Clusters of animals that nobody knows": ("cluster_ari", "abundance_error"),
     "Habitat alone": ("background_top1_encounter", "background_animal_top1_encounter", "background_top1_photo", "background_animal_top1_photo"),
     "What was measured": ("n_gallery_individuals", "n_queries_without_comparable_gallery", "n_queries_without_gallery_animal",
@@ -108,12 +108,13 @@ def _explained(metric: str, data: AccuracyData) -> tuple[str, str, tuple[float, 
     """Title, explanation, and a mark on the line."""
     real = data.value("background_animal_top1_photo")
     opened = data.overall.get("open_novelty_auroc", {}).get("value")
+    chance = data.overall.get("ece_mixed_by_chance", {}).get("value")
     return {
         "top1_encounter": ("Right animal first, per encounter", "all photos of an encounter vote together", None),
         "top1_photo": ("Right animal first, per photo", "every photo alone", None),
         "novelty_auroc": ("New told from known", "AUROC; a coin gets 0.5" + (f"; {opened:.2f} with whole animals left out" if opened is not None else ""), (0.5, "coin")),
         "false_known_rate": ("Strangers given a name", f"new animals called by a known one's name; accepted: {words.percent(data.alpha)}", (data.alpha, "accepted")),
-        "ece_mixed": ("Probabilities off by", "calibration error (ECE): mean distance between stated and true share; 0 is honest", None),
+        "ece_mixed": ("Probabilities off by", "calibration error (ECE): mean distance between stated and true share" + (f"; exact ones would show {chance:.2f} on so few queries" if chance is not None else ""), (chance, "chance") if chance is not None else None),
         "background_top1_photo": ("Habitat alone", "right at once, per photo, with the animals painted over" + (f", against {words.percent(real)} with them" if real is not None else ""),
                                   (real, "with animals") if real is not None else None),
     }[metric]  # fmt: skip
