@@ -128,7 +128,7 @@ PAIRS = Table(
 )  # fmt: skip
 
 SCORES = Table(
-    "scores", 2, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    "scores", 3, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
         *PAIR_IDS,
@@ -152,6 +152,7 @@ SCORES = Table(
         Column("residual", F64, "log(sum + 1) above what different animals with as many keypoints have, in standard deviations"),
         Column("snorm", F64, "log(sum + 1) above what the same two crops have with other animals, in standard deviations"),
         Column("inliers", F64, "matches that agree with one geometry, plus the mean confidence, which orders equal numbers; missing where geometry was not tried"),
+        Column("snorm_inliers", F64, "inliers above what the same two crops have with other animals, in standard deviations; missing where geometry was not tried for all pairs"),
         Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing where no votes were counted or nothing voted"),
         Column("lnbnn_verified", F64, "those of the votes that agree in turn, size and place"),
         Column("fused", F64, "log likelihood ratio of same against different animal from all evidence; missing where no fusion was used"),

@@ -37,7 +37,7 @@ def group_unknowns(run: Run) -> int:
     _match_and_score(run, seen)
     groups = group(
         run.tables["scores"], seen, _first_met(run), run.extras["novelty_model"], run.extras["rank_params"],
-        run.settings.novelty, SCORES[run.settings.score.name].signed,
+        run.settings.novelty, SCORES[run.settings.score.name].is_ratio,
     )  # fmt: skip
     before = read_current(run.workspace, "provisional") if run.flow in KEEPS_NAMES else None
     events = [] if before is None else before.drop_columns(["run_id"]).to_pylist()

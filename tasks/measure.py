@@ -27,8 +27,10 @@ from resight.evaluate.history import asked_encounters, earlier_runs, partner
 from resight.evaluate.outcomes import BACKGROUND, CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
 from resight.evaluate.turns import animal_turns, cohort_of, encounter_turns, open_rounds
 from resight.novelty import decide
+from resight.rank import rank_all
 from resight.run import Run
 from resight.runs import TableRef, read_run
+from resight.score import SCORES, score
 from resight.status import PairStatus
 from resight.tasks.novelty import query_photos
 from resight.tasks.rehearse import rehearse
@@ -130,10 +132,26 @@ def _without_own(run: Run, cohort: Cohort) -> Trial:
     encounter = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
     present = {encounter[p]: name for p, name in cohort.truth.items() if name in animals}
     gone = decide(
-        run.extras["ranked"], queries, animals, run.extras["novelty_model"], run.settings.novelty, deleted=present
+        _ranked_without_own(run, cohort),
+        queries,
+        animals,
+        run.extras["novelty_model"],
+        run.settings.novelty,
+        deleted=present,
     )
     truth = {p: name for p, name in cohort.truth.items() if name in animals}
     return Trial(WITHOUT_OWN, {}, truth, gone.ranked, gone.novelty, n_animals=len(animals) - 1)
+
+
+def _ranked_without_own(run: Run, cohort: Cohort) -> pa.Table:
+    """The ranking; where a pair's score hangs on the query's other pairs, one in which its own animal's do not count."""
+    if not SCORES[run.settings.score.name].needs_cohorts:
+        return run.extras["ranked"]
+    info = run.extras["crop_info"]
+    viewpoints = dict(zip(info["crop_id"].to_pylist(), info["viewpoint"].to_pylist(), strict=True))
+    labels = {**cohort.labels, **cohort.truth}
+    told = score(run.tables["pairs"], labels, run.settings.score, viewpoints, run.extras["fusion"], run.extras["null"])
+    return rank_all(told.scores, info, run.extras["rank_params"], cohort.truth)
 
 
 def _known_in_turns(rows: Rows) -> Rows:

@@ -12,7 +12,7 @@ def rank_candidates(run: Run) -> int:
     if run.cohort is None:
         raise ValueError("rank_candidates needs run.cohort")
     scores, info = run.tables["scores"], run.extras["crop_info"]
-    chosen = choose_rule(scores, info, run.settings.rank, SCORES[run.settings.score.name].signed)
+    chosen = choose_rule(scores, info, run.settings.rank, SCORES[run.settings.score.name].is_ratio)
     if run.settings.rank.rule == "auto":
         run.note(chosen.sentence)
     run.fingerprints["rank"] = chosen.params.rule

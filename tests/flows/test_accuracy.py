@@ -103,6 +103,11 @@ def test_time_aware_and_open_rounds(labelled: Path, place: tuple[Workspace, dict
     n = len({r["query_id"] for r in opened})
     assert sum(not r["known"] for r in opened) == n == sum(r["known"] for r in opened), "left out once, there once"
     assert overall(result)["open_novelty_auroc"]["n"] == 2 * n
+    closed, alone = (
+        {r["query_id"]: r["score_wrong"] for r in outcomes.to_pylist() if (r["trial"], r["level"]) == (t, "encounter")}
+        for t in ("closed", "without_own")
+    )
+    assert all(alone[q] != closed[q] for q in alone), "pairs with its own animal do not count in a stranger's cohort"
 
 
 def test_another_model_is_compared_with_the_run_before(labelled: Path, place: tuple[Workspace, dict[str, Any]]) -> None:

@@ -93,7 +93,7 @@ def gallery(n_animals, winner):
 @pytest.mark.parametrize("winner", ["max", "mean_max"])
 def test_the_rule_that_finds_most_gallery_encounters_is_chosen(winner):
     scores, crops = gallery(10, winner)
-    chosen = choose_rule(scores, crops, RankParams(), signed=False)
+    chosen = choose_rule(scores, crops, RankParams(), is_ratio=False)
     assert (chosen.params.rule == "max") == (winner == "max"), "mean_top2 sees here what mean_max sees"
     assert chosen.right[winner] == 1 and chosen.right[{"max": "mean_max", "mean_max": "max"}[winner]] == 0
     assert (chosen.n_encounters, chosen.n_individuals) == (30, 10)
@@ -101,9 +101,9 @@ def test_the_rule_that_finds_most_gallery_encounters_is_chosen(winner):
 
 def test_with_few_animals_there_is_a_default_and_it_says_so():
     scores, crops = gallery(9, "mean_max")
-    chosen = choose_rule(scores, crops, RankParams(), signed=False)
+    chosen = choose_rule(scores, crops, RankParams(), is_ratio=False)
     assert chosen.params.rule == "max" and "only 27 gallery encounters of 9 animals" in chosen.sentence
-    assert choose_rule(scores, crops, RankParams(), signed=True).params.rule == "mean_max"
-    assert choose_rule(scores, crops, RankParams(rule="mean_top2"), signed=True).params.rule == "mean_top2"
+    assert choose_rule(scores, crops, RankParams(), is_ratio=True).params.rule == "mean_max"
+    assert choose_rule(scores, crops, RankParams(rule="mean_top2"), is_ratio=True).params.rule == "mean_top2"
     with pytest.raises(ValueError, match="settled"):
         rank_all(scores, crops, RankParams())

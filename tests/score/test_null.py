@@ -9,14 +9,23 @@ import pytest
 from resight.catalog import table
 from resight.score import score
 from resight.score.cohorts import cohort_scores
-from resight.score.null import CountNull, Null, learn_null, viewpoint_classes
+from resight.score.null import (
+    ELSEWHERE_PAIRS,
+    INLIERS_ELSEWHERE,
+    Moments,
+    Null,
+    learn_null,
+    viewpoint_classes,
+)
 from resight.settings import ScoreParams
 
 SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
 LABELS = {"a": "Ada", "a2": "Ada", "b": "Ben", "c": "Cleo", "u": None}
 
 
-def row(query, gallery, histogram=(1, 0, 0, 1), purpose="calibrate", status="scored", n_query=6, n_gallery=4):
+def row(
+    query, gallery, histogram=(1, 0, 0, 1), purpose="calibrate", status="scored", n_query=6, n_gallery=4, inliers=None
+):
     n = sum(histogram)
     middles = np.repeat((np.arange(4) + 0.5) / 4, histogram)
     return {
@@ -29,7 +38,7 @@ def row(query, gallery, histogram=(1, 0, 0, 1), purpose="calibrate", status="sco
         "n_keypoints_query": n_query,
         "n_keypoints_gallery": n_gallery,
         "n_matches": n,
-        "n_inliers": n,
+        "n_inliers": n if inliers is None else inliers,
         "confidence_histogram": list(histogram),
         "confidence_sum": middles.sum(),
         "confidence_sum_squares": (middles**2).sum(),
@@ -117,7 +126,10 @@ def test_scores_do_not_depend_on_the_order_of_the_rows():
 def test_null_as_plain_values():
     null = learn_null(pairs_table(row("a", "b")), LABELS, 100)
     classes = {"pooled": {"n_pairs": 1, "n_values": 10, "counts": [2, 0, 0, 2]}}
-    assert null.as_dict() == {"classes": classes, "log_sum": None}
+    plain = null.as_dict()
+    assert plain.pop("inliers").keys() == {"mean", "spread"}
+    assert plain == {"classes": classes, "log_sum": None}
+    assert Null.from_dict(plain).inliers == Null().inliers  # one that was kept before there was such a thing
     many = learn_null(
         pairs_table(*(row("a", f"x{k}", (k, 0, 0, 1), n_query=9 + k) for k in range(20))),
         {"a": "Ada"} | {f"x{k}": f"i{k}" for k in range(20)},
@@ -144,7 +156,7 @@ def test_count_curve_by_hand():
 
 
 def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
-    null = CountNull(0, 0, 0, 1, mean=1.0, spread=0.5)
+    null = Moments(mean=1.0, spread=0.5)
     labels = {"a": "Ada", "b": "Ben", "c": "Cleo", "u": None}
     table = pairs_table(
         row("u", "a", purpose="identify"), row("u", "b", purpose="identify"), row("b", "a"), row("c", "a")
@@ -166,3 +178,44 @@ def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
     own = pairs_table(row("a2", "a"), row("b", "a"))  # a pair of one animal is in nobody's cohort
     got = cohort_scores(own, np.array([9.0, 1.5]), {"a": "Ada", "a2": "Ada", "b": "Ben"}, null)
     assert got[1] == pytest.approx(z(1.5, []))
+
+
+def test_inliers_of_strangers_by_hand_and_what_other_places_have_shown_where_there_are_none():
+    assert learn_null(pairs_table(row("a", "u")), LABELS, 100).inliers == INLIERS_ELSEWHERE
+    rows = [row("a", "b", inliers=k) for k in (0, 4)]  # the mean confidence of a pair is added
+    mean_confidence = rows[0]["confidence_sum"] / np.sqrt(rows[0]["n_keypoints_query"] * rows[0]["n_keypoints_gallery"])
+    values = [0 + mean_confidence, 4 + mean_confidence]
+    n, past = ELSEWHERE_PAIRS, INLIERS_ELSEWHERE
+    mean = (sum(values) + n * past.mean) / (n + 2)
+    square = (sum(v * v for v in values) + n * (past.mean**2 + past.spread**2)) / (n + 2)
+    found = learn_null(pairs_table(*rows), LABELS, 100).inliers
+    assert found.mean == pytest.approx(mean) and found.spread == pytest.approx(np.sqrt(square - mean**2))
+
+
+def test_a_gallery_photo_that_fits_everybody_loses_to_one_that_fits_the_query_alone():
+    """The query has 9 inliers with Ada's photo and 8 with Ben's; but Ada's has as many with every stranger."""
+    labels = {"ada": "Ada", "ben": "Ben"} | {f"s{k}": f"Stranger {k}" for k in range(8)}
+    calibrate = [row(f"s{k}", "ada", inliers=8) for k in range(8)] + [row(f"s{k}", "ben", inliers=0) for k in range(8)]
+    asked = [row("u", "ada", inliers=9, purpose="identify"), row("u", "ben", inliers=8, purpose="identify")]
+    table = pairs_table(*calibrate, *asked)
+    plain = score(table, labels, ScoreParams(name="inliers")).scores["score"].to_pylist()[-2:]
+    held = score(table, labels, ScoreParams(name="snorm_inliers")).scores["score"].to_pylist()[-2:]
+    assert plain[0] > plain[1] and held[0] < held[1]
+
+
+def test_a_query_whose_animal_is_known_is_held_against_others_as_if_its_own_were_not_there():
+    table = pairs_table(row("u", "b", purpose="identify"), row("u", "c", purpose="identify"))
+    more = pairs_table(*table.to_pylist(), row("u", "a", purpose="identify"))
+    null, x = Moments(1.0, 0.5), np.array([3.0, 2.0, 20.0])
+    without = cohort_scores(table, x[:2], LABELS, null)
+    told = cohort_scores(more, x, LABELS | {"u": "Ada"}, null)
+    hidden = cohort_scores(more, x, LABELS, null)
+    assert told[:2] == pytest.approx(without) and (abs(hidden[:2] - without) > 0.1).all()
+
+
+def test_the_first_two_animals_of_a_gallery_are_ranked_too():
+    """No pair of strangers yet: the order is that of the plain inliers."""
+    labels = {"a": "Ada", "b": "Ben"}
+    asked = [row("u", "a", inliers=3, purpose="identify"), row("u", "b", inliers=7, purpose="identify")]
+    one, other = score(pairs_table(*asked), labels, ScoreParams(name="snorm_inliers")).scores["score"].to_pylist()
+    assert np.isfinite([one, other]).all() and one < other

@@ -26,7 +26,6 @@ from resight.extract.params import (
 from resight.match.params import (
     BUNDLED_KEYPOINTS,
     BUNDLED_LIGHTGLUE,
-    BUNDLED_SCORE,
     LightGlueParams,
     NearestParams,
     VerifyParams,
@@ -44,10 +43,13 @@ def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, 
 
 
 def _bundled() -> LocalMethod:
-    """What `resight init` chooses without downloads, ranked by the matches that agree with an affine map."""
+    """What `resight init` chooses without downloads, ranked by the matches that agree with an affine map.
+
+    The pipeline then holds those against what the same photos have with other animals; here no method learns from the gallery.
+    """
     title = "SIFT + the bundled LightGlue + affine verification"
     extract = SiftParams(max_keypoints=BUNDLED_KEYPOINTS)
-    return LocalMethod(BUNDLED_METHOD, title, Family.LOCAL, True, extract, BUNDLED_LIGHTGLUE, BUNDLED_SCORE)
+    return LocalMethod(BUNDLED_METHOD, title, Family.LOCAL, True, extract, BUNDLED_LIGHTGLUE, "inliers")
 
 
 def _nearest(name: str, title: str, extract: ExtractorBase, *, verified: bool = False) -> LocalMethod:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class VerifyParams(Params):
-    """Geometric verification of matches with MAGSAC++ (Barath et al. 2020) or, for ``affine``, RANSAC; OpenCV."""
+    """Geometric verification of matches: MAGSAC++ (Barath et al. 2020; OpenCV), or for ``affine`` a fit that takes neither side."""
 
     model: Literal["none", "homography", "affine", "fundamental"] = Field(
         "homography", description="geometry that inliers agree with"
@@ -36,6 +36,7 @@ SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
 class NearestParams(Params):
     """Mutual nearest neighbours with Lowe's ratio test and geometric verification: needs no weights."""
 
+    revision: ClassVar[int] = 2
     kind: Literal["nearest"] = "nearest"
     ratio: float = Field(0.85, gt=0, le=1, description="largest distance ratio of nearest to second nearest, both ways")
     verify: VerifyParams = VerifyParams()
@@ -53,7 +54,7 @@ class NearestParams(Params):
 class LightGlueParams(Params):
     """LightGlue (Lindenberger et al., ICCV 2023): official presets, or any layer count and width with a file by path."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     kind: Literal["lightglue"] = "lightglue"
     weights: str = Field("", description="registry name or path; empty takes lightglue-<descriptor family>")
     input_dim: int = Field(0, ge=0, description="descriptor width of the checkpoint; 0 reads it from the file")
@@ -129,7 +130,7 @@ def _shown(rounds: tuple[tuple[int, float], ...]) -> str:
 
 # What comes with the package, and how it measures best: `resight init` and `resight compare` take it from here.
 BUNDLED_LIGHTGLUE = LightGlueParams(weights=BUNDLED, verify=SURE_AFFINE)
-BUNDLED_KEYPOINTS, BUNDLED_SCORE = 512, "inliers"
+BUNDLED_KEYPOINTS, BUNDLED_SCORE = 512, "snorm_inliers"
 
 
 class PairsParams(Params):

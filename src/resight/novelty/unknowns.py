@@ -64,12 +64,12 @@ def group(
     model: NoveltyModel,
     rank: RankParams,
     params: NoveltyParams,
-    signed: bool,
+    is_ratio: bool,
 ) -> list[list[str]]:
     """Sightings by animal, the first met first; each on its own where nothing says what a score stands for.
 
     That is the regression over gallery encounters, where there were enough of them; before that a score that is a log
-    likelihood ratio by itself (``signed``).
+    likelihood ratio by itself (``is_ratio``).
 
     Args:
         scores: The ``scores`` table with rows of purpose ``cluster``.
@@ -80,7 +80,7 @@ def group(
         params: Priors and limits.
     """
     nodes = sorted(set(seen["encounter_id"].to_pylist()), key=lambda s: (first_met.get(encounter_of(s), date.max), s))
-    if model.method != LOGISTIC and not signed:
+    if model.method != LOGISTIC and not is_ratio:
         return [[node] for node in nodes]
     ranked = rank_all(scores, seen, rank, purpose=CLUSTER)
     ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))

@@ -42,7 +42,7 @@ class Chosen:
         return f"Photos vote by the rule {self.params.rule}, the best on {about} ({shares})."
 
 
-def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, signed: bool) -> Chosen:
+def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_ratio: bool) -> Chosen:
     """Settle ``rank.rule = "auto"`` on the calibration pairs: gallery encounters ask for their own animal.
 
     The rule that has most of them right is chosen, every animal weighing the same; among equals the one with the larger
@@ -54,16 +54,16 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, sign
         scores: The ``scores`` table.
         crops_info: See `photo_pairs`.
         params: Its ``rule`` is tried alone unless it is ``auto``.
-        signed: The score is a log likelihood ratio.
+        is_ratio: The score is a log likelihood ratio.
     """
     if params.rule != "auto":
         return Chosen(params, {}, 0, 0)
-    rules = RULES if signed else RULES[:3]
+    rules = RULES if is_ratio else RULES[:3]
     told = {rule: _outcome(scores, crops_info, params.model_copy(update={"rule": rule})) for rule in rules}
     owners, *_ = told[rules[0]]
     names = np.unique(owners)
     if len(owners) < MIN_ENCOUNTERS or len(names) < MIN_INDIVIDUALS:
-        default = params.model_copy(update={"rule": DEFAULT_RULE[signed]})
+        default = params.model_copy(update={"rule": DEFAULT_RULE[is_ratio]})
         return Chosen(default, {}, len(owners), len(names))
     means = {rule: tuple(_by_animal(owners, v) for v in (right, margin)) for rule, (_, right, margin) in told.items()}
     best = max(rules, key=lambda rule: (round(means[rule][0], 9), round(means[rule][1], 9), -rules.index(rule)))

@@ -36,6 +36,7 @@ class Distributions:
         null_cdf: (C, B + 1) float64, cumulative null distributions at the edges 0, 1/B, ..., 1.
         null_row: (N,) int64, row of ``null_cdf`` that a pair is held against, -1 for none.
         residual, cohort_score: (N,) see `score.null.CountNull.residual` and `score.cohorts`; NaN without a null.
+        cohort_inliers: (N,) see `score.cohorts`; NaN where geometry was not tried for all pairs.
         lnbnn, lnbnn_verified: (N,) votes, NaN where there were none to be had.
         fused: (N,) log likelihood ratio of the fusion, NaN without one.
     """
@@ -56,6 +57,7 @@ class Distributions:
     null_row: np.ndarray
     residual: np.ndarray
     cohort_score: np.ndarray
+    cohort_inliers: np.ndarray
     lnbnn: np.ndarray
     lnbnn_verified: np.ndarray
     fused: np.ndarray
@@ -81,7 +83,7 @@ def read_distributions(
         votes = optional(scored, name)
         numbers[name] = votes if np.isnan(votes).all() else np.nan_to_num(votes)
     unknown = np.full(scored.num_rows, np.nan)
-    numbers |= {"residual": unknown, "cohort_score": unknown, "fused": unknown}
+    numbers |= {"residual": unknown, "cohort_score": unknown, "cohort_inliers": unknown, "fused": unknown}
     histogram = read_histograms(scored)
     _check(scored, numbers, histogram)
     row = np.full(scored.num_rows, -1) if null_row is None else null_row

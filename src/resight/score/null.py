@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.score.distribution import cdf_at_edges, read_histograms, scored_only
+from resight.score.distribution import cdf_at_edges, optional, read_histograms, scored_only
 
 MIN_CLASS_PAIRS = 50
 MIN_COUNT_PAIRS = 20
@@ -43,6 +43,18 @@ class NullDistribution:
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Mean and standard deviation of a score among pairs of different animals."""
+
+    mean: float
+    spread: float
+
+
+# What strangers of other places have: worth so many pairs, so that a gallery of two animals has a scale too.
+INLIERS_ELSEWHERE, ELSEWHERE_PAIRS = Moments(1.2, 3.0), 20
+
+
+@dataclass(frozen=True)
 class CountNull:
     """What ``log(S + 1)`` of impostor pairs is for given keypoint counts, S the sum of confidences.
 
@@ -60,6 +72,11 @@ class CountNull:
     mean: float
     spread: float
 
+    @property
+    def moments(self) -> Moments:
+        """Without regard to the counts."""
+        return Moments(self.mean, self.spread)
+
     def residual(self, log_sum: np.ndarray, n0: np.ndarray, n1: np.ndarray) -> np.ndarray:
         """(N,) standard deviations above what impostors with so many keypoints have."""
         expected = count_terms(n0, n1) @ (self.intercept, self.slope, self.bend)
@@ -70,12 +87,14 @@ class CountNull:
 class Null:
     """The pooled null, and one for each class of viewpoints with at least `MIN_CLASS_PAIRS` pairs.
 
-    ``counts`` is None where there are fewer than `MIN_COUNT_PAIRS` pairs, or all score the same.
+    ``counts`` is None where there are fewer than `MIN_COUNT_PAIRS` pairs, or all score the same. ``inliers`` is what other
+    places have shown as long as there are no pairs here.
     """
 
     pooled: NullDistribution | None = None
     by_class: Mapping[str, NullDistribution] = field(default_factory=dict)
     counts: CountNull | None = None
+    inliers: Moments = INLIERS_ELSEWHERE
 
     def table(self, classes: list[str]) -> tuple[np.ndarray | None, np.ndarray]:
         """Cumulative distributions (C, B + 1), and for each of ``classes`` the row to use; -1 where there is none."""
@@ -92,7 +111,8 @@ class Null:
         classes = {
             k: vars(v) | {"counts": list(v.counts)} for k, v in (named | dict(sorted(self.by_class.items()))).items()
         }
-        return {"classes": classes, "log_sum": vars(self.counts) if self.counts else None}
+        log_sum = vars(self.counts) if self.counts else None
+        return {"classes": classes, "log_sum": log_sum, "inliers": vars(self.inliers)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Null:
@@ -102,7 +122,9 @@ class Null:
             for name, one in values["classes"].items()
         }
         pooled = classes.pop("pooled", None)
-        return cls(pooled, classes, CountNull(**values["log_sum"]) if values["log_sum"] else None)
+        counts = CountNull(**values["log_sum"]) if values["log_sum"] else None
+        inliers = Moments(**values["inliers"]) if "inliers" in values else INLIERS_ELSEWHERE
+        return cls(pooled, classes, counts, inliers)
 
 
 def learn_null(
@@ -130,7 +152,7 @@ def learn_null(
     names, sizes = np.unique(classes, return_counts=True)
     large = [str(name) for name, size in zip(names, sizes, strict=True) if name and size >= MIN_CLASS_PAIRS]
     by_class = {name: _pool(histogram[classes == name], values[classes == name]) for name in large}
-    return Null(_pool(histogram, values), by_class, _count_null(impostors))
+    return Null(_pool(histogram, values), by_class, _count_null(impostors), _inlier_null(impostors))
 
 
 def same_individual(pairs: pa.Table, labels: Mapping[str, str | None]) -> pa.Array:
@@ -170,6 +192,23 @@ def _count_null(impostors: pa.Table) -> CountNull | None:
         return None
     intercept, slope, bend = (float(v) for v in fitted)
     return CountNull(intercept, slope, bend, around, float(log_sum.mean()), float(log_sum.std()))
+
+
+def _inlier_null(impostors: pa.Table) -> Moments:
+    """Of the score ``inliers``, together with `ELSEWHERE_PAIRS` pairs of other places."""
+    x = inlier_score(impostors)
+    x = x[~np.isnan(x)]
+    n, elsewhere = len(x) + ELSEWHERE_PAIRS, INLIERS_ELSEWHERE
+    mean = (x.sum() + ELSEWHERE_PAIRS * elsewhere.mean) / n
+    square = (np.square(x).sum() + ELSEWHERE_PAIRS * (elsewhere.mean**2 + elsewhere.spread**2)) / n
+    return Moments(float(mean), float(np.sqrt(square - mean**2)))
+
+
+def inlier_score(pairs: pa.Table) -> np.ndarray:
+    """(N,) matches that agree with one geometry plus the mean confidence; NaN where geometry was not tried."""
+    n = _keypoints(pairs, "query").astype(np.float64) * _keypoints(pairs, "gallery")
+    confidence = pairs["confidence_sum"].to_numpy().astype(np.float64)
+    return np.asarray(optional(pairs, "n_inliers") + confidence / np.sqrt(n))
 
 
 def _keypoints(pairs: pa.Table, side: str) -> np.ndarray:

@@ -31,6 +31,8 @@ class Score:
         no_match: Value of a pair without any match: the worst there is.
         signed: Values below 0 occur and are no worse than the scale says; evidence grows with the value itself, not with its
             logarithm.
+        is_ratio: It is the logarithm of a likelihood ratio, so that prior odds can be added to it.
+        needs_cohorts: What a pair scores hangs on the other pairs of its two photos, and so on who is in the gallery.
         ranks: Whether it may rank; one without direction may not.
     """
 
@@ -42,6 +44,8 @@ class Score:
     larger_is_better: bool = True
     no_match: float = 0.0
     signed: bool = False
+    is_ratio: bool = False
+    needs_cohorts: bool = False
     ranks: bool = True
 
     def turned(self, values: np.ndarray) -> np.ndarray:
@@ -172,6 +176,7 @@ _ALL = (
         "log(sum + 1) in standard deviations above what the two crops score with other animals",
         _COUNTS,
         signed=True,
+        needs_cohorts=True,
     ),
     Score(
         "inliers",
@@ -179,6 +184,15 @@ _ALL = (
         "MAGSAC++ (Barath et al., CVPR 2020), RANSAC (Fischler and Bolles 1981)",
         "matches that agree with one geometry, plus the mean confidence, by which equal numbers are ordered",
         "geometry (match.verify.model other than none)",
+    ),
+    Score(
+        "snorm_inliers",
+        lambda d: d.cohort_inliers,
+        "S-norm (Auckenthaler et al., DSP 2000) of the inliers",
+        "the same in standard deviations above what the two crops have with other animals",
+        "geometry (match.verify.model other than none)",
+        signed=True,
+        needs_cohorts=True,
     ),
     Score(
         "lnbnn",
@@ -201,6 +215,7 @@ _ALL = (
         "all evidence in one number: how much more likely the pair is under the same animal, as a logarithm",
         "a fitted fusion (see `score.fusion`)",
         signed=True,
+        is_ratio=True,
     ),
 )
 SCORES: dict[str, Score] = {one.name: one for one in _ALL}

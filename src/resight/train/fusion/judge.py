@@ -46,7 +46,7 @@ def judge(run: Labelled, runs: Sequence[Labelled], novelty: NoveltyParams) -> di
 def _one(run: Labelled, individual: str, prior: Any, novelty: NoveltyParams, found: dict[str, list[Any]]) -> str:
     fusion = fit_fusion(training(run, gallery_alone=True), prior=prior)
     scores = score(run.pairs, run.gallery, ScoreParams(name=FUSED), None, fusion, run.null).scores
-    chosen = choose_rule(scores, run.info, RankParams(), signed=True)
+    chosen = choose_rule(scores, run.info, RankParams(), is_ratio=True)
     ranked = rank_all(scores, run.info, chosen.params)
     model = fit(calibrate(scores, run.info, chosen.params), signed=True)
     asked = {p for p, name in run.truth.items() if name == individual}
