@@ -34,7 +34,7 @@ from resight.match.nearest import NearestMatcher
 from resight.match.params import SURE_AFFINE, LightGlueParams, NearestParams
 from resight.match.plan import _COMPATIBLE, _SIDES
 from resight.match.presets import Architecture
-from resight.match.verify import inliers, shapes_of
+from resight.match.verify import inliers_of
 from resight.runner import Runner
 from resight.segment import read_crop, segment
 from resight.settings import load_settings
@@ -180,8 +180,7 @@ def _layers(matcher: EngineMatcher) -> Callable[[Features, Features], list[dict[
             row = scores_of(confidence[index_a], len(a), len(b))
             if layer == heads[-1]:
                 index_b = said.partner[0].numpy()[index_a]
-                shapes = shapes_of(a, b, index_a, index_b)
-                agree = inliers(a.xy_px[index_a], b.xy_px[index_b], SURE_AFFINE, confidence[index_a], shapes)
+                agree = inliers_of(a, b, index_a, index_b, confidence[index_a], SURE_AFFINE)
                 row["inliers"] = agree.sum() + row["mean"]
             rows.append(row)
         return rows

@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--end-to-end", action="store_true", help="also `resight evaluate` with three kinds of crops")
     parser.add_argument("--set", action="append", default=[], help="settings for it, such as extract.kind=xfeat")
     given = parser.parse_args()
+    given.data = given.data.resolve()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(1)
     samples = [sample for name in SETS for sample in read_samples(given.data / name)]

@@ -19,7 +19,8 @@ def judge_novelty(run: Run) -> TableRef:
     queries = query_photos(run)
     encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
     calibration = calibrate(run.tables["scores"], run.extras["crop_info"], run.extras["rank_params"])
-    model = fit(calibration, SCORES[run.settings.score.name].signed)
+    scored = SCORES[run.settings.score.name]
+    model = fit(calibration, scored.signed, scored.elsewhere)
     verdicts = decide(
         run.extras["ranked"], queries, set(cohort.labels.values()), model, run.settings.novelty,
         truth={encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of},

@@ -1,5 +1,6 @@
 """The engine in the pipeline: kornia's scores, whatever else is in the tile."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,10 +94,24 @@ def test_the_cache_of_encoded_crops_is_bounded(checkpoint: Path) -> None:
     assert one._held_bytes == sum(e.nbytes for e in one._encoded.values())
 
 
-def test_geometry_and_early_exit_go_pair_by_pair(checkpoint: Path) -> None:
-    verified = matcher(checkpoint, verify=VerifyParams(model="homography"))
-    assert not verified.tiles
-    assert verified.match(features(50, 1), features(50, 2)).verified
+@pytest.mark.parametrize("model", ["affine", "homography"])
+def test_geometry_in_a_tile_is_that_of_pair_by_pair(checkpoint: Path, model: str) -> None:
+    """Two views of one head that moved by some pixels, another head, and one without keypoints."""
+    head = features(80, 1)
+    moved = replace(head, xy_px=(head.xy_px * 0.8 + 9).astype(np.float32))
+    crops = [("a", head), ("b", moved), ("c", features(70, 2)), ("d", features(0, 3))]
+    pairs = np.array([(i, j) for i in range(4) for j in range(i + 1, 4)])
+    one = matcher(checkpoint, verify=VerifyParams(model=model, threshold_px=3.0))
+    assert one.tiles
+    found = one.match_tile(crops, pairs[:, 0], pairs[:, 1], BINS)["n_inliers"].to_pylist()
+    each = [one.match(crops[i][1], crops[j][1]) for i, j in pairs]
+    assert found == [match.n_inliers for match in each] and all(match.verified for match in each)
+    assert found[0] > 20 > max(found[1:])
+    without = matcher(checkpoint).match_tile(crops, pairs[:, 0], pairs[:, 1], BINS)
+    assert without["n_inliers"].null_count == len(pairs), "not tried is not none"
+
+
+def test_early_exit_goes_pair_by_pair(checkpoint: Path) -> None:
     assert not matcher(checkpoint, width_confidence=0.9).tiles
 
 

@@ -1,5 +1,6 @@
 """p-values, thresholds and likelihood ratios against arithmetic on paper and against simulation."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import optimize, stats
 from resight.novelty import Calibration, NoveltyModel, fit, impostor_maxima
 from resight.novelty.calibration import COMPARISON_SCHEMA
 from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail
+from resight.score.registry import Elsewhere
 
 
 def calibration(rows):
@@ -155,6 +157,30 @@ def test_method_follows_what_there_is_to_learn_from():
     assert fit(world(4, 2, rng)).method == "evidence_bound"  # 8 genuine encounters, but of 4 animals
     five = fit(world(5, 2, rng))
     assert (five.method, five.n_genuine, five.n_genuine_individuals, five.n_animals) == ("logistic", 10, 5, 4.0)
+
+
+def test_what_a_score_meant_elsewhere_speaks_until_there_is_enough_here():
+    there = Elsewhere(intercept=-3.0, slope=0.5, lowest=2.0, highest=30.0, worth=8.0)
+    rng = np.random.default_rng(3)
+    alone = fit(world(3, 1, rng), signed=True, elsewhere=there)
+    assert (alone.method, alone.from_elsewhere) == ("logistic", 1.0)
+    # below 2 no lower, above 30 no higher: some photos of an animal show nothing of it
+    np.testing.assert_allclose(alone.log_likelihood_ratio(np.array([-9.0, 2.0, 10.0, 99.0])), [-2.0, -2.0, 2.0, 12.0])
+    assert fit(world(2, 1, rng), signed=True, elsewhere=there).method == "none"
+    both, own = (fit(world(4, 2, np.random.default_rng(5)), True, one) for one in (there, there_without_weight(there)))
+    assert (both.n_genuine, both.from_elsewhere, own.from_elsewhere) == (
+        8,
+        0.5,
+        0.0,
+    )  # as many encounters as it is worth
+    assert both.intercept == pytest.approx((own.intercept - 3.0) / 2) and both.slope == pytest.approx(
+        (own.slope + 0.5) / 2
+    )
+    assert both.log_score_range == pytest.approx([(own.log_score_range[0] + 2) / 2, (own.log_score_range[1] + 30) / 2])
+
+
+def there_without_weight(there):
+    return dataclasses.replace(there, worth=0.0)
 
 
 def test_evidence_bound_model_by_hand():

@@ -13,12 +13,13 @@ from resight.errors import SettingsError
 from resight.extract.base import Features
 from resight.match.base import PairMatch
 from resight.match.engine import Encoded, LightGlueEngine
+from resight.match.engine.batch import Scores
 from resight.match.engine.summary import FIELDS, TileSummary, summarise
 from resight.match.lightglue import exits_early, inside, scale_and_orientation
 from resight.match.params import LightGlueParams
 from resight.match.presets import Architecture, scale_ori_of
 from resight.match.summary import SUMMARY_SCHEMA
-from resight.match.verify import verified_match
+from resight.match.verify import inliers_of, verified_match
 
 CPU_CACHE_BYTES = 512 << 20
 GPU_CACHE_SHARE = 0.3
@@ -41,8 +42,8 @@ class EngineMatcher:
 
     @property
     def tiles(self) -> bool:
-        """Whether pairs may be reduced on the device: not where each one's matches are looked at one by one."""
-        return self.params.verify.model == "none" and not exits_early(self.params)
+        """Whether pairs may be matched many at a time: not where each one stops at its own layer."""
+        return not exits_early(self.params)
 
     def match(self, a: Features, b: Features) -> PairMatch:
         """Match two crops and give back every mutual match."""
@@ -54,6 +55,8 @@ class EngineMatcher:
     ) -> pa.Table:
         """`SUMMARY_SCHEMA` rows of many pairs of the same crops.
 
+        Where geometry is asked for, the matches of each batch are read back for it; otherwise they never leave the device.
+
         Args:
             crops: (crop_id, features); what was encoded is kept under its crop_id.
             index_a, index_b: (P,) int into ``crops``.
@@ -62,9 +65,21 @@ class EngineMatcher:
         encoded = [self.kept(crop_id, lambda f=features: f) for crop_id, features in crops]  # type: ignore[misc]
         # One by one on CPU: batches of small crops would save a little, and a score's last digits would depend on its mates.
         alone = 1 if self.engine.device.type == "cpu" else None
-        tile = self.engine.match_tile(encoded, encoded, np.stack([index_a, index_b], 1), bins, batch_size=alone)
+        n_inliers = np.zeros(len(index_a), np.int32)
+
+        def look(places: np.ndarray, scores: Scores) -> None:
+            confidence, partner = scores.confidence.float().clamp(max=1).cpu().numpy(), scores.partner.cpu().numpy()
+            for k, sure, to in zip(places, confidence, partner, strict=True):
+                of_a = np.flatnonzero(sure)
+                pair = crops[index_a[k]][1], crops[index_b[k]][1], of_a, to[of_a]
+                n_inliers[k] = inliers_of(*pair, sure[of_a], self.params.verify).sum()
+
+        verified = self.params.verify.model != "none"
+        tile = self.engine.match_tile(
+            encoded, encoded, np.stack([index_a, index_b], 1), bins, batch_size=alone, look=look if verified else None
+        )
         counts = np.array([len(f) for _, f in crops], np.int32)
-        return _summary_rows(tile, counts[index_a], counts[index_b])
+        return _summary_rows(tile, counts[index_a], counts[index_b], n_inliers if verified else None)
 
     def halve(
         self, query: tuple[str, Encoded], gallery: Sequence[tuple[str, Encoded]], bins: int
@@ -142,13 +157,13 @@ class EngineMatcher:
         return match.index_a, match.index_b, match.confidence
 
 
-def _summary_rows(tile: TileSummary, n_a: np.ndarray, n_b: np.ndarray) -> pa.Table:
-    """`SUMMARY_SCHEMA` rows of a tile and the keypoint counts of its pairs."""
+def _summary_rows(tile: TileSummary, n_a: np.ndarray, n_b: np.ndarray, n_inliers: np.ndarray | None = None) -> pa.Table:
+    """`SUMMARY_SCHEMA` rows of a tile, the keypoint counts of its pairs, and inliers where geometry was tried."""
     columns = {name: getattr(tile, name) for name in SUMMARY_SCHEMA.names if hasattr(tile, name)}
     columns |= {"n_keypoints_a": n_a, "n_keypoints_b": n_b}
     arrays = {name: pa.array(list(v) if v.ndim == 2 else v) for name, v in columns.items()}
     arrays["confidence_max"] = pa.array(np.minimum(columns["confidence_max"], 1.0))
-    arrays["n_inliers"] = pa.nulls(len(n_a), pa.int32())
+    arrays["n_inliers"] = pa.nulls(len(n_a), pa.int32()) if n_inliers is None else pa.array(n_inliers)
     return pa.table({name: arrays[name].cast(SUMMARY_SCHEMA.field(name).type) for name in SUMMARY_SCHEMA.names})
 
 

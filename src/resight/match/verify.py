@@ -19,16 +19,23 @@ def verified_match(
     a: Features, b: Features, index_a: np.ndarray, index_b: np.ndarray, confidence: np.ndarray, params: VerifyParams
 ) -> PairMatch:
     """What a matcher gives back: (M,) mutual matches with confidences in (0, 1], and which of them are `inliers`."""
-    shapes = shapes_of(a, b, index_a, index_b)
     return PairMatch(
         index_a=index_a.astype(np.int32),
         index_b=index_b.astype(np.int32),
         confidence=confidence.astype(np.float32),
-        inlier=inliers(a.xy_px[index_a], b.xy_px[index_b], params, confidence, shapes),
+        inlier=inliers_of(a, b, index_a, index_b, confidence, params),
         n_a=len(a),
         n_b=len(b),
         verified=params.model != "none",
     )
+
+
+def inliers_of(
+    a: Features, b: Features, index_a: np.ndarray, index_b: np.ndarray, confidence: np.ndarray, params: VerifyParams
+) -> np.ndarray:
+    """`inliers` of matched keypoints, with all that the detector says about them."""
+    shapes = shapes_of(a, b, index_a, index_b)
+    return inliers(a.xy_px[index_a], b.xy_px[index_b], params, confidence, shapes)
 
 
 def shapes_of(a: Features, b: Features, index_a: np.ndarray, index_b: np.ndarray) -> Shapes | None:

@@ -21,6 +21,7 @@ from resight.novelty.likelihood import (
     log_score,
 )
 from resight.novelty.tail import fit_tail, tail_probability
+from resight.score.registry import Elsewhere
 
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
 MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
@@ -42,6 +43,7 @@ class NoveltyModel:
         location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
         smallest_p: Tail probabilities are not believed below this.
         n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio rests on.
+        from_elsewhere: Share of it that comes from other places.
         genuine: Score of each gallery encounter for its own animal, met another time; minus infinity where that could not be
             compared or was not shortlisted.
         genuine_individuals: The animal that each of them is of.
@@ -63,6 +65,7 @@ class NoveltyModel:
     n_impostors: int = 0
     n_genuine: int = 0
     n_genuine_individuals: int = 0
+    from_elsewhere: float = 0.0
     genuine: tuple[float, ...] = ()
     genuine_individuals: tuple[str, ...] = ()
     tail: tuple[float, ...] = ()
@@ -185,12 +188,15 @@ class NoveltyModel:
         return np.array(self.maxima)[order], np.append(np.cumsum(weight[::-1])[::-1], 0.0)
 
 
-def fit(calibration: Calibration, signed: bool = False) -> NoveltyModel:
+def fit(calibration: Calibration, signed: bool = False, elsewhere: Elsewhere | None = None) -> NoveltyModel:
     """Learn from the gallery how high the same and different animals score; ``signed``: scores are logarithms already.
 
     With at least 8 genuine encounters of 5 animals the likelihood ratio comes from a logistic regression on the log
     score, every animal with the same weight; with fewer it is the Sellke-Bayarri-Berger bound on a Gumbel fit to the
     scores of different animals; with impostor maxima of fewer than 3 animals there is none.
+
+    Where it is known what the score has meant ``elsewhere``, the line of the regression is drawn towards that: the mean of
+    both, weighted by genuine encounters and by ``elsewhere.worth``. No number of encounters is needed then.
     """
     rows = calibration.comparisons
     score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
@@ -214,6 +220,8 @@ def fit(calibration: Calibration, signed: bool = False) -> NoveltyModel:
     )
     if model.n_individuals < MIN_IMPOSTORS:
         return model
+    if elsewhere is not None:
+        return _drawn(model, log_score(score, model.epsilon), genuine, owner, elsewhere)
     enough = model.n_genuine >= MIN_GENUINE_ENCOUNTERS and model.n_genuine_individuals >= MIN_GENUINE_INDIVIDUALS
     return (_logistic if enough else _bound)(model, log_score(score, model.epsilon), genuine, owner)
 
@@ -226,6 +234,25 @@ def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np
     intercept, slope = fit_logistic(x, genuine, _weights(genuine, owner))
     seen = (float(x.min()), float(x.max()))
     return replace(model, method=LOGISTIC, intercept=intercept, slope=slope, log_score_range=seen)
+
+
+def _drawn(
+    model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray, elsewhere: Elsewhere
+) -> NoveltyModel:
+    own = _logistic(model, x, genuine, owner) if genuine.any() and not genuine.all() else model
+    share = elsewhere.worth / (elsewhere.worth + model.n_genuine)
+
+    def between(here: float, there: float) -> float:
+        return float((1 - share) * here + share * there)
+
+    return replace(
+        model,
+        method=LOGISTIC,
+        intercept=between(own.intercept, elsewhere.intercept),
+        slope=between(own.slope, elsewhere.slope),
+        log_score_range=(between(float(x.min()), elsewhere.lowest), between(float(x.max()), elsewhere.highest)),
+        from_elsewhere=share,
+    )
 
 
 def _bound(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:

@@ -19,6 +19,26 @@ _LIGHTGLUE = "LightGlue (Lindenberger et al., ICCV 2023) as used by WildFusion (
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """What a score has meant at other places: a line for the log likelihood ratio of same against different animal.
+
+    Only scores that are held against the gallery's own strangers mean much the same everywhere.
+
+    Attributes:
+        intercept, slope: The ratio is ``intercept + slope * score``.
+        lowest, highest: The ratio does not fall below that of ``lowest``: some photos of an animal show nothing of it, and
+            how many do is for each place to find out; nor rise above that of ``highest``.
+        worth: It counts like so many gallery encounters that met their animal again.
+    """
+
+    intercept: float
+    slope: float
+    lowest: float
+    highest: float
+    worth: float = 8.0
+
+
+@dataclass(frozen=True)
 class Score:
     """A score; the same whichever of the two photos asks.
 
@@ -33,6 +53,7 @@ class Score:
             logarithm.
         is_ratio: It is the logarithm of a likelihood ratio, so that prior odds can be added to it.
         needs_cohorts: What a pair scores hangs on the other pairs of its two photos, and so on who is in the gallery.
+        elsewhere: What it has meant at other places, if that is known.
         ranks: Whether it may rank; one without direction may not.
     """
 
@@ -46,6 +67,7 @@ class Score:
     signed: bool = False
     is_ratio: bool = False
     needs_cohorts: bool = False
+    elsewhere: Elsewhere | None = None
     ranks: bool = True
 
     def turned(self, values: np.ndarray) -> np.ndarray:
@@ -193,6 +215,8 @@ _ALL = (
         "geometry (match.verify.model other than none)",
         signed=True,
         needs_cohorts=True,
+        # Loggerheads: -3.9 and 0.53; green turtles: -1.1 and 0.53; halves of the loggerheads: -5.7 to -2.6, 0.37 to 0.69.
+        elsewhere=Elsewhere(-3.0, 0.5, 2.0, 30.0),
     ),
     Score(
         "lnbnn",

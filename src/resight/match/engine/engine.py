@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ CUDA_MAX_BATCH = 256
 CPU_BATCHED_KEYPOINTS = 256
 CPU_BATCH = 8
 OUTSIDE = 1 + 1e-6
+Look = Callable[[np.ndarray, Scores], None]
 
 
 @dataclass(frozen=True)
@@ -181,16 +182,18 @@ class LightGlueEngine:
         pairs: np.ndarray,
         bins: int,
         batch_size: int | None = None,
+        look: Look | None = None,
     ) -> TileSummary:
         """Match many pairs of a block of queries with a block of the gallery, and keep what table ``pairs`` stores.
 
-        On CUDA nothing is read back before the tile is done.
+        On CUDA nothing is read back before the tile is done, unless ``look`` does so.
 
         Args:
             queries, gallery: Encoded photos.
             pairs: (P, 2) int, which query with which gallery photo.
             bins: Bins of the histogram over (0, 1].
             batch_size: Pairs at once; None fits it to the device.
+            look: Called with the places in ``pairs`` of each batch and its matches.
         """
         pairs = np.ascontiguousarray(pairs, np.int64).reshape(-1, 2)
         rows = torch.zeros(len(pairs), len(FIELDS) + bins, dtype=torch.float64, device=self.device)
@@ -201,8 +204,10 @@ class LightGlueEngine:
                 chosen = pairs[chunk.rows]
                 scores = self.match([queries[i] for i in chosen[:, 0]], [gallery[j] for j in chosen[:, 1]])
                 rows[torch.from_numpy(chunk.rows)] = summarise(scores.confidence, bins)
+                if look is not None:
+                    look(chunk.rows, scores)
         elif chunks := plan_tile(counts_a, counts_b, pairs, fits):
-            self._stacked(queries, gallery, pairs, chunks, rows, bins)
+            self._stacked(queries, gallery, pairs, chunks, rows, bins, look)
         return TileSummary.from_rows(rows)
 
     def _stacked(
@@ -213,6 +218,7 @@ class LightGlueEngine:
         chunks: list[Chunk],
         rows: Tensor,
         bins: int,
+        look: Look | None,
     ) -> None:
         """Photos lie on the device once; a batch is a gather there."""
         stacks = [Stack.of(queries, bucket_of(max(map(len, queries))))]
@@ -223,8 +229,10 @@ class LightGlueEngine:
             where = torch.from_numpy(together).to(self.device, non_blocking=True)
             index, lengths = on_device[where], (chunk.length_a, chunk.length_b)
             sides = [stacks[s].take(pairs[together, s].tolist(), index[:, s], lengths[s]) for s in range(2)]
-            found = summarise(self._finish(batch_of(*sides)).confidence, bins)
-            rows[where[: len(chunk.rows)]] = found[: len(chunk.rows)]
+            scores, n = self._finish(batch_of(*sides)), len(chunk.rows)
+            rows[where[:n]] = summarise(scores.confidence, bins)[:n]
+            if look is not None:
+                look(chunk.rows, Scores(scores.confidence[:n], scores.partner[:n]))
 
     def _batch_size(self, length_a: int, length_b: int) -> int:
         """Pairs of these padded lengths that fit into `CUDA_BATCH_BYTES`.
