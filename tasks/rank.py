@@ -1,7 +1,7 @@
 """Stage ``rank``."""
 
 from resight.rank import choose_rule, rank_all
-from resight.run import Run
+from resight.run import REHEARSING, Run
 from resight.score import SCORES
 from resight.tasks.stage import stage
 
@@ -13,7 +13,7 @@ def rank_candidates(run: Run) -> int:
         raise ValueError("rank_candidates needs run.cohort")
     scores, info = run.tables["scores"], run.extras["crop_info"]
     chosen = choose_rule(scores, info, run.settings.rank, SCORES[run.settings.score.name].is_ratio)
-    if run.settings.rank.rule == "auto":
+    if run.settings.rank.rule == "auto" and not run.extras.get(REHEARSING):
         run.note(chosen.sentence)
     run.fingerprints["rank"] = chosen.params.rule
     ranked = rank_all(scores, info, chosen.params, run.cohort.truth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -85,6 +86,9 @@ def judge_in_turns(run: Run) -> None:
     start = time.perf_counter()
     turns = [rehearse(run, one) for one in encounter_turns(cohort, run.tables["photos"])]
     run.seconds["judge"] = time.perf_counter() - start
+    if run.settings.rank.rule == "auto":
+        rules = Counter(t.extras["rank_params"].rule for t in turns).most_common()
+        run.note(f"Photos vote by a rule chosen for every turn: {', '.join(f'{rule} in {n}' for rule, n in rules)}.")
     photos = run.tables["photos"]
     encounter = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
     last = turns[-1].extras

@@ -95,7 +95,7 @@ def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ..
     settings = load_settings(tmp_path / "ws", environ={})
     assert settings == settings_from({"extract": choice.extract, "match": choice.match, "score": choice.score})
     assert settings.match.kind == "lightglue"
-    assert settings.match.verify.model == ("affine" if not needed else "none")
+    assert settings.match.verify.model == "affine" and settings.score.name == "snorm_inliers"
 
 
 def test_every_commented_line_of_the_settings_file_is_a_valid_setting(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from resight.errors import WorkspaceError
-from resight.match.params import BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, BUNDLED_SCORE
+from resight.match.params import BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, SURE_AFFINE, VERIFIED_SCORE, LightGlueParams
 from resight.registry import EXTRACTORS, MATCHERS, SEGMENTERS
 from resight.settings import SETTINGS_FILE, Settings
 from resight.weights.store import WeightStore
@@ -52,21 +52,25 @@ OFFICIAL = (
 def choose(weights: WeightStore) -> Choice:
     """Official LightGlue where its weights were fetched, otherwise the bundled one, which needs no download.
 
-    The bundled matcher ranks by the matches that agree with one geometry, which named more loggerheads than fused evidence
-    (README, "What it can do today").
+    Either ranks by the matches that agree with one geometry, held against what the same photos have with other animals, which
+    named more loggerheads than the mean confidence or fused evidence (README, "What it can do today").
     """
     for needed, kind in OFFICIAL:
         if all(weights.available(name) for name in needed):
-            match = {"kind": "lightglue", "weights": needed[-1]}
+            match = LightGlueParams(weights=needed[-1], verify=SURE_AFFINE)
             why = f"the weights {' and '.join(needed)} were found on this machine"
-            return Choice({"kind": kind}, match, {"name": "mean"}, why)
+            return Choice({"kind": kind}, _written(match), {"name": VERIFIED_SCORE}, why)
     return Choice(
         {"kind": "sift", "max_keypoints": BUNDLED_KEYPOINTS},
-        {"kind": "lightglue"} | BUNDLED_LIGHTGLUE.model_dump(exclude_defaults=True),
-        {"name": BUNDLED_SCORE},
+        _written(BUNDLED_LIGHTGLUE),
+        {"name": VERIFIED_SCORE},
         "its weights come with the package, and no official LightGlue weights were found on this machine "
         "(`resight weights list`)",
     )
+
+
+def _written(match: LightGlueParams) -> dict[str, Any]:
+    return {"kind": "lightglue"} | match.model_dump(exclude_defaults=True)
 
 
 def init_workspace(root: Path, weights: WeightStore | None = None, novelty: dict[str, Any] | None = None) -> Choice:

@@ -30,7 +30,9 @@ class VerifyParams(Params):
 
 
 BUNDLED = "lightglue-sift-turtle"
+# What has measured best with every LightGlue: `resight init` takes it from here.
 SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
+VERIFIED_SCORE = "snorm_inliers"
 
 
 class NearestParams(Params):
@@ -130,7 +132,7 @@ def _shown(rounds: tuple[tuple[int, float], ...]) -> str:
 
 # What comes with the package, and how it measures best: `resight init` and `resight compare` take it from here.
 BUNDLED_LIGHTGLUE = LightGlueParams(weights=BUNDLED, verify=SURE_AFFINE)
-BUNDLED_KEYPOINTS, BUNDLED_SCORE = 512, "snorm_inliers"
+BUNDLED_KEYPOINTS = 512
 
 
 class PairsParams(Params):

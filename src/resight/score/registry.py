@@ -35,7 +35,7 @@ class Elsewhere:
     slope: float
     lowest: float
     highest: float
-    worth: float = 8.0
+    worth: float = 4.0
 
 
 @dataclass(frozen=True)
