@@ -1,5 +1,7 @@
 """Posterior and verdicts, with likelihood ratios that can be read off: with intercept 0, slope 1 and no epsilon LR = score."""
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -47,6 +49,14 @@ def queries(*encounters, photos=1):
 
 def verdict(scores, model=MODEL, gallery=GALLERY, params=PARAMS, **more):
     return decide(ranked_table({"E": scores}), queries("E"), gallery, model, params, **more).novelty.to_pylist()[0]
+
+
+def test_a_probability_that_other_places_have_given_says_so():
+    young = dataclasses.replace(MODEL, from_elsewhere=0.8, n_genuine=1)
+    told = "rests mostly on other places: 1 encounter here met a known animal again."
+    assert verdict({"Ada": 30, "Ben": 2}, young)["evidence"].endswith(told)
+    grown = dataclasses.replace(MODEL, from_elsewhere=0.5, n_genuine=4)
+    assert "other places" not in verdict({"Ada": 30, "Ben": 2}, grown)["evidence"]
 
 
 def test_posterior_by_hand():

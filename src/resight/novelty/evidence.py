@@ -8,6 +8,8 @@ from resight.novelty.model import MIN_IMPOSTORS, NONE, NoveltyModel
 from resight.settings import NoveltyParams
 from resight.status import Decision
 
+MOSTLY = 0.5
+
 
 def sentence(
     row: dict[str, Any], candidates: list[dict[str, Any]], n_animals: int, model: NoveltyModel, params: NoveltyParams
@@ -27,7 +29,12 @@ def sentence(
         return (
             f"{photos} be compared with the gallery: no usable animal in the picture, or no gallery photo of that side."
         )
-    parts = [_match(row, model), _limits(row, len(candidates), model, params), _uncompared(len(candidates), n_animals)]
+    parts = [
+        _match(row, model),
+        _limits(row, len(candidates), model, params),
+        _uncompared(len(candidates), n_animals),
+        _elsewhere(model),
+    ]
     return " ".join(part for part in parts if part)
 
 
@@ -59,6 +66,13 @@ def _limits(row: dict[str, Any], n_compared: int, model: NoveltyModel, params: N
 def _uncompared(n_compared: int, n_animals: int) -> str:
     hidden = n_animals - n_compared
     return f"{hidden} of {n_animals} animals in the gallery have no photo that could be compared." if hidden > 0 else ""
+
+
+def _elsewhere(model: NoveltyModel) -> str:
+    if model.method == NONE or model.from_elsewhere <= MOSTLY:
+        return ""
+    met = f"{model.n_genuine} encounters" if model.n_genuine != 1 else "1 encounter"
+    return f"How likely that makes it rests mostly on other places: {met} here met a known animal again."
 
 
 def _animals(count: int) -> str:
