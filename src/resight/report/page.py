@@ -16,6 +16,7 @@ from resight.report.data import ReportData
 from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
 from resight.report.pictures import Pictures
 from resight.report.templates import template
+from resight.score import SCORES
 from resight.settings import ReportParams
 from resight.status import Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
@@ -76,6 +77,7 @@ def render_report(data: ReportData, params: ReportParams) -> str:
         strata=[m for m in metrics if m.stratum != "all"],
         protocol=_protocol(data),
         score_name=_score_name(data),
+        score_meaning=_score_meaning(data),
         pictures=pictures.all,
         words=words,
         levels=range(LEVELS),
@@ -176,6 +178,12 @@ def _protocol(data: ReportData) -> str:
     if data.accuracy is None:
         return ""
     return ", ".join(sorted(set(data.accuracy["protocol"].to_pylist())))
+
+
+def _score_meaning(data: ReportData) -> str:
+    """What the score that ranks says, for whoever points at it."""
+    score = SCORES.get(_score_name(data))
+    return score.description if score else ""
 
 
 def _score_name(data: ReportData) -> str:

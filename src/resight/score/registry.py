@@ -211,7 +211,7 @@ _ALL = (
         "snorm_inliers",
         lambda d: d.cohort_inliers,
         "S-norm (Auckenthaler et al., DSP 2000) of the inliers",
-        "the same in standard deviations above what the two crops have with other animals",
+        "matches that agree with one geometry, in standard deviations above what the two crops have with other animals",
         "geometry (match.verify.model other than none)",
         signed=True,
         needs_cohorts=True,
