@@ -213,7 +213,7 @@ NOVELTY = Table(
 )  # fmt: skip
 
 OUTCOMES = Table(
-    "outcomes", 1, "a query of known identity under a trial, and how it ended: every accuracy figure is computed from these rows",
+    "outcomes", 2, "a query of known identity under a trial, and how it ended: every accuracy figure is computed from these rows",
     ("trial", "round", "level", "query_id"),
     (
         RUN,
@@ -232,6 +232,7 @@ OUTCOMES = Table(
         Column("score_right", F64, "score of its own animal"),
         Column("score_wrong", F64, "score of the best other animal"),
         Column("probability", F64, "that it is the best candidate"),
+        Column("probabilities", pa.list_(F64), "of every candidate that was compared, best first, so that the one at place `rank` is the right one; of encounters"),
         Column("p_new", F64, "that it is an animal that is not in the gallery"),
         Column("decision", S, "known, new, unsure or not_compared; encounters only"),
         Column("novelty", F64, "what new is told from known by: p_new, or minus the best score where no likelihood was fitted; infinite where nothing could be compared"),

@@ -122,6 +122,20 @@ def test_probabilities_by_hand():
     assert found["ece_mixed", "all"] == pytest.approx(apart + together)
 
 
+def test_everything_that_is_stated_by_hand():
+    rows = [
+        outcome("E", "Ada", 1, p_new=0.15, probability=0.75, probabilities=[0.75, 0.05]),  # .75 right; .05 and .15 not
+        outcome("F", "Ben", 2, p_new=0.25, probability=0.45, probabilities=[0.45, 0.25]),  # the second .25 is right
+        new("E", "Ada", p_new=0.85, probability=0.15, probabilities=[0.15]),  # new is right
+        outcome("G", "Ben", None, p_new=0.35, probability=0.65, probabilities=[0.65]),  # known, and not compared
+        outcome("H", "Ben", 1),  # nothing was stated
+    ]
+    # known ones weigh .8 / 3 each, the new one .2; all in all (.8 / 3) (3 + 3 + 2) + .2 * 2 statements
+    known, alone = 0.8 / 3, 0.2
+    gaps = known * (0.25 + 0.05 + 0.45 + abs(0.75 - 0.25) + 0.65 + 0.35) + known * 0.15 + alone * (0.15 + 0.15)
+    assert values(measured(*rows))["ece_stated", "all"] == pytest.approx(gaps / (known * 8 + alone * 2))
+
+
 def test_what_exact_probabilities_would_show_by_hand():
     # one query of probability p misses its bin's share by |y - p|, in the mean 2 p (1 - p)
     one = np.ones(1)

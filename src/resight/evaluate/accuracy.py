@@ -56,7 +56,8 @@ def accuracy_rows(outcomes: pa.Table, c: Context) -> list[dict[str, Any]]:
 
     *Probabilities* of the best candidate: ``ece_encounter`` and ``brier_encounter`` over known animals; ``ece_mixed`` and
     ``brier_mixed`` over known and new ones in the proportion that ``novelty.prior_new`` states, which is what the
-    probabilities claim; ``ece_…_by_chance`` is what exact probabilities would show on so few queries.
+    probabilities claim; ``ece_stated`` over everything that is stated (every candidate, and that the animal is new) in the
+    same proportion; ``ece_…_by_chance`` is what exact probabilities would show on so few queries.
     ``candidate_set_coverage`` and ``candidate_set_size``, against ``candidate_set_stated``.
 
     *Clusters* of encounters of left-out animals by their provisional names: ``cluster_ari``, ``abundance_error``.

@@ -103,7 +103,8 @@ def _queries(t: Trial, level: str, facts: PhotoFacts) -> list[tuple[str, list[st
 
 @dataclass(frozen=True)
 class _Found:
-    """Per query: best row, best wrong row, row of its own animal, candidate set, verdict; average precision by photo."""
+    """Per query: best row, best wrong row, row of its own animal, candidate set, verdict, probabilities of all candidates by
+    rank; average precision by photo."""
 
     best: Mapping[str, Row]
     wrong: Mapping[str, Row]
@@ -111,6 +112,7 @@ class _Found:
     sets: Mapping[str, tuple[bool, int]]
     verdicts: Mapping[str, Row]
     precision: Mapping[str, float]
+    stated: Mapping[str, list[float]]
     animals: frozenset[str]
     own_photos: Mapping[str, Sequence[str]]
 
@@ -131,6 +133,7 @@ def _looked_up(t: Trial, level: str) -> _Found:
         right={r["query_id"]: r for r in wanted if r["own"]},
         sets=_candidate_sets(table, own),
         verdicts={r["encounter_id"]: r for r in t.novelty.to_pylist()} if level == ENCOUNTER else {},
+        stated=_stated(table) if level == ENCOUNTER else {},
         precision=_average_precisions(t) if level == PHOTO and t.scores is not None else {},
         animals=frozenset(t.gallery.values()),
         own_photos=_by_animal(t.gallery),
@@ -176,7 +179,7 @@ def _verdict(query: str, found: _Found) -> Row:
     return row | {
         "probability": said["probability"], "p_new": said["p_new"], "decision": said["decision"],
         "novelty": _novelty(said), "provisional_individual_id": said["provisional_individual_id"],
-        "candidate_set_coverage": said.get("candidate_set_coverage"),
+        "candidate_set_coverage": said.get("candidate_set_coverage"), "probabilities": found.stated.get(query),
     }  # fmt: skip
 
 
@@ -211,6 +214,15 @@ def _candidate_sets(table: pa.Table, own: pa.ChunkedArray) -> dict[str, tuple[bo
         hit, size = found.get(r["query_id"], (False, 0))
         found[r["query_id"]] = (hit or r["own"], size + r["inside"])
     return found
+
+
+def _stated(table: pa.Table) -> dict[str, list[float]]:
+    """Probabilities of all candidates by query, best first; none where the ranking has none."""
+    table = table.filter(pc.is_valid(table["probability"])).sort_by([("query_id", "ascending"), ("rank", "ascending")])
+    stated: dict[str, list[float]] = {}
+    for query, probability in zip(table["query_id"].to_pylist(), table["probability"].to_pylist(), strict=True):
+        stated.setdefault(query, []).append(probability)
+    return stated
 
 
 def _truth_of_rows(table: pa.Table, truth: Mapping[str, str]) -> pa.Array:

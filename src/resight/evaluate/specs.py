@@ -156,7 +156,25 @@ def _shortlist(photos: Sequence[Row]) -> Spec:
 
 
 def _probability(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> list[Spec]:
-    return [s for name, (rows, mix) in _rated(known, new, prior_new).items() for s in _calibration(name, rows, mix)]
+    rated = _rated(known, new, prior_new)
+    specs = [s for name, (rows, mix) in rated.items() for s in _calibration(name, rows, mix)]
+    return [*specs, _stated(*rated["mixed"])]
+
+
+def _stated(rows: Sequence[Row], mix: np.ndarray) -> Spec:
+    """Calibration error over everything that is stated: each candidate of each encounter, and that it is new."""
+    chosen = [k for k, r in enumerate(rows) if r["probabilities"] and r["p_new"] is not None]
+    told = [rows[k] for k in chosen]
+    places = [len(r["probabilities"]) if not r["known"] else (r["rank"] or 0) - 1 for r in told]
+    probability = np.array([p for r in told for p in (*r["probabilities"], r["p_new"])], np.float64)
+    right = [
+        float(k == place) for r, place in zip(told, places, strict=True) for k in range(len(r["probabilities"]) + 1)
+    ]
+    of = np.repeat(np.arange(len(told)), [len(r["probabilities"]) + 1 for r in told])
+    weight, correct = mix[chosen], np.array(right, np.float64)
+    return Spec(
+        "ece_stated", ALL, lambda w: calibration_error(probability, correct, (w * weight)[of]), _animals(told), "score", NO_PROBABILITY
+    )  # fmt: skip
 
 
 def _rated(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> dict[str, tuple[list[Row], np.ndarray]]:

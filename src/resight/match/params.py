@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class VerifyParams(Params):
-    """Geometric verification of matches: MAGSAC++ (Barath et al. 2020; OpenCV), or for ``affine`` a fit that takes neither side."""
+    """Geometric verification of matches: MAGSAC++ (Barath et al. 2020; OpenCV), or for an affine map a fit that takes neither side."""
 
     model: Literal["none", "homography", "affine", "fundamental"] = Field(
         "homography", description="geometry that inliers agree with"

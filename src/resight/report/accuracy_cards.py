@@ -21,7 +21,7 @@ GROUPS = {
     "New or known, each animal left out in its turn": ("novelty_auroc", "novelty_accuracy", "baks", "baus", "baks_baus_gm", "false_known_rate"),
     "New or known, whole shares of the animals left out": ("open_top1_encounter", "open_novelty_auroc", "open_novelty_accuracy", "open_baks",
                                                            "open_baus", "open_baks_baus_gm", "open_false_known_rate"),
-    "Probabilities and candidate sets": ("ece_mixed", "ece_mixed_by_chance", "brier_mixed", "ece_encounter", "ece_encounter_by_chance",
+    "Probabilities and candidate sets": ("ece_mixed", "ece_mixed_by_chance", "ece_stated", "brier_mixed", "ece_encounter", "ece_encounter_by_chance",
                                          "brier_encounter", "candidate_set_coverage", "candidate_set_stated", "candidate_set_size"),
     "Clusters of animals that nobody knows": ("cluster_ari", "abundance_error"),
     "Habitat alone": ("background_top1_encounter", "background_animal_top1_encounter", "background_top1_photo", "background_animal_top1_photo"),

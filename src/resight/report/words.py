@@ -43,6 +43,7 @@ METRICS = {
     "open_baks_baus_gm": "geometric mean of BAKS and BAUS",
     "open_false_known_rate": "new animals wrongly called known",
     "ece_mixed": "calibration error (ECE), known and new mixed",
+    "ece_stated": 'calibration error (ECE) over every candidate and "new", known and new mixed',
     "ece_mixed_by_chance": "the same if all were exactly right: chance, known and new mixed",
     "ece_encounter_by_chance": "the same if all were exactly right: chance, known animals",
     "brier_mixed": "Brier score, known and new mixed",
