@@ -13,10 +13,11 @@ from resight.novelty.lineage import advance
 from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
 from resight.run import Run
 from resight.runs import read_current
-from resight.score import SCORES, score
+from resight.score import SCORES
 from resight.shortlist.stage import shortlist
 from resight.status import Decision
 from resight.tables import status_counts
+from resight.tasks.score import scored_again
 from resight.tasks.shortlist import with_votes
 from resight.tasks.stage import stage
 
@@ -63,11 +64,7 @@ def _match_and_score(run: Run, seen: pa.Table) -> None:
     run.add(
         "pairs", pa.concat_tables([run.tables["pairs"].drop_columns(["run_id"]), new], promote_options="permissive")
     )
-    cohort, info = run.cohort, run.extras["crop_info"]
-    viewpoints = dict(zip(info["crop_id"].to_pylist(), info["viewpoint"].to_pylist(), strict=True))
-    labels = cohort.labels if cohort else {}
-    again = score(run.tables["pairs"], labels, run.settings.score, viewpoints, run.extras["fusion"], run.extras["null"])
-    run.add("scores", again.scores)
+    run.add("scores", scored_again(run, run.cohort.labels if run.cohort else {}))
 
 
 def _votes(run: Run, planned: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -30,10 +30,11 @@ from resight.novelty import decide
 from resight.rank import rank_all
 from resight.run import Run
 from resight.runs import TableRef, read_run
-from resight.score import SCORES, score
+from resight.score import SCORES
 from resight.status import PairStatus
 from resight.tasks.novelty import query_photos
 from resight.tasks.rehearse import rehearse
+from resight.tasks.score import scored_again
 from resight.tasks.stage import stage
 
 Rows = list[dict[str, Any]]
@@ -147,11 +148,8 @@ def _ranked_without_own(run: Run, cohort: Cohort) -> pa.Table:
     """The ranking; where a pair's score hangs on the query's other pairs, one in which its own animal's do not count."""
     if not SCORES[run.settings.score.name].needs_cohorts:
         return run.extras["ranked"]
-    info = run.extras["crop_info"]
-    viewpoints = dict(zip(info["crop_id"].to_pylist(), info["viewpoint"].to_pylist(), strict=True))
-    labels = {**cohort.labels, **cohort.truth}
-    told = score(run.tables["pairs"], labels, run.settings.score, viewpoints, run.extras["fusion"], run.extras["null"])
-    return rank_all(told.scores, info, run.extras["rank_params"], cohort.truth)
+    scores = scored_again(run, {**cohort.labels, **cohort.truth})
+    return rank_all(scores, run.extras["crop_info"], run.extras["rank_params"], cohort.truth)
 
 
 def _known_in_turns(rows: Rows) -> Rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -143,6 +145,14 @@ def _unfitted(run: Run, null: Null) -> Fusion | None:
         return None
     someone, other = np.full(scored.num_rows, "query"), np.full(scored.num_rows, "gallery")
     return fit_fusion(TrainingPairs(distributions(scored, {}, null, None), someone, other, someone), at_least=1)
+
+
+def scored_again(run: Run, labels: Mapping[str, str | None]) -> pa.Table:
+    """The table ``scores`` of the run's pairs as they are now, under these labels; null and fusion stay what they are."""
+    told = score(
+        run.tables["pairs"], labels, run.settings.score, _viewpoints(run), run.extras["fusion"], run.extras["null"]
+    )
+    return told.scores
 
 
 def _viewpoints(run: Run) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from resight.catalog import table
 from resight.score import score
-from resight.score.cohorts import cohort_scores
+from resight.score.cohorts import Cohorts
 from resight.score.null import (
     ELSEWHERE_PAIRS,
     INLIERS_ELSEWHERE,
@@ -161,7 +161,7 @@ def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
     table = pairs_table(
         row("u", "a", purpose="identify"), row("u", "b", purpose="identify"), row("b", "a"), row("c", "a")
     )
-    got = cohort_scores(table, np.array([3.0, 2.0, 1.5, 0.5]), labels, null)
+    got = Cohorts.of(table, labels).scores(np.array([3.0, 2.0, 1.5, 0.5]), null)
 
     # u against Ada: u's cohort is its pair with Ben (2), a's are the pairs with Ben (1.5) and Cleo (.5); five imagined pairs
     # of mean 1 and mean square 1.25 join each.
@@ -174,9 +174,9 @@ def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
     assert got[2] == pytest.approx(
         (z(1.5, []) + z(1.5, [0.5])) / 2
     )  # Ben asks: his pairs with a do not judge themselves
-    assert np.isnan(cohort_scores(table, np.zeros(4), labels, None)).all()
+    assert np.isnan(Cohorts.of(table, labels).scores(np.zeros(4), None)).all()
     own = pairs_table(row("a2", "a"), row("b", "a"))  # a pair of one animal is in nobody's cohort
-    got = cohort_scores(own, np.array([9.0, 1.5]), {"a": "Ada", "a2": "Ada", "b": "Ben"}, null)
+    got = Cohorts.of(own, {"a": "Ada", "a2": "Ada", "b": "Ben"}).scores(np.array([9.0, 1.5]), null)
     assert got[1] == pytest.approx(z(1.5, []))
 
 
@@ -207,9 +207,9 @@ def test_a_query_whose_animal_is_known_is_held_against_others_as_if_its_own_were
     table = pairs_table(row("u", "b", purpose="identify"), row("u", "c", purpose="identify"))
     more = pairs_table(*table.to_pylist(), row("u", "a", purpose="identify"))
     null, x = Moments(1.0, 0.5), np.array([3.0, 2.0, 20.0])
-    without = cohort_scores(table, x[:2], LABELS, null)
-    told = cohort_scores(more, x, LABELS | {"u": "Ada"}, null)
-    hidden = cohort_scores(more, x, LABELS, null)
+    without = Cohorts.of(table, LABELS).scores(x[:2], null)
+    told = Cohorts.of(more, LABELS | {"u": "Ada"}).scores(x, null)
+    hidden = Cohorts.of(more, LABELS).scores(x, null)
     assert told[:2] == pytest.approx(without) and (abs(hidden[:2] - without) > 0.1).all()
 
 

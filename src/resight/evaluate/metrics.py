@@ -103,9 +103,14 @@ def calibration_error(probability: np.ndarray, correct: np.ndarray, weight: np.n
     """Expected calibration error: over equal bins of (0, 1] the weighted mean of |share correct - mean probability|."""
     if not weight.sum() > 0:
         return None
-    of = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
+    of = _bin_of(probability, bins)
     gap = np.bincount(of, weight * (correct - probability), bins)
     return float(np.abs(gap).sum() / weight.sum())
+
+
+def _bin_of(probability: np.ndarray, bins: int) -> np.ndarray:
+    """Which of the equal bins of (0, 1] each probability lies in; 0 lies in the first."""
+    return np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def calibration_error_by_chance(
@@ -118,7 +123,7 @@ def calibration_error_by_chance(
     """
     if not weight.sum() > 0:
         return None
-    of = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
+    of = _bin_of(probability, bins)
     happened = np.random.default_rng(seed).random((draws, len(probability))) < probability
     gap = (weight * (happened - probability)) @ (of[:, None] == np.arange(bins))
     return float(np.abs(gap).sum(axis=1).mean() / weight.sum())
@@ -129,7 +134,7 @@ def reliability(probability: np.ndarray, correct: np.ndarray, weight: np.ndarray
 
     The bins are those of `calibration_error`, which is the weighted mean of the distances between the first two.
     """
-    of = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
+    of = _bin_of(probability, bins)
     total = np.bincount(of, weight, bins)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = [np.bincount(of, weight * values, bins) / total for values in (probability, correct)]

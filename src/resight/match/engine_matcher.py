@@ -14,6 +14,7 @@ from resight.extract.base import Features
 from resight.match.base import PairMatch
 from resight.match.engine import Encoded, LightGlueEngine
 from resight.match.engine.batch import Scores
+from resight.match.engine.engine import matches_of
 from resight.match.engine.summary import FIELDS, TileSummary, summarise
 from resight.match.lightglue import exits_early, inside, scale_and_orientation
 from resight.match.params import LightGlueParams
@@ -68,11 +69,10 @@ class EngineMatcher:
         n_inliers = np.zeros(len(index_a), np.int32)
 
         def look(places: np.ndarray, scores: Scores) -> None:
-            confidence, partner = scores.confidence.float().clamp(max=1).cpu().numpy(), scores.partner.cpu().numpy()
-            for k, sure, to in zip(places, confidence, partner, strict=True):
-                of_a = np.flatnonzero(sure)
-                pair = crops[index_a[k]][1], crops[index_b[k]][1], of_a, to[of_a]
-                n_inliers[k] = inliers_of(*pair, sure[of_a], self.params.verify).sum()
+            for k, found in zip(places, matches_of(scores), strict=True):
+                pair = crops[index_a[k]][1], crops[index_b[k]][1], found.index_a, found.index_b
+                confidence = np.minimum(found.confidence, np.float32(1))
+                n_inliers[k] = inliers_of(*pair, confidence, self.params.verify).sum()
 
         verified = self.params.verify.model != "none"
         tile = self.engine.match_tile(

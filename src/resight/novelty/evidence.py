@@ -42,12 +42,12 @@ def _match(row: dict[str, Any], model: NoveltyModel) -> str:
     best = f"{row['individual_id']} with score {row['best_score']:.3g}"
     if model.method == NONE:
         return (
-            f"Best match {best}, but only {_animals(model.n_individuals)} could show how high different animals score "
+            f"Best match {best}, but only {_counted(model.n_individuals, 'animal')} could show how high different animals score "
             f"({MIN_IMPOSTORS} are needed), so nothing is decided."
         )
     reached = model.reached(row["best_score"])
     who = "none" if reached == 0 else str(reached)
-    text = f"Best match {best}; {who} of {_animals(model.n_individuals)} known to be different reached that."
+    text = f"Best match {best}; {who} of {_counted(model.n_individuals, 'animal')} known to be different reached that."
     return f"No animal in the gallery fits well. {text}" if row["decision"] == Decision.NEW else text
 
 
@@ -71,9 +71,9 @@ def _uncompared(n_compared: int, n_animals: int) -> str:
 def _elsewhere(model: NoveltyModel) -> str:
     if model.method == NONE or model.from_elsewhere <= MOSTLY:
         return ""
-    met = f"{model.n_genuine} encounters" if model.n_genuine != 1 else "1 encounter"
+    met = _counted(model.n_genuine, "encounter")
     return f"How likely that makes it rests mostly on other places: {met} here met a known animal again."
 
 
-def _animals(count: int) -> str:
-    return "1 animal" if count == 1 else f"{count} animals"
+def _counted(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"

@@ -63,6 +63,18 @@ class Distributions:
     fused: np.ndarray
 
 
+def mean_confidence(confidence_sum: np.ndarray, n_query: np.ndarray, n_gallery: np.ndarray) -> np.ndarray:
+    """(N,) sum of confidences over the geometric mean of the two keypoint counts."""
+    return np.asarray(confidence_sum / np.sqrt(n_query.astype(np.float64) * n_gallery))
+
+
+def inlier_score(
+    n_inliers: np.ndarray, confidence_sum: np.ndarray, n_query: np.ndarray, n_gallery: np.ndarray
+) -> np.ndarray:
+    """(N,) matches that agree with one geometry plus the mean confidence; NaN where geometry was not tried."""
+    return np.asarray(n_inliers + mean_confidence(confidence_sum, n_query, n_gallery))
+
+
 def scored_only(pairs: pa.Table) -> pa.Table:
     """The rows that were really matched; all others have no score, not even a bad one."""
     return pairs.filter(pc.equal(pairs["status"], PairStatus.SCORED.value))

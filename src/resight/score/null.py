@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.score.distribution import cdf_at_edges, optional, read_histograms, scored_only
+from resight.score.distribution import cdf_at_edges, inlier_score, optional, read_histograms, scored_only
 
 MIN_CLASS_PAIRS = 50
 MIN_COUNT_PAIRS = 20
@@ -157,7 +157,7 @@ def learn_null(
 
 def same_individual(pairs: pa.Table, labels: Mapping[str, str | None]) -> pa.Array:
     """(N,) bool: what the labels say; null where one of the two photos is unlabelled."""
-    query, gallery = (_labels(pairs[f"{side}_photo_id"], labels) for side in ("query", "gallery"))
+    query, gallery = (labels_of(pairs[f"{side}_photo_id"], labels) for side in ("query", "gallery"))
     return pc.equal(query, gallery)
 
 
@@ -169,7 +169,8 @@ def viewpoint_classes(pairs: pa.Table, viewpoints: Mapping[str, str] | None) -> 
     return ["-".join(sorted(two)) if all(two) else "" for two in zip(*sides, strict=True)]
 
 
-def _labels(photo_ids: pa.ChunkedArray, labels: Mapping[str, str | None]) -> pa.Array:
+def labels_of(photo_ids: pa.ChunkedArray, labels: Mapping[str, str | None]) -> pa.Array:
+    """Individual of each photo; missing where nobody has said."""
     encoded = photo_ids.combine_chunks().dictionary_encode()
     names = pa.array([labels.get(p) for p in encoded.dictionary.to_pylist()], pa.string())
     return names.take(encoded.indices)
@@ -196,19 +197,23 @@ def _count_null(impostors: pa.Table) -> CountNull | None:
 
 def _inlier_null(impostors: pa.Table) -> Moments:
     """Of the score ``inliers``, together with `ELSEWHERE_PAIRS` pairs of other places."""
-    x = inlier_score(impostors)
+    sums = impostors["confidence_sum"].to_numpy().astype(np.float64)
+    x = inlier_score(
+        optional(impostors, "n_inliers"), sums, _keypoints(impostors, "query"), _keypoints(impostors, "gallery")
+    )
     x = x[~np.isnan(x)]
-    n, elsewhere = len(x) + ELSEWHERE_PAIRS, INLIERS_ELSEWHERE
-    mean = (x.sum() + ELSEWHERE_PAIRS * elsewhere.mean) / n
-    square = (np.square(x).sum() + ELSEWHERE_PAIRS * (elsewhere.mean**2 + elsewhere.spread**2)) / n
-    return Moments(float(mean), float(np.sqrt(square - mean**2)))
+    mean, variance = drawn(len(x), x.sum(), np.square(x).sum(), INLIERS_ELSEWHERE, ELSEWHERE_PAIRS)
+    return Moments(float(mean), float(np.sqrt(variance)))
 
 
-def inlier_score(pairs: pa.Table) -> np.ndarray:
-    """(N,) matches that agree with one geometry plus the mean confidence; NaN where geometry was not tried."""
-    n = _keypoints(pairs, "query").astype(np.float64) * _keypoints(pairs, "gallery")
-    confidence = pairs["confidence_sum"].to_numpy().astype(np.float64)
-    return np.asarray(optional(pairs, "n_inliers") + confidence / np.sqrt(n))
+def drawn(n: Any, first: Any, second: Any, towards: Moments, pairs: float) -> tuple[Any, Any]:
+    """Mean and variance of ``n`` values with that sum and sum of squares, together with imagined pairs of ``towards``.
+
+    Numbers, or arrays of one shape.
+    """
+    n, first = n + pairs, first + pairs * towards.mean
+    second = second + pairs * (towards.mean**2 + towards.spread**2)
+    return first / n, second / n - (first / n) ** 2
 
 
 def _keypoints(pairs: pa.Table, side: str) -> np.ndarray:

@@ -76,7 +76,11 @@ class Score:
 
 
 def _mean(d: Distributions) -> np.ndarray:
-    return d.confidence_sum / np.sqrt(d.n_keypoints_query.astype(np.float64) * d.n_keypoints_gallery)
+    return distribution.mean_confidence(d.confidence_sum, d.n_keypoints_query, d.n_keypoints_gallery)
+
+
+def _inliers(d: Distributions) -> np.ndarray:
+    return distribution.inlier_score(d.n_inliers, d.confidence_sum, d.n_keypoints_query, d.n_keypoints_gallery)
 
 
 _ALL = (
@@ -202,7 +206,7 @@ _ALL = (
     ),
     Score(
         "inliers",
-        lambda d: d.n_inliers + _mean(d),
+        _inliers,
         "MAGSAC++ (Barath et al., CVPR 2020), RANSAC (Fischler and Bolles 1981)",
         "matches that agree with one geometry, plus the mean confidence, by which equal numbers are ordered",
         "geometry (match.verify.model other than none)",

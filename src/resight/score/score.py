@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from resight.errors import SettingsError
-from resight.score.cohorts import cohort_scores
+from resight.score.cohorts import Cohorts
 from resight.score.distribution import Distributions, read_distributions, scored_only
 from resight.score.fusion import Fusion
-from resight.score.null import Null, inlier_score, learn_null, same_individual, viewpoint_classes
+from resight.score.null import Null, learn_null, same_individual, viewpoint_classes
 from resight.score.registry import SCORES, Score, score_named
 from resight.settings import ScoreParams
 
@@ -69,13 +69,14 @@ def distributions(
 ) -> Distributions:
     """What every score is computed from, but for the fusion."""
     d = read_distributions(scored, *null.table(viewpoint_classes(scored, viewpoints)))
+    cohorts = Cohorts.of(scored, labels)
     tried = not np.isnan(d.n_inliers).any()
-    d = replace(d, cohort_inliers=cohort_scores(scored, inlier_score(scored), labels, null.inliers if tried else None))
+    d = replace(d, cohort_inliers=cohorts.scores(SCORES["inliers"].compute(d), null.inliers if tried else None))
     if null.counts is None:
         return d
     log_sum = np.log1p(d.confidence_sum)
     residual = null.counts.residual(log_sum, d.n_keypoints_query, d.n_keypoints_gallery)
-    return replace(d, residual=residual, cohort_score=cohort_scores(scored, log_sum, labels, null.counts.moments))
+    return replace(d, residual=residual, cohort_score=cohorts.scores(log_sum, null.counts.moments))
 
 
 def _chosen(chosen: Score, values: np.ndarray) -> np.ndarray:

@@ -172,7 +172,7 @@ class LightGlueEngine:
 
     def match_pair(self, a: Encoded, b: Encoded) -> Match:
         """All mutual matches of a pair: the evidence for people to look at."""
-        return _as_match(self.match([a], [b]))
+        return matches_of(self.match([a], [b]))[0]
 
     @torch.inference_mode()
     def match_tile(
@@ -320,7 +320,11 @@ class LightGlueEngine:
                 )
 
 
-def _as_match(scores: Scores) -> Match:
-    partner, confidence = scores.partner[0].cpu().numpy(), scores.confidence[0].float().cpu().numpy()
-    index = np.flatnonzero(confidence > 0)
-    return Match(index.astype(np.int32), partner[index].astype(np.int32), confidence[index])
+def matches_of(scores: Scores) -> list[Match]:
+    """All mutual matches of each pair of a batch, read back at once."""
+    partner, confidence = scores.partner.cpu().numpy(), scores.confidence.float().cpu().numpy()
+    index = [np.flatnonzero(row > 0) for row in confidence]
+    return [
+        Match(of.astype(np.int32), to[of].astype(np.int32), sure[of])
+        for of, to, sure in zip(index, partner, confidence, strict=True)
+    ]
