@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from resight.errors import DeviceError, WeightsError
@@ -47,6 +48,20 @@ def test_results_come_in_the_order_of_the_blocks_and_failures_are_named(mode: st
         assert runner.run("test", double, [4, 5])[0] == [(4, 8), (5, 10)]
     assert [b for b, _ in done] == [0, 1, 2, 4, 5]
     assert [(f.block, f.reason) for f in failures] == [(3, "ValueError: three is wrong")]
+
+
+def test_local_schedulers_workers_and_nannies_listen_on_loopback_only() -> None:
+    with Runner(DaskParams(workers=2), quiet=True) as runner:
+        runner.run("test", double, range(4))
+        me = psutil.Process()
+        listening = [
+            (process.pid, socket.laddr.ip)
+            for process in [me, *me.children(recursive=True)]
+            for socket in process.net_connections(kind="inet")
+            if socket.status == psutil.CONN_LISTEN
+        ]
+    assert len({pid for pid, _ in listening}) >= 3, "the scheduler with its nannies here, and two workers"
+    assert {ip for _, ip in listening} <= {"127.0.0.1", "::1"}
 
 
 @pytest.mark.kill

@@ -23,6 +23,7 @@ TICK_S = 2.0
 NOBODY_S = 60.0  # a local worker that dies while it starts is sometimes not replaced
 RESULT_S = 30.0  # results are tiny; one that went with its worker Dask may wait for without end
 LOST = "KilledWorker"
+LOOPBACK = "127.0.0.1"  # nobody authenticates to a local worker, so nothing local may be reachable from the network
 # Dask's own default gives freed memory back at once; the matcher then pays a page fault for every few kilobytes of every pair.
 WORKER_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 # Dask looks after itself less often: its defaults take 2 to 5 % of every core that computes, and nobody reads the profiles.
@@ -278,13 +279,13 @@ def _local_cluster(n: int, device: str) -> Any:
     env = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
     specs = {}
     for i in range(n):
-        options: dict[str, Any] = {"nthreads": 1, "env": dict(env), "dashboard": False, "silence_logs": logging.ERROR}
+        options: dict[str, Any] = {"host": LOOPBACK, "nthreads": 1, "env": dict(env), "dashboard": False, "silence_logs": logging.ERROR}  # fmt: skip
         if device == "cuda":
             options |= {"resources": {"GPU": 1}, "env": env | {"CUDA_VISIBLE_DEVICES": str(i)}}
         specs[f"worker-{i}"] = {"cls": Nanny, "options": options}
     scheduler = {
         "cls": Scheduler,
-        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        "options": {"host": LOOPBACK, "port": 0, "dashboard": False, "dashboard_address": f"{LOOPBACK}:0"},
     }
     return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.ERROR)
 
