@@ -25,7 +25,8 @@ import torch
 from baselines import Photo, data_loader, kornia_batch, notebook, one_by_one
 from table import Row, render, write_json
 
-from resight.match.engine import Encoded, LightGlueEngine
+from resight.match.engine.batch import Encoded
+from resight.match.engine.engine import LightGlueEngine
 
 SHARED = Path(os.environ.get("RESIGHT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 SIZE_WH = (1024, 768)

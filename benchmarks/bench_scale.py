@@ -25,18 +25,20 @@ import torch
 from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
-from resight.extract import FeatureReader, extract_fingerprint
 from resight.extract.base import Features
+from resight.extract.reader import FeatureReader
+from resight.extract.stage import extract_fingerprint
 from resight.extract.store import Layout, complete, create, write_shard
-from resight.match import match, plan_pairs
 from resight.match.blocks import MatcherSpec, load_matcher
 from resight.match.lightglue import build_lightglue
+from resight.match.stage import match
 from resight.match.work import matcher_spec
-from resight.runner import Runner
+from resight.pairs.plan import plan_pairs
+from resight.runner.runner import Runner
 from resight.settings import Settings, settings_from
-from resight.tables import status_counts
+from resight.store.tables import status_counts
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 DIM, KEYPOINTS = 64, 24
 

@@ -28,8 +28,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pyarrow as pa
 
-from resight.shortlist import ShortlistIndex, build_index, search
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.store import ShortlistIndex, build_index
+from resight.shortlist.votes import search
 
 SIDE_PX = 1024
 RANKS = (1, 5, 10, 15, 20, 50, 100)

@@ -26,9 +26,9 @@ import numpy as np
 import torch
 from bench_scale import crop, planned, prepare
 
-from resight.match import match
 from resight.match.lightglue import build_lightglue
-from resight.runner import Runner
+from resight.match.stage import match
+from resight.runner.runner import Runner
 from resight.weights.store import WeightStore
 
 NETWORK: dict[str, int] = {"keypoints": 1024, "layers": 3, "width": 96}

@@ -25,26 +25,27 @@ import torch
 from resight.evaluate.protocol import split
 from resight.extract.base import Features
 from resight.extract.params import SiftParams, XFeatParams
-from resight.ingest import ingest
-from resight.match.engine import LightGlueEngine
+from resight.ingest.stage import ingest
 from resight.match.engine.batch import batch_of_one
+from resight.match.engine.engine import LightGlueEngine
 from resight.match.engine_matcher import EngineMatcher
 from resight.match.lightglue import build_lightglue
 from resight.match.nearest import NearestMatcher
 from resight.match.params import SURE_AFFINE, LightGlueParams, NearestParams
-from resight.match.plan import _COMPATIBLE, _SIDES
 from resight.match.presets import Architecture
 from resight.match.verify import inliers_of
-from resight.runner import Runner
-from resight.segment import read_crop, segment
+from resight.pairs.plan import _COMPATIBLE, _SIDES
+from resight.runner.runner import Runner
+from resight.segment.stage import segment
+from resight.segment.store import read_crop
 from resight.settings import load_settings
+from resight.store.workspace import Workspace
 from resight.train.matcher.links import nearest_of
 from resight.train.matcher.network import Shape, start
 from resight.train.matcher.truth import partners
 from resight.train.matcher.warp import apply, draw_warp, place_keypoints
 from resight.train.matcher.water import under_other_water
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 log = logging.getLogger("resight")
 HELD_OUT = ("t001", "t004", "t013", "t016", "t020", "t021")

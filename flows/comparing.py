@@ -11,16 +11,17 @@ from resight.compare.compare import Compared, compare_methods
 from resight.compare.methods import chosen
 from resight.compare.page import render_comparison
 from resight.extract.params import SiftParams
-from resight.fingerprint import canonical_json, fingerprint
 from resight.flows.evaluation import prefer_outlines
 from resight.flows.steps import open_workspace, settings_for
 from resight.flows.training import prepare
 from resight.match.params import NearestParams
-from resight.models import model_of
-from resight.run import Run, absolute_sources, open_run
-from resight.runs import REPORT_FILE
-from resight.settings import ScoreParams, Settings, nest
+from resight.run.models import model_of
+from resight.run.run import Run, absolute_sources, open_run
+from resight.score.params import ScoreParams
+from resight.settings import Settings, nest
 from resight.shortlist.params import ShortlistParams
+from resight.store.fingerprint import canonical_json, fingerprint
+from resight.store.runs import REPORT_FILE
 from resight.train.embedding.params import EmbeddingRecipe
 from resight.weights.store import WeightStore
 

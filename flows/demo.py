@@ -9,14 +9,14 @@ from typing import Any
 
 from prefect import flow
 
-from resight.demo import render_survey
+from resight.demo.survey import render_survey
 from resight.flows.nightly import run_nightly
-from resight.init import init_workspace
-from resight.run import absolute_sources
-from resight.runs import read_run
+from resight.run.run import absolute_sources
 from resight.settings import SETTINGS_FILE
+from resight.settings.init import init_workspace
 from resight.status import Decision
-from resight.workspace import Workspace
+from resight.store.runs import read_run
+from resight.store.workspace import Workspace
 
 log = logging.getLogger("resight")
 EIGHT_ANIMALS_ALPHA = 0.15  # the rendered survey knows eight animals, which cannot promise less than 1 in 9

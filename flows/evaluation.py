@@ -16,12 +16,13 @@ from resight.flows.steps import (
     open_workspace,
     settings_for,
 )
-from resight.ingest import has_outlines
-from resight.models import Model
-from resight.run import Run, absolute_sources, open_run
-from resight.runs import ACCURACY_FILE
+from resight.ingest.stage import has_outlines
+from resight.run.models import Model
+from resight.run.run import Run, absolute_sources, open_run
 from resight.segment.params import AutoParams
 from resight.settings import Settings
+from resight.store.runs import ACCURACY_FILE
+from resight.store.workspace import Workspace
 from resight.tasks.accuracy import write_accuracy
 from resight.tasks.background import control_background
 from resight.tasks.ingest import ingest_photos
@@ -30,7 +31,6 @@ from resight.tasks.publish import already_there, current_page, publish, write_cu
 from resight.tasks.report import write_report
 from resight.tasks.score import refit
 from resight.tasks.segment import segment_photos
-from resight.workspace import Workspace
 
 MEASURED = ("accuracy", "outcomes", "accuracy_curves", "accuracy_differences", "changes")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from prefect import flow
 
-from resight.cohort import Cohort, nightly_cohort
 from resight.flows.steps import accepted_settings, as_sources, note_of_choice, open_workspace, whole_way
-from resight.models import current_model
-from resight.run import open_run
+from resight.pairs.cohort import Cohort, nightly_cohort
+from resight.run.models import current_model
+from resight.run.run import open_run
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, publish
 

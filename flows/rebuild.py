@@ -8,19 +8,19 @@ from typing import Any
 
 from prefect import flow
 
-from resight.cohort import nightly_cohort
 from resight.errors import NothingToMeasure
-from resight.evaluate.compare import Comparison, compare
+from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
 from resight.flows.steps import asked_settings, open_workspace, settings_for, whole_way
-from resight.models import Model, current_model, promote, with_model
-from resight.run import open_run
-from resight.runs import read_run
+from resight.pairs.cohort import nightly_cohort
+from resight.run.models import Model, current_model, promote, with_model
+from resight.run.run import open_run
 from resight.settings import Settings
-from resight.tables import empty_table
+from resight.store.runs import read_run
+from resight.store.tables import empty_table
+from resight.store.workspace import Workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, publish
-from resight.workspace import Workspace
 
 
 def run_rebuild(

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import WorkspaceError
-from resight.fate import count_photos
-from resight.init import Choice, choose
-from resight.models import model_of, settle
-from resight.run import Run
+from resight.run.models import model_of, settle
+from resight.run.photo_outcomes import count_photos
+from resight.run.run import Run
 from resight.settings import SETTINGS_FILE, Settings, load_settings
+from resight.settings.choice import Choice, choose
+from resight.store.workspace import Workspace
 from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
-from resight.tasks.rehearse import judge
 from resight.tasks.report import write_report
+from resight.tasks.rescore import judge
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 
 def open_workspace(root: str | Path) -> Workspace:
@@ -99,3 +99,9 @@ def whole_way(run: Run) -> None:
 def as_sources(sources: Sequence[str] | None) -> tuple[str, ...]:
     """Sources from the command line, if any."""
     return tuple(sources or ())
+
+
+def weight_store(workspace: Path) -> WeightStore:
+    """The store that the workspace's settings describe; any folder will do."""
+    settings = load_settings(workspace if workspace.is_dir() else None)
+    return WeightStore(settings.weights_dir, settings.allow_download)

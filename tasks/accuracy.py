@@ -14,13 +14,13 @@ from resight.evaluate.history import asked_encounters, earlier_runs, protocol_of
 from resight.evaluate.outcomes import BACKGROUND, PHOTO
 from resight.report.accuracy_data import AccuracyData
 from resight.report.accuracy_page import render_accuracy
-from resight.run import Run
-from resight.runs import ACCURACY_FILE, read_run, run_record, run_tables
-from resight.segment import read_crop
+from resight.run.run import Run
+from resight.segment.store import read_crop
 from resight.settings import Settings
-from resight.tables import conform
+from resight.store.runs import ACCURACY_FILE, read_run, run_record, run_tables
+from resight.store.tables import conform
+from resight.store.workspace import Workspace
 from resight.tasks.stage import stage
-from resight.workspace import Workspace
 
 PAINTED = 4
 

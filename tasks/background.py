@@ -7,16 +7,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight.cohort import Cohort
-from resight.evaluate import PhotoFacts, outcome_rows
 from resight.evaluate.background import Blanked, blank_crops
-from resight.evaluate.outcomes import BACKGROUND, ENCOUNTER, PHOTO
-from resight.run import Run
-from resight.tables import conform
+from resight.evaluate.outcomes import BACKGROUND, ENCOUNTER, PHOTO, PhotoFacts, outcome_rows
+from resight.pairs.cohort import Cohort
+from resight.run.run import Run
+from resight.store.tables import conform
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
 from resight.tasks.measure import closed_trials
-from resight.tasks.rehearse import aside, judge
+from resight.tasks.rescore import aside, judge
 from resight.tasks.shortlist import plan_pairs
 from resight.tasks.stage import stage
 

@@ -7,16 +7,16 @@ from datetime import date
 
 import pyarrow as pa
 
-from resight.counts import reconcile_pairs
-from resight.match import match
-from resight.novelty.lineage import advance
+from resight.match.stage import match
+from resight.novelty.identity_log import advance
 from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
-from resight.run import Run
-from resight.runs import read_current
-from resight.score import SCORES
+from resight.run.run import Run
+from resight.score.registry import SCORES
 from resight.shortlist.stage import shortlist
 from resight.status import Decision
-from resight.tables import status_counts
+from resight.store.counts import reconcile_pairs
+from resight.store.runs import read_current
+from resight.store.tables import status_counts
 from resight.tasks.score import scored_again
 from resight.tasks.shortlist import with_votes
 from resight.tasks.stage import stage

@@ -1,9 +1,9 @@
 """Stage ``extract``."""
 
-from resight.counts import reconcile
-from resight.extract import extract
-from resight.run import Run
-from resight.runs import TableRef
+from resight.extract.stage import extract
+from resight.run.run import Run
+from resight.store.counts import reconcile
+from resight.store.runs import TableRef
 from resight.tasks.stage import stage
 
 

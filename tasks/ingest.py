@@ -1,8 +1,8 @@
 """Stage ``ingest``."""
 
-from resight.ingest import ingest
-from resight.run import Run
-from resight.runs import TableRef
+from resight.ingest.stage import ingest
+from resight.run.run import Run
+from resight.store.runs import TableRef
 from resight.tasks.stage import stage
 
 

@@ -1,10 +1,10 @@
 """Stage ``match``."""
 
-from resight.counts import reconcile_pairs
-from resight.match import match
 from resight.match.precision import precision_effect, sentence
-from resight.run import Run
-from resight.runs import TableRef
+from resight.match.stage import match
+from resight.run.run import Run
+from resight.store.counts import reconcile_pairs
+from resight.store.runs import TableRef
 from resight.tasks.shortlist import with_votes
 from resight.tasks.stage import stage
 

@@ -10,30 +10,33 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.cohort import Cohort
 from resight.errors import NothingToMeasure
-from resight.evaluate import (
-    Context,
+from resight.evaluate.accuracy import Context, accuracy_rows
+from resight.evaluate.curves import curve_rows
+from resight.evaluate.folds import animal_turns, cohort_of, encounter_turns, open_rounds
+from resight.evaluate.history import asked_encounters, earlier_runs, partner
+from resight.evaluate.outcomes import (
+    BACKGROUND,
+    CLOSED,
+    ENCOUNTER,
+    OPEN,
+    PHOTO,
+    WITHOUT_OWN,
     PhotoFacts,
     Trial,
-    accuracy_rows,
-    compare,
-    curve_rows,
     outcome_rows,
-    refuse_leak,
-    split,
 )
-from resight.evaluate.history import asked_encounters, earlier_runs, partner
-from resight.evaluate.outcomes import BACKGROUND, CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
-from resight.evaluate.turns import animal_turns, cohort_of, encounter_turns, open_rounds
-from resight.novelty import decide
-from resight.rank import rank_all
-from resight.run import Run
-from resight.runs import TableRef, read_run
-from resight.score import SCORES
+from resight.evaluate.paired import compare
+from resight.evaluate.protocol import refuse_leak, split
+from resight.novelty.decide import decide
+from resight.pairs.cohort import Cohort
+from resight.rank.stage import rank_all
+from resight.run.run import Run
+from resight.score.registry import SCORES
 from resight.status import PairStatus
+from resight.store.runs import TableRef, read_run
 from resight.tasks.novelty import query_photos
-from resight.tasks.rehearse import rehearse
+from resight.tasks.rescore import rehearse
 from resight.tasks.score import scored_again
 from resight.tasks.stage import stage
 

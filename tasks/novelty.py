@@ -2,11 +2,13 @@
 
 import pyarrow as pa
 
-from resight.counts import reconcile
-from resight.novelty import calibrate, decide, fit, listed
-from resight.run import Run
-from resight.runs import TableRef
-from resight.score import SCORES
+from resight.novelty.calibration import calibrate
+from resight.novelty.decide import decide, listed
+from resight.novelty.model import fit
+from resight.run.run import Run
+from resight.score.registry import SCORES
+from resight.store.counts import reconcile
+from resight.store.runs import TableRef
 from resight.tasks.stage import stage
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from resight.evaluate import summary as headline
-from resight.models import Model, promote, register
-from resight.parts import write_bytes, write_part
-from resight.run import Run
-from resight.runs import ACCURACY_FILE, REPORT_FILE, promote_run, read_run, run_exists, run_record
-from resight.tables import empty_table
-from resight.workspace import Workspace
+from resight.evaluate.accuracy import summary as headline
+from resight.run.models import Model, promote, register
+from resight.run.run import Run
+from resight.store.parts import write_bytes, write_part
+from resight.store.runs import ACCURACY_FILE, REPORT_FILE, promote_run, read_run, run_exists, run_record
+from resight.store.tables import empty_table
+from resight.store.workspace import Workspace
 
 
 def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:

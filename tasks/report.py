@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resight.match import evidence
-from resight.report import Evidence, ReportData, render_report
-from resight.run import Run
-from resight.runner import Runner
-from resight.runs import read_run, run_record, run_tables
-from resight.score import Null
-from resight.score.null import learn_null
-from resight.segment import read_crop
+from resight.match.evidence import evidence
+from resight.report.data import Evidence, ReportData
+from resight.report.page import render_report
+from resight.run.run import Run
+from resight.runner.runner import Runner
+from resight.score.null import Null, learn_null
+from resight.segment.store import read_crop
 from resight.settings import Settings
-from resight.tables import conform, empty_table
+from resight.store.runs import read_run, run_record, run_tables
+from resight.store.tables import conform, empty_table
+from resight.store.workspace import Workspace
 from resight.tasks.stage import stage
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 TABLES = ("photos", "crops", "pairs", "scores", "identifications", "novelty")
 

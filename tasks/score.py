@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from resight.match.cache import match_fingerprint
-from resight.run import REHEARSING, Run
-from resight.runs import TableRef
-from resight.score import Fusion, Null, score
+from resight.run.run import REHEARSING, Run
 from resight.score.accepted import accept, accepted, evidence_name, keep_null
 from resight.score.distribution import scored_only
+from resight.score.fusion import Fusion
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
-from resight.score.null import learn_null
+from resight.score.null import Null, learn_null
 from resight.score.registry import FUSED
-from resight.score.score import distributions
+from resight.score.stage import distributions, score
 from resight.status import PairStatus
+from resight.store.runs import TableRef
 from resight.tasks.stage import stage
 
 NOT_WORSE = 0.01

@@ -1,9 +1,9 @@
 """Stage ``segment``."""
 
-from resight.counts import reconcile
-from resight.run import Run
-from resight.runs import TableRef
-from resight.segment import segment
+from resight.run.run import Run
+from resight.segment.stage import segment
+from resight.store.counts import reconcile
+from resight.store.runs import TableRef
 from resight.tasks.stage import stage
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.cohort import crop_info, plan
-from resight.counts import reconcile_pairs
-from resight.match import halve
 from resight.match.cache import CropCodes
-from resight.run import Run
+from resight.match.halving.stage import halve
+from resight.pairs.cohort import crop_info, plan
+from resight.run.run import Run
 from resight.shortlist.stage import VERIFIED, shortlist
-from resight.tables import status_counts
+from resight.store.counts import reconcile_pairs
+from resight.store.tables import status_counts
 from resight.tasks.stage import stage
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from resight.run import Run
+from resight.run.run import Run
 
 log = logging.getLogger("resight")
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resight.workspace import Workspace
+from resight.store.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
 

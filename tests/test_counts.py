@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from resight.counts import reconcile_pairs
 from resight.errors import BrokenCountError
-from resight.shortlist import CROP_VOTES
+from resight.shortlist.votes import CROP_VOTES
+from resight.store.counts import reconcile_pairs
 from resight.tasks.shortlist import with_votes
 
 

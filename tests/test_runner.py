@@ -8,10 +8,9 @@ import psutil
 import pytest
 
 from resight.errors import DeviceError, WeightsError
-from resight.runner import Runner
 from resight.runner import runner as runner_module
-from resight.runner.runner import WORKER_MEMORY, Stalled
-from resight.settings import DaskParams
+from resight.runner.params import DaskParams
+from resight.runner.runner import WORKER_MEMORY, Runner, Stalled
 
 
 def double(n: int) -> int:

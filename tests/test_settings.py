@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from resight.errors import SettingsError
-from resight.init import OFFICIAL, init_workspace
 from resight.match.params import BUNDLED
 from resight.settings import Settings, load_settings, parse_assignments, settings_from
+from resight.settings.choice import OFFICIAL
+from resight.settings.init import init_workspace
 from resight.weights.store import WeightStore
 
 

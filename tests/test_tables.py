@@ -8,9 +8,9 @@ import pytest
 
 from resight.catalog import TABLES, data_dictionary, table
 from resight.errors import BrokenCountError, WorkspaceError
-from resight.runs import promote_run, read_current, staging
-from resight.tables import conform, read_table, write_table
-from resight.workspace import Workspace
+from resight.store.runs import promote_run, read_current, staging
+from resight.store.tables import conform, read_table, write_table
+from resight.store.workspace import Workspace
 
 ACCURACY = {"metric": "top1_photo", "stratum": "all", "value": 0.5, "n": 2, "unit": "share", "protocol": "by hand"}
 

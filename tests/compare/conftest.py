@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resight.cohort import Cohort
 from resight.compare.base import Family, Method, Scored, Timing, Trial, scores_of
 from resight.compare.outcomes import METRICS
-from resight.runner import Runner
+from resight.pairs.cohort import Cohort
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
 from resight.segment.store import crop_path, write_crop
-from resight.settings import DaskParams, Settings
+from resight.settings import Settings
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 # Gallery: Ada (a left, a2 right), Ben (b left). Queries: p is Ada's left side, q is Ben's left side, r is Ada's right side.
 PHOTOS = [

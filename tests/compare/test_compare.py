@@ -12,7 +12,7 @@ from resight.compare.compare import compare_methods
 from resight.compare.local import LocalMethod
 from resight.compare.methods import METHODS, chosen
 from resight.errors import BrokenCountError, SettingsError
-from resight.tables import conform
+from resight.store.tables import conform
 
 
 def test_a_row_by_hand(trial, by_hand):

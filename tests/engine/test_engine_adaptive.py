@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from resight.errors import WeightsError
-from resight.match.engine import LightGlueEngine
+from resight.match.engine.engine import LightGlueEngine
 
 DEPTH = {"depth_confidence": 0.6, "width_confidence": -1}
 WIDTH = {"depth_confidence": -1, "width_confidence": 0.45}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resight.errors import WeightsError
-from resight.match.engine import LightGlueEngine
+from resight.match.engine.engine import LightGlueEngine
 
 
 def _arch(state, **options):

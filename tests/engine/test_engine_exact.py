@@ -7,8 +7,9 @@ import shutil
 import pytest
 import torch
 
-from resight.match.engine import LightGlueEngine, attention
+from resight.match.engine import attention
 from resight.match.engine.batch import Side
+from resight.match.engine.engine import LightGlueEngine
 
 KERNELS = ("blocked", "sdpa")
 COUNTS_A = [70, 1, 33, 0, 64, 70]

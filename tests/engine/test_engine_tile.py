@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from resight.match.engine import LightGlueEngine, bucket_of, plan_tile
+from resight.match.engine.engine import LightGlueEngine
+from resight.match.engine.plan import bucket_of, plan_tile
 from resight.match.engine.summary import TileSummary, summarise
 
 QUERIES = [70, 0, 130, 64]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight.evaluate import Context
-from resight.tables import conform
+from resight.evaluate.accuracy import Context
+from resight.store.tables import conform
 
 CONTEXT = Context("role", prior_new=0.2, draws=50)
 

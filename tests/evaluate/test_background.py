@@ -5,11 +5,12 @@ import numpy as np
 import pyarrow as pa
 
 from resight.evaluate.background import EDGE_FRACTION, GROW_FRACTION, blank_crops, paint_over
-from resight.runner import Runner
-from resight.segment import read_crop
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
 from resight.segment.base import Annotation
 from resight.segment.rows import SCHEMA, empty_row
-from resight.settings import DaskParams, Settings
+from resight.segment.store import read_crop
+from resight.settings import Settings
 from resight.status import CropStatus
 
 BOX = ((100.0, 50.0), (200.0, 50.0), (200.0, 100.0), (100.0, 100.0))

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from evaluate_helpers import new, outcome, photo, table
 
-from resight.evaluate import compare
 from resight.evaluate.bootstrap import difference_interval
-from resight.evaluate.compare import level_comparison
 from resight.evaluate.metrics import weighted_mean
-from resight.tables import conform
+from resight.evaluate.paired import compare, level_comparison
+from resight.store.tables import conform
 
 
 def ranks(*given, **more):

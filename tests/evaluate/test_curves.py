@@ -6,11 +6,10 @@ import pytest
 from evaluate_helpers import CONTEXT, new, outcome, photo, table
 
 from resight.errors import WorkspaceError
-from resight.evaluate import curve_rows
-from resight.evaluate.curves import series
+from resight.evaluate.curves import curve_rows, series
 from resight.evaluate.history import earlier_runs, partner
-from resight.runs import staging
-from resight.tables import conform
+from resight.store.runs import staging
+from resight.store.tables import conform
 
 ROWS = [
     outcome("E", "Ada", 1, probability=0.95, novelty=0.1, score_right=0.49, score_wrong=0.04, days_between=10),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from evaluate_helpers import CONTEXT, new, outcome, photo, table, values
 
-from resight.evaluate import Context, accuracy_rows, summary
+from resight.evaluate.accuracy import Context, accuracy_rows, summary
 from resight.evaluate.metrics import calibration_error_by_chance
 from resight.evaluate.specs import mixture
-from resight.tables import conform
+from resight.store.tables import conform
 
 
 def measured(*rows, context=CONTEXT):

@@ -5,9 +5,9 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from resight.evaluate import PhotoFacts, Trial, outcome_rows
+from resight.evaluate.outcomes import PhotoFacts, Trial, outcome_rows
 from resight.evaluate.strata import day_bin, gallery_sizes, photo_bin
-from resight.tables import conform
+from resight.store.tables import conform
 
 # Gallery: Ada (a, a2), Ben (b), Cleo (c). Queries: p and q are encounter E of Ada, s is G of Cleo, t is H of Zoe.
 PHOTOS = [

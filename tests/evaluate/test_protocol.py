@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from resight.errors import LeakError, NothingToMeasure
-from resight.evaluate import refuse_leak, same_day_share, split
-from resight.evaluate.turns import cohort_of
+from resight.evaluate.folds import cohort_of
+from resight.evaluate.protocol import refuse_leak, same_day_share, split
 
 SCHEMA = pa.schema(
     [("photo_id", pa.string()), ("encounter_id", pa.string()), ("individual_id", pa.string()), ("taken_on", pa.date32()),

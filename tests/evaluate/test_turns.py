@@ -5,8 +5,8 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from resight.cohort import Cohort
-from resight.evaluate.turns import animal_turns, encounter_turns, open_rounds, pairs_of
+from resight.evaluate.folds import animal_turns, encounter_turns, open_rounds, pairs_of
+from resight.pairs.cohort import Cohort
 
 PHOTOS = [
     ("a1", "A1", "Ada", "2010-06-01"), ("a2", "A2", "Ada", "2010-06-01"), ("a3", "A3", "Ada", "2012-06-01"), ("a4", "A3", "Ada", "2012-06-01"),

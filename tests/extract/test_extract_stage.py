@@ -9,15 +9,17 @@ import pyarrow as pa
 import pytest
 
 from resight.errors import WeightsError
-from resight.extract import ExtractResult, FeatureReader, extract, extract_fingerprint
 from resight.extract import batch as batch_module
 from resight.extract.block import Block, one_thread
-from resight.runner import Failure, Runner
+from resight.extract.reader import FeatureReader
+from resight.extract.stage import ExtractResult, extract, extract_fingerprint
+from resight.runner.params import DaskParams
+from resight.runner.runner import Failure, Runner
 from resight.segment.store import write_crop
-from resight.settings import DaskParams, Settings, load_settings
+from resight.settings import Settings, load_settings
 from resight.status import CropStatus, FeatureStatus
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 SETTINGS = Settings()
 WEIGHTS = WeightStore(allow_download=False)
@@ -98,7 +100,7 @@ def test_every_crop_gets_a_row(workspace: Workspace, crops: pa.Table) -> None:
 
 
 def test_what_is_stored_is_what_a_fresh_extraction_gives(workspace: Workspace, crops: pa.Table) -> None:
-    from resight.segment import read_crop
+    from resight.segment.store import read_crop
 
     rows = by_crop(run(workspace, crops))
     paths = {row["crop_id"]: row["path"] for row in crops.to_pylist()}

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from resight import registry
 from resight.extract.base import Extractor, Features
 from resight.extract.block import one_thread
 from resight.extract.reader import FeatureReader
 from resight.extract.store import Layout, complete, create, write_shard
+from resight.plugins import registry
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 Build = Callable[[str], Extractor]
 CASES = [

@@ -15,7 +15,7 @@ from resight.extract import store
 from resight.extract.base import Features
 from resight.extract.reader import FeatureReader
 from resight.extract.select import features
-from resight.workspace import Workspace
+from resight.store.workspace import Workspace
 
 LAYOUT = store.Layout(n_rows=7, shard_rows=3, max_keypoints=10, descriptor_dim=4, descriptor_dtype="float16")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from resight.demo import render_survey
-from resight.init import init_workspace
+from resight.demo.survey import render_survey
+from resight.settings.init import init_workspace
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from resight.runs import read_current
-from resight.workspace import Workspace
+from resight.store.runs import read_current
+from resight.store.workspace import Workspace
 
 SMALL = {"extract": {"max_keypoints": 300}, "crop": {"head_side_px": 320}, "dask": {"mode": "inline"}}
 TABLES = ("photos", "crops", "features", "pairs", "scores", "identifications", "novelty", "provisional")

@@ -11,12 +11,12 @@ import pytest
 from flow_helpers import SMALL
 from typer.testing import CliRunner
 
-from resight.cli import app
-from resight.demo import render_survey
+from resight.cli.app import app
+from resight.demo.survey import render_survey
 from resight.errors import LeakError
 from resight.flows.evaluation import run_evaluate
-from resight.runs import read_run
-from resight.workspace import Workspace
+from resight.store.runs import read_run
+from resight.store.workspace import Workspace
 
 QUICK = SMALL | {
     "extract": {"kind": "sift", "max_keypoints": 500},

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from resight.cli import app
+from resight.cli.app import app
 from resight.errors import ResightError
-from resight.workspace import Workspace
+from resight.store.workspace import Workspace
 
 SMALL = ["--set", "extract.max_keypoints=300", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline"]
 METRICS = {

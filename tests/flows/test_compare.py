@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from resight.cli import app
-from resight.runs import read_run
-from resight.workspace import Workspace
+from resight.cli.app import app
+from resight.store.runs import read_run
+from resight.store.workspace import Workspace
 
 SMALL = [
     "--set",

@@ -10,8 +10,8 @@ from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
 from resight.flows.nightly import run_nightly
-from resight.runs import read_current
-from resight.workspace import Workspace
+from resight.store.runs import read_current
+from resight.store.workspace import Workspace
 
 
 def checkpoint(path: Path) -> str:

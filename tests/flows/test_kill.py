@@ -13,7 +13,7 @@ import pytest
 from flow_helpers import SMALL, comparable_tables
 
 from resight.flows.nightly import run_nightly
-from resight.workspace import Workspace
+from resight.store.workspace import Workspace
 
 # Small blocks and slow work, so that the kill comes in the middle of a stage.
 SLOW = textwrap.dedent(
@@ -35,7 +35,7 @@ IN_PIECES = SMALL | {"pairs": {"max_block_pairs": 3}}
 @pytest.mark.kill
 @pytest.mark.parametrize(
     ("stage", "module", "function"),
-    [("extract", "segment", "read_crop"), ("match", "match.blocks", "summarise")],
+    [("extract", "extract.block", "read_crop"), ("match", "match.blocks", "summarise")],
 )
 def test_killed_in_the_middle_of(
     stage: str, module: str, function: str, field_workspace: Workspace, tmp_path: Path

@@ -16,9 +16,9 @@ from resight.catalog import table as catalog_table
 from resight.errors import SettingsError, WorkspaceError
 from resight.flows.nightly import run_nightly
 from resight.flows.rebuild import run_rebuild
-from resight.models import current_model
-from resight.runs import read_current
-from resight.workspace import Workspace
+from resight.run.models import current_model
+from resight.store.runs import read_current
+from resight.store.workspace import Workspace
 
 NOTHING = {"photos_decoded": 0, "crops_cut": 0, "features_computed": 0, "queries_shortlisted": 0, "pairs_matched": 0}
 

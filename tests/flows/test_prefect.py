@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flow_helpers import SMALL
 
-from resight.workspace import Workspace
+from resight.store.workspace import Workspace
 
 pytestmark = pytest.mark.prefect
 

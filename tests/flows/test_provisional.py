@@ -10,8 +10,8 @@ import cv2
 from flow_helpers import SMALL
 
 from resight.flows.nightly import run_nightly
-from resight.runs import read_current
-from resight.workspace import Workspace
+from resight.store.runs import read_current
+from resight.store.workspace import Workspace
 
 
 def night(workspace: Workspace, date: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import pyarrow.compute as pc
 import pytest
 
 from resight.flows.evaluation import run_evaluate
-from resight.runs import read_run
-from resight.workspace import Workspace
+from resight.store.runs import read_run
+from resight.store.workspace import Workspace
 
 XFEAT_LIGHTERGLUE = {
     "extract": {"kind": "xfeat"},

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.ingest import IngestResult, ingest, load_rgb
+from resight.ingest.decode import load_rgb
 from resight.ingest.rle import rle_polygons, unpack_counts
-from resight.runner import Runner
+from resight.ingest.stage import IngestResult, ingest
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
 from resight.segment.base import Annotation
-from resight.settings import DaskParams, Settings
+from resight.settings import Settings
 from resight.status import Viewpoint
-from resight.workspace import Workspace
+from resight.store.workspace import Workspace
 
 BOX = [100.0, 40.0, 60.0, 20.0]
 RING = [[100.0, 40.0, 160.0, 40.0, 160.0, 60.0, 100.0, 60.0]]

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.ingest import PhotoError, load_rgb
-from resight.ingest.decode import Limits, examine
+from resight.ingest.decode import Limits, examine, load_rgb
 from resight.ingest.exif import Exif
 from resight.ingest.quality import measure
+from resight.ingest.reasons import PhotoError
 
 LIMITS = Limits(max_side_px=16_000, max_megapixels=150, min_side_px=64)
 STORED = {

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.ingest import IngestResult, ingest
+from resight.ingest.stage import IngestResult, ingest
 from resight.ingest.values import parse_coordinates, parse_role, parse_viewpoint, parse_when
-from resight.runner import Runner
-from resight.settings import DaskParams, Settings
-from resight.workspace import Workspace
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
+from resight.settings import Settings
+from resight.store.workspace import Workspace
 
 Rows = dict[str, dict[str, Any]]
 

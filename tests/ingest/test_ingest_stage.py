@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from resight.errors import SettingsError
-from resight.ingest import IngestResult, has_outlines, ingest, load_rgb
-from resight.runner import Failure, Runner
-from resight.settings import DaskParams, Settings, settings_from
-from resight.tables import conform
-from resight.workspace import Workspace
+from resight.ingest.decode import load_rgb
+from resight.ingest.stage import IngestResult, has_outlines, ingest
+from resight.runner.params import DaskParams
+from resight.runner.runner import Failure, Runner
+from resight.settings import Settings, settings_from
+from resight.store.tables import conform
+from resight.store.workspace import Workspace
 
 
 def photo(path: Path, seed: int, size: tuple[int, int] = (471, 313)) -> Path:
@@ -115,7 +117,7 @@ def test_many_small_parts_become_one_that_says_the_same(workspace: Workspace, mo
     shutil.copy(workspace.root / "photos/0.jpg", workspace.root / "photos/copy.jpg")
     before = run(workspace, night="2026-07-05")
     assert len(list(workspace.store.rglob("*.parquet"))) == 5
-    monkeypatch.setattr("resight.parts.PARTS_HELD", 3)
+    monkeypatch.setattr("resight.store.parts.PARTS_HELD", 3)
     photo(workspace.root / "photos/new.jpg", 9)
     after = run(workspace, night="2026-07-06")
     assert len(list(workspace.store.rglob("*.parquet"))) == 1 and after.n_decoded == 1

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from resight.extract.base import Features
-from resight.runner import Runner
-from resight.settings import DaskParams, Settings
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
+from resight.settings import Settings
 from resight.weights.store import WeightStore
 
 SIZE_WH = (313, 471)
@@ -73,8 +74,10 @@ def survey(monkeypatch: pytest.MonkeyPatch) -> Survey:
     names = ["q0", "q1", "q2", "g0", "g1", "g2", "g3"]
     one = Survey({name: make_features(60, seed) for seed, name in enumerate(names)})
     one.crops["q1"], one.crops["g2"], _ = planted(60, 30, seed=50)
-    monkeypatch.setattr("resight.extract.FeatureReader", lambda workspace: one, raising=False)
-    monkeypatch.setattr("resight.extract.extract_fingerprint", lambda settings, weights: "extracted", raising=False)
+    monkeypatch.setattr("resight.extract.reader.FeatureReader", lambda workspace: one, raising=False)
+    monkeypatch.setattr(
+        "resight.extract.stage.extract_fingerprint", lambda settings, weights: "extracted", raising=False
+    )
     return one
 
 

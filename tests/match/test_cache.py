@@ -16,8 +16,8 @@ from resight.match.cache import (
     match_fingerprint,
     write_pairs,
 )
-from resight.parts import compact, part_files
 from resight.settings import Settings, settings_from
+from resight.store.parts import compact, part_files
 from resight.weights.store import WeightStore
 
 SMALL = pa.schema([*(pa.field(key, pa.string()) for key in KEYS), pa.field("n_matches", pa.int32())])
@@ -92,7 +92,7 @@ def test_a_million_pairs_are_looked_up_in_seconds(tmp_path: Path) -> None:
 class TestFingerprint:
     @pytest.fixture(autouse=True)
     def extracted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        name = "resight.extract.extract_fingerprint"
+        name = "resight.extract.stage.extract_fingerprint"
         monkeypatch.setattr(name, lambda settings, weights: settings.extract.fingerprint(), raising=False)
 
     def test_what_changes_results_changes_the_name(self, store: WeightStore) -> None:

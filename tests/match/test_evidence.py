@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resight.match import Evidence, evidence
+from resight.match.evidence import Evidence, evidence
 from resight.match.nearest import NearestMatcher
 from resight.match.params import NearestParams
-from resight.runner import Runner
+from resight.runner.runner import Runner
 from resight.settings import Settings, settings_from
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 Get = Callable[..., dict[tuple[str, str], Evidence]]
 

@@ -12,19 +12,21 @@ import torch
 from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
-from resight.counts import reconcile
 from resight.errors import SettingsError, WeightsError
 from resight.extract.base import Features
-from resight.match import halve, halving_work, match
 from resight.match.blocks import load_matcher
 from resight.match.cache import PART_SCHEMA
-from resight.match.halving import HalvingResult
+from resight.match.halving import work as halving_work
+from resight.match.halving.stage import HalvingResult, halve
+from resight.match.stage import match
 from resight.match.work import matcher_spec
-from resight.parts import read_parts
-from resight.runner import Failure, Runner
-from resight.settings import DaskParams, Settings, settings_from
+from resight.runner.params import DaskParams
+from resight.runner.runner import Failure, Runner
+from resight.settings import Settings, settings_from
+from resight.store.counts import reconcile
+from resight.store.parts import read_parts
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 LAYERS, DIM = 3, 16
 QUERIES, GALLERY = ["k0", "k1", "k2"], [f"{side}{i}" for i in range(4) for side in "az"]  # ids on both sides of k
@@ -257,7 +259,7 @@ def test_a_lost_block_fails_its_pairs(call: Any, plan_of: PlanOf) -> None:
 
 
 def test_many_small_parts_become_one(call: Any, plan_of: PlanOf, workspace: Workspace, monkeypatch: Any) -> None:
-    monkeypatch.setattr("resight.parts.PARTS_HELD", 2)
+    monkeypatch.setattr("resight.store.parts.PARTS_HELD", 2)
     first = [call(plan_of([(q, g) for g in GALLERY])).plan for q in QUERIES]
     assert len(list((workspace.store / "halving").rglob("*.parquet"))) == 1
     runner = Counting()

@@ -11,18 +11,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from resight.errors import BrokenCountError, SettingsError, WeightsError
-from resight.match import match, match_fingerprint
 from resight.match import work as work_module
 from resight.match.blocks import MatcherSpec, load_matcher
+from resight.match.cache import match_fingerprint
 from resight.match.nearest import NearestMatcher
 from resight.match.params import NearestParams
+from resight.match.stage import match
 from resight.match.summary import summarise
 from resight.match.work import CropTable, cut, matcher_spec, read_rate, write_rate
-from resight.runner import Failure, Runner
-from resight.settings import DaskParams, Settings, settings_from
-from resight.tables import conform
+from resight.runner.params import DaskParams
+from resight.runner.runner import Failure, Runner
+from resight.settings import Settings, settings_from
+from resight.store.tables import conform
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 PlanOf = Callable[..., pa.Table]
 ALL = list(product(["q0", "q1", "q2"], ["g0", "g1", "g2", "g3"]))

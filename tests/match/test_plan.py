@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resight.match.params import PairsParams
-from resight.match.plan import plan_pairs
+from resight.pairs.params import PairsParams
+from resight.pairs.plan import plan_pairs
 
 
 def crops(*rows: tuple[str, str, str, str, str]) -> pa.Table:

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from resight.errors import ResightError
 from resight.match.cache import match_fingerprint
 from resight.match.precision import EFFECT_FILE, precision_effect, sentence
-from resight.runner import Failure, Runner
-from resight.settings import DaskParams, Settings, settings_from
+from resight.runner.params import DaskParams
+from resight.runner.runner import Failure, Runner
+from resight.settings import Settings, settings_from
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 PAIRS = [(q, g) for q in ("q0", "q1", "q2") for g in ("g0", "g1", "g2", "g3")]
 

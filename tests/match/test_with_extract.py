@@ -5,12 +5,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resight.extract import extract
-from resight.match import evidence, match, plan_pairs
-from resight.runner import Runner
+from resight.extract.stage import extract
+from resight.match.evidence import evidence
+from resight.match.stage import match
+from resight.pairs.plan import plan_pairs
+from resight.runner.runner import Runner
 from resight.settings import settings_from
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 
 def picture(seed: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from resight.novelty import calibrate
-from resight.settings import RankParams
+from resight.novelty.calibration import calibrate
+from resight.rank.params import RankParams
 
 COLUMNS = ["crop_id", "photo_id", "encounter_id", "individual_id"]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resight.novelty import NoveltyModel, decide, listed
-from resight.novelty.decide import NOVELTY_SCHEMA, posterior
-from resight.novelty.lineage import provisional_id
-from resight.rank import RANK_SCHEMA
-from resight.settings import NoveltyParams
-from resight.tables import conform
+from resight.novelty.decide import NOVELTY_SCHEMA, decide, listed, posterior
+from resight.novelty.identity_log import provisional_id
+from resight.novelty.model import NoveltyModel
+from resight.novelty.params import NoveltyParams
+from resight.rank.stage import RANK_SCHEMA
+from resight.store.tables import conform
 
 MAXIMA = tuple(float(k) for k in range(1, 20))  # 19 animals: 5 % can be kept
 MODEL = NoveltyModel(

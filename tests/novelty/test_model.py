@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from scipy import optimize, stats
 
-from resight.novelty import Calibration, NoveltyModel, fit, impostor_maxima
-from resight.novelty.calibration import COMPARISON_SCHEMA
+from resight.novelty.calibration import COMPARISON_SCHEMA, Calibration, impostor_maxima
 from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail
+from resight.novelty.model import NoveltyModel, fit
 from resight.score.registry import Elsewhere
 
 

@@ -5,10 +5,10 @@ import math
 import pyarrow as pa
 import pytest
 
-from resight.match.params import PairsParams
 from resight.novelty.cluster import cluster
-from resight.novelty.lineage import advance, members, provisional_id
+from resight.novelty.identity_log import advance, members, provisional_id
 from resight.novelty.unknowns import apart, plan_clusters, sightings
+from resight.pairs.params import PairsParams
 
 A, B, C, D = (provisional_id(e) for e in "abcd")
 

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from resight.rank import choose_rule, rank_all
 from resight.rank.bursts import moments
-from resight.settings import RankParams
+from resight.rank.params import RankParams
+from resight.rank.rule import choose_rule
+from resight.rank.stage import rank_all
 
 START = datetime(2026, 6, 1, 9, 30)
 

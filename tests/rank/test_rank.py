@@ -5,9 +5,10 @@ import pyarrow as pa
 import pytest
 
 from resight.errors import BrokenCountError
-from resight.rank import RANK_SCHEMA, photo_pairs, rank, rank_all
-from resight.settings import RankParams
-from resight.tables import conform
+from resight.rank.params import RankParams
+from resight.rank.photos import photo_pairs
+from resight.rank.stage import RANK_SCHEMA, rank, rank_all
+from resight.store.tables import conform
 
 RULES = ["max", "mean_top2", "mean_max"]
 

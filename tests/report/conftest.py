@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from resight.report import Evidence, ReportData
-from resight.tables import conform
+from resight.report.data import Evidence, ReportData
+from resight.store.tables import conform
 
 RUN_ID = "2026-06-03-nightly-abcd1234"
 NAMES = ["<b>x</b>", "Calypso", "Nereus"]

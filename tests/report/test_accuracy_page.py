@@ -8,12 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resight.evaluate import Context, accuracy_rows, compare, curve_rows
+from resight.evaluate.accuracy import Context, accuracy_rows
+from resight.evaluate.curves import curve_rows
 from resight.evaluate.history import Earlier
+from resight.evaluate.paired import compare
 from resight.report import accuracy_words
 from resight.report.accuracy_data import AccuracyData
 from resight.report.accuracy_page import render_accuracy
-from resight.tables import conform
+from resight.store.tables import conform
 
 NAMES = ["Ada", "Ben", "<b>Cleo</b>", "Dora"]
 CONTEXT = Context("time-aware", 0.2, seconds_per_query=0.5, draws=60)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from resight.errors import WorkspaceError
-from resight.report import ReportData, render_report
-from resight.settings import ReportParams
-from resight.tables import conform, empty_table
+from resight.report.data import ReportData
+from resight.report.page import render_report
+from resight.report.params import ReportParams
+from resight.store.tables import conform, empty_table
 
 VOID = {"meta", "input", "br", "link", "img", "hr"}
 

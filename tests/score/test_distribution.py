@@ -9,7 +9,6 @@ from resight.catalog import table
 from resight.errors import BrokenCountError, SettingsError
 from resight.match.base import PairMatch
 from resight.match.summary import summarise
-from resight.score import SCORES, NullDistribution, score
 from resight.score.distances import (
     one_sided_ks,
     one_sided_wasserstein,
@@ -19,8 +18,10 @@ from resight.score.distances import (
     wasserstein_1,
 )
 from resight.score.distribution import positive_area, read_distributions, sum_above
-from resight.score.registry import score_named
-from resight.settings import ScoreParams
+from resight.score.null import NullDistribution
+from resight.score.params import ScoreParams
+from resight.score.registry import SCORES, score_named
+from resight.score.stage import score
 
 BINS = 64
 FROM_ELSEWHERE = ("lnbnn", "lnbnn_verified", "fused")  # not from the confidences

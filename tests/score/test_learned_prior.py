@@ -11,9 +11,9 @@ import pytest
 from resight.catalog import table
 from resight.match.base import PairMatch
 from resight.match.summary import summarise
+from resight.novelty.params import NoveltyParams
 from resight.score.null import learn_null
 from resight.score.prior import prior_from
-from resight.settings import NoveltyParams
 from resight.train.fusion.judge import judge
 from resight.train.fusion.material import Labelled, training
 from resight.train.fusion.recipe import learn_prior, write_prior

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from resight.catalog import table
-from resight.score import score
 from resight.score.cohorts import Cohorts
 from resight.score.null import (
     ELSEWHERE_PAIRS,
@@ -17,7 +16,8 @@ from resight.score.null import (
     learn_null,
     viewpoint_classes,
 )
-from resight.settings import ScoreParams
+from resight.score.params import ScoreParams
+from resight.score.stage import score
 
 SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
 LABELS = {"a": "Ada", "a2": "Ada", "b": "Ben", "c": "Cleo", "u": None}

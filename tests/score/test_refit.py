@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 from resight.catalog import table
-from resight.cohort import Cohort
+from resight.pairs.cohort import Cohort
 from resight.score.accepted import accept, accepted
 from resight.score.fusion import Line
 from resight.score.learn import log_loss_of
 from resight.score.null import Null
-from resight.settings import ScoreParams, Settings
+from resight.score.params import ScoreParams
+from resight.settings import Settings
 from resight.tasks.score import evidence_of, refit, training_pairs
 from resight.weights.store import WeightStore
 

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from resight.errors import WorkspaceError
-from resight.segment import read_crop
 from resight.segment.base import Region
 from resight.segment.cropper import crop_id, cut, tidy
 from resight.segment.masks import fill_polygons, grow, polygons_of
 from resight.segment.params import CropParams
-from resight.segment.store import write_crop
+from resight.segment.store import read_crop, write_crop
 
 WIDTH, HEIGHT = 313, 471
 RGB = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)

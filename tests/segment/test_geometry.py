@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from resight.segment import crop_to_photo, photo_to_crop
 from resight.segment.base import Region
 from resight.segment.cropper import cut, tidy
-from resight.segment.geometry import clip_polygon, clip_region, rotation_matrix
+from resight.segment.geometry import clip_polygon, clip_region, crop_to_photo, photo_to_crop, rotation_matrix
 from resight.segment.params import CropParams
 from resight.segment.rows import frame_columns, region_row
 

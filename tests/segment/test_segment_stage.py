@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resight.runner import Runner
-from resight.segment import block, read_crop, segment, stage
+from resight.runner.runner import Runner
+from resight.segment import block, stage
 from resight.segment.base import Annotation
+from resight.segment.stage import segment
+from resight.segment.store import read_crop
 from resight.settings import settings_from
-from resight.tables import conform
+from resight.store.tables import conform
 from resight.weights.store import WeightStore
 
 WIDTH, HEIGHT = 313, 471

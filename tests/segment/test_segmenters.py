@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from resight import registry
+from resight.plugins import registry
 from resight.segment.annotations import AnnotationSegmenter
 from resight.segment.auto import AutoSegmenter
 from resight.segment.base import Annotation, Photo, Segmenter

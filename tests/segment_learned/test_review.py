@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from resight.report.segment_review import render_review
 from resight.segment.base import Region
 from resight.segment.cropper import cut, tidy
 from resight.segment.params import CropParams
-from resight.segment.review import render_review
 from resight.segment.rows import SCHEMA, empty_row, frame_columns, region_row
 from resight.segment.store import crop_path, write_crop
 from resight.status import CropStatus, Viewpoint

@@ -14,12 +14,12 @@ import pytest
 
 from resight.errors import SettingsError, WorkspaceError
 from resight.extract.params import AlikedParams, SiftParams
-from resight.shortlist import CROP_VOTES, allowed_by_plan, apply_shortlist, build_index, open_index, search
 from resight.shortlist.codebook import draw_sample, kmeans, train
+from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
-from resight.shortlist.segment import encode_crops, merge
-from resight.shortlist.store import INDEX_FILE, extend, write_codebook
-from resight.shortlist.votes import lnbnn
+from resight.shortlist.plan import allowed_by_plan, apply_shortlist
+from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
+from resight.shortlist.votes import CROP_VOTES, lnbnn, search
 
 FLAT = ShortlistParams(pq_bytes=0, n_lists=4, n_probe=4, neighbours=4)
 CODED = ShortlistParams(pq_bytes=4, n_lists=4, n_probe=2)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from resight.cli import app
-from resight.demo import render_survey
+from resight.cli.app import app
+from resight.demo.survey import render_survey
 from resight.errors import NothingToMeasure, SettingsError, WeightsError
 from resight.match.lightglue import build_lightglue
 from resight.match.params import LightGlueParams
@@ -65,7 +65,7 @@ def test_from_nothing_to_weights_that_match_and_on_from_there(survey, workspace,
 
 
 def test_a_stopped_training_is_gone_on_with_and_gives_what_an_undisturbed_one_gives(survey, workspace, small):
-    from resight.runner import Runner
+    from resight.runner.runner import Runner
     from resight.settings import load_settings
 
     settings = load_settings(None, {"dask.mode": "inline"})

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load
 
 from resight.errors import WeightsError
-from resight.match.engine import LightGlueEngine
+from resight.match.engine.engine import LightGlueEngine
 from resight.train.matcher.loss import found_matches
 from resight.train.matcher.network import Shape, Sides, start
 from resight.train.matcher.weights import from_tensors, to_bytes

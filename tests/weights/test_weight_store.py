@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 from resight.errors import WeightsError
-from resight.weights import WeightStore, fetch, list_weights, strict_load, verify
 from resight.weights import registry as registry_module
+from resight.weights.listing import fetch, list_weights, verify
+from resight.weights.loading import strict_load
 from resight.weights.registry import WEIGHTS, KnownFile, KnownWeights
+from resight.weights.store import WeightStore
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 ADDRESS = "https://example.org/toy.safetensors"

@@ -12,15 +12,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.cohort import Cohort, crop_info, plan
 from resight.errors import MissingWeightsError
-from resight.match.plan import PLANNED
-from resight.runner import Runner
+from resight.pairs.cohort import Cohort, crop_info, plan
+from resight.pairs.plan import PLANNED
+from resight.runner.runner import Runner
 from resight.settings import Settings
 from resight.status import CropStatus, FeatureStatus
+from resight.store.workspace import Workspace
 from resight.weights.registry import WEIGHTS
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 SCORE_SCHEMA = pa.schema(
     [

@@ -13,10 +13,10 @@ import pyarrow as pa
 from resight.catalog import table as catalog_table
 from resight.compare.base import Method, MethodStatus, Trial
 from resight.compare.rows import blank_row, measured_row, method_fingerprint
-from resight.counts import reconcile
 from resight.errors import MissingWeightsError, ResightError
-from resight.parts import read_columns, write_part
 from resight.runner.runner import ClusterLost, Stalled
+from resight.store.counts import reconcile
+from resight.store.parts import read_columns, write_part
 
 log = logging.getLogger("resight")
 STAGE = "comparison"

@@ -12,15 +12,17 @@ import pyarrow.compute as pc
 from resight.compare.base import SCORE_SCHEMA, Method, Scored, Timing, Trial
 from resight.compare.timing import take_time
 from resight.errors import BrokenCountError
-from resight.extract import FeatureReader, extract
 from resight.extract.base import Features
 from resight.extract.params import ExtractorBase
-from resight.match import match
+from resight.extract.reader import FeatureReader
+from resight.extract.stage import extract
 from resight.match.engine_matcher import EngineMatcher
 from resight.match.params import LightGlueParams, NearestParams
-from resight.score import score
-from resight.segment import read_crop
-from resight.settings import ScoreParams, Settings
+from resight.match.stage import match
+from resight.score.params import ScoreParams
+from resight.score.stage import score
+from resight.segment.store import read_crop
+from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
 from resight.status import PairStatus
 

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.cohort import Cohort
 from resight.compare.base import Scored
 from resight.evaluate.bootstrap import interval
 from resight.evaluate.metrics import auroc, average_precision, hits, weighted_mean
-from resight.rank import photo_pairs, rank_all
-from resight.settings import RankParams
+from resight.pairs.cohort import Cohort
+from resight.rank.params import RankParams
+from resight.rank.photos import photo_pairs
+from resight.rank.stage import rank_all
 
 TOP_K = (1, 3, 5)
 METRICS = (

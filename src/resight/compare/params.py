@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from resight.params import Params
+from resight.plugins.params import Params
 
 if TYPE_CHECKING:
     from resight.compare.pictures import PictureComparer

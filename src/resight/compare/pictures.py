@@ -17,13 +17,13 @@ from resight.compare.local import n_comparable
 from resight.compare.params import PictureParams
 from resight.compare.timing import take_time
 from resight.errors import BrokenCountError
-from resight.fingerprint import digest_ids, fingerprint
 from resight.match.blocks import single_thread
-from resight.match.plan import PLANNED
-from resight.parts import read_parts, write_part
-from resight.segment import read_crop
+from resight.pairs.plan import PLANNED
+from resight.segment.store import read_crop
+from resight.store.fingerprint import digest_ids, fingerprint
+from resight.store.parts import read_parts, write_part
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 STAGE = "picture-pairs"
 PAIR_SCHEMA = pa.schema([("crop_id_a", pa.string()), ("crop_id_b", pa.string()), ("score", pa.float64())])

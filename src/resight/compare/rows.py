@@ -7,8 +7,8 @@ from typing import Any
 
 from resight.compare.base import Method, MethodStatus, Scored, Trial
 from resight.compare.outcomes import figures, outcomes
-from resight.fingerprint import canonical_json, digest_ids, fingerprint
-from resight.settings import RankParams
+from resight.rank.params import RankParams
+from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
 
 REVISION = 1
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from resight.compare.base import Family, Trial
 from resight.compare.vectors import Embedder, VectorMethod
 from resight.errors import MissingWeightsError, SettingsError
-from resight.fingerprint import fingerprint
+from resight.store.fingerprint import fingerprint
 from resight.train.embedding.loop import to_tensor
 from resight.weights.digests import sha256_of
 from resight.weights.loading import load_tensors, strict_load

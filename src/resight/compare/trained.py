@@ -11,7 +11,7 @@ import torch
 
 from resight.compare.base import Trial
 from resight.compare.vectors import Embedder, VectorMethod
-from resight.fingerprint import fingerprint
+from resight.store.fingerprint import fingerprint
 from resight.train.embedding.crops import training_device, training_rows
 from resight.train.embedding.loop import to_tensor
 from resight.train.embedding.params import QUICK_STEPS, EmbeddingRecipe

@@ -13,12 +13,12 @@ import pyarrow as pa
 from resight.compare.base import Method, Scored, Timing, Trial, scores_of
 from resight.compare.local import n_comparable
 from resight.compare.timing import take_time
-from resight.fingerprint import digest_ids
 from resight.match.blocks import single_thread
-from resight.match.plan import PLANNED
-from resight.parts import read_parts, write_part
+from resight.pairs.plan import PLANNED
 from resight.runner.progress import track
-from resight.segment import read_crop
+from resight.segment.store import read_crop
+from resight.store.fingerprint import digest_ids
+from resight.store.parts import read_parts, write_part
 from resight.train.embedding.samples import canvas
 
 STAGE = "vectors"

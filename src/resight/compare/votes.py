@@ -12,14 +12,17 @@ import pyarrow.compute as pc
 from resight.compare.base import Method, Scored, Timing, Trial, scores_of
 from resight.compare.local import n_comparable, places_of
 from resight.compare.timing import take_time
-from resight.extract import FeatureReader, extract, extract_fingerprint
 from resight.extract.params import ExtractorBase
-from resight.match.plan import PLANNED
-from resight.segment import read_crop
+from resight.extract.reader import FeatureReader
+from resight.extract.stage import extract, extract_fingerprint
+from resight.pairs.plan import PLANNED
+from resight.segment.store import read_crop
 from resight.settings import Settings
-from resight.shortlist import ShortlistIndex, allowed_by_plan, build_index, search
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.plan import allowed_by_plan
 from resight.shortlist.stage import shortlist
+from resight.shortlist.store import ShortlistIndex, build_index
+from resight.shortlist.votes import search
 
 EVERYBODY_VOTES = ShortlistParams(enabled="on", k=1, descriptors="own")
 

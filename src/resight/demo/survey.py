@@ -15,7 +15,7 @@ from PIL import Image
 
 from resight.demo.plan import NAMES, PhotoTruth, plan_survey
 from resight.demo.render import HeadRender, render_head
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 
 _EXIF_TURNS = {
     1: 0,

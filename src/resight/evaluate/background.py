@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resight.fingerprint import canonical_json, fingerprint
 from resight.ingest.decode import DECODE_REVISION, load_rgb
-from resight.runner import Runner
+from resight.runner.runner import Runner
 from resight.segment.base import Annotation, Region
 from resight.segment.cropper import CROP_ID_CHARS, cut
 from resight.segment.geometry import Polygon, box_polygon, frame_for
@@ -28,7 +27,8 @@ from resight.segment.rows import SCHEMA, Row, frame_columns, region_row
 from resight.segment.store import crop_path, write_crop
 from resight.settings import Settings
 from resight.status import CropStatus, Viewpoint
-from resight.workspace import Workspace
+from resight.store.fingerprint import canonical_json, fingerprint
+from resight.store.workspace import Workspace
 
 REVISION = 1
 PHOTOS_PER_BLOCK = 16

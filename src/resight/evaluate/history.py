@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from resight.errors import WorkspaceError
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER
-from resight.runs import read_run, run_record, run_tables
-from resight.workspace import Workspace
+from resight.store.runs import read_run, run_record, run_tables
+from resight.store.workspace import Workspace
 
 LAST, NOBODY = "last", "none"
 SAME_QUERIES = 0.5

@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 
 from resight.evaluate.metrics import average_precision
 from resight.novelty.model import BOUND, NONE
-from resight.rank import photo_pairs
-from resight.rank.photos import codes, starts
+from resight.rank.photos import codes, photo_pairs, starts
 
 CLOSED, WITHOUT_OWN, OPEN, BACKGROUND = "closed", "without_own", "open", "background"
 ENCOUNTER, PHOTO = "encounter", "photo"

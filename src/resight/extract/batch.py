@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from resight.extract import store
 from resight.extract.block import Block, built, run_block
-from resight.fingerprint import digest_ids
-from resight.parts import read_parts, write_part
-from resight.runner import Runner
+from resight.runner.runner import Runner
 from resight.settings import Settings
+from resight.store.fingerprint import digest_ids
+from resight.store.parts import read_parts, write_part
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 INDEX = "index"
 # Keeps the list of crop ids in a group's attributes small.

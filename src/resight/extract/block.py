@@ -14,10 +14,10 @@ from resight.errors import ResightError
 from resight.extract.base import Extractor, Features
 from resight.extract.select import nothing
 from resight.extract.store import write_shard
-from resight.params import Params
-from resight.segment import read_crop
+from resight.plugins.params import Params
+from resight.segment.store import read_crop
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 log = logging.getLogger("resight")
 REASON_CHARS = 500

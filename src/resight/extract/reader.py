@@ -10,7 +10,7 @@ import zarr
 
 from resight.extract.base import Features
 from resight.extract.store import layout_of, open_complete, read_rows, unpack
-from resight.workspace import Workspace
+from resight.store.workspace import Workspace
 
 
 class FeatureReader:

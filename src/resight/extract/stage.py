@@ -9,15 +9,15 @@ from typing import Any
 import pyarrow as pa
 
 from resight.catalog import table as catalog_table
-from resight.counts import reconcile
 from resight.extract.batch import Batches, Place
 from resight.extract.store import VERSION
-from resight.runner import Runner
+from resight.runner.runner import Runner
 from resight.segment.stage import segment_fingerprint
 from resight.settings import Settings
 from resight.status import CropStatus, FeatureStatus
+from resight.store.counts import reconcile
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("features").schema if f.name != "run_id"])
 

@@ -23,7 +23,7 @@ from zarr.codecs import ZstdCodec
 
 from resight.errors import ResightError, WorkspaceError
 from resight.extract.base import Features
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 
 FORMAT, VERSION = "resight-features", 1
 COMPLETE = "_COMPLETE.json"

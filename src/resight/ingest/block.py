@@ -14,11 +14,11 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from resight.fingerprint import digest_ids
 from resight.ingest.addresses import opened
 from resight.ingest.decode import Limits, Picture, examine
 from resight.ingest.sources import FoundFile
-from resight.parts import write_part
+from resight.store.fingerprint import digest_ids
+from resight.store.parts import write_part
 
 DETAIL_CHARS = 300
 Row = dict[str, Any]

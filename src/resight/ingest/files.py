@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resight.fingerprint import fingerprint
 from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, run_block
 from resight.ingest.decode import DECODE_REVISION, Limits
+from resight.ingest.params import IngestParams
 from resight.ingest.sources import FoundFile
-from resight.parts import compact, read_parts
-from resight.runner import Failure, Runner
-from resight.settings import IngestParams
-from resight.workspace import Workspace
+from resight.runner.runner import Failure, Runner
+from resight.store.fingerprint import fingerprint
+from resight.store.parts import compact, read_parts
+from resight.store.workspace import Workspace
 
 ROW_KEY = ("uri", "size_bytes", "version", "sha256", "decoded", "first_night")
 Key = tuple[str, int, str]

@@ -14,7 +14,7 @@ from typing import Any
 from resight.errors import SettingsError
 from resight.ingest.addresses import LOCAL_PROTOCOLS, filesystem, folder_of, is_remote, local_source, name_of, uri_of
 from resight.ingest.notes import Notes
-from resight.workspace import Workspace
+from resight.store.workspace import Workspace
 
 SIDECAR_ENDINGS = (".csv", ".json", ".xlsx", ".xls")
 CAMERA_ENDINGS = {

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from resight.counts import reconcile
 from resight.ingest.addresses import name_of, read_bytes
 from resight.ingest.coco import read_coco
 from resight.ingest.files import read_contents
@@ -17,10 +16,11 @@ from resight.ingest.notes import Notes
 from resight.ingest.photos import SCHEMA, build_rows
 from resight.ingest.sidecars import is_outline_file, read_sidecars
 from resight.ingest.sources import find_files
-from resight.runner import Runner
+from resight.runner.runner import Runner
 from resight.segment.base import Annotation
 from resight.settings import Settings
-from resight.workspace import Workspace
+from resight.store.counts import reconcile
+from resight.store.workspace import Workspace
 
 
 @dataclass(frozen=True)

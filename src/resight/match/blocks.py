@@ -22,11 +22,11 @@ from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch, TileMatcher
 from resight.match.cache import PART_SCHEMA, write_pairs
 from resight.match.summary import summarise
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 if TYPE_CHECKING:
-    from resight.params import Params
+    from resight.plugins.params import Params
 
 CROPS_IN_MEMORY = 192
 REASON_CHARS = 300
@@ -146,7 +146,7 @@ class CropReader:
     """Features of a block's crops, the last few kept."""
 
     def __init__(self, block: PairBlock) -> None:
-        from resight.extract import FeatureReader
+        from resight.extract.reader import FeatureReader
 
         reader = FeatureReader(Workspace(block.root))
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from resight.fingerprint import digest_ids
 from resight.match.summary import SUMMARY_SCHEMA
-from resight.parts import read_columns, write_part
+from resight.store.fingerprint import digest_ids
+from resight.store.parts import read_columns, write_part
 
 if TYPE_CHECKING:
     from resight.settings import Settings
@@ -34,7 +34,7 @@ def match_fingerprint(settings: Settings, weights: WeightStore) -> str:
 
     The device is part of it because the same network gives other last digits on another kind of device.
     """
-    from resight.extract import extract_fingerprint
+    from resight.extract.stage import extract_fingerprint
 
     upstream = extract_fingerprint(settings, weights)
     return settings.match.fingerprint(weight_digests(settings, weights), upstream, settings.score.bins, settings.device)

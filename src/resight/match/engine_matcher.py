@@ -12,9 +12,8 @@ import torch
 from resight.errors import SettingsError
 from resight.extract.base import Features
 from resight.match.base import PairMatch
-from resight.match.engine import Encoded, LightGlueEngine
-from resight.match.engine.batch import Scores
-from resight.match.engine.engine import matches_of
+from resight.match.engine.batch import Encoded, Scores
+from resight.match.engine.engine import LightGlueEngine, matches_of
 from resight.match.engine.summary import FIELDS, TileSummary, summarise
 from resight.match.lightglue import exits_early, inside, scale_and_orientation
 from resight.match.params import LightGlueParams

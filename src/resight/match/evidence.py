@@ -15,13 +15,13 @@ from resight.match.base import PairMatch
 from resight.match.blocks import BlockResult, PairBlock, run_block
 from resight.match.cache import KEYS, CropCodes, look_up, match_fingerprint
 from resight.match.work import CropTable, matcher_spec, pair_block
-from resight.parts import part_files
+from resight.store.parts import part_files
 
 if TYPE_CHECKING:
-    from resight.runner import Runner
+    from resight.runner.runner import Runner
     from resight.settings import Settings
+    from resight.store.workspace import Workspace
     from resight.weights.store import WeightStore
-    from resight.workspace import Workspace
 
 log = logging.getLogger("resight")
 

@@ -107,7 +107,7 @@ def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, 
 def _engine(
     state: dict[str, torch.Tensor], architecture: Architecture, params: LightGlueParams, family: str, device: str
 ) -> Matcher:
-    from resight.match.engine import LightGlueEngine
+    from resight.match.engine.engine import LightGlueEngine
     from resight.match.engine_matcher import EngineMatcher
 
     dtype = getattr(torch, params.precision)

@@ -15,15 +15,15 @@ from resight.match.base import PairMatch
 from resight.match.blocks import CropReader, PairBlock, load_matcher, single_thread
 from resight.match.cache import CropCodes, match_fingerprint
 from resight.match.params import LightGlueParams
-from resight.match.plan import PLANNED
 from resight.match.work import CropTable, matcher_spec, pair_block
-from resight.parts import write_bytes
+from resight.pairs.plan import PLANNED
+from resight.store.parts import write_bytes
 
 if TYPE_CHECKING:
-    from resight.runner import Runner
+    from resight.runner.runner import Runner
     from resight.settings import Settings
+    from resight.store.workspace import Workspace
     from resight.weights.store import WeightStore
-    from resight.workspace import Workspace
 
 EFFECT_FILE = "precision.json"
 SAMPLE = 64

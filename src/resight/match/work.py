@@ -16,13 +16,13 @@ import pyarrow.compute as pc
 from resight.errors import BrokenCountError
 from resight.match.blocks import BlockResult, MatcherSpec, PairBlock, match_block
 from resight.match.cache import CropCodes, weight_digests, weight_names
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 
 if TYPE_CHECKING:
-    from resight.runner import Runner
+    from resight.runner.runner import Runner
     from resight.settings import Settings
+    from resight.store.workspace import Workspace
     from resight.weights.store import WeightStore
-    from resight.workspace import Workspace
 
 RATE_FILE = "rate.json"
 PROBE_PAIRS = 16

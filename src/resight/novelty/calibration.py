@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.rank import rank_all
-from resight.settings import RankParams
+from resight.rank.params import RankParams
+from resight.rank.stage import rank_all
 
 COMPARISON_SCHEMA = pa.schema(
     [

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.novelty.evidence import sentence
-from resight.novelty.lineage import provisional_id
+from resight.novelty.identity_log import provisional_id
 from resight.novelty.model import NONE, NoveltyModel
-from resight.settings import NoveltyParams
+from resight.novelty.params import NoveltyParams
 from resight.status import Decision
 
 NOVELTY_SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("novelty").schema if f.name != "run_id"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resight.novelty.model import MIN_IMPOSTORS, NONE, NoveltyModel
-from resight.settings import NoveltyParams
+from resight.novelty.params import NoveltyParams
 from resight.status import Decision
 
 MOSTLY = 0.5

@@ -9,12 +9,13 @@ from itertools import combinations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.match.params import PairsParams
-from resight.match.plan import plan_pairs
 from resight.novelty.cluster import Pair, cluster
 from resight.novelty.model import LOGISTIC, NoveltyModel
-from resight.rank import rank_all
-from resight.settings import NoveltyParams, RankParams
+from resight.novelty.params import NoveltyParams
+from resight.pairs.params import PairsParams
+from resight.pairs.plan import plan_pairs
+from resight.rank.params import RankParams
+from resight.rank.stage import rank_all
 
 CLUSTER = "cluster"
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.rank.rank import rank_all
-from resight.settings import RankParams
+from resight.rank.params import RankParams
+from resight.rank.stage import rank_all
 
 RULES = ("max", "mean_top2", "mean_max", "mean_lme")
 DEFAULT_RULE = {True: "mean_max", False: "max"}  # by whether the score is a log likelihood ratio

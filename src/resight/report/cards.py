@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from resight.report.data import ReportData
 from resight.report.drawings import Curve, PairDrawing, draw_curve, draw_pair, pair_cdf
+from resight.report.params import ReportParams
 from resight.report.pictures import Picture, Pictures
 from resight.report.words import BADGES, ORDER, certainty, headline, moment, percent
-from resight.settings import ReportParams
 from resight.status import CropStatus, Decision
 
 THUMBNAILS = 8

@@ -14,10 +14,10 @@ from resight.report import words
 from resight.report.cards import Card, make_cards
 from resight.report.data import ReportData
 from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
+from resight.report.params import ReportParams
 from resight.report.pictures import Pictures
 from resight.report.templates import template
-from resight.score import SCORES
-from resight.settings import ReportParams
+from resight.score.registry import SCORES
 from resight.status import Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
 

@@ -1,5 +1,1 @@
 """Runs pieces of work on Dask workers or in this process. The only place that knows Dask."""
-
-from resight.runner.runner import Failure, Runner
-
-__all__ = ["Failure", "Runner"]

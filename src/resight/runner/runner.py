@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from resight.errors import DeviceError, ResightError
+from resight.runner.params import DaskParams
 from resight.runner.progress import track
-from resight.settings import DaskParams
 
 log = logging.getLogger("resight")
 TICK_S = 2.0

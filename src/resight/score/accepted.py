@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from resight.fingerprint import fingerprint
-from resight.runs import write_json
 from resight.score.fusion import Fusion
 from resight.score.null import Null
-from resight.workspace import Workspace
+from resight.store.fingerprint import fingerprint
+from resight.store.runs import write_json
+from resight.store.workspace import Workspace
 
 POINTER = "accepted.json"
 

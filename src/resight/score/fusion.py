@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from resight.errors import SettingsError
-from resight.fingerprint import fingerprint
 from resight.score.calibrators import Calibrator
 from resight.score.distribution import Distributions
 from resight.score.features import FEATURES
+from resight.store.fingerprint import fingerprint
 
 N_FOLDS = 5
 LARGEST = 6.0

@@ -11,18 +11,18 @@ import numpy as np
 import pyarrow as pa
 
 from resight.errors import ResightError
-from resight.fingerprint import digest_ids
 from resight.ingest.decode import load_rgb
-from resight.params import Params
-from resight.parts import write_part
+from resight.plugins.params import Params
 from resight.segment.base import Annotation, Photo, Region, Segmenter
 from resight.segment.cropper import crop_id, cut, tidy
 from resight.segment.params import CropParams
 from resight.segment.rows import PART_SCHEMA, Row, empty_row, frame_columns, region_row
 from resight.segment.store import crop_path, write_crop
 from resight.status import CropStatus, Viewpoint
+from resight.store.fingerprint import digest_ids
+from resight.store.parts import write_part
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 PARTS = "parts"
 REASON_CHARS = 500

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from resight.fingerprint import canonical_json
 from resight.segment.base import Region
 from resight.segment.geometry import CropFrame, clip_region, frame_for
 from resight.segment.masks import grow, inside_photo, outline_in_crop, polygons_of
 from resight.segment.params import CropParams
+from resight.store.fingerprint import canonical_json
 
 CROP_ID_CHARS = 20
 GEOMETRY_DECIMALS = 2

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from resight.params import Params
+from resight.plugins.params import Params
 
 if TYPE_CHECKING:
     from resight.segment.base import Segmenter

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from resight.catalog import table as catalog_table
-from resight.fingerprint import canonical_json, fingerprint
-from resight.parts import read_columns
 from resight.segment.base import Region
 from resight.segment.geometry import CropFrame
 from resight.status import CropStatus, Viewpoint
-from resight.workspace import Workspace
+from resight.store.fingerprint import canonical_json, fingerprint
+from resight.store.parts import read_columns
+from resight.store.workspace import Workspace
 
 Row = dict[str, Any]
 Key = tuple[str, str]

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
-from resight.counts import reconcile
 from resight.ingest.decode import DECODE_REVISION
-from resight.runner import Failure, Runner
+from resight.runner.runner import Failure, Runner
 from resight.segment.base import Annotation
 from resight.segment.block import PARTS, Block, BlockResult, PhotoJob, run_block
 from resight.segment.rows import SCHEMA, Key, Row, empty_row, input_digest, read_done
 from resight.settings import Settings
 from resight.status import CropStatus, PhotoStatus, Viewpoint
+from resight.store.counts import reconcile
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 PHOTOS_PER_BLOCK = 16
 DRAWN_BY_PEOPLE = "annotations"

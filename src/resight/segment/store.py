@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from resight.errors import WorkspaceError
-from resight.parts import write_bytes
-from resight.workspace import Workspace
+from resight.store.parts import write_bytes
+from resight.store.workspace import Workspace
 
 PNG_LEVEL = 1
 

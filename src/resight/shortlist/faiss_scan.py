@@ -14,7 +14,7 @@ import torch
 
 from resight.errors import SettingsError
 from resight.shortlist.codebook import Codebook, one_thread
-from resight.shortlist.segment import Entries
+from resight.shortlist.entries import Entries
 
 BITS = 8
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from resight.extract.params import ExtractorBase, SiftParams
-from resight.params import Params
+from resight.plugins.params import Params
 
 if TYPE_CHECKING:
+    from resight.shortlist.entries import Entries
     from resight.shortlist.scan import Scanner
-    from resight.shortlist.segment import Entries
 
 BINARY_FAMILIES = frozenset({"orb"})
 
@@ -77,7 +77,7 @@ class ShortlistParams(Params):
 
         How it is asked (``k``, ``n_probe``, ``neighbours``, ``backend``) is not part of it.
         """
-        from resight.fingerprint import fingerprint
+        from resight.store.fingerprint import fingerprint
 
         built = self.model_dump(include={"descriptors", "descriptors_per_crop", "n_lists", "pq_bytes"})
         return fingerprint("ShortlistIndex", self.revision, built, *upstream)

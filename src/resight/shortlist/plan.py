@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.match.plan import PLANNED
+from resight.pairs.plan import PLANNED
 from resight.status import PairStatus
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from resight.shortlist.codebook import CODES, one_thread
-from resight.shortlist.segment import Entries
+from resight.shortlist.entries import Entries
 
 PROBES_AT_ONCE = 1 << 16
 CHUNK_FLOATS = 1 << 22

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from resight.extract import FeatureReader, extract, extract_fingerprint
-from resight.fingerprint import digest_ids, fingerprint
-from resight.match.plan import PLANNED
-from resight.parts import write_part
-from resight.runner import Runner
+from resight.extract.reader import FeatureReader
+from resight.extract.stage import extract, extract_fingerprint
+from resight.pairs.plan import PLANNED
+from resight.runner.runner import Runner
 from resight.score.registry import FUSED
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
@@ -25,8 +24,10 @@ from resight.shortlist.plan import allowed_by_plan, apply_shortlist
 from resight.shortlist.store import ShortlistIndex, build_index, open_index
 from resight.shortlist.verified import verified_votes
 from resight.shortlist.votes import CROP_VOTES, search
+from resight.store.fingerprint import digest_ids, fingerprint
+from resight.store.parts import write_part
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -30,11 +30,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from resight.errors import SettingsError, WorkspaceError
-from resight.fingerprint import canonical_json, digest_ids, fingerprint
-from resight.parts import write_bytes, write_part
 from resight.shortlist.codebook import Codebook, Load, train
+from resight.shortlist.entries import Entries, Segment, encode_crops, merge
 from resight.shortlist.params import ShortlistParams
-from resight.shortlist.segment import Entries, Segment, encode_crops, merge
+from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
+from resight.store.parts import write_bytes, write_part
 
 FORMAT = 1
 INDEX_FILE = "index.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 
 log = logging.getLogger("resight")
 SEEN_FILE = "digests.json"

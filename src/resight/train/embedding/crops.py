@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight.cohort import Cohort
+from resight.pairs.cohort import Cohort
 from resight.status import CropStatus
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from resight.params import Params
+from resight.plugins.params import Params
 
 QUICK_STEPS = 60
 

@@ -10,11 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from resight.match.plan import comparable
-from resight.segment import read_crop
+from resight.pairs.plan import comparable
+from resight.segment.store import read_crop
 from resight.status import Viewpoint
+from resight.store.workspace import Workspace
 from resight.train.segmenter.augment import under_water
-from resight.workspace import Workspace
 
 OUTSIDE = 127
 MIRRORED = {Viewpoint.LEFT.value: Viewpoint.RIGHT.value, Viewpoint.RIGHT.value: Viewpoint.LEFT.value}

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from resight.errors import NothingToMeasure, WeightsError
-from resight.fingerprint import canonical_json, fingerprint
+from resight.store.fingerprint import canonical_json, fingerprint
+from resight.store.workspace import Workspace
 from resight.train.embedding.loop import State, train_net
 from resight.train.embedding.network import EmbeddingNet
 from resight.train.embedding.params import EmbeddingRecipe
 from resight.train.embedding.samples import load_samples
 from resight.weights.loading import strict_load
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 STAGE = "embedding"
 WEIGHTS_FILE, CHECKPOINT_FILE, ABOUT_FILE = "embedding.safetensors", "checkpoint.pt", "training.json"
@@ -148,8 +148,8 @@ def _write(
     """Weights first, then what is known about them: that file is the commit mark."""
     from safetensors.torch import save
 
-    from resight.parts import write_bytes
-    from resight.runs import write_json
+    from resight.store.parts import write_bytes
+    from resight.store.runs import write_json
     from resight.weights.digests import sha256_of
 
     tensors = {k: v.detach().cpu().contiguous() for k, v in state.net.state_dict().items()}

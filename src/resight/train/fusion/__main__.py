@@ -9,9 +9,9 @@ import argparse
 import json
 from pathlib import Path
 
+from resight.novelty.params import NoveltyParams
 from resight.score import prior
 from resight.score.fusion import available
-from resight.settings import NoveltyParams
 from resight.train.fusion.judge import judge
 from resight.train.fusion.material import Labelled, read_run_folder, training
 from resight.train.fusion.recipe import write_prior

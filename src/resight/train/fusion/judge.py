@@ -10,12 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.evaluate.metrics import auroc, calibration_error
-from resight.novelty import calibrate, decide, fit
-from resight.rank import choose_rule, rank_all
-from resight.score import score
+from resight.novelty.calibration import calibrate
+from resight.novelty.decide import decide
+from resight.novelty.model import fit
+from resight.novelty.params import NoveltyParams
+from resight.rank.params import RankParams
+from resight.rank.rule import choose_rule
+from resight.rank.stage import rank_all
 from resight.score.learn import fit_fusion
+from resight.score.params import ScoreParams
 from resight.score.registry import FUSED
-from resight.settings import NoveltyParams, RankParams, ScoreParams
+from resight.score.stage import score
 from resight.status import Decision
 from resight.train.fusion.material import Labelled, training
 from resight.train.fusion.recipe import learn_prior

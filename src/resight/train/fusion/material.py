@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.fingerprint import digest_ids
 from resight.score.distribution import scored_only
 from resight.score.fusion import LARGEST, available, read_features
 from resight.score.learn import TrainingPairs
 from resight.score.null import Null, learn_null
-from resight.score.score import distributions
-from resight.tables import read_table
+from resight.score.stage import distributions
+from resight.store.fingerprint import digest_ids
+from resight.store.tables import read_table
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from resight.parts import write_bytes
 from resight.score import logistic
 from resight.score.features import FEATURES
 from resight.score.fusion import Line, Prior
 from resight.score.learn import weights
+from resight.store.parts import write_bytes
 from resight.train.fusion.material import Labelled, digest, standardised, training
 
 RIDGE = 1.0

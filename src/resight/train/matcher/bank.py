@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 from resight.train.matcher.truth import Placed
 from resight.train.matcher.views import View2D
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 from resight.train.matcher.loop import Curve
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 420, 260, 56, 34, 70

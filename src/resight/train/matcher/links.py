@@ -14,7 +14,7 @@ import numpy as np
 
 from resight.match.params import VerifyParams
 from resight.match.verify import RNG_SEED
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 from resight.train.matcher.bank import Bank
 from resight.train.matcher.truth import Placed
 

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from resight.errors import WeightsError
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 from resight.train.matcher.draw import Batch, Sampler
 from resight.train.matcher.loss import counts, loss_of
 from resight.train.matcher.network import TrainedLightGlue

@@ -13,14 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from resight.errors import NothingToMeasure
-from resight.ingest import ingest
-from resight.runner import Runner
-from resight.segment import read_crop, segment
+from resight.ingest.stage import ingest
+from resight.runner.runner import Runner
 from resight.segment.params import AutoParams, WholeParams
+from resight.segment.stage import segment
+from resight.segment.store import read_crop
 from resight.settings import Settings
 from resight.status import CropStatus
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-from resight.workspace import Workspace
 
 WHOLE_SIDE_PX = 1024
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from resight.errors import NothingToMeasure, SettingsError
-from resight.parts import write_bytes
+from resight.store.parts import write_bytes
 from resight.train.matcher.bank import Bank, fill, read_bank
 from resight.train.matcher.curves import write_curves
 from resight.train.matcher.draw import Mix, Sampler, plain_views

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from resight.parts import write_bytes
 from resight.segment.learned.network import HeadNet
 from resight.segment.learned.weights import from_tensors, to_tensors
+from resight.store.parts import write_bytes
 from resight.train.segmenter.animals import with_animal
 from resight.train.segmenter.augment import Views
 from resight.train.segmenter.loop import Plan, Trained, train_net

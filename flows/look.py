@@ -1,0 +1,70 @@
+"""Look at photos and crops without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from resight.runner.runner import Runner
+from resight.settings import load_settings
+from resight.store.tables import conform, status_counts
+
+
+def look_at_photos(
+    workspace: Path, paths: Sequence[str], overrides: Mapping[str, Any] | None, quiet: bool
+) -> dict[str, Any]:
+    """Read photos and say what is usable."""
+    from datetime import date
+
+    from resight.flows.steps import open_workspace
+    from resight.ingest.stage import ingest
+    from resight.run.run import absolute_sources
+
+    place = open_workspace(workspace)
+    settings = load_settings(place.root, overrides)
+    with place.lock(), Runner(settings.dask, settings.device, quiet) as runner:
+        found = ingest(place, settings, absolute_sources(paths), date.today().isoformat(), runner)
+    photos = conform("photos", found.photos, "look")
+    rejected = [r for r in photos.select(["uri", "status", "reason", "message"]).to_pylist() if r["status"] != "ok"]
+    return {
+        "n_files": found.n_files,
+        "n_photos": photos.num_rows,
+        "n_decoded": found.n_decoded,
+        "n_outlined": len(found.annotations),
+        "counts": status_counts(photos),
+        "rejected": rejected,
+        "notes": list(found.notes),
+    }
+
+
+def look_at_crops(
+    workspace: Path, paths: Sequence[str], overrides: Mapping[str, Any] | None, *, review: Path | None, quiet: bool
+) -> dict[str, Any]:
+    """Ingest and segment photos, without a run; ``review`` is where the contact sheet goes."""
+    from resight.flows.steps import accepted_settings, open_workspace
+    from resight.run.run import absolute_sources, open_run
+    from resight.tasks.ingest import ingest_photos
+    from resight.tasks.segment import segment_photos
+
+    place = open_workspace(workspace)
+    settings, model, _ = accepted_settings(place, None)
+    if overrides:
+        settings = load_settings(place.root, overrides)
+    with open_run(place, settings, model, flow="segment", sources=absolute_sources(paths), quiet=quiet) as run:
+        ingest_photos(run)
+        segment_photos(run)
+        if review:
+            from resight.report.segment_review import render_review
+
+            page = render_review(
+                place, run.tables["photos"], run.tables["crops"], max_megapixels=settings.ingest.max_megapixels
+            )
+            review.write_text(page, encoding="utf-8")
+        return {
+            "counts": run.counts["segment"]["out"],
+            "n_photos": run.counts["ingest"]["in"],
+            "work": run.work,
+            "review": str(review) if review else None,
+            "notes": run.notes,
+        }

@@ -1,0 +1,152 @@
+"""What the command line shows at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from resight.store.runs import read_run
+from resight.store.workspace import Workspace
+
+STAGES = ("ingest", "segment", "extract", "shortlist", "match", "score", "novelty", "photos")
+ROWS_SHOWN = 25
+WORK_NAMES = {
+    "photos_decoded": "photos decoded",
+    "crops_cut": "crops cut",
+    "features_computed": "features",
+    "pairs_matched": "pairs",
+}
+METRIC_NAMES = {
+    "top1_encounter": "right at once, per encounter", "top1_photo": "right at once, per photo", "top3_photo": "among the best 3",
+    "top5_photo": "among the best 5", "map_photo": "mean average precision, per photo", "novelty_auroc": "known against new (AUROC)",
+    "novelty_accuracy": "known or new called rightly", "baks_baus_gm": "geometric mean of BAKS and BAUS",
+    "open_baks_baus_gm": "the same, whole animals left out", "false_known_rate": "new animals given a name", "ece_mixed": "calibration error (ECE)",
+    "candidate_set_coverage": "candidate sets that hold the right animal", "background_top1_photo": "right at once with the animals painted over",
+}  # fmt: skip
+
+
+def show_run(console: Console, result: dict[str, Any]) -> None:
+    """Counts, verdicts, metrics, and where everything lies."""
+    console.print()
+    console.print(_counts(result))
+    work = ", ".join(f"{result['work'].get(k, 0)} {name}" for k, name in WORK_NAMES.items())
+    console.print(f"Computed in this run: {work}.", highlight=False)
+    if result.get("metrics"):
+        if result["metrics"]["leak"]:
+            console.print(f"[bold white on red] The split leaks: {result['metrics']['leak']:.1%} of the query photos have a gallery photo of the same animal and day. There is no headline. [/]")  # fmt: skip
+        console.print(_metrics(result))
+        if result["against"]:
+            console.print(_comparison(result), highlight=False, soft_wrap=True)
+    elif result["decisions"]:
+        console.print(_verdicts(result))
+    for note in result["notes"]:
+        console.print(f"[yellow]Note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+    console.print(f"Model   {escape(result['model']['describe'])}", highlight=False, soft_wrap=True)
+    console.print(f"Tables  {escape(result['folder'])}", highlight=False, soft_wrap=True)
+    if result["report"]:
+        console.print(f"Report  {escape(result['report'])}", highlight=False, soft_wrap=True)
+    if result.get("accuracy_page"):
+        console.print(f"Accuracy {escape(result['accuracy_page'])}", highlight=False, soft_wrap=True)
+    if "promoted" in result:
+        console.print(
+            "The new model is promoted."
+            if result["promoted"]
+            else "[bold]The accepted model stays;[/] this run is kept aside."
+        )
+
+
+def _counts(result: dict[str, Any]) -> Table:
+    table = Table("stage", "in", "how they ended", title=f"{result['flow']} {result['night']}", title_justify="left")
+    counts = result["counts"]
+    for stage in [s for s in STAGES if s in counts] + [s for s in counts if s not in STAGES]:
+        c = counts[stage]
+        table.add_row(stage, str(c["in"]), ", ".join(f"{n} {status}" for status, n in c["out"].items()))
+    return table
+
+
+def _metrics(result: dict[str, Any]) -> Table:
+    metrics, rows = result["metrics"], {r["metric"]: r for r in result["accuracy"] if r["stratum"] == "all"}
+    table = Table("measure", "value", "95 % interval", "queries", title=f"Accuracy ({result['protocol']})", title_justify="left")  # fmt: skip
+    for key, name in METRIC_NAMES.items():
+        row = rows.get(key)
+        if row is None or metrics["leak"]:
+            continue
+        value, ends = row["value"], [row["ci_low"], row["ci_high"]]
+        plain = row["unit"] == "score" or key.endswith("auroc")
+        shown = [f"{v:.3f}" if plain else f"{100 * v:.1f} %" for v in (value, *ends) if v is not None]
+        table.add_row(name, shown[0] if shown else row["missing_because"], " to ".join(shown[1:]), str(row["n"]))
+    seconds = metrics.get("seconds_per_query")
+    table.add_row("seconds per query", "all from the cache" if seconds is None else f"{seconds:.2f}", "", str(metrics["n_queries"]))  # fmt: skip
+    return table
+
+
+def _comparison(result: dict[str, Any]) -> str:
+    """One line on what changed since the run before."""
+    rows = {r["metric"]: r for r in result["differences"]}
+    told = [
+        f"{100 * r['difference']:+.1f} points per {level} ({r['n_gained']} gained, {r['n_lost']} lost, p = {r['p_value_mcnemar']:.2g})"
+        for level in ("encounter", "photo")
+        if (r := rows.get(f"top1_{level}")) and r["difference"] is not None
+    ]
+    return f"Against {result['against']}: right at once {', '.join(told)}." if told else ""
+
+
+def _verdicts(result: dict[str, Any]) -> Table:
+    folder = Path(result["folder"])
+    rows = read_run(Workspace(folder.parent.parent), result["run_id"], "novelty").to_pylist()
+    order = {"new": 0, "unsure": 1, "known": 2, "not_compared": 3}
+    rows.sort(key=lambda r: (order[r["decision"]], r["encounter_id"]))
+    table = Table(title="Who it is", title_justify="left")
+    for name in ("encounter", "photos", "verdict", "best candidate", "probability", "new?"):
+        table.add_column(name, overflow="fold")
+    for r in rows[:ROWS_SHOWN]:
+        colour = {"known": "green", "new": "cyan", "unsure": "yellow", "not_compared": "dim"}[r["decision"]]
+        table.add_row(
+            escape(r["encounter_id"]), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
+            escape(r["individual_id"] or "-"), _percent(r["probability"]), _percent(r["p_new"]),
+        )  # fmt: skip
+    if len(rows) > ROWS_SHOWN:
+        table.caption = f"{len(rows) - ROWS_SHOWN} more in the report and in novelty.parquet"
+    return table
+
+
+def show_ingest(console: Console, result: dict[str, Any]) -> None:
+    """What became of each file."""
+    console.print(
+        f"{result['n_files']} files, {result['n_photos']} different photos, {result['n_decoded']} read now.",
+        highlight=False,
+    )
+    for status, n in result["counts"].items():
+        console.print(f"  {n:>6} {status}", highlight=False)
+    for photo in result["rejected"]:
+        console.print(
+            f"[yellow]{escape(photo['reason'])}[/]  {escape(photo['message'])}", highlight=False, soft_wrap=True
+        )
+    for note in result["notes"]:
+        console.print(f"[yellow]Note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def show_identify(console: Console, result: dict[str, Any]) -> None:
+    """Candidates of each query, best first."""
+    for query in result["queries"]:
+        table = Table("rank", "individual", "score", "probability", title=escape(query["name"]), title_justify="left")
+        for c in query["candidates"]:
+            table.add_row(str(c["rank"]), escape(c["individual_id"]), f"{c['score']:.4g}", _percent(c["probability"]))
+        console.print(table)
+        console.print(
+            f"[bold]{query['decision'].replace('_', ' ')}[/]: {escape(query['evidence'])}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for note in result["notes"]:
+        console.print(f"[yellow]Note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+    if result["report"]:
+        console.print(f"Report  {escape(result['report'])}", highlight=False, soft_wrap=True)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"

@@ -1,0 +1,175 @@
+"""Successive halving in the pipeline: of a query's candidates only the better go on to the deeper layers.
+
+Whoever goes all the way is matched: its row lands in the cache of pair results, where stage ``match`` finds it.
+Whoever falls behind is left out of the plan. Which those are depends on who else was in the plan for that query, so
+that is remembered per query and its candidates.
+
+A pair that is planned in both directions (gallery crops among each other, to calibrate) is left out only where neither
+crop brings the other through: there is one result per pair, so once it is there it counts in both directions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, is_in_sorted, match_fingerprint
+from resight.match.halving.block import HALVED_SCHEMA, HalvedBlock
+from resight.match.halving.work import HalvingWork, Query
+from resight.match.params import LightGlueParams
+from resight.pairs.plan import PLANNED
+from resight.status import PairReason, PairStatus
+from resight.store.fingerprint import digest_ids
+from resight.store.parts import compact, part_files, read_columns
+
+if TYPE_CHECKING:
+    from resight.runner.runner import Runner
+    from resight.settings import Settings
+    from resight.store.workspace import Workspace
+    from resight.weights.store import WeightStore
+
+
+@dataclass(frozen=True)
+class HalvingResult:
+    """What the step gives back.
+
+    Attributes:
+        plan: The plan with the same rows; what fell behind is ``not_shortlisted`` with the reason ``halved``.
+        n_matched: Pairs that went through all layers in this call.
+    """
+
+    plan: pa.Table
+    n_matched: int
+
+
+def halve(
+    workspace: Workspace, settings: Settings, plan: pa.Table, features: pa.Table, weights: WeightStore, runner: Runner
+) -> HalvingResult:
+    """Run the rounds of ``match.halving`` for every query whose candidates are not those of an earlier call.
+
+    Queries of either purpose go the same way: a best of survivors must be judged by what a best of survivors looks like.
+    A crop that cannot be read fails its pairs, and its query is asked again in the next run.
+
+    Args:
+        workspace: Where features are and results go.
+        settings: Matcher, blocks and device; without rounds the plan comes back as it is.
+        plan: From `plan_pairs` or the shortlist; only rows whose status is ``planned`` take part.
+        features: The catalog's ``features`` table of this run.
+        weights: Where the matcher's weights are looked for.
+        runner: Where blocks of queries run.
+
+    Raises:
+        BrokenCountError: A planned crop has no features.
+        SettingsError: A round comes after the checkpoint's last layer.
+        WeightsError: The checkpoint has no trained head at a round's layer.
+    """
+    if not (isinstance(settings.match, LightGlueParams) and settings.match.halving):
+        return HalvingResult(plan, 0)
+    fp = match_fingerprint(settings, weights)
+    folder, pairs_folder = workspace.stage_dir("halving", fp), workspace.stage_dir("match", fp)
+    codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
+    q, g = codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"])
+    queries = _queries(np.flatnonzero(np.asarray(pc.equal(plan["status"], PLANNED))), q, g, codes)
+    known = _look_up(folder, [query.key for query in queries])
+    todo = [query for query in queries if query.key not in known]
+    work = HalvingWork(workspace, folder, pairs_folder, settings, weights, codes, features)
+    outcome = work.run(todo, runner) if todo else HalvedBlock({}, (), 0, 0.0)
+    if todo:
+        compact(pairs_folder, PART_SCHEMA, KEYS)
+        compact(folder, HALVED_SCHEMA, ["key"])
+    ending = _Ending.of(queries, known | outcome.dropped, _numbered(outcome.failed, codes), codes, q, g)
+    fresh = np.concatenate([np.zeros(0, np.int64), *(query.rows for query in todo)])
+    n_matched = np.unique(ending.pair[fresh[ending.survived[fresh]]]).size
+    return HalvingResult(_with_ending(plan, ending), n_matched)
+
+
+def _queries(planned: np.ndarray, q: np.ndarray, g: np.ndarray, codes: CropCodes) -> list[Query]:
+    """Planned rows by query crop; ``q`` and ``g`` are codes of all rows."""
+    rows = planned[np.lexsort((g[planned], q[planned]))]
+    starts = np.flatnonzero(np.diff(q[rows], prepend=-1))
+    return [_query(part, q, g, codes) for part in np.split(rows, starts[1:]) if part.size]
+
+
+def _query(rows: np.ndarray, q: np.ndarray, g: np.ndarray, codes: CropCodes) -> Query:
+    crop, gallery = int(q[rows[0]]), g[rows]
+    return Query(crop, gallery, rows, digest_ids(codes.ids.take(pa.array([crop, *gallery])).to_pylist()))
+
+
+def _look_up(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:
+    """Dropped candidates by key, of the queries that were asked before."""
+    wanted = pa.array(keys, pa.string())
+    found: dict[str, list[str]] = {}
+    for file in part_files(folder):
+        hit = pc.is_in(pq.read_table(file, columns=["key"], partitioning=None)["key"], wanted)
+        if pc.any(hit).as_py():
+            rows = read_columns(file, HALVED_SCHEMA).filter(hit)
+            found |= dict(zip(rows["key"].to_pylist(), rows["dropped"].to_pylist(), strict=True))
+    return found
+
+
+def _numbered(failed: Sequence[tuple[str, str, str]], codes: CropCodes) -> dict[int, str]:
+    """Reasons by directed pair of codes."""
+    q, g = (codes.encode(pa.array([one[side] for one in failed], pa.string())) for side in (0, 1))
+    return {int(n): reason for n, (_, _, reason) in zip(q * len(codes.ids) + g, failed, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How each row of the plan ends.
+
+    Attributes:
+        pair: (rows,) int64, number of the unordered pair.
+        survived: (rows,) bool, the candidate went through all layers in this direction.
+        dropped: (rows,) bool, it fell behind, and no other direction brought the pair through.
+        reasons: By row, why it failed.
+    """
+
+    pair: np.ndarray
+    survived: np.ndarray
+    dropped: np.ndarray
+    reasons: dict[int, str]
+
+    @staticmethod
+    def of(
+        queries: Sequence[Query],
+        dropped_ids: dict[str, list[str]],
+        failed: dict[int, str],
+        codes: CropCodes,
+        q: np.ndarray,
+        g: np.ndarray,
+    ) -> _Ending:
+        """Of all rows, whose codes are ``q`` and ``g``."""
+        pair = codes.pairs(q, g)
+        fell, took_part = np.zeros(len(q), bool), np.zeros(len(q), bool)
+        for query in queries:
+            took_part[query.rows] = True
+            gone = np.sort(codes.encode(pa.array(dropped_ids.get(query.key, []), pa.string())))
+            fell[query.rows] = is_in_sorted(query.gallery, gone)
+        broken = is_in_sorted(q * len(codes.ids) + g, np.array(sorted(failed), np.int64)) & took_part
+        survived = took_part & ~fell & ~broken
+        left = ~is_in_sorted(pair, np.unique(pair[survived]))
+        reasons = {int(row): failed[int(q[row] * len(codes.ids) + g[row])] for row in np.flatnonzero(broken & left)}
+        return _Ending(pair, survived, fell & left, reasons)
+
+
+def _with_ending(plan: pa.Table, ending: _Ending) -> pa.Table:
+    """The plan with the statuses and reasons of what fell behind or failed; the other rows stay as they are."""
+    status, reason = (plan[name].combine_chunks().cast(pa.string()) for name in ("status", "reason"))
+    broken = np.zeros(plan.num_rows, bool)
+    broken[list(ending.reasons)] = True
+    dropped, failed = pa.array(ending.dropped), pa.array(broken)
+    status = pc.if_else(dropped, PairStatus.NOT_SHORTLISTED.value, pc.if_else(failed, PairStatus.FAILED.value, status))
+    reason = pc.if_else(dropped, PairReason.HALVED.value, reason)
+    reason = pc.replace_with_mask(
+        reason, failed, pa.array([ending.reasons[i] for i in sorted(ending.reasons)], pa.string())
+    )
+    for name, column in (("status", status), ("reason", reason)):
+        plan = plan.set_column(plan.schema.get_field_index(name), plan.schema.field(name), column)
+    return plan

@@ -1,0 +1,105 @@
+"""Who asks and who is asked: query and gallery photos of a run, and which labels the run may see."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from resight.pairs.plan import plan_pairs
+from resight.settings import Settings
+from resight.store.fingerprint import digest_ids
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Photo ids by part.
+
+    Attributes:
+        queries: Photos that ask.
+        gallery: Photos of known animals.
+        labels: Visible individual of each gallery photo.
+        truth: Hidden individual of query photos, where an evaluation knows it.
+        evaluating: Keep photos of one encounter apart.
+        protocol: How the two parts were chosen.
+        in_turns: Every encounter asks all others, one after the other (leave-one-encounter-out); a photo may be in both parts.
+    """
+
+    queries: frozenset[str]
+    gallery: frozenset[str]
+    labels: Mapping[str, str]
+    truth: Mapping[str, str] = field(default_factory=dict)
+    evaluating: bool = False
+    protocol: str = "nightly"
+    in_turns: bool = False
+
+
+def nightly_cohort(photos: pa.Table) -> Cohort:
+    """Labelled photos are the gallery, all others ask, on every night until somebody confirms who they are."""
+    usable = [
+        p for p in photos.select(["photo_id", "individual_id", "role", "status"]).to_pylist() if p["status"] == "ok"
+    ]
+    labels = {p["photo_id"]: p["individual_id"] for p in usable if p["individual_id"] and p["role"] != "query"}
+    queries = {p["photo_id"] for p in usable} - set(labels)
+    return Cohort(frozenset(queries), frozenset(labels), labels)
+
+
+def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Cohort) -> pa.Table:
+    """One row per usable-or-not crop with what planning, ranking and calibration need, labels as far as visible."""
+    extra = dict(zip(photos["photo_id"].to_pylist(), photos["extra"].to_pylist(), strict=True))
+    of_photo = dict(zip(photos["photo_id"].to_pylist(), range(photos.num_rows), strict=True))
+    state = dict(zip(features["crop_id"].to_pylist(), features["status"].to_pylist(), strict=True))
+    ids, photo_ids = crops["crop_id"].to_pylist(), crops["photo_id"].to_pylist()
+    rows = photos.select(["encounter_id", "taken_at"]).take(pa.array([of_photo[p] for p in photo_ids], pa.int64()))
+    return pa.table(
+        {
+            "crop_id": pa.array(ids, pa.string()),
+            "photo_id": pa.array(photo_ids, pa.string()),
+            "encounter_id": rows["encounter_id"].cast(pa.string()),
+            "taken_at": rows["taken_at"],
+            "individual_id": pa.array([cohort.labels.get(p) for p in photo_ids], pa.string()),
+            "viewpoint": crops["viewpoint"].cast(pa.string()),
+            "extra": pa.array([extra[p] for p in photo_ids], pa.string()),
+            "feature_status": pa.array([state[c] for c in ids], pa.string()),
+        }
+    )
+
+
+def plan(info: pa.Table, cohort: Cohort, settings: Settings) -> pa.Table:
+    """All pairs of the run: queries with the gallery, and gallery photos among each other to learn what non-matching looks like."""
+    queries, gallery = _of(info, cohort.queries), _of(info, cohort.gallery)
+    apart = cohort.evaluating and settings.pairs.exclude_same_encounter
+    identify = plan_pairs(
+        queries, gallery, policy=settings.pairs, purpose="identify", forbid_same_encounter=apart or cohort.in_turns
+    )
+    if cohort.in_turns:
+        return identify  # each turn takes its calibration pairs from the same rows
+    chosen = calibration_photos(info, cohort, settings.novelty.calibration_encounters)
+    calibrate = plan_pairs(
+        _of(info, chosen), gallery, policy=settings.pairs, purpose="calibrate", forbid_same_encounter=True
+    )
+    return pa.concat_tables([identify, calibrate])
+
+
+def calibration_photos(info: pa.Table, cohort: Cohort, most: int) -> frozenset[str]:
+    """Photos of the gallery encounters that play the unknown animal: one of each individual first, in an order by digest.
+
+    The order does not depend on what else is in the gallery, so a growing gallery reuses the pairs of the night before.
+    """
+    gallery = _of(info, cohort.gallery).select(["photo_id", "encounter_id", "individual_id"]).to_pylist()
+    by_individual: dict[str, list[str]] = {}
+    for encounter, individual in sorted({(r["encounter_id"], r["individual_id"]) for r in gallery}):
+        by_individual.setdefault(individual, []).append(encounter)
+    turns = [
+        (turn, digest_ids([encounter]), encounter)
+        for encounters in by_individual.values()
+        for turn, encounter in enumerate(sorted(encounters, key=lambda e: digest_ids([e])))
+    ]
+    chosen = {encounter for _, _, encounter in sorted(turns)[:most]}
+    return frozenset(r["photo_id"] for r in gallery if r["encounter_id"] in chosen)
+
+
+def _of(info: pa.Table, photo_ids: Collection[str]) -> pa.Table:
+    keep = [p in photo_ids for p in info["photo_id"].to_pylist()]
+    return info.filter(pa.array(keep, pa.bool_()))

@@ -1,0 +1,134 @@
+"""Which pairs are compared, and why the others are not. Pure: no file, no device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.pairs.params import PairsParams
+from resight.status import FeatureStatus, PairReason, PairStatus, Viewpoint
+
+PLANNED = "planned"
+
+_SIDES = (Viewpoint.LEFT, Viewpoint.RIGHT, Viewpoint.TOP, Viewpoint.FRONT, Viewpoint.BACK, Viewpoint.UNKNOWN)
+# Which views share skin that can be recognised: 1 is compared, 0 is not. Symmetric.
+_COMPATIBLE = np.array(
+    [
+        #  left right top front back unknown
+        [1, 0, 1, 1, 0, 1],  # left
+        [0, 1, 1, 1, 0, 1],  # right
+        [1, 1, 1, 1, 0, 1],  # top
+        [1, 1, 1, 1, 0, 1],  # front
+        [0, 0, 0, 0, 1, 1],  # back
+        [1, 1, 1, 1, 1, 1],  # unknown
+    ],
+    dtype=bool,
+)
+_MAY_COMPARE = {"same": np.eye(len(_SIDES), dtype=bool), "compatible": _COMPATIBLE, "any": np.ones_like(_COMPATIBLE)}
+
+# Every outcome of the plan, weakest first: a later one overrules those before it.
+_OUTCOMES: tuple[tuple[str, str], ...] = (
+    (PLANNED, ""),
+    (PairStatus.NO_FEATURES.value, ""),
+    (PairStatus.EXCLUDED_BY_POLICY.value, PairReason.VIEWPOINT.value),
+    (PairStatus.EXCLUDED_BY_POLICY.value, PairReason.SAME_ENCOUNTER.value),
+    (PairStatus.EXCLUDED_BY_POLICY.value, PairReason.SAME_PHOTO.value),
+)
+_NO_FEATURES, _VIEWPOINT, _SAME_ENCOUNTER, _SAME_PHOTO = 1, 2, 3, 4
+OTHER = "other_"  # other_species, other_site, …: reason of a pair that a column of `PairsParams.must_agree` keeps apart
+
+
+def plan_pairs(
+    queries: pa.Table, gallery: pa.Table, *, policy: PairsParams, purpose: str, forbid_same_encounter: bool
+) -> pa.Table:
+    """Give every query x gallery pair exactly one row that says what happens to it.
+
+    Args:
+        queries: Columns ``crop_id``, ``photo_id``, ``encounter_id``, ``viewpoint``, ``feature_status``, and where
+            ``policy.must_agree`` names columns, ``extra`` (JSON, as in table ``photos``).
+        gallery: The same columns.
+        policy: Which viewpoints are compared, and in which columns of the metadata two photos must agree. Under
+            ``same``, unknown is compared with unknown.
+        purpose: ``identify`` or ``calibrate``; copied into every row.
+        forbid_same_encounter: Keep photos of one encounter apart; the caller knows whether it evaluates.
+
+    Returns:
+        ``query_crop_id, gallery_crop_id, query_photo_id, gallery_photo_id, purpose, status, reason``, queries x
+        gallery rows, query by query in the order given. ``status`` is ``planned`` or a `PairStatus`; the policy comes
+        before missing features, so that counts of excluded pairs do not depend on the extractor.
+    """
+    outcome = _outcomes(queries, gallery, policy, forbid_same_encounter).ravel()
+    q = pa.array(np.repeat(np.arange(queries.num_rows, dtype=np.int64), gallery.num_rows))
+    g = pa.array(np.tile(np.arange(gallery.num_rows, dtype=np.int64), queries.num_rows))
+    others = [(PairStatus.EXCLUDED_BY_POLICY.value, f"{OTHER}{column}") for column in policy.must_agree]
+    statuses, reasons = (pa.array(column, pa.string()) for column in zip(*_OUTCOMES, *others, strict=True))
+    return pa.table(
+        {
+            "query_crop_id": _strings(queries, "crop_id").take(q),
+            "gallery_crop_id": _strings(gallery, "crop_id").take(g),
+            "query_photo_id": _strings(queries, "photo_id").take(q),
+            "gallery_photo_id": _strings(gallery, "photo_id").take(g),
+            "purpose": pa.repeat(pa.scalar(purpose, pa.string()), len(q)),
+            "status": statuses.take(pa.array(outcome)),
+            "reason": reasons.take(pa.array(outcome)),
+        }
+    )
+
+
+def comparable(views: Sequence[str], others: Sequence[str], viewpoint: str = "compatible") -> np.ndarray:
+    """(A, B) bool: which of A views may be compared with which of B under that policy; an unheard-of view is unknown."""
+    return _MAY_COMPARE[viewpoint][_side(pa.array(views, pa.string()))[:, None], _side(pa.array(others, pa.string()))]
+
+
+def _outcomes(queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_same_encounter: bool) -> np.ndarray:
+    """(queries, gallery) int8, index into `_OUTCOMES` followed by the columns of ``must_agree``."""
+    out = np.zeros((queries.num_rows, gallery.num_rows), np.int8)
+    out[~(_usable(queries)[:, None] & _usable(gallery)[None, :])] = _NO_FEATURES
+    sides = (_side(_strings(one, "viewpoint")) for one in (queries, gallery))
+    out[~_MAY_COMPARE[policy.viewpoint][np.ix_(*sides)]] = _VIEWPOINT
+    for i, column in enumerate(policy.must_agree):
+        out[_differ(_said(queries, column), _said(gallery, column))] = len(_OUTCOMES) + i
+    if forbid_same_encounter:
+        out[_equal(queries, gallery, "encounter_id")] = _SAME_ENCOUNTER
+    out[_equal(queries, gallery, "photo_id")] = _SAME_PHOTO
+    return out
+
+
+def _strings(table: pa.Table, column: str) -> pa.Array:
+    return table.column(column).cast(pa.string()).combine_chunks()
+
+
+def _usable(table: pa.Table) -> np.ndarray:
+    return np.asarray(pc.fill_null(pc.equal(_strings(table, "feature_status"), FeatureStatus.OK.value), False))
+
+
+def _side(views: pa.Array) -> np.ndarray:
+    """Row of `_COMPATIBLE`; whatever is no known side counts as unknown."""
+    found = pc.index_in(views, pa.array([side.value for side in _SIDES], pa.string()))
+    return np.asarray(pc.fill_null(found, _SIDES.index(Viewpoint.UNKNOWN)))
+
+
+def _equal(queries: pa.Table, gallery: pa.Table, column: str) -> np.ndarray:
+    """(queries, gallery) bool; a missing value equals nothing."""
+    names = pc.unique(_strings(queries, column).drop_null())
+    left = np.asarray(pc.fill_null(pc.index_in(_strings(queries, column), names, skip_nulls=True), -1))
+    right = np.asarray(pc.fill_null(pc.index_in(_strings(gallery, column), names, skip_nulls=True), -2))
+    return left[:, None] == right[None, :]
+
+
+def _said(table: pa.Table, column: str) -> pa.Array:
+    """What the metadata says in ``column`` about each crop's photo, in lower case; missing where it says nothing."""
+    encoded = _strings(table, "extra").dictionary_encode()
+    values = [json.loads(text).get(column, "").strip().casefold() or None for text in encoded.dictionary.to_pylist()]
+    return pa.array(values, pa.string()).take(encoded.indices)
+
+
+def _differ(left: pa.Array, right: pa.Array) -> np.ndarray:
+    """(queries, gallery) bool; a missing value differs from nothing."""
+    names = pc.unique(pa.chunked_array([left, right], pa.string()).drop_null())
+    a, b = (np.asarray(pc.fill_null(pc.index_in(one, names, skip_nulls=True), -1)) for one in (left, right))
+    return (a[:, None] != b[None, :]) & (a >= 0)[:, None] & (b >= 0)[None, :]

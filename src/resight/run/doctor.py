@@ -1,0 +1,134 @@
+"""`resight doctor`: is everything there that the settings ask for?"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from resight.errors import ResightError
+from resight.run.models import current_model, weight_names
+from resight.settings import Settings, load_settings
+from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
+
+LEAST_FREE_GB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    what: str
+    ok: bool
+    says: str
+
+
+def examine(workspace: Workspace) -> list[Finding]:
+    """All findings; the settings come first, since everything else depends on them."""
+    try:
+        settings = load_settings(workspace.root)
+    except ResightError as error:
+        return [Finding("settings", False, str(error))]
+    return [Finding("settings", True, f"{workspace.root / 'resight.toml'}"), *_findings(workspace, settings)]
+
+
+def _findings(workspace: Workspace, settings: Settings) -> Iterator[Finding]:
+    yield Finding(
+        "packages",
+        True,
+        ", ".join(f"{p} {version(p)}" for p in ("prefect", "dask", "torch", "kornia", "zarr", "pyarrow")),
+    )
+    yield _folder(workspace)
+    yield from (_source(workspace, s) for s in settings.ingest.sources)
+    yield from (_weights(settings, name) for name in weight_names(settings))
+    yield _device(settings)
+    yield _dask(settings)
+    yield _model(workspace, settings)
+    yield _plug_ins()
+
+
+def _folder(workspace: Workspace) -> Finding:
+    writable = os.access(workspace.root, os.W_OK)
+    free_gb = shutil.disk_usage(workspace.root).free / 1e9
+    return Finding(
+        "workspace",
+        writable and free_gb >= LEAST_FREE_GB,
+        f"{workspace.root}, {'writable' if writable else 'NOT writable'}, {free_gb:.0f} GB free",
+    )
+
+
+def _source(workspace: Workspace, source: str) -> Finding:
+    if "://" in source:
+        scheme = source.split("://")[0]
+        driver = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}.get(scheme)
+        ok = driver is None or importlib.util.find_spec(driver) is not None
+        return Finding(
+            "photos",
+            ok,
+            source if ok else f"{source} needs {driver}: pip install 'resight[{'s3' if scheme == 's3' else 'gs'}]'",
+        )
+    path = workspace.root / source
+    ok = path.exists() or any(c in source for c in "*?[")
+    return Finding("photos", ok, f"{path}" + ("" if ok else " is not there; make it, or change ingest.sources"))
+
+
+def _weights(settings: Settings, name: str) -> Finding:
+    try:
+        found = WeightStore(settings.weights_dir, allow_download=False).find(name)
+    except ResightError as error:
+        return Finding("weights", False, str(error))
+    return Finding(
+        "weights", True, f"{name}: {found.path}, sha256 {found.sha256[:12]}…, {found.licence or 'licence not known'}"
+    )
+
+
+def _device(settings: Settings) -> Finding:
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[settings.device]
+    return Finding(
+        "device", there or bool(settings.dask.address), settings.device + ("" if there else " is not on this machine")
+    )
+
+
+def _dask(settings: Settings) -> Finding:
+    if not settings.dask.address:
+        return Finding("workers", True, f"on this machine ({settings.dask.mode})")
+    from resight.runner.runner import Runner
+
+    try:
+        with Runner(settings.dask, settings.device, quiet=True) as runner:
+            return Finding("workers", True, f"{settings.dask.address}, {runner.n_workers} workers")
+    except ResightError as error:
+        return Finding("workers", False, str(error))
+
+
+def _model(workspace: Workspace, settings: Settings) -> Finding:
+    accepted = current_model(workspace)
+    if accepted is None:
+        return Finding("model", True, "none accepted yet; the first `resight nightly` accepts what the settings say")
+    same = accepted.part == settings.model_part()
+    return Finding(
+        "model",
+        True,
+        f"{accepted.fingerprint}: {accepted.describe()}"
+        + ("" if same else "; the settings ask for another one: `resight rebuild`"),
+    )
+
+
+def _plug_ins() -> Finding:
+    from resight.plugins.registry import EXTRACTORS, MATCHERS, SEGMENTERS
+    from resight.score.registry import SCORES
+
+    kinds = [[c.model_fields["kind"].default for c in group] for group in (SEGMENTERS, EXTRACTORS, MATCHERS)]
+    names = (
+        f"segment {', '.join(kinds[0])}",
+        f"extract {', '.join(kinds[1])}",
+        f"match {', '.join(kinds[2])}",
+        f"score {', '.join(SCORES)}",
+    )
+    return Finding("choices", True, "; ".join(names))

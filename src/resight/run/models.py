@@ -1,0 +1,139 @@
+"""Accepted models: which segmenter, extractor, matcher, score and weights speak for this workspace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from resight.errors import SettingsError, WorkspaceError
+from resight.match.cache import weight_names as matcher_weight_names
+from resight.settings import Settings, settings_from
+from resight.store.fingerprint import fingerprint
+from resight.store.runs import write_json
+from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
+
+POINTER = "current.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model: what changes results, under one name.
+
+    Attributes:
+        fingerprint: Its name.
+        part: `Settings.model_part`.
+        weights: SHA-256 by weights name.
+    """
+
+    fingerprint: str
+    part: dict[str, Any]
+    weights: dict[str, str]
+
+    def describe(self) -> str:
+        """One line for people."""
+        files = f" ({', '.join(sorted(Path(name).name for name in self.weights))})" if self.weights else ""
+        return (
+            f"{self.part['extract']['kind']} + {self.part['match']['kind']}{files}, score {self.part['score']['name']}"
+        )
+
+
+def weight_names(settings: Settings) -> list[str]:
+    """Weights that these settings load."""
+    names: list[str] = settings.segment.weight_names() + settings.extract.weight_names()
+    return names + matcher_weight_names(settings)
+
+
+def model_of(settings: Settings, weights: WeightStore) -> Model:
+    """The model that the settings describe.
+
+    Raises:
+        WeightsError: A file is missing or wrong.
+    """
+    digests = {name: weights.find(name).sha256 for name in weight_names(settings)}
+    part = settings.model_part()
+    return Model(fingerprint(part, sorted(digests.values())), part, digests)
+
+
+def with_model(settings: Settings, model: Model) -> Settings:
+    """The settings with everything that belongs to the model taken from ``model``."""
+    part = dict(model.part)
+    policy = part.pop("viewpoint_policy")
+    merged = settings.model_dump(mode="json") | part
+    merged["pairs"] = merged["pairs"] | {"viewpoint": policy}
+    return settings_from(merged, f"model {model.fingerprint}")
+
+
+def current_model(workspace: Workspace) -> Model | None:
+    """The promoted model, or None before the first run."""
+    pointer = workspace.models / POINTER
+    return load_model(workspace, json.loads(pointer.read_text())["fingerprint"]) if pointer.exists() else None
+
+
+def load_model(workspace: Workspace, name: str) -> Model:
+    """A registered model by (the beginning of) its fingerprint.
+
+    Raises:
+        WorkspaceError: None or several fit.
+    """
+    files = (
+        [p for p in sorted(workspace.models.glob(f"{name}*.json")) if p.name != POINTER]
+        if workspace.models.exists()
+        else []
+    )
+    if len(files) != 1:
+        known = [m.fingerprint for m in list_models(workspace)]
+        raise WorkspaceError(f"{len(files)} models are called {name}…; known are {known}.")
+    return Model(**json.loads(files[0].read_text()))
+
+
+def list_models(workspace: Workspace) -> list[Model]:
+    """All registered models, by fingerprint."""
+    files = sorted(workspace.models.glob("*.json")) if workspace.models.exists() else []
+    return [Model(**json.loads(p.read_text())) for p in files if p.name != POINTER]
+
+
+def register(workspace: Workspace, model: Model) -> None:
+    """Keep a model so that it can be promoted later."""
+    write_json(workspace.models / f"{model.fingerprint}.json", asdict(model))
+
+
+def promote(workspace: Workspace, model: Model) -> None:
+    """Make ``model`` the one that `nightly` uses from now on."""
+    register(workspace, model)
+    write_json(workspace.models / POINTER, {"fingerprint": model.fingerprint})
+
+
+def settle(workspace: Workspace, asked: Settings, weights: WeightStore, explicit: bool) -> tuple[Settings, Model, str]:
+    """Which model tonight's run uses: the promoted one, or on the first night the one that was asked for.
+
+    Args:
+        explicit: The model was asked for on the command line, so that using another one would be a surprise.
+
+    Returns:
+        Settings, model, and a sentence for people where the two differ ('' otherwise).
+
+    Raises:
+        SettingsError: Asked for explicitly and not the promoted one, or the promoted one's weights have changed.
+    """
+    accepted = current_model(workspace)
+    if accepted is None:
+        return asked, model_of(asked, weights), ""
+    settings = with_model(asked, accepted)
+    model = model_of(settings, weights)
+    if model.fingerprint != accepted.fingerprint:
+        raise SettingsError(
+            f"The weights of the accepted model {accepted.fingerprint} have changed on disk (was {accepted.weights}, is {model.weights}); "
+            "run `resight rebuild` to compare and accept the new ones, or put the old files back."
+        )
+    if asked.model_part() == accepted.part:
+        return settings, model, ""
+    sentence = (
+        f"The settings ask for another model than the accepted one ({accepted.fingerprint}: {accepted.describe()}); "
+        "run `resight rebuild` to compare the two and to accept the better one."
+    )
+    if explicit:
+        raise SettingsError(sentence)
+    return settings, model, sentence + " This run uses the accepted one."

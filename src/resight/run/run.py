@@ -1,0 +1,173 @@
+"""What the stages of one run share: settings, workers, counts, and the tables written so far."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from resight import __version__
+from resight.pairs.cohort import Cohort
+from resight.run.models import Model
+from resight.runner.runner import Runner
+from resight.score.accepted import replaced_fusions
+from resight.score.prior import shipped
+from resight.score.registry import FUSED
+from resight.segment.base import Annotation
+from resight.settings import Settings
+from resight.store.fingerprint import canonical_json, fingerprint
+from resight.store.runs import Staging, TableRef, staging
+from resight.store.tables import conform, status_counts
+from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
+
+log = logging.getLogger("resight")
+MEASURING = ("accuracy", "evaluate")
+PACKAGES = (
+    "dask",
+    "distributed",
+    "kornia",
+    "numpy",
+    "opencv-python-headless",
+    "prefect",
+    "pyarrow",
+    "scipy",
+    "torch",
+    "zarr",
+)
+
+REHEARSING = "rehearsing"  # in a run's extras: what it learns must not be kept for other runs
+
+
+@dataclass
+class Run:
+    """One run under way. Tasks get it by reference: they are called in the flow's own process."""
+
+    workspace: Workspace
+    settings: Settings
+    model: Model
+    weights: WeightStore
+    runner: Runner
+    staging: Staging
+    flow: str
+    night: str
+    sources: tuple[str, ...]
+    started_at: datetime
+    run_id: str = ""
+    cohort: Cohort | None = None
+    annotations: Mapping[str, tuple[Annotation, ...]] = field(default_factory=dict)
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    work: dict[str, int] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    def name_after_inputs(self, photos: pa.Table) -> None:
+        """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
+        inputs = photos.drop_columns([c for c in ("run_id", "message") if c in photos.column_names]).to_pylist()
+        outlines = {k: [vars(a) for a in v] for k, v in sorted(self.annotations.items())}
+        unrelated = {"dask", "report", "weights_dir", "allow_download", "ingest"}
+        unrelated |= set() if self.flow in MEASURING else {"evaluate"}
+        results = self.settings.model_dump(mode="json", exclude=unrelated)
+        digest = fingerprint(
+            self.flow,
+            __version__,
+            self.model.fingerprint,
+            results,
+            canonical_json([_plain(r) for r in inputs]),
+            outlines,
+            *([shipped()] if self.settings.score.name == FUSED else []),
+            *(replaced_fusions(self.workspace) if self.flow not in ("accuracy", "evaluate") else []),
+        )
+        self.run_id = f"{self.night}-{self.flow}-{digest[:8]}"
+
+    def add(self, name: str, rows: pa.Table | Sequence[Mapping[str, Any]], stage_fingerprint: str = "") -> TableRef:
+        """Conform a table to the catalog, write it into the run's folder, keep it for the next stage."""
+        table = conform(name, rows, self.run_id)
+        self.tables[name] = table
+        return self.staging.write(name, table, stage_fingerprint)
+
+    def count(self, stage: str, came_in: int, table: pa.Table) -> None:
+        """Record how many came in and how each ended; `counts.reconcile` has checked that they agree."""
+        self.counts[stage] = {"in": came_in, "out": status_counts(table)}
+
+    def note(self, *sentences: str) -> None:
+        """Keep and show something that people should know."""
+        for sentence in sentences:
+            if sentence not in self.notes:
+                self.notes.append(sentence)
+                log.warning("%s", sentence)
+
+    def record(self, status: str) -> dict[str, Any]:
+        """The run's row in the `runs` table."""
+        return {
+            "flow": self.flow,
+            "night": self.night,
+            "status": status,
+            "started_at": self.started_at,
+            "ended_at": datetime.now(UTC),
+            "resight_version": __version__,
+            "model_fingerprint": self.model.fingerprint,
+            "fingerprints": canonical_json(self.fingerprints),
+            "weights": canonical_json(self.model.weights),
+            "settings": canonical_json(self.settings.model_dump(mode="json")),
+            "versions": canonical_json({"python": platform.python_version()} | {p: version(p) for p in PACKAGES}),
+            "device": device_name(self.settings.device),
+            "counts": canonical_json(self.counts),
+            "work": canonical_json(self.work),
+        }
+
+
+@contextmanager
+def open_run(
+    workspace: Workspace,
+    settings: Settings,
+    model: Model,
+    *,
+    flow: str,
+    night: str | None = None,
+    sources: Sequence[str] = (),
+    quiet: bool = False,
+) -> Iterator[Run]:
+    """Everything a run needs, closed and cleaned up whatever happens.
+
+    Raises:
+        WorkspaceError: Another run is at work in the workspace.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(workspace.lock())
+        stage = stack.enter_context(staging(workspace))
+        runner = stack.enter_context(Runner(settings.dask, settings.device, quiet))
+        weights = WeightStore(settings.weights_dir, settings.allow_download)
+        yield Run(
+            workspace, settings, model, weights, runner, stage, flow, night or date.today().isoformat(),
+            tuple(sources) or settings.ingest.sources, datetime.now(UTC),
+        )  # fmt: skip
+
+
+def device_name(device: str) -> str:
+    """The device in words."""
+    if device != "cuda":
+        return f"{device} ({platform.machine()})"
+    import torch
+
+    return f"cuda ({torch.cuda.get_device_name(0)})" if torch.cuda.is_available() else "cuda (on the workers)"
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v.isoformat() if isinstance(v, date | datetime) else v for k, v in row.items()}
+
+
+def absolute_sources(sources: Sequence[str]) -> tuple[str, ...]:
+    """Local paths made absolute against the current folder; addresses stay."""
+    return tuple(s if "://" in s else str(Path(s).expanduser().absolute()) for s in sources)
