@@ -58,8 +58,11 @@ def run_compare(
     weights = WeightStore(settings.weights_dir, download)
     shared = shared_settings(settings)
     with open_run(place, shared, model_of(shared, weights), flow="compare", sources=source, quiet=quiet) as run:
-        prepare(run)
-        trial = _trial(run, weights, given)
+        segmented, cohort = prepare(run)
+        budget = given.get("extract", {}).get("max_keypoints")
+        trial = Trial(
+            place, shared, segmented.photos, segmented.crops, cohort, weights, run.runner, int(budget) if budget else None
+        )  # fmt: skip
         compared = compare_methods(trial, asked, quick=quick and not methods)
         _say_what_is_missing(run, compared)
         return _publish(run, compared, str(folder))
@@ -69,16 +72,6 @@ def shared_settings(settings: Settings) -> Settings:
     """The settings with whatever is a method's own put back to what needs no weights."""
     own = {"extract": SiftParams(), "match": NearestParams(), "score": ScoreParams(bins=settings.score.bins)}
     return settings.model_copy(update=own | {"shortlist": ShortlistParams(enabled="off")})
-
-
-def _trial(run: Run, weights: WeightStore, given: Mapping[str, Any]) -> Trial:
-    if run.cohort is None:
-        raise ValueError("a comparison needs run.cohort")
-    budget = given.get("extract", {}).get("max_keypoints")
-    return Trial(
-        run.workspace, run.settings, run.tables["photos"], run.tables["crops"], run.cohort, weights, run.runner,
-        int(budget) if budget else None,
-    )  # fmt: skip
 
 
 def _say_what_is_missing(run: Run, compared: Compared) -> None:
@@ -91,11 +84,9 @@ def _publish(run: Run, compared: Compared, folder: str) -> dict[str, Any]:
     """Name the run after its rows, so that the same table is there once, and rename it into place."""
     digest = fingerprint(run.run_id, canonical_json(compared.rows))
     run.run_id = f"{run.night}-compare-{digest[:8]}"
-    for name in ("photos", "crops"):
-        run.add(name, run.tables[name])
-    run.add("comparison", compared.rows)
-    run.count("compare", len(compared.rows), run.tables["comparison"])
-    run.staging.write_report(render_comparison(compared.rows, folder, run.notes, run.tables["photos"].num_rows))
+    photos, _ = (run.add(name, run.written[name]) for name in ("photos", "crops"))
+    run.count("compare", len(compared.rows), run.add("comparison", compared.rows))
+    run.staging.write_report(render_comparison(compared.rows, folder, run.notes, photos.num_rows))
     run.add("runs", [run.record("kept_aside")])
     target = run.staging.commit(run.run_id)
     return {

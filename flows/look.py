@@ -52,13 +52,12 @@ def look_at_crops(
     if overrides:
         settings = load_settings(place.root, overrides)
     with open_run(place, settings, model, flow="segment", sources=absolute_sources(paths), quiet=quiet) as run:
-        ingest_photos(run)
-        segment_photos(run)
+        segmented = segment_photos(run, ingest_photos(run))
         if review:
             from resight.report.segment_review import render_review
 
             page = render_review(
-                place, run.tables["photos"], run.tables["crops"], max_megapixels=settings.ingest.max_megapixels
+                place, segmented.photos, segmented.crops, max_megapixels=settings.ingest.max_megapixels
             )
             review.write_text(page, encoding="utf-8")
         return {

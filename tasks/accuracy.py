@@ -29,7 +29,7 @@ PAINTED = 4
 def write_accuracy(run: Run) -> Path:
     """Draw the accuracy page of the run under way into its folder."""
     record = run_record(conform("runs", [run.record("under way")], run.run_id)) | {"notes": run.notes}
-    html = _draw(run.workspace, record, run.tables, run.settings)
+    html = _draw(run.workspace, record, run.written, run.settings)
     return run.staging.write_report(html, ACCURACY_FILE)
 
 

@@ -4,14 +4,16 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.evaluate.background import EDGE_FRACTION, GROW_FRACTION, blank_crops, paint_over
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
 from resight.segment.base import Annotation
+from resight.segment.params import CropParams
 from resight.segment.rows import SCHEMA, empty_row
 from resight.segment.store import read_crop
-from resight.settings import Settings
 from resight.status import CropStatus
+from resight.weights.store import WeightStore
 
 BOX = ((100.0, 50.0), (200.0, 50.0), (200.0, 100.0), (100.0, 100.0))
 
@@ -46,8 +48,9 @@ def test_crops_of_painted_photos(workspace):
     body = Annotation("body", (100.0, 50.0, 100.0, 50.0))
     crops = pa.Table.from_pylist([crop], schema=SCHEMA)
     with Runner(DaskParams(mode="inline"), quiet=True) as runner:
-        found = blank_crops(workspace, Settings(), photos, crops, {"one": (body,)}, runner)
-        again = blank_crops(workspace, Settings(), photos, crops, {"one": (body,)}, runner)
+        env = Environment(workspace, WeightStore(allow_download=False), runner)
+        found = blank_crops(env, CropParams(), photos, crops, {"one": (body,)}, max_megapixels=100)
+        again = blank_crops(env, CropParams(), photos, crops, {"one": (body,)}, max_megapixels=100)
     (row,) = found.crops.to_pylist()
     assert again.crops.equals(found.crops)
     assert (found.n_without, found.n_head_only, found.n_failed) == (1, 0, 0), "nobody says where the animal of `two` is"
@@ -56,12 +59,14 @@ def test_crops_of_painted_photos(workspace):
     assert rgb.shape[:2] == (row["crop_height_px"], row["crop_width_px"]) and rgb[..., 0].max() < 60, "no red is left"
     share = 1 - mask.mean()
     assert 5000 / (471 * 313) < share < 3 * 5000 / (471 * 313)
-    assert found.settings.extract == Settings().extract and found.settings.match == Settings().match
+    assert found.crop == CropParams(mask_grow_fraction=0.0)
 
 
 def test_an_animal_that_fills_the_photo_leaves_nothing_to_match(workspace):
     cv2.imwrite(str(workspace.root / "one.png"), picture())
     photos = pa.table({"photo_id": ["one"], "uri": ["one.png"], "uris": [["one.png"]], "width_px": [471], "height_px": [313], "viewpoint": ["left"]})  # fmt: skip
     with Runner(DaskParams(mode="inline"), quiet=True) as runner:
-        found = blank_crops(workspace, Settings(), photos, pa.Table.from_pylist([], schema=SCHEMA), {"one": (Annotation("head", (0, 0, 471, 313)),)}, runner)  # fmt: skip
+        env = Environment(workspace, WeightStore(allow_download=False), runner)
+        everything = {"one": (Annotation("head", (0, 0, 471, 313)),)}
+        found = blank_crops(env, CropParams(), photos, pa.Table.from_pylist([], schema=SCHEMA), everything, 100)
     assert found.crops.num_rows == 0 and found.n_failed == 1

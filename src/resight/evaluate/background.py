@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.ingest.decode import DECODE_REVISION, load_rgb
-from resight.runner.runner import Runner
 from resight.segment.base import Annotation, Region
 from resight.segment.cropper import CROP_ID_CHARS, cut
 from resight.segment.geometry import Polygon, box_polygon, frame_for
@@ -25,7 +25,6 @@ from resight.segment.masks import fill_polygons, grow
 from resight.segment.params import CropParams
 from resight.segment.rows import SCHEMA, Row, frame_columns, region_row
 from resight.segment.store import crop_path, write_crop
-from resight.settings import Settings
 from resight.status import CropStatus, Viewpoint
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.workspace import Workspace
@@ -50,7 +49,7 @@ class Blank:
 
 
 @dataclass(frozen=True)
-class Block:
+class BlankBlock:
     """Everything that a worker has to know."""
 
     workspace: Workspace
@@ -66,56 +65,55 @@ class Blanked:
 
     Attributes:
         crops: The catalog's ``crops`` without ``run_id``: one crop per photo that has an outline.
-        settings: The settings under which they are extracted and matched: the run's own but for the cropping.
+        crop: Settings under which they are to be extracted and matched.
         n_head_only: Photos of which the head alone was outlined, so that the body may still show.
         n_without: Usable photos without an outline.
         n_failed: Photos that could not be painted over, or of which too little was left.
     """
 
     crops: pa.Table
-    settings: Settings
+    crop: CropParams
     n_head_only: int
     n_without: int
     n_failed: int
 
 
 def blank_crops(
-    workspace: Workspace,
-    settings: Settings,
+    env: Environment,
+    crop: CropParams,
     photos: pa.Table,
     crops: pa.Table,
     annotations: Mapping[str, Sequence[Annotation]],
-    runner: Runner,
+    max_megapixels: float,
 ) -> Blanked:
     """Paint the animals over, in the workspace's store; photos that were painted before are not painted again.
 
     Args:
-        workspace: Where the crops go.
-        settings: Of the run.
+        env: Where the crops go, and where blocks run.
+        crop: How the run cuts crops out.
         photos: Usable photos that take part.
         crops: The run's crops: their outlines, whoever drew them, are painted over, and so are all ``annotations``.
         annotations: Outlines by photo_id that came with the photos.
-        runner: Runs the blocks.
+        max_megapixels: Of a photo that is read.
     """
-    crop = settings.crop.model_copy(update={"mask_grow_fraction": 0.0})
+    workspace, crop = env.workspace, crop.model_copy(update={"mask_grow_fraction": 0.0})
     name = fingerprint("background", REVISION, GROW_FRACTION, EDGE_FRACTION, crop, DECODE_REVISION)
     folder = workspace.stage_dir("background", name)
     outlines = _outlines(crops, annotations)
     jobs, without = _jobs(photos, outlines, _views(crops), name)
     todo = [job for job in jobs if not crop_path(folder, job.crop_id).exists()]
     blocks = [
-        Block(workspace, folder, crop, settings.ingest.max_megapixels, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
+        BlankBlock(workspace, folder, crop, max_megapixels, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
         for i in range(0, len(todo), PHOTOS_PER_BLOCK)
     ]
-    runner.run("background", paint_block, blocks, size=lambda block: len(block.jobs), unit="photos")
+    env.runner.run("background", paint_block, blocks, size=lambda block: len(block.jobs), unit="photos")
     rows = [_crop_row(job, workspace, folder, crop, name) for job in jobs if crop_path(folder, job.crop_id).exists()]
     head_only = sum({part for part, _ in outlines[r["photo_id"]]} == {"head"} for r in rows)
     table = pa.Table.from_pylist(sorted(rows, key=lambda r: r["crop_id"]), schema=SCHEMA)
-    changed = settings.model_copy(update={"crop": crop})
-    return Blanked(table, changed, head_only, without, len(jobs) - len(rows))
+    return Blanked(table, crop, head_only, without, len(jobs) - len(rows))
 
 
-def paint_block(block: Block) -> int:
+def paint_block(block: BlankBlock) -> int:
     """Paint over and write the photos of a block; one that cannot be read, or that is all animal, is left out."""
     done = 0
     for job in block.jobs:
@@ -159,17 +157,17 @@ Outlines = dict[str, list[tuple[str, Polygon]]]
 
 def _outlines(crops: pa.Table, annotations: Mapping[str, Sequence[Annotation]]) -> Outlines:
     """Part and polygon of everything that is known to be animal, by photo."""
-    found: Outlines = {}
+    outlines: Outlines = {}
     for r in crops.to_pylist():
         if r["status"] == CropStatus.OK and r["part"] != "whole":
             box = (r["bbox_x_px"], r["bbox_y_px"], r["bbox_width_px"], r["bbox_height_px"])
             polygons = json.loads(r["polygons"] or "[]") or [box_polygon(box)]
-            found.setdefault(r["photo_id"], []).extend((r["part"], _closed(p)) for p in polygons)
-    for photo_id, of in annotations.items():
-        for one in of:
-            polygons = one.polygons_xy_px or (box_polygon(one.bbox_xywh_px),)
-            found.setdefault(photo_id, []).extend((one.part, _closed(p)) for p in polygons)
-    return found
+            outlines.setdefault(r["photo_id"], []).extend((r["part"], _closed(p)) for p in polygons)
+    for photo_id, outlined in annotations.items():
+        for annotation in outlined:
+            polygons = annotation.polygons_xy_px or (box_polygon(annotation.bbox_xywh_px),)
+            outlines.setdefault(photo_id, []).extend((annotation.part, _closed(p)) for p in polygons)
+    return outlines
 
 
 def _closed(polygon: Sequence[Sequence[float]]) -> Polygon:

@@ -12,7 +12,7 @@ from resight.evaluate.accuracy import Context
 from resight.evaluate.bootstrap import interval
 from resight.evaluate.metrics import hits, hits_in_smaller_gallery, reliability, weighted_mean
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
-from resight.evaluate.specs import Outcomes, Row, mixture
+from resight.evaluate.specs import OutcomeRows, Row, mixture
 from resight.evaluate.strata import DAY_BINS, LAST_DAYS, NO_DATE, gallery_sizes, strata
 
 LARGEST_RANK = 20
@@ -29,7 +29,7 @@ def curve_rows(outcomes: pa.Table, c: Context) -> list[Point]:
     of the score of their own animal (``genuine``), of the best other one (``impostor``), and of the best one where their
     own animal was left out of the gallery (``new``). ``days_between`` and ``gallery_size``: top-1 accuracy.
     """
-    found = Outcomes(outcomes)
+    found = OutcomeRows(outcomes)
     points: list[Point] = []
     for level in (PHOTO, ENCOUNTER):
         rows = found.of(CLOSED, level, True)

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialResult:
     """One gallery, those who asked it, and what came out.
 
     Attributes:
@@ -78,7 +78,7 @@ class PhotoFacts:
         )
 
 
-def outcome_rows(t: Trial, facts: PhotoFacts, levels: Sequence[str] = (ENCOUNTER, PHOTO)) -> list[Row]:
+def outcome_rows(t: TrialResult, facts: PhotoFacts, levels: Sequence[str] = (ENCOUNTER, PHOTO)) -> list[Row]:
     """The catalog's ``outcomes`` without ``run_id``: one row per level and query, those included that nothing could be
     compared with.
 
@@ -91,7 +91,7 @@ def outcome_rows(t: Trial, facts: PhotoFacts, levels: Sequence[str] = (ENCOUNTER
     return rows
 
 
-def _queries(t: Trial, level: str, facts: PhotoFacts) -> list[tuple[str, list[str]]]:
+def _queries(t: TrialResult, level: str, facts: PhotoFacts) -> list[tuple[str, list[str]]]:
     if level == PHOTO:
         return [(p, [p]) for p in t.truth]
     groups: dict[str, list[str]] = {}
@@ -116,7 +116,7 @@ class _Found:
     own_photos: Mapping[str, Sequence[str]]
 
 
-def _looked_up(t: Trial, level: str) -> _Found:
+def _looked_up(t: TrialResult, level: str) -> _Found:
     table = t.ranked.filter(pc.equal(t.ranked["level"], level))
     truth = _truth_of_rows(table, t.truth)
     own = pc.fill_null(pc.equal(table["individual_id"], truth), False)
@@ -139,7 +139,7 @@ def _looked_up(t: Trial, level: str) -> _Found:
     )
 
 
-def _row(t: Trial, level: str, query: str, photos: Sequence[str], found: _Found, facts: PhotoFacts) -> Row:
+def _row(t: TrialResult, level: str, query: str, photos: Sequence[str], found: _Found, facts: PhotoFacts) -> Row:
     animal = t.truth[photos[0]]
     best, right, wrong = (of.get(query) for of in (found.best, found.right, found.wrong))
     known = animal in found.animals
@@ -164,7 +164,7 @@ def _by_animal(gallery: Mapping[str, str]) -> dict[str, list[str]]:
     return photos
 
 
-def _photo_only(t: Trial, query: str, found: _Found, known: bool) -> Row:
+def _photo_only(t: TrialResult, query: str, found: _Found, known: bool) -> Row:
     row: Row = {"n_right_scored": t.scored.get(query, 0), "n_right_cut": t.cut.get(query, 0)}
     return row | ({"average_precision": found.precision.get(query, 0.0)} if known and t.scores is not None else {})
 
@@ -228,7 +228,7 @@ def _truth_of_rows(table: pa.Table, truth: Mapping[str, str]) -> pa.Array:
     return pa.array([truth.get(p) for p in table["best_query_photo_id"].to_pylist()], pa.string())
 
 
-def _average_precisions(t: Trial) -> dict[str, float]:
+def _average_precisions(t: TrialResult) -> dict[str, float]:
     """By query photo: gallery photos by score (ties: photo_id), those of the right animal that were compared count."""
     if t.scores is None or t.crops_info is None:
         return {}

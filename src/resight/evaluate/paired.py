@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from resight.evaluate.bootstrap import DRAWS, difference_interval
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO
-from resight.evaluate.specs import ALL, Outcomes, Spec, all_specs
+from resight.evaluate.specs import ALL, OutcomeRows, Spec, all_specs
 
 LEVELS = (ENCOUNTER, PHOTO)
 GAINED, LOST, STILL_WRONG = "gained", "lost", "still_wrong"
@@ -106,15 +106,15 @@ def compare(old: pa.Table, new: pa.Table, prior_new: float = 0.2, draws: int = D
     return Comparison(levels, changes, tuple(_differences(before, after, prior_new, draws, seed)), n_apart)
 
 
-def _common(old: pa.Table, new: pa.Table) -> tuple[Outcomes, Outcomes, int]:
+def _common(old: pa.Table, new: pa.Table) -> tuple[OutcomeRows, OutcomeRows, int]:
     keys = [list(zip(*(t[k].to_pylist() for k in KEY), strict=True)) for t in (old, new)]
     both = set(keys[0]) & set(keys[1])
     kept = [t.filter(pa.array([k in both for k in ks], pa.bool_())) for t, ks in zip((old, new), keys, strict=True)]
     asked = [{k[3] for k in ks if k[0] == CLOSED and k[2] == ENCOUNTER} for ks in keys]
-    return Outcomes(kept[0]), Outcomes(kept[1]), len(asked[0] ^ asked[1])
+    return OutcomeRows(kept[0]), OutcomeRows(kept[1]), len(asked[0] ^ asked[1])
 
 
-def _level(old: Outcomes, new: Outcomes, level: str) -> LevelComparison:
+def _level(old: OutcomeRows, new: OutcomeRows, level: str) -> LevelComparison:
     before, after = ([bool(r["correct"]) for r in o.of(CLOSED, level, True)] for o in (old, new))
     return level_comparison(level, before, after)
 
@@ -127,7 +127,7 @@ def level_comparison(level: str, before: Sequence[bool], after: Sequence[bool]) 
     return LevelComparison(level, len(before), sum(before), sum(after), gained, lost, float(p))
 
 
-def _changes(old: Outcomes, new: Outcomes, level: str) -> list[dict[str, Any]]:
+def _changes(old: OutcomeRows, new: OutcomeRows, level: str) -> list[dict[str, Any]]:
     pairs = zip(old.of(CLOSED, level), new.of(CLOSED, level), strict=True)
     return [_change(a, b) for a, b in pairs if a["individual_id"] != b["individual_id"]]
 
@@ -142,7 +142,7 @@ def _change(a: Row, b: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _differences(old: Outcomes, new: Outcomes, prior_new: float, draws: int, seed: int) -> list[dict[str, Any]]:
+def _differences(old: OutcomeRows, new: OutcomeRows, prior_new: float, draws: int, seed: int) -> list[dict[str, Any]]:
     after = {s.metric: s for s in all_specs(new, prior_new) if s.stratum == ALL}
     pairs = [(s, after[s.metric]) for s in all_specs(old, prior_new) if s.stratum == ALL and s.metric in after]
     levels = {f"top1_{level}": _level(old, new, level) for level in LEVELS}

@@ -60,7 +60,7 @@ class Spec:
         return self.statistic(np.ones(len(self.individuals)))
 
 
-class Outcomes:
+class OutcomeRows:
     """The table ``outcomes`` by trial and level, in order of round and query."""
 
     def __init__(self, table: pa.Table) -> None:
@@ -74,7 +74,7 @@ class Outcomes:
         return rows if known is None else [r for r in rows if r["known"] == known]
 
 
-def all_specs(outcomes: Outcomes, prior_new: float) -> list[Spec]:
+def all_specs(outcomes: OutcomeRows, prior_new: float) -> list[Spec]:
     """Every metric that is computed from outcomes; see `accuracy.accuracy_rows` for their meaning."""
     photos, encounters = outcomes.of(CLOSED, PHOTO, True), outcomes.of(CLOSED, ENCOUNTER, True)
     without = _without_own(outcomes)
@@ -187,7 +187,7 @@ def _rated(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> dict[s
     }
 
 
-def by_chance(outcomes: Outcomes, prior_new: float) -> dict[str, tuple[float | None, int, int]]:
+def by_chance(outcomes: OutcomeRows, prior_new: float) -> dict[str, tuple[float | None, int, int]]:
     """Calibration errors that exact probabilities would show on these queries; with how many queries and animals."""
     rated = _rated(outcomes.of(CLOSED, ENCOUNTER, True), _without_own(outcomes), prior_new)
     return {
@@ -200,7 +200,7 @@ def by_chance(outcomes: Outcomes, prior_new: float) -> dict[str, tuple[float | N
     }
 
 
-def _without_own(outcomes: Outcomes) -> list[Row]:
+def _without_own(outcomes: OutcomeRows) -> list[Row]:
     return outcomes.of(WITHOUT_OWN, ENCOUNTER) + outcomes.of(CLOSED, ENCOUNTER, False)
 
 
@@ -256,7 +256,7 @@ def _clusters(new: Sequence[Row]) -> list[Spec]:
     ]
 
 
-def _background(outcomes: Outcomes) -> list[Spec]:
+def _background(outcomes: OutcomeRows) -> list[Spec]:
     specs = []
     for level in (ENCOUNTER, PHOTO):
         control = outcomes.of(BACKGROUND, level, True)

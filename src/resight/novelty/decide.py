@@ -47,7 +47,7 @@ def decide(
     """Judge every query encounter.
 
     ``known``: the best candidate has probability >= ``decide_known`` and a p-value <= ``alpha``. Where so few animals
-    were there to calibrate on that no p-value can be that small, the promise cannot be kept: the verdict is ``unsure``, and
+    were there to calibrate on that no p-value can be that small, the guarantee cannot be given: the verdict is ``unsure``, and
     the evidence says how many animals it takes; with ``without_guarantee = "name"`` a score above all impostor maxima will
     do instead. ``new``: ``p_new`` >= ``decide_new``. Otherwise ``unsure``; ``not_compared`` where there is no scored pair.
 

@@ -27,7 +27,7 @@ ENDS = frozenset({Event.CONFIRMED, Event.IDENTIFIED, Event.WITHDRAWN})
 
 
 @dataclass(frozen=True)
-class Lineage:
+class IdentityLog:
     """What `advance` gives back.
 
     Attributes:
@@ -47,14 +47,14 @@ def provisional_id(encounter_id: str) -> str:
 def members(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Provisional name by encounter after all ``events``."""
     now: dict[str, str] = {}
-    for one in events:
-        encounter = one["encounter_id"]
-        if one["event"] in ENDS:
+    for event in events:
+        encounter = event["encounter_id"]
+        if event["event"] in ENDS:
             now.pop(encounter, None)
-        elif one["event"] in (Event.MERGED, Event.SPLIT):
-            now[encounter] = one["into"]
+        elif event["event"] in (Event.MERGED, Event.SPLIT):
+            now[encounter] = event["into"]
         else:
-            now[encounter] = one["provisional_individual_id"]
+            now[encounter] = event["provisional_individual_id"]
     return now
 
 
@@ -65,7 +65,7 @@ def advance(
     identified: Mapping[str, str],
     night: str,
     run_id: str,
-) -> Lineage:
+) -> IdentityLog:
     """Give tonight's clusters names and write down what changed.
 
     A cluster keeps the name that most of its encounters carry; where two clusters want one name, the one with more of
@@ -81,10 +81,10 @@ def advance(
         run_id: The run under way.
     """
     before = members(events)
-    log = [dict(one) for one in events]
+    log = [dict(event) for event in events]
     names = _names(clusters, before)
     kept = set(names)
-    found: dict[str, str] = {}
+    carried: dict[str, str] = {}
 
     def tell(event: Event, name: str, encounter: str, into: str | None = None) -> None:
         log.append(
@@ -110,14 +110,14 @@ def advance(
     for name, cluster in zip(names, clusters, strict=True):
         for encounter in cluster:
             old = before.get(encounter)
-            found[encounter] = name
+            carried[encounter] = name
             if old is None:
                 tell(Event.JOINED if name in alive else Event.CREATED, name, encounter)
                 alive.add(name)
             elif old != name:
                 tell(Event.SPLIT if old in kept else Event.MERGED, old, encounter, name)
                 alive.add(name)
-    return Lineage(found, log)
+    return IdentityLog(carried, log)
 
 
 def _names(clusters: Sequence[Sequence[str]], before: Mapping[str, str]) -> list[str]:

@@ -19,10 +19,10 @@ _LIGHTGLUE = "LightGlue (Lindenberger et al., ICCV 2023) as used by WildFusion (
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """What a score has meant at other places: a line for the log likelihood ratio of same against different animal.
+class ShippedCalibration:
+    """What a score has meant at other places, shipped with the code: a line for the log likelihood ratio of same against different animal.
 
-    Only scores that are held against the gallery's own strangers mean much the same everywhere.
+    Only scores that are compared with the gallery's own impostors mean much the same everywhere.
 
     Attributes:
         intercept, slope: The ratio is ``intercept + slope * score``.
@@ -53,7 +53,7 @@ class Score:
             logarithm.
         is_ratio: It is the logarithm of a likelihood ratio, so that prior odds can be added to it.
         needs_cohorts: What a pair scores hangs on the other pairs of its two photos, and so on who is in the gallery.
-        elsewhere: What it has meant at other places, if that is known.
+        shipped: What it has meant at other places, if that is known.
         ranks: Whether it may rank; one without direction may not.
     """
 
@@ -67,7 +67,7 @@ class Score:
     signed: bool = False
     is_ratio: bool = False
     needs_cohorts: bool = False
-    elsewhere: Elsewhere | None = None
+    shipped: ShippedCalibration | None = None
     ranks: bool = True
 
     def turned(self, values: np.ndarray) -> np.ndarray:
@@ -220,7 +220,7 @@ _ALL = (
         signed=True,
         needs_cohorts=True,
         # Loggerheads: -3.9 and 0.53; green turtles: -1.1 and 0.53; halves of the loggerheads: -5.7 to -2.6, 0.37 to 0.69.
-        elsewhere=Elsewhere(-3.0, 0.5, 2.0, 30.0),
+        shipped=ShippedCalibration(-3.0, 0.5, 2.0, 30.0),
     ),
     Score(
         "lnbnn",
