@@ -173,6 +173,36 @@ def test_a_result_that_vanishes_is_noticed(run: Any, plan_of: PlanOf) -> None:
         run(plan_of(ALL), runner=Forgetful(DaskParams(mode="inline"), quiet=True))
 
 
+class Tiled(NearestMatcher):
+    """Matches many pairs at once, or would."""
+
+    tiles = True
+    breaks: Exception = RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    def match_tile(self, *_: Any) -> pa.Table:
+        raise self.breaks
+
+
+@pytest.fixture
+def tiled(monkeypatch: pytest.MonkeyPatch) -> Tiled:
+    matcher = Tiled(NearestParams(), "sift")
+    monkeypatch.setattr("resight.match.blocks.load_matcher", lambda _: matcher)
+    return matcher
+
+
+def test_a_tile_without_memory_is_matched_pair_by_pair_and_the_log_says_so(
+    run: Any, plan_of: PlanOf, tiled: Tiled, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(plan_of(ALL)).n_matched == 12
+    assert "one by one, which is slow, because of RuntimeError: CUDA out of memory. Tried" in caplog.text
+
+
+def test_a_mistake_in_a_matcher_is_not_taken_for_a_bad_tile(run: Any, plan_of: PlanOf, tiled: Tiled) -> None:
+    tiled.breaks = TypeError("match_tile() takes 3 arguments")
+    rows = run(plan_of(ALL)).pairs.to_pylist()
+    assert {(r["status"], r["reason"]) for r in rows} == {("failed", "TypeError: match_tile() takes 3 arguments")}
+
+
 def test_crops_without_features_stop_the_run(run: Any, plan_of: PlanOf) -> None:
     with pytest.raises(BrokenCountError, match=r"1 planned crops have no features, e\.g\. \['q9'\]"):
         run(plan_of([("q9", "g0")]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from resight.match.cache import CropCodes
 from resight.match.setup import MatchSetup
 from resight.store.parts import write_bytes
 
+log = logging.getLogger("resight")
 RATE_FILE = "rate.json"
 PROBE_PAIRS = 16
 TILE = 64
@@ -215,6 +217,8 @@ class Work:
         blocks = [maker.block(group) for group in groups]
         done, lost = self.env.runner.run("match", match_block, blocks, size=len, unit="pairs", gpu=True)
         results = [result for _, result in done]
+        for reason in sorted({result.slowed_by for result in results} - {""}):
+            log.warning("match: pairs are matched one by one, which is slow, because of %s", reason)
         failed = [pair for result in results for pair in result.failed]
         failed += [(*f.block.ids(k), f.reason) for f in lost for k in range(len(f.block))]
         return results, self._by_number(failed)
