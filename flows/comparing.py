@@ -10,6 +10,7 @@ from resight.compare.base import MethodStatus, Trial
 from resight.compare.compare import Compared, compare_methods
 from resight.compare.methods import chosen
 from resight.compare.page import render_comparison
+from resight.environment import Environment
 from resight.extract.params import SiftParams
 from resight.flows.evaluation import prefer_outlines
 from resight.flows.steps import open_workspace, settings_for
@@ -60,9 +61,9 @@ def run_compare(
     with open_run(place, shared, model_of(shared, weights), flow="compare", sources=source, quiet=quiet) as run:
         segmented, cohort = prepare(run)
         budget = given.get("extract", {}).get("max_keypoints")
-        trial = Trial(
-            place, shared, segmented.photos, segmented.crops, cohort, weights, run.runner, int(budget) if budget else None
-        )  # fmt: skip
+        env = Environment(place, weights, run.runner, shared.device)
+        most = int(budget) if budget else None
+        trial = Trial(env, shared, segmented.photos, segmented.crops, cohort, most)
         compared = compare_methods(trial, asked, quick=quick and not methods)
         _say_what_is_missing(run, compared)
         return _publish(run, compared, str(folder))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resight.environment import Environment
 from resight.errors import WorkspaceError
+from resight.run.conditions import Conditions
 from resight.runner.runner import Runner
 from resight.settings import load_settings, settings_from
 from resight.weights.store import WeightStore
@@ -39,7 +40,7 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
     )
     with place.lock(), Runner(settings.dask, settings.device, quiet) as runner:
         weights = WeightStore(settings.weights_dir, settings.allow_download)
-        html = draw(Environment(place, weights, runner, settings.device), run_id, used)
+        html = draw(Conditions(Environment(place, weights, runner, settings.device), used), run_id)
     target = out or place.root / f"report-{run_id}.html"
     target.write_text(html, encoding="utf-8")
     if not (place.runs / run_id / "outcomes.parquet").exists():

@@ -10,7 +10,7 @@ from resight.tasks.stage import stage
 @stage("background")
 def control_background(run: Run, segmented: Segmented, cohort: Cohort) -> Control:
     """Extract, match and judge the painted photos; `measure` writes their outcomes."""
-    control = background_control(run.env, run.settings, segmented, cohort, run.note)
+    control = background_control(run.conditions, segmented, cohort, run.note)
     run.counts["background"] = {"in": control.n_photos, "out": dict(control.statuses)}
     if control.outcomes is None:
         run.note("There is no background control: no outline says where the animals are in queries and gallery.")

@@ -17,7 +17,7 @@ def group_unknowns(run: Run, judged: Judged) -> Judged:
     """Compare what nobody knows with each other, and give what seems to be one animal one name that lasts."""
     before = read_current(run.workspace, "provisional") if run.flow in KEEPS_NAMES else None
     events = [] if before is None else before.drop_columns(["run_id"]).to_pylist()
-    grouped = unknowns.group_unknowns(run.env, run.settings, judged, events, run.night, run.run_id)
+    grouped = unknowns.group_unknowns(run.conditions, judged, events, run.night, run.run_id)
     run.work["queries_shortlisted"] += grouped.n_shortlisted
     run.work["pairs_matched"] += grouped.matched.n_matched
     compared = grouped.matched.pairs

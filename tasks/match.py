@@ -12,7 +12,7 @@ from resight.tasks.stage import stage
 @stage("match")
 def match_pairs(run: Run, planned: Planned) -> Matched:
     """Match the planned pairs that nobody has matched before, give every pair a status."""
-    matched = pairing.match_pairs(run.env, run.settings, planned)
+    matched = pairing.match_pairs(run.conditions, planned)
     run.work["pairs_matched"] = matched.n_matched
     pairs = run.add("pairs", matched.pairs)
     run.count("match", planned.plan.num_rows, pairs)

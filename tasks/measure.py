@@ -44,7 +44,7 @@ def hide_labels(run: Run, segmented: Segmented) -> HiddenLabels:
 @stage("measure")
 def measure(run: Run, judged: Judged, same_day_share: float, background: Rows) -> pa.Table:
     """What happened to every query, all metrics with intervals and strata, and the curves; gives the table ``outcomes``."""
-    rows = all_outcomes(run.env, run.settings, judged, run.note)
+    rows = all_outcomes(run.conditions, judged, run.note)
     outcomes = run.add("outcomes", rows + background)
     seconds = seconds_per_query(judged, run.work["pairs_matched"], run.seconds)
     how, prior_new = run.settings.evaluate, run.settings.novelty.prior_new

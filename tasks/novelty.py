@@ -27,7 +27,7 @@ def judge_novelty(run: Run, ranked: Ranked) -> Judged:
 def judge_folds(run: Run, matched: Matched) -> Judged:
     """Every encounter asks all others; its label and its scores are hidden from what judges it."""
     start = time.perf_counter()
-    judged = judging.judge_folds(run.env, run.settings, matched, run.note)
+    judged = judging.judge_folds(run.conditions, matched, run.note)
     run.seconds["judge"] = time.perf_counter() - start
     scores = run.add("scores", judged.scores)
     run.counts["score"] = {"in": scores.num_rows, "out": {"scored": scores.num_rows}}

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resight.environment import Environment
 from resight.match import evidence as match
 from resight.match.evidence import evidence
 from resight.report.data import Evidence, ReportData
 from resight.report.page import render_report
+from resight.run.conditions import Conditions
 from resight.run.run import Run
+from resight.run.setups import match_setup
 from resight.run.state import Scored
 from resight.score.null import Null, learn_null
 from resight.segment.store import read_crop
-from resight.settings import Settings
 from resight.store.runs import read_run, run_record, run_tables
 from resight.store.tables import conform, empty_table
 from resight.tasks.stage import stage
@@ -30,23 +30,23 @@ TABLES = ("photos", "crops", "pairs", "scores", "identifications", "novelty")
 def write_report(run: Run, scored: Scored) -> Path:
     """Draw the page of the run under way into its folder."""
     record = run_record(conform("runs", [run.record("under way")], run.run_id)) | {"notes": run.notes}
-    html = _draw(run.env, run.settings, record, run.written, scored.null)
+    html = _draw(run.conditions, record, run.written, scored.null)
     return run.staging.write_report(html)
 
 
-def draw(env: Environment, run_id: str, settings: Settings) -> str:
+def draw(conditions: Conditions, run_id: str) -> str:
     """Draw the page of an earlier run from its tables."""
-    tables = {name: read_run(env.workspace, run_id, name) for name in run_tables(env.workspace, run_id)}
+    workspace, settings = conditions.env.workspace, conditions.settings
+    tables = {name: read_run(workspace, run_id, name) for name in run_tables(workspace, run_id)}
     null = learn_null(tables["pairs"], _labels(tables["photos"], tables["pairs"]), settings.score.null_pairs)
-    return _draw(env, settings, run_record(tables["runs"]) | {"notes": []}, tables, null)
+    return _draw(conditions, run_record(tables["runs"]) | {"notes": []}, tables, null)
 
 
-def _draw(
-    env: Environment, settings: Settings, record: dict[str, Any], tables: Mapping[str, pa.Table], null: Null
-) -> str:
+def _draw(conditions: Conditions, record: dict[str, Any], tables: Mapping[str, pa.Table], null: Null) -> str:
+    env, settings = conditions.env, conditions.settings
     shown = {name: tables.get(name, empty_table(name)) for name in TABLES}
     pairs = _shown_pairs(shown["identifications"], settings.report.candidates)
-    proof = evidence(env.workspace, settings, pairs, tables["features"], env.weights, env.runner)
+    proof = evidence(env, match_setup(settings), conditions.names.match, pairs, tables["features"])
     paths = dict(zip(shown["crops"]["crop_id"].to_pylist(), shown["crops"]["path"].to_pylist(), strict=True))
     data = ReportData(
         run=record,

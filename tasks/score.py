@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from resight.match.cache import match_fingerprint
 from resight.run import judging
 from resight.run.run import Run
 from resight.run.state import Matched, Scored
@@ -16,8 +15,8 @@ from resight.tasks.stage import stage
 @stage("score")
 def score_pairs(run: Run, matched: Matched) -> Scored:
     """From stored distributions to numbers; learns what non-matching pairs look like on the way."""
-    scored = judging.score_pairs(run.env, run.settings, matched)
-    run.fingerprints["null"] = keep_null(run.workspace, match_fingerprint(run.settings, run.weights), scored.null)
+    scored = judging.score_pairs(run.conditions, matched)
+    run.fingerprints["null"] = keep_null(run.workspace, run.names.match, scored.null)
     run.fingerprints |= {"fusion": scored.fused.fingerprint} if scored.fused.fingerprint else {}
     run.note(scored.fused.note)
     scores = run.add("scores", scored.scores)
@@ -32,5 +31,4 @@ def refit_fusion(run: Run, scored: Scored) -> None:
         return
     labels = {**scored.cohort.labels, **scored.cohort.truth}
     known = LabelledPairs(scored.pairs, scored.info, labels, scored.null)
-    evidence = judging.evidence_of(run.env, run.settings)
-    run.note(refit(run.workspace, evidence, known, run.settings.score.calibration).note)
+    run.note(refit(run.workspace, run.names.evidence, known, run.settings.score.calibration).note)

@@ -11,7 +11,7 @@ from resight.tasks.stage import stage
 @stage("shortlist")
 def plan_pairs(run: Run, extracted: Extracted, cohort: Cohort) -> Planned:
     """Plan every query with every gallery crop; in a large gallery leave out those that nothing speaks for."""
-    planned = pairing.plan_pairs(run.env, run.settings, extracted, cohort)
+    planned = pairing.plan_pairs(run.conditions, extracted, cohort)
     run.work["features_computed"] += planned.n_voting_extracted
     run.work["queries_shortlisted"] = planned.n_shortlisted
     run.work["pairs_matched"] = planned.n_halved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +34,8 @@ Row = Mapping[str, Any]
 class MethodOutcomes:
     """Rows of `evaluate.outcomes.outcome_rows` of all queries whose animal is in the gallery, in the order of their ids."""
 
-    photos: list[Row]
-    encounters: list[Row]
+    photos: Sequence[Row]
+    encounters: Sequence[Row]
 
 
 def method_outcomes(scored: Scored, cohort: Cohort, photos: pa.Table, rule: RankParams) -> MethodOutcomes:
@@ -63,12 +63,12 @@ def figures(outcomes: MethodOutcomes) -> dict[str, Figure]:
     return {s.metric: (s.value, *interval(s.statistic, s.individuals)) if s.individuals else (None,) * 3 for s in specs}
 
 
-def _novelty(encounters: list[Row]) -> Spec:
+def _novelty(encounters: Sequence[Row]) -> Spec:
     new, right = (_or_least(encounters, column) for column in ("score_wrong", "score_right"))
     known = np.maximum(new, right)
     return Spec("novelty_auroc", ALL, lambda w: auroc(known, new, w, w), animals_of(encounters))
 
 
-def _or_least(rows: list[Row], column: str) -> np.ndarray:
+def _or_least(rows: Sequence[Row], column: str) -> np.ndarray:
     """(N,) scores; minus infinity where nothing could be compared."""
     return np.array([-math.inf if row[column] is None else row[column] for row in rows], np.float64)

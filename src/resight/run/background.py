@@ -8,17 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight.environment import Environment
-from resight.evaluate.background import Blanked, blank_crops
+from resight.evaluate.background import Blanked, Outlines, blank_crops
 from resight.evaluate.outcomes import BACKGROUND
 from resight.extract.stage import extract
 from resight.match.precision import sentence
 from resight.pairs.cohort import Cohort
+from resight.run.conditions import Conditions
 from resight.run.judging import Note, judge
 from resight.run.measuring import closed_outcomes
 from resight.run.pairing import match_pairs, plan_pairs
+from resight.run.setups import segment_setup
 from resight.run.state import Extracted, Segmented
-from resight.settings import Settings
 from resight.store.tables import conform
 
 SCRATCH = ""  # the run of tables that are not written
@@ -43,14 +43,11 @@ class Control:
     n_matched: int = 0
 
 
-def background_control(
-    env: Environment, settings: Settings, segmented: Segmented, cohort: Cohort, note: Note
-) -> Control:
+def background_control(conditions: Conditions, segmented: Segmented, cohort: Cohort, note: Note) -> Control:
     """Extract, match and judge the painted photos.
 
     Args:
-        env: Where all that is done.
-        settings: Of the run.
+        conditions: Of the run.
         segmented: The run's photos, their outlines and crops.
         cohort: Who asks whom; whoever could not be painted over takes no part.
         note: Takes sentences for people.
@@ -58,22 +55,21 @@ def background_control(
     part = cohort.queries | cohort.gallery
     photos = segmented.photos
     photos = photos.filter(pa.array([p in part for p in photos["photo_id"].to_pylist()], pa.bool_()))
-    limit = settings.ingest.max_megapixels
-    blanked = blank_crops(env, settings.crop, photos, segmented.crops, segmented.annotations, limit)
+    env, outlines = conditions.env, Outlines.of(segmented.crops, segmented.annotations)
+    blanked = blank_crops(env, segment_setup(conditions.settings), conditions.names.background, photos, outlines)
     painted = frozenset(blanked.crops["photo_id"].to_pylist())
     control = Control(photos.num_rows, len(painted), _statuses(blanked))
     note(_about_heads(blanked))
     smaller = _only(cohort, painted)
     if not smaller.truth or not smaller.gallery:
         return control
-    changed = settings.model_copy(update={"crop": blanked.crop})
-    crops = conform("crops", blanked.crops, SCRATCH)
-    features = conform("features", extract(env.workspace, changed, crops, env.weights, env.runner).features, SCRATCH)
-    extracted = Extracted(photos=photos, crops=crops, features=features)
-    matched = match_pairs(env, changed, plan_pairs(env, changed, extracted, smaller))
+    changed, crops = conditions.with_sections(crop=blanked.crop), conform("crops", blanked.crops, SCRATCH)
+    features = extract(env, changed.settings.extract, changed.names.extract, crops).features
+    extracted = Extracted(photos=photos, crops=crops, features=conform("features", features, SCRATCH))
+    matched = match_pairs(changed, plan_pairs(changed, extracted, smaller))
     note(sentence(dict(matched.precision)) if matched.precision else "")
     matched = replace(matched, pairs=conform("pairs", matched.pairs, SCRATCH))
-    judged = judge(env, changed, matched, note)
+    judged = judge(changed, matched, note)
     return replace(control, outcomes=closed_outcomes(judged, BACKGROUND), n_matched=matched.n_matched)
 
 

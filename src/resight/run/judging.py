@@ -9,17 +9,15 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.environment import Environment
 from resight.evaluate.folds import leave_encounters_out, pairs_of
-from resight.match.cache import match_fingerprint
 from resight.novelty.calibration import calibrate
 from resight.novelty.decide import decide, listed
 from resight.novelty.model import fit
 from resight.pairs.cohort import Cohort, calibration_photos, crop_info
 from resight.rank.rule import choose_rule
 from resight.rank.stage import rank_all
+from resight.run.conditions import Conditions
 from resight.run.state import Judged, Matched, Ranked, Scored
-from resight.score.accepted import evidence_name
 from resight.score.choose import ChosenFusion, LabelledPairs, choose_fusion, viewpoints_of
 from resight.score.null import Null, learn_null
 from resight.score.registry import FUSED, SCORES
@@ -30,26 +28,26 @@ from resight.store.counts import reconcile
 Note = Callable[[str], None]
 
 
-def judge(env: Environment, settings: Settings, matched: Matched, note: Note) -> Judged:
+def judge(conditions: Conditions, matched: Matched, note: Note) -> Judged:
     """Score, rank and decide; where one encounter is left out at a time, fold by fold.
 
     Args:
-        env: Keeps the accepted fusion.
-        settings: Sections ``score``, ``rank`` and ``novelty``.
+        conditions: Settings, and the workspace that keeps the accepted fusion.
         matched: Pairs and who asked whom.
         note: Takes sentences for people.
     """
     if matched.cohort.leave_one_out:
-        return judge_folds(env, settings, matched, note)
-    scored = score_pairs(env, settings, matched)
+        return judge_folds(conditions, matched, note)
+    scored = score_pairs(conditions, matched)
     note(scored.fused.note)
+    settings = conditions.settings
     return judge_novelty(settings, rank_candidates(settings, scored))
 
 
-def judge_folds(env: Environment, settings: Settings, matched: Matched, note: Note) -> Judged:
+def judge_folds(conditions: Conditions, matched: Matched, note: Note) -> Judged:
     """Every encounter asks all others; its label and its scores are hidden from what judges it."""
-    cohorts = leave_encounters_out(matched.cohort, matched.photos)
-    folds = [judge(env, settings, seen_by(settings, matched, cohort), note) for cohort in cohorts]
+    settings, cohorts = conditions.settings, leave_encounters_out(matched.cohort, matched.photos)
+    folds = [judge(conditions, seen_by(settings, matched, cohort), note) for cohort in cohorts]
     if settings.rank.rule == "auto":
         rules = Counter(fold.rule.params.rule for fold in folds).most_common()
         note(f"Photos vote by a rule chosen for every turn: {', '.join(f'{rule} in {n}' for rule, n in rules)}.")
@@ -66,15 +64,15 @@ def seen_by(settings: Settings, matched: Matched, cohort: Cohort) -> Matched:
     return matched.then(Matched, cohort=cohort, info=info, pairs=pairs)
 
 
-def score_pairs(env: Environment, settings: Settings, matched: Matched) -> Scored:
+def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
     """From stored distributions of confidences to numbers; learns what non-matching pairs look like on the way."""
-    cohort = matched.cohort
+    settings, cohort = conditions.settings, matched.cohort
     null = learn_null(matched.pairs, cohort.labels, settings.score.null_pairs, viewpoints_of(matched.info))
     fused = ChosenFusion()
     if settings.score.name == FUSED:
         known = LabelledPairs(matched.pairs, matched.info, cohort.labels, null)
-        evidence, how = evidence_of(env, settings), settings.score.calibration
-        fused = choose_fusion(env.workspace, evidence, known, how, evaluating=cohort.evaluating)
+        place, evidence, how = conditions.env.workspace, conditions.names.evidence, settings.score.calibration
+        fused = choose_fusion(place, evidence, known, how, evaluating=cohort.evaluating)
     scores = scores_of(settings, matched, cohort.labels, null, fused)
     return matched.then(Scored, scores=scores, null=null, fused=fused)
 
@@ -119,13 +117,6 @@ def query_photos(matched: Matched) -> pa.Table:
     photos = matched.photos.select(["photo_id", "encounter_id"])
     asks = [p in matched.cohort.queries for p in photos["photo_id"].to_pylist()]
     return photos.filter(pa.array(asks, pa.bool_()))
-
-
-def evidence_of(env: Environment, settings: Settings) -> str:
-    """Name of the evidence that these settings collect about pairs."""
-    votes = settings.shortlist
-    how = votes.index_fingerprint(votes.enabled, str(votes.neighbours))
-    return evidence_name(match_fingerprint(settings, env.weights), how)
 
 
 def _reconcile_verdicts(matched: Matched, novelty: pa.Table) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.environment import Environment
 from resight.evaluate.folds import cohort_of, leave_animals_out, leave_encounters_out, open_rounds
 from resight.evaluate.outcomes import (
     CLOSED,
@@ -27,6 +26,7 @@ from resight.evaluate.protocol import refuse_leak, split
 from resight.novelty.decide import decide
 from resight.pairs.cohort import Cohort
 from resight.rank.stage import rank_all
+from resight.run.conditions import Conditions
 from resight.run.judging import Note, judge, query_photos, scores_of, seen_by
 from resight.run.state import Judged, Segmented
 from resight.run.unknowns import group_unknowns
@@ -76,18 +76,17 @@ def usable_photos(segmented: Segmented) -> pa.Table:
     return photos.filter(pa.array([p in usable for p in photos["photo_id"].to_pylist()], pa.bool_()))
 
 
-def all_outcomes(env: Environment, settings: Settings, judged: Judged, note: Note) -> list[Row]:
+def all_outcomes(conditions: Conditions, judged: Judged, note: Note) -> list[Row]:
     """What happened to every query, with its animal in the gallery and without; the catalog's ``outcomes`` without ``run_id``.
 
     Args:
-        env: Where pairs of unknown animals are matched.
-        settings: Of the run.
+        conditions: Settings, and where pairs of unknown animals are matched.
         judged: The run's verdicts; cohorts that leave animals out are judged from its pairs.
         note: Takes sentences for people.
     """
     facts = PhotoFacts.of(judged.photos, judged.crops)
     rows = closed_outcomes(judged)
-    for trial in _without_animals(env, settings, judged, note):
+    for trial in _without_animals(conditions, judged, note):
         rows += outcome_rows(trial, facts, (ENCOUNTER,))
     return rows + (_known_of_open_trial(rows) if judged.cohort.leave_one_out else [])
 
@@ -129,12 +128,12 @@ def _result(judged: Judged, trial: str, number: int, pairs: pa.Table) -> TrialRe
     )  # fmt: skip
 
 
-def _without_animals(env: Environment, settings: Settings, judged: Judged, note: Note) -> Iterator[TrialResult]:
+def _without_animals(conditions: Conditions, judged: Judged, note: Note) -> Iterator[TrialResult]:
     """Everybody without its own animal in the gallery, and then galleries without a share of the animals."""
-    cohort, how = judged.cohort, settings.evaluate
+    cohort, settings, how = judged.cohort, conditions.settings, conditions.settings.evaluate
 
     def judged_by(smaller: Cohort) -> Judged:
-        return judge(env, settings, seen_by(settings, judged, smaller), note)
+        return judge(conditions, seen_by(settings, judged, smaller), note)
 
     if cohort.leave_one_out:
         for k, smaller in enumerate(leave_animals_out(cohort)):
@@ -142,7 +141,7 @@ def _without_animals(env: Environment, settings: Settings, judged: Judged, note:
     else:
         yield _without_own(settings, judged)
     for k, (smaller, _) in enumerate(open_rounds(cohort, how.open_share, how.seed)):
-        grouped = group_unknowns(env, settings, judged_by(smaller))
+        grouped = group_unknowns(conditions, judged_by(smaller))
         yield _result(grouped.judged, OPEN, k, judged.pairs)
 
 

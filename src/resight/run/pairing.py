@@ -6,19 +6,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.environment import Environment
 from resight.match.cache import CropCodes
 from resight.match.halving.stage import halve
 from resight.match.precision import precision_effect
 from resight.match.stage import match
 from resight.pairs.cohort import Cohort, crop_info, plan
+from resight.run.conditions import Conditions
+from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
-from resight.settings import Settings
 from resight.shortlist.stage import VERIFIED, shortlist
 from resight.store.counts import reconcile_pairs
 
 
-def plan_pairs(env: Environment, settings: Settings, extracted: Extracted, cohort: Cohort) -> Planned:
+def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> Planned:
     """Plan every query with every gallery crop; in a large gallery leave out those that nothing speaks for.
 
     Where ``match.halving`` is set, candidates that fall behind on their way through the matcher are left out too.
@@ -26,13 +26,13 @@ def plan_pairs(env: Environment, settings: Settings, extracted: Extracted, cohor
     Raises:
         BrokenCountError: A pair got lost on the way.
     """
-    place, weights, runner = env.workspace, env.weights, env.runner
+    env, settings, names = conditions.env, conditions.settings, conditions.names
     crops, features = extracted.crops, extracted.features
     info = crop_info(extracted.photos, crops, features, cohort)
-    every = plan(info, cohort, settings)
-    listed = shortlist(place, settings, every, crops, features, weights, runner)
+    every = plan(info, cohort, settings.pairs, settings.novelty.calibration_encounters)
+    listed = shortlist(env, voting(settings, names.voting), every, crops, features)
     reconcile_pairs("shortlist", every, listed.plan)
-    halved = halve(place, settings, listed.plan, features, weights, runner)
+    halved = halve(env, match_setup(settings), names.match, listed.plan, features)
     reconcile_pairs("halve", every, halved.plan)
     return extracted.then(
         Planned,
@@ -47,20 +47,20 @@ def plan_pairs(env: Environment, settings: Settings, extracted: Extracted, cohor
     )
 
 
-def match_pairs(env: Environment, settings: Settings, planned: Planned) -> Matched:
+def match_pairs(conditions: Conditions, planned: Planned) -> Matched:
     """Match the planned pairs that nobody has matched before, give every pair a status.
 
     Raises:
         BrokenCountError: A pair got lost on the way.
     """
-    place, features, weights, runner = env.workspace, planned.features, env.weights, env.runner
-    result = match(place, settings, planned.plan, features, weights, runner)
+    env, name, setup = conditions.env, conditions.names.match, match_setup(conditions.settings)
+    result = match(env, setup, name, planned.plan, planned.features)
     reconcile_pairs("match", planned.plan, result.pairs)
     return planned.then(
         Matched,
         pairs=with_votes(result.pairs, planned.votes),
         n_matched=planned.n_halved + result.n_matched,
-        precision=precision_effect(place, settings, planned.plan, features, weights, runner),
+        precision=precision_effect(env, setup, name, planned.plan, planned.features),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import pyarrow as pa
 
 from resight import __version__
 from resight.environment import Environment
+from resight.run.conditions import Conditions
 from resight.run.models import Model
+from resight.run.names import StageNames
 from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
 from resight.score.prior import shipped
@@ -81,7 +84,17 @@ class Run:
     @property
     def env(self) -> Environment:
         """Where its stages work."""
-        return Environment(self.workspace, self.weights, self.runner, self.settings.device)
+        return self.conditions.env
+
+    @property
+    def names(self) -> StageNames:
+        """Names of what its stages compute."""
+        return self.conditions.names
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """Under which its stages compute."""
+        return Conditions(Environment(self.workspace, self.weights, self.runner, self.settings.device), self.settings)
 
     def name_after_inputs(self, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> None:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""

@@ -10,15 +10,15 @@ from typing import Any
 import pyarrow as pa
 
 from resight.catalog import table as catalog_table
-from resight.environment import Environment
 from resight.match.stage import MatchResult, match
 from resight.novelty.identity_log import IdentityLog, advance
 from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
+from resight.run.conditions import Conditions
 from resight.run.judging import scores_of
 from resight.run.pairing import with_votes
+from resight.run.setups import match_setup, voting
 from resight.run.state import Judged
 from resight.score.registry import SCORES
-from resight.settings import Settings
 from resight.shortlist.stage import shortlist
 from resight.status import Decision
 from resight.store.counts import reconcile_pairs
@@ -51,7 +51,7 @@ class Grouped:
 
 
 def group_unknowns(
-    env: Environment, settings: Settings, judged: Judged, events: Events = (), night: str = "", run_id: str = ""
+    conditions: Conditions, judged: Judged, events: Events = (), night: str = "", run_id: str = ""
 ) -> Grouped:
     """Compare what nobody knows with each other, and give what seems to be one animal one name that lasts.
 
@@ -59,17 +59,17 @@ def group_unknowns(
     matched before and are only looked up.
 
     Args:
-        env: Where pairs are matched.
-        settings: Of the run.
+        conditions: Settings, and where pairs are matched.
         judged: All verdicts.
         events: Of earlier nights, see `identity_log`.
         night, run_id: Written into new events.
     """
+    settings = conditions.settings
     verdicts = judged.novelty.select(["encounter_id", "decision", "individual_id"]).to_pylist()
     known = {r["encounter_id"]: r["individual_id"] for r in verdicts if r["decision"] == Decision.KNOWN}
     unknown = {r["encounter_id"] for r in verdicts} - set(known)
     seen = sightings(judged.info, unknown)
-    judged, matched, n_shortlisted = _compare(env, settings, judged, seen)
+    judged, matched, n_shortlisted = _compare(conditions, judged, seen)
     groups = group(
         judged.scores, seen, _first_met(judged.photos), judged.model, judged.rule.params, settings.novelty,
         SCORES[settings.score.name].is_ratio,
@@ -79,11 +79,12 @@ def group_unknowns(
     return Grouped(named, log, len(unknown), n_shortlisted, matched)
 
 
-def _compare(env: Environment, settings: Settings, judged: Judged, seen: pa.Table) -> tuple[Judged, MatchResult, int]:
+def _compare(conditions: Conditions, judged: Judged, seen: pa.Table) -> tuple[Judged, MatchResult, int]:
     """Add the pairs among unknown animals to the tables ``pairs`` and ``scores``."""
+    settings = conditions.settings
     planned = plan_clusters(seen, settings.pairs)
-    plan, votes, n_shortlisted = _shortlisted(env, settings, judged, planned)
-    result = match(env.workspace, settings, plan, judged.features, env.weights, env.runner)
+    plan, votes, n_shortlisted = _shortlisted(conditions, judged, planned)
+    result = match(conditions.env, match_setup(settings), conditions.names.match, plan, judged.features)
     reconcile_pairs("cluster", planned, result.pairs)
     if not planned.num_rows:
         return judged, result, n_shortlisted
@@ -94,17 +95,14 @@ def _compare(env: Environment, settings: Settings, judged: Judged, seen: pa.Tabl
     return replace(more, scores=scores), result, n_shortlisted
 
 
-def _shortlisted(
-    env: Environment, settings: Settings, judged: Judged, planned: pa.Table
-) -> tuple[pa.Table, pa.Table, int]:
+def _shortlisted(conditions: Conditions, judged: Judged, planned: pa.Table) -> tuple[pa.Table, pa.Table, int]:
     """The plan after the shortlist, votes, and queries asked. The known gallery takes part: the background is as ever."""
     asking = set(planned["query_crop_id"].to_pylist())
     others = judged.plan.select(planned.column_names)
     others = others.filter(pa.array([q in asking for q in others["query_crop_id"].to_pylist()], pa.bool_()))
     both = pa.concat_tables([planned, others], promote_options="permissive") if planned.num_rows else planned
-    result = shortlist(
-        env.workspace, settings, both, judged.crops, judged.features, env.weights, env.runner, "unknown"
-    )  # fmt: skip
+    among_unknown = voting(conditions.settings, conditions.names.voting_unknown)
+    result = shortlist(conditions.env, among_unknown, both, judged.crops, judged.features)
     return result.plan.slice(0, planned.num_rows), result.votes, result.n_asked
 
 
