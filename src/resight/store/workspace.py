@@ -73,3 +73,15 @@ class Workspace:
             yield
         finally:
             lock.release()
+
+
+def open_workspace(root: str | Path) -> Workspace:
+    """The workspace at ``root``.
+
+    Raises:
+        WorkspaceError: There is no such folder.
+    """
+    path = Path(root).expanduser().absolute()
+    if not path.is_dir():
+        raise WorkspaceError(f"{path} is not a folder; make a workspace with `resight init '{path}'`.")
+    return Workspace(path)
