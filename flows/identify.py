@@ -12,19 +12,36 @@ from resight.errors import WorkspaceError
 from resight.pairs.cohort import Cohort, nightly_cohort
 
 
-def identify_photos(
-    workspace: Path,
-    photos: Sequence[Path],
-    overrides: Mapping[str, Any] | None,
+def identify(
+    workspace: str | Path,
+    photos: Sequence[str | Path],
+    overrides: Mapping[str, Any] | None = None,
     *,
-    together: bool,
-    report: Path | None,
-    quiet: bool,
+    together: bool = False,
+    report: Path | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Compare some photos with the workspace's gallery. What is computed is kept for later, but no run is written.
 
+    Args:
+        workspace: Folder with ``resight.toml``.
+        photos: Files or folders; they are not added to the workspace.
+        overrides: Settings above all other layers.
+        together: All photos show one animal, in one encounter.
+        report: File for a page with the evidence.
+        quiet: Show no progress.
+
+    Returns:
+        ``queries`` (by encounter: candidates, best first, and the decision with its evidence), ``model``, ``work``,
+        ``counts``, ``report`` and ``notes``.
+
     Raises:
         WorkspaceError: A photo is not there, or the workspace knows no animal yet.
+
+    Example:
+        >>> answer = resight.identify("my season", ["from a tourist.jpg"])
+        >>> candidates = answer["queries"][0]["candidates"]
+        >>> decision = answer["queries"][0]["decision"]
     """
     from resight.flows.steps import accepted_settings, from_features_to_verdicts, open_workspace
     from resight.run.run import absolute_sources, open_run
@@ -32,7 +49,7 @@ def identify_photos(
     from resight.tasks.report import write_report
     from resight.tasks.segment import segment_photos
 
-    missing = [str(p) for p in photos if not p.exists()]
+    missing = [str(p) for p in photos if not Path(p).exists()]
     if missing:
         raise WorkspaceError(f"{missing[0]} is not there; check the path.")
     place = open_workspace(workspace)

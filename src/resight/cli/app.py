@@ -64,7 +64,7 @@ def _start(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     if show_version:
-        from resight import __version__
+        from resight.version import __version__
 
         print(__version__)
         raise typer.Exit

@@ -50,11 +50,9 @@ def identify(
     as_json: options.JsonOption = False,
 ) -> None:
     """Who is this? Compare some photos with the known animals, at once."""
-    from resight.flows.identify import identify_photos
+    from resight.flows.identify import identify as job
 
-    result = identify_photos(
-        workspace, photos, options.overrides(settings), together=together, report=report, quiet=as_json
-    )
+    result = job(workspace, photos, options.overrides(settings), together=together, report=report, quiet=as_json)
     print_result(result, as_json, _show_candidates)
 
 

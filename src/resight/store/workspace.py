@@ -80,6 +80,11 @@ def open_workspace(root: str | Path) -> Workspace:
 
     Raises:
         WorkspaceError: There is no such folder.
+
+    Example:
+        >>> workspace = resight.open_workspace("my season")
+        >>> workspace.runs.name
+        'runs'
     """
     path = Path(root).expanduser().absolute()
     if not path.is_dir():
