@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import WorkspaceError
+from resight.flows.steps import accepted_settings, from_features_to_verdicts
 from resight.pairs.cohort import Cohort, nightly_cohort
+from resight.run.run import absolute_sources, open_run
+from resight.store.workspace import open_workspace
+from resight.tasks.ingest import ingest_photos
+from resight.tasks.report import write_report
+from resight.tasks.segment import segment_photos
 
 
 def identify(
@@ -24,31 +30,18 @@ def identify(
     """Compare some photos with the workspace's gallery. What is computed is kept for later, but no run is written.
 
     Args:
-        workspace: Folder with ``resight.toml``.
         photos: Files or folders; they are not added to the workspace.
-        overrides: Settings above all other layers.
         together: All photos show one animal, in one encounter.
-        report: File for a page with the evidence.
-        quiet: Show no progress.
 
     Returns:
-        ``queries`` (by encounter: candidates, best first, and the decision with its evidence), ``model``, ``work``,
-        ``counts``, ``report`` and ``notes``.
+        ``queries`` (by encounter: candidates, best first, and the decision), ``model``, ``work``, ``counts``, ``notes``.
 
     Raises:
         WorkspaceError: A photo is not there, or the workspace knows no animal yet.
 
     Example:
-        >>> answer = resight.identify("my season", ["from a tourist.jpg"])
-        >>> candidates = answer["queries"][0]["candidates"]
-        >>> decision = answer["queries"][0]["decision"]
+        >>> queries = resight.identify("my season", ["from a tourist.jpg"])["queries"]
     """
-    from resight.flows.steps import accepted_settings, from_features_to_verdicts, open_workspace
-    from resight.run.run import absolute_sources, open_run
-    from resight.tasks.ingest import ingest_photos
-    from resight.tasks.report import write_report
-    from resight.tasks.segment import segment_photos
-
     missing = [str(p) for p in photos if not Path(p).exists()]
     if missing:
         raise WorkspaceError(f"{missing[0]} is not there; check the path.")
