@@ -43,7 +43,7 @@ def run_evaluate(
     Returns:
         The run's summary with ``metrics``.
 
-    Example:
+    Examples:
         >>> metrics = resight.run_evaluate("labelled photos", "my season")["metrics"]
         >>> share_right_at_once = metrics["top1_photo"]
     """
@@ -65,7 +65,7 @@ def run_accuracy(
 ) -> dict[str, Any]:
     """Measure the promoted model on the workspace's confirmed labels; the result becomes ``current/accuracy.parquet``.
 
-    Example:
+    Examples:
         >>> metrics = resight.run_accuracy("my season")["metrics"]
         >>> share_right_at_once = metrics["top1_photo"]
     """

@@ -39,7 +39,7 @@ def identify(
     Raises:
         WorkspaceError: A photo is not there, or the workspace knows no animal yet.
 
-    Example:
+    Examples:
         >>> queries = resight.identify("my season", ["from a tourist.jpg"])["queries"]
     """
     missing = [str(p) for p in photos if not Path(p).exists()]

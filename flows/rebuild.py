@@ -40,7 +40,7 @@ def run_rebuild(
         The new run's summary with ``comparison`` (old and new metrics on the same queries, their differences with
         intervals, and the verdict) and ``accuracy_page`` (the same to look at, with the photos of what changed).
 
-    Example:
+    Examples:
         >>> result = resight.run_rebuild("my season")  # after a change in resight.toml
         >>> is_accepted, why = result["promoted"], result["notes"]
     """

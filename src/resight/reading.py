@@ -30,7 +30,7 @@ class RunResults:
         workspace: Where the run lies.
         run_id: Its name.
 
-    Example:
+    Examples:
         >>> run = resight.open_run("my season")
         >>> verdicts = run.table("novelty").to_pylist()
         >>> best = run.table("identifications").to_pylist()[0]
@@ -142,7 +142,7 @@ def open_run(workspace: str | Path | Workspace, run_id: str | None = None) -> Ru
     Raises:
         WorkspaceError: There is no such workspace or run.
 
-    Example:
+    Examples:
         >>> run = resight.open_run("my season")
         >>> run.record["flow"]
         'nightly'
@@ -165,7 +165,7 @@ def read_features(workspace: str | Path | Workspace, crop_id: str, run_id: str |
     Raises:
         WorkspaceError: There is no such workspace, run or crop, or the crop has no features.
 
-    Example:
+    Examples:
         >>> crop_id = resight.read_pairs("my season")["query_crop_id"][0].as_py()
         >>> features = resight.read_features("my season", crop_id)
         >>> features.xy_px.shape == (len(features), 2)
@@ -180,7 +180,7 @@ def read_pairs(workspace: str | Path | Workspace, run_id: str | None = None) -> 
     Raises:
         WorkspaceError: There is no such workspace or run, or the run has compared nothing.
 
-    Example:
+    Examples:
         >>> pairs = resight.read_pairs("my season")
         >>> strongest = pairs.sort_by([("n_inliers", "descending")]).slice(0, 1).to_pylist()
     """

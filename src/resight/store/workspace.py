@@ -81,7 +81,7 @@ def open_workspace(root: str | Path) -> Workspace:
     Raises:
         WorkspaceError: There is no such folder.
 
-    Example:
+    Examples:
         >>> workspace = resight.open_workspace("my season")
         >>> workspace.runs.name
         'runs'
