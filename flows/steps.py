@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from resight.errors import WorkspaceError
 from resight.pairs.cohort import Cohort
 from resight.run.models import model_of, settle
 from resight.run.photo_outcomes import photo_counts
@@ -15,6 +14,7 @@ from resight.run.state import Ingested, Judged, Segmented
 from resight.settings import SETTINGS_FILE, Settings, load_settings
 from resight.settings.choice import Choice, choose
 from resight.store.workspace import Workspace
+from resight.store.workspace import open_workspace as open_workspace
 from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
@@ -23,18 +23,6 @@ from resight.tasks.report import write_report
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
-
-
-def open_workspace(root: str | Path) -> Workspace:
-    """The workspace at ``root``.
-
-    Raises:
-        WorkspaceError: There is no such folder.
-    """
-    path = Path(root).expanduser().absolute()
-    if not path.is_dir():
-        raise WorkspaceError(f"{path} is not a folder; make a workspace with `resight init '{path}'`.")
-    return Workspace(path)
 
 
 def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, WeightStore]:
