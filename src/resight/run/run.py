@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.ingest.annotation import Annotation
 from resight.run.conditions import Conditions
 from resight.run.models import Model
 from resight.run.names import StageNames
@@ -23,7 +24,6 @@ from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
 from resight.score.prior import shipped
 from resight.score.registry import FUSED
-from resight.segment.base import Annotation
 from resight.settings import Settings
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, staging

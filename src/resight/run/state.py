@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from resight.ingest.annotation import Annotation
 from resight.novelty.model import NoveltyModel
 from resight.pairs.cohort import Cohort
 from resight.rank.rule import Chosen
 from resight.score.choose import ChosenFusion
 from resight.score.null import Null
-from resight.segment.base import Annotation
 
 Later = TypeVar("Later", bound="Ingested")
 
