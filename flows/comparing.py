@@ -51,7 +51,7 @@ def run_compare(
     Returns:
         ``rows`` (the catalog's ``comparison``), ``computed`` (methods that ran now), ``run_id``, ``folder``, ``report``, ``notes``.
     """
-    asked = chosen(methods, quick, EmbeddingRecipe(steps=steps) if steps else None)
+    wanted = chosen(methods, quick, EmbeddingRecipe(steps=steps) if steps else None)
     place = open_workspace(workspace)
     source = absolute_sources([str(folder)])
     given = prefer_outlines(place, source[0], nest(overrides or {}))
@@ -64,7 +64,7 @@ def run_compare(
         env = Environment(place, weights, run.runner, shared.device)
         most = int(budget) if budget else None
         trial = Trial(env, shared, segmented.photos, segmented.crops, cohort, most)
-        compared = compare_methods(trial, asked, quick=quick and not methods)
+        compared = compare_methods(trial, wanted, quick=quick and not methods)
         _say_what_is_missing(run, compared)
         return _publish(run, compared, str(folder))
 

@@ -60,8 +60,8 @@ def run_rebuild(
             result = publish(run, accept=promoted)
     if promoted:
         promote(place, model)
-    told = comparison.as_dict() if comparison else None
-    return result | {"promoted": promoted, "comparison": told, "accuracy_page": page}
+    verdict = comparison.as_dict() if comparison else None
+    return result | {"promoted": promoted, "comparison": verdict, "accuracy_page": page}
 
 
 def _compare(

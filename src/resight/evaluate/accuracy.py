@@ -64,8 +64,12 @@ def accuracy_rows(outcomes: pa.Table, c: Context) -> list[dict[str, Any]]:
 
     *Control*: ``background_top1_…``, with the animals painted over, beside ``background_animal_top1_…`` on the same queries.
     """
-    found = OutcomeRows(outcomes)
-    return [_row(spec, c) for spec in all_specs(found, c.prior_new)] + _chance_rows(found, c) + _plain_rows(found, c)
+    by_trial = OutcomeRows(outcomes)
+    return (
+        [_row(spec, c) for spec in all_specs(by_trial, c.prior_new)]
+        + _chance_rows(by_trial, c)
+        + _plain_rows(by_trial, c)
+    )
 
 
 def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -74,8 +78,8 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     overall = {r["metric"]: r["value"] for r in rows if r["stratum"] == ALL}
     n = {r["metric"]: r["n"] for r in rows if r["stratum"] == ALL}
     leak = overall.get("same_day_share") or 0.0
-    found: dict[str, Any] = {name: None if leak else overall.get(name) for name in HEADLINE}
-    return found | {
+    figures: dict[str, Any] = {name: None if leak else overall.get(name) for name in HEADLINE}
+    return figures | {
         "leak": leak,
         "n_queries": n.get("top1_photo", 0),
         "n_query_encounters": n.get("top1_encounter", 0),
@@ -102,17 +106,17 @@ def _chance_rows(outcomes: OutcomeRows, c: Context) -> list[dict[str, Any]]:
 
 
 def _plain_rows(outcomes: OutcomeRows, c: Context) -> list[dict[str, Any]]:
-    asked = outcomes.of(CLOSED, PHOTO)
-    known = [r for r in asked if r["known"]]
+    queries = outcomes.of(CLOSED, PHOTO)
+    known = [r for r in queries if r["known"]]
     n, animals = len(known), len({r["true_individual_id"] for r in known})
-    alone, unknown = sum(r["rank"] is None for r in known), len(asked) - n
-    gallery = max((r["n_gallery_individuals"] for r in asked), default=0)
+    alone, unknown = sum(r["rank"] is None for r in known), len(queries) - n
+    gallery = max((r["n_gallery_individuals"] for r in queries), default=0)
     rows = [
         ("seconds_per_query", c.seconds_per_query, n, "second"),
         ("n_queries_without_comparable_gallery", float(alone), n, "count"),
-        ("n_queries_without_gallery_animal", float(unknown), len(asked), "count"),
+        ("n_queries_without_gallery_animal", float(unknown), len(queries), "count"),
         ("n_gallery_individuals", float(gallery), n, "count"),
-        ("same_day_share", c.same_day_share, len(asked), "share"),
+        ("same_day_share", c.same_day_share, len(queries), "share"),
     ]
     cached = "most of it came from the cache"
     return [_plain(name, value, count, unit, c, animals, cached) for name, value, count, unit in rows]

@@ -29,13 +29,13 @@ def curve_rows(outcomes: pa.Table, c: Context) -> list[Point]:
     of the score of their own animal (``genuine``), of the best other one (``impostor``), and of the best one where their
     own animal was left out of the gallery (``new``). ``days_between`` and ``gallery_size``: top-1 accuracy.
     """
-    found = OutcomeRows(outcomes)
+    by_trial = OutcomeRows(outcomes)
     points: list[Point] = []
     for level in (PHOTO, ENCOUNTER):
-        rows = found.of(CLOSED, level, True)
+        rows = by_trial.of(CLOSED, level, True)
         points += _cmc(rows, level, c) + _days(rows, level, c) + _sizes(rows, level, c)
-    known = found.of(CLOSED, ENCOUNTER, True)
-    new = found.of(WITHOUT_OWN, ENCOUNTER) or found.of(OPEN, ENCOUNTER, False)
+    known = by_trial.of(CLOSED, ENCOUNTER, True)
+    new = by_trial.of(WITHOUT_OWN, ENCOUNTER) or by_trial.of(OPEN, ENCOUNTER, False)
     return points + _reliability(known, new, c) + _scores(known, new)
 
 
@@ -115,12 +115,12 @@ def _weighted(values: np.ndarray, mix: np.ndarray) -> Callable[[np.ndarray], flo
 
 def _scores(known: Sequence[Row], new: Sequence[Row]) -> list[Point]:
     """Histograms over equal bins of the square root of the score: scores are skewed, and counts spread with their root."""
-    found = {
+    columns = {
         "genuine": [r["score_right"] for r in known],
         "impostor": [r["score_wrong"] for r in known],
         "new": [r["score_wrong"] for r in new],
     }
-    values = {k: np.array([s for s in of if s is not None], np.float64) for k, of in found.items()}
+    values = {k: np.array([s for s in of if s is not None], np.float64) for k, of in columns.items()}
     everything = np.concatenate(list(values.values()))
     if not everything.size:
         return []

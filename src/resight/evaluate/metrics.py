@@ -73,8 +73,8 @@ def auroc_within(
     """
     w = np.ones(len(value)) if weight is None else weight
     won = pairs = 0.0
-    for one in np.unique(group):
-        yes, no = (group == one) & positive, (group == one) & ~positive
+    for name in np.unique(group):
+        yes, no = (group == name) & positive, (group == name) & ~positive
         share, n_pairs = auroc(value[yes], value[no], w[yes], w[no]), float(w[yes].sum() * w[no].sum())
         if share is not None:
             won, pairs = won + share * n_pairs, pairs + n_pairs

@@ -68,18 +68,18 @@ class Comparison:
     @property
     def not_worse(self) -> bool:
         """Right at least as often, per encounter and per photo, on at least one query."""
-        return self.n_queries > 0 and all(one.new_right >= one.old_right for one in self.levels)
+        return self.n_queries > 0 and all(level.new_right >= level.old_right for level in self.levels)
 
     @property
     def sentence(self) -> str:
         """One sentence for people."""
         if not self.n_queries:
             return "No animal was met twice, so the old and the new model could not be compared; the old one stays unless you accept the new one unmeasured."
-        told = [
+        parts = [
             f"{o.new_right} instead of {o.old_right} of {o.n} {o.level}s right (gained {o.gained}, lost {o.lost}, p = {o.p_value:.2f})"
             for o in self.levels
         ]
-        return f"The new model has {' and '.join(told)}: it is {'not worse' if self.not_worse else 'worse'}."
+        return f"The new model has {' and '.join(parts)}: it is {'not worse' if self.not_worse else 'worse'}."
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -151,8 +151,8 @@ def _differences(old: OutcomeRows, new: OutcomeRows, prior_new: float, draws: in
 
 def _difference(a: Spec, b: Spec, level: LevelComparison | None, draws: int, seed: int) -> dict[str, Any]:
     before, after = a.value, b.value
-    known = before is not None and after is not None
-    low, high = difference_interval((a.statistic, a.individuals), (b.statistic, b.individuals), draws, seed) if known else (None, None)  # fmt: skip
+    computed = before is not None and after is not None
+    low, high = difference_interval((a.statistic, a.individuals), (b.statistic, b.individuals), draws, seed) if computed else (None, None)  # fmt: skip
     return {
         "metric": a.metric, "old_value": before, "new_value": after,
         "difference": after - before if before is not None and after is not None else None,

@@ -165,16 +165,16 @@ def _probability(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> 
 def _stated(rows: Sequence[Row], mix: np.ndarray) -> Spec:
     """Calibration error over everything that is stated: each candidate of each encounter, and that it is new."""
     chosen = [k for k, r in enumerate(rows) if r["probabilities"] and r["p_new"] is not None]
-    told = [rows[k] for k in chosen]
-    places = [len(r["probabilities"]) if not r["known"] else (r["rank"] or 0) - 1 for r in told]
-    probability = np.array([p for r in told for p in (*r["probabilities"], r["p_new"])], np.float64)
+    judged = [rows[k] for k in chosen]
+    places = [len(r["probabilities"]) if not r["known"] else (r["rank"] or 0) - 1 for r in judged]
+    probability = np.array([p for r in judged for p in (*r["probabilities"], r["p_new"])], np.float64)
     right = [
-        float(k == place) for r, place in zip(told, places, strict=True) for k in range(len(r["probabilities"]) + 1)
+        float(k == place) for r, place in zip(judged, places, strict=True) for k in range(len(r["probabilities"]) + 1)
     ]
-    of = np.repeat(np.arange(len(told)), [len(r["probabilities"]) + 1 for r in told])
+    of = np.repeat(np.arange(len(judged)), [len(r["probabilities"]) + 1 for r in judged])
     weight, correct = mix[chosen], np.array(right, np.float64)
     return Spec(
-        "ece_stated", ALL, lambda w: calibration_error(probability, correct, (w * weight)[of]), animals_of(told), "score", NO_PROBABILITY
+        "ece_stated", ALL, lambda w: calibration_error(probability, correct, (w * weight)[of]), animals_of(judged), "score", NO_PROBABILITY
     )  # fmt: skip
 
 
@@ -245,8 +245,8 @@ def _clusters(new: Sequence[Row]) -> list[Spec]:
     def mean(metric: Callable[..., float | None]) -> Callable[[np.ndarray], float | None]:
         def over_rounds(w: np.ndarray) -> float | None:
             values = [(metric(names[of == k], truth[of == k], w[of == k]), w[of == k].sum()) for k in rounds]
-            found = np.array([pair for pair in values if pair[0] is not None], np.float64).reshape(-1, 2)
-            return weighted_mean(found[:, 0], found[:, 1])
+            computed = np.array([pair for pair in values if pair[0] is not None], np.float64).reshape(-1, 2)
+            return weighted_mean(computed[:, 0], computed[:, 1])
 
         return over_rounds
 
@@ -261,8 +261,8 @@ def _background(outcomes: OutcomeRows) -> list[Spec]:
     specs = []
     for level in (ENCOUNTER, PHOTO):
         control = outcomes.of(BACKGROUND, level, True)
-        asked = {r["query_id"] for r in control}
-        same = [r for r in outcomes.of(CLOSED, level, True) if r["query_id"] in asked]
+        queries = {r["query_id"] for r in control}
+        same = [r for r in outcomes.of(CLOSED, level, True) if r["query_id"] in queries]
         specs += [
             _mean(f"background_top1_{level}", [r["correct"] for r in control], control, NO_CONTROL),
             _mean(f"background_animal_top1_{level}", [r["correct"] for r in same], same, NO_CONTROL),

@@ -189,8 +189,8 @@ def fit(calibration: Calibration, signed: bool = False, shipped: ShippedCalibrat
     score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
     owner = np.array(rows["individual_id"].to_pylist(), dtype=object)
     maxima = calibration.maxima.filter(pc.is_valid(calibration.maxima["impostor_maximum"]))
-    found = calibration.maxima.select(["individual_id", "genuine_score"]).to_pylist()
-    own = [(r["genuine_score"], r["individual_id"]) for r in found if r["individual_id"] in calibration.met_again]
+    maxima_rows = calibration.maxima.select(["individual_id", "genuine_score"]).to_pylist()
+    own = [(r["genuine_score"], r["individual_id"]) for r in maxima_rows if r["individual_id"] in calibration.met_again]
     epsilon = None if signed else choose_epsilon(score)
     model = NoveltyModel(
         method=NONE,
