@@ -140,7 +140,7 @@ def _histogram(name: str, scores: np.ndarray, edges: np.ndarray) -> list[Point]:
 
 
 def _signed_root(values: np.ndarray) -> np.ndarray:
-    return np.sign(values) * np.sqrt(np.abs(values))
+    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
 
 
 def series(rows: Sequence[Mapping[str, Any]], curve: str, name: str) -> list[Mapping[str, Any]]:

@@ -110,7 +110,7 @@ def calibration_error(probability: np.ndarray, correct: np.ndarray, weight: np.n
 
 def _bin_of(probability: np.ndarray, bins: int) -> np.ndarray:
     """Which of the equal bins of (0, 1] each probability lies in; 0 lies in the first."""
-    return np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
+    return np.asarray(np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1))
 
 
 def calibration_error_by_chance(

@@ -210,7 +210,7 @@ def mixture(n_known: int, n_new: int, prior_new: float) -> np.ndarray:
     if not n_known or not n_new:
         return np.ones(n_known + n_new)
     share = np.r_[np.full(n_known, (1 - prior_new) / n_known), np.full(n_new, prior_new / n_new)]
-    return share * (n_known + n_new)
+    return np.asarray(share * (n_known + n_new))
 
 
 def _calibration(name: str, rows: Sequence[Row], mix: np.ndarray) -> list[Spec]:

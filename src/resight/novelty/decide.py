@@ -64,9 +64,7 @@ def decide(
     ranked = _delete(ranked, deleted)
     candidates = _by_encounter(ranked, "encounter")
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
-    photos: dict[str, set[str]] = {}
-    for row in queries.select(["encounter_id", "photo_id"]).to_pylist():
-        photos.setdefault(row["encounter_id"], set()).add(row["photo_id"])
+    photos = _photos_by_encounter(queries)
     rows: list[dict[str, Any]] = []
     probability: dict[tuple[str, str], float] = {}
     likely: dict[tuple[str, str], bool] = {}
@@ -203,6 +201,13 @@ def _by_encounter(ranked: pa.Table, level: str) -> dict[str, list[dict[str, Any]
     for row in chosen.sort_by([("encounter_id", "ascending"), ("rank", "ascending")]).to_pylist():
         by_encounter.setdefault(row["encounter_id"], []).append(row)
     return by_encounter
+
+
+def _photos_by_encounter(queries: pa.Table) -> dict[str, set[str]]:
+    photos: dict[str, set[str]] = {}
+    for row in queries.select(["encounter_id", "photo_id"]).to_pylist():
+        photos.setdefault(row["encounter_id"], set()).add(row["photo_id"])
+    return photos
 
 
 def _fill(ranked: pa.Table, column: str, values_of: Mapping[tuple[str, str], Any]) -> pa.Table:

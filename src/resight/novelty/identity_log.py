@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,6 +23,7 @@ class Event(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+Change = tuple[Event, str, str, str | None]  # what happened to which name at which encounter, and into which name
 ENDS = frozenset({Event.CONFIRMED, Event.IDENTIFIED, Event.WITHDRAWN})
 
 
@@ -81,43 +82,45 @@ def advance(
         run_id: The run under way.
     """
     before = members(events)
-    log = [dict(event) for event in events]
     names = _names(clusters, before)
-    kept = set(names)
-    carried: dict[str, str] = {}
+    changes = [*_ends(before, clusters, named, identified), *_moves(before, clusters, names)]
+    log = [dict(event) for event in events]
+    for number, (event, name, encounter, into) in enumerate(changes, len(log) + 1):
+        row = {"event_no": number, "night": night, "event_run_id": run_id, "event": event.value}
+        log.append(row | {"provisional_individual_id": name, "encounter_id": encounter, "into": into})
+    carried = {encounter: name for name, cluster in zip(names, clusters, strict=True) for encounter in cluster}
+    return IdentityLog(carried, log)
 
-    def tell(event: Event, name: str, encounter: str, into: str | None = None) -> None:
-        log.append(
-            {
-                "event_no": len(log) + 1,
-                "night": night,
-                "event_run_id": run_id,
-                "event": event.value,
-                "provisional_individual_id": name,
-                "encounter_id": encounter,
-                "into": into,
-            }
-        )
 
+def _ends(
+    before: Mapping[str, str],
+    clusters: Sequence[Sequence[str]],
+    named: Mapping[str, str],
+    identified: Mapping[str, str],
+) -> Iterator[Change]:
+    """Encounters that carry a provisional name no longer."""
+    unknown = {encounter for cluster in clusters for encounter in cluster}
     for encounter, name in sorted(before.items()):
         if encounter in named:
-            tell(Event.CONFIRMED, name, encounter, named[encounter])
+            yield Event.CONFIRMED, name, encounter, named[encounter]
         elif encounter in identified:
-            tell(Event.IDENTIFIED, name, encounter, identified[encounter])
-        elif not any(encounter in cluster for cluster in clusters):
-            tell(Event.WITHDRAWN, name, encounter)
-    alive = set(before.values())
+            yield Event.IDENTIFIED, name, encounter, identified[encounter]
+        elif encounter not in unknown:
+            yield Event.WITHDRAWN, name, encounter, None
+
+
+def _moves(before: Mapping[str, str], clusters: Sequence[Sequence[str]], names: Sequence[str]) -> Iterator[Change]:
+    """Encounters that carry another name than before, or one for the first time."""
+    kept, alive = set(names), set(before.values())
     for name, cluster in zip(names, clusters, strict=True):
         for encounter in cluster:
             old = before.get(encounter)
-            carried[encounter] = name
             if old is None:
-                tell(Event.JOINED if name in alive else Event.CREATED, name, encounter)
+                yield Event.JOINED if name in alive else Event.CREATED, name, encounter, None
                 alive.add(name)
             elif old != name:
-                tell(Event.SPLIT if old in kept else Event.MERGED, old, encounter, name)
+                yield Event.SPLIT if old in kept else Event.MERGED, old, encounter, name
                 alive.add(name)
-    return IdentityLog(carried, log)
 
 
 def _names(clusters: Sequence[Sequence[str]], before: Mapping[str, str]) -> list[str]:

@@ -103,4 +103,4 @@ def evidence_bound(p: np.ndarray) -> np.ndarray:
     Sellke, Bayarri and Berger, The American Statistician 55 (2001).
     """
     small = np.minimum(p, 1 / math.e)
-    return 1 / (-math.e * small * np.log(small))
+    return np.asarray(1 / (-math.e * small * np.log(small)))

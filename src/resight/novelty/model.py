@@ -155,13 +155,13 @@ class NoveltyModel:
 
         ``logistic``: the regression line within the range of log scores that it has seen, constant outside.
         ``evidence_bound``: the largest ratio that the Gumbel tail probability can stand for, with probabilities cut off
-        at a tenth of 1 / (impostor scores + 1): kind to the candidate, and silent about scores that speak against it.
+        at a tenth of 1 / (impostor scores + 1): it favours the candidate, and says nothing about scores that speak against it.
         """
         x = log_score(score, self.epsilon)
         if self.method == LOGISTIC:
-            return self.intercept + self.slope * np.clip(x, *self.log_score_range)
+            return np.asarray(self.intercept + self.slope * np.clip(x, *self.log_score_range))
         tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
-        return np.log(evidence_bound(tail))
+        return np.asarray(np.log(evidence_bound(tail)))
 
     def _raw_p(self, score: float) -> float:
         values, reached = self._steps
