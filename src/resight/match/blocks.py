@@ -227,10 +227,10 @@ def load_matcher(spec: MatcherSpec) -> Matcher:
         WeightsError: The worker finds other weights than the flow did.
     """
     for name, digest in spec.digests:
-        found = spec.weights.find(name)
-        if found.sha256 != digest:
+        file = spec.weights.find(name)
+        if file.sha256 != digest:
             raise WeightsError(
-                f"{found.path} on this worker is not the file that the run started with; use one file everywhere."
+                f"{file.path} on this worker is not the file that the run started with; use one file everywhere."
             )
     matcher: Matcher = spec.params.build(spec.weights, spec.family, spec.device)  # type: ignore[attr-defined]
     return matcher
