@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight import __version__
 from resight.environment import Environment
 from resight.ingest.annotation import Annotation
 from resight.pairs.cohort import Cohort
@@ -30,6 +29,7 @@ from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, TableRef, staging
 from resight.store.tables import conform, status_counts
 from resight.store.workspace import Workspace
+from resight.version import __version__
 from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")
