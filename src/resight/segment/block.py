@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resight.errors import ResightError
+from resight.errors import ResightError, one_line
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import load_rgb
 from resight.plugins.params import Params
@@ -26,7 +26,6 @@ from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 PARTS = "parts"
-REASON_CHARS = 500
 NOTHING_FOUND = {
     CropStatus.NO_ANNOTATION: "no outline of the wanted part lies in the photo",
     CropStatus.NO_HEAD: "the segmenter found nothing",
@@ -157,8 +156,3 @@ def _load(job: PhotoJob, block: Block) -> np.ndarray:
         except OSError as error:
             problems.append(str(error))
     raise OSError("; ".join(problems))
-
-
-def one_line(error: Exception) -> str:
-    """Type and message of ``error`` in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
