@@ -17,7 +17,7 @@ from resight.extract.params import ExtractorBase
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
 from resight.match.engine_matcher import EngineMatcher
-from resight.match.params import LightGlueParams, NearestParams
+from resight.match.params import MatcherBase
 from resight.match.stage import match
 from resight.score.params import ScoreParams
 from resight.score.stage import score
@@ -34,7 +34,7 @@ class LocalMethod(Method):
     """An extractor, a matcher, and the score that ranks."""
 
     extract: ExtractorBase
-    match: NearestParams | LightGlueParams
+    match: MatcherBase
     score: str
 
     def settings(self, trial: Trial) -> Settings:
@@ -55,8 +55,7 @@ class LocalMethod(Method):
         return [used.model_dump(mode="json", include={"extract", "match", "score"}), revisions]
 
     def weight_names(self) -> list[str]:
-        names = getattr(self.match, "weight_names_for", lambda _: self.match.weight_names())(self.extract.family)
-        return [*self.extract.weight_names(), *names]
+        return [*self.extract.weight_names(), *self.match.weight_names_for(self.extract.family)]
 
     def run(self, trial: Trial) -> Scored:
         used = self.settings(trial)

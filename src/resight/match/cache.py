@@ -42,8 +42,7 @@ def match_fingerprint(settings: Settings, weights: WeightStore) -> str:
 
 def weight_names(settings: Settings) -> list[str]:
     """Weights that the matcher loads for this extractor's descriptors."""
-    by_family = getattr(settings.match, "weight_names_for", None)
-    names: list[str] = by_family(settings.extract.family) if by_family else settings.match.weight_names()
+    names: list[str] = settings.match.weight_names_for(settings.extract.family)
     return names
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +17,12 @@ from resight.match.engine.batch import Encoded, Scores
 from resight.match.engine.engine import LightGlueEngine, matches_of
 from resight.match.engine.summary import FIELDS, TileSummary, summarise
 from resight.match.lightglue import exits_early, inside, scale_and_orientation
-from resight.match.params import LightGlueParams
-from resight.match.presets import Architecture, scale_ori_of
+from resight.match.presets import NetworkShape, scale_ori_of
 from resight.match.summary import SUMMARY_SCHEMA
 from resight.match.verify import inliers_of, verified_match
+
+if TYPE_CHECKING:
+    from resight.match.kinds.lightglue import LightGlueParams
 
 CPU_CACHE_BYTES = 512 << 20
 GPU_CACHE_SHARE = 0.3
@@ -29,7 +32,7 @@ class EngineMatcher:
     """Scores of `LightGlueEngine`; on CPU in float32 a pair's scores are bitwise the same in any tile."""
 
     def __init__(
-        self, engine: LightGlueEngine, architecture: Architecture, params: LightGlueParams, family: str
+        self, engine: LightGlueEngine, architecture: NetworkShape, params: LightGlueParams, family: str
     ) -> None:
         self.engine, self.params = engine, params
         self.input_dim = architecture.input_dim

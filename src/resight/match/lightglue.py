@@ -6,7 +6,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,10 +14,12 @@ import torch
 from resight.errors import DeviceError, SettingsError, WeightsError
 from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch
-from resight.match.params import LightGlueParams
-from resight.match.presets import Architecture, ScaleOri, read_architecture, scale_ori_of
+from resight.match.presets import NetworkShape, ScaleOri, read_architecture, scale_ori_of
 from resight.match.verify import verified_match
 from resight.weights.store import WeightStore
+
+if TYPE_CHECKING:
+    from resight.match.kinds.lightglue import LightGlueParams
 
 SHOWN = 4
 OUTSIDE_PX = 1.0
@@ -32,7 +34,7 @@ class LightGlueMatcher:
     """
 
     def __init__(
-        self, model: torch.nn.Module, architecture: Architecture, params: LightGlueParams, family: str, device: str
+        self, model: torch.nn.Module, architecture: NetworkShape, params: LightGlueParams, family: str, device: str
     ) -> None:
         self.model = model.eval().to(device)
         self.architecture, self.params, self.device = architecture, params, device
@@ -78,9 +80,9 @@ class LightGlueMatcher:
 def scale_and_orientation(features: Features, kind: ScaleOri) -> tuple[np.ndarray, np.ndarray]:
     """(N,) float32 scale in pixels and (N,) float32 orientation in rad, as the official checkpoint was trained with."""
     if kind == "doghardnet":
-        from resight.extract.hardnet import lightglue_scale_ori
+        from resight.extract.kinds.hardnet import lightglue_scale_ori
     else:
-        from resight.extract.sift import lightglue_scale_ori
+        from resight.extract.kinds.sift import lightglue_scale_ori
     scale, orientation = lightglue_scale_ori(features)
     return np.array(scale, np.float32), np.array(orientation, np.float32)  # copies: torch wants to be able to write
 
@@ -105,7 +107,7 @@ def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, 
 
 
 def _engine(
-    state: dict[str, torch.Tensor], architecture: Architecture, params: LightGlueParams, family: str, device: str
+    state: dict[str, torch.Tensor], architecture: NetworkShape, params: LightGlueParams, family: str, device: str
 ) -> Matcher:
     from resight.match.engine.engine import LightGlueEngine
     from resight.match.engine_matcher import EngineMatcher
@@ -132,7 +134,7 @@ def kornia_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def load_strictly(
-    model: torch.nn.Module, state: dict[str, torch.Tensor], architecture: Architecture, early_exit: bool, name: str
+    model: torch.nn.Module, state: dict[str, torch.Tensor], architecture: NetworkShape, early_exit: bool, name: str
 ) -> None:
     """Fill ``model``; every tensor must be there and fit.
 
@@ -166,14 +168,14 @@ def _inner_heads(own: dict[str, torch.Tensor], n_layers: int) -> set[str]:
     return {key for key in own if key.startswith(("log_assignment.", "token_confidence.")) and not key.startswith(last)}
 
 
-def _untrained(state: dict[str, torch.Tensor], architecture: Architecture) -> list[str]:
+def _untrained(state: dict[str, torch.Tensor], architecture: NetworkShape) -> list[str]:
     """Heads whose thousands of weights all lie within 1/sqrt(width), where torch starts them and no training ends."""
     bound = architecture.descriptor_dim**-0.5 * 1.0001
     keys = [f"log_assignment.{i}.final_proj.weight" for i in range(architecture.n_layers)]
     return [key for key in keys if key in state and float(state[key].abs().max()) <= bound]
 
 
-def _empty_model(architecture: Architecture, params: LightGlueParams) -> torch.nn.Module:
+def _empty_model(architecture: NetworkShape, params: LightGlueParams) -> torch.nn.Module:
     # A named preset would overrule these arguments in both libraries, so none is named.
     conf: dict[str, Any] = asdict(architecture) | {
         "depth_confidence": params.depth_confidence,

@@ -14,7 +14,7 @@ from resight.errors import ResightError
 from resight.match.base import PairMatch
 from resight.match.blocks import CropReader, PairBlock, load_matcher, single_thread
 from resight.match.cache import CropCodes, match_fingerprint
-from resight.match.params import LightGlueParams
+from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.work import CropTable, matcher_spec, pair_block
 from resight.pairs.plan import PLANNED
 from resight.store.parts import write_bytes

@@ -19,8 +19,8 @@ from resight.pairs.cohort import Cohort
 from resight.run.models import Model
 from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
+from resight.score.base import FUSED
 from resight.score.prior import shipped
-from resight.score.registry import FUSED
 from resight.segment.base import Annotation
 from resight.settings import Settings
 from resight.store.fingerprint import canonical_json, fingerprint

@@ -21,7 +21,6 @@ from resight.weights.store import WeightStore
 
 PHOTOS_PER_BLOCK = 16
 DRAWN_BY_PEOPLE = "annotations"
-READS_BY_DEFAULT = ("annotations", "viewpoint")
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def segment_fingerprint(settings: Settings, weights: WeightStore) -> str:
 
 
 def _jobs(settings: Settings, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> list[PhotoJob]:
-    reads = getattr(settings.segment, "reads", READS_BY_DEFAULT)
+    reads = settings.segment.reads
     jobs = []
     for row in photos.select(["photo_id", "uri", "uris", "viewpoint", "status"]).to_pylist():
         if row["status"] != PhotoStatus.OK:

@@ -17,7 +17,7 @@ from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract, extract_fingerprint
 from resight.pairs.plan import PLANNED
 from resight.runner.runner import Runner
-from resight.score.registry import FUSED
+from resight.score.base import FUSED
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.plan import allowed_by_plan, apply_shortlist
@@ -177,7 +177,7 @@ def vote_block(block: VoteBlock) -> pa.Table:
     asking = {crop_id: reader.load(*place) for crop_id, place in block.queries}
     background: dict[str, np.ndarray] = {}
     queries = ((crop_id, features.descriptors) for crop_id, features in asking.items())
-    votes = search(index, queries, block.params, allowed=masks.__getitem__, background=background).crops
+    votes = search(index, queries, block.params, allowed=masks.__getitem__, background=background)
     row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
     verified: list[float | None] = [None] * votes.num_rows
     for place, row in sorted(enumerate(votes.to_pylist()), key=lambda r: r[1]["gallery_crop_id"]):

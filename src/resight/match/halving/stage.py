@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, is_in_sorted, match_fingerprint
 from resight.match.halving.block import HALVED_SCHEMA, HalvedBlock
 from resight.match.halving.work import HalvingWork, Query
-from resight.match.params import LightGlueParams
+from resight.match.kinds.lightglue import LightGlueParams
 from resight.pairs.plan import PLANNED
 from resight.status import PairReason, PairStatus
 from resight.store.fingerprint import digest_ids

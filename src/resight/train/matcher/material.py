@@ -15,7 +15,8 @@ import pyarrow as pa
 from resight.errors import NothingToMeasure
 from resight.ingest.stage import ingest
 from resight.runner.runner import Runner
-from resight.segment.params import AutoParams, WholeParams
+from resight.segment.kinds.auto import AutoParams
+from resight.segment.kinds.whole import WholeParams
 from resight.segment.stage import segment
 from resight.segment.store import read_crop
 from resight.settings import Settings

@@ -1,0 +1,87 @@
+"""LNBNN votes alone: what the shortlist says, taken for the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.compare.base import Family, Method, Scored, Timing, Trial, scores_of
+from resight.compare.local import n_comparable, places_of
+from resight.compare.timing import take_time
+from resight.extract.kinds.sift import SiftParams
+from resight.extract.params import ExtractorBase
+from resight.extract.reader import FeatureReader
+from resight.extract.stage import extract, extract_fingerprint
+from resight.pairs.plan import PLANNED
+from resight.segment.store import read_crop
+from resight.settings import Settings
+from resight.shortlist.params import ShortlistParams
+from resight.shortlist.plan import allowed_by_plan
+from resight.shortlist.stage import shortlist
+from resight.shortlist.store import ShortlistIndex, build_index
+from resight.shortlist.votes import search
+
+EVERYBODY_VOTES = ShortlistParams(enabled="on", k=1, descriptors="own")
+
+
+@dataclass(frozen=True)
+class VotesMethod(Method):
+    """Single descriptors vote for the gallery crops that hold their nearest neighbours (`shortlist.votes`)."""
+
+    extract: ExtractorBase
+    votes: ShortlistParams = EVERYBODY_VOTES
+
+    def settings(self, trial: Trial) -> Settings:
+        """The trial's settings with the shortlist on, whatever the size of the gallery."""
+        return trial.settings.model_copy(update={"extract": self.extract, "shortlist": self.votes})
+
+    def describe(self, trial: Trial) -> Any:
+        revisions = [self.extract.revision, self.votes.revision]
+        return [self.settings(trial).model_dump(mode="json", include={"extract", "shortlist"}), revisions]
+
+    def weight_names(self) -> list[str]:
+        return self.extract.weight_names()
+
+    def run(self, trial: Trial) -> Scored:
+        used = self.settings(trial)
+        features = extract(trial.workspace, used, trial.asked_crops, trial.weights, trial.runner).features
+        info = trial.info(features)
+        planned = trial.planned(info)
+        found = shortlist(
+            trial.workspace, used, planned, trial.asked_crops, features, trial.weights, trial.runner
+        ).votes  # fmt: skip
+        ids = zip(found["query_crop_id"].to_pylist(), found["gallery_crop_id"].to_pylist(), strict=True)
+        votes = dict(zip(ids, found["lnbnn"].to_pylist(), strict=True))
+        every = zip(planned["query_crop_id"].to_pylist(), planned["gallery_crop_id"].to_pylist(), strict=True)
+        scores = scores_of(planned, {pair: votes.get(pair, 0.0) for pair in every})
+        return Scored(info, scores, self._timing(trial, used, features, planned))
+
+    def _timing(self, trial: Trial, used: Settings, features: pa.Table, planned: pa.Table) -> Timing | None:
+        index = self._index(trial, used, features, planned)
+        extractor = used.extract.build(trial.weights, used.device)
+        galleries = trial.galleries(planned)
+        rows_of = allowed_by_plan(planned, index.crop_ids)
+
+        def one(query: str) -> tuple[str, np.ndarray]:
+            return query, extractor.extract(*read_crop(trial.workspace, trial.paths[query])).descriptors
+
+        def ask(asked: tuple[str, np.ndarray], allowed: np.ndarray) -> None:
+            search(index, [asked], self.votes, allowed=lambda _: allowed)
+
+        return take_time(galleries, n_comparable(trial, galleries), used.device, one, rows_of, ask)
+
+    def _index(self, trial: Trial, used: Settings, features: pa.Table, planned: pa.Table) -> ShortlistIndex:
+        """The index that the stage has just made."""
+        name = extract_fingerprint(used, trial.weights)
+        folder = trial.workspace.stage_dir("shortlist", self.votes.index_fingerprint(name))
+        places, reader = places_of(features), FeatureReader(trial.workspace)
+        asked = planned.filter(pc.equal(planned["status"], PLANNED))
+        gallery = sorted(g for g in pc.unique(asked["gallery_crop_id"]).to_pylist() if g in places)
+        return build_index(folder, gallery, lambda c: reader.load(*places[c]).descriptors, self.votes, name)
+
+
+METHODS = (VotesMethod("sift-lnbnn", "SIFT, LNBNN votes alone", Family.VOTES, True, SiftParams()),)
