@@ -14,6 +14,7 @@ import torch
 from resight.errors import DeviceError, SettingsError, WeightsError
 from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch
+from resight.match.inputs import inside, scale_and_orientation
 from resight.match.presets import NetworkShape, ScaleOri, read_architecture, scale_ori_of
 from resight.match.verify import verified_match
 from resight.weights.store import WeightStore
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from resight.match.kinds.lightglue import LightGlueParams
 
 SHOWN = 4
-OUTSIDE_PX = 1.0
 
 
 class LightGlueMatcher:
@@ -77,16 +77,6 @@ class LightGlueMatcher:
         return {key: torch.tensor(value, device=self.device)[None] for key, value in inputs.items()}
 
 
-def scale_and_orientation(features: Features, kind: ScaleOri) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) float32 scale in pixels and (N,) float32 orientation in rad, as the official checkpoint was trained with."""
-    if kind == "doghardnet":
-        from resight.extract.kinds.hardnet import lightglue_scale_ori
-    else:
-        from resight.extract.kinds.sift import lightglue_scale_ori
-    scale, orientation = lightglue_scale_ori(features)
-    return np.array(scale, np.float32), np.array(orientation, np.float32)  # copies: torch wants to be able to write
-
-
 def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, device: str) -> Matcher:
     """Load the checkpoint of ``params`` for ``family`` into the engine or the library that they name.
 
@@ -102,7 +92,7 @@ def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, 
     if params.backend == "resight":
         return _engine(state, architecture, params, family, device)
     model = _empty_model(architecture, params)
-    load_strictly(model, state, architecture, exits_early(params), name)
+    load_strictly(model, state, architecture, params.exits_early, name)
     return LightGlueMatcher(model, architecture, params, family, device)
 
 
@@ -117,11 +107,6 @@ def _engine(
         state, num_heads=architecture.num_heads, device=device, dtype=dtype, compiled=params.compiled
     )
     return EngineMatcher(engine, architecture, params, family)
-
-
-def exits_early(params: LightGlueParams) -> bool:
-    """Whether inner layers' heads are asked for."""
-    return params.depth_confidence > 0 or params.width_confidence > 0
 
 
 def kornia_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -207,21 +192,6 @@ def _check_device(device: str) -> None:
     check = checks.get(device)
     if check and not check():
         raise DeviceError(f"device = '{device}', but torch sees no such device on this machine; set device = 'cpu'.")
-
-
-def inside(xy_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
-    """(N, 2) float32 keypoints within the picture.
-
-    Sub-pixel refinement may leave a keypoint a fraction of a pixel outside, which LightGlue refuses.
-
-    Raises:
-        ValueError: A keypoint is further out, so coordinates and size do not belong together.
-    """
-    xy = np.asarray(xy_px, np.float32)
-    clipped = xy.clip(0, size_wh)
-    if np.abs(xy - clipped).max(initial=0.0) > OUTSIDE_PX:
-        raise ValueError(f"keypoints lie outside their crop of {size_wh[0]:.0f} x {size_wh[1]:.0f} px")
-    return clipped
 
 
 def _nothing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

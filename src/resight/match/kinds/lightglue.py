@@ -67,13 +67,18 @@ class LightGlueParams(MatcherBase):
             )
         if self.halving and self.backend != "resight":
             raise ValueError(f"match.halving needs match.backend = 'resight', not '{self.backend}'; change one of them")
-        if self.halving and (self.depth_confidence > 0 or self.width_confidence > 0):
+        if self.halving and self.exits_early:
             raise ValueError(
                 "match.halving cannot be combined with early exit or point pruning; set match.depth_confidence = match.width_confidence = -1"
             )
         if self.halving and self.verify.model != "none":
             raise ValueError("match.halving looks at no single match; set match.verify.model = 'none'")
         return self
+
+    @property
+    def exits_early(self) -> bool:
+        """Whether inner layers' heads are asked for."""
+        return self.depth_confidence > 0 or self.width_confidence > 0
 
     def weight_names_for(self, family: str) -> list[str]:
         """The checkpoint for this descriptor family."""
