@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from resight.errors import ResightError
 from resight.ingest.decode import load_rgb
-from resight.plugins.params import Params
 from resight.segment.base import Annotation, Photo, Region, Segmenter
 from resight.segment.cropper import crop_id, cut, tidy
-from resight.segment.params import CropParams
+from resight.segment.params import CropParams, SegmenterBase
 from resight.segment.rows import PART_SCHEMA, Row, empty_row, frame_columns, region_row
 from resight.segment.store import crop_path, write_crop
 from resight.status import CropStatus, Viewpoint
@@ -49,7 +47,7 @@ class Block:
 
     workspace: Workspace
     fingerprint: str
-    segment: Params
+    segment: SegmenterBase
     crop: CropParams
     max_megapixels: float
     weights: WeightStore
@@ -92,7 +90,7 @@ def run_block(block: Block) -> BlockResult:
 
 
 @lru_cache(maxsize=2)
-def _segmenter(params: Any, weights: WeightStore) -> Segmenter:
+def _segmenter(params: SegmenterBase, weights: WeightStore) -> Segmenter:
     """Built once per worker, not once per block."""
     return params.build(weights)
 

@@ -56,13 +56,15 @@ def lightglue_scale_ori(found: Features) -> tuple[np.ndarray, np.ndarray]:
 def root_sift(descriptors: np.ndarray) -> np.ndarray:
     """Square root of the L1-normalised histogram; (N, 128) float32 of unit L2 length."""
     descriptors = np.asarray(descriptors, np.float32)
-    return np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), EPSILON))
+    rooted: np.ndarray = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), EPSILON))
+    return rooted
 
 
 def unit(descriptors: np.ndarray) -> np.ndarray:
     """(N, D) float32 of unit L2 length."""
     descriptors = np.asarray(descriptors, np.float32)
-    return descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), EPSILON)
+    normed: np.ndarray = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), EPSILON)
+    return normed
 
 
 def strength(response: np.ndarray, sigma_px: np.ndarray, exponent: float) -> np.ndarray:

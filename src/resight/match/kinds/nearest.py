@@ -81,7 +81,8 @@ def _nearest(a: np.ndarray, b: np.ndarray, squared: np.ndarray, binary: bool) ->
 def _distance(a: np.ndarray, b: np.ndarray, binary: bool) -> np.ndarray:
     # From the differences, not from the matrix of products: that one is off by 3e-4 where two are nearly equal.
     squared = np.square(a - b).sum(axis=1, dtype=np.float64)
-    return squared / 4 if binary else np.sqrt(squared)
+    distance: np.ndarray = squared / 4 if binary else np.sqrt(squared)
+    return distance
 
 
 def _float(descriptors: np.ndarray) -> np.ndarray:
@@ -96,4 +97,5 @@ def _signs(descriptors: np.ndarray) -> np.ndarray:
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(n_a, n_b) float32."""
     norm_a, norm_b = np.square(a).sum(axis=1), np.square(b).sum(axis=1)
-    return (norm_a[:, None] + norm_b[None, :]) - 2 * (a @ b.T)
+    squared: np.ndarray = (norm_a[:, None] + norm_b[None, :]) - 2 * (a @ b.T)
+    return squared

@@ -93,7 +93,8 @@ class GrabCutSegmenter:
             self.params.iterations,
             cv2.GC_INIT_WITH_RECT,
         )
-        return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+        foreground: np.ndarray = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+        return foreground
 
 
 def flatten(rgb: np.ndarray) -> np.ndarray:
@@ -115,7 +116,8 @@ def flatten(rgb: np.ndarray) -> np.ndarray:
         distance = np.linalg.norm(rest, axis=1)
         spread = 1.0 + 1.5 * np.median(distance[weight > 0.5] if (weight > 0.5).any() else distance)
         weight = 1 / (1 + (distance / spread) ** 2) ** 2
-    return np.clip(CONTRAST * rest + 128, 0, 255).astype(np.uint8).reshape(rgb.shape)
+    flat: np.ndarray = np.clip(CONTRAST * rest + 128, 0, 255).astype(np.uint8).reshape(rgb.shape)
+    return flat
 
 
 def main_component(mask: np.ndarray) -> np.ndarray:
@@ -131,7 +133,8 @@ def main_component(mask: np.ndarray) -> np.ndarray:
         return mask
     half_wh = np.array(mask.shape[::-1]) / 2
     distance = np.linalg.norm(centroids[1:] + 0.5 - half_wh, axis=1) / np.linalg.norm(half_wh)
-    return labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA] * (1 - OFF_CENTER_PENALTY * distance)))
+    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA] * (1 - OFF_CENTER_PENALTY * distance)))
+    return np.asarray(labels == best)
 
 
 def fill_holes(mask: np.ndarray) -> np.ndarray:
@@ -140,7 +143,7 @@ def fill_holes(mask: np.ndarray) -> np.ndarray:
 
     outside = np.pad((~mask).astype(np.uint8), 1, constant_values=1)
     _, labels = cv2.connectedComponents(outside, connectivity=4)
-    return (labels != labels[0, 0])[1:-1, 1:-1]
+    return np.asarray(labels != labels[0, 0])[1:-1, 1:-1]
 
 
 def _open(mask: np.ndarray) -> np.ndarray:

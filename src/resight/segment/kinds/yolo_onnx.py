@@ -60,7 +60,8 @@ class Letterbox:
 
     def to_photo(self, xy_px: np.ndarray) -> np.ndarray:
         """Points (..., 2) of the input in outline coordinates of the photo."""
-        return (xy_px - np.array(self.shift_xy_px)) / self.scale
+        in_photo: np.ndarray = (xy_px - np.array(self.shift_xy_px)) / self.scale
+        return in_photo
 
 
 class YoloOnnxSegmenter:
