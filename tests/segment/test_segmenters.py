@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from resight.ingest.annotation import Annotation
 from resight.plugins import registry
-from resight.segment.base import Annotation, Photo, Segmenter
+from resight.segment.base import Photo, Segmenter
 from resight.segment.cropper import cut, tidy
 from resight.segment.kinds.annotations import AnnotationSegmenter, AnnotationsParams
 from resight.segment.kinds.auto import AutoParams, AutoSegmenter

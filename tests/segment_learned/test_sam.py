@@ -9,7 +9,8 @@ from kornia.models.sam.architecture.prompt_encoder import PromptEncoder
 from kornia.models.sam.architecture.transformer import TwoWayTransformer
 from kornia.models.structures import SegmentationResults
 
-from resight.segment.base import Annotation, Photo
+from resight.ingest.annotation import Annotation
+from resight.segment.base import Photo
 from resight.segment.kinds.annotations import AnnotationSegmenter, AnnotationsParams
 from resight.segment.kinds.sam import SamSegmenter, mask_in_box
 
