@@ -6,8 +6,8 @@ from resight.run import judging
 from resight.run.run import Run
 from resight.run.state import Matched, Scored
 from resight.score.accepted import keep_null
+from resight.score.base import FUSED
 from resight.score.choose import LabelledPairs, refit
-from resight.score.registry import FUSED
 from resight.status import PairStatus
 from resight.tasks.stage import stage
 

@@ -14,13 +14,14 @@ from resight.novelty.calibration import calibrate
 from resight.novelty.decide import decide, listed
 from resight.novelty.model import fit
 from resight.pairs.cohort import Cohort, calibration_photos, crop_info
+from resight.plugins.registry import SCORES
 from resight.rank.rule import choose_rule
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
 from resight.run.state import Judged, Matched, Ranked, Scored
+from resight.score.base import FUSED
 from resight.score.choose import ChosenFusion, LabelledPairs, choose_fusion, viewpoints_of
 from resight.score.null import Null, learn_null
-from resight.score.registry import FUSED, SCORES
 from resight.score.stage import score
 from resight.settings import Settings
 from resight.store.counts import reconcile

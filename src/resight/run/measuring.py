@@ -25,12 +25,12 @@ from resight.evaluate.params import EvaluateParams
 from resight.evaluate.protocol import refuse_leak, split
 from resight.novelty.decide import decide
 from resight.pairs.cohort import Cohort
+from resight.plugins.registry import SCORES
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
 from resight.run.judging import Note, judge, query_photos, scores_of, seen_by
 from resight.run.state import Judged, Segmented
 from resight.run.unknowns import group_unknowns
-from resight.score.registry import SCORES
 from resight.settings import Settings
 from resight.status import CropStatus, PairStatus
 

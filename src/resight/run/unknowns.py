@@ -13,12 +13,12 @@ from resight.catalog import table as catalog_table
 from resight.match.stage import MatchResult, match
 from resight.novelty.identity_log import IdentityLog, advance
 from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
+from resight.plugins.registry import SCORES
 from resight.run.conditions import Conditions
 from resight.run.judging import scores_of
 from resight.run.pairing import with_votes
 from resight.run.setups import match_setup, voting
 from resight.run.state import Judged
-from resight.score.registry import SCORES
 from resight.shortlist.stage import shortlist
 from resight.status import Decision
 from resight.store.counts import reconcile_pairs
