@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {"catalog": 0, "src/resight": 1, "tasks": 2, "flows": 3}
-WIRING = {"app.py", "doctor.py"}  # the command line calls flows
+WIRING = {"app.py", "train.py", "doctor.py"}  # the command line calls flows
 ONLY = {"prefect": ("flows", "tasks"), "distributed": ("src/resight/runner",), "dask": ("src/resight/runner",)}
 
 

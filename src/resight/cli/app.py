@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
 
+from resight.cli.train import train_app
 from resight.errors import ResightError
 
 app = typer.Typer(
@@ -28,9 +29,6 @@ weights_app = typer.Typer(
     help="Which weights there are, where they lie, and whether they are the right ones.", no_args_is_help=True
 )
 models_app = typer.Typer(help="Accepted models, and which one `nightly` uses.", no_args_is_help=True)
-train_app = typer.Typer(
-    help="Train networks on your photos; nothing is used before `resight rebuild`.", no_args_is_help=True
-)
 app.add_typer(weights_app, name="weights")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
@@ -354,39 +352,6 @@ def compare(
         show_comparison(screen, result)
 
 
-@train_app.command("embedding")
-def train_embedding(
-    directory: Annotated[
-        Path, typer.Argument(help="Labelled folder; only the encounters that an evaluation calls gallery are used.")
-    ],
-    workspace: WorkspaceOption = HERE,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps instead of the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
-    init: Annotated[str, typer.Option(help="Weights of an earlier training to begin with.")] = "",
-    settings: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Train the global embedding (a ConvNeXt, circle loss); run again after a stop, it goes on where it was."""
-    from resight.flows.training import run_train_embedding
-    from resight.train.embedding.params import EmbeddingRecipe
-
-    changed: dict[str, Any] = {"seed": seed, "init": init} | ({"steps": steps} if steps else {})
-    result = run_train_embedding(
-        directory, _root(workspace), EmbeddingRecipe(**changed), _overrides(settings), quiet=as_json
-    )
-    if as_json:
-        _print_json(result)
-        return
-    screen.print(
-        f"{result['n_crops']} crops of {result['n_individuals']} animals, {result['steps']} steps in {result['seconds']:.0f} s on "
-        f"{result['device']}, loss {result['loss_first']:.2f} to {result['loss_last']:.2f}"
-        f"{'' if result['computed'] else ' (trained before)'}.",
-        highlight=False,
-        soft_wrap=True,
-    )
-    screen.print(f"Weights {_plain(result['path'])}", highlight=False, soft_wrap=True)
-
-
 @app.command()
 def identify(
     photos: Annotated[list[Path], typer.Argument(help="Photos to identify; they are not added to the workspace.")],
@@ -535,48 +500,6 @@ def models_promote(
             f"{model.fingerprint} is now the accepted model: {model.describe()}. Run `resight nightly` for its results.",
             soft_wrap=True,
         )
-
-
-@train_app.command("matcher")
-def train_matcher(
-    workspace: WorkspaceOption = HERE,
-    photos: Annotated[
-        list[str] | None, typer.Option(help="Folders with photos; those of the workspace if not given.")
-    ] = None,
-    origin: Annotated[
-        str, typer.Option("--from", help="Weights to go on from, by name or path; 'nothing' starts anew.")
-    ] = "lightglue-sift-turtle",
-    leave_out: Annotated[
-        list[str] | None, typer.Option(help="Animal that is not to be seen, to be tested on later; may be repeated.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for weights, views and curves; models/weights in the workspace.")
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Steps; 0 takes 6000 from nothing and 1000 otherwise.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 8,
-    keypoints: Annotated[int, typer.Option(min=16, help="Keypoints per photo in a step, at most.")] = 160,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training was.")] = False,
-    settings: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Adapt LightGlue for SIFT to your photos: unlabelled ones, and confirmed identifications."""
-    from resight.flows.training import train_matcher as job
-
-    result = job(
-        workspace, photos or (), origin, leave_out or (), out, _overrides(settings),
-        steps=steps, batch=batch, keypoints=keypoints, seed=seed, device=device, resume=resume, quiet=as_json,
-    )  # fmt: skip
-    if as_json:
-        _print_json(result)
-        return
-    screen.print(f"Wrote {_plain(result['weights'])}", soft_wrap=True, highlight=False)
-    screen.print(
-        f"To compare it with the accepted model, and to accept it if it is not worse: {_plain(result['next'])}",
-        soft_wrap=True,
-        highlight=False,
-    )
 
 
 def _finish(function: Callable[..., dict[str, Any]], root: str, as_json: bool, arguments: dict[str, Any]) -> None:

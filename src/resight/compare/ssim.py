@@ -9,8 +9,8 @@ from torch import Tensor
 
 from resight.compare.params import SsimParams
 from resight.extract.torch_base import to_grey
-from resight.train.embedding.loop import to_tensor
 from resight.train.embedding.samples import canvas
+from resight.train.pixels import to_tensor
 
 
 class SsimComparer:

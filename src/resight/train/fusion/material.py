@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,14 @@ def standardised(pairs: TrainingPairs, like: TrainingPairs) -> tuple[tuple[str, 
     null = read_features(like.d, names)[~like.genuine]
     spread = np.where(null.std(axis=0) > 1e-9, null.std(axis=0), 1.0)
     return names, ((read_features(pairs.d, names) - null.mean(axis=0)) / spread).clip(-LARGEST, None)
+
+
+def by_features(runs: Sequence[Labelled]) -> dict[tuple[str, ...], list[Labelled]]:
+    """Runs with the same features together."""
+    groups: dict[tuple[str, ...], list[Labelled]] = {}
+    for run in runs:
+        groups.setdefault(available(training(run, gallery_alone=False).d), []).append(run)
+    return groups
 
 
 def digest(run: Labelled) -> str:

@@ -141,4 +141,4 @@ def _link(bank: Bank, a: int, b: int, match: Match) -> Link | None:
 def _map(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
     lifted = np.column_stack([xy, np.ones(len(xy))]) @ homography.T
     with np.errstate(invalid="ignore", divide="ignore"):
-        return lifted[:, :2] / lifted[:, 2:]
+        return np.asarray(lifted[:, :2] / lifted[:, 2:])

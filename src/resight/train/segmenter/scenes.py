@@ -50,7 +50,7 @@ def beside(sample: Sample) -> np.ndarray | None:
 def blended(front: np.ndarray, behind: np.ndarray, cover: np.ndarray) -> np.ndarray:
     """``front`` where ``cover`` (H, W) uint8 is 255, ``behind`` where it is 0."""
     weight = cv2.merge([cover] * 3).astype(np.float32) / np.float32(255)
-    return (behind + (front.astype(np.float32) - behind) * weight).astype(np.uint8)
+    return np.asarray(behind + (front.astype(np.float32) - behind) * weight).astype(np.uint8)
 
 
 def deck(rng: np.random.Generator, size_wh_px: tuple[int, int]) -> np.ndarray:
