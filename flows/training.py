@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from resight.environment import Environment
 from resight.flows.evaluation import prefer_outlines
 from resight.flows.steps import asked_settings, open_workspace
 from resight.novelty.params import NoveltyParams
@@ -87,7 +88,7 @@ def run_train_matcher(
     weights = WeightStore(settings.weights_dir, settings.allow_download)
     sources = absolute_sources(photos) if photos else settings.ingest.sources
     with place.lock(), Runner(settings.dask, "cpu", quiet) as runner:
-        pictures = gather(place, settings, sources, date.today().isoformat(), weights, runner, leave_out)
+        pictures = gather(Environment(place, weights, runner), settings, sources, date.today().isoformat(), leave_out)
     folder = (out or place.models / "weights").expanduser().absolute()
     recipe = recipe_for(origin, steps=steps, batch=batch, keypoints=keypoints, seed=seed)
     notes = {"left_out": sorted(leave_out)}
@@ -159,7 +160,7 @@ def run_train_fusion(
         alpha: Error level of the decisions that are judged; the default of the settings if not given.
 
     Returns:
-        ``judged``, a row per run, and ``prior``, the content of the file.
+        ``judged``, a row per run; ``prior``, the content of the file, and its ``path``.
     """
     from resight.train.fusion.judge import judge
     from resight.train.fusion.material import by_features, read_run_folder
@@ -172,4 +173,5 @@ def run_train_fusion(
         for features, labelled in groups.items()
         for run in labelled
     ]
-    return {"judged": judged, "prior": write_prior(list(groups.values()), names, out) if out else None}
+    prior = write_prior(list(groups.values()), names, out) if out else None
+    return {"judged": judged, "prior": prior, "path": str(out) if out else None}

@@ -10,53 +10,46 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from resight.cli import options
+from resight.cli.options import Panel
+from resight.cli.output import line, print_result
+
 train_app = typer.Typer(
-    help="Train networks on your photos; nothing is used before `resight rebuild`.", no_args_is_help=True
+    name="train",
+    help="Train networks on your photos; nothing is used before `resight rebuild` accepts it.",
+    rich_help_panel=Panel.TRAIN,
+    no_args_is_help=True,
 )
-screen = Console()
-WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", "-w", help="Folder with resight.toml.", envvar="RESIGHT_WORKSPACE")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting above all other layers, e.g. extract.max_keypoints=512.")
-]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Training steps instead of the recipe's.")]
-HERE = Path()
 
 
 @train_app.command("embedding")
 def train_embedding(
     directory: Annotated[
-        Path, typer.Argument(help="Labelled folder; only the encounters that an evaluation calls gallery are used.")
+        Path, typer.Argument(help="Labelled folder; only encounters that an evaluation puts into the gallery are used.")
     ],
-    workspace: WorkspaceOption = HERE,
+    workspace: options.WorkspaceOption = options.HERE,
     steps: StepsOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
-    init: Annotated[str, typer.Option("--from", "--init", help="Weights of an earlier training to begin with.")] = "",
-    settings: SetOption = None,
-    as_json: JsonOption = False,
+    origin: Annotated[str, typer.Option("--from", "--init", help="Weights of an earlier training to begin with.")] = "",
+    settings: options.SetOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Train the global embedding (a ConvNeXt, circle loss); run again after a stop, it goes on where it was."""
     from resight.flows.training import run_train_embedding
     from resight.train.embedding.params import EmbeddingRecipe
 
-    changed: dict[str, Any] = {"seed": seed, "init": init} | ({"steps": steps} if steps else {})
-    root = str(workspace.expanduser().absolute())
-    result = run_train_embedding(directory, root, EmbeddingRecipe(**changed), _overrides(settings), quiet=as_json)
-    _print(
-        result,
-        as_json,
-        f"{result['n_crops']} crops of {result['n_individuals']} animals, {result['steps']} steps in "
-        f"{result['seconds']:.0f} s on {result['device']}, loss {result['loss_first']:.2f} to {result['loss_last']:.2f}"
-        f"{'' if result['computed'] else ' (trained before)'}.",
-        f"Weights {result['path']}",
+    changed: dict[str, Any] = {"seed": seed, "init": origin} | ({"steps": steps} if steps else {})
+    recipe = EmbeddingRecipe(**changed)
+    result = run_train_embedding(
+        directory, options.absolute(workspace), recipe, options.overrides(settings), quiet=as_json
     )
+    print_result(result, as_json, _show_embedding)
 
 
 @train_app.command("matcher")
 def train_matcher(
-    workspace: WorkspaceOption = HERE,
+    workspace: options.WorkspaceOption = options.HERE,
     photos: Annotated[
         list[str] | None, typer.Option(help="Folders with photos; those of the workspace if not given.")
     ] = None,
@@ -64,7 +57,7 @@ def train_matcher(
         str, typer.Option("--from", help="Weights to go on from, by name or path; 'nothing' starts anew.")
     ] = "lightglue-sift-turtle",
     leave_out: Annotated[
-        list[str] | None, typer.Option(help="Animal that is not to be seen, to be tested on later; may be repeated.")
+        list[str] | None, typer.Option(help="Animal to leave out, so that it can be tested on later; may be repeated.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for weights, views and curves; models/weights in the workspace.")
@@ -75,22 +68,17 @@ def train_matcher(
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training was.")] = False,
-    settings: SetOption = None,
-    as_json: JsonOption = False,
+    settings: options.SetOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Adapt LightGlue for SIFT to your photos: unlabelled ones, and confirmed identifications."""
     from resight.flows.training import run_train_matcher
 
     result = run_train_matcher(
-        workspace, photos or (), origin, leave_out or (), out, _overrides(settings),
+        workspace, photos or (), origin, leave_out or (), out, options.overrides(settings),
         steps=steps, batch=batch, keypoints=keypoints, seed=seed, device=device, resume=resume, quiet=as_json,
     )  # fmt: skip
-    _print(
-        result,
-        as_json,
-        f"Wrote {result['weights']}",
-        f"To compare it with the accepted model, and to accept it if it is not worse: {result['next']}",
-    )
+    print_result(result, as_json, _show_matcher)
 
 
 @train_app.command("segmenter")
@@ -110,22 +98,16 @@ def train_segmenter(
     checkpoint: Annotated[
         Path | None, typer.Option(help="File that a stopped training goes on from; beside the weights if not given.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; a GPU if there is one.")] = None,
-    as_json: JsonOption = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; a GPU if there is one and none given.")] = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Train the head finder on outlined photos; run again after a stop, it goes on where it was."""
     from resight.flows.training import run_train_segmenter
 
     result = run_train_segmenter(
-        folders, out, checkpoint,
-        steps=steps, seed=seed, minutes=minutes, start=origin, device=device, quiet=as_json,
-    )  # fmt: skip
-    _print(
-        result,
-        as_json,
-        f"{result['photos']}, {result['steps']} steps in {result['seconds']} s on {result['device']}.",
-        f"Weights {result['weights']} (use them with --set segment.kind=head-finder --set 'segment.weights={result['weights']}')",
+        folders, out, checkpoint, steps=steps, seed=seed, minutes=minutes, start=origin, device=device, quiet=as_json
     )
+    print_result(result, as_json, _show_segmenter)
 
 
 @train_app.command("fusion")
@@ -134,37 +116,48 @@ def train_fusion(
     names: Annotated[
         list[str] | None, typer.Option("--name", help="What a labelled folder is called in the file; may be repeated.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the prior to this file; only judged if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the prior to this file; only judge it if not given.")] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Error level of the decisions that are judged; novelty.alpha's default.")
     ] = None,
-    as_json: JsonOption = False,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Learn how evidence adds up from labelled runs, and judge that on animals that it has not seen."""
+    """Learn from labelled runs how evidence adds up, and judge that on animals that it has not seen."""
     from resight.flows.training import run_train_fusion
 
     result = run_train_fusion(runs, names or [folder.name for folder in runs], out, alpha)
-    rows = [{key: value for key, value in row.items() if key not in ("run", "features")} for row in result["judged"]]
-    _print(
-        result,
-        as_json,
-        *(
-            f"{row['run']}, {', '.join(row['features'])}: {json.dumps(measures)}"
-            for row, measures in zip(result["judged"], rows, strict=True)
-        ),
-        f"Prior {out}" if out else "Nothing was written; --out writes the prior.",
+    print_result(result, as_json, _show_fusion)
+
+
+def _show_embedding(console: Console, result: dict[str, Any]) -> None:
+    line(
+        console,
+        f"{result['n_crops']} crops of {result['n_individuals']} animals, {result['steps']} steps in "
+        f"{result['seconds']:.0f} s on {result['device']}, loss {result['loss_first']:.2f} to {result['loss_last']:.2f}"
+        f"{'' if result['computed'] else ' (trained before)'}.",
+    )
+    line(console, f"Weights {escape(result['path'])}")
+
+
+def _show_matcher(console: Console, result: dict[str, Any]) -> None:
+    line(console, f"Wrote {escape(result['weights'])}")
+    line(
+        console,
+        f"To compare it with the accepted model, and to accept it if it is not worse: {escape(result['next'])}",
     )
 
 
-def _print(result: dict[str, Any], as_json: bool, *lines: str) -> None:
-    if as_json:
-        print(json.dumps(result, default=str, allow_nan=False))
-        return
-    for line in lines:
-        screen.print(escape(line), soft_wrap=True, highlight=False)
+def _show_segmenter(console: Console, result: dict[str, Any]) -> None:
+    pictures = ", ".join(f"{n} of {source}" for source, n in result["photos"].items())
+    line(console, f"{pictures}; {result['steps']} steps in {result['seconds']} s on {result['device']}.")
+    weights = escape(result["weights"])
+    line(console, f"Weights {weights}; to use them: --set segment.kind=head-finder --set 'segment.weights={weights}'")
 
 
-def _overrides(assignments: list[str] | None) -> dict[str, Any] | None:
-    from resight.settings import parse_assignments
-
-    return parse_assignments(assignments) if assignments else None
+def _show_fusion(console: Console, result: dict[str, Any]) -> None:
+    for row in result["judged"]:
+        measures = {name: value for name, value in row.items() if name not in ("run", "features")}
+        line(console, escape(f"{row['run']}, {', '.join(row['features'])}: {json.dumps(measures)}"))
+    line(
+        console, f"Prior {escape(result['path'])}" if result["path"] else "Nothing was written; --out writes the prior."
+    )
