@@ -31,21 +31,13 @@ def fit(
         precision: (F,) how strongly; in units of rows of weight 1.
         monotone: (F,) bool, coefficients that may not be negative.
     """
-    y = genuine.astype(np.float64)
     design = np.ones((len(x), x.shape[1] + 1))
     design[:, 1:] = x
     centre, stiff = np.append(0.0, prior), np.append(0.0, precision)
     bounded = np.append(False, monotone)
     theta = np.zeros(len(centre))
     theta[0] = math.log(float(weight[genuine].sum() / weight[~genuine].sum()))
-
-    def loss_at(theta: np.ndarray) -> float:
-        eta = design @ theta
-        # Squares of scalars: those of an array may differ in the last digit, and a halving may hang on it.
-        penalty = sum(s * a**2 / 2 for s, a in zip(stiff, theta - centre, strict=True))
-        return float(np.sum(weight * (np.logaddexp(0, eta) - y * eta)) + penalty)
-
-    loss = math.inf
+    y, loss = genuine.astype(np.float64), math.inf
     for _ in range(MAX_STEPS):
         with np.errstate(over="ignore"):
             p = 1 / (1 + np.exp(-design @ theta))
@@ -55,12 +47,19 @@ def fit(
         for halving in range(MAX_HALVINGS + 1):
             moved = theta - step / 2**halving
             moved = np.where(bounded, np.maximum(moved, 0.0), moved)
-            if loss_at(moved) <= loss:
+            moved_loss = _loss(design @ moved, y, weight, moved - centre, stiff)
+            if moved_loss <= loss:
                 break
-        theta, loss = moved, loss_at(moved)
+        theta, loss = moved, moved_loss
         if np.abs(step).max() < CONVERGED:
             break
     return float(theta[0]), theta[1:]
+
+
+def _loss(eta: np.ndarray, y: np.ndarray, weight: np.ndarray, away: np.ndarray, stiff: np.ndarray) -> float:
+    # Squares of scalars: those of an array may differ in the last digit, and a halving may hang on it.
+    penalty = sum(s * a**2 / 2 for s, a in zip(stiff, away, strict=True))
+    return float(np.sum(weight * (np.logaddexp(0, eta) - y * eta)) + penalty)
 
 
 def _newton_step(gradient: np.ndarray, hessian: np.ndarray, at_bound: np.ndarray) -> np.ndarray:

@@ -116,8 +116,6 @@ def train(
 ) -> Training:
     """Train to the end, from ``checkpoint`` on where it is there.
 
-    Ctrl-C and SIGTERM let the step end, write the checkpoint and stop.
-
     Args:
         learner: See `Learner`.
         checkpoint: File of the state; it is replaced now and then and left in the end. None keeps nothing.
@@ -128,18 +126,13 @@ def train(
 
     Raises:
         WeightsError: The checkpoint belongs to another training.
-        KeyboardInterrupt: It was told to stop.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the step has ended, and the checkpoint is written.
     """
-    training = Training(learner, copy.deepcopy(learner.net).eval() if learner.keep else None)
-    if checkpoint is not None and checkpoint.exists():
-        _restore(training, checkpoint)
-        log.info("going on at step %d of %s", training.step, checkpoint)
+    training = _begin(learner, checkpoint)
     first, began, saved = training.step, time.monotonic() - training.seconds, time.monotonic()
     position = training.position(limit_s)
-    with (
-        _stop_request() as stopped,
-        track("train", "steps", learner.steps - first, quiet, PROGRESS_EVERY_S) as tracker,
-    ):
+    n_left = learner.steps - first
+    with _stop_request() as stopped, track("train", "steps", n_left, quiet, PROGRESS_EVERY_S) as tracker:
         while position < learner.steps and not stopped():
             _one_step(training, position)
             training.seconds = time.monotonic() - began
@@ -158,6 +151,14 @@ def train(
                 _save(training, checkpoint)
             log.info("stopped after step %d of %d", training.step, learner.steps)
             raise KeyboardInterrupt
+    return training
+
+
+def _begin(learner: Learner, checkpoint: Path | None) -> Training:
+    training = Training(learner, copy.deepcopy(learner.net).eval() if learner.keep else None)
+    if checkpoint is not None and checkpoint.exists():
+        _restore(training, checkpoint)
+        log.info("going on at step %d of %s", training.step, checkpoint)
     return training
 
 
