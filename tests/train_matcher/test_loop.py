@@ -54,13 +54,13 @@ def test_a_batch_follows_from_seed_and_step(bank):
 
 
 def test_pairs_are_what_they_are_said_to_be(bank):
-    same, strangers = sampler(bank, head=1.0), sampler(bank, other_head=1.0)
+    same, impostors = sampler(bank, head=1.0), sampler(bank, other_head=1.0)
     assert (same.batch(0, 0, 6, (64,)).truth.partner_a >= 0).any(1).all()
-    truth = strangers.batch(0, 0, 6, (64,)).truth
+    truth = impostors.batch(0, 0, 6, (64,)).truth
     assert set(truth.partner_a.unique().tolist()) <= {UNMATCHED, IGNORED} and (truth.partner_a == UNMATCHED).any()
     rng = np.random.default_rng(0)
     for _ in range(40):
-        a, b = strangers._strangers("head", rng)
+        a, b = impostors._impostors("head", rng)
         assert bank.tags["animal"][a] != bank.tags["animal"][b]
     assert Sampler(bank, [], Mix()).shares[0] == ["head", "other_head"]  # what is not there is not drawn
     with pytest.raises(ValueError, match="no pairs"):

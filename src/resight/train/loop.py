@@ -117,8 +117,8 @@ def train(
     """Train to the end, from ``checkpoint`` on where it is there.
 
     Args:
-        learner: See `Learner`.
-        checkpoint: File of the state; it is replaced now and then and left in the end. None keeps nothing.
+        learner: What learns.
+        checkpoint: File of the state, left in the end; None keeps nothing.
         save_every_s: A killed training loses at most so many seconds.
         limit_s: The schedule is squeezed so that the training ends by then; 0: no limit.
         quiet: No bar and no curve on standard error.
@@ -131,14 +131,12 @@ def train(
     training = _begin(learner, checkpoint)
     first, began, saved = training.step, time.monotonic() - training.seconds, time.monotonic()
     position = training.position(limit_s)
-    n_left = learner.steps - first
-    with _stop_request() as stopped, track("train", "steps", n_left, quiet, PROGRESS_EVERY_S) as tracker:
+    with _stop_request() as stopped, track("train", "steps", learner.steps, quiet, PROGRESS_EVERY_S) as tracker:
         while position < learner.steps and not stopped():
             _one_step(training, position)
             training.seconds = time.monotonic() - began
             position = training.position(limit_s)
-            looked = training.step % learner.look_every == 0 or position >= learner.steps
-            if looked:
+            if looked := training.step % learner.look_every == 0 or position >= learner.steps:
                 _look(training, quiet)
             if checkpoint is not None and (looked or time.monotonic() - saved >= save_every_s):
                 _save(training, checkpoint)

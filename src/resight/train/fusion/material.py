@@ -40,8 +40,8 @@ class Labelled:
     @property
     def truth(self) -> dict[str, str]:
         """Individual by query photo_id."""
-        asked = set(self.pairs.filter(pc.equal(self.pairs["purpose"], "identify"))["query_photo_id"].to_pylist())
-        return {p: self.labels[p] for p in sorted(asked) if p in self.labels}
+        queries = set(self.pairs.filter(pc.equal(self.pairs["purpose"], "identify"))["query_photo_id"].to_pylist())
+        return {p: self.labels[p] for p in sorted(queries) if p in self.labels}
 
 
 def read_run_folder(folder: Path) -> Labelled:
@@ -51,8 +51,8 @@ def read_run_folder(folder: Path) -> Labelled:
     labels = {
         p: i for p, i in zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True) if i
     }
-    known = set(pairs["gallery_photo_id"].to_pylist())
-    gallery = {p: labels[p] for p in sorted(known)}
+    gallery_photos = set(pairs["gallery_photo_id"].to_pylist())
+    gallery = {p: labels[p] for p in sorted(gallery_photos)}
     null = learn_null(pairs, gallery, 2000, None)
     return Labelled(folder.name, photos, pairs, labels, gallery, _info(photos, crops, gallery), null)
 

@@ -170,12 +170,12 @@ class TrainedLightGlue(nn.Module):
         placed_a, placed_b = self.posenc(a.positions), self.posenc(b.positions)
         keys_a, keys_b = (side.mask[:, None, None] for side in (a, b))
         x, y = self.input_proj(a.descriptors), self.input_proj(b.descriptors)
-        said = []
+        assignments = []
         for layer, head in self.layers:
             x, y = layer.self_attn(x, *placed_a, keys_a), layer.self_attn(y, *placed_b, keys_b)
             x, y = layer.cross_attn(x, y, keys_a, keys_b)
-            said.append(head(x, y, a.mask, b.mask))
-        return said
+            assignments.append(head(x, y, a.mask, b.mask))
+        return assignments
 
 
 def start(shape: Shape, seed: int, temperature: float = 44.0, matchable: float = 0.5) -> TrainedLightGlue:

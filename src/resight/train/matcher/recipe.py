@@ -88,7 +88,7 @@ def train_matcher(
     notes: dict[str, Any] | None = None,
     quiet: bool = False,
 ) -> Path:
-    """Train, and write ``lightglue-sift-….safetensors`` with its recipe as JSON into ``folder``.
+    """Train, write ``lightglue-sift-….safetensors`` with its recipe as JSON into ``folder``, and return its path.
 
     Args:
         pictures: What to learn from.
@@ -101,19 +101,11 @@ def train_matcher(
         notes: More for the recipe file.
         quiet: No progress on standard error.
 
-    Returns:
-        The weights file.
-
     Raises:
         NothingToMeasure: There are too few photos for a single pair.
-        SettingsError: There is a state in ``folder`` already and nobody asked to go on, or the other way round.
+        SettingsError: ``folder`` has a state without ``resume``, or none with it.
     """
-    file = folder / STATE_FILE
-    if resume != file.exists():
-        raise SettingsError(
-            f"There is {'no training' if resume else 'a training already'} in {folder}; "
-            f"{'leave --resume out, or correct --out' if resume else 'give --resume to go on with it, or another --out'}."
-        )
+    _check_state(folder, resume)
     net = start(recipe.shape, recipe.seed) if origin == SCRATCH else from_store(weights, origin)
     bank = views_of(pictures, folder / "views", recipe)
     links = _links(bank, net, origin, recipe, device, folder / "links.json")
@@ -124,10 +116,18 @@ def train_matcher(
         if training.curve and training.curve[-1]["step"] == training.step:
             write_curves(folder, training.curve)
 
-    training = train(learner, file, quiet=quiet, after_step=draw_curves)
+    training = train(learner, folder / STATE_FILE, quiet=quiet, after_step=draw_curves)
     return write_weights(
         folder, training, _record(pictures, bank, links, seen, training, recipe, origin) | (notes or {})
     )
+
+
+def _check_state(folder: Path, resume: bool) -> None:
+    if resume != (folder / STATE_FILE).exists():
+        raise SettingsError(
+            f"There is {'no training' if resume else 'a training already'} in {folder}; "
+            f"{'leave --resume out, or correct --out' if resume else 'give --resume to go on with it, or another --out'}."
+        )
 
 
 def views_of(pictures: Sequence[Picture], folder: Path, recipe: Recipe) -> Bank:
@@ -181,13 +181,13 @@ def _links(bank: Bank, net: TrainedLightGlue, origin: str, recipe: Recipe, devic
 
 def by_network(bank: Bank, net: TrainedLightGlue, device: str) -> Match:
     """Matches of the last layer with a confidence above `LINK_CONFIDENCE`."""
-    asked = net.to(device).eval()
+    matcher = net.to(device).eval()
 
     @torch.no_grad()
     def match(a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
-        partner, confidence = found_matches(asked(*(_side(bank, v, device) for v in (a, b)))[-1])
-        told = ((partner[0] >= 0) & (confidence[0] > LINK_CONFIDENCE)).cpu().numpy()
-        index = np.flatnonzero(told)
+        partner, confidence = found_matches(matcher(*(_side(bank, v, device) for v in (a, b)))[-1])
+        sure = ((partner[0] >= 0) & (confidence[0] > LINK_CONFIDENCE)).cpu().numpy()
+        index = np.flatnonzero(sure)
         return index, partner[0].cpu().numpy()[index]
 
     return match

@@ -138,22 +138,24 @@ def collate(examples: Sequence[Example], device: str) -> Batch:
 def loss_terms(maps: Tensor, view: Tensor, upright: Tensor, batch: Batch) -> dict[str, Tensor]:
     """Cross entropy and soft Dice (Milletari et al., 3DV 2016) of the maps, absolute difference of the
     places on the head, cross entropy of the view, 1 - cosine of upright."""
-    known = ~batch.body.isnan()
-    body = torch.where(known, batch.body, torch.zeros_like(batch.body))
+    has_body = ~batch.body.isnan()
+    body = torch.where(has_body, batch.body, torch.zeros_like(batch.body))
     cross = F.binary_cross_entropy_with_logits(maps[:, 1], body, reduction="none")
-    placed, nought = ~batch.along.isnan(), torch.zeros_like(batch.along)
-    said = batch.view >= 0
-    turned = ~batch.upright.isnan().any(1)
+    has_place, nought = ~batch.along.isnan(), torch.zeros_like(batch.along)
+    has_view = batch.view >= 0
+    has_upright = ~batch.upright.isnan().any(1)
     nothing = maps.sum() * 0
     return {
         "head": F.binary_cross_entropy_with_logits(maps[:, 0], batch.head, pos_weight=maps.new_tensor(2.0))
         + _dice(maps[:, 0].sigmoid(), batch.head),
-        "body": (cross * known).sum() / known.sum().clamp_min(1),
-        "along": ((maps[:, 2:] - torch.where(placed, batch.along, nought)).abs() * placed).sum()
-        / placed.sum().clamp_min(1),
-        "view": F.cross_entropy(view[said], batch.view[said], label_smoothing=0.05) if said.any() else nothing,
-        "upright": (1 - F.cosine_similarity(upright[turned], batch.upright[turned])).mean()
-        if turned.any()
+        "body": (cross * has_body).sum() / has_body.sum().clamp_min(1),
+        "along": ((maps[:, 2:] - torch.where(has_place, batch.along, nought)).abs() * has_place).sum()
+        / has_place.sum().clamp_min(1),
+        "view": F.cross_entropy(view[has_view], batch.view[has_view], label_smoothing=0.05)
+        if has_view.any()
+        else nothing,
+        "upright": (1 - F.cosine_similarity(upright[has_upright], batch.upright[has_upright])).mean()
+        if has_upright.any()
         else nothing,
     }
 

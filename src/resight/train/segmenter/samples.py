@@ -67,8 +67,8 @@ def read_samples(folder: Path) -> list[Sample]:
     with open(folder / "metadata.csv", encoding="utf-8", newline="") as file:
         individuals = {row["file"]: row["individual_id"] for row in csv.DictReader(file)}
     of_image: dict[Any, dict[str, dict[str, Any]]] = {}
-    for one in content["annotations"]:
-        of_image.setdefault(one["image_id"], {})[parts[one["category_id"]]] = one
+    for annotation in content["annotations"]:
+        of_image.setdefault(annotation["image_id"], {})[parts[annotation["category_id"]]] = annotation
     return [
         _sample(folder, image, of_image.get(image["id"], {}), individuals.get(image["file_name"], image["file_name"]))
         for image in sorted(content["images"], key=lambda image: image["file_name"])
