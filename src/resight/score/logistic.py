@@ -27,7 +27,7 @@ def fit(
         x: (N, F) standardised features.
         genuine: (N,) bool, both kinds occur.
         weight: (N,) positive.
-        prior: (F,) where the coefficients are drawn to.
+        prior: (F,) where the coefficients are shrunk to.
         precision: (F,) how strongly; in units of rows of weight 1.
         monotone: (F,) bool, coefficients that may not be negative.
     """
