@@ -45,7 +45,8 @@ bench: $(STAMP)  ## the engine side by side with others; DEVICE=cuda on a GPU
 	$(BIN)/python benchmarks/bench_engine.py --device $(DEVICE)
 
 segmenter: $(STAMP)  ## train the bundled head finder again, from DATA (default ../shared/data)
-	$(BIN)/python -m resight.train.segmenter --data $(or $(DATA),../shared/data)
+	$(BIN)/resight train segmenter $(or $(DATA),../shared/data)/zakynthos $(or $(DATA),../shared/data)/bonaire \
+		--out src/resight/segment/learned/headfinder.safetensors --checkpoint build/segmenter.checkpoint
 
 MATCHER_STEPS ?= 60000
 matcher: $(STAMP)  ## train the bundled matcher on, from DATA; DEVICE=cuda on a GPU, MORE=--resume after a stop
