@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -124,7 +125,7 @@ class _Coco:
 
     def __init__(self) -> None:
         categories = [{"id": 1, "name": "head"}, {"id": 2, "name": "body"}]
-        self.content: dict[str, list] = {"images": [], "annotations": [], "categories": categories}
+        self.content: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": categories}
 
     def add(self, photo: PhotoTruth, render: HeadRender) -> None:
         height, width = render.mask.shape
