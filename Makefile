@@ -27,11 +27,15 @@ setup: $(STAMP)  ## the environment in .venv, with the versions of constraints.t
 demo: $(STAMP)  ## a small survey to ranked identifications; PHOTOS=dir takes real photos
 	$(BIN)/resight demo --workspace '$(DEMO)' $(if $(PHOTOS),--photos '$(PHOTOS)')
 
+# A process per core, each with one thread: two threads in each of two processes cost more than twice the work.
+PYTEST := -m pytest -n auto --dist loadfile
+test coverage: export OMP_NUM_THREADS = 1
+
 test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 coverage: $(STAMP)  ## all tests, and which lines and branches they reach; fails below the floor in pyproject.toml
-	$(BIN)/coverage erase && $(BIN)/coverage run -m pytest
+	$(BIN)/coverage erase && $(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage report --sort=cover
 
 check: lint sizes contracts types $(if $(shell grep -E '^docs:' Makefile),docs,no-docs) test  ## what a change must pass
