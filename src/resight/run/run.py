@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight import __version__
 from resight.pairs.cohort import Cohort
 from resight.run.models import Model
 from resight.runner.runner import Runner
@@ -27,6 +26,7 @@ from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, TableRef, staging
 from resight.store.tables import conform, status_counts
 from resight.store.workspace import Workspace
+from resight.version import __version__
 from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")
