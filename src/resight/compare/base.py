@@ -134,7 +134,7 @@ class Trial:
 
     @cached_property
     def _statuses(self) -> list[str]:
-        return self.crops["status"].to_pylist()
+        return [str(status) for status in self.crops["status"].to_pylist()]
 
     @property
     def asked_crops(self) -> pa.Table:

@@ -95,7 +95,7 @@ def load_sam(params: SamParams, weights: WeightStore) -> nn.Module:
     Raises:
         WeightsError: They are missing or belong to another variant.
     """
-    from kornia.models.sam import Sam
+    from kornia.models.sam.model import Sam
 
     net = Sam.from_name(params.variant)
     strict_load(net, weights.state_dict(params.weights), allowed_missing=DERIVED, name=params.weights)
