@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.errors import WorkspaceError
 from resight.extract.base import Features
 from resight.extract.reader import FeatureReader
 from resight.match.evidence import Evidence, evidence
+from resight.run.names import stage_names
+from resight.run.setups import match_setup
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
 from resight.segment.store import read_crop
 from resight.settings import Settings, settings_from
 from resight.status import CropStatus, FeatureStatus
@@ -107,8 +112,12 @@ class RunResults:
         for crop_id in (query_crop_id, gallery_crop_id):
             self._row("features", self._features, crop_id)
         pair = (query_crop_id, gallery_crop_id)
-        weights = WeightStore(self.settings.weights_dir, self.settings.allow_download)
-        points = evidence(self.workspace, self.settings, [pair], self.table("features"), weights)
+        settings = self.settings
+        weights = WeightStore(settings.weights_dir, settings.allow_download)
+        with Runner(DaskParams(mode="inline"), settings.device, quiet=True) as runner:
+            env = Environment(self.workspace, weights, runner, settings.device)
+            name = stage_names(settings, weights).match
+            points = evidence(env, match_setup(settings), name, [pair], self.table("features"))
         if pair not in points:
             raise WorkspaceError(f"Crops {query_crop_id} and {gallery_crop_id} cannot be matched; the log says why.")
         return points[pair]
