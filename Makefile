@@ -38,7 +38,9 @@ coverage: $(STAMP)  ## all tests, and which lines and branches they reach; fails
 	$(BIN)/coverage erase && $(BIN)/coverage run $(PYTEST)
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage report --sort=cover
 
-check: lint sizes contracts types $(if $(shell grep -E '^docs:' Makefile),docs,no-docs) test  ## what a change must pass
+# Coverage takes about half as much time again, so that it runs here only where TESTS=coverage asks for it (.ci/run).
+TESTS ?= test
+check: lint sizes contracts types $(if $(shell grep -E '^docs:' Makefile),docs,no-docs) $(TESTS)  ## what a change must pass
 
 no-docs:
 	@echo 'The pages are not checked: the Makefile has no target "docs" yet.'
