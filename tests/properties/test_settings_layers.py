@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resight.errors import SettingsError
-from resight.settings.settings import Settings, load_settings, nest, parse_assignments
+from resight.settings import Settings, load_settings, nest, parse_assignments
 
 KEYS = {
     "dask.workers": st.integers(1, 8),
