@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resight.errors import SettingsError
-from resight.match.params import BUNDLED
+from resight.match.kinds.lightglue import BUNDLED
 from resight.settings import Settings, load_settings, parse_assignments, settings_from
 from resight.settings.choice import OFFICIAL
 from resight.settings.init import init_workspace

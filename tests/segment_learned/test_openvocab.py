@@ -9,8 +9,16 @@ import torch
 
 from resight.errors import WeightsError
 from resight.segment.base import Photo
-from resight.segment.openvocab import CLIP, GREY, OpenVocabularySegmenter, boxes_of, kind_of, shortened, squared
-from resight.segment.params import OpenVocabularyParams
+from resight.segment.kinds.open_vocabulary import (
+    CLIP,
+    GREY,
+    OpenVocabularyParams,
+    OpenVocabularySegmenter,
+    boxes_of,
+    kind_of,
+    shortened,
+    squared,
+)
 from resight.weights.store import WeightStore
 
 WIDTH, HEIGHT = 313, 471

@@ -17,8 +17,7 @@ from resight.extract.params import ExtractorBase
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
 from resight.match.engine_matcher import EngineMatcher
-from resight.match.params import LightGlueParams, NearestParams
-from resight.match.setup import matcher_weight_names
+from resight.match.params import MatcherBase
 from resight.match.stage import match
 from resight.run.names import stage_names
 from resight.run.setups import match_setup
@@ -37,7 +36,7 @@ class LocalMethod(Method):
     """An extractor, a matcher, and the score that ranks."""
 
     extract: ExtractorBase
-    match: NearestParams | LightGlueParams
+    match: MatcherBase
     score: str
 
     def settings(self, trial: Trial) -> Settings:
@@ -58,7 +57,7 @@ class LocalMethod(Method):
         return [used.model_dump(mode="json", include={"extract", "match", "score"}), revisions]
 
     def weight_names(self) -> list[str]:
-        return self.extract.weight_names() + matcher_weight_names(self.match, self.extract.family)
+        return self.extract.weight_names() + self.match.weight_names_for(self.extract.family)
 
     def run(self, trial: Trial) -> Scored:
         used, env = self.settings(trial), trial.env
@@ -103,22 +102,22 @@ def local_timing(
         ids = [g for g in galleries[query] if g in places]
         loaded = list(zip(ids, reader.load_many([places[g] for g in ids]), strict=True))
         if isinstance(matcher, EngineMatcher):
-            for crop_id, found in loaded:
-                matcher.kept(crop_id, lambda found=found: found)  # type: ignore[misc]
+            for crop_id, crop in loaded:
+                matcher.kept(crop_id, lambda crop=crop: crop)  # type: ignore[misc]
         return loaded
 
-    def one(query: str) -> tuple[str, Features]:
+    def extract_query(query: str) -> tuple[str, Features]:
         return query, extractor.extract(*read_crop(trial.env.workspace, trial.paths[query]))
 
-    def compare(asked: tuple[str, Features], known: list[tuple[str, Features]]) -> None:
+    def compare(query: tuple[str, Features], others: list[tuple[str, Features]]) -> None:
         if isinstance(matcher, EngineMatcher) and matcher.tiles:
-            many = np.arange(1, len(known) + 1)
-            matcher.match_tile([asked, *known], np.zeros(len(known), np.int64), many, bins)
+            index_b = np.arange(1, len(others) + 1)
+            matcher.match_tile([query, *others], np.zeros(len(others), np.int64), index_b, bins)
         else:
-            for _, other in known:
-                matcher.match(asked[1], other)
+            for _, other in others:
+                matcher.match(query[1], other)
 
-    return take_time(galleries, n_comparable(trial, galleries), device, one, gallery, compare)
+    return take_time(galleries, n_comparable(trial, galleries), device, extract_query, gallery, compare)
 
 
 def n_comparable(trial: Trial, galleries: dict[str, list[str]]) -> int:

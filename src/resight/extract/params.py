@@ -1,11 +1,9 @@
-"""Settings of the extractors. One class per kind; torch and OpenCV are imported in ``build``.
-
-``build(weights, device)`` loads the network onto ``cpu``, ``cuda`` or ``mps``; SIFT (OpenCV) and ORB always run on the CPU.
-"""
+"""What the settings of every extractor share; one kind is one file in ``kinds``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -17,168 +15,22 @@ if TYPE_CHECKING:
 
 
 class ExtractorBase(Params):
-    """What all extractors share. ``family`` names the descriptors, so that a matcher can refuse what it cannot read."""
+    """Settings of an extractor. A kind adds a field ``kind`` with its name, e.g. ``kind: Literal["sift"] = "sift"``.
+
+    Attributes:
+        family: Names the descriptors, so that a matcher can refuse what it cannot read.
+        binary: Whether the descriptors are bits (uint8), to be compared by Hamming distance.
+    """
 
     family: ClassVar[str] = ""
+    binary: ClassVar[bool] = False
     max_keypoints: int = Field(1024, ge=1, le=8192, description="strongest keypoints kept per crop")
 
-
-class SiftParams(ExtractorBase):
-    """SIFT (Lowe 2004), OpenCV; works best on turtles and needs no weights."""
-
-    family: ClassVar[str] = "sift"
-    kind: Literal["sift"] = "sift"
-    root: bool = Field(
-        True, description="RootSIFT (Arandjelovic and Zisserman 2012); what LightGlue's SIFT checkpoint expects"
-    )
-    contrast_threshold: float = Field(0.01, ge=0, description="lower finds more points on hazy photos")
-    edge_threshold: float = Field(10.0, gt=1, description="higher keeps more edge-like points; opencv only")
-    size_exponent: float = Field(
-        2.0, ge=0, le=4, description="strength is contrast times sigma to this power; 0: contrast alone, as in OpenCV"
-    )
-    backend: Literal["opencv", "kornia"] = Field(
-        "opencv", description="kornia: the same detector in torch, slower on CPU"
-    )
-
+    @abstractmethod
     def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.sift import build_sift
+        """Load the network onto ``cpu``, ``cuda`` or ``mps``; SIFT (OpenCV) and ORB always run on the CPU.
 
-        return build_sift(self, device)
-
-
-class OrbParams(ExtractorBase):
-    """ORB (Rublee et al. 2011): the classical binary baseline."""
-
-    family: ClassVar[str] = "orb"
-    kind: Literal["orb"] = "orb"
-
-    def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.orb import OrbExtractor
-
-        return OrbExtractor(self)
-
-
-class XFeatParams(ExtractorBase):
-    """XFeat (Potje et al., CVPR 2024), 64-d; fast on CPU. Apache-2.0 weights."""
-
-    family: ClassVar[str] = "xfeat"
-    kind: Literal["xfeat"] = "xfeat"
-    max_keypoints: int = Field(512, ge=1, le=8192, description="strongest keypoints kept per crop")
-    weights: str = Field("xfeat", description="registry name, or path of a .safetensors, .pt or .pth file")
-    detection_threshold: float = Field(0.05, ge=0, description="least keypoint heat")
-
-    def weight_names(self) -> list[str]:
-        return [self.weights]
-
-    def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.xfeat import XFeatExtractor
-
-        return XFeatExtractor(self, weights, device)
-
-
-class AlikedParams(ExtractorBase):
-    """ALIKED (Zhao et al., TIM 2023), 128-d (t16: 64-d). BSD-3-Clause weights."""
-
-    family: ClassVar[str] = "aliked"
-    kind: Literal["aliked"] = "aliked"
-    variant: Literal["aliked-t16", "aliked-n16", "aliked-n16rot", "aliked-n32"] = Field(
-        "aliked-n16", description="network size"
-    )
-    weights: str = Field("", description="registry name or path; empty takes the variant's")
-    detection_threshold: float = Field(
-        0.0, ge=0, description="least keypoint score; 0 keeps the strongest whatever they are"
-    )
-
-    def weight_names(self) -> list[str]:
-        return [self.weights or self.variant]
-
-    def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.aliked import AlikedExtractor
-
-        return AlikedExtractor(self, weights, device)
-
-
-class DiskParams(ExtractorBase):
-    """DISK (Tyszkiewicz et al., NeurIPS 2020), 128-d. Apache-2.0 weights."""
-
-    family: ClassVar[str] = "disk"
-    kind: Literal["disk"] = "disk"
-    weights: str = Field("disk-depth", description="registry name or path")
-
-    def weight_names(self) -> list[str]:
-        return [self.weights]
-
-    def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.disk import DiskExtractor
-
-        return DiskExtractor(self, weights, device)
-
-
-class DedodeParams(ExtractorBase):
-    """DeDoDe (Edstedt et al., 3DV 2024) detector L with descriptor B, 256-d. MIT weights."""
-
-    family: ClassVar[str] = "dedodeb"
-    kind: Literal["dedode"] = "dedode"
-    detector_weights: str = Field("dedode-detector-l", description="registry name or path")
-    descriptor_weights: str = Field("dedode-descriptor-b", description="registry name or path")
-
-    def weight_names(self) -> list[str]:
-        return [self.detector_weights, self.descriptor_weights]
-
-    def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.dedode import DedodeExtractor
-
-        return DedodeExtractor(self, weights, device)
-
-
-class DogHardnetParams(ExtractorBase):
-    """Difference of Gaussians with HardNet descriptors (Mishchuk et al. 2017), 128-d. MIT weights."""
-
-    family: ClassVar[str] = "doghardnet"
-    kind: Literal["dog-hardnet"] = "dog-hardnet"
-    weights: str = Field("hardnet-liberty", description="registry name or path")
-
-    def weight_names(self) -> list[str]:
-        return [self.weights]
-
-    def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.hardnet import DogHardnetExtractor
-
-        return DogHardnetExtractor(self, weights, device)
-
-
-class KeynetHardnetParams(ExtractorBase):
-    """KeyNet detector, AffNet shape, HardNet descriptor, 128-d. MIT weights."""
-
-    family: ClassVar[str] = "keynet_affnet_hardnet"
-    kind: Literal["keynet-affnet-hardnet"] = "keynet-affnet-hardnet"
-    keynet_weights: str = Field("keynet", description="registry name or path")
-    affnet_weights: str = Field("affnet", description="registry name or path")
-    orinet_weights: str = Field("orinet", description="registry name or path")
-    hardnet_weights: str = Field("hardnet-liberty", description="registry name or path")
-
-    def weight_names(self) -> list[str]:
-        return [self.keynet_weights, self.affnet_weights, self.orinet_weights, self.hardnet_weights]
-
-    def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.hardnet import KeynetHardnetExtractor
-
-        return KeynetHardnetExtractor(self, weights, device)
-
-
-class SuperpointParams(ExtractorBase):
-    """SuperPoint (DeTone et al. 2018), 256-d. Its weights are for non-commercial use only, so they are never fetched."""
-
-    family: ClassVar[str] = "superpoint"
-    kind: Literal["superpoint"] = "superpoint"
-    weights: str = Field(description="path of superpoint_v1.pth (Magic Leap licence, non-commercial)")
-    detection_threshold: float = Field(0.0005, ge=0, description="least keypoint score")
-    nms_radius_px: int = Field(4, ge=0, description="non-maximum suppression radius")
-
-    def weight_names(self) -> list[str]:
-        return [self.weights]
-
-    def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
-        from resight.extract.superpoint import SuperpointExtractor
-
-        return SuperpointExtractor(self, weights, device)
+        Raises:
+            WeightsError: Weights are missing or wrong.
+            DeviceError: This machine has no such device.
+        """

@@ -1,16 +1,42 @@
-"""Settings of the matchers and of the policy that says which pairs are compared."""
+"""What the settings of every matcher share (one kind is one file in ``kinds``), and those of geometric verification."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from resight.plugins.params import Params
 
 if TYPE_CHECKING:
     from resight.match.base import Matcher
     from resight.weights.store import WeightStore
+
+
+class MatcherBase(Params):
+    """Settings of a matcher. A kind adds a field ``kind`` with its name, e.g. ``kind: Literal["nearest"] = "nearest"``."""
+
+    @abstractmethod
+    def accepts(self, family: str) -> bool:
+        """Whether it reads descriptors of this family (see `ExtractorBase.family`).
+
+        Raises:
+            SettingsError: The settings do not say.
+        """
+
+    def weight_names_for(self, family: str) -> list[str]:
+        """Weights that it loads for descriptors of this family."""
+        return self.weight_names()
+
+    @abstractmethod
+    def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
+        """Load it onto ``cpu``, ``cuda`` or ``mps``.
+
+        Raises:
+            WeightsError: Weights are missing or wrong.
+            DeviceError: This machine has no such device.
+        """
 
 
 class VerifyParams(Params):
@@ -27,109 +53,3 @@ class VerifyParams(Params):
     )
     iterations: int = Field(2000, ge=10, description="at most so many samples")
     confidence: float = Field(0.999, gt=0, lt=1, description="stop when the best model is this likely found")
-
-
-BUNDLED = "lightglue-sift-turtle"
-# What has measured best with every LightGlue: `resight init` takes it from here.
-SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
-VERIFIED_SCORE = "snorm_inliers"
-
-
-class NearestParams(Params):
-    """Mutual nearest neighbours with Lowe's ratio test and geometric verification: needs no weights."""
-
-    revision: ClassVar[int] = 2
-    kind: Literal["nearest"] = "nearest"
-    ratio: float = Field(0.85, gt=0, le=1, description="largest distance ratio of nearest to second nearest, both ways")
-    verify: VerifyParams = VerifyParams()
-
-    def accepts(self, family: str) -> bool:
-        """Any descriptor with a distance will do."""
-        return True
-
-    def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
-        from resight.match.nearest import NearestMatcher
-
-        return NearestMatcher(self, family)
-
-
-class LightGlueParams(Params):
-    """LightGlue (Lindenberger et al., ICCV 2023): official presets, or any layer count and width with a file by path."""
-
-    revision: ClassVar[int] = 2
-    kind: Literal["lightglue"] = "lightglue"
-    weights: str = Field("", description="registry name or path; empty takes lightglue-<descriptor family>")
-    input_dim: int = Field(0, ge=0, description="descriptor width of the checkpoint; 0 reads it from the file")
-    descriptor_dim: int = Field(0, ge=0, description="inner width; 0 reads it from the file")
-    n_layers: int = Field(0, ge=0, description="layers; 0 reads them from the file")
-    num_heads: int = Field(0, ge=0, description="attention heads; 0 reads them from the file")
-    add_scale_ori: bool | None = Field(
-        None, description="whether scale and orientation are fed; None reads it from the file"
-    )
-    families: tuple[str, ...] = Field(
-        (), description="descriptor families that the checkpoint reads; empty: told by its name"
-    )
-    backend: Literal["resight", "kornia", "lightglue"] = Field(
-        "resight",
-        description="resight: the fast exact engine; kornia, or an installed lightglue package: pair by pair, as they come",
-    )
-    precision: Literal["float32", "float16", "bfloat16"] = Field(
-        "float32", description="of the engine's products; halves are for GPUs and move scores by percents"
-    )
-    compiled: bool = Field(
-        False, description="torch.compile per batch shape, on cuda as CUDA graphs: minutes each, then somewhat faster"
-    )
-    depth_confidence: float = Field(-1.0, description="early exit; -1 is off (recorded scores want it off)")
-    width_confidence: float = Field(-1.0, description="point pruning; -1 is off (recorded scores want it off)")
-    verify: VerifyParams = VerifyParams(model="none")
-    halving: tuple[tuple[int, float], ...] = Field(
-        (),
-        description="rounds (layers, share kept): after so many layers only that share of a query's candidates goes on; "
-        "() is off; needs a checkpoint with a trained head at those layers",
-    )
-
-    @model_validator(mode="after")
-    def _rounds_fit(self) -> LightGlueParams:
-        layers = [layer for layer, _ in self.halving]
-        if layers != sorted({*layers}) or min(layers, default=1) < 1:
-            raise ValueError(
-                f"match.halving = {_shown(self.halving)}: the layers of its rounds must rise and start at 1 or later"
-            )
-        if not all(0 < share < 1 for _, share in self.halving):
-            raise ValueError(
-                f"match.halving = {_shown(self.halving)}: each share kept must lie between 0 and 1, both excluded"
-            )
-        if self.halving and self.backend != "resight":
-            raise ValueError(f"match.halving needs match.backend = 'resight', not '{self.backend}'; change one of them")
-        if self.halving and (self.depth_confidence > 0 or self.width_confidence > 0):
-            raise ValueError(
-                "match.halving cannot be combined with early exit or point pruning; set match.depth_confidence = match.width_confidence = -1"
-            )
-        if self.halving and self.verify.model != "none":
-            raise ValueError("match.halving looks at no single match; set match.verify.model = 'none'")
-        return self
-
-    def weight_names_for(self, family: str) -> list[str]:
-        """The checkpoint for this descriptor family."""
-        return [self.weights or f"lightglue-{family}"]
-
-    def accepts(self, family: str) -> bool:
-        """Whether the checkpoint was trained for these descriptors."""
-        from resight.match.presets import families_of
-
-        return family in families_of(self, family)
-
-    def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
-        from resight.match.lightglue import build_lightglue
-
-        return build_lightglue(self, weights, family, device)
-
-
-def _shown(rounds: tuple[tuple[int, float], ...]) -> str:
-    """As it is written in the settings file."""
-    return str([list(one) for one in rounds])
-
-
-# What comes with the package, and how it measures best: `resight init` and `resight compare` take it from here.
-BUNDLED_LIGHTGLUE = LightGlueParams(weights=BUNDLED, verify=SURE_AFFINE)
-BUNDLED_KEYPOINTS = 512

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from resight.errors import SettingsError, WeightsError
 
 if TYPE_CHECKING:
-    from resight.match.params import LightGlueParams
+    from resight.match.kinds.lightglue import LightGlueParams
 
 PREFIX = "lightglue-"
 
@@ -36,7 +36,7 @@ NEEDS_FRAMES = frozenset({"keynet_affnet_hardnet"})
 
 
 @dataclass(frozen=True)
-class Architecture:
+class NetworkShape:
     """Shape of a LightGlue network, and the keyword arguments that kornia and cvg build it from."""
 
     input_dim: int
@@ -89,7 +89,7 @@ def scale_ori_of(family: str) -> ScaleOri:
     return kind
 
 
-def read_architecture(shapes: Mapping[str, tuple[int, ...]], params: LightGlueParams, name: str) -> Architecture:
+def read_architecture(shapes: Mapping[str, tuple[int, ...]], params: LightGlueParams, name: str) -> NetworkShape:
     """Read the architecture from the shapes of a checkpoint's tensors (names as kornia has them).
 
     ``posenc.Wr`` maps 2 (x, y) or 4 (with scale and orientation) inputs to half the width of a head, so that even the
@@ -113,7 +113,7 @@ def read_architecture(shapes: Mapping[str, tuple[int, ...]], params: LightGluePa
         )
     layers = {int(m[1]) for m in (re.match(r"transformers\.(\d+)\.", key) for key in shapes) if m}
     input_dim = shapes["input_proj.weight"][1] if "input_proj.weight" in shapes else width
-    found = Architecture(input_dim, width, max(layers) + 1, width // (2 * half_head), inputs == 4)
+    found = NetworkShape(input_dim, width, max(layers) + 1, width // (2 * half_head), inputs == 4)
     _check_settings(found, params, name)
     return found
 
@@ -136,7 +136,7 @@ def _words(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
-def _check_settings(found: Architecture, params: LightGlueParams, name: str) -> None:
+def _check_settings(found: NetworkShape, params: LightGlueParams, name: str) -> None:
     asked: dict[str, Any] = {
         "input_dim": params.input_dim or None,
         "descriptor_dim": params.descriptor_dim or None,

@@ -11,12 +11,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from resight.errors import WorkspaceError
-from resight.plugins.registry import EXTRACTORS, MATCHERS, SEGMENTERS
 from resight.settings import SETTINGS_FILE, Settings
 from resight.settings.choice import Choice, choose
+from resight.settings.kinds import KINDS
 from resight.weights.store import WeightStore
 
-KINDS = {"segment": SEGMENTERS, "extract": EXTRACTORS, "match": MATCHERS}
 VIEWS_FILE = "catalog.sql"
 INBOX_NOTE = """Put survey photos here, in any sub-folders you like; Resight never changes them.
 
@@ -78,8 +77,7 @@ def settings_text(choice: Choice, novelty: dict[str, Any] | None = None) -> str:
 
 def _group(name: str, field: FieldInfo, chosen: dict[str, dict[str, Any]]) -> BaseModel | None:
     if name in ("extract", "match"):
-        cls = next(c for c in KINDS[name] if c.model_fields["kind"].default == chosen[name]["kind"])
-        return cls(**chosen[name])
+        return KINDS[name].get(chosen[name]["kind"])(**chosen[name])
     return field.default.model_copy(update=chosen.get(name, {})) if isinstance(field.default, BaseModel) else None
 
 
@@ -90,8 +88,8 @@ def _section(group: BaseModel, prefix: str, chosen: dict[str, Any]) -> Iterator[
         if isinstance(value, BaseModel):
             later.append((name, value))
         elif name == "kind" and prefix in KINDS:
-            known = ", ".join(c.model_fields["kind"].default for c in KINDS[prefix])
-            yield f"{'' if name in chosen else '# '}kind = {_toml(value)}  # one of {known}"
+            kinds = ", ".join(KINDS[prefix])
+            yield f"{'' if name in chosen else '# '}kind = {_toml(value)}  # one of {kinds}"
         else:
             # A section header alone already replaces the parent's default for it, so what differs must be written out.
             yield _setting(name, value, field, name in chosen or ("." in prefix and value != field.default))

@@ -18,18 +18,19 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from resight.errors import SettingsError
 from resight.evaluate.params import EvaluateParams
-from resight.extract.params import SiftParams
+from resight.extract.kinds.sift import SiftParams
 from resight.ingest.params import EncounterParams, IngestParams
-from resight.match.params import NearestParams
+from resight.match.kinds.nearest import NearestParams
 from resight.novelty.params import NoveltyParams
 from resight.pairs.params import PairsParams
 from resight.plugins.params import Params
-from resight.plugins.registry import ExtractorParams, MatcherParams, SegmenterParams
 from resight.rank.params import RankParams
 from resight.report.params import ReportParams
 from resight.runner.params import DaskParams
 from resight.score.params import ScoreParams
-from resight.segment.params import AutoParams, CropParams
+from resight.segment.kinds.auto import AutoParams
+from resight.segment.params import CropParams
+from resight.settings.kinds import KINDS, ExtractorParams, MatcherParams, SegmenterParams, refuse_broken_plugins
 from resight.shortlist.params import ShortlistParams
 
 SETTINGS_FILE = "resight.toml"
@@ -78,7 +79,7 @@ class Settings(Params):
                 f"match.kind = '{self.match.kind}' with weights '{getattr(self.match, 'weights', '')}' does not read "
                 f"{self.extract.family} descriptors (extract.kind = '{self.extract.kind}'); choose a matcher that does"
             )
-        if not self.shortlist.accepts(self.extract.family):
+        if not self.shortlist.accepts(self.extract):
             raise ValueError(
                 f"shortlist.descriptors = 'own' cannot use the binary descriptors of extract.kind = '{self.extract.kind}'; "
                 "set shortlist.descriptors = 'sift'"
@@ -123,6 +124,7 @@ def load_settings(
 
 def settings_from(data: Mapping[str, Any], where: str = "settings") -> Settings:
     """Validate a nested dict; see `load_settings` for the errors."""
+    refuse_broken_plugins()
     try:
         return Settings.model_validate(dict(data))
     except ValidationError as error:
@@ -211,13 +213,10 @@ def _explain(error: ValidationError, where: str) -> str:
 
 def known_keys() -> list[str]:
     """All dotted keys, those of every kind included."""
-    from resight.plugins import registry
-
-    plug_ins = {"segment": registry.SEGMENTERS, "extract": registry.EXTRACTORS, "match": registry.MATCHERS}
     keys: list[str] = []
     for name, field in Settings.model_fields.items():
-        if name in plug_ins:
-            for cls in plug_ins[name]:
+        if name in KINDS:
+            for cls in KINDS[name].kinds().values():
                 keys += _keys_of(cls, name)
         elif isinstance(field.default, BaseModel):
             keys += _keys_of(type(field.default), name)
