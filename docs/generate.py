@@ -129,7 +129,7 @@ def section_of(name: str, models: list[type[BaseModel]], expert: bool) -> list[s
 def table_of(model: type[BaseModel], names: list[str], expert: bool, prefix: str = "") -> list[str]:
     rows = rows_of(model, names, expert, prefix)
     return (
-        ["| setting | type | default | affects | meaning |", "| --- | --- | --- | --- | --- |", *rows] if rows else []
+        ["| setting | meaning | default | type | affects |", "| --- | --- | --- | --- | --- |", *rows] if rows else []
     )
 
 
@@ -144,8 +144,8 @@ def rows_of(model: type[BaseModel], names: list[str], expert: bool, prefix: str)
             rows += rows_of(groups[0], list(groups[0].model_fields), expert, f"{prefix}{name}.")
         elif bool(marks.get("expert")) == expert:
             affects = marks.get("affects") or getattr(model, "affects", "")
-            values = f"{cell(type_text(field.annotation))} | {cell(default_text(field))} | {affects}"
-            rows.append(f"| `{prefix}{name}` | {values} | {cell(field.description or '')} |")
+            values = f"{cell(default_text(field))} | {cell(type_text(field.annotation))} | {affects}"
+            rows.append(f"| `{prefix}{name}` | {cell(field.description or '')} | {values} |")
     return rows
 
 
@@ -223,8 +223,8 @@ def parameters_of(command: Any) -> list[str]:
             else f"`{parameter.default}`"
         )
         default = "required" if parameter.required else default
-        rows.append(f"| `{name}` | {default} | {cell(parameter.help or '')} |")
-    return ["| argument or option | default | meaning |", "| --- | --- | --- |", *rows] if rows else []
+        rows.append(f"| `{name}` | {cell(parameter.help or '')} | {default} |")
+    return ["| argument or option | meaning | default |", "| --- | --- | --- |", *rows] if rows else []
 
 
 # ---- Python and the notebook
