@@ -1,6 +1,6 @@
 """Pages of the site that are made at build time: reference pages from the code, and documents that live elsewhere in the repository.
 
-A hook of mkdocs (``hooks`` in mkdocs.yml). Nothing is written to disk.
+A hook of mkdocs (``hooks`` in mkdocs.yml). No page is written to disk.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import inspect
 import json
 import posixpath
 import re
+import shutil
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,17 @@ DOCUMENTS = {
     "decisions.md": "DECISIONS.md",
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+
+
+def on_config(config: Any) -> Any:
+    """Lay the mapped folders (flows, tasks, catalog) where an installed package has them: mkdocstrings reads files, not imports."""
+    package = REPOSITORY / "build" / "api" / "resight"
+    shutil.rmtree(package, ignore_errors=True)
+    package.mkdir(parents=True)
+    mapped = [REPOSITORY / name for name in ("flows", "tasks", "catalog")]
+    for source in [*(REPOSITORY / "src" / "resight").iterdir(), *mapped]:
+        (package / source.name).symlink_to(source)
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -231,20 +243,26 @@ def parameters_of(command: Any) -> list[str]:
 
 
 def python_page() -> str:
-    """What ``import resight`` offers, by mkdocstrings."""
+    """What ``import resight`` offers, by mkdocstrings: functions, then classes, then errors."""
     import resight
 
+    public = [getattr(resight, name) for name in getattr(resight, "__all__", ())]
+    errors = [value for value in public if inspect.isclass(value) and issubclass(value, Exception)]
+    classes = [value for value in public if inspect.isclass(value) and value not in errors]
     lines = [
         "# Python",
         "",
-        summary(resight),
-        "",
-        "What is not on this page is not part of the public face and may change without a changelog entry.",
+        "Generated from the program; [Resight from Python](../python-api.md) has examples. What is not on this page may change without notice.",
     ]
-    for name in getattr(resight, "__all__", ()):
-        public = getattr(resight, name)
-        if inspect.isclass(public) or inspect.isfunction(public):
-            lines += ["", f"::: {public.__module__}.{public.__qualname__}"]
+    for title, members in (
+        ("Functions", [v for v in public if inspect.isfunction(v)]),
+        ("Classes", classes),
+        ("Errors", errors),
+    ):
+        lines += ["", f"## {title}"]
+        for value in members:
+            lines += ["", f"::: {value.__module__}.{value.__qualname__}"]
+            lines += ["    options: {members: false}"] if hasattr(value, "model_fields") else []
     return "\n".join(lines) + "\n"
 
 
