@@ -33,7 +33,7 @@ DOCUMENTS = {
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
-def on_config(config: Any) -> Any:
+def on_startup(**_: Any) -> None:
     """Lay the mapped folders (flows, tasks, catalog) where an installed package has them: mkdocstrings reads files, not imports."""
     package = REPOSITORY / "build" / "api" / "resight"
     shutil.rmtree(package, ignore_errors=True)
@@ -41,7 +41,6 @@ def on_config(config: Any) -> Any:
     mapped = [REPOSITORY / name for name in ("flows", "tasks", "catalog")]
     for source in [*(REPOSITORY / "src" / "resight").iterdir(), *mapped]:
         (package / source.name).symlink_to(source)
-    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
