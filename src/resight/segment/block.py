@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from resight.errors import ResightError
+from resight.ingest.annotation import Annotation
 from resight.ingest.decode import load_rgb
 from resight.plugins.params import Params
-from resight.segment.base import Annotation, Photo, Region, Segmenter
+from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.cropper import crop_id, cut, tidy
 from resight.segment.params import CropParams
 from resight.segment.rows import PART_SCHEMA, Row, empty_row, frame_columns, region_row
@@ -44,15 +45,28 @@ class PhotoJob:
 
 
 @dataclass(frozen=True)
+class SegmentSetup:
+    """How animals are found in photos and cut out of them.
+
+    Attributes:
+        segmenter: Settings of the segmenter.
+        crop: How a region becomes a crop.
+        max_megapixels: Larger photos are not decoded.
+    """
+
+    segmenter: Params
+    crop: CropParams
+    max_megapixels: float
+
+
+@dataclass(frozen=True)
 class Block:
     """Everything that a worker has to know; small and picklable."""
 
     workspace: Workspace
-    fingerprint: str
-    segment: Params
-    crop: CropParams
-    max_megapixels: float
     weights: WeightStore
+    setup: SegmentSetup
+    fingerprint: str
     jobs: tuple[PhotoJob, ...]
 
     @property
@@ -75,7 +89,7 @@ def run_block(block: Block) -> BlockResult:
     A photo that cannot be read or that breaks the segmenter becomes a row with the status ``failed``, which is not kept,
     so that the next run tries again.
     """
-    segmenter = _segmenter(block.segment, block.weights)
+    segmenter = _segmenter(block.setup.segmenter, block.weights)
     kept: list[Row] = []
     failed: list[Row] = []
     for job in block.jobs:
@@ -94,14 +108,15 @@ def run_block(block: Block) -> BlockResult:
 @lru_cache(maxsize=2)
 def _segmenter(params: Any, weights: WeightStore) -> Segmenter:
     """Built once per worker, not once per block."""
-    return params.build(weights)
+    segmenter: Segmenter = params.build(weights)
+    return segmenter
 
 
 def _photo_rows(job: PhotoJob, block: Block, segmenter: Segmenter) -> list[Row]:
     try:
         rgb = _load(job, block)
-        found = segmenter.find(Photo(job.photo_id, rgb, job.viewpoint, job.annotations))
-        rows = {row["crop_id"]: row for region in found for row in _region_rows(job, block, rgb, region)}
+        regions = segmenter.find(Photo(job.photo_id, rgb, job.viewpoint, job.annotations))
+        rows = {row["crop_id"]: row for region in regions for row in _region_rows(job, block, rgb, region)}
     except ResightError:
         raise
     except Exception as error:
@@ -120,10 +135,10 @@ def _region_rows(job: PhotoJob, block: Block, rgb: np.ndarray, region: Region) -
     identity = crop_id(job.photo_id, block.fingerprint, tidied)
     row = region_row(identity, job.photo_id, block.fingerprint, tidied)
     side = max(tidied.bbox_xywh_px[2:])
-    if side < block.crop.min_region_px:
-        reason = f"long side {side:.0f} px, smaller than crop.min_region_px = {block.crop.min_region_px}"
+    if side < block.setup.crop.min_region_px:
+        reason = f"long side {side:.0f} px, smaller than crop.min_region_px = {block.setup.crop.min_region_px}"
         return [row | {"status": str(CropStatus.TOO_SMALL), "reason": reason}]
-    crop = cut(rgb, tidied, block.crop)
+    crop = cut(rgb, tidied, block.setup.crop)
     path = crop_path(block.stage_dir, identity)
     write_crop(path, crop.rgb, crop.mask)
     return [row | frame_columns(crop.frame) | {"path": block.workspace.relative(path)}]
@@ -138,7 +153,7 @@ def _load(job: PhotoJob, block: Block) -> np.ndarray:
     problems = []
     for uri in job.uris:
         try:
-            return load_rgb(uri, block.max_megapixels, block.workspace.root)
+            return load_rgb(uri, block.setup.max_megapixels, block.workspace.root)
         except OSError as error:
             problems.append(str(error))
     raise OSError("; ".join(problems))
