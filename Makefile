@@ -64,6 +64,10 @@ contracts: installed  ## who may import whom, and that no modules import each ot
 types: installed  ## mypy --strict
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p resight
 
+.PHONY: docs
+docs: $(STAMP)  ## the site in build/site; fails on a broken link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(STAMP)  ## the engine side by side with others; DEVICE=cuda on a GPU
 	$(BIN)/python benchmarks/bench_engine.py --device $(DEVICE)
 
