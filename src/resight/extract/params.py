@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from resight.plugins.params import Params
+from resight.plugins.params import Params, expert_field
 
 if TYPE_CHECKING:
     from resight.extract.base import Extractor
@@ -20,7 +20,9 @@ class ExtractorBase(Params):
     """What all extractors share. ``family`` names the descriptors, so that a matcher can refuse what it cannot read."""
 
     family: ClassVar[str] = ""
-    max_keypoints: int = Field(1024, ge=1, le=8192, description="strongest keypoints kept per crop")
+    max_keypoints: int = Field(
+        1024, ge=1, le=8192, description="most keypoints per crop, strongest first; more take longer to match"
+    )
 
 
 class SiftParams(ExtractorBase):
@@ -28,16 +30,17 @@ class SiftParams(ExtractorBase):
 
     family: ClassVar[str] = "sift"
     kind: Literal["sift"] = "sift"
-    root: bool = Field(
-        True, description="RootSIFT (Arandjelovic and Zisserman 2012); what LightGlue's SIFT checkpoint expects"
+    root: bool = expert_field(
+        True, description="RootSIFT (Arandjelovic and Zisserman 2012), which LightGlue's SIFT checkpoint expects"
     )
-    contrast_threshold: float = Field(0.01, ge=0, description="lower finds more points on hazy photos")
-    edge_threshold: float = Field(10.0, gt=1, description="higher keeps more edge-like points; opencv only")
-    size_exponent: float = Field(
+    contrast_threshold: float = expert_field(
+        0.01, ge=0, description="least contrast of a keypoint; lower finds more keypoints on hazy photos"
+    )
+    size_exponent: float = expert_field(
         2.0, ge=0, le=4, description="strength is contrast times sigma to this power; 0: contrast alone, as in OpenCV"
     )
-    backend: Literal["opencv", "kornia"] = Field(
-        "opencv", description="kornia: the same detector in torch, slower on CPU"
+    backend: Literal["opencv", "kornia"] = expert_field(
+        "opencv", description="kornia: the same detector in torch, slower on a CPU"
     )
 
     def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
@@ -63,9 +66,11 @@ class XFeatParams(ExtractorBase):
 
     family: ClassVar[str] = "xfeat"
     kind: Literal["xfeat"] = "xfeat"
-    max_keypoints: int = Field(512, ge=1, le=8192, description="strongest keypoints kept per crop")
+    max_keypoints: int = Field(
+        512, ge=1, le=8192, description="most keypoints per crop, strongest first; more take longer to match"
+    )
     weights: str = Field("xfeat", description="registry name, or path of a .safetensors, .pt or .pth file")
-    detection_threshold: float = Field(0.05, ge=0, description="least keypoint heat")
+    detection_threshold: float = expert_field(0.05, ge=0, description="least strength of a keypoint")
 
     def weight_names(self) -> list[str]:
         return [self.weights]
@@ -81,12 +86,12 @@ class AlikedParams(ExtractorBase):
 
     family: ClassVar[str] = "aliked"
     kind: Literal["aliked"] = "aliked"
-    variant: Literal["aliked-t16", "aliked-n16", "aliked-n16rot", "aliked-n32"] = Field(
-        "aliked-n16", description="network size"
+    variant: Literal["aliked-t16", "aliked-n16", "aliked-n16rot", "aliked-n32"] = expert_field(
+        "aliked-n16", description="which of the published networks"
     )
     weights: str = Field("", description="registry name or path; empty takes the variant's")
-    detection_threshold: float = Field(
-        0.0, ge=0, description="least keypoint score; 0 keeps the strongest whatever they are"
+    detection_threshold: float = expert_field(
+        0.0, ge=0, description="least strength of a keypoint; 0: the strongest are kept however weak they are"
     )
 
     def weight_names(self) -> list[str]:
@@ -119,8 +124,8 @@ class DedodeParams(ExtractorBase):
 
     family: ClassVar[str] = "dedodeb"
     kind: Literal["dedode"] = "dedode"
-    detector_weights: str = Field("dedode-detector-l", description="registry name or path")
-    descriptor_weights: str = Field("dedode-descriptor-b", description="registry name or path")
+    detector_weights: str = expert_field("dedode-detector-l", description="registry name or path")
+    descriptor_weights: str = expert_field("dedode-descriptor-b", description="registry name or path")
 
     def weight_names(self) -> list[str]:
         return [self.detector_weights, self.descriptor_weights]
@@ -152,10 +157,10 @@ class KeynetHardnetParams(ExtractorBase):
 
     family: ClassVar[str] = "keynet_affnet_hardnet"
     kind: Literal["keynet-affnet-hardnet"] = "keynet-affnet-hardnet"
-    keynet_weights: str = Field("keynet", description="registry name or path")
-    affnet_weights: str = Field("affnet", description="registry name or path")
-    orinet_weights: str = Field("orinet", description="registry name or path")
-    hardnet_weights: str = Field("hardnet-liberty", description="registry name or path")
+    keynet_weights: str = expert_field("keynet", description="registry name or path")
+    affnet_weights: str = expert_field("affnet", description="registry name or path")
+    orinet_weights: str = expert_field("orinet", description="registry name or path")
+    hardnet_weights: str = expert_field("hardnet-liberty", description="registry name or path")
 
     def weight_names(self) -> list[str]:
         return [self.keynet_weights, self.affnet_weights, self.orinet_weights, self.hardnet_weights]
@@ -172,8 +177,7 @@ class SuperpointParams(ExtractorBase):
     family: ClassVar[str] = "superpoint"
     kind: Literal["superpoint"] = "superpoint"
     weights: str = Field(description="path of superpoint_v1.pth (Magic Leap licence, non-commercial)")
-    detection_threshold: float = Field(0.0005, ge=0, description="least keypoint score")
-    nms_radius_px: int = Field(4, ge=0, description="non-maximum suppression radius")
+    detection_threshold: float = expert_field(0.0005, ge=0, description="least strength of a keypoint")
 
     def weight_names(self) -> list[str]:
         return [self.weights]

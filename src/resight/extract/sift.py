@@ -12,6 +12,7 @@ from resight.extract.params import SiftParams
 from resight.extract.select import features, is_blank, keep, nothing, wrap
 
 LAYERS = 3
+EDGE_THRESHOLD = 10.0  # as Lowe has it; OpenCV's default
 EPSILON = 1e-7
 
 
@@ -75,7 +76,7 @@ class SiftExtractor:
             nfeatures=0,
             nOctaveLayers=LAYERS,
             contrastThreshold=params.contrast_threshold,
-            edgeThreshold=params.edge_threshold,
+            edgeThreshold=EDGE_THRESHOLD,
             sigma=1.6,
             enable_precise_upscale=True,
         )

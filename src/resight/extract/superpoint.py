@@ -19,6 +19,7 @@ from resight.weights.store import WeightStore
 
 CELL_PX = 8
 BORDER_PX = 4
+NMS_RADIUS_PX = 4  # as published
 WIDTHS = (64, 64, 128, 128)
 
 
@@ -86,7 +87,7 @@ class SuperpointExtractor(TorchExtractor):
     def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
         logits, dense = self._network(to_grey(to_tensor(rgb, self.device, CELL_PX)))
         heat = F.pixel_shuffle(logits.softmax(dim=1)[:, : CELL_PX**2], CELL_PX)[0, 0]
-        good = peaks(heat, self.params.nms_radius_px) & (heat > self.params.detection_threshold)
+        good = peaks(heat, NMS_RADIUS_PX) & (heat > self.params.detection_threshold)
         y, x = good.nonzero(as_tuple=True)
         width, height = size_wh_px
         inner = (x >= BORDER_PX) & (x < width - BORDER_PX) & (y >= BORDER_PX) & (y < height - BORDER_PX)

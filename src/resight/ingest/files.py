@@ -18,6 +18,7 @@ from resight.store.workspace import Workspace
 
 ROW_KEY = ("uri", "size_bytes", "version", "sha256", "decoded", "first_night")
 Key = tuple[str, int, str]
+PHOTOS_PER_TASK = 32  # some seconds of work: less is all overhead, more is lost when a worker dies
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def read_contents(
     limits = Limits(settings.max_side_px, settings.max_megapixels, settings.min_side_px)
     folder = workspace.stage_dir("ingest", fingerprint("ingest", DECODE_REVISION, vars(limits)))
     cache = _Cache(folder)
-    blocks = _blocks(files, cache, Block(folder, limits, night, ()), settings.photos_per_task)
+    blocks = _blocks(files, cache, Block(folder, limits, night, ()))
     results, unreadable = _run(runner, blocks)
     if blocks:
         compact(folder, PART_SCHEMA, ROW_KEY)
@@ -76,16 +77,16 @@ def _key(file: FoundFile) -> Key:
     return file.uri, file.size_bytes, file.version
 
 
-def _blocks(files: Sequence[FoundFile], cache: _Cache, empty: Block, photos_per_task: int) -> list[Block]:
+def _blocks(files: Sequence[FoundFile], cache: _Cache, empty: Block) -> list[Block]:
     """Files whose version is known are left out. Equal contents have equal sizes, so they are sorted into one block."""
     known = cache.by_size()
     new = sorted((f for f in files if _key(f) not in cache.digest), key=lambda f: (f.size_bytes, f.uri))
     blocks: list[list[Job]] = []
     for file in new:
         job = Job(file, known.get(file.size_bytes, ()))
-        full = not blocks or len(blocks[-1]) >= photos_per_task
+        full = not blocks or len(blocks[-1]) >= PHOTOS_PER_TASK
         same_size = (
-            bool(blocks) and blocks[-1][-1].file.size_bytes == file.size_bytes and len(blocks[-1]) < 2 * photos_per_task
+            bool(blocks) and blocks[-1][-1].file.size_bytes == file.size_bytes and len(blocks[-1]) < 2 * PHOTOS_PER_TASK
         )
         if full and not same_size:
             blocks.append([])

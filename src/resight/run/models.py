@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from resight.errors import SettingsError, WorkspaceError
 from resight.match.cache import weight_names as matcher_weight_names
-from resight.settings import Settings, settings_from
+from resight.settings import DEFAULT_KIND, Settings, settings_from
 from resight.store.fingerprint import fingerprint
 from resight.store.runs import write_json
 from resight.store.workspace import Workspace
@@ -58,12 +59,29 @@ def model_of(settings: Settings, weights: WeightStore) -> Model:
 
 
 def with_model(settings: Settings, model: Model) -> Settings:
-    """The settings with everything that belongs to the model taken from ``model``."""
-    part = dict(model.part)
-    policy = part.pop("viewpoint_policy")
-    merged = settings.model_dump(mode="json") | part
-    merged["pairs"] = merged["pairs"] | {"viewpoint": policy}
-    return settings_from(merged, f"model {model.fingerprint}")
+    """The settings with everything that belongs to the model taken from ``model``.
+
+    Raises:
+        SettingsError: The model rests on the changed value of a setting that is gone.
+    """
+    gone: list[str] = []
+    sections = _with_sections(model.part)
+    rest = settings.part("run", "execution")
+    for name in DEFAULT_KIND.keys() & rest.keys():
+        if sections[name]["kind"] != getattr(settings, name).kind:
+            del rest[name]
+    merged = rest | {name: rest.get(name, {}) | values for name, values in sections.items()}
+    taken = settings_from(merged, f"model {model.fingerprint}", stored=True, say=gone.append)
+    if gone:
+        raise SettingsError(" ".join(gone) + " Run `resight rebuild` to compare and accept a model without it.")
+    return taken
+
+
+def _with_sections(part: Mapping[str, Any]) -> dict[str, Any]:
+    """``part`` as `Settings.model_part` has it now; until 0.2 the policy on viewpoints had a key of its own."""
+    sections = dict(part)
+    policy = sections.pop("viewpoint_policy", None)
+    return sections if policy is None else sections | {"pairs": {"viewpoint": policy}}
 
 
 def current_model(workspace: Workspace) -> Model | None:
@@ -128,7 +146,7 @@ def settle(workspace: Workspace, asked: Settings, weights: WeightStore, explicit
             f"The weights of the accepted model {accepted.fingerprint} have changed on disk (was {accepted.weights}, is {model.weights}); "
             "run `resight rebuild` to compare and accept the new ones, or put the old files back."
         )
-    if asked.model_part() == accepted.part:
+    if asked.model_part() == settings.model_part():
         return settings, model, ""
     sentence = (
         f"The settings ask for another model than the accepted one ({accepted.fingerprint}: {accepted.describe()}); "

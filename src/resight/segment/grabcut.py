@@ -15,6 +15,10 @@ from resight.segment.params import GrabCutParams
 from resight.status import CropStatus
 
 SEED = 1
+WORK_SIDE_PX = 320  # an outline needs no more, and GrabCut takes seconds on a whole photo
+ROUNDS = 3
+BORDER_FRACTION = 0.06  # frame border that is taken for background
+MIN_AREA_FRACTION = 0.01  # smaller pieces are specks, no animals
 OPENING_FRACTION = 0.01
 FIT_ROUNDS = 6
 FIT_EDGE = 0.8
@@ -35,10 +39,10 @@ class GrabCutSegmenter:
         self.params = params
 
     def find(self, photo: Photo) -> list[Region]:
-        small = _shrink(photo.rgb, self.params.work_side_px)
+        small = _shrink(photo.rgb, WORK_SIDE_PX)
         foreground = _open(self._cut(small))
         piece = fill_holes(main_component(foreground))
-        if piece.sum() < self.params.min_area_fraction * piece.size:
+        if piece.sum() < MIN_AREA_FRACTION * piece.size:
             return []
         scale = np.array(photo.rgb.shape[1::-1]) / np.array(small.shape[1::-1])
         polygon = np.array(polygons_of(piece)[0]) * scale
@@ -58,7 +62,7 @@ class GrabCutSegmenter:
         if np.ptp(rgb.reshape(-1, 3), axis=0).max() == 0:
             return np.zeros(rgb.shape[:2], bool)
         height, width = rgb.shape[:2]
-        x, y = (max(1, round(self.params.border_fraction * side)) for side in (width, height))
+        x, y = (max(1, round(BORDER_FRACTION * side)) for side in (width, height))
         labels = np.zeros((height, width), np.uint8)
         cv2.setRNGSeed(SEED)
         cv2.grabCut(
@@ -67,7 +71,7 @@ class GrabCutSegmenter:
             (x, y, width - 2 * x, height - 2 * y),
             np.zeros((1, 65)),
             np.zeros((1, 65)),
-            self.params.iterations,
+            ROUNDS,
             cv2.GC_INIT_WITH_RECT,
         )
         return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)

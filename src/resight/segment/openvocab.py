@@ -18,7 +18,7 @@ import torch
 
 from resight.errors import SettingsError, WeightsError
 from resight.segment.base import Photo, Region
-from resight.segment.yolo import Boxes, suppress
+from resight.segment.yolo import MAX_REGIONS, Boxes, suppress
 from resight.status import CropStatus
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class OpenVocabularySegmenter:
         size_wh_px = (photo.rgb.shape[1], photo.rgb.shape[0])
         boxes = self.ask(photo.rgb)
         boxes = boxes.take(np.flatnonzero(boxes.scores >= self.params.min_confidence))
-        kept = boxes.take(suppress(boxes, self.params.max_overlap)[: self.params.max_regions])
+        kept = boxes.take(suppress(boxes)[:MAX_REGIONS])
         found = (_region(kept, k, size_wh_px, self.params.part) for k in range(len(kept.scores)))
         return [region for region in found if region is not None]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from resight.plugins.params import Params
+from resight.plugins.params import Params, expert_field
 
 if TYPE_CHECKING:
     from resight.segment.base import Segmenter
@@ -26,7 +26,7 @@ class AnnotationsParams(Params):
     reads: ClassVar[tuple[str, ...]] = ("annotations",)
 
     kind: Literal["annotations"] = "annotations"
-    part: Literal["head", "body"] = Field("head", description="which outline to use; the other one is ignored")
+    part: Literal["head", "body"] = Field("head", description="which outline to cut out; the other one is ignored")
 
     def build(self, weights: WeightStore) -> Segmenter:
         from resight.segment.annotations import AnnotationSegmenter
@@ -40,10 +40,6 @@ class GrabCutParams(Params):
     reads: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["grabcut"] = "grabcut"
-    work_side_px: int = Field(320, ge=64, le=2048, description="long side of the copy that is segmented")
-    iterations: int = Field(3, ge=1, le=20, description="GrabCut rounds")
-    border_fraction: float = Field(0.06, gt=0, lt=0.4, description="frame border taken for background")
-    min_area_fraction: float = Field(0.01, gt=0, lt=1, description="smaller finds count as nothing found")
 
     def build(self, weights: WeightStore) -> Segmenter:
         from resight.segment.grabcut import GrabCutSegmenter
@@ -70,21 +66,18 @@ class HeadFinderParams(Params):
     reads: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["head-finder"] = "head-finder"
-    part: Literal["head", "body"] = Field("head", description="what to cut out; a body is a box")
-    weights: str = Field("", description="path of other weights of the same network; empty takes the bundled ones")
-    min_confidence: float = Field(0.15, ge=0, le=1, description="heads below this are not taken for heads")
-    min_confidence_further: float = Field(
-        0.7, ge=0, le=1, description="the same for further heads in a photo, which more often are flippers"
-    )
-    min_view_confidence: float = Field(0.6, ge=0, le=1, description="views below this count as unknown")
-    max_heads: int = Field(4, ge=1, le=32, description="most heads in one photo")
-    wide_sides_px: tuple[int, ...] = Field((96, 192, 384), description="long sides of the copies for the first look")
-    look_again_deg: float = Field(60, ge=0, le=180, description="heads turned by more are looked at again upright")
-    turn_from_deg: float = Field(60, ge=0, le=180, description="heads turned by less stay as they lie in the photo")
+    part: Literal["head", "body"] = Field("head", description="what to cut out; of a body, the box around it")
+    weights: str = Field("", description="path of other weights for the same network; empty: those of the package")
+    min_confidence: float = Field(0.15, ge=0, le=1, description="what is less likely a head than this is not used")
     if_no_head: Literal["nothing", "body", "whole"] = Field(
         "nothing",
-        description="what goes on where no head is found; nothing gives the photo the status no_head",
+        description="what to use of a photo without a head; nothing: the photo gets the status no_head",
     )
+    min_confidence_further: float = expert_field(
+        0.7, ge=0, le=1, description="like min_confidence for second and further heads, which are more often flippers"
+    )
+    min_view_confidence: float = expert_field(0.6, ge=0, le=1, description="a less certain viewpoint counts as unknown")
+    max_heads: int = expert_field(4, ge=1, le=32, description="most heads in one photo")
 
     def weight_names(self) -> list[str]:
         return [self.weights or str(BUNDLED)]
@@ -104,11 +97,11 @@ class YoloOnnxParams(Params):
     kind: Literal["yolo-onnx"] = "yolo-onnx"
     weights: str = Field("", description="path of the .onnx file")
     part: Literal["head", "body"] = Field("head", description="what the wanted classes are")
-    class_ids: tuple[int, ...] = Field((), description="numbers of the wanted classes; empty takes all")
-    min_confidence: float = Field(0.25, ge=0, le=1, description="lower scores are no finds")
-    max_overlap: float = Field(0.5, ge=0, le=1, description="of two boxes that share more, the weaker one is dropped")
-    max_regions: int = Field(4, ge=1, le=100, description="most regions in one photo")
-    side_px: int = Field(640, ge=32, le=4096, multiple_of=32, description="input side of models that take any size")
+    class_ids: tuple[int, ...] = Field((), description="numbers of the wanted classes; empty: all")
+    min_confidence: float = Field(0.25, ge=0, le=1, description="what has a lower score than this is not used")
+    side_px: int = expert_field(
+        640, ge=32, le=4096, multiple_of=32, description="input side of models that take any size"
+    )
 
     def weight_names(self) -> list[str]:
         return [self.weights]
@@ -128,9 +121,7 @@ class OpenVocabularyParams(Params):
     weights: str = Field("", description="folder with model.safetensors, config.json and tokenizer.json")
     prompts: tuple[str, ...] = Field(("the head of a sea turtle",), min_length=1, description="what to look for")
     part: Literal["head", "body"] = Field("head", description="what the prompts name")
-    min_confidence: float = Field(0.2, ge=0, le=1, description="lower scores are no finds")
-    max_overlap: float = Field(0.5, ge=0, le=1, description="of two boxes that share more, the weaker one is dropped")
-    max_regions: int = Field(4, ge=1, le=100, description="most regions in one photo")
+    min_confidence: float = Field(0.2, ge=0, le=1, description="what has a lower score than this is not used")
 
     def weight_names(self) -> list[str]:
         return [str(Path(self.weights) / name) for name in ("model.safetensors", "config.json", "tokenizer.json")]
@@ -147,7 +138,9 @@ class SamParams(Params):
     reads: ClassVar[tuple[str, ...]] = ("annotations",)
 
     kind: Literal["sam"] = "sam"
-    variant: Literal["mobile_sam", "vit_b", "vit_l", "vit_h"] = Field("mobile_sam", description="network")
+    variant: Literal["mobile_sam", "vit_b", "vit_l", "vit_h"] = Field(
+        "mobile_sam", description="which of the published networks"
+    )
     weights: str = Field("", description="path of its .pt, .pth or .safetensors file")
     boxes: Literal["head-finder", "annotations"] = Field("head-finder", description="where the boxes come from")
 
@@ -164,18 +157,21 @@ class SamParams(Params):
 
 
 class AutoParams(Params):
-    """Outlines where a photo has them, otherwise what ``otherwise`` says; each crop row names what found it."""
+    """Outlines where photos have them, and for the others what ``otherwise`` says; table `crops` says which."""
 
     reads: ClassVar[tuple[str, ...]] = ("annotations",)
 
     kind: Literal["auto"] = "auto"
-    part: Literal["head", "body"] = Field("head", description="which outline to use where there are outlines")
+    part: Literal["head", "body"] = Field("head", description="which outline to cut out where a photo has outlines")
     otherwise: Literal["head-finder", "whole", "grabcut", "skip"] = Field(
-        "head-finder", description="for photos without an outline; skip gives them the status no_annotation"
+        "head-finder", description="how photos without an outline are cut; skip: they get the status no_annotation"
     )
-    min_confidence: float = Field(0.15, ge=0, le=1, description="of the head finder, as in its own settings")
+    min_confidence: float = Field(
+        0.15, ge=0, le=1, description="what the head finder finds less likely a head than this is not used"
+    )
     if_no_head: Literal["nothing", "body", "whole"] = Field(
-        "nothing", description="of the head finder, as in its own settings"
+        "nothing",
+        description="what to use of a photo in which the head finder sees no head; nothing: it gets the status no_head",
     )
 
     def weight_names(self) -> list[str]:
@@ -196,14 +192,18 @@ class AutoParams(Params):
 class CropParams(Params):
     """How a region becomes a crop: turned upright, padded, resized, masked."""
 
-    pad_fraction: float = Field(0.10, ge=0, le=1, description="padding around the region, of its longer side")
-    head_side_px: int = Field(640, ge=64, le=4096, description="long side of a head or body crop")
-    whole_side_px: int = Field(1024, ge=64, le=4096, description="long side of a whole-photo crop")
-    max_enlarge: float = Field(2.0, ge=1, le=8, description="small regions are enlarged by no more than this")
-    mask_grow_fraction: float = Field(
+    pad_fraction: float = expert_field(
+        0.10, ge=0, le=1, description="margin around the head or body, as a share of its longer side"
+    )
+    head_side_px: int = expert_field(640, ge=64, le=4096, description="long side of the crop of a head or body")
+    whole_side_px: int = expert_field(1024, ge=64, le=4096, description="long side of the crop of a whole photo")
+    max_enlarge: float = expert_field(2.0, ge=1, le=8, description="small heads are enlarged at most by this factor")
+    mask_grow_fraction: float = expert_field(
         0.03,
         ge=0,
         le=0.5,
-        description="the mask is grown by this part of the crop's long side",
+        description="how far the outline is moved outwards, as a share of the crop's long side",
     )
-    min_region_px: int = Field(16, ge=4, description="regions with a shorter long side are too small to tell anything")
+    min_region_px: int = expert_field(
+        16, ge=4, description="heads and bodies with a shorter long side are too small to tell an animal"
+    )

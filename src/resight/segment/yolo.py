@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from resight.segment.params import YoloOnnxParams
 
 STRIDES = (8, 16, 32)
+MAX_OVERLAP = 0.5  # two boxes that share more show the same animal
+MAX_REGIONS = 4  # photos of more turtles than this are not used to tell one
 GREY = 114  # what these models were trained to see beyond the picture
 
 
@@ -124,7 +126,7 @@ def regions_of(
     if params.class_ids:
         wanted &= np.isin(boxes.classes, params.class_ids)
     boxes = boxes.take(np.flatnonzero(wanted))
-    boxes = boxes.take(suppress(boxes, params.max_overlap)[: params.max_regions])
+    boxes = boxes.take(suppress(boxes)[:MAX_REGIONS])
     regions = [_region(boxes, k, prototypes, size_wh_px, box, photo_wh_px, params) for k in range(len(boxes.scores))]
     return [one for one in regions if one is not None]
 
@@ -159,7 +161,7 @@ def _scored(rows: np.ndarray, first_class: int, m: int, objectness: np.ndarray |
     return Boxes(corners, scores, chances.argmax(1), rows[:, rows.shape[1] - m :] if m else rows[:, :0])
 
 
-def suppress(boxes: Boxes, max_overlap: float) -> np.ndarray:
+def suppress(boxes: Boxes, max_overlap: float = MAX_OVERLAP) -> np.ndarray:
     """Places of the boxes that are kept, best first: greedy, by intersection over union within a class."""
     order = np.argsort(-boxes.scores, kind="stable")
     kept: list[int] = []

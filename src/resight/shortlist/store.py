@@ -7,7 +7,7 @@ FOLDER/<name>/segment-<digest>.*      crop ids (Parquet) and their coded descrip
 ```
 
 ``name`` is the fingerprint of the settings, of the descriptors and of the training sample. The codebook is trained again,
-under another name, when the gallery has grown by the factor ``retrain_growth``; until then new crops are only
+under another name, when the gallery has grown by the factor `RETRAIN_GROWTH`; until then new crops are only
 encoded. Small segments are merged into the new one and then removed, so that there are never more than a few.
 """
 
@@ -41,6 +41,7 @@ INDEX_FILE = "index.json"
 CODEBOOK_FILE = "codebook.safetensors"
 CROPS_PER_PART = 2048
 MERGE_RATIO = 4
+RETRAIN_GROWTH = 4.0  # from here on the lists of the smaller gallery are too few and too coarse
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def build_index(
     """
     family = params.index_fingerprint(descriptor_fingerprint)
     path = newest_index(folder, family)
-    if path is None or len(set(crop_ids)) >= params.retrain_growth * _read_manifest(path)["n_crops_trained"]:
+    if path is None or len(set(crop_ids)) >= RETRAIN_GROWTH * _read_manifest(path)["n_crops_trained"]:
         codebook = train(crop_ids, load, params)
         if codebook is None:
             return ShortlistIndex("", None)
