@@ -25,15 +25,17 @@ import torch
 from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
+from resight.environment import Environment
 from resight.extract.base import Features
 from resight.extract.reader import FeatureReader
-from resight.extract.stage import extract_fingerprint
 from resight.extract.store import Layout, complete, create, write_shard
 from resight.match.blocks import MatcherSpec, load_matcher
 from resight.match.lightglue import build_lightglue
-from resight.match.stage import match
+from resight.match.stage import MatchResult, match
 from resight.match.work import matcher_spec
 from resight.pairs.plan import plan_pairs
+from resight.run.names import stage_names
+from resight.run.setups import match_setup
 from resight.runner.runner import Runner
 from resight.settings import Settings, settings_from
 from resight.store.tables import status_counts
@@ -79,18 +81,17 @@ def scale(n_pairs: int, workers: int, model_ms: float, root: Path) -> dict[str, 
     place, settings, features = prepare(root, 2 * side, workers)
     plan = planned(features, side)
     alone = engine_alone(place, settings, features, plan, min(2_000, plan.num_rows))
-    store = WeightStore(allow_download=False)
     base_mb = flow_peak_mb()
     with Runner(settings.dask, quiet=True) as runner:
-        warm(runner, settings, workers)
+        warm(place, runner, settings, workers)
         start, busy = time.perf_counter(), cpu_s()
-        result = match(place, settings, plan, features, store, runner)
+        result = match_stage(place, settings, plan, features, runner)
         spent, cpu = time.perf_counter() - start, [after - before for after, before in zip(cpu_s(), busy, strict=True)]
         worker_mb = workers_peak_mb()
     match_mb = flow_peak_mb() - base_mb
     start = time.perf_counter()
     with Runner(settings.dask, quiet=True) as runner:
-        again = match(place, settings, plan, features, store, runner)
+        again = match_stage(place, settings, plan, features, runner)
         if runner.started:
             raise SystemExit("a run with nothing to do started workers")
     look_up = time.perf_counter() - start
@@ -105,9 +106,17 @@ def scale(n_pairs: int, workers: int, model_ms: float, root: Path) -> dict[str, 
     }  # fmt: skip
 
 
-def warm(runner: Runner, settings: Settings, workers: int) -> None:
+def match_stage(
+    place: Workspace, settings: Settings, plan: pa.Table, features: pa.Table, runner: Runner
+) -> MatchResult:
+    """Stage ``match``."""
+    env = Environment(place, WeightStore(allow_download=False), runner, settings.device)
+    return match(env, match_setup(settings), stage_names(settings, env.weights).match, plan, features)
+
+
+def warm(place: Workspace, runner: Runner, settings: Settings, workers: int) -> None:
     """Starting workers and loading the model is paid once a night, not per pair."""
-    spec = matcher_spec(settings, WeightStore(allow_download=False))
+    spec = matcher_spec(Environment(place, WeightStore(allow_download=False), runner), match_setup(settings))
     runner.run("warm", load_and_wait, [spec] * 2 * workers)
 
 
@@ -124,7 +133,7 @@ def large_gallery(n: int) -> dict[str, Any]:
         plan = planned(features, 1)
         start = time.perf_counter()
         with Runner(settings.dask, quiet=True) as runner:
-            result = match(place, settings, plan, features, WeightStore(allow_download=False), runner)
+            result = match_stage(place, settings, plan, features, runner)
         spent = time.perf_counter() - start
     statuses = status_counts(result.pairs)
     scored = result.pairs.filter(pa.compute.equal(result.pairs["status"], "scored"))
@@ -156,9 +165,8 @@ def prepare(
         "dask": {"workers": workers}, "shortlist": {"enabled": "off"},
     })  # fmt: skip
     place = Workspace(root)
-    folder = (
-        place.stage_dir("extract", extract_fingerprint(settings, WeightStore(allow_download=False))) / "synthetic.zarr"
-    )
+    name = stage_names(settings, WeightStore(allow_download=False)).extract
+    folder = place.stage_dir("extract", name) / "synthetic.zarr"
     ids = [f"{i:020d}" for i in range(n_crops)]
     layout = Layout(n_crops, 64, keypoints, DIM, "float16")
     create(folder, layout, ids, {})

@@ -24,10 +24,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_scale import crop, planned, prepare
+from bench_scale import crop, match_stage, planned, prepare
 
 from resight.match.lightglue import build_lightglue
-from resight.match.stage import match
 from resight.runner.runner import Runner
 from resight.weights.store import WeightStore
 
@@ -64,7 +63,7 @@ def stage_ms(workers: int, n_pairs: int) -> dict[str, float]:
         with Runner(settings.dask, quiet=True) as runner:
             for part in (plan.slice(0, side * side), plan.slice(side * side)):
                 start = time.perf_counter()
-                match(place, settings, part, features, WeightStore(allow_download=False), runner)
+                match_stage(place, settings, part, features, runner)
                 spent.append(1000 * (time.perf_counter() - start) / part.num_rows)
     return {"running": spent[1], "from nothing": spent[0]}
 

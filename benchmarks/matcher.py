@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 
+from resight.environment import Environment
 from resight.evaluate.protocol import split
 from resight.extract.base import Features
 from resight.extract.params import SiftParams, XFeatParams
@@ -35,6 +36,8 @@ from resight.match.params import SURE_AFFINE, LightGlueParams, NearestParams
 from resight.match.presets import Architecture
 from resight.match.verify import inliers_of
 from resight.pairs.plan import _COMPATIBLE, _SIDES
+from resight.run.names import ingest_name, segment_name
+from resight.run.setups import ingest_setup, segment_setup
 from resight.runner.runner import Runner
 from resight.segment.stage import segment
 from resight.segment.store import read_crop
@@ -100,8 +103,11 @@ def crops_of(data: Path, name: str, out: Path) -> list[Crop]:
     place.root.mkdir(parents=True, exist_ok=True)
     settings = load_settings(None, {"segment.kind": "annotations", "dask.mode": "inline"})
     with Runner(settings.dask, "cpu", quiet=True) as runner:
-        found = ingest(place, settings, [str((data / name).absolute())], "2026-01-01", runner)
-        cut = segment(place, settings, found.photos, found.annotations, WeightStore(), runner).crops
+        env = Environment(place, WeightStore(), runner)
+        source = str((data / name).absolute())
+        found = ingest(env, ingest_setup(settings), ingest_name(settings), [source], "2026-01-01")
+        crops_name = segment_name(settings, env.weights)
+        cut = segment(env, segment_setup(settings), crops_name, found.photos, found.annotations).crops
     parts = split(found.photos)
     photos = {row["photo_id"]: row for row in found.photos.to_pylist()}
     crops = []

@@ -10,6 +10,7 @@ from resight.compare.base import MethodStatus, Trial
 from resight.compare.compare import Compared, compare_methods
 from resight.compare.methods import chosen
 from resight.compare.page import render_comparison
+from resight.environment import Environment
 from resight.extract.params import SiftParams
 from resight.flows.evaluation import prefer_outlines
 from resight.flows.steps import open_workspace, settings_for
@@ -75,10 +76,9 @@ def _trial(run: Run, weights: WeightStore, given: Mapping[str, Any]) -> Trial:
     if run.cohort is None:
         raise ValueError("a comparison needs run.cohort")
     budget = given.get("extract", {}).get("max_keypoints")
-    return Trial(
-        run.workspace, run.settings, run.tables["photos"], run.tables["crops"], run.cohort, weights, run.runner,
-        int(budget) if budget else None,
-    )  # fmt: skip
+    env = Environment(run.workspace, weights, run.runner, run.settings.device)
+    most = int(budget) if budget else None
+    return Trial(env, run.settings, run.tables["photos"], run.tables["crops"], run.cohort, most)
 
 
 def _say_what_is_missing(run: Run, compared: Compared) -> None:

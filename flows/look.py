@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resight.environment import Environment
 from resight.runner.runner import Runner
 from resight.settings import load_settings
 from resight.store.tables import conform, status_counts
+from resight.weights.store import WeightStore
 
 
 def look_at_photos(
@@ -19,12 +21,16 @@ def look_at_photos(
 
     from resight.flows.steps import open_workspace
     from resight.ingest.stage import ingest
+    from resight.run.names import ingest_name
     from resight.run.run import absolute_sources
+    from resight.run.setups import ingest_setup
 
     place = open_workspace(workspace)
     settings = load_settings(place.root, overrides)
     with place.lock(), Runner(settings.dask, settings.device, quiet) as runner:
-        found = ingest(place, settings, absolute_sources(paths), date.today().isoformat(), runner)
+        env = Environment(place, WeightStore(settings.weights_dir, settings.allow_download), runner, settings.device)
+        sources, night = absolute_sources(paths), date.today().isoformat()
+        found = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
     photos = conform("photos", found.photos, "look")
     rejected = [r for r in photos.select(["uri", "status", "reason", "message"]).to_pylist() if r["status"] != "ok"]
     return {

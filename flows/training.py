@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from resight.environment import Environment
 from resight.flows.evaluation import prefer_outlines
 from resight.flows.steps import asked_settings, open_workspace
 from resight.pairs.cohort import Cohort
@@ -88,7 +89,7 @@ def train_matcher(
     weights = WeightStore(settings.weights_dir, settings.allow_download)
     sources = absolute_sources(photos) if photos else settings.ingest.sources
     with place.lock(), Runner(settings.dask, "cpu", quiet) as runner:
-        pictures = gather(place, settings, sources, date.today().isoformat(), weights, runner, leave_out)
+        pictures = gather(Environment(place, weights, runner), settings, sources, date.today().isoformat(), leave_out)
     folder = (out or place.models / "weights").expanduser().absolute()
     recipe = recipe_for(origin, steps=steps, batch=batch, keypoints=keypoints, seed=seed)
     notes = {"left_out": sorted(leave_out)}

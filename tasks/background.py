@@ -7,10 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight.evaluate.background import Blanked, blank_crops
+from resight.evaluate.background import Blanked, Outlines, blank_crops
 from resight.evaluate.outcomes import BACKGROUND, ENCOUNTER, PHOTO, PhotoFacts, outcome_rows
 from resight.pairs.cohort import Cohort
 from resight.run.run import Run
+from resight.run.setups import segment_setup
 from resight.store.tables import conform
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
@@ -30,14 +31,15 @@ def control_background(run: Run) -> int:
         raise ValueError("control_background needs run.cohort")
     part = cohort.queries | cohort.gallery
     photos = run.tables["photos"].filter(pa.array([p in part for p in run.tables["photos"]["photo_id"].to_pylist()]))
-    blanked = blank_crops(run.workspace, run.settings, photos, run.tables["crops"], run.annotations, run.runner)
+    outlines = Outlines.of(run.tables["crops"], run.annotations)
+    blanked = blank_crops(run.env, segment_setup(run.settings), run.names.background, photos, outlines)
     painted = frozenset(blanked.crops["photo_id"].to_pylist())
     _count(run, photos.num_rows, blanked)
     smaller = _only(cohort, painted)
     if not smaller.truth or not smaller.gallery:
         run.note("There is no background control: no outline says where the animals are in queries and gallery.")
         return 0
-    control = aside(run, smaller, settings=blanked.settings)
+    control = aside(run, smaller, settings=run.settings.model_copy(update={"crop": blanked.crop}))
     control.tables |= {"photos": photos, "crops": conform("crops", blanked.crops, run.run_id)}
     for one in COMPUTING:
         one.__wrapped__(control)

@@ -11,6 +11,7 @@ from resight.match.stage import match
 from resight.novelty.identity_log import advance
 from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
 from resight.run.run import Run
+from resight.run.setups import match_setup, voting
 from resight.score.registry import SCORES
 from resight.shortlist.stage import shortlist
 from resight.status import Decision
@@ -54,7 +55,7 @@ def _match_and_score(run: Run, seen: pa.Table) -> None:
     """Add the pairs among unknown animals to the tables ``pairs`` and ``scores``."""
     planned = plan_clusters(seen, run.settings.pairs)
     votes = _votes(run, planned)
-    result = match(run.workspace, run.settings, votes[0], run.tables["features"], run.weights, run.runner)
+    result = match(run.env, match_setup(run.settings), run.names.match, votes[0], run.tables["features"])
     reconcile_pairs("cluster", planned, result.pairs)
     run.work["pairs_matched"] += result.n_matched
     run.counts["cluster"] = {"in": planned.num_rows, "out": status_counts(result.pairs)}
@@ -73,9 +74,8 @@ def _votes(run: Run, planned: pa.Table) -> tuple[pa.Table, pa.Table]:
     others = run.extras["plan"].select(planned.column_names)
     others = others.filter(pa.array([q in asking for q in others["query_crop_id"].to_pylist()], pa.bool_()))
     both = pa.concat_tables([planned, others], promote_options="permissive") if planned.num_rows else planned
-    result = shortlist(
-        run.workspace, run.settings, both, run.tables["crops"], run.tables["features"], run.weights, run.runner, "unknown"
-    )  # fmt: skip
+    among_unknown = voting(run.settings, run.names.voting_unknown)
+    result = shortlist(run.env, among_unknown, both, run.tables["crops"], run.tables["features"])
     run.work["queries_shortlisted"] += result.n_asked
     return result.plan.slice(0, planned.num_rows), result.votes
 

@@ -11,7 +11,7 @@ from resight.tasks.stage import stage
 def extract_features(run: Run) -> TableRef:
     """Keypoints and descriptors of every crop, into Zarr."""
     crops = run.tables["crops"]
-    result = extract(run.workspace, run.settings, crops, run.weights, run.runner)
+    result = extract(run.env, run.settings.extract, run.names.extract, crops)
     reconcile("extract", crops["crop_id"].to_pylist(), result.features["crop_id"].to_pylist())
     run.work["features_computed"] = result.n_extracted
     table = run.add("features", result.features)

@@ -2,6 +2,7 @@
 
 from resight.ingest.stage import ingest
 from resight.run.run import Run
+from resight.run.setups import ingest_setup
 from resight.store.runs import TableRef
 from resight.tasks.stage import stage
 
@@ -9,7 +10,7 @@ from resight.tasks.stage import stage
 @stage("ingest")
 def ingest_photos(run: Run) -> TableRef:
     """Find the photos and read what is new; names the run after what it found."""
-    found = ingest(run.workspace, run.settings, run.sources, run.night, run.runner)
+    found = ingest(run.env, ingest_setup(run.settings), run.names.ingest, run.sources, run.night)
     run.annotations = found.annotations
     run.note(*found.notes)
     run.work["photos_decoded"] = found.n_decoded

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.match.evidence import evidence
 from resight.report.data import Evidence, ReportData
 from resight.report.page import render_report
+from resight.run.names import stage_names
 from resight.run.run import Run
+from resight.run.setups import match_setup
 from resight.runner.runner import Runner
 from resight.score.null import Null, learn_null
 from resight.segment.store import read_crop
@@ -64,7 +67,8 @@ def _draw(
 ) -> str:
     shown = {name: tables.get(name, empty_table(name)) for name in TABLES}
     pairs = _shown_pairs(shown["identifications"], settings.report.candidates)
-    found = evidence(workspace, settings, pairs, features, weights, runner)
+    env = Environment(workspace, weights, runner, settings.device)
+    found = evidence(env, match_setup(settings), stage_names(settings, weights).match, pairs, features)
     paths = dict(zip(shown["crops"]["crop_id"].to_pylist(), shown["crops"]["path"].to_pylist(), strict=True))
     data = ReportData(
         run=record,

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from resight.match.cache import match_fingerprint
 from resight.run.run import REHEARSING, Run
-from resight.score.accepted import accept, accepted, evidence_name, keep_null
+from resight.score.accepted import accept, accepted, keep_null
 from resight.score.distribution import scored_only
 from resight.score.fusion import Fusion
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
@@ -32,7 +31,7 @@ def score_pairs(run: Run) -> TableRef:
     labels = run.cohort.labels
     null = learn_null(pairs, labels, run.settings.score.null_pairs, viewpoints)
     if not run.extras.get(REHEARSING):  # what a gallery with animals taken out teaches is not for other runs
-        run.fingerprints["null"] = keep_null(run.workspace, match_fingerprint(run.settings, run.weights), null)
+        run.fingerprints["null"] = keep_null(run.workspace, run.names.match, null)
     run.extras |= {"null": null, "fusion": _fusion(run, null)}
     result = score(pairs, labels, run.settings.score, viewpoints, run.extras["fusion"], null)
     table = run.add("scores", result.scores)
@@ -87,9 +86,7 @@ def refit(run: Run) -> Fusion | None:
 
 def evidence_of(run: Run) -> str:
     """Name of the evidence of this run's pairs."""
-    votes = run.settings.shortlist
-    how = votes.index_fingerprint(votes.enabled, str(votes.neighbours))
-    return evidence_name(match_fingerprint(run.settings, run.weights), how)
+    return run.names.evidence
 
 
 def training_pairs(run: Run, labels: dict[str, str], null: Null, purposes: tuple[str, ...] = ()) -> TrainingPairs:

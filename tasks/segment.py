@@ -1,6 +1,7 @@
 """Stage ``segment``."""
 
 from resight.run.run import Run
+from resight.run.setups import segment_setup
 from resight.segment.stage import segment
 from resight.store.counts import reconcile
 from resight.store.runs import TableRef
@@ -11,7 +12,7 @@ from resight.tasks.stage import stage
 def segment_photos(run: Run) -> TableRef:
     """Cut the animals out; every photo ends in at least one row."""
     photos = run.tables["photos"]
-    result = segment(run.workspace, run.settings, photos, run.annotations, run.weights, run.runner)
+    result = segment(run.env, segment_setup(run.settings), run.names.segment, photos, run.annotations)
     reconcile("segment", photos["photo_id"].to_pylist(), set(result.crops["photo_id"].to_pylist()))
     run.work["crops_cut"] = result.n_cut
     table = run.add("crops", result.crops)

@@ -10,6 +10,7 @@ from resight.match.cache import CropCodes
 from resight.match.halving.stage import halve
 from resight.pairs.cohort import crop_info, plan
 from resight.run.run import Run
+from resight.run.setups import match_setup, voting
 from resight.shortlist.stage import VERIFIED, shortlist
 from resight.store.counts import reconcile_pairs
 from resight.store.tables import status_counts
@@ -25,13 +26,13 @@ def plan_pairs(run: Run) -> int:
     if run.cohort is None:
         raise ValueError("plan_pairs needs run.cohort")
     info = crop_info(run.tables["photos"], run.tables["crops"], run.tables["features"], run.cohort)
-    planned = plan(info, run.cohort, run.settings)
+    planned = plan(info, run.cohort, run.settings.pairs, run.settings.novelty.calibration_encounters)
     crops, features = run.tables["crops"], run.tables["features"]
-    result = shortlist(run.workspace, run.settings, planned, crops, features, run.weights, run.runner)
+    result = shortlist(run.env, voting(run.settings, run.names.voting), planned, crops, features)
     reconcile_pairs("shortlist", planned, result.plan)
     run.work["features_computed"] += result.n_extracted
     run.work["queries_shortlisted"] = result.n_asked
-    halved = halve(run.workspace, run.settings, result.plan, run.tables["features"], run.weights, run.runner)
+    halved = halve(run.env, match_setup(run.settings), run.names.match, result.plan, features)
     reconcile_pairs("halve", planned, halved.plan)
     run.work["pairs_matched"] = halved.n_matched
     run.extras |= {"crop_info": info, "plan": halved.plan, "votes": result.votes}

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from resight.environment import Environment
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
 from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,3 +39,9 @@ def workspace(tmp_path: Path) -> Workspace:
     root = tmp_path / "field season"
     root.mkdir()
     return Workspace(root)
+
+
+@pytest.fixture
+def env(workspace: Workspace) -> Environment:
+    """The workspace, everything in this process, and nothing is fetched."""
+    return Environment(workspace, WeightStore(allow_download=False), Runner(DaskParams(mode="inline"), quiet=True))

@@ -12,6 +12,7 @@ import pytest
 
 from resight.compare.base import Family, Method, Scored, Timing, Trial, scores_of
 from resight.compare.outcomes import METRICS
+from resight.environment import Environment
 from resight.pairs.cohort import Cohort
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
@@ -62,7 +63,9 @@ def make_trial(workspace: Workspace, **settings: Any) -> Trial:
     })  # fmt: skip
     cohort = Cohort(frozenset(TRUTH), frozenset(GALLERY), GALLERY, TRUTH, evaluating=True, protocol="time-aware")
     runner = Runner(DaskParams(mode="inline"), quiet=True)
-    return Trial(workspace, Settings(**settings), photos, crops, cohort, WeightStore(allow_download=False), runner)
+    used = Settings(**settings)
+    env = Environment(workspace, WeightStore(allow_download=False), runner, used.device)
+    return Trial(env, used, photos, crops, cohort)
 
 
 @dataclass(frozen=True)

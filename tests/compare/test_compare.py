@@ -120,5 +120,5 @@ def _with(thing, **changes):
 
 def test_the_row_is_kept_where_it_belongs(trial, by_hand):
     (row,) = compare_methods(trial, [by_hand()]).rows
-    kept: Path = trial.workspace.store / "comparison" / row["fingerprint"] / "row.parquet"
+    kept: Path = trial.env.workspace.store / "comparison" / row["fingerprint"] / "row.parquet"
     assert kept.exists()

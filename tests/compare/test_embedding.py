@@ -142,8 +142,8 @@ def test_it_is_trained_once_and_only_on_the_gallery(trial):
     assert [r["crop_id"] for r in training_rows(trial.photos, trial.crops, in_turns)] == ["a2", "b"], (
         "nor one that also asks"
     )
-    assert not is_trained(trial.workspace, rows, TINY, STORE)
-    made = train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)
+    assert not is_trained(trial.env.workspace, rows, TINY, STORE)
+    made = train_embedding(trial.env.workspace, rows, TINY, STORE, quiet=True)
     assert (made.n_crops, made.n_individuals, made.steps, made.started_from, made.computed) == (
         3,
         2,
@@ -151,11 +151,13 @@ def test_it_is_trained_once_and_only_on_the_gallery(trial):
         "scratch",
         True,
     )
-    assert is_trained(trial.workspace, rows, TINY, STORE)
-    found = train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)
+    assert is_trained(trial.env.workspace, rows, TINY, STORE)
+    found = train_embedding(trial.env.workspace, rows, TINY, STORE, quiet=True)
     assert found == replace(made, computed=False)
     renamed = [r | {"individual_id": "Cleo"} if r["crop_id"] == "b" else r for r in rows]
-    assert train_embedding(trial.workspace, renamed, TINY, STORE, quiet=True).computed, "other labels, other training"
+    assert train_embedding(trial.env.workspace, renamed, TINY, STORE, quiet=True).computed, (
+        "other labels, other training"
+    )
 
 
 def test_the_file_gives_the_network_back(trial, tmp_path):
@@ -164,13 +166,13 @@ def test_the_file_gives_the_network_back(trial, tmp_path):
     from safetensors.torch import save_file
 
     rows = training_rows(trial.photos, trial.crops, trial.cohort)
-    made = train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)
+    made = train_embedding(trial.env.workspace, rows, TINY, STORE, quiet=True)
     net, side = load_net(Path(made.path))
     assert side == 32 and not net.training
     vectors = net(torch.rand(3, 3, 32, 32))
     assert torch.allclose(vectors.norm(dim=1), torch.ones(3), atol=1e-6)
     further = TINY.model_copy(update={"init": made.path, "steps": 1})
-    assert train_embedding(trial.workspace, rows, further, STORE, quiet=True).started_from == made.sha256
+    assert train_embedding(trial.env.workspace, rows, further, STORE, quiet=True).started_from == made.sha256
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="does not say how"):
         load_net(tmp_path / "other.safetensors")
@@ -182,4 +184,4 @@ def test_the_file_gives_the_network_back(trial, tmp_path):
 def test_one_animal_is_nothing_to_tell_apart(trial):
     rows = [r for r in training_rows(trial.photos, trial.crops, trial.cohort) if r["individual_id"] == "Ada"]
     with pytest.raises(NothingToMeasure, match="1 animals"):
-        train_embedding(trial.workspace, rows, TINY, STORE, quiet=True)
+        train_embedding(trial.env.workspace, rows, TINY, STORE, quiet=True)

@@ -66,7 +66,7 @@ def test_a_whole_training_is_used_even_where_a_short_one_would_do(trial):
     assert long.recipe_for(trial).steps == 60
     from resight.train.embedding.train import train_embedding
 
-    train_embedding(trial.workspace, long._rows(trial), long.recipe, trial.weights, quiet=True)
+    train_embedding(trial.env.workspace, long._rows(trial), long.recipe, trial.env.weights, quiet=True)
     assert long.recipe_for(trial).steps == 61
 
 

@@ -4,13 +4,19 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from resight.evaluate.background import EDGE_FRACTION, GROW_FRACTION, blank_crops, paint_over
-from resight.runner.params import DaskParams
-from resight.runner.runner import Runner
+from resight.evaluate.background import (
+    EDGE_FRACTION,
+    GROW_FRACTION,
+    Outlines,
+    background_fingerprint,
+    blank_crops,
+    paint_over,
+)
 from resight.segment.base import Annotation
+from resight.segment.block import SegmentSetup
+from resight.segment.params import AutoParams, CropParams
 from resight.segment.rows import SCHEMA, empty_row
 from resight.segment.store import read_crop
-from resight.settings import Settings
 from resight.status import CropStatus
 
 BOX = ((100.0, 50.0), (200.0, 50.0), (200.0, 100.0), (100.0, 100.0))
@@ -37,7 +43,12 @@ def test_the_animal_gets_the_mean_colour_of_the_rest_and_nothing_else_changes():
     assert np.ptp(painted[55:95, 105:195].reshape(-1, 3), axis=0).max() == 0, "flat inside"
 
 
-def test_crops_of_painted_photos(workspace):
+def blanked(env, photos, crops, annotations):
+    setup = SegmentSetup(AutoParams(), CropParams(), 100.0)
+    return blank_crops(env, setup, background_fingerprint(setup.crop), photos, Outlines.of(crops, annotations))
+
+
+def test_crops_of_painted_photos(workspace, env):
     cv2.imwrite(str(workspace.root / "one.png"), picture()[..., ::-1])
     photos = pa.table({"photo_id": ["one", "two"], "uri": ["one.png", "one.png"], "uris": [["one.png"], ["one.png"]], "width_px": [471, 471],
                        "height_px": [313, 313], "viewpoint": ["left", "left"]})  # fmt: skip
@@ -45,9 +56,7 @@ def test_crops_of_painted_photos(workspace):
                                                    "bbox_width_px": 50.0, "bbox_height_px": 50.0}  # fmt: skip
     body = Annotation("body", (100.0, 50.0, 100.0, 50.0))
     crops = pa.Table.from_pylist([crop], schema=SCHEMA)
-    with Runner(DaskParams(mode="inline"), quiet=True) as runner:
-        found = blank_crops(workspace, Settings(), photos, crops, {"one": (body,)}, runner)
-        again = blank_crops(workspace, Settings(), photos, crops, {"one": (body,)}, runner)
+    found, again = (blanked(env, photos, crops, {"one": (body,)}) for _ in range(2))
     (row,) = found.crops.to_pylist()
     assert again.crops.equals(found.crops)
     assert (found.n_without, found.n_head_only, found.n_failed) == (1, 0, 0), "nobody says where the animal of `two` is"
@@ -56,12 +65,12 @@ def test_crops_of_painted_photos(workspace):
     assert rgb.shape[:2] == (row["crop_height_px"], row["crop_width_px"]) and rgb[..., 0].max() < 60, "no red is left"
     share = 1 - mask.mean()
     assert 5000 / (471 * 313) < share < 3 * 5000 / (471 * 313)
-    assert found.settings.extract == Settings().extract and found.settings.match == Settings().match
+    assert found.crop == CropParams(mask_grow_fraction=0.0), "keypoints may not creep over the edge of the paint"
 
 
-def test_an_animal_that_fills_the_photo_leaves_nothing_to_match(workspace):
+def test_an_animal_that_fills_the_photo_leaves_nothing_to_match(workspace, env):
     cv2.imwrite(str(workspace.root / "one.png"), picture())
     photos = pa.table({"photo_id": ["one"], "uri": ["one.png"], "uris": [["one.png"]], "width_px": [471], "height_px": [313], "viewpoint": ["left"]})  # fmt: skip
-    with Runner(DaskParams(mode="inline"), quiet=True) as runner:
-        found = blank_crops(workspace, Settings(), photos, pa.Table.from_pylist([], schema=SCHEMA), {"one": (Annotation("head", (0, 0, 471, 313)),)}, runner)  # fmt: skip
+    nothing_cut = pa.Table.from_pylist([], schema=SCHEMA)
+    found = blanked(env, photos, nothing_cut, {"one": (Annotation("head", (0, 0, 471, 313)),)})
     assert found.crops.num_rows == 0 and found.n_failed == 1

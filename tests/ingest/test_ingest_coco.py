@@ -11,11 +11,8 @@ from PIL import Image
 
 from resight.ingest.decode import load_rgb
 from resight.ingest.rle import rle_polygons, unpack_counts
-from resight.ingest.stage import IngestResult, ingest
-from resight.runner.params import DaskParams
-from resight.runner.runner import Runner
+from resight.ingest.stage import IngestResult
 from resight.segment.base import Annotation
-from resight.settings import Settings
 from resight.status import Viewpoint
 from resight.store.workspace import Workspace
 
@@ -47,7 +44,9 @@ def image(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def survey(workspace: Workspace) -> Callable[..., tuple[IngestResult, tuple[Annotation, ...]]]:
+def survey(
+    workspace: Workspace, read_photos: Callable[..., IngestResult]
+) -> Callable[..., tuple[IngestResult, tuple[Annotation, ...]]]:
     """Ingests one photo with one COCO file; gives back its outlines."""
 
     def make(
@@ -68,7 +67,7 @@ def survey(workspace: Workspace) -> Callable[..., tuple[IngestResult, tuple[Anno
         (root / name).write_text(json.dumps({"images": images, "annotations": annotations, "categories": CATEGORIES}))
         if table:
             (root / "metadata.csv").write_text(table)
-        result = ingest(workspace, Settings(), ["photos"], "2026-07-01", Runner(DaskParams(mode="inline"), quiet=True))
+        result = read_photos("photos")
         return result, next(iter(result.annotations.values()), ())
 
     return make
@@ -133,12 +132,12 @@ def test_outlines_for_missing_photos_and_broken_files_are_told(survey: Callable)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"images": 3}', '{"images": [1]}', "\xff"])
-def test_no_coco_file(workspace: Workspace, text: str) -> None:
+def test_no_coco_file(workspace: Workspace, read_photos: Callable[..., IngestResult], text: str) -> None:
     root = workspace.root / "photos"
     root.mkdir()
     Image.fromarray(picture()).save(root / "a.png")
     (root / "annotations.json").write_bytes(text.encode("latin-1"))
-    result = ingest(workspace, Settings(), ["photos"], "2026-07-01", Runner(DaskParams(mode="inline"), quiet=True))
+    result = read_photos("photos")
     assert result.annotations == {}
     assert "annotations.json is no COCO file" in result.notes[0]
 

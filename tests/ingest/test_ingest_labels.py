@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resight.ingest.stage import IngestResult, ingest
+from resight.ingest.stage import IngestResult
 from resight.ingest.values import parse_coordinates, parse_role, parse_viewpoint, parse_when
-from resight.runner.params import DaskParams
-from resight.runner.runner import Runner
-from resight.settings import Settings
 from resight.store.workspace import Workspace
 
 Rows = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
-def survey(workspace: Workspace) -> Callable[..., tuple[Rows, IngestResult]]:
+def survey(workspace: Workspace, read_photos: Callable[..., IngestResult]) -> Callable[..., tuple[Rows, IngestResult]]:
     """Makes photos with the given names and label files with the given text, ingests, gives rows by uri below ``photos/``."""
 
     def make(names: list[str], files: dict[str, str | bytes], same: tuple[str, ...] = ()) -> tuple[Rows, IngestResult]:
@@ -32,7 +29,7 @@ def survey(workspace: Workspace) -> Callable[..., tuple[Rows, IngestResult]]:
         for name, text in files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        result = ingest(workspace, Settings(), ["photos"], "2026-07-01", Runner(DaskParams(mode="inline"), quiet=True))
+        result = read_photos("photos")
         return {uri.removeprefix("photos/"): row for row in result.photos.to_pylist() for uri in row["uris"]}, result
 
     return make
@@ -178,7 +175,9 @@ def test_one_encounter_with_two_animals_is_told(survey: Callable) -> None:
     assert "7: Ada / Bea" in result.notes[0]
 
 
-def test_metadata_beats_exif_and_a_bare_day_hides_the_camera_time(workspace: Workspace) -> None:
+def test_metadata_beats_exif_and_a_bare_day_hides_the_camera_time(
+    workspace: Workspace, read_photos: Callable[..., IngestResult]
+) -> None:
     root = workspace.root / "photos"
     root.mkdir()
     for name in ("a.jpg", "b.jpg", "c.jpg"):
@@ -186,7 +185,7 @@ def test_metadata_beats_exif_and_a_bare_day_hides_the_camera_time(workspace: Wor
         exif[0x132] = "2015:01:02 03:04:05"
         Image.new("RGB", (96, 64), f"#{ord(name[0]):02x}0000").save(root / name, exif=exif)
     (root / "metadata.csv").write_text("file,taken_at\na.jpg,2010-07-02\nb.jpg,2010-07-02 08:00\n")
-    result = ingest(workspace, Settings(), ["photos"], "2026-07-01", Runner(DaskParams(mode="inline"), quiet=True))
+    result = read_photos("photos")
     times = {row["uri"]: (row["taken_at"], row["taken_on"]) for row in result.photos.to_pylist()}
     assert times == {
         "photos/a.jpg": (None, date(2010, 7, 2)),
@@ -195,12 +194,14 @@ def test_metadata_beats_exif_and_a_bare_day_hides_the_camera_time(workspace: Wor
     }
 
 
-def test_label_files_beside_a_single_photo_count(workspace: Workspace) -> None:
+def test_label_files_beside_a_single_photo_count(
+    workspace: Workspace, read_photos: Callable[..., IngestResult]
+) -> None:
     for name, shade in (("a.jpg", 1), ("b.jpg", 2)):
         (workspace.root / "in").mkdir(exist_ok=True)
         Image.new("L", (96, 64), shade).save(workspace.root / "in" / name)
     (workspace.root / "in/metadata.csv").write_text("file,individual_id\na.jpg,Ada\nb.jpg,Bea\n")
-    result = ingest(workspace, Settings(), ["in/a.jpg"], "2026-07-01", Runner(DaskParams(mode="inline"), quiet=True))
+    result = read_photos("in/a.jpg")
     assert [(row["uri"], row["individual_id"]) for row in result.photos.to_pylist()] == [("in/a.jpg", "Ada")]
     assert result.notes == ()
 

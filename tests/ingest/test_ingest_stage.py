@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resight.environment import Environment
 from resight.errors import SettingsError
 from resight.ingest.decode import load_rgb
 from resight.ingest.stage import IngestResult, has_outlines, ingest
+from resight.run.names import ingest_name
+from resight.run.setups import ingest_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Failure, Runner
 from resight.settings import Settings, settings_from
 from resight.store.tables import conform
 from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
 
 
 def photo(path: Path, seed: int, size: tuple[int, int] = (471, 313)) -> Path:
@@ -39,9 +43,8 @@ def run(
     place: Workspace, *sources: str, night: str = "2026-07-01", runner: Any = None, **settings: Any
 ) -> IngestResult:
     chosen = settings_from(settings) if settings else Settings()
-    result = ingest(
-        place, chosen, sources or ("photos",), night, runner or Runner(DaskParams(mode="inline"), quiet=True)
-    )
+    env = Environment(place, WeightStore(), runner or Runner(DaskParams(mode="inline"), quiet=True))
+    result = ingest(env, ingest_setup(chosen), ingest_name(chosen), sources or ("photos",), night)
     conform("photos", result.photos, "run")
     assert sum(result.photos.column("n_files").to_pylist()) == result.n_files
     return result

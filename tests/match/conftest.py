@@ -8,6 +8,8 @@ import pyarrow as pa
 import pytest
 
 from resight.extract.base import Features
+from resight.match.setup import match_fingerprint
+from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
 from resight.settings import Settings
@@ -75,9 +77,6 @@ def survey(monkeypatch: pytest.MonkeyPatch) -> Survey:
     one = Survey({name: make_features(60, seed) for seed, name in enumerate(names)})
     one.crops["q1"], one.crops["g2"], _ = planted(60, 30, seed=50)
     monkeypatch.setattr("resight.extract.reader.FeatureReader", lambda workspace: one, raising=False)
-    monkeypatch.setattr(
-        "resight.extract.stage.extract_fingerprint", lambda settings, weights: "extracted", raising=False
-    )
     return one
 
 
@@ -103,6 +102,19 @@ def inline() -> Runner:
 def store() -> WeightStore:
     """Nothing is fetched."""
     return WeightStore(allow_download=False)
+
+
+@pytest.fixture
+def name_of(store: WeightStore) -> Callable[[Settings], str]:
+    """Name of pair results under some settings, from features called ``extracted``."""
+
+    def make(settings: Settings) -> str:
+        setup = match_setup(settings)
+        return match_fingerprint(
+            setup, list(store.digests(setup.weight_names()).values()), "extracted", settings.device
+        )
+
+    return make
 
 
 @pytest.fixture

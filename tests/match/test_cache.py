@@ -2,20 +2,20 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from resight.match.cache import (
     KEYS,
     PART_SCHEMA,
     CropCodes,
     look_up,
-    match_fingerprint,
     write_pairs,
 )
+from resight.run.names import stage_names
 from resight.settings import Settings, settings_from
 from resight.store.parts import compact, part_files
 from resight.weights.store import WeightStore
@@ -90,11 +90,6 @@ def test_a_million_pairs_are_looked_up_in_seconds(tmp_path: Path) -> None:
 
 
 class TestFingerprint:
-    @pytest.fixture(autouse=True)
-    def extracted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        name = "resight.extract.stage.extract_fingerprint"
-        monkeypatch.setattr(name, lambda settings, weights: settings.extract.fingerprint(), raising=False)
-
     def test_what_changes_results_changes_the_name(self, store: WeightStore) -> None:
         variants = [
             {},
@@ -104,14 +99,14 @@ class TestFingerprint:
             {"score": {"bins": 32}},
             {"device": "cuda"},
         ]
-        names = [match_fingerprint(settings_from(v), store) for v in variants]
+        names = [stage_names(settings_from(v), store).match for v in variants]
         assert len(set(names)) == len(variants)
 
     def test_what_does_not_change_results_keeps_it(self, store: WeightStore) -> None:
         same = settings_from({"pairs": {"block_seconds": 5}, "score": {"name": "sum"}, "dask": {"workers": 3}})
-        assert match_fingerprint(same, store) == match_fingerprint(Settings(), store)
+        assert stage_names(same, store).match == stage_names(Settings(), store).match
 
-    def test_other_weights_under_the_same_name(self, tmp_path: Path) -> None:
+    def test_other_weights_under_the_same_name(self, tmp_path: Path, name_of: Any) -> None:
         from safetensors.torch import save_file
         from torch import zeros
 
@@ -120,7 +115,7 @@ class TestFingerprint:
         names = []
         for size in (2, 3):
             save_file({"x": zeros(size)}, path)
-            names.append(match_fingerprint(settings, WeightStore(allow_download=False)))
+            names.append(name_of(settings))
         assert names[0] != names[1]
 
 

@@ -6,23 +6,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from resight.environment import Environment
 from resight.match.evidence import Evidence, evidence
 from resight.match.nearest import NearestMatcher
 from resight.match.params import NearestParams
-from resight.runner.runner import Runner
+from resight.run.setups import match_setup
 from resight.settings import Settings, settings_from
-from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 Get = Callable[..., dict[tuple[str, str], Evidence]]
 
 
 @pytest.fixture
-def get(survey: Any, workspace: Workspace, store: WeightStore) -> Get:
+def get(survey: Any, env: Environment, name_of: Any) -> Get:
     """Ask for pairs."""
 
-    def call(pairs: list[tuple[str, str]], settings: Settings | None = None, runner: Runner | None = None) -> Any:
-        return evidence(workspace, settings or Settings(), pairs, survey.features, store, runner)
+    def call(pairs: list[tuple[str, str]], settings: Settings | None = None) -> Any:
+        used = settings or Settings()
+        return evidence(env, match_setup(used), name_of(used), pairs, survey.features)
 
     return call
 
@@ -61,8 +61,8 @@ def test_pairs_without_matches_have_no_points(get: Get, survey: Any, make_featur
     assert shown.inlier.dtype == bool
 
 
-def test_shown_twice_is_matched_once(get: Get, survey: Any, inline: Runner) -> None:
-    first = get([("q1", "g2"), ("q0", "g0")], runner=inline)
+def test_shown_twice_is_matched_once(get: Get, survey: Any) -> None:
+    first = get([("q1", "g2"), ("q0", "g0")])
     loads = survey.loads
     again = get([("q0", "g0"), ("q1", "g2")])
     assert survey.loads == loads

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
+from resight.environment import Environment
 from resight.errors import SettingsError, WeightsError
 from resight.extract.base import Features
 from resight.match.blocks import load_matcher
@@ -20,13 +22,13 @@ from resight.match.halving import work as halving_work
 from resight.match.halving.stage import HalvingResult, halve
 from resight.match.stage import match
 from resight.match.work import matcher_spec
+from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Failure, Runner
 from resight.settings import Settings, settings_from
 from resight.store.counts import reconcile
 from resight.store.parts import read_parts
 from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 LAYERS, DIM = 3, 16
 QUERIES, GALLERY = ["k0", "k1", "k2"], [f"{side}{i}" for i in range(4) for side in "az"]  # ids on both sides of k
@@ -82,25 +84,26 @@ def configured(checkpoint: Path) -> Callable[..., Settings]:
 
 
 @pytest.fixture
-def call(crops: Any, workspace: Workspace, store: WeightStore, inline: Runner, configured: Any) -> Callable[..., Any]:
+def call(crops: Any, env: Environment, name_of: Any, configured: Any) -> Callable[..., Any]:
     """Halve."""
 
     def run(
-        plan: pa.Table, settings: Settings | None = None, runner: Runner = inline, where: Workspace = workspace
+        plan: pa.Table, settings: Settings | None = None, runner: Runner = env.runner, where: Workspace = env.workspace
     ) -> HalvingResult:
-        return halve(where, settings or configured(ROUNDS), plan, crops.features, store, runner)
+        used = settings or configured(ROUNDS)
+        place = replace(env, runner=runner, workspace=where)
+        return halve(place, match_setup(used), name_of(used), plan, crops.features)
 
     return run
 
 
 @pytest.fixture
-def matched(
-    crops: Any, workspace: Workspace, store: WeightStore, inline: Runner, configured: Any
-) -> Callable[..., Any]:
+def matched(crops: Any, env: Environment, name_of: Any, configured: Any) -> Callable[..., Any]:
     """Stage ``match``."""
 
     def run(plan: pa.Table, settings: Settings | None = None) -> Any:
-        return match(workspace, settings or configured(ROUNDS), plan, crops.features, store, inline)
+        used = settings or configured(ROUNDS)
+        return match(env, match_setup(used), name_of(used), plan, crops.features)
 
     return run
 
@@ -153,9 +156,11 @@ def test_survivors_have_the_results_of_full_matching(call: Any, matched: Any, pl
     assert {(r["reason"], r["confidence_sum"]) for r in dropped} == {("halved", None)}
 
 
-def test_the_best_by_the_first_head_go_on(call: Any, plan_of: PlanOf, crops: Any, configured: Any, store: Any) -> None:
+def test_the_best_by_the_first_head_go_on(
+    call: Any, plan_of: PlanOf, crops: Any, configured: Any, env: Environment
+) -> None:
     """One round that keeps one of three: the candidate with the largest sum after the first layer."""
-    engine = load_matcher(matcher_spec(configured([[1, 0.3]]), store))
+    engine = load_matcher(matcher_spec(env, match_setup(configured([[1, 0.3]]))))
     three = GALLERY[:3]
     query, *gallery = (engine.kept(name, lambda n=name: crops.crops[n]) for name in ["k0", *three])  # type: ignore[attr-defined]
     sums = engine.engine.match_halving(query, gallery, [(1, 0.3)])  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from resight.environment import Environment
 from resight.errors import BrokenCountError, SettingsError, WeightsError
 from resight.match import work as work_module
 from resight.match.blocks import MatcherSpec, load_matcher
-from resight.match.cache import match_fingerprint
 from resight.match.nearest import NearestMatcher
 from resight.match.params import NearestParams
 from resight.match.stage import match
 from resight.match.summary import summarise
 from resight.match.work import CropTable, cut, matcher_spec, read_rate, write_rate
+from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Failure, Runner
 from resight.settings import Settings, settings_from
@@ -26,18 +28,21 @@ from resight.store.tables import conform
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
+NameOf = Callable[[Settings], str]
 PlanOf = Callable[..., pa.Table]
 ALL = list(product(["q0", "q1", "q2"], ["g0", "g1", "g2", "g3"]))
 
 
 @pytest.fixture
-def run(survey: Any, workspace: Workspace, store: WeightStore, inline: Runner) -> Callable[..., Any]:
+def run(survey: Any, env: Environment, name_of: NameOf) -> Callable[..., Any]:
     """Call the stage."""
 
     def call(
-        plan: pa.Table, settings: Settings | None = None, runner: Runner = inline, where: Workspace = workspace
+        plan: pa.Table, settings: Settings | None = None, runner: Runner = env.runner, where: Workspace = env.workspace
     ) -> Any:
-        return match(where, settings or Settings(), plan, survey.features, store, runner)
+        used = settings or Settings()
+        place = replace(env, runner=runner, workspace=where)
+        return match(place, match_setup(used), name_of(used), plan, survey.features)
 
     return call
 
@@ -46,8 +51,10 @@ def by_pair(pairs: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["query_crop_id"], row["gallery_crop_id"]): row for row in pairs.to_pylist()}
 
 
-def folder(workspace: Workspace, store: WeightStore) -> Any:
-    return workspace.stage_dir("match", match_fingerprint(Settings(), store))
+@pytest.fixture
+def folder(workspace: Workspace, name_of: NameOf) -> Path:
+    """Where results of the default settings lie."""
+    return workspace.stage_dir("match", name_of(Settings()))
 
 
 def test_every_planned_row_is_scored_as_if_alone(run: Any, survey: Any, plan_of: PlanOf) -> None:
@@ -166,6 +173,36 @@ def test_a_result_that_vanishes_is_noticed(run: Any, plan_of: PlanOf) -> None:
         run(plan_of(ALL), runner=Forgetful(DaskParams(mode="inline"), quiet=True))
 
 
+class Tiled(NearestMatcher):
+    """Matches many pairs at once, or would."""
+
+    tiles = True
+    breaks: Exception = RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    def match_tile(self, *_: Any) -> pa.Table:
+        raise self.breaks
+
+
+@pytest.fixture
+def tiled(monkeypatch: pytest.MonkeyPatch) -> Tiled:
+    matcher = Tiled(NearestParams(), "sift")
+    monkeypatch.setattr("resight.match.blocks.load_matcher", lambda _: matcher)
+    return matcher
+
+
+def test_a_tile_without_memory_is_matched_pair_by_pair_and_the_log_says_so(
+    run: Any, plan_of: PlanOf, tiled: Tiled, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(plan_of(ALL)).n_matched == 12
+    assert "one by one, which is slow, because of RuntimeError: CUDA out of memory. Tried" in caplog.text
+
+
+def test_a_mistake_in_a_matcher_is_not_taken_for_a_bad_tile(run: Any, plan_of: PlanOf, tiled: Tiled) -> None:
+    tiled.breaks = TypeError("match_tile() takes 3 arguments")
+    rows = run(plan_of(ALL)).pairs.to_pylist()
+    assert {(r["status"], r["reason"]) for r in rows} == {("failed", "TypeError: match_tile() takes 3 arguments")}
+
+
 def test_crops_without_features_stop_the_run(run: Any, plan_of: PlanOf) -> None:
     with pytest.raises(BrokenCountError, match=r"1 planned crops have no features, e\.g\. \['q9'\]"):
         run(plan_of([("q9", "g0")]))
@@ -225,11 +262,6 @@ def test_blocks_share_crops(survey: Any, store: WeightStore) -> None:
         assert np.unique(np.concatenate(codes.unpack(block))).size < 150
 
 
-class Workers:
-    def __init__(self, n: int) -> None:
-        self.n_workers = n
-
-
 @pytest.mark.parametrize(
     ("n", "rate", "workers", "blocks"),
     [
@@ -243,7 +275,7 @@ class Workers:
 )
 def test_size_of_blocks(n: int, rate: float, workers: int, blocks: list[int]) -> None:
     pairs = np.arange(n)
-    got = cut(pairs, rate, Settings(), Workers(workers))  # type: ignore[arg-type]
+    got = cut(pairs, rate, match_setup(Settings()), workers)
     np.testing.assert_array_equal(np.concatenate(got), pairs)
     sizes = list(dict.fromkeys(map(len, got)))
     assert sizes[: len(blocks)] == blocks
@@ -253,7 +285,7 @@ def test_size_of_blocks(n: int, rate: float, workers: int, blocks: list[int]) ->
 @pytest.mark.parametrize("workers", [2, 8])
 def test_the_last_blocks_are_small(workers: int) -> None:
     """Whatever the order in which workers come free, they end within the length of a small block of each other."""
-    got = list(map(len, cut(np.arange(100_000), 100.0, Settings(), Workers(workers))))  # type: ignore[arg-type]
+    got = list(map(len, cut(np.arange(100_000), 100.0, match_setup(Settings()), workers)))
     assert sorted(got, reverse=True) == got and got[-1] <= 100
     busy = np.zeros(workers)
     for size in got:
@@ -262,18 +294,19 @@ def test_the_last_blocks_are_small(workers: int) -> None:
     assert busy.max() <= 1.01 * busy.mean()
 
 
-def test_the_rate_is_remembered(run: Any, plan_of: PlanOf, workspace: Workspace, store: WeightStore) -> None:
-    assert read_rate(folder(workspace, store)) == 0.0
+def test_the_rate_is_remembered(run: Any, plan_of: PlanOf, folder: Path) -> None:
+    assert read_rate(folder) == 0.0
     run(plan_of(ALL))
-    assert read_rate(folder(workspace, store)) > 0
-    write_rate(folder(workspace, store), 12.3456)
-    assert read_rate(folder(workspace, store)) == 12.346
+    assert read_rate(folder) > 0
+    write_rate(folder, 12.3456)
+    assert read_rate(folder) == 12.346
 
 
-def test_a_matcher_is_built_once_per_worker(store: WeightStore) -> None:
-    one, same = (matcher_spec(Settings(), store) for _ in range(2))
-    assert load_matcher(one) is load_matcher(same)
-    assert load_matcher(one) is not load_matcher(matcher_spec(settings_from({"match": {"ratio": 0.5}}), store))
+def test_a_matcher_is_built_once_per_worker(env: Environment) -> None:
+    spec, same = (matcher_spec(env, match_setup(Settings())) for _ in range(2))
+    other = matcher_spec(env, match_setup(settings_from({"match": {"ratio": 0.5}})))
+    assert load_matcher(spec) is load_matcher(same)
+    assert load_matcher(spec) is not load_matcher(other)
 
 
 def test_a_worker_with_other_weights_is_noticed(tmp_path: Any, store: WeightStore) -> None:

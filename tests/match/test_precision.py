@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,13 @@ import torch
 from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
+from resight.environment import Environment
 from resight.errors import ResightError
-from resight.match.cache import match_fingerprint
 from resight.match.precision import EFFECT_FILE, precision_effect, sentence
+from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Failure, Runner
 from resight.settings import Settings, settings_from
-from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 PAIRS = [(q, g) for q in ("q0", "q1", "q2") for g in ("g0", "g1", "g2", "g3")]
 
@@ -37,38 +37,42 @@ def configured(tmp_path: Path) -> Callable[[str], Settings]:
     })  # fmt: skip
 
 
+@pytest.fixture
+def measure(survey: Any, env: Environment, name_of: Any) -> Callable[..., Any]:
+    def call(settings: Settings, plan: pa.Table, runner: Runner = env.runner) -> Any:
+        place = replace(env, runner=runner)
+        return precision_effect(place, match_setup(settings), name_of(settings), plan, survey.features)
+
+    return call
+
+
 def test_the_effect_is_measured_once_and_kept(
-    survey: Any, configured: Any, plan_of: Any, workspace: Workspace, store: WeightStore, inline: Runner
+    measure: Any, survey: Any, configured: Any, plan_of: Any, env: Environment, name_of: Any
 ) -> None:
     settings = configured("bfloat16")
-    effect = precision_effect(workspace, settings, plan_of(PAIRS), survey.features, store, inline)
+    effect = measure(settings, plan_of(PAIRS))
     assert effect is not None and effect["precision"] == "bfloat16" and effect["pairs"] == len(PAIRS)
     assert 0 < effect["sum_difference_median"] <= effect["sum_difference_largest"] < 0.5
     assert 0.5 < effect["matches_kept"] < 1 and 0.5 < effect["rank_correlation"] <= 1
     assert "bfloat16" in sentence(effect) and "12 pairs" in sentence(effect)
     loads = survey.loads
-    again = precision_effect(workspace, settings, plan_of(PAIRS[:1]), survey.features, store, inline)
+    again = measure(settings, plan_of(PAIRS[:1]))
     assert again == effect and survey.loads == loads, "measured again although it was known"
-    kept = workspace.stage_dir("match", match_fingerprint(settings, store)) / EFFECT_FILE
+    kept = env.workspace.stage_dir("match", name_of(settings)) / EFFECT_FILE
     assert json.loads(kept.read_text()) == effect
 
 
-def test_float32_has_nothing_to_measure(
-    survey: Any, configured: Any, plan_of: Any, workspace: Workspace, store: WeightStore, inline: Runner
-) -> None:
-    assert precision_effect(workspace, configured("float32"), plan_of(PAIRS), survey.features, store, inline) is None
-    nothing: pa.Table = plan_of(PAIRS, "no_features")
-    assert precision_effect(workspace, configured("bfloat16"), nothing, survey.features, store, inline) is None
+def test_float32_has_nothing_to_measure(measure: Any, survey: Any, configured: Any, plan_of: Any) -> None:
+    assert measure(configured("float32"), plan_of(PAIRS)) is None
+    assert measure(configured("bfloat16"), plan_of(PAIRS, "no_features")) is None
     assert survey.loads == 0
 
 
-def test_a_comparison_that_fails_is_one_sentence(
-    survey: Any, configured: Any, plan_of: Any, workspace: Workspace, store: WeightStore
-) -> None:
+def test_a_comparison_that_fails_is_one_sentence(measure: Any, configured: Any, plan_of: Any) -> None:
     class Losing(Runner):
         def run(self, label: str, function: Any, blocks: Any, **options: Any) -> Any:
             return [], [Failure(blocks[0], "KilledWorker: out of memory")]
 
     losing = Losing(DaskParams(mode="inline"), quiet=True)
     with pytest.raises(ResightError, match="KilledWorker: out of memory"):
-        precision_effect(workspace, configured("bfloat16"), plan_of(PAIRS), survey.features, store, losing)
+        measure(configured("bfloat16"), plan_of(PAIRS), losing)

@@ -5,14 +5,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from resight.environment import Environment
 from resight.extract.stage import extract
 from resight.match.evidence import evidence
 from resight.match.stage import match
 from resight.pairs.plan import plan_pairs
-from resight.runner.runner import Runner
+from resight.run.names import stage_names
+from resight.run.setups import match_setup
 from resight.settings import settings_from
-from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 
 def picture(seed: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def picture(seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["sift", "orb"])
-def test_a_shifted_picture_is_recognised(workspace: Workspace, store: WeightStore, inline: Runner, kind: str) -> None:
+def test_a_shifted_picture_is_recognised(env: Environment, kind: str) -> None:
     pictures = {
         "a": picture(1),
         "b": np.roll(picture(1), (15, 9), (0, 1)),
@@ -33,12 +33,13 @@ def test_a_shifted_picture_is_recognised(workspace: Workspace, store: WeightStor
     }
     rows = []
     for name, bgra in pictures.items():
-        path = workspace.root / "store" / f"{name}.png"
+        path = env.workspace.root / "store" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         assert cv2.imwrite(str(path), bgra)
         rows.append({"crop_id": name, "photo_id": f"p{name}", "path": f"store/{name}.png", "status": "ok"})
     settings = settings_from({"extract": {"kind": kind, "max_keypoints": 300}})
-    features = extract(workspace, settings, pa.Table.from_pylist(rows), store, inline).features
+    names, setup = stage_names(settings, env.weights), match_setup(settings)
+    features = extract(env, settings.extract, names.extract, pa.Table.from_pylist(rows)).features
     info = pa.table(
         {
             "crop_id": features["crop_id"],
@@ -49,7 +50,7 @@ def test_a_shifted_picture_is_recognised(workspace: Workspace, store: WeightStor
         }
     )
     plan = plan_pairs(info.slice(0, 1), info, policy=settings.pairs, purpose="identify", forbid_same_encounter=False)
-    result = match(workspace, settings, plan, features, store, inline)
+    result = match(env, setup, names.match, plan, features)
     assert result.n_matched == 2
     by_gallery = {row["gallery_crop_id"]: row for row in result.pairs.to_pylist()}
     assert {g: row["status"] for g, row in by_gallery.items()} == {
@@ -59,6 +60,6 @@ def test_a_shifted_picture_is_recognised(workspace: Workspace, store: WeightStor
         "d": "no_features",
     }
     assert by_gallery["b"]["n_inliers"] > 10 * max(1, by_gallery["c"]["n_inliers"])
-    shown = evidence(workspace, settings, [("b", "a")], features, store)["b", "a"]
+    shown = evidence(env, setup, names.match, [("b", "a")], features)["b", "a"]
     moved = (shown.xy_a_px - shown.xy_b_px)[shown.inlier]
     np.testing.assert_allclose(np.median(moved, axis=0), [9, 15], atol=0.5)

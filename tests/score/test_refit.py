@@ -11,6 +11,7 @@ import pytest
 
 from resight.catalog import table
 from resight.pairs.cohort import Cohort
+from resight.run.names import stage_names
 from resight.score.accepted import accept, accepted
 from resight.score.fusion import Line
 from resight.score.learn import log_loss_of
@@ -42,8 +43,9 @@ def measured(workspace, encounters, name="fused"):
     info = pa.table({"crop_id": photos, "viewpoint": ["left"] * len(photos)})
     schema = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
     notes: list[str] = []
+    settings, weights = Settings(score=ScoreParams(name=name)), WeightStore(allow_download=False)
     return SimpleNamespace(
-        workspace=workspace, settings=Settings(score=ScoreParams(name=name)), weights=WeightStore(allow_download=False),
+        workspace=workspace, settings=settings, weights=weights, names=stage_names(settings, weights),
         cohort=Cohort(frozenset(truth), frozenset(labels), labels, truth, evaluating=True),
         tables={"pairs": pa.Table.from_pylist(rows, schema=schema), "photos": pa.table({"photo_id": photos, "encounter_id": photos})},
         extras={"null": Null(), "crop_info": info}, notes=notes, note=lambda *s: notes.extend(s),

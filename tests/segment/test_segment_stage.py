@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from resight.environment import Environment
+from resight.run.names import segment_name
+from resight.run.setups import segment_setup
 from resight.runner.runner import Runner
 from resight.segment import block, stage
 from resight.segment.base import Annotation
@@ -39,10 +42,15 @@ def add_photo(workspace, photo_id, seed=0, **columns):
 
 def run(workspace, rows, annotations=None, **sections):
     settings = settings_from({"segment": {"kind": "annotations"}, "dask": {"mode": "inline"}} | sections)
-    with Runner(settings.dask, quiet=True) as runner:
-        result = segment(workspace, settings, pa.Table.from_pylist(rows), annotations or {}, WeightStore(), runner)
+    result = segment_table(workspace, settings, pa.Table.from_pylist(rows), annotations or {})
     assert conform("crops", result.crops, "run").num_rows == result.crops.num_rows
     return result
+
+
+def segment_table(workspace, settings, photos, annotations):
+    with Runner(settings.dask, quiet=True) as runner:
+        env = Environment(workspace, WeightStore(), runner)
+        return segment(env, segment_setup(settings), segment_name(settings, env.weights), photos, annotations)
 
 
 def by_photo(result):
@@ -183,8 +191,7 @@ def test_block_size_and_order_do_not_change_the_result(workspace, photos, tmp_pa
 def test_no_photos_no_rows(workspace, photos):
     settings = settings_from({"segment": {"kind": "whole"}, "dask": {"mode": "inline"}})
     empty = pa.Table.from_pylist(photos).slice(0, 0)
-    with Runner(settings.dask, quiet=True) as runner:
-        result = segment(workspace, settings, empty, {}, WeightStore(), runner)
+    result = segment_table(workspace, settings, empty, {})
     assert (result.crops.num_rows, result.n_cut, result.n_photos_done) == (0, 0, 0)
 
 

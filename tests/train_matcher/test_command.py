@@ -65,12 +65,13 @@ def test_from_nothing_to_weights_that_match_and_on_from_there(survey, workspace,
 
 
 def test_a_stopped_training_is_gone_on_with_and_gives_what_an_undisturbed_one_gives(survey, workspace, small):
+    from resight.environment import Environment
     from resight.runner.runner import Runner
     from resight.settings import load_settings
 
     settings = load_settings(None, {"dask.mode": "inline"})
     with Runner(settings.dask, "cpu", quiet=True) as runner:
-        arguments = (workspace, settings, [str(survey.folder)], "2026-01-01", WeightStore(), runner)
+        arguments = (Environment(workspace, WeightStore(), runner), settings, [str(survey.folder)], "2026-01-01")
         pictures = gather(*arguments)
         left = gather(*arguments, leave_out=[pictures[0].individual_id])
         with pytest.raises(NothingToMeasure, match="no usable photo"):

@@ -12,15 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.environment import Environment
 from resight.errors import MissingWeightsError
 from resight.pairs.cohort import Cohort, crop_info, plan
 from resight.pairs.plan import PLANNED
-from resight.runner.runner import Runner
 from resight.settings import Settings
 from resight.status import CropStatus, FeatureStatus
-from resight.store.workspace import Workspace
 from resight.weights.registry import WEIGHTS
-from resight.weights.store import WeightStore
 
 SCORE_SCHEMA = pa.schema(
     [
@@ -99,24 +97,23 @@ class Trial:
     """Photos, crops and split, the same for all methods.
 
     Attributes:
+        env: Where results go, where weights are looked for, and what runs the blocks.
         settings: Whatever is no method's own: segmenter, crops, which sides are compared, rank, device.
         photos, crops: The tables of the run.
         cohort: Gallery and queries with their labels.
         max_keypoints: Budget of all local methods, where somebody has set one.
     """
 
-    workspace: Workspace
+    env: Environment
     settings: Settings
     photos: pa.Table
     crops: pa.Table
     cohort: Cohort
-    weights: WeightStore
-    runner: Runner
     max_keypoints: int | None = None
 
     @property
     def quiet(self) -> bool:
-        return self.runner.quiet
+        return self.env.runner.quiet
 
     @cached_property
     def paths(self) -> dict[str, str]:
@@ -149,16 +146,16 @@ class Trial:
 
     def planned(self, info: pa.Table) -> pa.Table:
         """Queries against the gallery, see `cohort.plan`; the pairs that only calibrate are left out."""
-        pairs = plan(info, self.cohort, self.settings)
+        pairs = plan(info, self.cohort, self.settings.pairs, self.settings.novelty.calibration_encounters)
         return pairs.filter(pc.equal(pairs["purpose"], "identify"))
 
     def galleries(self, planned: pa.Table) -> dict[str, list[str]]:
         """By query crop, the gallery crops that it is compared with."""
         rows = planned.filter(pc.equal(planned["status"], PLANNED))
-        found: dict[str, list[str]] = {}
+        galleries: dict[str, list[str]] = {}
         for q, g in zip(rows["query_crop_id"].to_pylist(), rows["gallery_crop_id"].to_pylist(), strict=True):
-            found.setdefault(q, []).append(g)
-        return found
+            galleries.setdefault(q, []).append(g)
+        return galleries
 
 
 @dataclass(frozen=True)
@@ -196,15 +193,16 @@ class Method(ABC):
             MissingWeightsError: Some are missing; says how to get each.
             WeightsError: One is wrong.
         """
-        found, missing = {}, []
+        digests: dict[str, str] = {}
+        missing = []
         for name in self.weight_names():
             try:
-                found[name] = trial.weights.find(name).sha256
+                digests |= trial.env.weights.digests([name])
             except MissingWeightsError as error:
                 missing.append(f"{error}{_or_fetch(name)}")
         if missing:
             raise MissingWeightsError(" ".join(missing))
-        return found
+        return digests
 
 
 def _or_fetch(name: str) -> str:

@@ -75,7 +75,7 @@ def _one(trial: Trial, method: Method, quick: bool) -> tuple[dict[str, Any], boo
         return blank_row(method, MethodStatus.LEFT_OUT, LEFT_OUT), False
     try:
         name = method_fingerprint(trial, method, digests)
-        folder = trial.workspace.stage_dir(STAGE, name)
+        folder = trial.env.workspace.stage_dir(STAGE, name)
         kept = folder / "row.parquet"
         if kept.exists():
             return read_columns(kept, ROW_SCHEMA).to_pylist()[0], False

@@ -18,7 +18,10 @@ from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
 from resight.match.engine_matcher import EngineMatcher
 from resight.match.params import LightGlueParams, NearestParams
+from resight.match.setup import matcher_weight_names
 from resight.match.stage import match
+from resight.run.names import stage_names
+from resight.run.setups import match_setup
 from resight.score.params import ScoreParams
 from resight.score.stage import score
 from resight.segment.store import read_crop
@@ -55,15 +58,15 @@ class LocalMethod(Method):
         return [used.model_dump(mode="json", include={"extract", "match", "score"}), revisions]
 
     def weight_names(self) -> list[str]:
-        names = getattr(self.match, "weight_names_for", lambda _: self.match.weight_names())(self.extract.family)
-        return [*self.extract.weight_names(), *names]
+        return self.extract.weight_names() + matcher_weight_names(self.match, self.extract.family)
 
     def run(self, trial: Trial) -> Scored:
-        used = self.settings(trial)
-        features = extract(trial.workspace, used, trial.asked_crops, trial.weights, trial.runner).features
+        used, env = self.settings(trial), trial.env
+        names = stage_names(used, env.weights)
+        features = extract(env, used.extract, names.extract, trial.asked_crops).features
         info = trial.info(features)
         planned = trial.planned(info)
-        pairs = match(trial.workspace, used, planned, features, trial.weights, trial.runner).pairs
+        pairs = match(env, match_setup(used), names.match, planned, features).pairs
         refuse_failed(pairs)
         views = dict(zip(info["crop_id"].to_pylist(), info["viewpoint"].to_pylist(), strict=True))
         scores = score(pairs, trial.cohort.labels, used.score, views).scores.select(SCORE_SCHEMA.names)
@@ -91,9 +94,9 @@ def local_timing(
 ) -> Timing | None:  # fmt: skip
     """Extract and match some queries by hand; gallery crops that the engine keeps encoded are encoded before."""
     device = used.device
-    places, reader = places_of(features), FeatureReader(trial.workspace)
-    extractor = used.extract.build(trial.weights, device)
-    matcher = used.match.build(trial.weights, used.extract.family, device)
+    places, reader = places_of(features), FeatureReader(trial.env.workspace)
+    extractor = used.extract.build(trial.env.weights, device)
+    matcher = used.match.build(trial.env.weights, used.extract.family, device)
     bins = used.score.bins
 
     def gallery(query: str) -> list[tuple[str, Features]]:
@@ -105,7 +108,7 @@ def local_timing(
         return loaded
 
     def one(query: str) -> tuple[str, Features]:
-        return query, extractor.extract(*read_crop(trial.workspace, trial.paths[query]))
+        return query, extractor.extract(*read_crop(trial.env.workspace, trial.paths[query]))
 
     def compare(asked: tuple[str, Features], known: list[tuple[str, Features]]) -> None:
         if isinstance(matcher, EngineMatcher) and matcher.tiles:

@@ -78,19 +78,24 @@ class PictureMethod(Method):
     def _values(self, trial: Trial, planned: pa.Table) -> dict[Pair, float]:
         """By pair, smaller id first; only what no part holds is compared."""
         digests = sorted(self.digests(trial).values())
-        name = fingerprint(self.describe(trial), digests, trial.settings.device)
-        folder = trial.workspace.stage_dir(STAGE, name)
+        name = fingerprint(self.describe(trial), digests, trial.env.device)
+        folder = trial.env.workspace.stage_dir(STAGE, name)
         known, wanted = _read(folder), _wanted(planned)
         todo = in_tiles(wanted - known.keys(), self.params.crops_held // 2)
         size = self.params.pairs_per_block
         named = [((a, trial.paths[a]), (b, trial.paths[b])) for a, b in todo]
         blocks = [
             PairsBlock(
-                trial.workspace, folder, self.params, trial.weights, trial.settings.device, tuple(named[i : i + size])
+                trial.env.workspace,
+                folder,
+                self.params,
+                trial.env.weights,
+                trial.env.device,
+                tuple(named[i : i + size]),
             )
             for i in range(0, len(named), size)
         ]
-        _, failures = trial.runner.run(
+        _, failures = trial.env.runner.run(
             self.name, compare_block, blocks, size=lambda b: len(b.pairs), unit="pairs", gpu=True
         )  # fmt: skip
         if failures:
@@ -102,10 +107,10 @@ class PictureMethod(Method):
 
     def _timing(self, trial: Trial, planned: pa.Table) -> Timing | None:
         galleries = trial.galleries(planned)
-        comparer = self.params.build(trial.weights, trial.settings.device)
+        comparer = self.params.build(trial.env.weights, trial.env.device)
 
         def one(crop_id: str) -> Any:
-            return comparer.prepare(*read_crop(trial.workspace, trial.paths[crop_id]))
+            return comparer.prepare(*read_crop(trial.env.workspace, trial.paths[crop_id]))
 
         def gallery(query: str) -> list[Any]:
             return [one(g) for g in galleries[query]]
@@ -114,7 +119,7 @@ class PictureMethod(Method):
             for other in known:
                 comparer.compare(asked, other)
 
-        return take_time(galleries, n_comparable(trial, galleries), trial.settings.device, one, gallery, compare)
+        return take_time(galleries, n_comparable(trial, galleries), trial.env.device, one, gallery, compare)
 
 
 def compare_block(block: PairsBlock) -> float:

@@ -59,7 +59,7 @@ def measured_row(trial: Trial, method: Method, scored: Scored, digests: Mapping[
         "seconds_match": time.match_s if time else None,
         "pairs_per_query": time.pairs_per_query if time else None,
         "n_timed": time.n_queries if time else 0,
-        "device": trial.settings.device,
+        "device": trial.env.device,
         "protocol": trial.cohort.protocol,
         "weights": canonical_json(dict(digests) | dict(scored.weights)),
     }

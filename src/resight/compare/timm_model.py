@@ -45,7 +45,7 @@ class TimmMethod(VectorMethod):
         return {self.model: sha256_of(self.file(trial))}
 
     def embedder(self, trial: Trial) -> Embedder:
-        return TimmEmbedder(self.model, self.file(trial), trial.settings.device)
+        return TimmEmbedder(self.model, self.file(trial), trial.env.device)
 
     def file(self, trial: Trial) -> Path:
         """Where the weights lie.
@@ -55,7 +55,7 @@ class TimmMethod(VectorMethod):
             SettingsError: timm is not installed, or knows no such model.
         """
         if self.path:
-            return trial.weights.find(self.path).path
+            return trial.env.weights.find(self.path).path
         hub, known = _hub_id(self.model), None
         for name in FILES:
             found = importlib.import_module("huggingface_hub").try_to_load_from_cache(hub, name) if hub else None

@@ -35,17 +35,17 @@ class TrainedMethod(VectorMethod):
     def recipe_for(self, trial: Trial) -> EmbeddingRecipe:
         """The recipe; a shortened one where that is asked for and the whole training has not been done before."""
         short = self.recipe.model_copy(update={"steps": min(self.recipe.steps, QUICK_STEPS)})
-        whole = not self.shorten or is_trained(trial.workspace, self._rows(trial), self.recipe, trial.weights)
+        whole = not self.shorten or is_trained(trial.env.workspace, self._rows(trial), self.recipe, trial.env.weights)
         return self.recipe if whole else short
 
     def weight_names(self) -> list[str]:
         return self.recipe.weight_names()
 
     def describe(self, trial: Trial) -> Any:
-        return ["trained", training_fingerprint(self._rows(trial), self.recipe_for(trial), trial.weights)]
+        return ["trained", training_fingerprint(self._rows(trial), self.recipe_for(trial), trial.env.weights)]
 
     def embedder(self, trial: Trial) -> Embedder:
-        return NetEmbedder(self._trained(trial), trial.settings.device)
+        return NetEmbedder(self._trained(trial), trial.env.device)
 
     def about(self, trial: Trial) -> tuple[str, tuple[tuple[str, str], ...]]:
         made = self._trained(trial)
@@ -60,9 +60,9 @@ class TrainedMethod(VectorMethod):
         return training_rows(trial.photos, trial.crops, trial.cohort)
 
     def _trained(self, trial: Trial) -> Trained:
-        device = training_device(trial.settings.device)
+        device = training_device(trial.env.device)
         return train_embedding(
-            trial.workspace, self._rows(trial), self.recipe_for(trial), trial.weights, device, quiet=trial.quiet
+            trial.env.workspace, self._rows(trial), self.recipe_for(trial), trial.env.weights, device, quiet=trial.quiet
         )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def cosines(planned: pa.Table, vectors: Mapping[str, np.ndarray]) -> dict[tuple[
 def embed(trial: Trial, network: Embedder) -> dict[str, np.ndarray]:
     """Vector of every crop that takes part; only missing ones are computed, part by part."""
     single_thread()
-    folder = trial.workspace.stage_dir(STAGE, network.name)
+    folder = trial.env.workspace.stage_dir(STAGE, network.name)
     known = _read(folder)
     todo = sorted(trial.paths.keys() - known.keys())
     with track("embed", "crops", len(todo), trial.quiet) as tracker:
@@ -106,7 +106,7 @@ def _chunks(ids: Sequence[str], n: int) -> Iterator[Sequence[str]]:
 
 
 def _picture(trial: Trial, crop_id: str, side_px: int) -> np.ndarray:
-    return canvas(*read_crop(trial.workspace, trial.paths[crop_id]), side_px=side_px)
+    return canvas(*read_crop(trial.env.workspace, trial.paths[crop_id]), side_px=side_px)
 
 
 def _timing(trial: Trial, network: Embedder, vectors: Mapping[str, np.ndarray], planned: pa.Table) -> Timing | None:
@@ -119,5 +119,5 @@ def _timing(trial: Trial, network: Embedder, vectors: Mapping[str, np.ndarray], 
         return np.stack([vectors[g] for g in galleries[query]])
 
     return take_time(
-        galleries, n_comparable(trial, galleries), trial.settings.device, one, gallery, lambda q, many: many @ q
+        galleries, n_comparable(trial, galleries), trial.env.device, one, gallery, lambda q, many: many @ q
     )

@@ -12,10 +12,13 @@ import pyarrow.compute as pc
 from resight.compare.base import Method, Scored, Timing, Trial, scores_of
 from resight.compare.local import n_comparable, places_of
 from resight.compare.timing import take_time
+from resight.extract.block import built
 from resight.extract.params import ExtractorBase
 from resight.extract.reader import FeatureReader
-from resight.extract.stage import extract, extract_fingerprint
+from resight.extract.stage import extract
 from resight.pairs.plan import PLANNED
+from resight.run.names import StageNames, stage_names
+from resight.run.setups import voting
 from resight.segment.store import read_crop
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
@@ -46,38 +49,38 @@ class VotesMethod(Method):
         return self.extract.weight_names()
 
     def run(self, trial: Trial) -> Scored:
-        used = self.settings(trial)
-        features = extract(trial.workspace, used, trial.asked_crops, trial.weights, trial.runner).features
+        used, env = self.settings(trial), trial.env
+        names = stage_names(used, env.weights)
+        features = extract(env, used.extract, names.extract, trial.asked_crops).features
         info = trial.info(features)
         planned = trial.planned(info)
-        found = shortlist(
-            trial.workspace, used, planned, trial.asked_crops, features, trial.weights, trial.runner
-        ).votes  # fmt: skip
-        ids = zip(found["query_crop_id"].to_pylist(), found["gallery_crop_id"].to_pylist(), strict=True)
-        votes = dict(zip(ids, found["lnbnn"].to_pylist(), strict=True))
+        table = shortlist(env, voting(used, names.voting), planned, trial.asked_crops, features).votes
+        ids = zip(table["query_crop_id"].to_pylist(), table["gallery_crop_id"].to_pylist(), strict=True)
+        votes = dict(zip(ids, table["lnbnn"].to_pylist(), strict=True))
         every = zip(planned["query_crop_id"].to_pylist(), planned["gallery_crop_id"].to_pylist(), strict=True)
         scores = scores_of(planned, {pair: votes.get(pair, 0.0) for pair in every})
-        return Scored(info, scores, self._timing(trial, used, features, planned))
+        return Scored(info, scores, self._timing(trial, names, features, planned))
 
-    def _timing(self, trial: Trial, used: Settings, features: pa.Table, planned: pa.Table) -> Timing | None:
-        index = self._index(trial, used, features, planned)
-        extractor = used.extract.build(trial.weights, used.device)
+    def _timing(self, trial: Trial, names: StageNames, features: pa.Table, planned: pa.Table) -> Timing | None:
+        index = self._index(trial, names, features, planned)
+        extractor = built(self.extract, trial.env.weights, trial.env.device)
         galleries = trial.galleries(planned)
         rows_of = allowed_by_plan(planned, index.crop_ids)
 
         def one(query: str) -> tuple[str, np.ndarray]:
-            return query, extractor.extract(*read_crop(trial.workspace, trial.paths[query])).descriptors
+            return query, extractor.extract(*read_crop(trial.env.workspace, trial.paths[query])).descriptors
 
         def ask(asked: tuple[str, np.ndarray], allowed: np.ndarray) -> None:
             search(index, [asked], self.votes, allowed=lambda _: allowed)
 
-        return take_time(galleries, n_comparable(trial, galleries), used.device, one, rows_of, ask)
+        return take_time(galleries, n_comparable(trial, galleries), trial.env.device, one, rows_of, ask)
 
-    def _index(self, trial: Trial, used: Settings, features: pa.Table, planned: pa.Table) -> ShortlistIndex:
+    def _index(self, trial: Trial, names: StageNames, features: pa.Table, planned: pa.Table) -> ShortlistIndex:
         """The index that the stage has just made."""
-        name = extract_fingerprint(used, trial.weights)
-        folder = trial.workspace.stage_dir("shortlist", self.votes.index_fingerprint(name))
-        places, reader = places_of(features), FeatureReader(trial.workspace)
+        folder = trial.env.workspace.stage_dir("shortlist", names.voting.index)
+        places, reader = places_of(features), FeatureReader(trial.env.workspace)
         asked = planned.filter(pc.equal(planned["status"], PLANNED))
         gallery = sorted(g for g in pc.unique(asked["gallery_crop_id"]).to_pylist() if g in places)
-        return build_index(folder, gallery, lambda c: reader.load(*places[c]).descriptors, self.votes, name)
+        return build_index(
+            folder, gallery, lambda c: reader.load(*places[c]).descriptors, self.votes, names.voting.features
+        )

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.ingest.decode import DECODE_REVISION, load_rgb
-from resight.runner.runner import Runner
 from resight.segment.base import Annotation, Region
+from resight.segment.block import SegmentSetup
 from resight.segment.cropper import CROP_ID_CHARS, cut
 from resight.segment.geometry import Polygon, box_polygon, frame_for
 from resight.segment.masks import fill_polygons, grow
 from resight.segment.params import CropParams
 from resight.segment.rows import SCHEMA, Row, frame_columns, region_row
 from resight.segment.store import crop_path, write_crop
-from resight.settings import Settings
 from resight.status import CropStatus, Viewpoint
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.workspace import Workspace
@@ -66,53 +66,86 @@ class Blanked:
 
     Attributes:
         crops: The catalog's ``crops`` without ``run_id``: one crop per photo that has an outline.
-        settings: The settings under which they are extracted and matched: the run's own but for the cropping.
+        crop: How they were cropped; what is extracted from them is named after it.
         n_head_only: Photos of which the head alone was outlined, so that the body may still show.
         n_without: Usable photos without an outline.
         n_failed: Photos that could not be painted over, or of which too little was left.
     """
 
     crops: pa.Table
-    settings: Settings
+    crop: CropParams
     n_head_only: int
     n_without: int
     n_failed: int
 
 
-def blank_crops(
-    workspace: Workspace,
-    settings: Settings,
-    photos: pa.Table,
-    crops: pa.Table,
-    annotations: Mapping[str, Sequence[Annotation]],
-    runner: Runner,
-) -> Blanked:
+@dataclass(frozen=True)
+class Outlines:
+    """What is known to be animal.
+
+    Attributes:
+        polygons: Part and polygon of everything outlined, by photo_id.
+        views: Viewpoint of a photo's first usable crop, by photo_id.
+    """
+
+    polygons: Mapping[str, Sequence[tuple[str, Polygon]]]
+    views: Mapping[str, str]
+
+    @staticmethod
+    def of(crops: pa.Table, annotations: Mapping[str, Sequence[Annotation]]) -> Outlines:
+        """Of a run's crops, whoever drew their outlines, and of the ``annotations`` that came with the photos."""
+        polygons: dict[str, list[tuple[str, Polygon]]] = {}
+        for r in crops.to_pylist():
+            if r["status"] == CropStatus.OK and r["part"] != "whole":
+                box = (r["bbox_x_px"], r["bbox_y_px"], r["bbox_width_px"], r["bbox_height_px"])
+                drawn = json.loads(r["polygons"] or "[]") or [box_polygon(box)]
+                polygons.setdefault(r["photo_id"], []).extend((r["part"], _closed(p)) for p in drawn)
+        for photo_id, of_photo in annotations.items():
+            for annotation in of_photo:
+                drawn = annotation.polygons_xy_px or (box_polygon(annotation.bbox_xywh_px),)
+                polygons.setdefault(photo_id, []).extend((annotation.part, _closed(p)) for p in drawn)
+        rows = crops.select(["photo_id", "viewpoint", "status"]).to_pylist()
+        views = {r["photo_id"]: r["viewpoint"] for r in reversed(rows) if r["status"] == CropStatus.OK}
+        return Outlines(polygons, views)
+
+
+def background_fingerprint(crop: CropParams) -> str:
+    """Name of what is painted over and cropped like this."""
+    return fingerprint("background", REVISION, GROW_FRACTION, EDGE_FRACTION, _ungrown(crop), DECODE_REVISION)
+
+
+def _ungrown(crop: CropParams) -> CropParams:
+    """The mask says where keypoints may lie, so it must not grow over the edge of the paint."""
+    return crop.model_copy(update={"mask_grow_fraction": 0.0})
+
+
+def blank_crops(env: Environment, setup: SegmentSetup, name: str, photos: pa.Table, outlines: Outlines) -> Blanked:
     """Paint the animals over, in the workspace's store; photos that were painted before are not painted again.
 
     Args:
-        workspace: Where the crops go.
-        settings: Of the run.
+        env: Where the crops go, and what runs the blocks.
+        setup: How the run segments; its cropping is used.
+        name: From `background_fingerprint`.
         photos: Usable photos that take part.
-        crops: The run's crops: their outlines, whoever drew them, are painted over, and so are all ``annotations``.
-        annotations: Outlines by photo_id that came with the photos.
-        runner: Runs the blocks.
+        outlines: What is painted over.
     """
-    crop = settings.crop.model_copy(update={"mask_grow_fraction": 0.0})
-    name = fingerprint("background", REVISION, GROW_FRACTION, EDGE_FRACTION, crop, DECODE_REVISION)
-    folder = workspace.stage_dir("background", name)
-    outlines = _outlines(crops, annotations)
-    jobs, without = _jobs(photos, outlines, _views(crops), name)
+    crop, folder = _ungrown(setup.crop), env.workspace.stage_dir("background", name)
+    jobs, without = _jobs(photos, outlines, name)
     todo = [job for job in jobs if not crop_path(folder, job.crop_id).exists()]
     blocks = [
-        Block(workspace, folder, crop, settings.ingest.max_megapixels, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
+        Block(env.workspace, folder, crop, setup.max_megapixels, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
         for i in range(0, len(todo), PHOTOS_PER_BLOCK)
     ]
-    runner.run("background", paint_block, blocks, size=lambda block: len(block.jobs), unit="photos")
-    rows = [_crop_row(job, workspace, folder, crop, name) for job in jobs if crop_path(folder, job.crop_id).exists()]
-    head_only = sum({part for part, _ in outlines[r["photo_id"]]} == {"head"} for r in rows)
+    env.runner.run("background", paint_block, blocks, size=lambda block: len(block.jobs), unit="photos")
+    painted = {job.crop_id: crop_path(folder, job.crop_id) for job in jobs}
+    rows = [
+        _crop_row(job, crop, name) | {"path": env.workspace.relative(painted[job.crop_id])}
+        for job in jobs
+        if painted[job.crop_id].exists()
+    ]
+    head_only = sum({part for part, _ in outlines.polygons[r["photo_id"]]} == {"head"} for r in rows)
     table = pa.Table.from_pylist(sorted(rows, key=lambda r: r["crop_id"]), schema=SCHEMA)
-    changed = settings.model_copy(update={"crop": crop})
-    return Blanked(table, changed, head_only, without, len(jobs) - len(rows))
+    return Blanked(table, crop, head_only, without, len(jobs) - len(rows))
 
 
 def paint_block(block: Block) -> int:
@@ -154,42 +187,19 @@ def paint_over(rgb: np.ndarray, polygons: Sequence[Polygon]) -> tuple[np.ndarray
     return painted, ~near
 
 
-Outlines = dict[str, list[tuple[str, Polygon]]]
-
-
-def _outlines(crops: pa.Table, annotations: Mapping[str, Sequence[Annotation]]) -> Outlines:
-    """Part and polygon of everything that is known to be animal, by photo."""
-    found: Outlines = {}
-    for r in crops.to_pylist():
-        if r["status"] == CropStatus.OK and r["part"] != "whole":
-            box = (r["bbox_x_px"], r["bbox_y_px"], r["bbox_width_px"], r["bbox_height_px"])
-            polygons = json.loads(r["polygons"] or "[]") or [box_polygon(box)]
-            found.setdefault(r["photo_id"], []).extend((r["part"], _closed(p)) for p in polygons)
-    for photo_id, of in annotations.items():
-        for one in of:
-            polygons = one.polygons_xy_px or (box_polygon(one.bbox_xywh_px),)
-            found.setdefault(photo_id, []).extend((one.part, _closed(p)) for p in polygons)
-    return found
-
-
 def _closed(polygon: Sequence[Sequence[float]]) -> Polygon:
     return tuple((float(x), float(y)) for x, y in polygon)
 
 
-def _views(crops: pa.Table) -> dict[str, str]:
-    rows = crops.select(["photo_id", "viewpoint", "status"]).to_pylist()
-    return {r["photo_id"]: r["viewpoint"] for r in reversed(rows) if r["status"] == CropStatus.OK}
-
-
-def _jobs(photos: pa.Table, outlines: Outlines, views: Mapping[str, str], name: str) -> tuple[list[Blank], int]:
+def _jobs(photos: pa.Table, outlines: Outlines, name: str) -> tuple[list[Blank], int]:
     jobs, without = [], 0
     for p in photos.select(["photo_id", "uri", "uris", "width_px", "height_px", "viewpoint"]).to_pylist():
-        polygons = tuple(sorted({polygon for _, polygon in outlines.get(p["photo_id"], [])}))
+        polygons = tuple(sorted({polygon for _, polygon in outlines.polygons.get(p["photo_id"], [])}))
         if not polygons:
             without += 1
             continue
         digest = hashlib.sha256(canonical_json([p["photo_id"], name, polygons]).encode()).hexdigest()[:CROP_ID_CHARS]
-        view = views.get(p["photo_id"], p["viewpoint"])
+        view = outlines.views.get(p["photo_id"], p["viewpoint"])
         jobs.append(Blank(p["photo_id"], tuple(p["uris"] or [p["uri"]]), (p["width_px"], p["height_px"]), polygons, view, digest))  # fmt: skip
     return jobs, without
 
@@ -199,8 +209,8 @@ def _region(job: Blank, left: np.ndarray | None = None) -> Region:
     return Region("whole", (0.0, 0.0, float(width), float(height)), mask=left, viewpoint=Viewpoint(job.viewpoint), segmenter="background")  # fmt: skip
 
 
-def _crop_row(job: Blank, workspace: Workspace, folder: Path, crop: CropParams, name: str) -> Row:
+def _crop_row(job: Blank, crop: CropParams, name: str) -> Row:
     region = _region(job)
     frame = frame_for(region, job.size_wh_px, crop.pad_fraction, crop.whole_side_px, 1.0)
     row: dict[str, Any] = region_row(job.crop_id, job.photo_id, name, region) | frame_columns(frame)
-    return row | {"path": workspace.relative(crop_path(folder, job.crop_id))}
+    return row

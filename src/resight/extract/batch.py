@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.extract import store
 from resight.extract.block import Block, built, run_block
-from resight.runner.runner import Runner
-from resight.settings import Settings
+from resight.extract.params import ExtractorBase
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import read_parts, write_part
-from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 INDEX = "index"
 # Keeps the list of crop ids in a group's attributes small.
@@ -48,22 +46,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Batches:
-    """All batches under one fingerprint."""
+    """All batches of one extractor under one fingerprint."""
 
-    workspace: Workspace
-    settings: Settings
-    weights: WeightStore
-    runner: Runner
+    env: Environment
+    extractor: ExtractorBase
     fingerprint: str
 
     @property
     def folder(self) -> Path:
-        return self.workspace.stage_dir("extract", self.fingerprint)
+        return self.env.workspace.stage_dir("extract", self.fingerprint)
 
     def places(self) -> dict[str, Place]:
         """Every crop that is done; what somebody deleted is not."""
         rows = read_parts(self.folder / INDEX, INDEX_SCHEMA).to_pylist()
-        there = {name for name in {row["store"] for row in rows} if store.is_complete(self.workspace.root / name)}
+        there = {name for name in {row["store"] for row in rows} if store.is_complete(self.env.workspace.root / name)}
         return {r["crop_id"]: Place(r["n_keypoints"], r["store"], r["store_row"]) for r in rows if r["store"] in there}
 
     def compute(self, paths: dict[str, str]) -> Outcome:
@@ -95,7 +91,9 @@ class Batches:
                 todo -= ids
             elif ids:
                 store.remove(group)
-        shard_rows = min(store.SHARD_ROWS, -(-len(todo) // (SHARDS_PER_WORKER * self.runner.n_workers))) if todo else 1
+        shard_rows = (
+            min(store.SHARD_ROWS, -(-len(todo) // (SHARDS_PER_WORKER * self.env.runner.n_workers))) if todo else 1
+        )
         return pending + [self._create(ids, shard_rows) for ids in _chunks(sorted(todo))]
 
     def _run(self, groups: Sequence[Path], paths: dict[str, str]) -> Outcome:
@@ -106,7 +104,7 @@ class Batches:
 
     def _create(self, ids: Sequence[str], shard_rows: int) -> Path:
         """A new batch at full size. The extractor is built here too: a missing file stops the run before any work."""
-        extractor = built(self.settings.extract, self.weights, "cpu")
+        extractor = built(self.extractor, self.env.weights, "cpu")
         group = self.folder / f"{digest_ids(ids)}.zarr"
         store.remove(group)
         layout = store.Layout(
@@ -115,7 +113,7 @@ class Batches:
         about = {
             "family": extractor.family,
             "extract_fingerprint": self.fingerprint,
-            "extractor": self.settings.extract.model_dump(mode="json"),
+            "extractor": self.extractor.model_dump(mode="json"),
             "conventions": "rows are crops in the order of crop_ids; only the first n_keypoints entries of a row are real",
         }
         store.create(group, layout, ids, about)
@@ -123,13 +121,13 @@ class Batches:
 
     def _fill(self, group: Path, paths: dict[str, str]) -> Outcome:
         blocks = list(self._blocks(group, paths))
-        results, failures = self.runner.run(
+        results, failures = self.env.runner.run(
             "extract",
             run_block,
             blocks,
             size=lambda block: len(block.crops),
             unit="crops",
-            gpu=self.settings.device == "cuda",
+            gpu=self.env.device == "cuda",
         )
         lost = {crop_id: failure.reason for failure in failures for crop_id, _ in failure.block.crops}
         n_computed = sum(len(block.crops) - len(failed) for block, failed in results)
@@ -146,14 +144,12 @@ class Batches:
         for start, stop in store.shards_of(group):
             if start not in whole:
                 crops = tuple((crop_id, paths[crop_id]) for crop_id in ids[start:stop])
-                name = self.workspace.relative(group)
-                yield Block(
-                    self.workspace, name, start, crops, self.settings.extract, self.weights, self.settings.device
-                )
+                name, env = self.env.workspace.relative(group), self.env
+                yield Block(env.workspace, name, start, crops, self.extractor, env.weights, env.device)
 
     def _write_index(self, group: Path) -> None:
         failed = store.failed_rows(group)
-        name = self.workspace.relative(group)
+        name = self.env.workspace.relative(group)
         rows = [
             {"crop_id": crop_id, "n_keypoints": n, "store": name, "store_row": row}
             for row, (crop_id, n) in enumerate(zip(store.crop_ids_of(group), store.keypoint_counts(group), strict=True))

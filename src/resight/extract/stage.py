@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from resight.catalog import table as catalog_table
+from resight.environment import Environment
 from resight.extract.batch import Batches, Place
+from resight.extract.params import ExtractorBase
 from resight.extract.store import VERSION
-from resight.runner.runner import Runner
-from resight.segment.stage import segment_fingerprint
-from resight.settings import Settings
 from resight.status import CropStatus, FeatureStatus
 from resight.store.counts import reconcile
-from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("features").schema if f.name != "run_id"])
 
@@ -35,34 +32,26 @@ class ExtractResult:
     n_extracted: int
 
 
-def extract_fingerprint(settings: Settings, weights: WeightStore) -> str:
-    """Name of what this stage computes under these settings and weights.
-
-    Raises:
-        WeightsError: A weights file is missing or wrong.
-    """
-    digests = [weights.find(name).sha256 for name in settings.extract.weight_names()]
-    return settings.extract.fingerprint(digests, segment_fingerprint(settings, weights), VERSION)
+def extract_fingerprint(extractor: ExtractorBase, digests: Sequence[str], crops_name: str) -> str:
+    """Name of what this extractor, whose weights have these digests, computes from the crops of that name."""
+    return extractor.fingerprint(list(digests), crops_name, VERSION)
 
 
-def extract(
-    workspace: Workspace, settings: Settings, crops: pa.Table, weights: WeightStore, runner: Runner
-) -> ExtractResult:
+def extract(env: Environment, extractor: ExtractorBase, name: str, crops: pa.Table) -> ExtractResult:
     """Give every crop its features, or a row that says why it has none; only what is missing is computed.
 
     Args:
-        workspace: Where stores and index lie.
-        settings: Sections ``segment``, ``crop`` and ``extract``, and ``device``, are used.
+        env: Where stores and index lie.
+        extractor: Settings of the extractor.
+        name: From `extract_fingerprint`.
         crops: Table ``crops``.
-        weights: Where the extractor finds its weights.
-        runner: Runs the blocks.
 
     Raises:
         WeightsError: A weights file is missing or wrong.
         DeviceError: The device is not there.
         BrokenCountError: A crop has no row at the end.
     """
-    batches = Batches(workspace, settings, weights, runner, extract_fingerprint(settings, weights))
+    batches = Batches(env, extractor, name)
     asked = crops.select(["crop_id", "photo_id", "path", "status"]).to_pylist()
     paths = {row["crop_id"]: row["path"] for row in asked if row["status"] == CropStatus.OK}
     batches.adopt()

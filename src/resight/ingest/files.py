@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resight.environment import Environment
 from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, run_block
 from resight.ingest.decode import DECODE_REVISION, Limits
 from resight.ingest.params import IngestParams
@@ -14,7 +15,6 @@ from resight.ingest.sources import FoundFile
 from resight.runner.runner import Failure, Runner
 from resight.store.fingerprint import fingerprint
 from resight.store.parts import compact, read_parts
-from resight.store.workspace import Workspace
 
 ROW_KEY = ("uri", "size_bytes", "version", "sha256", "decoded", "first_night")
 Key = tuple[str, int, str]
@@ -38,15 +38,28 @@ class Contents:
     n_decoded: int
 
 
+def ingest_fingerprint(params: IngestParams) -> str:
+    """Name of what is known about the contents of files under these limits."""
+    return fingerprint("ingest", DECODE_REVISION, vars(_limits(params)))
+
+
 def read_contents(
-    workspace: Workspace, settings: IngestParams, files: Sequence[FoundFile], night: str, runner: Runner
+    env: Environment, params: IngestParams, name: str, files: Sequence[FoundFile], night: str
 ) -> Contents:
-    """Look at the files that are new or changed; what a run that was killed had done is not done again."""
-    limits = Limits(settings.max_side_px, settings.max_megapixels, settings.min_side_px)
-    folder = workspace.stage_dir("ingest", fingerprint("ingest", DECODE_REVISION, vars(limits)))
+    """Look at the files that are new or changed; what a run that was killed had done is not done again.
+
+    Args:
+        env: Keeps what is known, and runs the blocks.
+        params: Limits of a photo.
+        name: From `ingest_fingerprint`.
+        files: Files of the sources.
+        night: ISO date, kept for contents that were never seen before.
+    """
+    limits = _limits(params)
+    folder = env.workspace.stage_dir("ingest", name)
     cache = _Cache(folder)
     blocks = _blocks(files, cache, Block(folder, limits, night, ()))
-    results, unreadable = _run(runner, blocks)
+    results, unreadable = _run(env.runner, blocks)
     if blocks:
         compact(folder, PART_SCHEMA, ROW_KEY)
         cache = _Cache(folder)
@@ -55,6 +68,10 @@ def read_contents(
     nights = _first_nights(folder)
     facts = {sha: cache.facts[sha] | {"first_night": nights[sha]} for sha in set(digest.values())}
     return Contents(digest, facts, unreadable, sum(r.n_decoded for r in results))
+
+
+def _limits(params: IngestParams) -> Limits:
+    return Limits(params.max_side_px, params.max_megapixels, params.min_side_px)
 
 
 class _Cache:

@@ -9,18 +9,31 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.ingest.addresses import name_of, read_bytes
 from resight.ingest.coco import read_coco
 from resight.ingest.files import read_contents
 from resight.ingest.notes import Notes
+from resight.ingest.params import EncounterParams, IngestParams
 from resight.ingest.photos import SCHEMA, build_rows
 from resight.ingest.sidecars import is_outline_file, read_sidecars
 from resight.ingest.sources import find_files
-from resight.runner.runner import Runner
 from resight.segment.base import Annotation
-from resight.settings import Settings
 from resight.store.counts import reconcile
 from resight.store.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class IngestSetup:
+    """How photos are read.
+
+    Attributes:
+        params: Which files, and the limits of a usable photo.
+        encounter: What stands in for an encounter that nobody has named.
+    """
+
+    params: IngestParams
+    encounter: EncounterParams
 
 
 @dataclass(frozen=True)
@@ -42,35 +55,33 @@ class IngestResult:
     notes: tuple[str, ...]
 
 
-def ingest(
-    workspace: Workspace, settings: Settings, sources: Sequence[str], night: str, runner: Runner
-) -> IngestResult:
+def ingest(env: Environment, setup: IngestSetup, name: str, sources: Sequence[str], night: str) -> IngestResult:
     """Find the photos, look at those that are new, and join labels and outlines. The sources are only read.
 
     Args:
-        workspace: Holds the cache; relative sources start here.
-        settings: Sections ``ingest`` and ``encounter`` are used.
+        env: Holds the cache; relative sources start in its workspace.
+        setup: How photos are read.
+        name: From `ingest_fingerprint`.
         sources: Folders, files, globs, fsspec addresses.
         night: ISO date, recorded as ``first_night`` of what was never seen before.
-        runner: Runs the blocks.
 
     Raises:
         SettingsError: A source does not exist, or needs a driver that is not installed.
         BrokenCountError: A file is in no row.
     """
     notes = Notes()
-    found = find_files(workspace, sources, settings.ingest.extensions, notes)
-    if not found.photos:
+    listed = find_files(env.workspace, sources, setup.params.extensions, notes)
+    if not listed.photos:
         notes.add(
             "No photos were found in {items}; put some there or name other folders in ingest.sources.",
             ", ".join(sources),
         )
-    contents = read_contents(workspace, settings.ingest, found.photos, night, runner)
-    said = read_sidecars(found.sidecars, found.photos, notes)
-    rows, annotations = build_rows(found.photos, contents, said, settings.encounter.unlabelled, night, notes)
-    reconcile("ingest", (file.uri for file in found.photos), (uri for row in rows for uri in row["uris"]))
+    contents = read_contents(env, setup.params, name, listed.photos, night)
+    labels = read_sidecars(listed.sidecars, listed.photos, notes)
+    rows, annotations = build_rows(listed.photos, contents, labels, setup.encounter.unlabelled, night, notes)
+    reconcile("ingest", (file.uri for file in listed.photos), (uri for row in rows for uri in row["uris"]))
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    return IngestResult(table, annotations, len(found.photos), contents.n_decoded, notes.sentences())
+    return IngestResult(table, annotations, len(listed.photos), contents.n_decoded, notes.sentences())
 
 
 def has_outlines(source: str, root: Path | None = None) -> bool:
@@ -80,7 +91,7 @@ def has_outlines(source: str, root: Path | None = None) -> bool:
         SettingsError: It does not exist.
     """
     silent = Notes()
-    found = find_files(Workspace(root or Path(os.getcwd())), [source], (), silent)
-    outlines = (s.address for s in found.sidecars if is_outline_file(name_of(s.address).casefold()))
+    listed = find_files(Workspace(root or Path(os.getcwd())), [source], (), silent)
+    outlines = (s.address for s in listed.sidecars if is_outline_file(name_of(s.address).casefold()))
     images = (image for address in outlines for image in read_coco(read_bytes(address), address, silent))
     return any(outline.part == "head" for image in images for outline in image.outlines)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,9 @@ REASON_CHARS = 300
 PAIRS_PER_TILE = {"cpu": 256, "cuda": 4096}  # a tile's crops lie on the device together
 
 RowOf = Callable[[int, PairMatch, Features, Features], dict[str, Any]]
-Outcome = tuple[pa.Table, list[tuple[str, str, str]]]
+# What a crop that cannot be read, numbers that do not fit and a device without memory raise; anything else is a mistake in the
+# code, and fails the block with its own message.
+TILE_ERRORS = (OSError, ValueError, LookupError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,23 @@ class BlockResult:
         n_matched: Pairs in it.
         seconds: Time for them, without loading the matcher.
         failed: (crop_id_a, crop_id_b, reason) of the others.
+        slowed_by: Why pairs had to be matched one by one; empty where none had to.
     """
 
     part: str
     n_matched: int
     seconds: float
     failed: tuple[tuple[str, str, str], ...]
+    slowed_by: str = ""
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What the pairs of a tile gave; the attributes are those of `BlockResult`."""
+
+    rows: pa.Table
+    failed: list[tuple[str, str, str]]
+    slowed_by: str = ""
 
 
 def match_block(block: PairBlock) -> BlockResult:
@@ -125,21 +138,20 @@ def run_block(block: PairBlock, row: RowOf, schema: pa.Schema) -> BlockResult:
     return _run(block, schema, lambda pairs, crops: _one_by_one(block, matcher, pairs, crops, row, schema))
 
 
-def _run(block: PairBlock, schema: pa.Schema, work: Callable[[np.ndarray, CropReader], Outcome]) -> BlockResult:
+def _run(block: PairBlock, schema: pa.Schema, work: Callable[[np.ndarray, CropReader], TileResult]) -> BlockResult:
     """Give ``work`` the block's pairs tile by tile, gather rows and failures, write the part."""
     single_thread()
     crops = CropReader(block)
-    tables: list[pa.Table] = []
-    failed: list[tuple[str, str, str]] = []
+    tiles: list[TileResult] = []
     start = time.perf_counter()
     size = PAIRS_PER_TILE["cuda" if block.spec.device == "cuda" else "cpu"]
     for first in range(0, len(block), size):
-        table, lost = work(np.arange(first, min(first + size, len(block))), crops)
-        tables.append(table)
-        failed += lost
-    rows = pa.concat_tables([schema.empty_table(), *tables])
+        tiles.append(work(np.arange(first, min(first + size, len(block))), crops))
+    rows = pa.concat_tables([schema.empty_table(), *(tile.rows for tile in tiles)])
     part = write_pairs(block.folder, rows).name if rows.num_rows else ""
-    return BlockResult(part, rows.num_rows, time.perf_counter() - start, tuple(failed))
+    failed = tuple(pair for tile in tiles for pair in tile.failed)
+    slowed_by = next((tile.slowed_by for tile in tiles if tile.slowed_by), "")
+    return BlockResult(part, rows.num_rows, time.perf_counter() - start, failed, slowed_by)
 
 
 class CropReader:
@@ -159,7 +171,7 @@ class CropReader:
         self.load = load
 
 
-def _tile(block: PairBlock, matcher: TileMatcher, pairs: np.ndarray, crops: CropReader, row: RowOf) -> Outcome:
+def _tile(block: PairBlock, matcher: TileMatcher, pairs: np.ndarray, crops: CropReader, row: RowOf) -> TileResult:
     """All pairs at once; where that fails, one by one, so that a bad pair does not take the others with it."""
     used, place = np.unique(np.concatenate([block.index_a[pairs], block.index_b[pairs]]), return_inverse=True)
     try:
@@ -167,19 +179,19 @@ def _tile(block: PairBlock, matcher: TileMatcher, pairs: np.ndarray, crops: Crop
         table = matcher.match_tile(features, place[: len(pairs)], place[len(pairs) :], block.bins)
     except ResightError:
         raise
-    except Exception:
+    except TILE_ERRORS as error:
         if not isinstance(matcher, Matcher):
             raise
-        return _one_by_one(block, matcher, pairs, crops, row, PART_SCHEMA)
+        return replace(_one_by_one(block, matcher, pairs, crops, row, PART_SCHEMA), slowed_by=_one_line(error))
     ids = [[block.ids(k)[side] for k in pairs] for side in (0, 1)]
     for at, (name, column) in enumerate(zip(("crop_id_a", "crop_id_b"), ids, strict=True)):
         table = table.add_column(at, name, pa.array(column, pa.string()))
-    return table.select(PART_SCHEMA.names).cast(PART_SCHEMA), []
+    return TileResult(table.select(PART_SCHEMA.names).cast(PART_SCHEMA), [])
 
 
 def _one_by_one(
     block: PairBlock, matcher: Matcher, pairs: np.ndarray, crops: CropReader, row: RowOf, schema: pa.Schema
-) -> Outcome:
+) -> TileResult:
     """Rows of the pairs that can be matched, and the reasons of the others."""
     rows: list[dict[str, Any]] = []
     failed: list[tuple[str, str, str]] = []
@@ -190,8 +202,12 @@ def _one_by_one(
         except ResightError:
             raise
         except Exception as error:  # one bad pair must not take the others of its block with it
-            failed.append((*block.ids(k), " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]))
-    return pa.Table.from_pylist(rows, schema=schema), failed
+            failed.append((*block.ids(k), _one_line(error)))
+    return TileResult(pa.Table.from_pylist(rows, schema=schema), failed)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
 
 
 def single_thread() -> None:

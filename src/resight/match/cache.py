@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,35 +20,8 @@ from resight.match.summary import SUMMARY_SCHEMA
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import read_columns, write_part
 
-if TYPE_CHECKING:
-    from resight.settings import Settings
-    from resight.weights.store import WeightStore
-
 KEYS = ("crop_id_a", "crop_id_b")
 PART_SCHEMA = pa.schema([pa.field(key, pa.string()) for key in KEYS] + list(SUMMARY_SCHEMA))
-
-
-def match_fingerprint(settings: Settings, weights: WeightStore) -> str:
-    """Name of pair results: matcher, its weights, the extractor with all before it, histogram bins, kind of device.
-
-    The device is part of it because the same network gives other last digits on another kind of device.
-    """
-    from resight.extract.stage import extract_fingerprint
-
-    upstream = extract_fingerprint(settings, weights)
-    return settings.match.fingerprint(weight_digests(settings, weights), upstream, settings.score.bins, settings.device)
-
-
-def weight_names(settings: Settings) -> list[str]:
-    """Weights that the matcher loads for this extractor's descriptors."""
-    by_family = getattr(settings.match, "weight_names_for", None)
-    names: list[str] = by_family(settings.extract.family) if by_family else settings.match.weight_names()
-    return names
-
-
-def weight_digests(settings: Settings, weights: WeightStore) -> list[str]:
-    """SHA-256 of each of `weight_names`."""
-    return [weights.find(name).sha256 for name in weight_names(settings)]
 
 
 @dataclass(frozen=True)

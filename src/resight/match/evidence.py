@@ -5,23 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.extract.base import Features
 from resight.match.base import PairMatch
 from resight.match.blocks import BlockResult, PairBlock, run_block
-from resight.match.cache import KEYS, CropCodes, look_up, match_fingerprint
-from resight.match.work import CropTable, matcher_spec, pair_block
+from resight.match.cache import KEYS, CropCodes, look_up
+from resight.match.setup import MatchSetup
+from resight.match.work import CropTable, block_maker
+from resight.runner.runner import Runner
 from resight.store.parts import part_files
-
-if TYPE_CHECKING:
-    from resight.runner.runner import Runner
-    from resight.settings import Settings
-    from resight.store.workspace import Workspace
-    from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")
 
@@ -64,43 +61,37 @@ class Evidence:
 
 
 def evidence(
-    workspace: Workspace,
-    settings: Settings,
-    pairs: Sequence[tuple[str, str]],
-    features: pa.Table,
-    weights: WeightStore,
-    runner: Runner | None = None,
+    env: Environment, setup: MatchSetup, name: str, pairs: Sequence[tuple[str, str]], features: pa.Table
 ) -> dict[tuple[str, str], Evidence]:
     """Corresponding points of ``pairs``, at most 80 each, by confidence.
 
     Args:
-        workspace: Where features are and results go.
-        settings: The matcher.
+        env: Where features are and results go.
+        setup: The matcher.
+        name: From `match_fingerprint`.
         pairs: (crop_id, crop_id) in any order and direction.
         features: The catalog's ``features`` table.
-        weights: Where the matcher's weights are looked for.
-        runner: Where the work runs; None matches in this process.
 
     Returns:
         By pair as asked. A pair that cannot be matched is not in it; the log says why.
     """
     if not pairs:
         return {}
-    folder = workspace.stage_dir("evidence", match_fingerprint(settings, weights))
+    folder = env.workspace.stage_dir("evidence", name)
     first, second = (pa.array([pair[side] for pair in pairs], pa.string()) for side in (0, 1))
     codes = CropCodes.of(first, second)
-    asked = codes.pairs(codes.encode(first), codes.encode(second))
-    wanted = np.unique(asked)
+    numbers = codes.pairs(codes.encode(first), codes.encode(second))
+    wanted = np.unique(numbers)
     found, _ = look_up(part_files(folder), codes, wanted, pa.schema([EVIDENCE_SCHEMA.field(key) for key in KEYS]))
     missing = np.setdiff1d(wanted, found, assume_unique=True)
     if missing.size:
         table = CropTable.of(codes, features, missing)
         groups = np.array_split(table.by_tile(missing), -(-len(missing) // PAIRS_PER_BLOCK))
-        spec = matcher_spec(settings, weights)
-        _run([pair_block(workspace.root, folder, spec, table, codes, g, settings.score.bins) for g in groups], runner)
+        maker = block_maker(env, setup, folder, table)
+        _run([maker.block(group) for group in groups], env.runner)
     found, rows = look_up(part_files(folder), codes, wanted, EVIDENCE_SCHEMA)
     row_of = dict(zip(found.tolist(), rows.to_pylist(), strict=True))
-    return {pair: _evidence(row_of[n], pair) for pair, n in zip(pairs, asked.tolist(), strict=True) if n in row_of}
+    return {pair: _evidence(row_of[n], pair) for pair, n in zip(pairs, numbers.tolist(), strict=True) if n in row_of}
 
 
 def evidence_block(block: PairBlock) -> BlockResult:
@@ -113,13 +104,9 @@ def evidence_block(block: PairBlock) -> BlockResult:
     return run_block(block, row, EVIDENCE_SCHEMA)
 
 
-def _run(blocks: list[PairBlock], runner: Runner | None) -> None:
-    if runner is None:
-        results = [evidence_block(block) for block in blocks]
-    else:
-        done, _ = runner.run("evidence", evidence_block, blocks, size=len, unit="pairs", gpu=True)
-        results = [result for _, result in done]
-    for result in results:
+def _run(blocks: list[PairBlock], runner: Runner) -> None:
+    done, _ = runner.run("evidence", evidence_block, blocks, size=len, unit="pairs", gpu=True)
+    for _, result in done:
         for a, b, reason in result.failed:
             log.warning("evidence: %s and %s cannot be matched: %s", a, b, reason)
 

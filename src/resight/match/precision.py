@@ -4,43 +4,39 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.environment import Environment
 from resight.errors import ResightError
 from resight.match.base import PairMatch
 from resight.match.blocks import CropReader, PairBlock, load_matcher, single_thread
-from resight.match.cache import CropCodes, match_fingerprint
+from resight.match.cache import CropCodes
 from resight.match.params import LightGlueParams
-from resight.match.work import CropTable, matcher_spec, pair_block
+from resight.match.setup import MatchSetup
+from resight.match.work import CropTable, block_maker
 from resight.pairs.plan import PLANNED
 from resight.store.parts import write_bytes
-
-if TYPE_CHECKING:
-    from resight.runner.runner import Runner
-    from resight.settings import Settings
-    from resight.store.workspace import Workspace
-    from resight.weights.store import WeightStore
 
 EFFECT_FILE = "precision.json"
 SAMPLE = 64
 
 
 def precision_effect(
-    workspace: Workspace, settings: Settings, plan: pa.Table, features: pa.Table, weights: WeightStore, runner: Runner
+    env: Environment, setup: MatchSetup, name: str, plan: pa.Table, features: pa.Table
 ) -> dict[str, Any] | None:
     """Compare the matcher as it is set with itself in float32, once per matcher; None where it is in float32 anyway.
 
     Args:
-        workspace: Keeps the answer beside the pair results, so that a run with nothing new does no device work.
-        settings: Matcher and device.
+        env: Keeps the answer beside the pair results, so that a run with nothing new does no device work; its runner
+            measures on the device that matches.
+        setup: The matcher.
+        name: From `match_fingerprint`.
         plan: From `plan_pairs`; up to `SAMPLE` of its planned pairs are compared, evenly spread.
         features: The catalog's ``features`` table of the run.
-        weights: Where the matcher's weights are looked for.
-        runner: Where it is measured: on the device that matches.
 
     Returns:
         ``precision``, ``pairs``, and of the sum of confidences ``sum_difference_median`` and ``sum_difference_largest``
@@ -50,22 +46,21 @@ def precision_effect(
     Raises:
         ResightError: The comparison failed.
     """
-    params = settings.match
+    params = setup.params
     if not isinstance(params, LightGlueParams) or params.precision == "float32":
         return None
-    folder = workspace.stage_dir("match", match_fingerprint(settings, weights))
+    folder = env.workspace.stage_dir("match", name)
     if (folder / EFFECT_FILE).exists():
-        known: dict[str, Any] = json.loads((folder / EFFECT_FILE).read_text(encoding="utf-8"))
-        return known
+        measured: dict[str, Any] = json.loads((folder / EFFECT_FILE).read_text(encoding="utf-8"))
+        return measured
     planned = plan.filter(pc.equal(plan["status"], PLANNED))
     if not planned.num_rows:
         return None
     codes = CropCodes.of(planned["query_crop_id"], planned["gallery_crop_id"])
     every = np.unique(codes.pairs(*(codes.encode(planned[side]) for side in ("query_crop_id", "gallery_crop_id"))))
     chosen = every[np.linspace(0, len(every) - 1, min(SAMPLE, len(every))).astype(np.int64)]
-    table, spec = CropTable.of(codes, features, chosen), matcher_spec(settings, weights)
-    block = pair_block(workspace.root, folder, spec, table, codes, chosen, settings.score.bins)
-    done, failed = runner.run("precision", compare, [block], unit="comparison", gpu=True)
+    block = block_maker(env, setup, folder, CropTable.of(codes, features, chosen)).block(chosen)
+    done, failed = env.runner.run("precision", compare, [block], unit="comparison", gpu=True)
     if failed:
         raise ResightError(
             f"The effect of match.precision = '{params.precision}' could not be measured ({failed[0].reason}); "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
+from resight.environment import Environment
 from resight.errors import BrokenCountError
 from resight.match.cache import (
     KEYS,
@@ -18,19 +18,13 @@ from resight.match.cache import (
     CropCodes,
     is_in_sorted,
     look_up,
-    match_fingerprint,
     rows_at,
 )
+from resight.match.setup import MatchSetup
 from resight.match.work import Work
 from resight.pairs.plan import PLANNED
 from resight.status import PairStatus
 from resight.store.parts import compact, part_files
-
-if TYPE_CHECKING:
-    from resight.runner.runner import Runner
-    from resight.settings import Settings
-    from resight.store.workspace import Workspace
-    from resight.weights.store import WeightStore
 
 PASSED_ON = ("query_crop_id", "gallery_crop_id", "purpose", "query_photo_id", "gallery_photo_id")
 
@@ -48,39 +42,35 @@ class MatchResult:
     n_matched: int
 
 
-def match(
-    workspace: Workspace, settings: Settings, plan: pa.Table, features: pa.Table, weights: WeightStore, runner: Runner
-) -> MatchResult:
+def match(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, features: pa.Table) -> MatchResult:
     """Match the planned pairs that nobody has matched before.
 
     Args:
-        workspace: Where features are and results go.
-        settings: Matcher, blocks and device.
+        env: Where features are and results go.
+        setup: Matcher and size of blocks.
+        name: From `match_fingerprint`.
         plan: From `plan_pairs`; rows whose status is not ``planned`` pass through.
         features: The catalog's ``features`` table of this run.
-        weights: Where the matcher's weights are looked for.
-        runner: Where blocks run.
 
     Raises:
         BrokenCountError: A planned crop has no features, or a pair got no status.
     """
-    fp = match_fingerprint(settings, weights)
-    folder = workspace.stage_dir("match", fp)
+    folder = env.workspace.stage_dir("match", name)
     codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
     planned = np.asarray(pc.equal(plan["status"], PLANNED))
     pair_of_row = codes.pairs(codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"]))
     wanted = np.unique(pair_of_row[planned])
     found, rows = look_up(part_files(folder), codes, wanted)
     missing = np.setdiff1d(wanted, found, assume_unique=True)
-    work = Work(workspace, folder, settings, weights, codes, features)
-    results, failed = work.run(missing, runner) if missing.size else ([], {})
+    work = Work(env, setup, folder, codes, features)
+    results, failed = work.run(missing) if missing.size else ([], {})
     new, new_rows = look_up([folder / r.part for r in results if r.part], codes, missing)
     if results:
         compact(folder, PART_SCHEMA, KEYS)
     numbers = np.concatenate([found, new])
     order = np.argsort(numbers)
     table = rows_at(pa.concat_tables([rows, new_rows]), order)
-    pairs = _joined(plan, planned, pair_of_row, codes, numbers[order], table, failed, fp)
+    pairs = _joined(plan, planned, pair_of_row, codes, numbers[order], table, failed, name)
     return MatchResult(pairs, len(new))
 
 

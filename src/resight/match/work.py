@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.environment import Environment
 from resight.errors import BrokenCountError
 from resight.match.blocks import BlockResult, MatcherSpec, PairBlock, match_block
-from resight.match.cache import CropCodes, weight_digests, weight_names
+from resight.match.cache import CropCodes
+from resight.match.setup import MatchSetup
 from resight.store.parts import write_bytes
 
-if TYPE_CHECKING:
-    from resight.runner.runner import Runner
-    from resight.settings import Settings
-    from resight.store.workspace import Workspace
-    from resight.weights.store import WeightStore
-
+log = logging.getLogger("resight")
 RATE_FILE = "rate.json"
 PROBE_PAIRS = 16
 TILE = 64
@@ -64,8 +61,8 @@ class CropTable:
         place[code[usable]] = np.flatnonzero(usable)
         row[code[usable]] = np.asarray(pc.fill_null(order["store_row"], -1))[usable]
         store = [""] * len(codes.ids)
-        for one, name in zip(code[usable], order["store"].filter(pa.array(usable)).to_pylist(), strict=True):
-            store[one] = name
+        for crop, name in zip(code[usable], order["store"].filter(pa.array(usable)).to_pylist(), strict=True):
+            store[crop] = name
         needed = np.unique(np.concatenate(codes.unpack(pairs)))
         if (place[needed] < 0).any():
             lost = codes.ids.take(pa.array(needed[place[needed] < 0])).to_pylist()
@@ -80,43 +77,68 @@ class CropTable:
         i, j = np.minimum(self.place[low], self.place[high]), np.maximum(self.place[low], self.place[high])
         return pairs[np.lexsort((j, i, j // TILE, i // TILE))]
 
-
-def pair_block(
-    root: Path, folder: Path, spec: MatcherSpec, table: CropTable, codes: CropCodes, pairs: np.ndarray, bins: int
-) -> PairBlock:
-    """The description of a block that travels to a worker."""
-    low, high = codes.unpack(pairs)
-    used, index = np.unique(np.concatenate([low, high]), return_inverse=True)
-    ids = codes.ids.take(pa.array(used)).to_pylist()
-    crops = tuple((crop_id, table.store[code], int(table.row[code])) for crop_id, code in zip(ids, used, strict=True))
-    index = index.astype(np.int32)
-    return PairBlock(root, folder, spec, crops, index[: len(pairs)], index[len(pairs) :], bins)
+    def places(self, crops: np.ndarray) -> tuple[tuple[str, str, int], ...]:
+        """(crop_id, store, row in the store) of the crops with these codes."""
+        ids = self.codes.ids.take(pa.array(crops)).to_pylist()
+        return tuple((crop_id, self.store[code], int(self.row[code])) for crop_id, code in zip(ids, crops, strict=True))
 
 
-def matcher_spec(settings: Settings, weights: WeightStore) -> MatcherSpec:
+@dataclass(frozen=True)
+class BlockMaker:
+    """Turns numbers of pairs into the description of a block that travels to a worker.
+
+    Attributes:
+        root: The workspace's folder.
+        folder: Where the block's part file goes.
+        spec: The matcher.
+        table: Where the features of the crops are.
+        bins: Bins of the histogram.
+    """
+
+    root: Path
+    folder: Path
+    spec: MatcherSpec
+    table: CropTable
+    bins: int
+
+    def block(self, pairs: np.ndarray) -> PairBlock:
+        """A block of the pairs with these numbers (`CropCodes.pairs`)."""
+        low, high = self.table.codes.unpack(pairs)
+        crops, index = np.unique(np.concatenate([low, high]), return_inverse=True)
+        index = index.astype(np.int32)
+        a, b = index[: len(pairs)], index[len(pairs) :]
+        return PairBlock(self.root, self.folder, self.spec, self.table.places(crops), a, b, self.bins)
+
+
+def block_maker(env: Environment, setup: MatchSetup, folder: Path, table: CropTable) -> BlockMaker:
+    """A maker of blocks of this matcher whose parts go into ``folder``."""
+    return BlockMaker(env.workspace.root, folder, matcher_spec(env, setup), table, setup.bins)
+
+
+def matcher_spec(env: Environment, setup: MatchSetup) -> MatcherSpec:
     """What a worker needs to build the matcher."""
-    digests = zip(weight_names(settings), weight_digests(settings, weights), strict=True)
-    return MatcherSpec(settings.match, settings.extract.family, settings.device, weights, tuple(digests))
+    digests = env.weights.digests(setup.weight_names())
+    return MatcherSpec(setup.params, setup.family, env.device, env.weights, tuple(digests.items()))
 
 
-def cut(pairs: np.ndarray, rate: float, settings: Settings, runner: Runner) -> list[np.ndarray]:
-    """Cut ordered pairs into blocks of about ``pairs.block_seconds`` that grow smaller towards the end.
+def cut(pairs: np.ndarray, rate: float, setup: MatchSetup, n_workers: int) -> list[np.ndarray]:
+    """Cut ordered pairs into blocks of about ``block_seconds`` that grow smaller towards the end.
 
     A block is at most half of a worker's share of what is left (guided self-scheduling, Polychronopoulos and Kuck
     1987), so that all workers end within about `LAST_BLOCK_S` of each other. What is over before it was worth sending
-    stays one block, and so does the work of a lone worker up to ``pairs.block_seconds``.
+    stays one block, and so does the work of a lone worker up to ``block_seconds``.
 
     Args:
         pairs: Ordered by `CropTable.by_tile`.
         rate: Pairs per second of one worker; 0 where nobody knows.
-        settings: Block size.
-        runner: Number of workers.
+        setup: Size of a block.
+        n_workers: How many share the work.
     """
-    limit, n = settings.pairs.max_block_pairs, runner.n_workers
+    limit, n = setup.max_block_pairs, n_workers
     if not rate:
         limit = min(limit, PAIRS_AT_UNKNOWN_RATE)
         return np.array_split(pairs, min(len(pairs), max(2 * n, math.ceil(len(pairs) / limit))))
-    largest = max(1, min(limit, round(rate * settings.pairs.block_seconds)))
+    largest = max(1, min(limit, round(rate * setup.block_seconds)))
     if n == 1 or len(pairs) / rate <= WORTH_A_BLOCK_S:
         return np.array_split(pairs, math.ceil(len(pairs) / largest))
     sizes, left, least = [], len(pairs), max(1, round(rate * LAST_BLOCK_S))
@@ -148,14 +170,13 @@ def _rate(results: Sequence[BlockResult]) -> float:
 class Work:
     """The missing pairs of one call: cuts them into blocks and runs those."""
 
-    workspace: Workspace
+    env: Environment
+    setup: MatchSetup
     folder: Path
-    settings: Settings
-    weights: WeightStore
     codes: CropCodes
     features: pa.Table
 
-    def run(self, missing: np.ndarray, runner: Runner) -> tuple[list[BlockResult], dict[int, str]]:
+    def run(self, missing: np.ndarray) -> tuple[list[BlockResult], dict[int, str]]:
         """Match ``missing`` pairs.
 
         Returns:
@@ -163,48 +184,45 @@ class Work:
         """
         table = CropTable.of(self.codes, self.features, missing)
         missing = table.by_tile(missing)
+        blocks = block_maker(self.env, self.setup, self.folder, table)
         results: list[BlockResult] = []
         failed: dict[int, str] = {}
         rate = read_rate(self.folder)
-        for groups in self._probes(missing, rate, runner):
-            more, more_failed = self._run(table, groups, runner)
+        for groups in self._probes(missing, rate):
+            more, more_failed = self._run(blocks, groups)
             results, failed, rate = results + more, failed | more_failed, _rate(more)
             missing = missing[sum(map(len, groups)) :]
-            told = max((r.seconds for r in more), default=0.0) >= PROBE_S
-            if told or len(missing) <= rate * WORTH_A_BLOCK_S:
+            is_reliable = max((r.seconds for r in more), default=0.0) >= PROBE_S
+            if is_reliable or len(missing) <= rate * WORTH_A_BLOCK_S:
                 break
         if missing.size:
-            more, more_failed = self._run(table, cut(missing, rate, self.settings, runner), runner)
+            more, more_failed = self._run(blocks, cut(missing, rate, self.setup, self.env.runner.n_workers))
             results, failed, rate = results + more, failed | more_failed, _rate(more) or rate
         if rate:
             write_rate(self.folder, rate)
         return results, failed
 
-    def _probes(self, missing: np.ndarray, rate: float, runner: Runner) -> Iterator[list[np.ndarray]]:
+    def _probes(self, missing: np.ndarray, rate: float) -> Iterator[list[np.ndarray]]:
         """While nobody knows the rate: a few pairs, then ever more on all workers, until a block takes some seconds.
 
-        The first pairs of a worker take its start with them; on a GPU that alone would be a hundred times the rate.
+        The first pairs of a worker include the time of its start, on a GPU a hundred times that of the pairs themselves.
         """
-        size, n = min(PROBE_PAIRS, self.settings.pairs.max_block_pairs), 1
+        size, n = min(PROBE_PAIRS, self.setup.max_block_pairs), 1
         while not rate and missing.size:
             yield np.array_split(missing[:size], min(n, size, len(missing)))
-            missing, n = missing[size:], runner.n_workers
-            size = min(size * PROBE_GROWS, n * self.settings.pairs.max_block_pairs)
+            missing, n = missing[size:], self.env.runner.n_workers
+            size = min(size * PROBE_GROWS, n * self.setup.max_block_pairs)
 
-    def _run(
-        self, table: CropTable, groups: Sequence[np.ndarray], runner: Runner
-    ) -> tuple[list[BlockResult], dict[int, str]]:
-        spec = matcher_spec(self.settings, self.weights)
-        blocks = [self._block(spec, table, group) for group in groups]
-        done, lost = runner.run("match", match_block, blocks, size=len, unit="pairs", gpu=True)
+    def _run(self, maker: BlockMaker, groups: Sequence[np.ndarray]) -> tuple[list[BlockResult], dict[int, str]]:
+        blocks = [maker.block(group) for group in groups]
+        done, lost = self.env.runner.run("match", match_block, blocks, size=len, unit="pairs", gpu=True)
         results = [result for _, result in done]
-        failed = [one for result in results for one in result.failed]
+        for reason in sorted({result.slowed_by for result in results} - {""}):
+            log.warning("match: pairs are matched one by one, which is slow, because of %s", reason)
+        failed = [pair for result in results for pair in result.failed]
         failed += [(*f.block.ids(k), f.reason) for f in lost for k in range(len(f.block))]
         return results, self._by_number(failed)
 
-    def _block(self, spec: MatcherSpec, table: CropTable, pairs: np.ndarray) -> PairBlock:
-        return pair_block(self.workspace.root, self.folder, spec, table, self.codes, pairs, self.settings.score.bins)
-
     def _by_number(self, failed: Sequence[tuple[str, str, str]]) -> dict[int, str]:
-        first, second = (self.codes.encode(pa.array([one[side] for one in failed], pa.string())) for side in (0, 1))
+        first, second = (self.codes.encode(pa.array([pair[side] for pair in failed], pa.string())) for side in (0, 1))
         return {int(n): reason for n, (_, _, reason) in zip(self.codes.pairs(first, second), failed, strict=True)}

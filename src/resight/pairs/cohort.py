@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from resight.pairs.params import PairsParams
 from resight.pairs.plan import plan_pairs
-from resight.settings import Settings
 from resight.store.fingerprint import digest_ids
 
 
@@ -66,19 +66,24 @@ def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Coh
     )
 
 
-def plan(info: pa.Table, cohort: Cohort, settings: Settings) -> pa.Table:
-    """All pairs of the run: queries with the gallery, and gallery photos among each other to learn what non-matching looks like."""
+def plan(info: pa.Table, cohort: Cohort, policy: PairsParams, calibration_encounters: int) -> pa.Table:
+    """All pairs of the run: queries with the gallery, and gallery photos among each other to learn what non-matching looks like.
+
+    Args:
+        info: From `crop_info`.
+        cohort: Queries and gallery.
+        policy: Which crops are compared.
+        calibration_encounters: Gallery encounters that play the unknown animal, at most.
+    """
     queries, gallery = _of(info, cohort.queries), _of(info, cohort.gallery)
-    apart = cohort.evaluating and settings.pairs.exclude_same_encounter
+    apart = cohort.evaluating and policy.exclude_same_encounter
     identify = plan_pairs(
-        queries, gallery, policy=settings.pairs, purpose="identify", forbid_same_encounter=apart or cohort.in_turns
+        queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=apart or cohort.in_turns
     )
     if cohort.in_turns:
         return identify  # each turn takes its calibration pairs from the same rows
-    chosen = calibration_photos(info, cohort, settings.novelty.calibration_encounters)
-    calibrate = plan_pairs(
-        _of(info, chosen), gallery, policy=settings.pairs, purpose="calibrate", forbid_same_encounter=True
-    )
+    chosen = calibration_photos(info, cohort, calibration_encounters)
+    calibrate = plan_pairs(_of(info, chosen), gallery, policy=policy, purpose="calibrate", forbid_same_encounter=True)
     return pa.concat_tables([identify, calibrate])
 
 

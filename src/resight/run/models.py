@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import SettingsError, WorkspaceError
-from resight.match.cache import weight_names as matcher_weight_names
+from resight.match.setup import matcher_weight_names
 from resight.settings import DEFAULT_KIND, Settings, settings_from
 from resight.store.fingerprint import fingerprint
 from resight.store.runs import write_json
@@ -44,7 +44,7 @@ class Model:
 def weight_names(settings: Settings) -> list[str]:
     """Weights that these settings load."""
     names: list[str] = settings.segment.weight_names() + settings.extract.weight_names()
-    return names + matcher_weight_names(settings)
+    return names + matcher_weight_names(settings.match, settings.extract.family)
 
 
 def model_of(settings: Settings, weights: WeightStore) -> Model:
@@ -53,7 +53,7 @@ def model_of(settings: Settings, weights: WeightStore) -> Model:
     Raises:
         WeightsError: A file is missing or wrong.
     """
-    digests = {name: weights.find(name).sha256 for name in weight_names(settings)}
+    digests = weights.digests(weight_names(settings))
     part = settings.model_part()
     return Model(fingerprint(part, sorted(digests.values())), part, digests)
 

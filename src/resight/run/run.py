@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 import pyarrow as pa
 
 from resight import __version__
+from resight.environment import Environment
 from resight.pairs.cohort import Cohort
 from resight.run.models import Model
+from resight.run.names import StageNames, stage_names
 from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
 from resight.score.prior import shipped
@@ -71,6 +74,16 @@ class Run:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def env(self) -> Environment:
+        """What every stage needs."""
+        return Environment(self.workspace, self.weights, self.runner, self.settings.device)
+
+    @cached_property
+    def names(self) -> StageNames:
+        """Names of what the stages compute under the run's settings."""
+        return stage_names(self.settings, self.weights)
 
     def name_after_inputs(self, photos: pa.Table) -> None:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""

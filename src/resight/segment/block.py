@@ -44,15 +44,28 @@ class PhotoJob:
 
 
 @dataclass(frozen=True)
+class SegmentSetup:
+    """How animals are found in photos and cut out of them.
+
+    Attributes:
+        segmenter: Settings of the segmenter.
+        crop: How a region becomes a crop.
+        max_megapixels: Larger photos are not decoded.
+    """
+
+    segmenter: Params
+    crop: CropParams
+    max_megapixels: float
+
+
+@dataclass(frozen=True)
 class Block:
     """Everything that a worker has to know; small and picklable."""
 
     workspace: Workspace
-    fingerprint: str
-    segment: Params
-    crop: CropParams
-    max_megapixels: float
     weights: WeightStore
+    setup: SegmentSetup
+    fingerprint: str
     jobs: tuple[PhotoJob, ...]
 
     @property
@@ -75,7 +88,7 @@ def run_block(block: Block) -> BlockResult:
     A photo that cannot be read or that breaks the segmenter becomes a row with the status ``failed``, which is not kept,
     so that the next run tries again.
     """
-    segmenter = _segmenter(block.segment, block.weights)
+    segmenter = _segmenter(block.setup.segmenter, block.weights)
     kept: list[Row] = []
     failed: list[Row] = []
     for job in block.jobs:
@@ -120,10 +133,10 @@ def _region_rows(job: PhotoJob, block: Block, rgb: np.ndarray, region: Region) -
     identity = crop_id(job.photo_id, block.fingerprint, tidied)
     row = region_row(identity, job.photo_id, block.fingerprint, tidied)
     side = max(tidied.bbox_xywh_px[2:])
-    if side < block.crop.min_region_px:
-        reason = f"long side {side:.0f} px, smaller than crop.min_region_px = {block.crop.min_region_px}"
+    if side < block.setup.crop.min_region_px:
+        reason = f"long side {side:.0f} px, smaller than crop.min_region_px = {block.setup.crop.min_region_px}"
         return [row | {"status": str(CropStatus.TOO_SMALL), "reason": reason}]
-    crop = cut(rgb, tidied, block.crop)
+    crop = cut(rgb, tidied, block.setup.crop)
     path = crop_path(block.stage_dir, identity)
     write_crop(path, crop.rgb, crop.mask)
     return [row | frame_columns(crop.frame) | {"path": block.workspace.relative(path)}]
@@ -138,7 +151,7 @@ def _load(job: PhotoJob, block: Block) -> np.ndarray:
     problems = []
     for uri in job.uris:
         try:
-            return load_rgb(uri, block.max_megapixels, block.workspace.root)
+            return load_rgb(uri, block.setup.max_megapixels, block.workspace.root)
         except OSError as error:
             problems.append(str(error))
     raise OSError("; ".join(problems))

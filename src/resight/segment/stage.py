@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.ingest.decode import DECODE_REVISION
-from resight.runner.runner import Failure, Runner
+from resight.plugins.params import Params
+from resight.runner.runner import Failure
 from resight.segment.base import Annotation
-from resight.segment.block import PARTS, Block, BlockResult, PhotoJob, run_block
+from resight.segment.block import PARTS, Block, BlockResult, PhotoJob, SegmentSetup, run_block
+from resight.segment.params import CropParams
 from resight.segment.rows import SCHEMA, Key, Row, empty_row, input_digest, read_done
-from resight.settings import Settings
 from resight.status import CropStatus, PhotoStatus, Viewpoint
 from resight.store.counts import reconcile
-from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 PHOTOS_PER_BLOCK = 16
 DRAWN_BY_PEOPLE = "annotations"
@@ -40,75 +40,58 @@ class SegmentResult:
 
 
 def segment(
-    workspace: Workspace,
-    settings: Settings,
+    env: Environment,
+    setup: SegmentSetup,
+    name: str,
     photos: pa.Table,
     annotations: Mapping[str, tuple[Annotation, ...]],
-    weights: WeightStore,
-    runner: Runner,
 ) -> SegmentResult:
     """Give every photo its crops, or a row that says why it has none; only what is missing is computed.
 
     Args:
-        workspace: Where crops and part files go.
-        settings: Sections ``segment``, ``crop`` and ``ingest`` are used.
+        env: Where crops and part files go.
+        setup: Segmenter and cropping.
+        name: From `segment_fingerprint`.
         photos: Table ``photos``.
         annotations: Outlines by ``photo_id``.
-        weights: Where a learned segmenter finds its weights.
-        runner: Runs the blocks.
 
     Raises:
         BrokenCountError: A photo has no row at the end.
         WeightsError: A learned segmenter's weights are missing or wrong.
     """
-    fingerprint = segment_fingerprint(settings, weights)
-    usable, rejected = _jobs(settings, photos, annotations), _rejected_rows(photos, fingerprint)
-    parts = workspace.stage_dir("segment", fingerprint) / PARTS
-    done = read_done(workspace, parts)
-    blocks = _blocks([job for job in usable if _key(job) not in done], workspace, settings, weights, fingerprint)
-    results, failures = runner.run("segment", run_block, blocks, size=lambda block: len(block.jobs), unit="photos")
+    usable, rejected = _jobs(setup.segmenter, photos, annotations), _rejected_rows(photos, name)
+    parts = env.workspace.stage_dir("segment", name) / PARTS
+    done = read_done(env.workspace, parts)
+    todo = [job for job in usable if _key(job) not in done]
+    blocks = [
+        Block(env.workspace, env.weights, setup, name, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
+        for i in range(0, len(todo), PHOTOS_PER_BLOCK)
+    ]
+    results, failures = env.runner.run("segment", run_block, blocks, size=lambda block: len(block.jobs), unit="photos")
     if blocks:
-        done = read_done(workspace, parts)
-    failed = [row for _, result in results for row in result.failed] + _lost_rows(failures, done, fingerprint)
+        done = read_done(env.workspace, parts)
+    failed = [row for _, result in results for row in result.failed] + _lost_rows(failures, done, name)
     rows = rejected + failed + [row for job in usable for row in done.get(_key(job), [])]
     reconcile("segment", photos.column("photo_id").to_pylist(), {row["photo_id"] for row in rows})
     return _result(rows, [result for _, result in results], photos)
 
 
-def segment_fingerprint(settings: Settings, weights: WeightStore) -> str:
-    """Name of what this stage computes under these settings and weights."""
-    digests = [weights.find(name).sha256 for name in settings.segment.weight_names()]
-    return settings.segment.fingerprint(digests, settings.crop.fingerprint(), DECODE_REVISION)
+def segment_fingerprint(segmenter: Params, crop: CropParams, digests: Sequence[str]) -> str:
+    """Name of what this stage computes with this segmenter, whose weights have these digests."""
+    return segmenter.fingerprint(list(digests), crop.fingerprint(), DECODE_REVISION)
 
 
-def _jobs(settings: Settings, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> list[PhotoJob]:
-    reads = getattr(settings.segment, "reads", READS_BY_DEFAULT)
+def _jobs(segmenter: Params, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> list[PhotoJob]:
+    reads = getattr(segmenter, "reads", READS_BY_DEFAULT)
     jobs = []
     for row in photos.select(["photo_id", "uri", "uris", "viewpoint", "status"]).to_pylist():
         if row["status"] != PhotoStatus.OK:
             continue
         mine = tuple(annotations.get(row["photo_id"], ())) if "annotations" in reads else ()
         viewpoint = Viewpoint(row["viewpoint"]) if "viewpoint" in reads else Viewpoint.UNKNOWN
-        digest = input_digest(reads, [asdict(one) for one in mine], viewpoint)
+        digest = input_digest(reads, [asdict(annotation) for annotation in mine], viewpoint)
         jobs.append(PhotoJob(row["photo_id"], tuple(row["uris"] or [row["uri"]]), viewpoint, mine, digest))
     return sorted(jobs, key=lambda job: job.photo_id)
-
-
-def _blocks(
-    jobs: list[PhotoJob], workspace: Workspace, settings: Settings, weights: WeightStore, fingerprint: str
-) -> list[Block]:
-    return [
-        Block(
-            workspace,
-            fingerprint,
-            settings.segment,
-            settings.crop,
-            settings.ingest.max_megapixels,
-            weights,
-            tuple(jobs[i : i + PHOTOS_PER_BLOCK]),
-        )
-        for i in range(0, len(jobs), PHOTOS_PER_BLOCK)
-    ]
 
 
 def _key(job: PhotoJob) -> Key:
@@ -149,8 +132,8 @@ def _result(rows: list[Row], results: list[BlockResult], photos: pa.Table) -> Se
 def _viewpoint(row: Row, of_photo: str, n_crops: int) -> str:
     """What people say about a photo goes before what a model says about its only crop; with several animals in the photo,
     nobody knows which one is meant."""
-    said = row["viewpoint"]
-    by_model = row["segmenter"] not in (None, DRAWN_BY_PEOPLE) and said != Viewpoint.UNKNOWN
-    if said == Viewpoint.UNKNOWN or (by_model and n_crops == 1 and of_photo != Viewpoint.UNKNOWN):
+    of_region = row["viewpoint"]
+    by_model = row["segmenter"] not in (None, DRAWN_BY_PEOPLE) and of_region != Viewpoint.UNKNOWN
+    if of_region == Viewpoint.UNKNOWN or (by_model and n_crops == 1 and of_photo != Viewpoint.UNKNOWN):
         return of_photo
-    return str(said)
+    return str(of_region)

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from resight.environment import Environment
 from resight.extract.reader import FeatureReader
-from resight.extract.stage import extract, extract_fingerprint
+from resight.extract.stage import extract
 from resight.pairs.plan import PLANNED
 from resight.runner.runner import Runner
-from resight.score.registry import FUSED
-from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.plan import allowed_by_plan, apply_shortlist
+from resight.shortlist.setup import Voting
 from resight.shortlist.store import ShortlistIndex, build_index, open_index
 from resight.shortlist.verified import verified_votes
 from resight.shortlist.votes import CROP_VOTES, search
 from resight.store.fingerprint import digest_ids, fingerprint
 from resight.store.parts import write_part
 from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 QUERIES_PER_BLOCK = 32
 VERIFIED = "lnbnn_verified"
@@ -76,75 +71,56 @@ class VoteBlock:
         return len(self.queries)
 
 
-def shortlist(
-    workspace: Workspace,
-    settings: Settings,
-    plan: pa.Table,
-    crops: pa.Table,
-    features: pa.Table,
-    weights: WeightStore,
-    runner: Runner,
-    part: str = "",
-) -> ShortlistResult:
-    """Keep the ``shortlist.k`` gallery crops per query crop that get the most LNBNN votes, where the gallery is large enough.
+def shortlist(env: Environment, voting: Voting, plan: pa.Table, crops: pa.Table, features: pa.Table) -> ShortlistResult:
+    """Keep the ``k`` gallery crops per query crop that get the most LNBNN votes, where the gallery is large enough.
 
     Gallery encounters that play the unknown animal (calibration) go the same way as real queries: a best of k must be
     judged by what a best of k looks like. In a smaller gallery the votes are evidence alone and the plan stays as it is; its
     descriptors are then kept exactly.
 
     Args:
-        workspace: Holds the index.
-        settings: Section ``shortlist``.
+        env: Holds the index, and runs the blocks of queries.
+        voting: Which descriptors vote and how.
         plan: From `plan_pairs`.
         crops, features: Tables of the run.
-        weights: For the voting descriptors' extractor.
-        runner: Runs the blocks of queries.
-        part: Keeps an index of its own for another part of the crops (those of unknown animals).
     """
     planned = plan.filter(pc.equal(plan["status"], PLANNED))
     gallery = sorted(pc.unique(planned["gallery_crop_id"]).to_pylist())
-    cut = settings.shortlist.is_on(len(gallery))
-    params = settings.shortlist if cut else settings.shortlist.exact()
-    if not gallery or not (cut or params.votes(settings.score.name == FUSED)):
+    cut = voting.params.is_on(len(gallery))
+    if not gallery or not (cut or voting.as_evidence):
         return ShortlistResult(plan, EVIDENCE_VOTES.empty_table(), 0, 0)
+    params = voting.params if cut else voting.params.exact()
     queries = sorted(pc.unique(planned["query_crop_id"]).to_pylist())
-    voting = settings.model_copy(update={"extract": params.extractor(settings.extract)})
-    name, n_extracted = extract_fingerprint(voting, weights), 0
-    if voting.extract != settings.extract:
+    n_extracted = 0
+    if not voting.own:
         wanted = crops.filter(pc.is_in(crops["crop_id"], pa.array(sorted({*gallery, *queries}))))
-        extracted = extract(workspace, voting, wanted, weights, runner)
+        extracted = extract(env, voting.extractor, voting.names.features, wanted)
         features, n_extracted = extracted.features, extracted.n_extracted
-    folder = workspace.stage_dir("shortlist", params.index_fingerprint(name, *([part] if part else [])))
-    places, reader = _places(features), FeatureReader(workspace)
+    folder = env.workspace.stage_dir("shortlist", voting.names.index if cut else voting.names.exact_index)
+    places, reader = _places(features), FeatureReader(env.workspace)
     gallery = [c for c in gallery if c in places]
-    index = build_index(folder, gallery, lambda c: reader.load(*places[c]).descriptors, params, name)
-    asked = [(c, places[c]) for c in queries if c in places]
+    index = build_index(folder, gallery, lambda c: reader.load(*places[c]).descriptors, params, voting.names.features)
+    asking = tuple((c, places[c]) for c in queries if c in places)
     stores, rows = _place_arrays(index.crop_ids, places)
-    blocks = partial(
-        VoteBlock, workspace.root, params=params, stores=stores, places=rows, verify=params.k if cut else len(gallery)
+    everything = VoteBlock(
+        env.workspace.root, folder / index.name, params, asking, (), stores, rows, params.k if cut else len(gallery)
     )
-    votes, n_asked = _votes(folder, index, params, asked, planned, runner, blocks)
+    votes, n_asked = _votes(env.runner, index, everything, planned)
     return ShortlistResult(apply_shortlist(plan, votes, params.k) if cut else plan, votes, n_extracted, n_asked)
 
 
-def _votes(
-    folder: Path,
-    index: ShortlistIndex,
-    params: ShortlistParams,
-    asked: list[tuple[str, Place]],
-    planned: pa.Table,
-    runner: Runner,
-    block: Callable[..., VoteBlock],
-) -> tuple[pa.Table, int]:
+def _votes(runner: Runner, index: ShortlistIndex, everything: VoteBlock, planned: pa.Table) -> tuple[pa.Table, int]:
+    """Votes of all queries, and how many voted now: none where the same queries have voted on the same plan before."""
+    params = everything.params
     pairs = (
         f"{q} {g}" for q, g in zip(*(planned[c].to_pylist() for c in ("query_crop_id", "gallery_crop_id")), strict=True)
     )
     how = params.model_dump(include={"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"})
     key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), digest_ids(pairs), how)
-    kept = folder / "votes" / f"{key}.parquet"
+    kept = everything.index.parent / "votes" / f"{key}.parquet"
     if kept.exists():
         return pq.read_table(kept, partitioning=None).cast(EVIDENCE_VOTES), 0
-    blocks = [block(folder / index.name, queries=q, allowed=a) for q, a in _blocks(asked, planned, index)]
+    blocks = list(_blocks(everything, planned, index.crop_ids))
     done, failed = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
     for failure in failed:  # a query that nobody voted for keeps all its pairs
         done += [(failure.block, EVIDENCE_VOTES.empty_table())]
@@ -153,17 +129,16 @@ def _votes(
     )
     if not failed:
         write_part(kept.parent, key, table)
-    return table, len(asked)
+    return table, len(everything)
 
 
-def _blocks(
-    asked: list[tuple[str, Place]], planned: pa.Table, index: ShortlistIndex
-) -> Iterator[tuple[tuple[tuple[str, Place], ...], tuple[bytes, ...]]]:
-    """Queries of each block, and what they may find."""
-    rows_of = allowed_by_plan(planned, index.crop_ids)
-    for first in range(0, len(asked), QUERIES_PER_BLOCK):
-        some = asked[first : first + QUERIES_PER_BLOCK]
-        yield tuple(some), tuple(_packed(rows_of(crop_id), len(index.crop_ids)) for crop_id, _ in some)
+def _blocks(everything: VoteBlock, planned: pa.Table, crop_ids: Sequence[str]) -> Iterator[VoteBlock]:
+    """Cut into blocks of queries, each with what they may find."""
+    rows_of = allowed_by_plan(planned, crop_ids)
+    for first in range(0, len(everything), QUERIES_PER_BLOCK):
+        queries = everything.queries[first : first + QUERIES_PER_BLOCK]
+        allowed = tuple(_packed(rows_of(crop_id), len(crop_ids)) for crop_id, _ in queries)
+        yield replace(everything, queries=queries, allowed=allowed)
 
 
 def vote_block(block: VoteBlock) -> pa.Table:
@@ -184,9 +159,9 @@ def vote_block(block: VoteBlock) -> pa.Table:
         if row["rank"] <= block.verify:  # crop by crop, so that each shard of the gallery is read once
             store, at = block.places[row_of[row["gallery_crop_id"]]]
             query = row["query_crop_id"]
-            found = reader.load(block.stores[store], int(at))
+            gallery = reader.load(block.stores[store], int(at))
             most, k = block.params.descriptors_per_crop, block.params.neighbours
-            verified[place] = verified_votes(asking[query], found, background[query], most, k)
+            verified[place] = verified_votes(asking[query], gallery, background[query], most, k)
     return votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +67,10 @@ class WeightStore:
         if file.sha256 is None:
             remember(file.file_name, digest)
         return WeightFile(name, path, digest, entry.licence)
+
+    def digests(self, names: Iterable[str]) -> dict[str, str]:
+        """SHA-256 by name of files that are all there; see `find` for the errors."""
+        return {name: self.find(name).sha256 for name in names}
 
     def available(self, name: str) -> bool:
         """Whether `find` would succeed without a download."""

@@ -13,27 +13,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, is_in_sorted, match_fingerprint
+from resight.environment import Environment
+from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, is_in_sorted
 from resight.match.halving.block import HALVED_SCHEMA, HalvedBlock
 from resight.match.halving.work import HalvingWork, Query
 from resight.match.params import LightGlueParams
+from resight.match.setup import MatchSetup
 from resight.pairs.plan import PLANNED
 from resight.status import PairReason, PairStatus
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import compact, part_files, read_columns
-
-if TYPE_CHECKING:
-    from resight.runner.runner import Runner
-    from resight.settings import Settings
-    from resight.store.workspace import Workspace
-    from resight.weights.store import WeightStore
 
 
 @dataclass(frozen=True)
@@ -49,42 +44,38 @@ class HalvingResult:
     n_matched: int
 
 
-def halve(
-    workspace: Workspace, settings: Settings, plan: pa.Table, features: pa.Table, weights: WeightStore, runner: Runner
-) -> HalvingResult:
+def halve(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, features: pa.Table) -> HalvingResult:
     """Run the rounds of ``match.halving`` for every query whose candidates are not those of an earlier call.
 
     Queries of either purpose go the same way: a best of survivors must be judged by what a best of survivors looks like.
     A crop that cannot be read fails its pairs, and its query is asked again in the next run.
 
     Args:
-        workspace: Where features are and results go.
-        settings: Matcher, blocks and device; without rounds the plan comes back as it is.
+        env: Where features are and results go.
+        setup: Matcher and size of blocks; without rounds the plan comes back as it is.
+        name: From `match_fingerprint`.
         plan: From `plan_pairs` or the shortlist; only rows whose status is ``planned`` take part.
         features: The catalog's ``features`` table of this run.
-        weights: Where the matcher's weights are looked for.
-        runner: Where blocks of queries run.
 
     Raises:
         BrokenCountError: A planned crop has no features.
         SettingsError: A round comes after the checkpoint's last layer.
         WeightsError: The checkpoint has no trained head at a round's layer.
     """
-    if not (isinstance(settings.match, LightGlueParams) and settings.match.halving):
+    if not (isinstance(setup.params, LightGlueParams) and setup.params.halving):
         return HalvingResult(plan, 0)
-    fp = match_fingerprint(settings, weights)
-    folder, pairs_folder = workspace.stage_dir("halving", fp), workspace.stage_dir("match", fp)
+    folder, pairs_folder = env.workspace.stage_dir("halving", name), env.workspace.stage_dir("match", name)
     codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
     q, g = codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"])
     queries = _queries(np.flatnonzero(np.asarray(pc.equal(plan["status"], PLANNED))), q, g, codes)
-    known = _look_up(folder, [query.key for query in queries])
-    todo = [query for query in queries if query.key not in known]
-    work = HalvingWork(workspace, folder, pairs_folder, settings, weights, codes, features)
-    outcome = work.run(todo, runner) if todo else HalvedBlock({}, (), 0, 0.0)
+    dropped = _look_up(folder, [query.key for query in queries])
+    todo = [query for query in queries if query.key not in dropped]
+    work = HalvingWork(env, setup, folder, pairs_folder, codes, features)
+    outcome = work.run(todo) if todo else HalvedBlock({}, (), 0, 0.0)
     if todo:
         compact(pairs_folder, PART_SCHEMA, KEYS)
         compact(folder, HALVED_SCHEMA, ["key"])
-    ending = _Ending.of(queries, known | outcome.dropped, _numbered(outcome.failed, codes), codes, q, g)
+    ending = _Ending.of(queries, dropped | outcome.dropped, _numbered(outcome.failed, codes), codes, q, g)
     fresh = np.concatenate([np.zeros(0, np.int64), *(query.rows for query in todo)])
     n_matched = np.unique(ending.pair[fresh[ending.survived[fresh]]]).size
     return HalvingResult(_with_ending(plan, ending), n_matched)

@@ -12,16 +12,17 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from resight.environment import Environment
 from resight.errors import NothingToMeasure
 from resight.ingest.stage import ingest
-from resight.runner.runner import Runner
+from resight.run.names import ingest_name, segment_name
+from resight.run.setups import ingest_setup, segment_setup
 from resight.segment.params import AutoParams, WholeParams
 from resight.segment.stage import segment
 from resight.segment.store import read_crop
 from resight.settings import Settings
 from resight.status import CropStatus
 from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 WHOLE_SIDE_PX = 1024
 
@@ -60,38 +61,31 @@ class Picture:
 
 
 def gather(
-    workspace: Workspace,
-    settings: Settings,
-    sources: Sequence[str],
-    night: str,
-    weights: WeightStore,
-    runner: Runner,
-    leave_out: Collection[str] = (),
+    env: Environment, settings: Settings, sources: Sequence[str], night: str, leave_out: Collection[str] = ()
 ) -> list[Picture]:
     """Cut the photos of ``sources``: heads where there are outlines or a segmenter finds them, and every photo as a whole.
 
     Args:
-        workspace: Where crops are kept.
+        env: Where crops are kept and segmenters find their weights.
         settings: As for a nightly run.
         sources: Folders or addresses; ``metadata.csv`` beside the photos names the animals.
         night: ISO date of the run.
-        weights: For a learned segmenter.
-        runner: Runs the blocks.
         leave_out: Animals none of whose photos may be seen.
 
     Raises:
         NothingToMeasure: No photo is left.
     """
-    found = ingest(workspace, settings, sources, night, runner)
-    photos = _without(found.photos, leave_out)
+    ingested = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
+    photos = _without(ingested.photos, leave_out)
     heads = settings.model_copy(update={"segment": AutoParams(otherwise="head-finder")})
     heads = settings if settings.segment != AutoParams() else heads
     whole = settings.model_copy(update={"segment": WholeParams()})
     rows = {row["photo_id"]: row for row in photos.to_pylist()}
     pictures = []
-    for asked in (heads, whole):
-        crops = segment(workspace, asked, photos, found.annotations, weights, runner).crops
-        pictures += [_picture(workspace, c, rows[c["photo_id"]]) for c in crops.to_pylist() if c["status"] == CropStatus.OK]  # fmt: skip
+    for cutting in (heads, whole):
+        name = segment_name(cutting, env.weights)
+        crops = segment(env, segment_setup(cutting), name, photos, ingested.annotations).crops
+        pictures += [_picture(env.workspace, c, rows[c["photo_id"]]) for c in crops.to_pylist() if c["status"] == CropStatus.OK]  # fmt: skip
     if not pictures:
         raise NothingToMeasure(f"There is no usable photo to learn from in {', '.join(sources)}; check the path.")
     return sorted(pictures, key=lambda p: (not p.head, p.name))

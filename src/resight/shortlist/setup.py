@@ -1,0 +1,48 @@
+"""Which descriptors vote in a run, and under which names they and their indexes are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resight.extract.params import ExtractorBase
+from resight.shortlist.params import ShortlistParams
+
+
+@dataclass(frozen=True)
+class VotingNames:
+    """Names of what the votes are counted with.
+
+    Attributes:
+        features: Of the voting descriptors, from `extract_fingerprint`.
+        index: Of the index of a gallery that is cut down, from `ShortlistParams.index_fingerprint`.
+        exact_index: Of the index of a smaller gallery, whose descriptors are kept as they are.
+    """
+
+    features: str
+    index: str
+    exact_index: str
+
+
+@dataclass(frozen=True)
+class Voting:
+    """How votes are counted.
+
+    Attributes:
+        params: Settings of the shortlist.
+        extractor: Whose descriptors vote; see `ShortlistParams.extractor`.
+        own: Whether that is the extractor of the run, so that its features are there already.
+        as_evidence: Whether votes are counted where no shortlist is made, because the score asks for them.
+        names: Under which names features and indexes are kept.
+    """
+
+    params: ShortlistParams
+    extractor: ExtractorBase
+    own: bool
+    as_evidence: bool
+    names: VotingNames
+
+
+def voting_names(params: ShortlistParams, features_name: str, *part: str) -> VotingNames:
+    """Names of the indexes over the descriptors of that name; ``part`` gives a part of the crops an index of its own."""
+    index, exact = (p.index_fingerprint(features_name, *part) for p in (params, params.exact()))
+    return VotingNames(features_name, index, exact)
