@@ -73,7 +73,7 @@ def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None)
 def asked_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Any]:
     """Settings and model as asked for, whatever is promoted."""
     asked, weights = settings_for(workspace, overrides)
-    return asked, model_of(asked, weights)
+    return asked, model_of(asked, weights, workspace)
 
 
 def from_features_to_verdicts(run: Run) -> None:

@@ -15,7 +15,7 @@ CLASSICAL: dict[str, Any] = {"segment": {"kind": "whole"}, "extract": {"kind": "
 
 
 def test_the_rest_of_the_settings_stays_as_asked() -> None:
-    model = model_of(settings_from(CLASSICAL | {"pairs": {"viewpoint": "any"}}), WeightStore())
+    model = model_of(settings_from(CLASSICAL | {"pairs": {"viewpoint": "any"}}), WeightStore(), None)
     asked = settings_from({"pairs": {"viewpoint": "same", "must_agree": ["site"]}, "dask": {"workers": 3}})
     taken = with_model(asked, model)
     assert (taken.extract.kind, taken.pairs.viewpoint) == ("orb", "any")
@@ -23,13 +23,13 @@ def test_the_rest_of_the_settings_stays_as_asked() -> None:
 
 
 def test_a_model_from_before_a_setting_existed_has_it_at_its_default() -> None:
-    model = model_of(settings_from(CLASSICAL), WeightStore())
+    model = model_of(settings_from(CLASSICAL), WeightStore(), None)
     del model.part["rank"]["top_k"]
     assert with_model(settings_from({"rank": {"top_k": 9}}), model).rank.top_k == Settings().rank.top_k
 
 
 def test_a_model_that_rests_on_a_setting_that_is_gone_asks_for_a_rebuild(tmp_path: Path) -> None:
-    model = model_of(settings_from(CLASSICAL), WeightStore())
+    model = model_of(settings_from(CLASSICAL), WeightStore(), None)
     old = model.part | {"match": model.part["match"] | {"verify": model.part["match"]["verify"] | {"iterations": 2000}}}
     assert with_model(Settings(), Model(model.fingerprint, old, {})).model_part() == model.part
     old["match"]["verify"]["iterations"] = 50
@@ -40,10 +40,11 @@ def test_a_model_that_rests_on_a_setting_that_is_gone_asks_for_a_rebuild(tmp_pat
 def test_what_means_the_same_is_no_other_model(tmp_path: Path) -> None:
     place, weights = Workspace(tmp_path), WeightStore()
     asked = settings_from(CLASSICAL | {"pairs": {"viewpoint": "any"}})
-    now = model_of(asked, weights)
+    now = model_of(asked, weights, None)
     part = {k: v for k, v in now.part.items() if k != "pairs"} | {"viewpoint_policy": "any"}
-    promote(place, Model(now.fingerprint, part, {}))
+    promote(place, Model("0123456789abcdef", part, {}))
     _, model, sentence = settle(place, asked, weights, explicit=True)
-    assert sentence == "" and current_model(place) is not None and model.fingerprint == now.fingerprint
+    assert sentence == "" and model == current_model(place) == model_of(asked, weights, place)
+    assert model.fingerprint == "0123456789abcdef"
     _, _, sentence = settle(place, settings_from(CLASSICAL), weights, explicit=False)
     assert "ask for another model" in sentence

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resight.plugins.output_name import OutputName
 from resight.plugins.params import Params
 
 
@@ -38,10 +39,10 @@ def matcher_weight_names(params: Params, family: str) -> list[str]:
     return names
 
 
-def match_fingerprint(setup: MatchSetup, digests: Sequence[str], features_name: str, device: str) -> str:
+def match_fingerprint(setup: MatchSetup, digests: Sequence[str], features_name: str, device: str) -> OutputName:
     """Name of pair results: matcher, its weights, the features with all before them, histogram bins, kind of device.
 
     The device is part of it because the same network gives other last digits on another kind of device. The size of
     blocks is not: a result depends on its two crops only.
     """
-    return setup.params.fingerprint(list(digests), features_name, setup.bins, device)
+    return setup.params.output_name(list(digests), features_name, setup.bins, device)

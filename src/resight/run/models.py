@@ -47,15 +47,26 @@ def weight_names(settings: Settings) -> list[str]:
     return names + matcher_weight_names(settings.match, settings.extract.family)
 
 
-def model_of(settings: Settings, weights: WeightStore) -> Model:
-    """The model that the settings describe.
+def model_of(settings: Settings, weights: WeightStore, workspace: Workspace | None) -> Model:
+    """The model that the settings describe; if it is registered in ``workspace``, under whatever name, that one.
 
     Raises:
         WeightsError: A file is missing or wrong.
     """
-    digests = weights.digests(weight_names(settings))
-    part = settings.model_part()
-    return Model(fingerprint(part, sorted(digests.values())), part, digests)
+    digests = dict(weights.digests(weight_names(settings)))
+    part, contents = settings.model_part(), sorted(digests.values())
+    for model in list_models(workspace) if workspace else []:
+        if sorted(model.weights.values()) == contents and _means(model, settings):
+            return model
+    return Model(fingerprint("model", settings.standing_for_part("model"), contents), part, digests)
+
+
+def _means(model: Model, settings: Settings) -> bool:
+    """Whether a model, which may be of an earlier version, is what the settings describe."""
+    try:
+        return with_model(settings, model).model_part() == settings.model_part()
+    except SettingsError:  # it rests on a setting or a plug-in that is gone
+        return False
 
 
 def with_model(settings: Settings, model: Model) -> Settings:
@@ -78,7 +89,7 @@ def with_model(settings: Settings, model: Model) -> Settings:
 
 
 def _with_sections(part: Mapping[str, Any]) -> dict[str, Any]:
-    """``part`` as `Settings.model_part` has it now; until 0.2 the policy on viewpoints had a key of its own."""
+    """``part`` as `Settings.model_part` has it now; until 2026-11-28 the policy on viewpoints had a key of its own."""
     sections = dict(part)
     policy = sections.pop("viewpoint_policy", None)
     return sections if policy is None else sections | {"pairs": {"viewpoint": policy}}
@@ -138,20 +149,20 @@ def settle(workspace: Workspace, asked: Settings, weights: WeightStore, explicit
     """
     accepted = current_model(workspace)
     if accepted is None:
-        return asked, model_of(asked, weights), ""
+        return asked, model_of(asked, weights, workspace), ""
     settings = with_model(asked, accepted)
-    model = model_of(settings, weights)
-    if model.fingerprint != accepted.fingerprint:
+    digests = weights.digests(weight_names(settings))
+    if sorted(digests.values()) != sorted(accepted.weights.values()):
         raise SettingsError(
-            f"The weights of the accepted model {accepted.fingerprint} have changed on disk (was {accepted.weights}, is {model.weights}); "
+            f"The weights of the accepted model {accepted.fingerprint} have changed on disk (was {accepted.weights}, is {digests}); "
             "run `resight rebuild` to compare and accept the new ones, or put the old files back."
         )
     if asked.model_part() == settings.model_part():
-        return settings, model, ""
+        return settings, accepted, ""
     sentence = (
         f"The settings ask for another model than the accepted one ({accepted.fingerprint}: {accepted.describe()}); "
         "run `resight rebuild` to compare the two and to accept the better one."
     )
     if explicit:
         raise SettingsError(sentence)
-    return settings, model, sentence + " This run uses the accepted one."
+    return settings, accepted, sentence + " This run uses the accepted one."

@@ -192,6 +192,8 @@ class AutoParams(Params):
 class CropParams(Params):
     """How a region becomes a crop: turned upright, padded, resized, masked."""
 
+    label: ClassVar[str] = "crop"
+
     pad_fraction: float = expert_field(
         0.10, ge=0, le=1, description="margin around the head or body, as a share of its longer side"
     )

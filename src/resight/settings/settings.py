@@ -90,20 +90,31 @@ class Settings(Params):
         return self.part("model")
 
     def run_part(self, measuring: bool) -> dict[str, Any]:
-        """The settings that change a run's results, by section; how accuracy is measured counts only where it is."""
-        part = self.part("model", "run")
+        """What stands for the settings in a run's name, beside its model; how accuracy is measured counts only where it is."""
+        part = self.standing_for_part("run")
         return part if measuring else {name: values for name, values in part.items() if name != "evaluate"}
 
     def part(self, *what: Affects) -> dict[str, Any]:
         """The settings with one of these effects, by section."""
-        own = self.fields_affecting(*what)
-        groups = {name: value for name, value in self if isinstance(value, Params)}
+        own, groups = self.fields_affecting(*what), self.groups()
         chosen = {name: value.fields_affecting(*what) for name, value in groups.items()}
         included: dict[str, Any] = {name: fields for name, fields in chosen.items() if fields}
         return self.model_dump(mode="json", include=included | dict.fromkeys(own - groups.keys(), True))
 
+    def standing_for_part(self, *what: Affects) -> dict[str, Any]:
+        """What stands for `part` in names: only what differs from the defaults."""
+        standing = self.differing(self.fields_affecting(*what) - self.groups().keys())
+        for name, group in self.groups().items():
+            fields = group.fields_affecting(*what)
+            inner = group.standing_for(type(self).model_fields[name].default, fields) if fields else []
+            standing |= {name: inner} if inner else {}
+        return standing
+
+    def groups(self) -> dict[str, Params]:
+        """The sections by name."""
+        return {name: value for name, value in self if isinstance(value, Params)}
+
     @classmethod
     def sections_affecting(cls, *what: Affects) -> set[str]:
         """Names of the sections with a setting that has one of these effects."""
-        groups = {name: type(value) for name, value in cls() if isinstance(value, Params)}
-        return {name for name, group in groups.items() if group.fields_affecting(*what)}
+        return {name for name, group in cls().groups().items() if group.fields_affecting(*what)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from resight.extract.params import ExtractorBase, SiftParams
+from resight.plugins.output_name import OutputName
 from resight.plugins.params import Params, expert_field
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ BINARY_FAMILIES = frozenset({"orb"})
 class ShortlistParams(Params):
     """Which gallery crops are worth the matcher's time: LNBNN votes of single descriptors (McCann and Lowe 2012)."""
 
-    revision: ClassVar[int] = 1
+    label: ClassVar[str] = "shortlist-index"  # the one output that these settings name
 
     enabled: Literal["off", "votes", "on", "auto"] = Field(
         "auto",
@@ -75,15 +76,12 @@ class ShortlistParams(Params):
         """Whether the descriptors of the pipeline's extractor can vote; binary ones have no Euclidean distance."""
         return self.enabled == "off" or self.descriptors == "sift" or family not in BINARY_FAMILIES
 
-    def index_fingerprint(self, *upstream: str) -> str:
+    def index_name(self, *upstream: str) -> OutputName:
         """Name of an index's family: what decides how it is built, on top of the descriptors' fingerprint.
 
         How it is asked (``k``, ``n_probe``, ``neighbours``, ``backend``) is not part of it.
         """
-        from resight.store.fingerprint import fingerprint
-
-        built = self.model_dump(include={"descriptors", "descriptors_per_crop", "n_lists", "pq_bytes"})
-        return fingerprint("ShortlistIndex", self.revision, built, *upstream)
+        return self.name_within({"descriptors", "descriptors_per_crop", "n_lists", "pq_bytes"}, *upstream)
 
     def build(self, entries: Entries) -> Scanner:
         """What finds the nearest descriptors.
