@@ -42,6 +42,10 @@ def run_evaluate(
 
     Returns:
         The run's summary with ``metrics``.
+
+    Examples:
+        >>> metrics = resight.run_evaluate("labelled photos", "my season")["metrics"]
+        >>> share_right_at_once = metrics["top1_photo"]
     """
     place = open_workspace(workspace)
     source = absolute_sources([str(folder)])
@@ -59,7 +63,12 @@ def run_accuracy(
     *,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Measure the promoted model on the workspace's confirmed labels; the result becomes ``current/accuracy.parquet``."""
+    """Measure the promoted model on the workspace's confirmed labels; the result becomes ``current/accuracy.parquet``.
+
+    Examples:
+        >>> metrics = resight.run_accuracy("my season")["metrics"]
+        >>> share_right_at_once = metrics["top1_photo"]
+    """
     place = open_workspace(workspace)
     settings, model, sentence = accepted_settings(place, overrides)
     return measure_workspace(place, settings, model, night=night, note=sentence, accept=True, quiet=quiet)

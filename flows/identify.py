@@ -9,30 +9,40 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import WorkspaceError
+from resight.flows.steps import accepted_settings, from_features_to_verdicts
 from resight.pairs.cohort import Cohort, nightly_cohort
+from resight.run.run import absolute_sources, open_run
+from resight.store.workspace import open_workspace
+from resight.tasks.ingest import ingest_photos
+from resight.tasks.report import write_report
+from resight.tasks.segment import segment_photos
 
 
-def identify_photos(
-    workspace: Path,
-    photos: Sequence[Path],
-    overrides: Mapping[str, Any] | None,
+def identify(
+    workspace: str | Path,
+    photos: Sequence[str | Path],
+    overrides: Mapping[str, Any] | None = None,
     *,
-    together: bool,
-    report: Path | None,
-    quiet: bool,
+    together: bool = False,
+    report: Path | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Compare some photos with the workspace's gallery. What is computed is kept for later, but no run is written.
 
+    Args:
+        photos: Files or folders; they are not added to the workspace.
+        together: All photos show one animal, in one encounter.
+
+    Returns:
+        ``queries`` (by encounter: candidates, best first, and the decision), ``model``, ``work``, ``counts``, ``notes``.
+
     Raises:
         WorkspaceError: A photo is not there, or the workspace knows no animal yet.
-    """
-    from resight.flows.steps import accepted_settings, from_features_to_verdicts, open_workspace
-    from resight.run.run import absolute_sources, open_run
-    from resight.tasks.ingest import ingest_photos
-    from resight.tasks.report import write_report
-    from resight.tasks.segment import segment_photos
 
-    missing = [str(p) for p in photos if not p.exists()]
+    Examples:
+        >>> queries = resight.identify("my season", ["from a tourist.jpg"])["queries"]
+    """
+    missing = [str(p) for p in photos if not Path(p).exists()]
     if missing:
         raise WorkspaceError(f"{missing[0]} is not there; check the path.")
     place = open_workspace(workspace)

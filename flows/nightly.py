@@ -35,6 +35,10 @@ def run_nightly(
 
     Returns:
         The summary: run id, counts by stage and status, what was really computed, decisions, where the report is.
+
+    Examples:
+        >>> night = resight.run_nightly("my season", night="2026-06-05")
+        >>> counts, report = night["decisions"], night["report"]
     """
     place = open_workspace(workspace)
     settings, model, sentence = accepted_settings(place, overrides)

@@ -39,6 +39,10 @@ def run_rebuild(
     Returns:
         The new run's summary with ``comparison`` (old and new metrics on the same queries, their differences with
         intervals, and the verdict) and ``accuracy_page`` (the same to look at, with the photos of what changed).
+
+    Examples:
+        >>> result = resight.run_rebuild("my season")  # after a change in resight.toml
+        >>> is_accepted, why = result["promoted"], result["notes"]
     """
     place = open_workspace(workspace)
     settings, model = asked_settings(place, overrides)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from resight.errors import WorkspaceError
 from resight.run.models import model_of, settle
 from resight.run.photo_outcomes import count_photos
 from resight.run.run import Run
 from resight.settings import SETTINGS_FILE, Settings, load_settings
 from resight.settings.choice import Choice, choose
 from resight.store.workspace import Workspace
+from resight.store.workspace import open_workspace as open_workspace
 from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
@@ -21,18 +21,6 @@ from resight.tasks.rescore import judge
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
-
-
-def open_workspace(root: str | Path) -> Workspace:
-    """The workspace at ``root``.
-
-    Raises:
-        WorkspaceError: There is no such folder.
-    """
-    path = Path(root).expanduser().absolute()
-    if not path.is_dir():
-        raise WorkspaceError(f"{path} is not a folder; make a workspace with `resight init '{path}'`.")
-    return Workspace(path)
 
 
 def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, WeightStore]:

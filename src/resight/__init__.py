@@ -1,8 +1,111 @@
-"""Resight: which sea turtle is this, or has nobody seen it before?"""
+"""Resight: which sea turtle is this, or has nobody seen it before?
 
-from importlib.metadata import PackageNotFoundError, version
+What stands in ``__all__`` is the public face, for notebooks and other programs; everything else may change without notice.
+``import resight`` loads none of it: a name brings its module along when it is first used.
+"""
 
-try:
-    __version__ = version("resight")
-except PackageNotFoundError:  # a source tree that nobody has installed
-    __version__ = "0+uninstalled"
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resight.environment import Environment
+    from resight.errors import (
+        BrokenCountError,
+        DeviceError,
+        LeakError,
+        MissingWeightsError,
+        NothingToMeasure,
+        ResightError,
+        SettingsError,
+        WeightsError,
+        WorkspaceError,
+    )
+    from resight.extract.base import Extractor, Features
+    from resight.extract.params import ExtractorBase
+    from resight.extract.reader import FeatureReader
+    from resight.flows.evaluation import run_accuracy, run_evaluate
+    from resight.flows.identify import identify
+    from resight.flows.nightly import run_nightly
+    from resight.flows.rebuild import run_rebuild
+    from resight.match.base import Matcher, PairMatch
+    from resight.match.evidence import Evidence
+    from resight.plugins.params import Params
+    from resight.reading import RunResults, open_run, read_features, read_pairs
+    from resight.score.registry import Score
+    from resight.segment.base import Photo, Region, Segmenter
+    from resight.settings import Settings, load_settings
+    from resight.store.workspace import Workspace, open_workspace
+    from resight.version import __version__
+
+__all__ = [
+    "BrokenCountError",
+    "DeviceError",
+    "Environment",
+    "Evidence",
+    "Extractor",
+    "ExtractorBase",
+    "FeatureReader",
+    "Features",
+    "LeakError",
+    "Matcher",
+    "MissingWeightsError",
+    "NothingToMeasure",
+    "PairMatch",
+    "Params",
+    "Photo",
+    "Region",
+    "ResightError",
+    "RunResults",
+    "Score",
+    "Segmenter",
+    "Settings",
+    "SettingsError",
+    "WeightsError",
+    "Workspace",
+    "WorkspaceError",
+    "__version__",
+    "identify",
+    "load_settings",
+    "open_run",
+    "open_workspace",
+    "read_features",
+    "read_pairs",
+    "run_accuracy",
+    "run_evaluate",
+    "run_nightly",
+    "run_rebuild",
+]
+
+if not TYPE_CHECKING:  # a type checker would take everything for an attribute of a module with __getattr__
+    _MODULES = {
+        "environment": "Environment",
+        "errors": "BrokenCountError DeviceError LeakError MissingWeightsError NothingToMeasure ResightError SettingsError "
+        "WeightsError WorkspaceError",
+        "extract.base": "Extractor Features",
+        "extract.params": "ExtractorBase",
+        "extract.reader": "FeatureReader",
+        "flows.evaluation": "run_accuracy run_evaluate",
+        "flows.identify": "identify",
+        "flows.nightly": "run_nightly",
+        "flows.rebuild": "run_rebuild",
+        "match.base": "Matcher PairMatch",
+        "match.evidence": "Evidence",
+        "plugins.params": "Params",
+        "reading": "RunResults open_run read_features read_pairs",
+        "score.registry": "Score",
+        "segment.base": "Photo Region Segmenter",
+        "settings": "Settings load_settings",
+        "store.workspace": "Workspace open_workspace",
+        "version": "__version__",
+    }
+    _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+    def __getattr__(name):
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'resight' has no attribute '{name}'")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(f"resight.{_MODULE_OF[name]}"), name)
+        return value
+
+    def __dir__():
+        return sorted(__all__)

@@ -12,7 +12,7 @@ from resight.evaluate.background import (
     blank_crops,
     paint_over,
 )
-from resight.segment.base import Annotation
+from resight.ingest.annotation import Annotation
 from resight.segment.block import SegmentSetup
 from resight.segment.params import AutoParams, CropParams
 from resight.segment.rows import SCHEMA, empty_row

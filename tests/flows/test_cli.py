@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,20 @@ def call(*arguments: str | Path) -> Any:
     result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
+
+
+def test_help_lists_every_command_under_its_topic() -> None:
+    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).stdout
+    topics = ("Start", "Every night", "Look", "Measure", "Models and weights", "Train")
+    assert re.findall(r"─ ([A-Z][a-z ]+) ─", text) == ["Options", *topics]
+    assert re.findall(r"^│ ([a-z]+) ", text, re.MULTILINE) == [
+        *("init", "doctor", "demo"),
+        *("nightly", "identify", "report", "serve"),
+        *("ingest", "segment"),
+        *("accuracy", "evaluate", "compare"),
+        *("models", "rebuild", "weights"),
+        "train",
+    ]
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resight.ingest.annotation import Annotation
 from resight.ingest.decode import load_rgb
 from resight.ingest.rle import rle_polygons, unpack_counts
 from resight.ingest.stage import IngestResult
-from resight.segment.base import Annotation
 from resight.status import Viewpoint
 from resight.store.workspace import Workspace
 

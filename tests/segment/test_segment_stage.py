@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 
 from resight.environment import Environment
+from resight.ingest.annotation import Annotation
 from resight.run.names import segment_name
 from resight.run.setups import segment_setup
 from resight.runner.runner import Runner
 from resight.segment import block, stage
-from resight.segment.base import Annotation
 from resight.segment.stage import segment
 from resight.segment.store import read_crop
 from resight.settings import settings_from

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from resight.ingest.annotation import Annotation
 from resight.plugins import registry
 from resight.segment.annotations import AnnotationSegmenter
 from resight.segment.auto import AutoSegmenter
-from resight.segment.base import Annotation, Photo, Segmenter
+from resight.segment.base import Photo, Segmenter
 from resight.segment.cropper import cut, tidy
 from resight.segment.grabcut import GrabCutSegmenter, fill_holes, main_component
 from resight.segment.params import AnnotationsParams, AutoParams, CropParams, GrabCutParams

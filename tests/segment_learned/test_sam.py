@@ -9,8 +9,9 @@ from kornia.models.sam.architecture.prompt_encoder import PromptEncoder
 from kornia.models.sam.architecture.transformer import TwoWayTransformer
 from kornia.models.structures import SegmentationResults
 
+from resight.ingest.annotation import Annotation
 from resight.segment.annotations import AnnotationSegmenter
-from resight.segment.base import Annotation, Photo
+from resight.segment.base import Photo
 from resight.segment.params import AnnotationsParams
 from resight.segment.sam import SamSegmenter, mask_in_box
 

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.ingest.annotation import Annotation
 from resight.ingest.decode import DECODE_REVISION, load_rgb
 from resight.plugins.output_name import OutputName
-from resight.segment.base import Annotation, Region
+from resight.segment.base import Region
 from resight.segment.block import SegmentSetup
 from resight.segment.cropper import CROP_ID_CHARS, cut
 from resight.segment.geometry import Polygon, box_polygon, frame_for

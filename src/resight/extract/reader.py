@@ -18,6 +18,13 @@ class FeatureReader:
 
     A whole shard is read at once: on disk its rows lie together. Work through rows in order of (store, row) where you can.
     The arrays are shared between callers and cannot be written to.
+
+    Examples:
+        >>> run = resight.open_run("my season")
+        >>> rows = [row for row in run.table("features").to_pylist() if row["status"] == "ok"]
+        >>> features = resight.FeatureReader(run.workspace).load(rows[0]["store"], rows[0]["store_row"])
+        >>> len(features) == rows[0]["n_keypoints"]
+        True
     """
 
     def __init__(self, workspace: Workspace, shards_held: int = 8) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resight.ingest.annotation import Annotation
 from resight.ingest.decode import SWAPPING
 from resight.ingest.labels import Entry, label_from
 from resight.ingest.notes import Notes
 from resight.ingest.rle import Polygon, rle_polygons
 from resight.ingest.values import parse_viewpoint
-from resight.segment.base import Annotation
 from resight.status import Viewpoint
 
 HEAD_WORDS, BODY_WORDS = {"head", "face"}, {"body", "turtle", "animal"}

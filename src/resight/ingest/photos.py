@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from resight.catalog import table as catalog_table
+from resight.ingest.annotation import Annotation
 from resight.ingest.block import Row
 from resight.ingest.coco import Frame, outlines_on
 from resight.ingest.files import Contents
@@ -21,7 +22,6 @@ from resight.ingest.notes import Notes
 from resight.ingest.reasons import complaint
 from resight.ingest.sidecars import Said
 from resight.ingest.sources import FoundFile
-from resight.segment.base import Annotation
 from resight.status import PhotoReason, PhotoStatus, Viewpoint
 
 PHOTO_ID_CHARS = 20

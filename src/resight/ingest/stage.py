@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from resight.environment import Environment
 from resight.ingest.addresses import name_of, read_bytes
+from resight.ingest.annotation import Annotation
 from resight.ingest.coco import read_coco
 from resight.ingest.files import read_contents
 from resight.ingest.notes import Notes
@@ -18,7 +19,6 @@ from resight.ingest.params import EncounterParams, IngestParams
 from resight.ingest.photos import SCHEMA, build_rows
 from resight.ingest.sidecars import is_outline_file, read_sidecars
 from resight.ingest.sources import find_files
-from resight.segment.base import Annotation
 from resight.store.counts import reconcile
 from resight.store.workspace import Workspace
 

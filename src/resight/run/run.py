@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight import __version__
 from resight.environment import Environment
+from resight.ingest.annotation import Annotation
 from resight.pairs.cohort import Cohort
 from resight.run.models import Model
 from resight.run.names import StageNames, stage_names
@@ -24,12 +24,12 @@ from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
 from resight.score.prior import shipped
 from resight.score.registry import FUSED
-from resight.segment.base import Annotation
 from resight.settings import Settings
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, TableRef, staging
 from resight.store.tables import conform, status_counts
 from resight.store.workspace import Workspace
+from resight.version import __version__
 from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")

@@ -12,24 +12,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from resight.ingest.annotation import Annotation
 from resight.status import Viewpoint
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """An outline that came with a photo.
-
-    Attributes:
-        part: ``head`` or ``body``.
-        bbox_xywh_px: Left, top, width, height in pixels of the upright photo.
-        polygons_xy_px: Closed polygons, each (N, 2); empty where only a box was given.
-        viewpoint: Side of the head that is seen, as the annotator says.
-    """
-
-    part: str
-    bbox_xywh_px: tuple[float, float, float, float]
-    polygons_xy_px: tuple[tuple[tuple[float, float], ...], ...] = ()
-    viewpoint: Viewpoint = Viewpoint.UNKNOWN
 
 
 @dataclass(frozen=True)

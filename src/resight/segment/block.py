@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from resight.errors import ResightError
+from resight.ingest.annotation import Annotation
 from resight.ingest.decode import load_rgb
 from resight.plugins.params import Params
-from resight.segment.base import Annotation, Photo, Region, Segmenter
+from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.cropper import crop_id, cut, tidy
 from resight.segment.params import CropParams
 from resight.segment.rows import PART_SCHEMA, Row, empty_row, frame_columns, region_row
@@ -107,14 +108,15 @@ def run_block(block: Block) -> BlockResult:
 @lru_cache(maxsize=2)
 def _segmenter(params: Any, weights: WeightStore) -> Segmenter:
     """Built once per worker, not once per block."""
-    return params.build(weights)
+    segmenter: Segmenter = params.build(weights)
+    return segmenter
 
 
 def _photo_rows(job: PhotoJob, block: Block, segmenter: Segmenter) -> list[Row]:
     try:
         rgb = _load(job, block)
-        found = segmenter.find(Photo(job.photo_id, rgb, job.viewpoint, job.annotations))
-        rows = {row["crop_id"]: row for region in found for row in _region_rows(job, block, rgb, region)}
+        regions = segmenter.find(Photo(job.photo_id, rgb, job.viewpoint, job.annotations))
+        rows = {row["crop_id"]: row for region in regions for row in _region_rows(job, block, rgb, region)}
     except ResightError:
         raise
     except Exception as error:

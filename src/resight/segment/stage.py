@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.ingest.annotation import Annotation
 from resight.ingest.decode import DECODE_REVISION
 from resight.plugins.output_name import OutputName
 from resight.plugins.params import Params
 from resight.runner.runner import Failure
-from resight.segment.base import Annotation
 from resight.segment.block import PARTS, Block, BlockResult, PhotoJob, SegmentSetup, run_block
 from resight.segment.params import CropParams
 from resight.segment.rows import SCHEMA, Key, Row, empty_row, input_digest, read_done

@@ -73,3 +73,20 @@ class Workspace:
             yield
         finally:
             lock.release()
+
+
+def open_workspace(root: str | Path) -> Workspace:
+    """The workspace at ``root``.
+
+    Raises:
+        WorkspaceError: There is no such folder.
+
+    Examples:
+        >>> workspace = resight.open_workspace("my season")
+        >>> workspace.runs.name
+        'runs'
+    """
+    path = Path(root).expanduser().absolute()
+    if not path.is_dir():
+        raise WorkspaceError(f"{path} is not a folder; make a workspace with `resight init '{path}'`.")
+    return Workspace(path)

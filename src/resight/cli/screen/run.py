@@ -1,4 +1,4 @@
-"""What the command line shows at the end."""
+"""A run on the terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from resight.cli.output import line
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
@@ -40,17 +41,17 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
             console.print(f"[bold white on red] The split leaks: {result['metrics']['leak']:.1%} of the query photos have a gallery photo of the same animal and day. There is no headline. [/]")  # fmt: skip
         console.print(_metrics(result))
         if result["against"]:
-            console.print(_comparison(result), highlight=False, soft_wrap=True)
+            line(console, _comparison(result))
     elif result["decisions"]:
         console.print(_verdicts(result))
     for note in result["notes"]:
-        console.print(f"[yellow]Note:[/] {escape(note)}", highlight=False, soft_wrap=True)
-    console.print(f"Model   {escape(result['model']['describe'])}", highlight=False, soft_wrap=True)
-    console.print(f"Tables  {escape(result['folder'])}", highlight=False, soft_wrap=True)
+        line(console, f"[yellow]Note:[/] {escape(note)}")
+    line(console, f"Model   {escape(result['model']['describe'])}")
+    line(console, f"Tables  {escape(result['folder'])}")
     if result["report"]:
-        console.print(f"Report  {escape(result['report'])}", highlight=False, soft_wrap=True)
+        line(console, f"Report  {escape(result['report'])}")
     if result.get("accuracy_page"):
-        console.print(f"Accuracy {escape(result['accuracy_page'])}", highlight=False, soft_wrap=True)
+        line(console, f"Accuracy {escape(result['accuracy_page'])}")
     if "promoted" in result:
         console.print(
             "The new model is promoted."
@@ -112,40 +113,6 @@ def _verdicts(result: dict[str, Any]) -> Table:
     if len(rows) > ROWS_SHOWN:
         table.caption = f"{len(rows) - ROWS_SHOWN} more in the report and in novelty.parquet"
     return table
-
-
-def show_ingest(console: Console, result: dict[str, Any]) -> None:
-    """What became of each file."""
-    console.print(
-        f"{result['n_files']} files, {result['n_photos']} different photos, {result['n_decoded']} read now.",
-        highlight=False,
-    )
-    for status, n in result["counts"].items():
-        console.print(f"  {n:>6} {status}", highlight=False)
-    for photo in result["rejected"]:
-        console.print(
-            f"[yellow]{escape(photo['reason'])}[/]  {escape(photo['message'])}", highlight=False, soft_wrap=True
-        )
-    for note in result["notes"]:
-        console.print(f"[yellow]Note:[/] {escape(note)}", highlight=False, soft_wrap=True)
-
-
-def show_identify(console: Console, result: dict[str, Any]) -> None:
-    """Candidates of each query, best first."""
-    for query in result["queries"]:
-        table = Table("rank", "individual", "score", "probability", title=escape(query["name"]), title_justify="left")
-        for c in query["candidates"]:
-            table.add_row(str(c["rank"]), escape(c["individual_id"]), f"{c['score']:.4g}", _percent(c["probability"]))
-        console.print(table)
-        console.print(
-            f"[bold]{query['decision'].replace('_', ' ')}[/]: {escape(query['evidence'])}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    for note in result["notes"]:
-        console.print(f"[yellow]Note:[/] {escape(note)}", highlight=False, soft_wrap=True)
-    if result["report"]:
-        console.print(f"Report  {escape(result['report'])}", highlight=False, soft_wrap=True)
 
 
 def _percent(value: float | None) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from resight.cli.output import line
 from resight.compare.base import MethodStatus
 from resight.compare.page import STATUS_WORDS, numbered, seconds, share, span
 
@@ -34,14 +35,14 @@ def show_comparison(console: Console, result: dict[str, Any]) -> None:
     )
     for r in result["rows"]:
         if r["status"] != MethodStatus.OK:
-            said = f"[yellow]{escape(r['method'])}, {STATUS_WORDS[r['status']]}:[/] {escape(r['reason'])}"
-            console.print(said, highlight=False, soft_wrap=True)
+            reason = f"[yellow]{escape(r['method'])}, {STATUS_WORDS[r['status']]}:[/] {escape(r['reason'])}"
+            line(console, reason)
     computed = ", ".join(result["computed"]) or "nothing, all rows were there already"
-    console.print(f"Computed in this run: {escape(computed)}.", highlight=False, soft_wrap=True)
+    line(console, f"Computed in this run: {escape(computed)}.")
     for note in result["notes"]:
-        console.print(f"[yellow]Note:[/] {escape(note)}", highlight=False, soft_wrap=True)
-    console.print(f"Tables  {escape(result['folder'])}", highlight=False, soft_wrap=True)
-    console.print(f"Page    {escape(result['report'])}", highlight=False, soft_wrap=True)
+        line(console, f"[yellow]Note:[/] {escape(note)}")
+    line(console, f"Tables  {escape(result['folder'])}")
+    line(console, f"Page    {escape(result['report'])}")
 
 
 def _with_span(row: dict[str, Any], metric: str) -> str:

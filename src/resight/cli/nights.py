@@ -1,0 +1,131 @@
+"""`resight nightly`, `identify`, `report`, `serve` and `rebuild`: the work of every night, and what belongs to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from resight.cli import options
+from resight.cli.options import Panel
+from resight.cli.output import line, print_result
+
+nights_app = typer.Typer()
+
+
+@nights_app.command(rich_help_panel=Panel.NIGHTS)
+def nightly(
+    workspace: options.WorkspaceOption = options.HERE,
+    night: options.NightOption = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Where the photos are, instead of ingest.sources; may be repeated.")
+    ] = None,
+    settings: options.SetOption = None,
+    as_json: options.JsonOption = False,
+    plain: options.PlainOption = False,
+) -> None:
+    """A night's work: read new photos, compare them with the known animals, decide, write tables and the report."""
+    from resight.cli.screen.run import show_run
+    from resight.flows import nightly as flows
+    from resight.run.run import absolute_sources
+
+    job = flows.run_nightly if plain else flows.nightly
+    sources = list(absolute_sources(source)) if source else None
+    print_result(
+        job(options.absolute(workspace), night, options.overrides(settings), sources, quiet=as_json), as_json, show_run
+    )
+
+
+@nights_app.command(rich_help_panel=Panel.NIGHTS)
+def identify(
+    photos: Annotated[list[Path], typer.Argument(help="Photos to identify; they are not added to the workspace.")],
+    workspace: options.WorkspaceOption = options.HERE,
+    together: Annotated[bool, typer.Option(help="All photos show one animal, in one encounter.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Also write the page with the evidence to this file.")] = None,
+    settings: options.SetOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Who is this? Compare some photos with the known animals, at once."""
+    from resight.flows.identify import identify as job
+
+    result = job(workspace, photos, options.overrides(settings), together=together, report=report, quiet=as_json)
+    print_result(result, as_json, _show_candidates)
+
+
+@nights_app.command(rich_help_panel=Panel.NIGHTS)
+def report(
+    run_id: Annotated[
+        str | None, typer.Argument(help="Run to draw again; the newest accepted one if not given.")
+    ] = None,
+    workspace: options.WorkspaceOption = options.HERE,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; report-RUN.html in the workspace if not given.")
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Draw the report of a run again, e.g. with more candidates (RESIGHT_REPORT__CANDIDATES=6), and its accuracy page."""
+    from resight.flows.redraw import redraw_report
+
+    pages = redraw_report(workspace, run_id, out, quiet=as_json)
+
+    def show(console: Console, result: dict[str, Any]) -> None:
+        for page in pages:
+            line(console, f"Wrote {escape(str(page))}")
+
+    print_result({"report": pages[0], "accuracy_page": pages[1] if len(pages) > 1 else None}, as_json, show)
+
+
+@nights_app.command(rich_help_panel=Panel.NIGHTS)
+def serve(workspace: options.WorkspaceOption = options.HERE, settings: options.SetOption = None) -> None:
+    """Keep running, and do the nightly and accuracy work on schedule (on one machine; deploy/ shows more)."""
+    from resight.flows.serving import serve_flows
+
+    serve_flows(options.absolute(workspace), options.overrides(settings))
+
+
+@nights_app.command(rich_help_panel=Panel.MODELS)
+def rebuild(
+    workspace: options.WorkspaceOption = options.HERE,
+    night: options.NightOption = None,
+    settings: options.SetOption = None,
+    accept_unmeasured: Annotated[
+        bool, typer.Option(help="Accept the new model even if there are too few confirmed labels to compare the two.")
+    ] = False,
+    as_json: options.JsonOption = False,
+    plain: options.PlainOption = False,
+) -> None:
+    """Compute everything again with the settings as they are now; accepted if not worse than the accepted model."""
+    from resight.cli.screen.run import show_run
+    from resight.flows import rebuild as flows
+
+    job = flows.run_rebuild if plain else flows.rebuild
+    result = job(
+        options.absolute(workspace),
+        night,
+        options.overrides(settings),
+        accept_unmeasured=accept_unmeasured,
+        quiet=as_json,
+    )
+    print_result(result, as_json, show_run)
+
+
+def _show_candidates(console: Console, result: dict[str, Any]) -> None:
+    """Candidates of each query, best first."""
+    for query in result["queries"]:
+        table = Table("rank", "individual", "score", "probability", title=escape(query["name"]), title_justify="left")
+        for candidate in query["candidates"]:
+            probability = candidate["probability"]
+            table.add_row(
+                str(candidate["rank"]), escape(candidate["individual_id"]), f"{candidate['score']:.4g}",
+                "-" if probability is None else f"{100 * probability:.0f} %",
+            )  # fmt: skip
+        console.print(table)
+        line(console, f"[bold]{query['decision'].replace('_', ' ')}[/]: {escape(query['evidence'])}")
+    for note in result["notes"]:
+        line(console, f"[yellow]Note:[/] {escape(note)}")
+    if result["report"]:
+        line(console, f"Report  {escape(result['report'])}")

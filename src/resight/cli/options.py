@@ -1,0 +1,89 @@
+"""Options that several commands share, and the headings of `resight --help`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Panel(StrEnum):
+    """Headings of `resight --help`, in their order."""
+
+    START = "Start"
+    NIGHTS = "Every night"
+    LOOK = "Look"
+    MEASURE = "Measure"
+    MODELS = "Models and weights"
+    TRAIN = "Train"
+
+
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", "-w", help="Folder with resight.toml.", envvar="RESIGHT_WORKSPACE")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one setting for this command, e.g. extract.max_keypoints=512; may be repeated."),
+]
+NightOption = Annotated[str | None, typer.Option(help="Date of the run, e.g. 2026-06-04; today if not given.")]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help="Run without Prefect: starts ten seconds sooner, but no server records the run.")
+]
+LabelledArgument = Annotated[
+    Path, typer.Argument(help="Labelled folder: photos, metadata.csv, and outlines if there are any.")
+]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How photos become queries and gallery: auto, time-aware, role or leave-one-encounter-out (evaluate.protocol)."
+    ),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(help="Earlier run to compare with, query by query: a run id, last or none (evaluate.against)."),
+]
+ControlOption = Annotated[
+    bool,
+    typer.Option(
+        "--background-control",
+        help="Match once more with the animals painted over, to see how much the background gives away.",
+    ),
+]
+LeakOption = Annotated[
+    bool,
+    typer.Option(
+        "--tolerate-leak",
+        help="Measure even if a query has gallery photos of the same animal and day; there is no headline then.",
+    ),
+]
+HERE = Path()
+
+
+def absolute(workspace: Path) -> str:
+    """The workspace as an absolute path, as flows take it."""
+    return str(workspace.expanduser().absolute())
+
+
+def overrides(assignments: list[str] | None) -> dict[str, Any] | None:
+    """What ``--set`` says, as nested settings."""
+    from resight.settings import parse_assignments
+
+    return parse_assignments(assignments) if assignments else None
+
+
+def measuring_overrides(
+    assignments: list[str] | None, protocol: str | None, against: str | None, control: bool, tolerate_leak: bool
+) -> dict[str, Any] | None:
+    """What ``--set`` and the options of `accuracy` and `evaluate` say, as nested settings."""
+    options = {
+        "protocol": protocol,
+        "against": against,
+        "background_control": control or None,
+        "tolerate_leak": tolerate_leak or None,
+    }
+    given = {key: json.dumps(value) if value is True else value for key, value in options.items() if value is not None}
+    return overrides([*(assignments or []), *(f"evaluate.{key}={value}" for key, value in given.items())])

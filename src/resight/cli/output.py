@@ -1,0 +1,26 @@
+"""How a command's result reaches the user: as one JSON object, or as lines and tables for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+screen = Console()
+
+
+def print_result(
+    result: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None] | None = None
+) -> None:
+    """Print ``result`` as JSON (paths and dates as text), or let ``show`` put it on the screen."""
+    if as_json:
+        print(json.dumps(result, default=str, allow_nan=False))
+    elif show:
+        show(screen, result)
+
+
+def line(console: Console, text: str) -> None:
+    """A line that rich neither colours nor breaks, so that paths in it can be copied."""
+    console.print(text, highlight=False, soft_wrap=True)

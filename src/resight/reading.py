@@ -1,0 +1,196 @@
+"""Read what runs have left in a workspace: tables, features, crops, matching points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from resight.environment import Environment
+from resight.errors import WorkspaceError
+from resight.extract.base import Features
+from resight.extract.reader import FeatureReader
+from resight.match.evidence import Evidence, evidence
+from resight.run.names import stage_names
+from resight.run.setups import match_setup
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
+from resight.segment.store import read_crop
+from resight.settings import Settings, settings_from
+from resight.status import CropStatus, FeatureStatus
+from resight.store.runs import read_current, read_run, run_record, run_tables
+from resight.store.workspace import Workspace, open_workspace
+from resight.weights.store import WeightStore
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """A finished run; `open_run` gives one. Nothing that it does changes the run.
+
+    Attributes:
+        workspace: Where the run lies.
+        run_id: Its name.
+
+    Examples:
+        >>> run = resight.open_run("my season")
+        >>> verdicts = run.table("novelty").to_pylist()
+        >>> best = run.table("identifications").to_pylist()[0]
+        >>> points = run.pair(best["best_query_crop_id"], best["best_gallery_crop_id"])
+        >>> points.xy_a_px.shape == points.xy_b_px.shape == (len(points.confidence), 2)
+        True
+    """
+
+    workspace: Workspace
+    run_id: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables and pages lie."""
+        return self.workspace.runs / self.run_id
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of its tables."""
+        return run_tables(self.workspace, self.run_id)
+
+    def table(self, name: str) -> pa.Table:
+        """One of its tables, with the columns that the catalog describes; ``.to_pandas()`` gives a data frame.
+
+        Raises:
+            WorkspaceError: The run has no such table.
+        """
+        if name not in self.tables:
+            raise WorkspaceError(f"Run {self.run_id} has no table '{name}'; it has {', '.join(self.tables)}.")
+        return read_run(self.workspace, self.run_id, name)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What is known about the run itself: night, flow, versions, model, counts, what was computed."""
+        return run_record(self.table("runs"))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings that it ran with."""
+        return settings_from(self.record["settings"], f"run {self.run_id}", stored=True)
+
+    def features(self, crop_id: str) -> Features:
+        """Keypoints and descriptors of a crop.
+
+        Raises:
+            WorkspaceError: The run has no such crop, or the crop has no features.
+        """
+        row = self._row("features", self._features, crop_id)
+        if row["status"] != FeatureStatus.OK:
+            raise WorkspaceError(f"Crop {crop_id} has no features: {row['reason'] or row['status']}.")
+        return self._reader.load(row["store"], row["store_row"])
+
+    def crop(self, crop_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """The picture of a crop: RGB (H, W, 3) uint8, and the mask of the animal (H, W) bool.
+
+        Raises:
+            WorkspaceError: The run has no such crop, or its picture is gone.
+        """
+        row = self._row("crops", self._crops, crop_id)
+        if row["status"] != CropStatus.OK:
+            raise WorkspaceError(f"Crop {crop_id} has no picture: {row['reason'] or row['status']}.")
+        return read_crop(self.workspace, row["path"])
+
+    def pair(self, query_crop_id: str, gallery_crop_id: str) -> Evidence:
+        """Matching points of two crops, the strongest 80; computed in this process if the report has not drawn the pair.
+
+        Returns:
+            Points ``a`` lie in the query crop, points ``b`` in the gallery crop.
+
+        Raises:
+            WorkspaceError: The run has no such crops, or they cannot be matched.
+            WeightsError: The matcher's weights are gone.
+        """
+        for crop_id in (query_crop_id, gallery_crop_id):
+            self._row("features", self._features, crop_id)
+        pair = (query_crop_id, gallery_crop_id)
+        settings = self.settings
+        weights = WeightStore(settings.weights_dir, settings.allow_download)
+        with Runner(DaskParams(mode="inline"), settings.device, quiet=True) as runner:
+            env = Environment(self.workspace, weights, runner, settings.device)
+            name = stage_names(settings, weights, self.workspace).match
+            points = evidence(env, match_setup(settings), name, [pair], self.table("features"))
+        if pair not in points:
+            raise WorkspaceError(f"Crops {query_crop_id} and {gallery_crop_id} cannot be matched; the log says why.")
+        return points[pair]
+
+    @cached_property
+    def _reader(self) -> FeatureReader:
+        return FeatureReader(self.workspace)
+
+    @cached_property
+    def _features(self) -> dict[str, dict[str, Any]]:
+        return {row["crop_id"]: row for row in self.table("features").to_pylist()}
+
+    @cached_property
+    def _crops(self) -> dict[str, dict[str, Any]]:
+        columns = ["crop_id", "path", "status", "reason"]
+        return {row["crop_id"]: row for row in self.table("crops").select(columns).to_pylist()}
+
+    def _row(self, name: str, rows: dict[str, dict[str, Any]], crop_id: str) -> dict[str, Any]:
+        if crop_id not in rows:
+            raise WorkspaceError(f"Run {self.run_id} has no crop '{crop_id}'; its table '{name}' lists them.")
+        return rows[crop_id]
+
+
+def open_run(workspace: str | Path | Workspace, run_id: str | None = None) -> RunResults:
+    """A finished run of a workspace.
+
+    Args:
+        workspace: The folder with ``resight.toml``.
+        run_id: Name of the run, which is its folder's name below ``runs``; the newest accepted one if not given.
+
+    Raises:
+        WorkspaceError: There is no such workspace or run.
+
+    Examples:
+        >>> run = resight.open_run("my season")
+        >>> run.record["flow"]
+        'nightly'
+        >>> "identifications" in run.tables
+        True
+    """
+    place = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    if run_id is None:
+        newest = read_current(place, "runs")
+        if newest is None:
+            raise WorkspaceError(f"{place.root} has no run yet; start with `resight nightly`.")
+        run_id = str(newest["run_id"][0])
+    read_run(place, run_id, "runs")
+    return RunResults(place, run_id)
+
+
+def read_features(workspace: str | Path | Workspace, crop_id: str, run_id: str | None = None) -> Features:
+    """Keypoints and descriptors of one crop; for many crops of one run, `RunResults.features` is faster.
+
+    Raises:
+        WorkspaceError: There is no such workspace, run or crop, or the crop has no features.
+
+    Examples:
+        >>> crop_id = resight.read_pairs("my season")["query_crop_id"][0].as_py()
+        >>> features = resight.read_features("my season", crop_id)
+        >>> features.xy_px.shape == (len(features), 2)
+        True
+    """
+    return open_run(workspace, run_id).features(crop_id)
+
+
+def read_pairs(workspace: str | Path | Workspace, run_id: str | None = None) -> pa.Table:
+    """All pairs of a query crop and a gallery crop that a run has looked at: the catalog's table ``pairs``.
+
+    Raises:
+        WorkspaceError: There is no such workspace or run, or the run has compared nothing.
+
+    Examples:
+        >>> pairs = resight.read_pairs("my season")
+        >>> strongest = pairs.sort_by([("n_inliers", "descending")]).slice(0, 1).to_pylist()
+    """
+    return open_run(workspace, run_id).table("pairs")
