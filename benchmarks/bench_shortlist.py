@@ -66,18 +66,15 @@ def real(root: Path, cache: Path | None, params: ShortlistParams, every: int = 1
             [(f, found[f]) for f in queries],
             params,
             allowed=lambda f: of_row != encounter[f],
-            names=[turtle[c] for c in index.crop_ids],
         )
         spent = _spent(start, len(queries))
-    photo = first_hits(votes.crops, "gallery_crop_id", turtle, queries)
-    name = first_hits(votes.names, "individual_id", {t: t for t in turtle.values()}, queries, turtle)
+    photo = first_hits(votes, "gallery_crop_id", turtle, queries)
     return _described("real", index, params, build_s, spent) | {
         "queries": len(queries),
         "gallery_photos": len(turtle),
         "individuals": len(set(turtle.values())),
         "extract_s_per_photo": extract_s,
         "recall_photos": _recall(photo),
-        "recall_individuals": _recall(name),
     }
 
 
@@ -90,8 +87,7 @@ def descriptors(root: Path, files: Sequence[str], cache: Path | None) -> tuple[d
             ), None
     import cv2
 
-    from resight.extract.params import SiftParams
-    from resight.extract.sift import SiftExtractor
+    from resight.extract.kinds.sift import SiftExtractor, SiftParams
 
     cv2.setNumThreads(1)
     sift, out = SiftExtractor(SiftParams(max_keypoints=512)), {}
@@ -147,7 +143,7 @@ def synthetic(n_crops: int, per_crop: int, params: ShortlistParams, n_queries: i
         votes = search(index, queries, params)
         spent = _spent(start, n_queries)
     truth = {query: target for (query, _), target in zip(queries, targets, strict=True)}
-    hits = first_hits(votes.crops, "gallery_crop_id", {one: one for one in ids}, list(truth), truth)
+    hits = first_hits(votes, "gallery_crop_id", {one: one for one in ids}, list(truth), truth)
     return _described("synthetic", index, params, build_s, spent) | {
         "queries": n_queries,
         "gallery_photos": n_crops,

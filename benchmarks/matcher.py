@@ -25,15 +25,16 @@ import torch
 from resight.environment import Environment
 from resight.evaluate.protocol import split
 from resight.extract.base import Features
-from resight.extract.params import SiftParams, XFeatParams
+from resight.extract.kinds.sift import SiftParams
+from resight.extract.kinds.xfeat import XFeatParams
 from resight.ingest.stage import ingest
 from resight.match.engine.batch import batch_of_one
 from resight.match.engine.engine import LightGlueEngine
 from resight.match.engine_matcher import EngineMatcher
+from resight.match.kinds.lightglue import SURE_AFFINE, LightGlueParams
+from resight.match.kinds.nearest import NearestMatcher, NearestParams
 from resight.match.lightglue import build_lightglue
-from resight.match.nearest import NearestMatcher
-from resight.match.params import SURE_AFFINE, LightGlueParams, NearestParams
-from resight.match.presets import Architecture
+from resight.match.presets import NetworkShape
 from resight.match.verify import inliers_of
 from resight.pairs.plan import _COMPATIBLE, _SIDES
 from resight.run.names import ingest_name, segment_name
@@ -148,11 +149,11 @@ def contenders(given: argparse.Namespace) -> list[Contender]:
     own = build_lightglue(ours, store, "sift", "cpu")
     assert isinstance(own, EngineMatcher) and isinstance(xfeat, EngineMatcher)
     first = Shape(1)
-    seen = Architecture(first.input_dim, first.width, first.n_layers, first.num_heads, True)
+    seen = NetworkShape(first.input_dim, first.width, first.n_layers, first.num_heads, True)
     blank = EngineMatcher(LightGlueEngine.from_state_dict(start(first, 0).state_dict()), seen, ours, "sift")
     few = SiftParams(max_keypoints=given.keypoints)
     return [
-        Contender("SIFT 1024 + mutual nearest neighbours + MAGSAC++", SiftParams().build(store), _verified(NearestMatcher(verified, "sift"))),
+        Contender("SIFT 1024 + mutual nearest neighbours + MAGSAC++", SiftParams().build(store), _verified(NearestMatcher(verified))),
         Contender("XFeat 512 + 3-layer LighterGlue", XFeatParams().build(store, "cpu"), _layers(xfeat)),
         Contender(f"SIFT {given.keypoints} + {Path(given.weights).stem}", few.build(store), _layers(own)),
         Contender(f"SIFT {given.keypoints} + the same before training", few.build(store), _layers(blank)),

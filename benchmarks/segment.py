@@ -23,9 +23,9 @@ import cv2
 import numpy as np
 import torch
 
+from resight.segment.kinds.head_finder import HeadFinderParams
 from resight.segment.learned.finder import Finding, HeadFinder, confidence_of
 from resight.segment.learned.weights import from_tensors
-from resight.segment.params import HeadFinderParams
 from resight.settings import parse_assignments
 from resight.train.segmenter.confidence import fit
 from resight.train.segmenter.folds import Folds

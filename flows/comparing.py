@@ -11,11 +11,11 @@ from resight.compare.compare import Compared, compare_methods
 from resight.compare.methods import chosen
 from resight.compare.page import render_comparison
 from resight.environment import Environment
-from resight.extract.params import SiftParams
+from resight.extract.kinds.sift import SiftParams
 from resight.flows.evaluation import prefer_outlines
 from resight.flows.steps import open_workspace, settings_for
 from resight.flows.training import prepare
-from resight.match.params import NearestParams
+from resight.match.kinds.nearest import NearestParams
 from resight.run.models import model_of
 from resight.run.run import Run, absolute_sources, open_run
 from resight.score.params import ScoreParams

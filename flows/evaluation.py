@@ -19,7 +19,7 @@ from resight.flows.steps import (
 from resight.ingest.stage import has_outlines
 from resight.run.models import Model
 from resight.run.run import Run, absolute_sources, open_run
-from resight.segment.params import AutoParams
+from resight.segment.kinds.auto import AutoParams
 from resight.settings import Settings
 from resight.store.runs import ACCURACY_FILE
 from resight.store.workspace import Workspace

@@ -10,9 +10,9 @@ import pyarrow as pa
 from resight.match.stage import match
 from resight.novelty.identity_log import advance
 from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
+from resight.plugins.registry import SCORES
 from resight.run.run import Run
 from resight.run.setups import match_setup, voting
-from resight.score.registry import SCORES
 from resight.shortlist.stage import shortlist
 from resight.status import Decision
 from resight.store.counts import reconcile_pairs

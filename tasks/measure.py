@@ -30,9 +30,9 @@ from resight.evaluate.paired import compare
 from resight.evaluate.protocol import refuse_leak, split
 from resight.novelty.decide import decide
 from resight.pairs.cohort import Cohort
+from resight.plugins.registry import SCORES
 from resight.rank.stage import rank_all
 from resight.run.run import Run
-from resight.score.registry import SCORES
 from resight.status import PairStatus
 from resight.store.runs import TableRef, read_run
 from resight.tasks.novelty import query_photos

@@ -5,8 +5,8 @@ import pyarrow as pa
 from resight.novelty.calibration import calibrate
 from resight.novelty.decide import decide, listed
 from resight.novelty.model import fit
+from resight.plugins.registry import SCORES
 from resight.run.run import Run
-from resight.score.registry import SCORES
 from resight.store.counts import reconcile
 from resight.store.runs import TableRef
 from resight.tasks.stage import stage

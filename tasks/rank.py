@@ -1,9 +1,9 @@
 """Stage ``rank``."""
 
+from resight.plugins.registry import SCORES
 from resight.rank.rule import choose_rule
 from resight.rank.stage import rank_all
 from resight.run.run import REHEARSING, Run
-from resight.score.registry import SCORES
 from resight.tasks.stage import stage
 
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from resight.run.run import REHEARSING, Run
 from resight.score.accepted import accept, accepted, keep_null
+from resight.score.base import FUSED
 from resight.score.distribution import scored_only
 from resight.score.fusion import Fusion
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
 from resight.score.null import Null, learn_null
-from resight.score.registry import FUSED
 from resight.score.stage import distributions, score
 from resight.status import PairStatus
 from resight.store.runs import TableRef

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from resight.errors import SettingsError
-from resight.match.params import BUNDLED
+from resight.match.kinds.lightglue import BUNDLED
 from resight.plugins.params import Params
 from resight.settings import Settings, known_keys, load_settings, parse_assignments, settings_from
 from resight.settings.choice import OFFICIAL
 from resight.settings.init import init_workspace
+from resight.settings.kinds import KINDS
 from resight.settings.removed import REMOVED, say_once
-from resight.settings.settings import kinds_of
 from resight.weights.store import WeightStore
 
 
@@ -163,7 +163,7 @@ def test_sections_say_what_they_affect() -> None:
 
 
 def test_every_setting_has_a_description() -> None:
-    groups = [g for name in Settings.model_fields for g in kinds_of(name)]
+    groups = [group for registry in KINDS.values() for group in registry.built_in.values()]
     groups += [type(value) for _, value in Settings() if isinstance(value, Params)]
     missing = [
         f"{group.__name__}.{name}"

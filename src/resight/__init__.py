@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from resight.flows.rebuild import run_rebuild
     from resight.match.base import Matcher, PairMatch
     from resight.match.evidence import Evidence
+    from resight.match.params import MatcherBase
     from resight.plugins.params import Params
     from resight.reading import RunResults, open_run, read_features, read_pairs
-    from resight.score.registry import Score
+    from resight.score.base import Score
     from resight.segment.base import Photo, Region, Segmenter
+    from resight.segment.params import SegmenterBase
     from resight.settings import Settings, load_settings
     from resight.store.workspace import Workspace, open_workspace
     from resight.version import __version__
@@ -47,6 +49,7 @@ __all__ = [
     "Features",
     "LeakError",
     "Matcher",
+    "MatcherBase",
     "MissingWeightsError",
     "NothingToMeasure",
     "PairMatch",
@@ -57,6 +60,7 @@ __all__ = [
     "RunResults",
     "Score",
     "Segmenter",
+    "SegmenterBase",
     "Settings",
     "SettingsError",
     "WeightsError",
@@ -89,10 +93,12 @@ if not TYPE_CHECKING:  # a type checker would take everything for an attribute o
         "flows.rebuild": "run_rebuild",
         "match.base": "Matcher PairMatch",
         "match.evidence": "Evidence",
+        "match.params": "MatcherBase",
         "plugins.params": "Params",
         "reading": "RunResults open_run read_features read_pairs",
-        "score.registry": "Score",
+        "score.base": "Score",
         "segment.base": "Photo Region Segmenter",
+        "segment.params": "SegmenterBase",
         "settings": "Settings load_settings",
         "store.workspace": "Workspace open_workspace",
         "version": "__version__",

@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from resight.compare.base import MethodStatus
 from resight.compare.compare import compare_methods
 from resight.compare.local import LocalMethod
-from resight.compare.methods import METHODS, chosen
+from resight.compare.methods import chosen
 from resight.errors import BrokenCountError, SettingsError
+from resight.plugins.registry import COMPARE_METHODS
 from resight.store.tables import conform
 
 
@@ -85,15 +86,15 @@ def test_a_query_that_a_method_cannot_compare_counts_as_wrong(trial, by_hand):
 
 def test_methods_by_name():
     assert [m.name for m in chosen(["ssim", "sift-lnbnn", "ssim"])] == ["ssim", "sift-lnbnn"]
-    assert [m.name for m in chosen([])] == list(METHODS)
+    assert [m.name for m in chosen([])] == list(COMPARE_METHODS)
     assert chosen(["timm:resnet18=/x/y.safetensors"])[0].path == "/x/y.safetensors"
     with pytest.raises(SettingsError, match="did you mean 'sift-lightglue'"):
         chosen(["sift-lightgleu"])
 
 
-@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if isinstance(m, LocalMethod)])
+@pytest.mark.parametrize("name", [n for n, m in COMPARE_METHODS.kinds().items() if isinstance(m, LocalMethod)])
 def test_matchers_read_their_extractors(name, trial):
-    method = METHODS[name]
+    method = COMPARE_METHODS[name]
     used = method.settings(trial)
     assert used.match.accepts(used.extract.family)
     assert (method.score == "inliers") == (used.match.verify.model != "none")

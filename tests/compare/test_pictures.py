@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from resight.compare import loftr, pictures, ssim
+from resight.compare import pictures
 from resight.compare.base import Family
 from resight.compare.compare import compare_methods
-from resight.compare.params import LoftrParams, SsimParams
+from resight.compare.kinds import loftr, ssim
+from resight.compare.kinds.loftr import LoftrParams
+from resight.compare.kinds.ssim import SsimParams
 from resight.errors import WeightsError
 from resight.weights.store import WeightStore
 

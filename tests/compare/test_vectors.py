@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from resight.compare import vectors
 from resight.compare.base import Family
 from resight.compare.compare import compare_methods
-from resight.compare.timm_model import load_timm, timm_method
-from resight.compare.trained import TrainedMethod
+from resight.compare.kinds.timm import load_timm, timm_method
+from resight.compare.kinds.trained import TrainedMethod
 from resight.errors import WeightsError
 from resight.train.embedding.params import EmbeddingRecipe
 

@@ -14,7 +14,8 @@ from resight.evaluate.background import (
 )
 from resight.ingest.annotation import Annotation
 from resight.segment.block import SegmentSetup
-from resight.segment.params import AutoParams, CropParams
+from resight.segment.kinds.auto import AutoParams
+from resight.segment.params import CropParams
 from resight.segment.rows import SCHEMA, empty_row
 from resight.segment.store import read_crop
 from resight.status import CropStatus

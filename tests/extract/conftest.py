@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resight.extract import params as p
 from resight.extract.base import Extractor
+from resight.extract.params import ExtractorBase
+from resight.plugins.registry import EXTRACTORS
 from resight.weights.store import WeightStore
 
 OFFLINE = WeightStore(allow_download=False)
@@ -37,14 +38,14 @@ def small_picture() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def random_params(tmp_path_factory: pytest.TempPathFactory) -> dict[str, p.ExtractorBase]:
+def random_params(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExtractorBase]:
     """Settings by case, with files of random weights."""
     import torch
     from kornia.feature import ALIKED, DISK, DeDoDe, HardNet, KeyNetDetector, LAFAffNetShapeEstimator, OriNet
     from kornia.feature.xfeat import XFeatModel
     from safetensors.torch import save_file
 
-    from resight.extract.superpoint import SuperpointNetwork
+    from resight.extract.superpoint_network import SuperpointNetwork
 
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
@@ -62,43 +63,48 @@ def random_params(tmp_path_factory: pytest.TempPathFactory) -> dict[str, p.Extra
     keynet = KeyNetDetector(pretrained=False).model
     keynet.last_conv[0].weight.data.abs_()  # a random sign would silence the ReLU behind it
     hardnet = saved("hardnet", HardNet(pretrained=False), nested="state_dict")
-    return {
-        "sift": p.SiftParams(max_keypoints=300),
-        "sift-plain": p.SiftParams(max_keypoints=300, root=False),
-        "sift-kornia": p.SiftParams(max_keypoints=300, backend="kornia"),
-        "orb": p.OrbParams(max_keypoints=300),
-        "xfeat": p.XFeatParams(max_keypoints=300, detection_threshold=0.0, weights=saved("xfeat", XFeatModel())),
-        "aliked": p.AlikedParams(
-            max_keypoints=300, variant="aliked-t16", weights=saved("aliked", ALIKED("aliked-t16"))
+
+    cases: dict[str, tuple[str, dict[str, object]]] = {
+        "sift-plain": ("sift", {"root": False}),
+        "sift-kornia": ("sift", {"backend": "kornia"}),
+        "xfeat": ("xfeat", {"detection_threshold": 0.0, "weights": saved("xfeat", XFeatModel())}),
+        "aliked": ("aliked", {"variant": "aliked-t16", "weights": saved("aliked", ALIKED("aliked-t16"))}),
+        "disk": ("disk", {"weights": saved("disk", DISK(), nested="extractor")}),
+        "dedode": (
+            "dedode",
+            {
+                "detector_weights": saved("detector", dedode.detector),
+                "descriptor_weights": saved("descriptor", dedode.descriptor),
+            },
         ),
-        "disk": p.DiskParams(max_keypoints=300, weights=saved("disk", DISK(), nested="extractor")),
-        "dedode": p.DedodeParams(
-            max_keypoints=300,
-            detector_weights=saved("detector", dedode.detector),
-            descriptor_weights=saved("descriptor", dedode.descriptor),
+        "dog-hardnet": ("dog-hardnet", {"weights": hardnet}),
+        "keynet-affnet-hardnet": (
+            "keynet-affnet-hardnet",
+            {
+                "keynet_weights": saved("keynet", keynet, nested="state_dict"),
+                "affnet_weights": saved("affnet", LAFAffNetShapeEstimator(pretrained=False), nested="state_dict"),
+                "orinet_weights": saved("orinet", OriNet(pretrained=False), nested="state_dict"),
+                "hardnet_weights": hardnet,
+            },
         ),
-        "dog-hardnet": p.DogHardnetParams(max_keypoints=300, weights=hardnet),
-        "keynet-affnet-hardnet": p.KeynetHardnetParams(
-            max_keypoints=300,
-            keynet_weights=saved("keynet", keynet, nested="state_dict"),
-            affnet_weights=saved("affnet", LAFAffNetShapeEstimator(pretrained=False), nested="state_dict"),
-            orinet_weights=saved("orinet", OriNet(pretrained=False), nested="state_dict"),
-            hardnet_weights=hardnet,
-        ),
-        "superpoint": p.SuperpointParams(
-            max_keypoints=300, detection_threshold=0.0, weights=saved("superpoint", SuperpointNetwork())
+        "superpoint": (
+            "superpoint",
+            {"detection_threshold": 0.0, "weights": saved("superpoint", SuperpointNetwork())},
         ),
     }
+    # A kind that needs no weights has its case by being registered.
+    cases = {kind: (kind, {}) for kind in EXTRACTORS} | cases
+    return {case: EXTRACTORS.get(kind)(max_keypoints=300, **given) for case, (kind, given) in cases.items()}
 
 
 @pytest.fixture(scope="session")
-def build(random_params: dict[str, p.ExtractorBase]) -> Callable[[str], Extractor]:
+def build(random_params: dict[str, ExtractorBase]) -> Callable[[str], Extractor]:
     """Extractor by case, built once."""
     built: dict[str, Extractor] = {}
 
     def make(case: str) -> Extractor:
         if case not in built:
-            built[case] = random_params[case].build(OFFLINE)  # type: ignore[attr-defined]
+            built[case] = random_params[case].build(OFFLINE)
         return built[case]
 
     return make

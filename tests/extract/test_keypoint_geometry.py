@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from resight.extract.base import Extractor, Features
-from resight.extract.params import AlikedParams, XFeatParams
+from resight.extract.kinds.aliked import AlikedParams
+from resight.extract.kinds.xfeat import XFeatParams
 from resight.extract.select import keep, wrap
 from resight.weights.store import WeightStore
 
@@ -85,7 +86,7 @@ def test_angles_follow_a_turned_picture(case: str, build: Build, picture: np.nda
 
 
 def test_sift_for_lightglue_is_sigma_and_the_angle_as_colmap_has_it(build: Build) -> None:
-    from resight.extract.sift import lightglue_scale_ori
+    from resight.extract.kinds.sift import lightglue_scale_ori
 
     scale, _ = lightglue_scale_ori(found := build("sift").extract(spots(SPOTS, 4.0), None))
     assert scale[nearest(found, SPOTS[0])] == pytest.approx(0.89 * 4.0, rel=0.06)  # OpenCV's size would be twice that
@@ -106,7 +107,7 @@ def test_both_sift_backends_give_lightglue_the_same(build: Build, picture: np.nd
 
 
 def test_doghardnet_for_lightglue_is_size_and_the_other_sense() -> None:
-    from resight.extract.hardnet import lightglue_scale_ori
+    from resight.extract.kinds.hardnet import lightglue_scale_ori
 
     features = SimpleNamespace(scale_px=np.float32([3.0, 4.0]), angle_rad=np.float32([np.pi / 2, -0.5]))
     scale, angle = lightglue_scale_ori(features)  # type: ignore[arg-type]
@@ -115,7 +116,7 @@ def test_doghardnet_for_lightglue_is_size_and_the_other_sense() -> None:
 
 
 def test_angle_zero_stays_below_a_full_turn() -> None:
-    from resight.extract.hardnet import lightglue_scale_ori
+    from resight.extract.kinds.hardnet import lightglue_scale_ori
 
     features = SimpleNamespace(scale_px=np.ones(2, np.float32), angle_rad=np.float32([1e-12, 0.0]))
     assert (lightglue_scale_ori(features)[1] < 2 * np.pi).all()  # type: ignore[arg-type]
@@ -222,7 +223,7 @@ def test_aliked_finds_what_kornia_finds(variant: Any, shared_weights: Any, pictu
 def test_float16_rootsift_gives_the_same_matches(shared_data: Any) -> None:
     import cv2
 
-    from resight.extract.sift import root_sift
+    from resight.extract.kinds.sift import root_sift
 
     halves = []
     for name in ("gallery/Leonardo L", "queries/Leonardo L 18"):

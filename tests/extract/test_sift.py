@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from resight.extract.params import SiftParams
-from resight.extract.sift import SiftExtractor
+from resight.extract.kinds.sift import SiftExtractor, SiftParams
 
 
 def test_large_structures_go_before_fine_texture_of_the_same_contrast():

@@ -12,8 +12,9 @@ from kornia.feature import LightGlue
 from resight.extract.base import Features
 from resight.match.base import TileMatcher
 from resight.match.engine_matcher import EngineMatcher
+from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.lightglue import build_lightglue
-from resight.match.params import LightGlueParams, VerifyParams
+from resight.match.params import VerifyParams
 from resight.match.summary import SUMMARY_SCHEMA, summarise
 from resight.weights.store import WeightStore
 

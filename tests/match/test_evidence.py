@@ -8,8 +8,7 @@ import pytest
 
 from resight.environment import Environment
 from resight.match.evidence import Evidence, evidence
-from resight.match.nearest import NearestMatcher
-from resight.match.params import NearestParams
+from resight.match.kinds.nearest import NearestMatcher, NearestParams
 from resight.run.setups import match_setup
 from resight.settings import Settings, settings_from
 
@@ -30,7 +29,7 @@ def get(survey: Any, env: Environment, name_of: Any) -> Get:
 def test_points_are_those_of_the_matches_strongest_first(get: Get, survey: Any) -> None:
     shown = get([("g2", "q1")])["g2", "q1"]
     a, b = survey.crops["g2"], survey.crops["q1"]
-    match = NearestMatcher(NearestParams(), "sift").match(a, b)
+    match = NearestMatcher(NearestParams()).match(a, b)
     order = np.argsort(-match.confidence, kind="stable")
     assert match.n_matches >= 30
     np.testing.assert_array_equal(shown.xy_a_px, a.xy_px[match.index_a[order]])

@@ -17,10 +17,11 @@ from safetensors.torch import load_file
 
 from resight.errors import DeviceError, SettingsError, WeightsError
 from resight.extract.base import Features
-from resight.extract.params import XFeatParams
+from resight.extract.kinds.xfeat import XFeatParams
 from resight.match.base import Matcher, PairMatch
+from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.lightglue import LightGlueMatcher, build_lightglue
-from resight.match.params import LightGlueParams, VerifyParams
+from resight.match.params import VerifyParams
 from resight.settings import settings_from
 from resight.weights.store import WeightStore
 
@@ -159,7 +160,7 @@ def test_scale_and_orientation_reach_the_network(make_features: Make) -> None:
 def test_scale_and_orientation_follow_the_extractor(make_features: Make, family: str, module: str) -> None:
     a = make_features(40, 1)
     inputs = build(network(add_scale_ori=True), family=family)._inputs(a)
-    scale, orientation = importlib.import_module(f"resight.extract.{module}").lightglue_scale_ori(a)
+    scale, orientation = importlib.import_module(f"resight.extract.kinds.{module}").lightglue_scale_ori(a)
     np.testing.assert_array_equal(inputs["scales"][0], scale)
     np.testing.assert_array_equal(inputs["oris"][0], orientation)
 

@@ -15,8 +15,7 @@ from resight.environment import Environment
 from resight.errors import BrokenCountError, SettingsError, WeightsError
 from resight.match import work as work_module
 from resight.match.blocks import MatcherSpec, load_matcher
-from resight.match.nearest import NearestMatcher
-from resight.match.params import NearestParams
+from resight.match.kinds.nearest import NearestMatcher, NearestParams
 from resight.match.stage import match
 from resight.match.summary import summarise
 from resight.match.work import CropTable, cut, matcher_spec, read_rate, write_rate
@@ -61,7 +60,7 @@ def test_every_planned_row_is_scored_as_if_alone(run: Any, survey: Any, plan_of:
     result = run(plan_of(ALL))
     assert result.n_matched == 12
     assert [(r["query_crop_id"], r["gallery_crop_id"]) for r in result.pairs.to_pylist()] == ALL
-    matcher = NearestMatcher(NearestParams(), "sift")
+    matcher = NearestMatcher(NearestParams())
     for (q, g), row in by_pair(result.pairs).items():
         expected = summarise(matcher.match(survey.crops[min(q, g)], survey.crops[max(q, g)]), 64)
         assert {k: row[k] for k in expected if not k.startswith("n_keypoints")} == {

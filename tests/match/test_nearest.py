@@ -8,8 +8,8 @@ import pytest
 
 from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch
-from resight.match.nearest import NearestMatcher
-from resight.match.params import NearestParams, VerifyParams
+from resight.match.kinds.nearest import NearestMatcher, NearestParams
+from resight.match.params import VerifyParams
 from resight.match.verify import inliers
 
 Planted = Callable[..., tuple[Features, Features, np.ndarray]]
@@ -23,8 +23,8 @@ def of(descriptors: list[list[float]], dtype: type = np.float32) -> Features:
     return Features(xy, np.array(descriptors, dtype).reshape(n, -1 if n else 8), zeros, zeros, zeros, (313, 471))
 
 
-def matcher(ratio: float = 0.85, family: str = "sift", verify: VerifyParams = NO_GEOMETRY) -> NearestMatcher:
-    return NearestMatcher(NearestParams(ratio=ratio, verify=verify), family)
+def matcher(ratio: float = 0.85, verify: VerifyParams = NO_GEOMETRY) -> NearestMatcher:
+    return NearestMatcher(NearestParams(ratio=ratio, verify=verify))
 
 
 def triples(match: PairMatch) -> list[tuple[int, int, float]]:
@@ -50,7 +50,7 @@ def test_hamming_distance_for_binary_descriptors() -> None:
     a = of([[0b00000000, 0], [0b11111111, 0xFF]], np.uint8)
     b = of([[0b00000001, 0], [0b00001111, 0]], np.uint8)
     # a0: 1 bit to b0, 4 bits to b1: 1/4. b0: 1 bit to a0, 15 to a1: 1/15. a1 and b1 are not mutual nearest.
-    assert triples(matcher(family="orb").match(a, b)) == [(0, 0, 0.75)]
+    assert triples(matcher().match(a, b)) == [(0, 0, 0.75)]
 
 
 def test_equal_descriptors() -> None:
@@ -61,12 +61,11 @@ def test_equal_descriptors() -> None:
 
 
 @pytest.mark.parametrize(("n_a", "n_b"), [(0, 0), (0, 5), (5, 0), (1, 1), (1, 5), (5, 1)])
-@pytest.mark.parametrize("family", ["sift", "orb"])
-def test_without_a_second_neighbour_there_is_no_match(n_a: int, n_b: int, family: str) -> None:
-    dtype = np.uint8 if family == "orb" else np.float32
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_without_a_second_neighbour_there_is_no_match(n_a: int, n_b: int, dtype: type) -> None:
     values = np.arange(8 * 5).reshape(5, 8) % 7
     a, b = (of(values[:n].tolist() if n else [], dtype) for n in (n_a, n_b))
-    match = matcher(ratio=1.0, family=family, verify=VerifyParams()).match(a, b)
+    match = matcher(ratio=1.0, verify=VerifyParams()).match(a, b)
     assert (match.n_a, match.n_b, match.n_matches, match.n_inliers, match.verified) == (n_a, n_b, 0, 0, True)
 
 

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from resight.novelty.calibration import COMPARISON_SCHEMA, Calibration, impostor_maxima
 from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail
 from resight.novelty.model import NoveltyModel, fit
-from resight.score.registry import Elsewhere
+from resight.score.base import Elsewhere
 
 
 def calibration(rows):

@@ -7,21 +7,22 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
-from resight.extract.params import SiftParams
-from resight.match.params import LightGlueParams, NearestParams, VerifyParams
+from resight.extract.kinds.sift import SiftParams
+from resight.match.kinds.lightglue import LightGlueParams
+from resight.match.kinds.nearest import NearestParams
+from resight.match.params import VerifyParams
 from resight.plugins.output_name import OutputName, combined
 from resight.plugins.params import Params
 from resight.run.names import stage_names
 from resight.segment.params import CropParams
 from resight.settings import Settings, settings_from
-from resight.settings.settings import kinds_of
+from resight.settings.kinds import KINDS
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 HERE = Path(__file__).resolve().parent
 DEFAULTS = HERE / "defaults.json"
 THEN = json.loads((HERE.parent / "stores" / "names-2026-11-28.json").read_text())
-SECTIONS = ("segment", "extract", "match")
 NEEDED = {"superpoint": {"weights": "sp.pth"}}
 
 
@@ -40,9 +41,8 @@ def name(params: Params, *upstream: Any) -> str:
 
 
 def all_kinds() -> dict[str, Params]:
-    kinds = [cls for section in SECTIONS for cls in kinds_of(section)]
-    labels = [cls.model_fields["kind"].default for cls in kinds]
-    return {label: cls(**NEEDED.get(label, {})) for label, cls in zip(labels, kinds, strict=True)}
+    kinds = {label: cls for registry in KINDS.values() for label, cls in registry.built_in.items()}
+    return {label: cls(**NEEDED.get(label, {})) for label, cls in kinds.items()}
 
 
 def test_a_new_setting_at_its_default_renames_nothing_and_another_value_does() -> None:
@@ -160,9 +160,9 @@ def test_a_default_is_changed_only_with_a_new_revision() -> None:
 
 
 def current_defaults() -> dict[str, tuple[int, dict[str, Any]]]:
-    kinds = {f"{section}.{label}": params for section in SECTIONS for label, params in all_kinds().items()
-             if type(params) in kinds_of(section)}  # fmt: skip
-    groups = kinds | {n: group for n, group in Settings().groups().items() if n not in SECTIONS}
+    made = all_kinds()
+    kinds = {f"{section}.{label}": made[label] for section, registry in KINDS.items() for label in registry.built_in}
+    groups = kinds | {n: group for n, group in Settings().groups().items() if n not in KINDS}
     groups["match.verify"] = VerifyParams()
     return {n: (group.revision, group.model_dump(mode="json")) for n, group in groups.items()}
 

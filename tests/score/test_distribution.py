@@ -9,6 +9,8 @@ from resight.catalog import table
 from resight.errors import BrokenCountError, SettingsError
 from resight.match.base import PairMatch
 from resight.match.summary import summarise
+from resight.plugins.registry import SCORES
+from resight.score.base import Score
 from resight.score.distances import (
     one_sided_ks,
     one_sided_wasserstein,
@@ -20,7 +22,7 @@ from resight.score.distances import (
 from resight.score.distribution import positive_area, read_distributions, sum_above
 from resight.score.null import NullDistribution
 from resight.score.params import ScoreParams
-from resight.score.registry import SCORES, score_named
+from resight.score.registry import score_named
 from resight.score.stage import score
 
 BINS = 64
@@ -163,7 +165,7 @@ def impostors_and_queries():
     return calibrate, [empty, weak, strong], labels
 
 
-@pytest.mark.parametrize("name", [n for n, one in SCORES.items() if n not in FROM_ELSEWHERE and one.ranks])
+@pytest.mark.parametrize("name", [n for n, one in SCORES.kinds().items() if n not in FROM_ELSEWHERE and one.ranks])
 def test_no_match_is_the_worst_and_more_matches_are_better_in_every_score(name):
     calibrate, queries, labels = impostors_and_queries()
     scores = score(pairs_table(*calibrate, *queries), labels, ScoreParams(name=name)).scores
@@ -174,8 +176,14 @@ def test_no_match_is_the_worst_and_more_matches_are_better_in_every_score(name):
 
 
 @pytest.mark.parametrize("name", list(SCORES))
-def test_every_score_is_a_column_of_the_catalog(name):
-    assert name in table("scores").schema.names
+def test_every_score_describes_itself(name):
+    kind = SCORES[name]
+    assert isinstance(kind, Score) and kind.name == name and kind.source and kind.description
+    assert kind.needs_cohorts or kind.elsewhere is None, "only what is held against other animals means much elsewhere"
+
+
+def test_every_score_of_ours_is_a_column_of_the_catalog():
+    assert set(SCORES.built_in) <= set(table("scores").schema.names)
 
 
 def test_registry_refuses_a_misspelt_name_and_offers_the_nearest():
@@ -271,5 +279,7 @@ def test_every_score_is_the_same_whichever_photo_asks(name):
     calibrate, _, labels = impostors_and_queries()
     one = pair_row([0.3, 0.6, 0.9], 30, 12, "x", "y", "cluster")
     other = pair_row([0.3, 0.6, 0.9], 12, 30, "y", "x", "cluster")
-    got = [score(pairs_table(*calibrate, r), labels, ScoreParams()).scores[name].to_pylist()[-1] for r in (one, other)]
+    params = ScoreParams(name=name if SCORES[name].ranks else "mean")
+    tables = [score(pairs_table(*calibrate, row), labels, params).scores for row in (one, other)]
+    got = [rows["score" if SCORES[name].ranks else name].to_pylist()[-1] for rows in tables]
     assert (got[0] == pytest.approx(got[1], rel=1e-12) and got[0] is not None) or name == "inliers"

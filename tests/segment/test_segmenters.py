@@ -6,12 +6,12 @@ import pytest
 
 from resight.ingest.annotation import Annotation
 from resight.plugins import registry
-from resight.segment.annotations import AnnotationSegmenter
-from resight.segment.auto import AutoSegmenter
 from resight.segment.base import Photo, Segmenter
 from resight.segment.cropper import cut, tidy
-from resight.segment.grabcut import GrabCutSegmenter, fill_holes, main_component
-from resight.segment.params import AnnotationsParams, AutoParams, CropParams, GrabCutParams
+from resight.segment.kinds.annotations import AnnotationSegmenter, AnnotationsParams
+from resight.segment.kinds.auto import AutoParams, AutoSegmenter
+from resight.segment.kinds.grabcut import GrabCutParams, GrabCutSegmenter, fill_holes, main_component
+from resight.segment.params import CropParams
 from resight.status import CropStatus, Viewpoint
 from resight.weights.store import WeightStore
 
@@ -36,7 +36,9 @@ def rendered_photo(*annotations):
 def runnable():
     """Segmenters whose weights come with the package, or that need none."""
     store = WeightStore(allow_download=False)
-    return [p for p in registry.SEGMENTERS if all(store.available(name) for name in p().weight_names())]
+    return [
+        p for p in registry.SEGMENTERS.kinds().values() if all(store.available(name) for name in p().weight_names())
+    ]
 
 
 @pytest.mark.parametrize("params", runnable(), ids=lambda p: p.model_fields["kind"].default)
@@ -101,7 +103,7 @@ def test_grabcut_calls_a_small_find_nothing(monkeypatch):
     ("otherwise", "bare", "outlined"), [("whole", ["whole"], ["annotations"]), ("skip", [], ["annotations"])]
 )
 def test_auto_takes_outlines_where_there_are_some(otherwise, bare, outlined):
-    segmenter = AutoSegmenter(AutoParams(otherwise=otherwise))
+    segmenter = AutoSegmenter(AutoParams(otherwise=otherwise), WeightStore())
     assert [r.segmenter for r in segmenter.find(rendered_photo()[0])] == bare
     assert [r.segmenter for r in segmenter.find(rendered_photo(BODY)[0])] == bare
     assert [r.segmenter for r in segmenter.find(rendered_photo(HEAD)[0])] == outlined

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from resight.segment.base import Photo
+from resight.segment.kinds.head_finder import HeadFinderParams
 from resight.segment.learned.finder import HeadFinder
 from resight.segment.learned.looks import look_close, look_wide
-from resight.segment.params import HeadFinderParams
 from resight.status import CropStatus, Viewpoint
 
 WIDTH, HEIGHT = 313, 471

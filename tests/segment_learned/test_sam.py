@@ -10,10 +10,9 @@ from kornia.models.sam.architecture.transformer import TwoWayTransformer
 from kornia.models.structures import SegmentationResults
 
 from resight.ingest.annotation import Annotation
-from resight.segment.annotations import AnnotationSegmenter
 from resight.segment.base import Photo
-from resight.segment.params import AnnotationsParams
-from resight.segment.sam import SamSegmenter, mask_in_box
+from resight.segment.kinds.annotations import AnnotationSegmenter, AnnotationsParams
+from resight.segment.kinds.sam import SamSegmenter, mask_in_box
 
 SIDE = 64
 BOX = (120.0, 300.0, 60.0, 40.0)

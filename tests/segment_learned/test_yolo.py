@@ -5,8 +5,8 @@ import pytest
 
 from resight.errors import WeightsError
 from resight.segment.base import Photo
-from resight.segment.params import YoloOnnxParams
-from resight.segment.yolo import Boxes, letterbox, read_boxes, regions_of, suppress
+from resight.segment.boxes import Boxes, suppress
+from resight.segment.kinds.yolo_onnx import YoloOnnxParams, letterbox, read_boxes, regions_of
 
 SIDE = (64, 96)  # width, height: not square
 CELLS = 8 * 12 + 4 * 6 + 2 * 3

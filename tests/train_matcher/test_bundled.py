@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from resight.extract.base import Features
+from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.lightglue import build_lightglue
-from resight.match.params import LightGlueParams
 from resight.train.matcher.weights import from_store
 from resight.weights.registry import WEIGHTS
 from resight.weights.store import BUNDLED, WeightStore

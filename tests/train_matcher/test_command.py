@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from resight.cli.app import app
 from resight.demo.survey import render_survey
 from resight.errors import NothingToMeasure, SettingsError, WeightsError
+from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.lightglue import build_lightglue
-from resight.match.params import LightGlueParams
 from resight.train.matcher import recipe as module
 from resight.train.matcher.material import digest_of, gather
 from resight.train.matcher.recipe import Recipe, recipe_for

@@ -301,7 +301,7 @@ def test_real_files_are_the_registered_ones(shared_weights: Path, cache: Path) -
 
 
 def test_the_wrong_network_is_refused(shared_weights: Path, cache: Path) -> None:
-    from resight.extract.params import AlikedParams
+    from resight.extract.kinds.aliked import AlikedParams
 
     params = AlikedParams(variant="aliked-n32", weights="aliked-n16")
     with pytest.raises(WeightsError, match="aliked-n16 does not fit ALIKED"):

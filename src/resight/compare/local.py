@@ -17,8 +17,7 @@ from resight.extract.params import ExtractorBase
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
 from resight.match.engine_matcher import EngineMatcher
-from resight.match.params import LightGlueParams, NearestParams
-from resight.match.setup import matcher_weight_names
+from resight.match.params import MatcherBase
 from resight.match.stage import match
 from resight.run.names import stage_names
 from resight.run.setups import match_setup
@@ -37,7 +36,7 @@ class LocalMethod(Method):
     """An extractor, a matcher, and the score that ranks."""
 
     extract: ExtractorBase
-    match: NearestParams | LightGlueParams
+    match: MatcherBase
     score: str
 
     def settings(self, trial: Trial) -> Settings:
@@ -58,7 +57,7 @@ class LocalMethod(Method):
         return [used.model_dump(mode="json", include={"extract", "match", "score"}), revisions]
 
     def weight_names(self) -> list[str]:
-        return self.extract.weight_names() + matcher_weight_names(self.match, self.extract.family)
+        return self.extract.weight_names() + self.match.weight_names_for(self.extract.family)
 
     def run(self, trial: Trial) -> Scored:
         used, env = self.settings(trial), trial.env

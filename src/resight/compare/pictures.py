@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,14 +12,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from resight.compare.base import Method, Scored, Timing, Trial, scores_of
 from resight.compare.local import n_comparable
-from resight.compare.params import PictureParams
 from resight.compare.timing import take_time
 from resight.errors import BrokenCountError
 from resight.match.blocks import single_thread
 from resight.pairs.plan import PLANNED
+from resight.plugins.params import Params
 from resight.segment.store import read_crop
 from resight.store.fingerprint import digest_ids, fingerprint
 from resight.store.parts import read_parts, write_part
@@ -38,6 +40,17 @@ class PictureComparer(Protocol):
 
     def compare(self, a: Any, b: Any) -> float:
         """Score of two prepared crops; 0 or more, larger means same animal."""
+
+
+class PictureParams(Params):
+    """What the settings of these methods share."""
+
+    pairs_per_block: int = Field(512, ge=1, description="pairs that a worker does in one go and keeps together")
+    crops_held: int = Field(2048, ge=2, description="prepared crops that a worker keeps in memory")
+
+    @abstractmethod
+    def build(self, weights: WeightStore, device: str) -> PictureComparer:
+        """The comparer on its device."""
 
 
 @dataclass(frozen=True)

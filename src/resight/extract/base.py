@@ -8,6 +8,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 
+def is_binary(descriptors: np.ndarray) -> bool:
+    """Whether descriptors (N, D) are packed bits: that is what uint8 stands for, here and in the store."""
+    return descriptors.dtype == np.uint8
+
+
 @dataclass(frozen=True)
 class Features:
     """Keypoints of one crop.
@@ -29,6 +34,11 @@ class Features:
     angle_rad: np.ndarray
     score: np.ndarray
     size_wh_px: tuple[int, int]
+
+    @property
+    def binary(self) -> bool:
+        """Whether the descriptors are bits, to be compared by Hamming distance."""
+        return is_binary(self.descriptors)
 
     def __len__(self) -> int:
         return int(self.xy_px.shape[0])

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from resight.errors import ResightError
 from resight.extract.base import Extractor, Features
+from resight.extract.params import ExtractorBase
 from resight.extract.select import nothing
 from resight.extract.store import write_shard
-from resight.plugins.params import Params
 from resight.segment.store import read_crop
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
@@ -41,7 +40,7 @@ class Block:
     store: str
     start: int
     crops: tuple[tuple[str, str], ...]
-    params: Params
+    params: ExtractorBase
     weights: WeightStore
     device: str
 
@@ -74,10 +73,9 @@ def run_block(block: Block) -> dict[str, str]:
 
 
 @lru_cache(maxsize=2)
-def built(params: Any, weights: WeightStore, device: str) -> Extractor:
+def built(params: ExtractorBase, weights: WeightStore, device: str) -> Extractor:
     """Loaded once per worker, not once per block."""
-    extractor: Extractor = params.build(weights, device)
-    return extractor
+    return params.build(weights, device)
 
 
 @contextmanager

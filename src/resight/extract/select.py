@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from resight.extract.base import Features
+
+if TYPE_CHECKING:
+    import cv2
 
 
 def keep(
@@ -44,6 +49,13 @@ def keep(
 def wrap(angle_rad: np.ndarray) -> np.ndarray:
     """Bring angles into (-pi, pi]."""
     return (math.pi - np.mod(math.pi - np.asarray(angle_rad, np.float64), 2 * math.pi)).astype(np.float32)
+
+
+def opencv_keypoints(points: Sequence[cv2.KeyPoint]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, 2) position, (N,) response and (N,) angle in rad of OpenCV keypoints; OpenCV's angle is clockwise on the screen."""
+    xy = np.array([point.pt for point in points], np.float32)
+    score = np.array([point.response for point in points], np.float32)
+    return xy, score, wrap(np.deg2rad([point.angle for point in points]))
 
 
 def features(

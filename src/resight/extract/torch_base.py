@@ -1,17 +1,21 @@
-"""What the extractors that run in torch share: device, picture to tensor, and the way from a network to `Features`."""
+"""What the extractors that run in torch share: device, picture to tensor, and the way from a network to `Features`.
+
+torch is imported in the functions, so that a kind can inherit from `TorchExtractor` in the file of its settings.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from resight.errors import DeviceError
 from resight.extract.base import Features
 from resight.extract.select import features, is_blank, keep, nothing, wrap
+
+if TYPE_CHECKING:
+    import torch
 
 # Networks with many stages need a few pixels at their coarsest; smaller crops are padded on the right and at the bottom.
 SMALLEST_SIDE_PX = 64
@@ -23,6 +27,8 @@ def torch_device(name: str) -> torch.device:
     Raises:
         DeviceError: This machine does not have it.
     """
+    import torch
+
     kind = name.partition(":")[0]
     if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
         raise DeviceError(f"device = '{name}', but torch sees no such device on this machine; set device = 'cpu'.")
@@ -34,6 +40,9 @@ def to_tensor(rgb: np.ndarray, device: torch.device, multiple: int = 1) -> torch
 
     The padding repeats the last row and column, so it makes no corners; pixel coordinates stay as they are.
     """
+    import torch
+    import torch.nn.functional as F
+
     picture = torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(2, 0, 1)[None].float() / 255
     height, width = rgb.shape[:2]
     right, below = (_padded(side, multiple) - side for side in (width, height))
@@ -68,12 +77,14 @@ class TorchExtractor(ABC):
         self.params, self.device = params, torch_device(device)
         self.family, self.max_keypoints = params.family, params.max_keypoints
 
-    @torch.inference_mode()
     def extract(self, rgb: np.ndarray, mask: np.ndarray | None) -> Features:
         """Keypoints of ``rgb`` (H, W, 3) uint8 whose pixel lies inside ``mask`` (H, W) bool, strongest first."""
+        import torch
+
         size = (rgb.shape[1], rgb.shape[0])
-        found = None if is_blank(rgb, mask) else self._extract(rgb, mask, size)
-        return nothing(size, self.descriptor_dim, self.descriptor_dtype) if found is None else found
+        with torch.inference_mode():
+            extracted = None if is_blank(rgb, mask) else self._extract(rgb, mask, size)
+        return nothing(size, self.descriptor_dim, self.descriptor_dtype) if extracted is None else extracted
 
     @abstractmethod
     def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
@@ -83,6 +94,8 @@ class TorchExtractor(ABC):
         self, xy: torch.Tensor, score: torch.Tensor, mask: np.ndarray | None, size: tuple[int, int]
     ) -> torch.Tensor:
         """Indices of the (N, 2) keypoints that stay, strongest first."""
+        import torch
+
         index = keep(to_numpy(xy), to_numpy(score), np.zeros(len(xy)), mask, size, self.max_keypoints)
         return torch.from_numpy(index).to(xy.device)
 

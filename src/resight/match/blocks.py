@@ -26,7 +26,7 @@ from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:
-    from resight.plugins.params import Params
+    from resight.match.params import MatcherBase
 
 CROPS_IN_MEMORY = 192
 REASON_CHARS = 300
@@ -50,7 +50,7 @@ class MatcherSpec:
         digests: (name, SHA-256) of the weights that the flow saw.
     """
 
-    params: Params
+    params: MatcherBase
     family: str
     device: str
     weights: WeightStore
@@ -232,5 +232,4 @@ def load_matcher(spec: MatcherSpec) -> Matcher:
             raise WeightsError(
                 f"{found.path} on this worker is not the file that the run started with; use one file everywhere."
             )
-    matcher: Matcher = spec.params.build(spec.weights, spec.family, spec.device)  # type: ignore[attr-defined]
-    return matcher
+    return spec.params.build(spec.weights, spec.family, spec.device)

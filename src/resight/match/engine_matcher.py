@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +16,13 @@ from resight.match.base import PairMatch
 from resight.match.engine.batch import Encoded, Scores
 from resight.match.engine.engine import LightGlueEngine, matches_of
 from resight.match.engine.summary import FIELDS, TileSummary, summarise
-from resight.match.lightglue import exits_early, inside, scale_and_orientation
-from resight.match.params import LightGlueParams
-from resight.match.presets import Architecture, scale_ori_of
+from resight.match.inputs import inside, scale_and_orientation
+from resight.match.presets import NetworkShape, scale_ori_of
 from resight.match.summary import SUMMARY_SCHEMA
 from resight.match.verify import inliers_of, verified_match
+
+if TYPE_CHECKING:
+    from resight.match.kinds.lightglue import LightGlueParams
 
 CPU_CACHE_BYTES = 512 << 20
 GPU_CACHE_SHARE = 0.3
@@ -29,7 +32,7 @@ class EngineMatcher:
     """Scores of `LightGlueEngine`; on CPU in float32 a pair's scores are bitwise the same in any tile."""
 
     def __init__(
-        self, engine: LightGlueEngine, architecture: Architecture, params: LightGlueParams, family: str
+        self, engine: LightGlueEngine, architecture: NetworkShape, params: LightGlueParams, family: str
     ) -> None:
         self.engine, self.params = engine, params
         self.input_dim = architecture.input_dim
@@ -43,7 +46,7 @@ class EngineMatcher:
     @property
     def tiles(self) -> bool:
         """Whether pairs may be matched many at a time: not where each one stops at its own layer."""
-        return not exits_early(self.params)
+        return not self.params.exits_early
 
     def match(self, a: Features, b: Features) -> PairMatch:
         """Match two crops and give back every mutual match."""
@@ -149,7 +152,7 @@ class EngineMatcher:
         self.engine.require_heads([layer - 1 for layer in layers], "match.halving needs")
 
     def _run(self, a: Encoded, b: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if exits_early(self.params) and len(a) and len(b):
+        if self.params.exits_early and len(a) and len(b):
             early = self.engine.match_adaptive(a, b, self.params.depth_confidence, self.params.width_confidence)
             return early.index_a, early.index_b, early.confidence
         match = self.engine.match_pair(a, b)

@@ -6,7 +6,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,13 +14,15 @@ import torch
 from resight.errors import DeviceError, SettingsError, WeightsError
 from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch
-from resight.match.params import LightGlueParams
-from resight.match.presets import Architecture, ScaleOri, read_architecture, scale_ori_of
+from resight.match.inputs import inside, scale_and_orientation
+from resight.match.presets import NetworkShape, ScaleOri, read_architecture, scale_ori_of
 from resight.match.verify import verified_match
 from resight.weights.store import WeightStore
 
+if TYPE_CHECKING:
+    from resight.match.kinds.lightglue import LightGlueParams
+
 SHOWN = 4
-OUTSIDE_PX = 1.0
 
 
 class LightGlueMatcher:
@@ -32,7 +34,7 @@ class LightGlueMatcher:
     """
 
     def __init__(
-        self, model: torch.nn.Module, architecture: Architecture, params: LightGlueParams, family: str, device: str
+        self, model: torch.nn.Module, architecture: NetworkShape, params: LightGlueParams, family: str, device: str
     ) -> None:
         self.model = model.eval().to(device)
         self.architecture, self.params, self.device = architecture, params, device
@@ -75,16 +77,6 @@ class LightGlueMatcher:
         return {key: torch.tensor(value, device=self.device)[None] for key, value in inputs.items()}
 
 
-def scale_and_orientation(features: Features, kind: ScaleOri) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) float32 scale in pixels and (N,) float32 orientation in rad, as the official checkpoint was trained with."""
-    if kind == "doghardnet":
-        from resight.extract.hardnet import lightglue_scale_ori
-    else:
-        from resight.extract.sift import lightglue_scale_ori
-    scale, orientation = lightglue_scale_ori(features)
-    return np.array(scale, np.float32), np.array(orientation, np.float32)  # copies: torch wants to be able to write
-
-
 def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, device: str) -> Matcher:
     """Load the checkpoint of ``params`` for ``family`` into the engine or the library that they name.
 
@@ -100,12 +92,12 @@ def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, 
     if params.backend == "resight":
         return _engine(state, architecture, params, family, device)
     model = _empty_model(architecture, params)
-    load_strictly(model, state, architecture, exits_early(params), name)
+    load_strictly(model, state, architecture, params.exits_early, name)
     return LightGlueMatcher(model, architecture, params, family, device)
 
 
 def _engine(
-    state: dict[str, torch.Tensor], architecture: Architecture, params: LightGlueParams, family: str, device: str
+    state: dict[str, torch.Tensor], architecture: NetworkShape, params: LightGlueParams, family: str, device: str
 ) -> Matcher:
     from resight.match.engine.engine import LightGlueEngine
     from resight.match.engine_matcher import EngineMatcher
@@ -115,11 +107,6 @@ def _engine(
         state, num_heads=architecture.num_heads, device=device, dtype=dtype, compiled=params.compiled
     )
     return EngineMatcher(engine, architecture, params, family)
-
-
-def exits_early(params: LightGlueParams) -> bool:
-    """Whether inner layers' heads are asked for."""
-    return params.depth_confidence > 0 or params.width_confidence > 0
 
 
 def kornia_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -132,7 +119,7 @@ def kornia_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def load_strictly(
-    model: torch.nn.Module, state: dict[str, torch.Tensor], architecture: Architecture, early_exit: bool, name: str
+    model: torch.nn.Module, state: dict[str, torch.Tensor], architecture: NetworkShape, early_exit: bool, name: str
 ) -> None:
     """Fill ``model``; every tensor must be there and fit.
 
@@ -166,14 +153,14 @@ def _inner_heads(own: dict[str, torch.Tensor], n_layers: int) -> set[str]:
     return {key for key in own if key.startswith(("log_assignment.", "token_confidence.")) and not key.startswith(last)}
 
 
-def _untrained(state: dict[str, torch.Tensor], architecture: Architecture) -> list[str]:
+def _untrained(state: dict[str, torch.Tensor], architecture: NetworkShape) -> list[str]:
     """Heads whose thousands of weights all lie within 1/sqrt(width), where torch starts them and no training ends."""
     bound = architecture.descriptor_dim**-0.5 * 1.0001
     keys = [f"log_assignment.{i}.final_proj.weight" for i in range(architecture.n_layers)]
     return [key for key in keys if key in state and float(state[key].abs().max()) <= bound]
 
 
-def _empty_model(architecture: Architecture, params: LightGlueParams) -> torch.nn.Module:
+def _empty_model(architecture: NetworkShape, params: LightGlueParams) -> torch.nn.Module:
     # A named preset would overrule these arguments in both libraries, so none is named.
     conf: dict[str, Any] = asdict(architecture) | {
         "depth_confidence": params.depth_confidence,
@@ -205,21 +192,6 @@ def _check_device(device: str) -> None:
     check = checks.get(device)
     if check and not check():
         raise DeviceError(f"device = '{device}', but torch sees no such device on this machine; set device = 'cpu'.")
-
-
-def inside(xy_px: np.ndarray, size_wh: np.ndarray) -> np.ndarray:
-    """(N, 2) float32 keypoints within the picture.
-
-    Sub-pixel refinement may leave a keypoint a fraction of a pixel outside, which LightGlue refuses.
-
-    Raises:
-        ValueError: A keypoint is further out, so coordinates and size do not belong together.
-    """
-    xy = np.asarray(xy_px, np.float32)
-    clipped = xy.clip(0, size_wh)
-    if np.abs(xy - clipped).max(initial=0.0) > OUTSIDE_PX:
-        raise ValueError(f"keypoints lie outside their crop of {size_wh[0]:.0f} x {size_wh[1]:.0f} px")
-    return clipped
 
 
 def _nothing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from resight.errors import ResightError
 from resight.match.base import PairMatch
 from resight.match.blocks import CropReader, PairBlock, load_matcher, single_thread
 from resight.match.cache import CropCodes
-from resight.match.params import LightGlueParams
+from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.setup import MatchSetup
 from resight.match.work import CropTable, block_maker
 from resight.pairs.plan import PLANNED

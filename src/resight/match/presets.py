@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from resight.errors import SettingsError, WeightsError
 
 if TYPE_CHECKING:
-    from resight.match.params import LightGlueParams
+    from resight.match.kinds.lightglue import LightGlueParams
 
 PREFIX = "lightglue-"
 
@@ -36,7 +36,7 @@ NEEDS_FRAMES = frozenset({"keynet_affnet_hardnet"})
 
 
 @dataclass(frozen=True)
-class Architecture:
+class NetworkShape:
     """Shape of a LightGlue network, and the keyword arguments that kornia and cvg build it from."""
 
     input_dim: int
@@ -89,7 +89,7 @@ def scale_ori_of(family: str) -> ScaleOri:
     return kind
 
 
-def read_architecture(shapes: Mapping[str, tuple[int, ...]], name: str) -> Architecture:
+def read_architecture(shapes: Mapping[str, tuple[int, ...]], name: str) -> NetworkShape:
     """Read the architecture from the shapes of a checkpoint's tensors (names as kornia has them).
 
     ``posenc.Wr`` maps 2 (x, y) or 4 (with scale and orientation) inputs to half the width of a head, so that even the
@@ -112,7 +112,7 @@ def read_architecture(shapes: Mapping[str, tuple[int, ...]], name: str) -> Archi
         )
     layers = {int(m[1]) for m in (re.match(r"transformers\.(\d+)\.", key) for key in shapes) if m}
     input_dim = shapes["input_proj.weight"][1] if "input_proj.weight" in shapes else width
-    return Architecture(input_dim, width, max(layers) + 1, width // (2 * half_head), inputs == 4)
+    return NetworkShape(input_dim, width, max(layers) + 1, width // (2 * half_head), inputs == 4)
 
 
 def file_name(weights: str) -> str:

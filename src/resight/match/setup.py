@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resight.match.params import MatcherBase
 from resight.plugins.output_name import OutputName
-from resight.plugins.params import Params
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,14 @@ class MatchSetup:
     """How pairs are matched.
 
     Attributes:
-        params: Settings of the matcher; an entry of the plug-in registry, so with ``build(weights, family, device)``.
+        params: Settings of the matcher.
         family: Descriptors that it reads.
         bins: Bins of the histogram of confidences that is kept of each pair.
         block_seconds: Aim for the work of one block, in seconds.
         max_block_pairs: Upper bound of a block, in pairs.
     """
 
-    params: Params
+    params: MatcherBase
     family: str
     bins: int
     block_seconds: float
@@ -29,14 +29,7 @@ class MatchSetup:
 
     def weight_names(self) -> list[str]:
         """Weights (registry name or path) that the matcher loads."""
-        return matcher_weight_names(self.params, self.family)
-
-
-def matcher_weight_names(params: Params, family: str) -> list[str]:
-    """Weights that a matcher with these settings loads for descriptors of ``family``."""
-    by_family = getattr(params, "weight_names_for", None)
-    names: list[str] = by_family(family) if by_family else params.weight_names()
-    return names
+        return self.params.weight_names_for(self.family)
 
 
 def match_fingerprint(setup: MatchSetup, digests: Sequence[str], features_name: str, device: str) -> OutputName:

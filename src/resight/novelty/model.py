@@ -21,7 +21,7 @@ from resight.novelty.likelihood import (
     log_score,
 )
 from resight.novelty.tail import fit_tail, tail_probability
-from resight.score.registry import Elsewhere
+from resight.score.base import Elsewhere
 
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
 MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3

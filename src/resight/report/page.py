@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from resight.plugins.registry import SCORES
 from resight.report import words
 from resight.report.cards import Card, make_cards
 from resight.report.data import ReportData
@@ -17,7 +18,6 @@ from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
 from resight.report.params import ReportParams
 from resight.report.pictures import Pictures
 from resight.report.templates import template
-from resight.score.registry import SCORES
 from resight.status import Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
 
@@ -182,8 +182,8 @@ def _protocol(data: ReportData) -> str:
 
 def _score_meaning(data: ReportData) -> str:
     """What the score that ranks says, for whoever points at it."""
-    score = SCORES.get(_score_name(data))
-    return score.description if score else ""
+    name = _score_name(data)
+    return str(SCORES[name].description) if name in SCORES else ""
 
 
 def _score_name(data: ReportData) -> str:

@@ -121,14 +121,11 @@ def _model(workspace: Workspace, settings: Settings) -> Finding:
 
 
 def _plug_ins() -> Finding:
-    from resight.plugins.registry import EXTRACTORS, MATCHERS, SEGMENTERS
-    from resight.score.registry import SCORES
+    from resight.plugins.registry import EXTRACTORS, MATCHERS, SCORES, SEGMENTERS
 
-    kinds = [[c.model_fields["kind"].default for c in group] for group in (SEGMENTERS, EXTRACTORS, MATCHERS)]
-    names = (
-        f"segment {', '.join(kinds[0])}",
-        f"extract {', '.join(kinds[1])}",
-        f"match {', '.join(kinds[2])}",
-        f"score {', '.join(SCORES)}",
-    )
-    return Finding("choices", True, "; ".join(names))
+    stages = {"segment": SEGMENTERS, "extract": EXTRACTORS, "match": MATCHERS, "score": SCORES}
+    try:
+        choices = [f"{stage} {', '.join(registry)}" for stage, registry in stages.items()]
+    except ResightError as error:
+        return Finding("choices", False, str(error))
+    return Finding("choices", True, "; ".join(choices))

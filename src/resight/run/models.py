@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import SettingsError, WorkspaceError
-from resight.match.setup import matcher_weight_names
 from resight.settings import DEFAULT_KIND, Settings, settings_from
 from resight.store.fingerprint import fingerprint
 from resight.store.runs import write_json
@@ -44,7 +43,7 @@ class Model:
 def weight_names(settings: Settings) -> list[str]:
     """Weights that these settings load."""
     names: list[str] = settings.segment.weight_names() + settings.extract.weight_names()
-    return names + matcher_weight_names(settings.match, settings.extract.family)
+    return names + settings.match.weight_names_for(settings.extract.family)
 
 
 def model_of(settings: Settings, weights: WeightStore, workspace: Workspace | None) -> Model:

@@ -22,8 +22,8 @@ from resight.run.models import Model
 from resight.run.names import StageNames, stage_names
 from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
+from resight.score.base import FUSED
 from resight.score.prior import shipped
-from resight.score.registry import FUSED
 from resight.settings import Settings
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, TableRef, staging

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resight.ingest.stage import IngestSetup
 from resight.match.setup import MatchSetup
-from resight.score.registry import FUSED
+from resight.score.base import FUSED
 from resight.segment.block import SegmentSetup
 from resight.settings import Settings
 from resight.shortlist.setup import Voting, VotingNames

@@ -8,15 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from resight.catalog import table as catalog_table
 from resight.errors import SettingsError
+from resight.plugins.registry import SCORES
+from resight.score.base import Score
 from resight.score.cohorts import Cohorts
 from resight.score.distribution import Distributions, read_distributions, scored_only
 from resight.score.fusion import Fusion
 from resight.score.null import Null, learn_null, same_individual, viewpoint_classes
 from resight.score.params import ScoreParams
-from resight.score.registry import SCORES, Score, score_named
+from resight.score.registry import score_named
 
 _IDS = ("query_crop_id", "gallery_crop_id", "purpose")
+_COLUMNS = frozenset(catalog_table("scores").schema.names)
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,10 @@ def score(
     d = distributions(scored, labels, null, viewpoints)
     if fusion is not None:
         d = replace(d, fused=fusion.log_ratio(d, [labels.get(p) for p in scored["query_photo_id"].to_pylist()]))
-    values = {name: one.compute(d) for name, one in SCORES.items()}
+    # A score without a column of its own is computed where it ranks, and stands in `score` alone.
+    values = {name: kind.compute(d) for name, kind in SCORES.kinds().items() if name in _COLUMNS or name == chosen.name}
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}
-    columns |= {name: pa.array(v, pa.float64(), from_pandas=True) for name, v in values.items()}
+    columns |= {n: pa.array(v, pa.float64(), from_pandas=True) for n, v in values.items() if n in _COLUMNS}
     columns["score"] = pa.array(_chosen(chosen, values[chosen.name]), pa.float64())
     columns["score_name"] = pa.repeat(pa.scalar(chosen.name), scored.num_rows)
     columns["same_individual"] = same_individual(scored, labels)

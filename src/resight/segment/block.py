@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +12,9 @@ import pyarrow as pa
 from resight.errors import ResightError
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import load_rgb
-from resight.plugins.params import Params
 from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.cropper import crop_id, cut, tidy
-from resight.segment.params import CropParams
+from resight.segment.params import CropParams, SegmenterBase
 from resight.segment.rows import PART_SCHEMA, Row, empty_row, frame_columns, region_row
 from resight.segment.store import crop_path, write_crop
 from resight.status import CropStatus, Viewpoint
@@ -54,7 +52,7 @@ class SegmentSetup:
         max_megapixels: Larger photos are not decoded.
     """
 
-    segmenter: Params
+    segmenter: SegmenterBase
     crop: CropParams
     max_megapixels: float
 
@@ -106,10 +104,9 @@ def run_block(block: Block) -> BlockResult:
 
 
 @lru_cache(maxsize=2)
-def _segmenter(params: Any, weights: WeightStore) -> Segmenter:
+def _segmenter(params: SegmenterBase, weights: WeightStore) -> Segmenter:
     """Built once per worker, not once per block."""
-    segmenter: Segmenter = params.build(weights)
-    return segmenter
+    return params.build(weights)
 
 
 def _photo_rows(job: PhotoJob, block: Block, segmenter: Segmenter) -> list[Row]:

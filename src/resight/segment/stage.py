@@ -12,17 +12,15 @@ from resight.environment import Environment
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import DECODE_REVISION
 from resight.plugins.output_name import OutputName
-from resight.plugins.params import Params
 from resight.runner.runner import Failure
 from resight.segment.block import PARTS, Block, BlockResult, PhotoJob, SegmentSetup, run_block
-from resight.segment.params import CropParams
+from resight.segment.params import CropParams, SegmenterBase
 from resight.segment.rows import SCHEMA, Key, Row, empty_row, input_digest, read_done
 from resight.status import CropStatus, PhotoStatus, Viewpoint
 from resight.store.counts import reconcile
 
 PHOTOS_PER_BLOCK = 16
 DRAWN_BY_PEOPLE = "annotations"
-READS_BY_DEFAULT = ("annotations", "viewpoint")
 
 
 @dataclass(frozen=True)
@@ -77,13 +75,15 @@ def segment(
     return _result(rows, [result for _, result in results], photos)
 
 
-def segment_fingerprint(segmenter: Params, crop: CropParams, digests: Sequence[str]) -> OutputName:
+def segment_fingerprint(segmenter: SegmenterBase, crop: CropParams, digests: Sequence[str]) -> OutputName:
     """Name of what this stage computes with this segmenter, whose weights have these digests."""
     return segmenter.output_name(list(digests), crop.output_name(), DECODE_REVISION)
 
 
-def _jobs(segmenter: Params, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> list[PhotoJob]:
-    reads = getattr(segmenter, "reads", READS_BY_DEFAULT)
+def _jobs(
+    segmenter: SegmenterBase, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]
+) -> list[PhotoJob]:
+    reads = segmenter.reads
     jobs = []
     for row in photos.select(["photo_id", "uri", "uris", "viewpoint", "status"]).to_pylist():
         if row["status"] != PhotoStatus.OK:

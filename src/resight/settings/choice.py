@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resight.match.params import BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, SURE_AFFINE, VERIFIED_SCORE, LightGlueParams
+from resight.match.kinds.lightglue import (
+    BUNDLED_KEYPOINTS,
+    BUNDLED_LIGHTGLUE,
+    SURE_AFFINE,
+    VERIFIED_SCORE,
+    LightGlueParams,
+)
 from resight.weights.store import WeightStore
 
 

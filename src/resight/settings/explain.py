@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from resight.plugins.params import Params
-from resight.settings.settings import DEFAULT_KIND, Settings, kinds_of
+from resight.settings.kinds import KINDS
+from resight.settings.settings import DEFAULT_KIND, Settings
 
 
 def explain(error: ValidationError, where: str) -> str:
@@ -42,8 +43,9 @@ def known_keys() -> list[str]:
     """All dotted keys, those of every kind included."""
     keys: set[str] = set()
     for name, field in Settings.model_fields.items():
-        groups = kinds_of(name) or ([type(field.default)] if isinstance(field.default, Params) else [])
-        keys |= {key for group in groups for key in _keys_of(group, name)} if groups else {name}
+        groups = [*KINDS[name].kinds().values()] if name in KINDS else [type(field.default)]
+        sections = [group for group in groups if issubclass(group, Params)]
+        keys |= {key for group in sections for key in _keys_of(group, name)} if sections else {name}
     return sorted(keys)
 
 

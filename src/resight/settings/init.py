@@ -13,7 +13,7 @@ from resight.errors import WorkspaceError
 from resight.plugins.params import Params
 from resight.settings import SETTINGS_FILE, Settings
 from resight.settings.choice import Choice, choose
-from resight.settings.settings import kinds_of
+from resight.settings.kinds import KINDS
 from resight.weights.store import WeightStore
 
 VIEWS_FILE = "catalog.sql"
@@ -90,7 +90,7 @@ def settings_text(choice: Choice, novelty: dict[str, Any] | None = None) -> str:
 def _group(name: str, default: Params, chosen: dict[str, dict[str, Any]]) -> Params:
     """The section as the new workspace has it."""
     if name in ("extract", "match"):
-        return next(c for c in kinds_of(name) if c.model_fields["kind"].default == chosen[name]["kind"])(**chosen[name])
+        return KINDS[name].get(chosen[name]["kind"])(**chosen[name])
     return default.model_copy(update=chosen.get(name, {}))
 
 
@@ -99,8 +99,7 @@ def _section(group: Params, section: str, chosen: dict[str, Any]) -> Iterator[st
     nested = [name for name, value in group if isinstance(value, Params)]
     for name in sorted(type(group).model_fields, key=lambda field: field != "kind"):
         if name == "kind":
-            kinds = ", ".join(c.model_fields["kind"].default for c in kinds_of(section))
-            yield f"{_line(group, name, name in chosen)}  # one of {kinds}"
+            yield f"{_line(group, name, name in chosen)}  # one of {', '.join(KINDS[section])}"
         elif name not in nested and (name in chosen or not type(group).is_expert(name)):
             yield _line(group, name, name in chosen)
     for name in nested:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from resight.errors import SettingsError
 from resight.settings.explain import explain
+from resight.settings.kinds import refuse_broken_plugins
 from resight.settings.removed import say_once, without_removed
 from resight.settings.settings import DEFAULT_KIND, Settings
 
@@ -66,6 +67,7 @@ def settings_from(
         stored: They are those of an earlier run or model, which nobody can edit: what is gone is mentioned only if it
             was changed.
     """
+    refuse_broken_plugins()
     try:
         return Settings.model_validate(dict(data))
     except ValidationError as error:

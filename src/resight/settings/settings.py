@@ -7,27 +7,22 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from resight.evaluate.params import EvaluateParams
-from resight.extract.params import SiftParams
+from resight.extract.kinds.sift import SiftParams
 from resight.ingest.params import EncounterParams, IngestParams
-from resight.match.params import NearestParams
+from resight.match.kinds.nearest import NearestParams
 from resight.novelty.params import NoveltyParams
 from resight.pairs.params import PairsParams
-from resight.plugins import registry
 from resight.plugins.params import Affects, Params
-from resight.plugins.registry import ExtractorParams, MatcherParams, SegmenterParams
 from resight.rank.params import RankParams
 from resight.report.params import ReportParams
 from resight.runner.params import DaskParams
 from resight.score.params import ScoreParams
-from resight.segment.params import AutoParams, CropParams
+from resight.segment.kinds.auto import AutoParams
+from resight.segment.params import CropParams
+from resight.settings.kinds import ExtractorParams, MatcherParams, SegmenterParams
 from resight.shortlist.params import ShortlistParams
 
 DEFAULT_KIND = {"segment": "auto", "extract": "sift", "match": "nearest"}
-
-
-def kinds_of(section: str) -> list[type[Params]]:
-    """The kinds that a section can choose from; [] for a section without kinds."""
-    return {"segment": registry.SEGMENTERS, "extract": registry.EXTRACTORS, "match": registry.MATCHERS}.get(section, [])
 
 
 class Settings(Params):
@@ -78,7 +73,7 @@ class Settings(Params):
                 f"match.kind = '{self.match.kind}' with weights '{getattr(self.match, 'weights', '')}' does not read "
                 f"{self.extract.family} descriptors (extract.kind = '{self.extract.kind}'); choose a matcher that does"
             )
-        if not self.shortlist.accepts(self.extract.family):
+        if not self.shortlist.accepts(self.extract):
             raise ValueError(
                 f"shortlist.descriptors = 'own' cannot use the binary descriptors of extract.kind = '{self.extract.kind}'; "
                 "set shortlist.descriptors = 'sift'"

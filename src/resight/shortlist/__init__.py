@@ -2,7 +2,7 @@
 
 ```python
 index = build_index(folder, gallery_crop_ids, load, params, descriptor_fingerprint)
-votes = search(index, queries, params, allowed=allowed_by_plan(plan, index.crop_ids), names=names)
-plan = apply_shortlist(plan, votes.crops, params.k)
+votes = search(index, queries, params, allowed=allowed_by_plan(plan, index.crop_ids))
+plan = apply_shortlist(plan, votes, params.k)
 ```
 """

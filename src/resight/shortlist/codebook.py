@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from resight.errors import SettingsError
+from resight.extract.base import is_binary
 from resight.shortlist.params import ShortlistParams
 
 CODES = 256
@@ -104,7 +105,7 @@ def as_float(descriptors: np.ndarray, crop_id: str, most: int) -> torch.Tensor:
     Raises:
         SettingsError: They are binary, or no table of numbers.
     """
-    if descriptors.ndim != 2 or descriptors.dtype.kind != "f":
+    if descriptors.ndim != 2 or is_binary(descriptors):
         raise SettingsError(
             f"the shortlist cannot read the descriptors of crop {crop_id} ({descriptors.dtype}, shape {descriptors.shape}): binary "
             "descriptors have no Euclidean distance; set shortlist.descriptors = 'sift' or shortlist.enabled = 'off'"

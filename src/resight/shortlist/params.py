@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from resight.extract.params import ExtractorBase, SiftParams
+from resight.extract.kinds.sift import SiftParams
+from resight.extract.params import ExtractorBase
 from resight.plugins.output_name import OutputName
 from resight.plugins.params import Params, expert_field
-
-if TYPE_CHECKING:
-    from resight.shortlist.entries import Entries
-    from resight.shortlist.scan import Scanner
-
-BINARY_FAMILIES = frozenset({"orb"})
 
 
 class ShortlistParams(Params):
@@ -72,9 +67,9 @@ class ShortlistParams(Params):
             return own
         return SiftParams(max_keypoints=self.descriptors_per_crop)
 
-    def accepts(self, family: str) -> bool:
+    def accepts(self, own: ExtractorBase) -> bool:
         """Whether the descriptors of the pipeline's extractor can vote; binary ones have no Euclidean distance."""
-        return self.enabled == "off" or self.descriptors == "sift" or family not in BINARY_FAMILIES
+        return self.enabled == "off" or self.descriptors == "sift" or not own.binary
 
     def index_name(self, *upstream: str) -> OutputName:
         """Name of an index's family: what decides how it is built, on top of the descriptors' fingerprint.
@@ -82,17 +77,3 @@ class ShortlistParams(Params):
         How it is asked (``k``, ``n_probe``, ``neighbours``, ``backend``) is not part of it.
         """
         return self.name_within({"descriptors", "descriptors_per_crop", "n_lists", "pq_bytes"}, *upstream)
-
-    def build(self, entries: Entries) -> Scanner:
-        """What finds the nearest descriptors.
-
-        Raises:
-            SettingsError: faiss is asked for and not installed.
-        """
-        if self.backend == "faiss":
-            from resight.shortlist.faiss_scan import FaissScanner
-
-            return FaissScanner(entries)
-        from resight.shortlist.scan import TorchScanner
-
-        return TorchScanner(entries)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from resight.shortlist.codebook import CODES, one_thread
 from resight.shortlist.entries import Entries
+from resight.shortlist.params import ShortlistParams
 
 PROBES_AT_ONCE = 1 << 16
 CHUNK_FLOATS = 1 << 22
@@ -32,6 +33,19 @@ class Scanner(Protocol):
             (N, n) float32 distances in rising order, infinite where fewer were found; (N, n) int64 rows, -1 there.
         """
         ...
+
+
+def scanner_for(params: ShortlistParams, entries: Entries) -> Scanner:
+    """What finds the nearest descriptors with the backend that ``params`` names.
+
+    Raises:
+        SettingsError: faiss is asked for and not installed.
+    """
+    if params.backend == "faiss":
+        from resight.shortlist.faiss_scan import FaissScanner
+
+        return FaissScanner(entries)
+    return TorchScanner(entries)
 
 
 class TorchScanner:

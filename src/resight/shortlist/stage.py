@@ -152,7 +152,7 @@ def vote_block(block: VoteBlock) -> pa.Table:
     asking = {crop_id: reader.load(*place) for crop_id, place in block.queries}
     background: dict[str, np.ndarray] = {}
     queries = ((crop_id, features.descriptors) for crop_id, features in asking.items())
-    votes = search(index, queries, block.params, allowed=masks.__getitem__, background=background).crops
+    votes = search(index, queries, block.params, allowed=masks.__getitem__, background=background)
     row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
     verified: list[float | None] = [None] * votes.num_rows
     for place, row in sorted(enumerate(votes.to_pylist()), key=lambda r: r[1]["gallery_crop_id"]):

@@ -32,7 +32,7 @@ def verified_votes(query: Features, gallery: Features, background: np.ndarray, p
     """
     x, y = (np.asarray(f.descriptors[:per_crop], np.float32) for f in (query, gallery))
     background = background[: len(x)]
-    if not len(x) or not len(y) or query.descriptors.dtype == np.uint8:
+    if not len(x) or not len(y) or query.binary:
         return 0.0
     vote = background[:, None] - _distances(x, y)
     if len(y) > neighbours:

@@ -8,8 +8,7 @@ is near to everything gives nobody much. Where fewer than K+1 were found, the fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,41 +17,16 @@ import torch
 
 from resight.shortlist.codebook import as_float
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.scan import Scanner, scanner_for
 
 if TYPE_CHECKING:
-    from resight.shortlist.scan import Scanner
     from resight.shortlist.store import ShortlistIndex
 
 CROP_VOTES = pa.schema(
     [("query_crop_id", pa.string()), ("gallery_crop_id", pa.string()), ("lnbnn", pa.float64()), ("rank", pa.int32())]
 )
-NAME_VOTES = pa.schema(
-    [
-        ("query_crop_id", pa.string()),
-        ("individual_id", pa.string()),
-        ("lnbnn_best", pa.float64()),
-        ("lnbnn_sum", pa.float64()),
-        ("n_crops", pa.int32()),
-        ("rank", pa.int32()),
-    ]
-)
 
 Allowed = Callable[[str], np.ndarray] | np.ndarray
-
-
-@dataclass(frozen=True)
-class Votes:
-    """What a search gives back: every candidate with a vote, queries in the order asked, best first.
-
-    Attributes:
-        crops: `CROP_VOTES`; ``rank`` is 1 for the best, equal votes are ordered by crop id.
-        names: `NAME_VOTES`; ``lnbnn_best`` is that of the individual's best crop and ranks. In ``lnbnn_sum`` each query
-            descriptor votes once per individual, with its nearest neighbour there (HotSpotter's name score); it grows with
-            ``n_crops``, the individual's allowed crops, and ranks badly where some animals have many photos.
-    """
-
-    crops: pa.Table
-    names: pa.Table
 
 
 def search(
@@ -61,9 +35,8 @@ def search(
     params: ShortlistParams,
     *,
     allowed: Allowed | None = None,
-    names: Sequence[str | None] | None = None,
     background: dict[str, np.ndarray] | None = None,
-) -> Votes:
+) -> pa.Table:
     """Let the descriptors of each query crop vote. One query's votes do not depend on the other queries.
 
     Args:
@@ -72,15 +45,20 @@ def search(
         params: ``neighbours``, ``n_probe``, ``descriptors_per_crop``, ``backend``.
         allowed: Which rows of ``index.crop_ids`` may be found: (Q, R) bool, or a function of the query's crop id
             that gives (R,) bool or row numbers. None allows all, the query's own crop too.
-        names: Individual of each row; None (or no names at all) for crops that nobody has named.
         background: Filled with (N,) distances by query: from each of its descriptors to the nearest one that gets no vote.
+
+    Returns:
+        `CROP_VOTES`: every candidate with a vote, queries in the order asked, best first; ``rank`` is 1 for the best, equal votes
+        are ordered by crop id.
 
     Raises:
         SettingsError: Descriptors are binary or of another width than the index, or faiss is not installed.
     """
-    tally = Tally.of(index.crop_ids, names)
-    crops, people = [CROP_VOTES.empty_table()], [NAME_VOTES.empty_table()]
-    scanner = params.build(index.entries) if index.entries else None
+    crop_ids = np.array(index.crop_ids, dtype=object)
+    place = np.empty(len(crop_ids), np.int64)  # of each row in the order of crop ids
+    place[np.argsort(crop_ids, kind="stable")] = np.arange(len(crop_ids))
+    tables = [CROP_VOTES.empty_table()]
+    scanner = scanner_for(params, index.entries) if index.entries else None
     for number, (crop_id, descriptors) in enumerate(queries):
         x = as_float(descriptors, crop_id, params.descriptors_per_crop)
         if scanner is None or not len(x):
@@ -90,10 +68,10 @@ def search(
         rows, votes, far = _cast(scanner, x, mask, params)
         if background is not None:
             background[crop_id] = far
-        total = tally.total(rows, votes)
-        crops.append(tally.crops(crop_id, total))
-        people.append(tally.names(crop_id, total, rows, votes, mask))
-    return Votes(pa.concat_tables(crops).combine_chunks(), pa.concat_tables(people).combine_chunks())
+        voted = votes > 0
+        total = np.bincount(rows[voted], weights=votes[voted], minlength=len(crop_ids))
+        tables.append(_ranked(crop_id, crop_ids, place, total))
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def lnbnn(distance: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -138,74 +116,12 @@ def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> np
     return mask
 
 
-@dataclass(frozen=True)
-class Tally:
-    """Adds votes up per crop and per individual.
-
-    Attributes:
-        crop_ids: Crop of each row.
-        crop_place: (R,) place of each row in the order of crop ids.
-        people: Individuals, sorted.
-        name_of_row: (R,) into ``people``, -1 for crops without a name.
-    """
-
-    crop_ids: np.ndarray
-    crop_place: np.ndarray
-    people: np.ndarray
-    name_of_row: np.ndarray
-
-    @staticmethod
-    def of(crop_ids: Sequence[str], names: Sequence[str | None] | None) -> Tally:
-        """Of an index's rows."""
-        ids = np.array(crop_ids, dtype=object)
-        place = np.empty(len(ids), np.int64)
-        place[np.argsort(ids, kind="stable")] = np.arange(len(ids))
-        people = sorted({one for one in names or () if one is not None})
-        number: dict[str | None, int] = {one: at for at, one in enumerate(people)}
-        of_row = np.array([number.get(one, -1) for one in names or [None] * len(ids)], np.int64)
-        if len(of_row) != len(ids):
-            raise ValueError(f"{len(of_row)} names for the {len(ids)} rows of the index")
-        return Tally(ids, place, np.array(people, dtype=object), of_row)
-
-    def total(self, rows: np.ndarray, votes: np.ndarray) -> np.ndarray:
-        """(R,) sum of the votes for each row, from (N, K) rows and votes."""
-        voted = votes > 0
-        return np.bincount(rows[voted], weights=votes[voted], minlength=len(self.crop_ids))
-
-    def crops(self, query: str, total: np.ndarray) -> pa.Table:
-        """`CROP_VOTES` of one query."""
-        voted = np.flatnonzero(total > 0)
-        order = voted[np.lexsort((self.crop_place[voted], -total[voted]))]
-        ids = pa.array(self.crop_ids[order].tolist(), pa.string())
-        return _table(CROP_VOTES, query, [ids, pa.array(total[order])])
-
-    def names(
-        self, query: str, total: np.ndarray, rows: np.ndarray, votes: np.ndarray, mask: np.ndarray | None
-    ) -> pa.Table:
-        """`NAME_VOTES` of one query."""
-        named = self.name_of_row >= 0
-        best = np.zeros(len(self.people))
-        np.maximum.at(best, self.name_of_row[named], total[named])
-        allowed = named if mask is None else named & mask
-        n_crops = np.bincount(self.name_of_row[allowed], minlength=len(self.people)).astype(np.int32)
-        sums = self._sum_of_nearest(rows, votes)
-        order = np.lexsort((-sums, -best))  # stable: people are in the order of their names
-        order = order[best[order] > 0]
-        ids = pa.array(self.people[order].tolist(), pa.string())
-        return _table(NAME_VOTES, query, [ids, pa.array(best[order]), pa.array(sums[order]), pa.array(n_crops[order])])
-
-    def _sum_of_nearest(self, rows: np.ndarray, votes: np.ndarray) -> np.ndarray:
-        """(P,) votes per individual; of a descriptor's neighbours in one individual only the nearest counts."""
-        name = np.where(rows >= 0, self.name_of_row[rows], -1)
-        voted = (votes > 0) & (name >= 0)
-        descriptor = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)[voted]
-        key = descriptor * max(1, len(self.people)) + name[voted]
-        first = np.unique(key, return_index=True)[1]  # neighbours come nearest first
-        return np.bincount(name[voted][first], weights=votes[voted][first], minlength=len(self.people))
-
-
-def _table(schema: pa.Schema, query: str, columns: list[pa.Array]) -> pa.Table:
-    """One query's candidates, best first."""
-    n = len(columns[0])
-    ranks = pa.array(np.arange(1, n + 1), pa.int32())
-    return pa.table([pa.repeat(pa.scalar(query, pa.string()), n), *columns, ranks], schema=schema)
+def _ranked(query: str, crop_ids: np.ndarray, place: np.ndarray, total: np.ndarray) -> pa.Table:
+    """`CROP_VOTES` of one query from the (R,) sum of votes of each row, best first."""
+    voted = np.flatnonzero(total > 0)
+    order = voted[np.lexsort((place[voted], -total[voted]))]
+    n = len(order)
+    ids, ranks = pa.array(crop_ids[order].tolist(), pa.string()), pa.array(np.arange(1, n + 1), pa.int32())
+    return pa.table(
+        [pa.repeat(pa.scalar(query, pa.string()), n), ids, pa.array(total[order]), ranks], schema=CROP_VOTES
+    )

@@ -23,7 +23,7 @@ from resight.environment import Environment
 from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, is_in_sorted
 from resight.match.halving.block import HALVED_SCHEMA, HalvedBlock
 from resight.match.halving.work import HalvingWork, Query
-from resight.match.params import LightGlueParams
+from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.setup import MatchSetup
 from resight.pairs.plan import PLANNED
 from resight.status import PairReason, PairStatus

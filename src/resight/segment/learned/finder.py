@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,8 +23,10 @@ from resight.segment.learned.looks import (
     turned_box,
 )
 from resight.segment.learned.network import VIEWS, HeadNet
-from resight.segment.params import HeadFinderParams
 from resight.status import CropStatus, Viewpoint
+
+if TYPE_CHECKING:
+    from resight.segment.kinds.head_finder import HeadFinderParams
 
 NAME = "head-finder"
 WIDE_SIDES_PX = (

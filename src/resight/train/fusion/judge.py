@@ -17,9 +17,9 @@ from resight.novelty.params import NoveltyParams
 from resight.rank.params import RankParams
 from resight.rank.rule import choose_rule
 from resight.rank.stage import rank_all
+from resight.score.base import FUSED
 from resight.score.learn import fit_fusion
 from resight.score.params import ScoreParams
-from resight.score.registry import FUSED
 from resight.score.stage import score
 from resight.status import Decision
 from resight.train.fusion.material import Labelled, training

@@ -17,7 +17,8 @@ from resight.errors import NothingToMeasure
 from resight.ingest.stage import ingest
 from resight.run.names import ingest_name, segment_name
 from resight.run.setups import ingest_setup, segment_setup
-from resight.segment.params import AutoParams, WholeParams
+from resight.segment.kinds.auto import AutoParams
+from resight.segment.kinds.whole import WholeParams
 from resight.segment.stage import segment
 from resight.segment.store import read_crop
 from resight.settings import Settings

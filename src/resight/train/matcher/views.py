@@ -13,8 +13,7 @@ from resight.demo.render import render_head
 from resight.demo.scene import Look
 from resight.demo.shape import View, skin_chart
 from resight.extract.base import Extractor, Features
-from resight.extract.params import SiftParams
-from resight.extract.sift import SiftExtractor, lightglue_scale_ori
+from resight.extract.kinds.sift import SiftExtractor, SiftParams, lightglue_scale_ori
 from resight.status import Viewpoint
 from resight.train.matcher.material import Picture
 from resight.train.matcher.truth import Placed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from resight.segment.params import BUNDLED
+from resight.segment.kinds.head_finder import BUNDLED
 from resight.train.segmenter.pause import Pause
 from resight.train.segmenter.recipe import Recipe, train_and_write
 

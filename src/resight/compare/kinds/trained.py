@@ -1,0 +1,83 @@
+"""The embedding that the project trains itself on the labelled photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from resight.compare.base import Family, Trial
+from resight.compare.vectors import Embedder, VectorMethod
+from resight.store.fingerprint import fingerprint
+from resight.train.embedding.crops import training_device, training_rows
+from resight.train.embedding.loop import to_tensor
+from resight.train.embedding.params import QUICK_STEPS, EmbeddingRecipe
+from resight.train.embedding.train import Trained, is_trained, load_net, train_embedding, training_fingerprint
+
+DEFAULT_RECIPE = EmbeddingRecipe()
+
+
+@dataclass(frozen=True)
+class TrainedMethod(VectorMethod):
+    """A compact ConvNeXt, trained with circle loss on the gallery's encounters; the queries are never looked at.
+
+    Attributes:
+        recipe: How.
+        shorten: Train for about a minute only.
+    """
+
+    recipe: EmbeddingRecipe = DEFAULT_RECIPE
+    shorten: bool = False
+
+    def recipe_for(self, trial: Trial) -> EmbeddingRecipe:
+        """The recipe; a shortened one where that is asked for and the whole training has not been done before."""
+        short = self.recipe.model_copy(update={"steps": min(self.recipe.steps, QUICK_STEPS)})
+        whole = not self.shorten or is_trained(trial.env.workspace, self._rows(trial), self.recipe, trial.env.weights)
+        return self.recipe if whole else short
+
+    def weight_names(self) -> list[str]:
+        return self.recipe.weight_names()
+
+    def describe(self, trial: Trial) -> Any:
+        return ["trained", training_fingerprint(self._rows(trial), self.recipe_for(trial), trial.env.weights)]
+
+    def embedder(self, trial: Trial) -> Embedder:
+        return NetEmbedder(self._trained(trial), trial.env.device)
+
+    def about(self, trial: Trial) -> tuple[str, tuple[tuple[str, str], ...]]:
+        made = self._trained(trial)
+        begun = "from scratch, no pretrained weights" if made.started_from == "scratch" else "from given weights"
+        note = (
+            f"trained {begun}: {made.n_crops} crops of {made.n_individuals} animals, {made.steps} steps in "
+            f"{made.seconds:.0f} s on {made.device}, loss {made.loss_first:.1f} to {made.loss_last:.1f}"
+        )
+        return note, (("embedding.safetensors", made.sha256),)
+
+    def _rows(self, trial: Trial) -> list[dict[str, Any]]:
+        return training_rows(trial.photos, trial.crops, trial.cohort)
+
+    def _trained(self, trial: Trial) -> Trained:
+        device = training_device(trial.env.device)
+        return train_embedding(
+            trial.env.workspace, self._rows(trial), self.recipe_for(trial), trial.env.weights, device, quiet=trial.quiet
+        )  # fmt: skip
+
+
+class NetEmbedder(Embedder):
+    """An `EmbeddingNet` from its file."""
+
+    def __init__(self, made: Trained, device: str) -> None:
+        self.name = fingerprint("NetEmbedder", made.sha256, device)
+        self._net, self.side_px = load_net(Path(made.path), device)
+        self._device = device
+
+    @torch.inference_mode()
+    def vectors(self, rgb: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self._net(to_tensor(rgb, self._device)).float().cpu().numpy()
+        return found
+
+
+METHODS = (TrainedMethod("convnext-circle", "ConvNeXt, circle loss, trained here", Family.GLOBAL, True),)

@@ -1,0 +1,69 @@
+"""What a score is. The scores themselves are in ``kinds``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from resight.score.distribution import Distributions
+
+FUSED = "fused"
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a score has meant at other places: a line for the log likelihood ratio of same against different animal.
+
+    Only scores that are held against the gallery's own strangers mean much the same everywhere.
+
+    Attributes:
+        intercept, slope: The ratio is ``intercept + slope * score``.
+        lowest, highest: The ratio does not fall below that of ``lowest``: some photos of an animal show nothing of it, and
+            how many do is for each place to find out; nor rise above that of ``highest``.
+        worth: It counts like so many gallery encounters that met their animal again.
+    """
+
+    intercept: float
+    slope: float
+    lowest: float
+    highest: float
+    worth: float = 4.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score; the same whichever of the two photos asks.
+
+    Attributes:
+        compute: (N,) float64 from N pairs; NaN where it cannot be computed.
+        source: Where the definition comes from.
+        description: One line.
+        needs: What it takes, said to whoever chose it where that is missing; '' if it can always be computed.
+        larger_is_better: Whether larger values speak for the same animal.
+        no_match: Value of a pair without any match: the worst there is.
+        signed: Values below 0 occur and are no worse than the scale says; evidence grows with the value itself, not with its
+            logarithm.
+        is_ratio: It is the logarithm of a likelihood ratio, so that prior odds can be added to it.
+        needs_cohorts: What a pair scores hangs on the other pairs of its two photos, and so on who is in the gallery.
+        elsewhere: What it has meant at other places, if that is known.
+        ranks: Whether it may rank; one without direction may not.
+    """
+
+    name: str
+    compute: Callable[[Distributions], np.ndarray]
+    source: str
+    description: str
+    needs: str = ""
+    larger_is_better: bool = True
+    no_match: float = 0.0
+    signed: bool = False
+    is_ratio: bool = False
+    needs_cohorts: bool = False
+    elsewhere: Elsewhere | None = None
+    ranks: bool = True
+
+    def turned(self, values: np.ndarray) -> np.ndarray:
+        """Larger means same animal; 0 means nothing matched, unless the score is signed."""
+        return values - self.no_match if self.larger_is_better else self.no_match - values

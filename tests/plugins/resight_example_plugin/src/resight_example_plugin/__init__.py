@@ -1,0 +1,1 @@
+"""Another package with one kind for each registry."""
