@@ -58,7 +58,7 @@ def run_compare(
     settings, _ = settings_for(place, given)
     weights = WeightStore(settings.weights_dir, download)
     shared = shared_settings(settings)
-    with open_run(place, shared, model_of(shared, weights), flow="compare", sources=source, quiet=quiet) as run:
+    with open_run(place, shared, model_of(shared, weights, place), flow="compare", sources=source, quiet=quiet) as run:
         prepare(run)
         trial = _trial(run, weights, given)
         compared = compare_methods(trial, asked, quick=quick and not methods)

@@ -23,6 +23,7 @@ TICK_S = 2.0
 NOBODY_S = 60.0  # a local worker that dies while it starts is sometimes not replaced
 RESULT_S = 30.0  # results are tiny; one that went with its worker Dask may wait for without end
 LOST = "KilledWorker"
+BLOCKS_PER_WORKER = 2  # in flight: one under way, one waiting; more would be lost time at the end
 LOOPBACK = "127.0.0.1"  # nobody authenticates to a local worker, so nothing local may be reachable from the network
 # Dask's own default gives freed memory back at once; the matcher then pays a page fault for every few kilobytes of every pair.
 WORKER_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
@@ -164,7 +165,7 @@ class Runner:
         resources = {"GPU": 1} if gpu else None
         if gpu:
             _require_gpu(client)
-        window = self._dask.window_per_worker * max(1, len(client.ncores()))
+        window = BLOCKS_PER_WORKER * max(1, len(client.ncores()))
         waiting = iter(range(len(blocks)))
         pending: dict[Any, int] = {}
         last = somebody = time.monotonic()

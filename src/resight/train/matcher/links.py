@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from resight.match.params import VerifyParams
-from resight.match.verify import RNG_SEED
+from resight.match.verify import MAX_SAMPLES, RNG_SEED, SURE
 from resight.store.parts import write_bytes
 from resight.train.matcher.bank import Bank
 from resight.train.matcher.truth import Placed
@@ -131,7 +131,7 @@ def _link(bank: Bank, a: int, b: int, match: Match) -> Link | None:
     verify = VerifyParams()
     cv2.setRNGSeed(RNG_SEED)
     homography, inside = cv2.findHomography(
-        xy_a, xy_b, cv2.USAC_MAGSAC, verify.threshold_px, maxIters=verify.iterations, confidence=verify.confidence
+        xy_a, xy_b, cv2.USAC_MAGSAC, verify.threshold_px, maxIters=MAX_SAMPLES, confidence=SURE
     )
     if homography is None or abs(np.linalg.det(homography)) < 1e-9:
         return None
