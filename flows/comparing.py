@@ -58,7 +58,7 @@ def run_compare(
     settings, _ = settings_for(place, given)
     weights = WeightStore(settings.weights_dir, download)
     shared = shared_settings(settings)
-    with open_run(place, shared, model_of(shared, weights), flow="compare", sources=source, quiet=quiet) as run:
+    with open_run(place, shared, model_of(shared, weights, place), flow="compare", sources=source, quiet=quiet) as run:
         segmented, cohort = prepare(run)
         budget = given.get("extract", {}).get("max_keypoints")
         env = Environment(place, weights, run.runner, shared.device)

@@ -34,7 +34,9 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
             raise WorkspaceError(f"{place.root} has no run yet; start with `resight nightly`.")
         run_id = newest["run_id"].to_pylist()[0]
     settings = load_settings(place.root)
-    old = settings_from(json.loads(read_run(place, run_id, "runs")["settings"].to_pylist()[0]), f"run {run_id}")
+    old = settings_from(
+        json.loads(read_run(place, run_id, "runs")["settings"].to_pylist()[0]), f"run {run_id}", stored=True
+    )
     used = old.model_copy(
         update={"report": settings.report, "dask": settings.dask, "weights_dir": settings.weights_dir}
     )

@@ -51,9 +51,7 @@ def note_of_choice(workspace: Workspace) -> list[str]:
 
 def asks_for_model(overrides: Mapping[str, Any] | None) -> bool:
     """Whether the command line itself names parts of the model."""
-    return bool(
-        set(overrides or {}) & {"segment", "crop", "extract", "shortlist", "match", "score", "rank", "novelty", "pairs"}
-    )
+    return bool(set(overrides or {}) & Settings.sections_affecting("model"))
 
 
 def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Any, str]:
@@ -65,7 +63,7 @@ def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None)
 def asked_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Any]:
     """Settings and model as asked for, whatever is promoted."""
     asked, weights = settings_for(workspace, overrides)
-    return asked, model_of(asked, weights)
+    return asked, model_of(asked, weights, workspace)
 
 
 def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) -> Judged:

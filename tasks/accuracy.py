@@ -71,7 +71,7 @@ def _draw(workspace: Workspace, record: dict[str, Any], tables: Mapping[str, pa.
         alpha=settings.novelty.alpha,
         worst=settings.evaluate.worst,
     )
-    return render_accuracy(data, settings.report.thumbnail_px)
+    return render_accuracy(data)
 
 
 def _looks(*tables: pa.Table) -> pa.Table:

@@ -7,9 +7,12 @@ import pytest
 
 from resight.errors import SettingsError
 from resight.match.kinds.lightglue import BUNDLED
-from resight.settings import Settings, load_settings, parse_assignments, settings_from
+from resight.plugins.params import Params
+from resight.settings import Settings, known_keys, load_settings, parse_assignments, settings_from
 from resight.settings.choice import OFFICIAL
 from resight.settings.init import init_workspace
+from resight.settings.kinds import KINDS
+from resight.settings.removed import REMOVED, say_once
 from resight.weights.store import WeightStore
 
 
@@ -61,15 +64,6 @@ def test_a_matcher_that_cannot_read_the_descriptors_is_refused_before_anything_r
         )
 
 
-def test_fingerprints_change_with_settings_revision_and_upstream_and_with_nothing_else() -> None:
-    base = settings_from({"extract": {"kind": "sift"}}).extract
-    assert base.fingerprint("up") == settings_from({}).extract.fingerprint("up")
-    assert base.fingerprint("up") != base.fingerprint("down")
-    assert base.fingerprint() != settings_from({"extract": {"max_keypoints": 1023}}).extract.fingerprint()
-    newer = type("SiftParams", (type(base),), {"revision": 2})
-    assert newer(**base.model_dump()).fingerprint() != base.fingerprint()
-
-
 def test_the_file_that_init_writes_is_read_back_as_the_defaults_and_the_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,14 +93,82 @@ def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ..
     assert settings.match.verify.model == "affine" and settings.score.name == "snorm_inliers"
 
 
-def test_every_commented_line_of_the_settings_file_is_a_valid_setting(
+def test_every_line_of_the_settings_file_is_a_setting_with_its_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RESIGHT_WEIGHTS", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     init_workspace(tmp_path / "ws")
     file = tmp_path / "ws" / "resight.toml"
-    text, n_uncommented = re.subn(r"(?m)^# ([a-z_]+ = )", r"\1", file.read_text())
-    file.write_text(text)
-    assert n_uncommented > 40
-    assert load_settings(tmp_path / "ws", environ={}).model_part()["crop"] == Settings().model_part()["crop"]
+    as_written = load_settings(tmp_path / "ws", environ={})
+    for_all, for_experts = file.read_text().split("# For experts")
+    lines: dict[str, str] = {}
+    for part in (for_all, for_experts.replace("# Section [", "[")):
+        section = ""
+        for line in part.splitlines():
+            header, setting = re.match(r"\[([a-z.]+)\]", line), re.match(r"(?:# )?([a-z_]+) = (\S.*?)(?:  # |$)", line)
+            section = header[1] + "." if header else section
+            if setting:
+                assert section + setting[1] not in lines
+                lines[section + setting[1]] = setting[2]
+    assert len(lines) > 75
+    text = "\n".join(f"{name} = {value}" for name, value in lines.items())
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "resight.toml").write_text(text)
+    assert load_settings(tmp_path / "all", environ={}) == as_written
+    assert "pad_fraction" not in for_all and "decide_known" in for_all
+
+
+def test_settings_that_are_gone_stop_nobody_and_are_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    say_once.cache_clear()
+    (tmp_path / "resight.toml").write_text(
+        "[extract]\nedge_threshold = 10\nmax_keypoints = 100\n[match.verify]\niterations = 50\nthreshold_px = 7\n"
+    )
+    for _ in range(2):
+        settings = load_settings(tmp_path, environ={"RESIGHT_DASK__WINDOW_PER_WORKER": "2"})
+    assert settings.extract.max_keypoints == 100 and settings.match.verify.threshold_px == 7
+    assert len(caplog.messages) == 3
+    (changed,) = [sentence for sentence in caplog.messages if "nothing changes" not in sentence]
+    assert (
+        "'match.verify.iterations' is not a setting any more; 50 is ignored: at most 2000 samples are tried" in changed
+    )
+
+
+def test_what_was_stored_is_mentioned_only_if_it_was_changed() -> None:
+    said: list[str] = []
+    stored = {"report": {"thumbnail_px": 360}, "segment": {"kind": "head-finder", "wide_sides_px": [96, 192, 384]}}
+    assert settings_from(stored, stored=True, say=said.append).segment.kind == "head-finder"
+    assert said == []
+    settings_from({"match": {"kind": "lightglue", "n_layers": 5}}, "run 7", stored=True, say=said.append)
+    assert len(said) == 1 and said[0].startswith("run 7: 'match.n_layers' is not a setting any more; 5 is ignored")
+
+
+def test_nothing_that_is_gone_is_a_setting_now() -> None:
+    assert not set(REMOVED) & set(known_keys())
+    assert len(known_keys()) < 110
+
+
+def test_sections_say_what_they_affect() -> None:
+    settings = settings_from({"pairs": {"viewpoint": "any", "block_seconds": 3}, "dask": {"workers": 7}})
+    assert set(settings.model_part()) == Settings.sections_affecting("model")
+    assert settings.model_part()["pairs"] == {"viewpoint": "any"}
+    assert Settings.sections_affecting("run") == {"encounter", "evaluate", "pairs"}
+    quick = settings_from({"pairs": {"viewpoint": "any"}, "ingest": {"min_side_px": 80}})
+    assert settings.run_part(measuring=False) == quick.run_part(measuring=False) == {}
+    measured = settings_from({"pairs": {"must_agree": ["site"]}, "evaluate": {"seed": 1}, "device": "cuda"})
+    assert measured.run_part(measuring=True) == {
+        "pairs": [1, {"must_agree": ["site"]}], "evaluate": [1, {"seed": 1}], "device": "cuda"
+    }  # fmt: skip
+    assert measured.run_part(measuring=False).keys() == {"pairs", "device"}
+
+
+def test_every_setting_has_a_description() -> None:
+    groups = [group for registry in KINDS.values() for group in registry.built_in.values()]
+    groups += [type(value) for _, value in Settings() if isinstance(value, Params)]
+    missing = [
+        f"{group.__name__}.{name}"
+        for group in groups
+        for name, field in group.model_fields.items()
+        if not field.description and name != "kind" and not isinstance(field.default, Params)
+    ]
+    assert missing == []

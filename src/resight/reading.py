@@ -75,7 +75,7 @@ class RunResults:
     @cached_property
     def settings(self) -> Settings:
         """The settings that it ran with."""
-        return settings_from(self.record["settings"], f"run {self.run_id}")
+        return settings_from(self.record["settings"], f"run {self.run_id}", stored=True)
 
     def features(self, crop_id: str) -> Features:
         """Keypoints and descriptors of a crop.
@@ -116,7 +116,7 @@ class RunResults:
         weights = WeightStore(settings.weights_dir, settings.allow_download)
         with Runner(DaskParams(mode="inline"), settings.device, quiet=True) as runner:
             env = Environment(self.workspace, weights, runner, settings.device)
-            name = stage_names(settings, weights).match
+            name = stage_names(settings, weights, self.workspace).match
             points = evidence(env, match_setup(settings), name, [pair], self.table("features"))
         if pair not in points:
             raise WorkspaceError(f"Crops {query_crop_id} and {gallery_crop_id} cannot be matched; the log says why.")

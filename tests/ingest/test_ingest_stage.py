@@ -34,12 +34,17 @@ def photo(path: Path, seed: int, size: tuple[int, int] = (471, 313)) -> Path:
     return path
 
 
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resight.ingest.files.PHOTOS_PER_TASK", 2)
+
+
 def run(
     place: Workspace, *sources: str, night: str = "2026-07-01", runner: Any = None, **settings: Any
 ) -> IngestResult:
     chosen = settings_from(settings) if settings else Settings()
     env = Environment(place, WeightStore(), runner or Runner(DaskParams(mode="inline"), quiet=True))
-    result = ingest(env, ingest_setup(chosen), ingest_name(chosen), sources or ("photos",), night)
+    result = ingest(env, ingest_setup(chosen), ingest_name(chosen, env.workspace), sources or ("photos",), night)
     conform("photos", result.photos, "run")
     assert sum(result.photos.column("n_files").to_pylist()) == result.n_files
     return result
@@ -49,16 +54,17 @@ def by_uri(result: IngestResult) -> dict[str, dict[str, Any]]:
     return {row["uri"]: row for row in result.photos.to_pylist()}
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_second_run_decodes_nothing_and_one_new_photo_is_one(workspace: Workspace) -> None:
     for i in range(5):
         photo(workspace.root / f"photos/{i}.jpg", i)
-    first = run(workspace, ingest={"photos_per_task": 2})
+    first = run(workspace)
     assert (first.n_files, first.n_decoded, first.notes) == (5, 5, ())
-    again = run(workspace, night="2026-07-02", ingest={"photos_per_task": 2})
+    again = run(workspace, night="2026-07-02")
     assert again.n_decoded == 0
     assert again.photos.equals(first.photos)
     photo(workspace.root / "photos/new.jpg", 9)
-    later = run(workspace, night="2026-07-03", ingest={"photos_per_task": 2})
+    later = run(workspace, night="2026-07-03")
     assert later.n_decoded == 1
     nights = {uri: row["first_night"] for uri, row in by_uri(later).items()}
     assert nights == {**{f"photos/{i}.jpg": "2026-07-01" for i in range(5)}, "photos/new.jpg": "2026-07-03"}
@@ -248,21 +254,23 @@ class DiesAfter:
         return [], []
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_a_killed_run_goes_on_where_it_was(workspace: Workspace) -> None:
     for i in range(6):
         photo(workspace.root / f"photos/{i}.jpg", i)
     with pytest.raises(KeyboardInterrupt):
-        run(workspace, runner=DiesAfter(2), ingest={"photos_per_task": 2})
-    assert run(workspace, ingest={"photos_per_task": 2}).n_decoded == 2
+        run(workspace, runner=DiesAfter(2))
+    assert run(workspace).n_decoded == 2
 
 
-def test_result_does_not_depend_on_the_blocks(tmp_path: Path) -> None:
+def test_result_does_not_depend_on_the_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tables = []
     for size in (1, 3, 32):
+        monkeypatch.setattr("resight.ingest.files.PHOTOS_PER_TASK", size)
         place = Workspace(tmp_path / str(size))
         for i in range(7):
             photo(place.root / f"photos/{i % 5}{i}.jpg", i % 5)
-        tables.append(run(place, ingest={"photos_per_task": size}).photos)
+        tables.append(run(place).photos)
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
 
@@ -389,13 +397,14 @@ def test_remote_photos_with_labels(workspace: Workspace, bucket: Any, tmp_path: 
     assert run(workspace, "memory://bucket/day 1/a.jpg").n_files == 1
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_real_dask_workers_give_the_same(workspace: Workspace, tmp_path: Path) -> None:
     for i in range(4):
         photo(workspace.root / f"photos/{i}.jpg", i)
     other = Workspace(tmp_path / "inline")
     shutil.copytree(workspace.root / "photos", other.root / "photos")
     with Runner(DaskParams(workers=1), quiet=True) as runner:
-        on_dask = run(workspace, runner=runner, ingest={"photos_per_task": 2})
+        on_dask = run(workspace, runner=runner)
     assert on_dask.photos.equals(run(other).photos)
 
 

@@ -175,15 +175,6 @@ def test_affine_frames_are_refused() -> None:
         build(network(add_laf=True), weights="custom_xfeat.pth")
 
 
-@pytest.mark.parametrize("key", ["input_dim", "descriptor_dim", "n_layers", "num_heads"])
-def test_settings_must_agree_with_the_file(key: str) -> None:
-    build(network(), **{key: SMALL[key]})
-    with pytest.raises(
-        SettingsError, match=rf"match\.{key} = {SMALL[key] + 1}, but the checkpoint .* has {SMALL[key]}"
-    ):
-        build(network(), **{key: SMALL[key] + 1})
-
-
 def test_names_of_older_and_of_training_checkpoints(planted: Planted) -> None:
     a, b, _ = planted(50, 30, seed=2)
     model = network()

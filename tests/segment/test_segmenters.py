@@ -93,9 +93,10 @@ def test_grabcut_finds_nothing_in_plain_water():
     assert segmenter.nothing_found == CropStatus.NO_HEAD
 
 
-def test_grabcut_calls_a_small_find_nothing():
+def test_grabcut_calls_a_small_find_nothing(monkeypatch):
     photo, animal = rendered_photo()
-    assert GrabCutSegmenter(GrabCutParams(min_area_fraction=1.2 * animal.mean())).find(photo) == []
+    monkeypatch.setattr("resight.segment.grabcut.MIN_AREA_FRACTION", 1.2 * animal.mean())
+    assert GrabCutSegmenter(GrabCutParams()).find(photo) == []
 
 
 @pytest.mark.parametrize(

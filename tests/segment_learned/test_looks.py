@@ -129,10 +129,11 @@ def test_the_body_is_given_where_it_is_asked_for():
 
 
 @pytest.mark.parametrize(("up_deg", "kept"), [(30, 0.0), (100, math.radians(100))])
-def test_only_heads_that_lie_far_off_are_turned(up_deg, kept):
+def test_only_heads_that_lie_far_off_are_turned(up_deg, kept, monkeypatch):
+    monkeypatch.setattr("resight.segment.learned.finder.LOOK_AGAIN_DEG", 180)
     photo = Photo("p", painted(HEAD))
     net = Oracle(up_rad=math.radians(up_deg))
-    (region,) = finder(net, look_again_deg=180).find(photo)
+    (region,) = finder(net).find(photo)
     assert region.upright_rotation_rad == pytest.approx(kept, abs=1e-2)
 
 

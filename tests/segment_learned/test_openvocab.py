@@ -12,6 +12,7 @@ from resight.segment.base import Photo
 from resight.segment.kinds.open_vocabulary import (
     CLIP,
     GREY,
+    MAX_REGIONS,
     OpenVocabularyParams,
     OpenVocabularySegmenter,
     boxes_of,
@@ -64,8 +65,9 @@ def test_weak_boxes_and_doubles_are_dropped_and_boxes_end_at_the_frame(monkeypat
     x, _, width, _ = found[0].bbox_xywh_px
     assert x + width == pytest.approx(WIDTH) and width < 0.4 * WIDTH
     assert all(r.part == "head" and r.segmenter == "open-vocabulary" for r in found)
-    assert len(segmenter(monkeypatch, [2, 3, 1, -5], centred, max_regions=1).find(photo)) == 1
     assert segmenter(monkeypatch, [2, 3, 1, -5], centred, min_confidence=0.99).find(photo) == []
+    monkeypatch.setattr("resight.segment.kinds.open_vocabulary.MAX_REGIONS", 1)
+    assert len(segmenter(monkeypatch, [2, 3, 1, -5], centred).find(photo)) == 1
 
 
 def test_an_incomplete_folder_and_another_kind_are_refused(tmp_path):
@@ -133,11 +135,11 @@ def test_a_model_comes_out_of_its_folder_and_answers_inside_the_photo(make, tmp_
     torch.manual_seed(3)
     make().save_pretrained(tmp_path)
     tokenizer(tmp_path)
-    params = OpenVocabularyParams.model_validate({"weights": str(tmp_path), "min_confidence": 0.0, "max_overlap": 1.0})
+    params = OpenVocabularyParams.model_validate({"weights": str(tmp_path), "min_confidence": 0.0})
     assert [WeightStore().find(name).path.parent for name in params.weight_names()] == [tmp_path] * 3
     rgb = np.random.default_rng(1).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     found = params.build(WeightStore()).find(Photo("p", rgb))
-    assert found and len(found) <= params.max_regions
+    assert found and len(found) <= MAX_REGIONS
     for one in found:
         x, y, width, height = one.bbox_xywh_px
         assert x >= 0 and y >= 0 and x + width <= WIDTH + 0.01 and y + height <= HEIGHT + 0.01

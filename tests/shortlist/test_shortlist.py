@@ -252,7 +252,7 @@ def test_other_settings_or_descriptors_make_another_index(tmp_path: Path, data: 
     }
     assert len(names) == 3
     asked = CODED.model_copy(update={"k": 7, "n_probe": 1, "neighbours": 2, "backend": "faiss", "enabled": "on"})
-    assert asked.index_fingerprint("d") == CODED.index_fingerprint("d")
+    assert asked.index_name("d") == CODED.index_name("d")
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".parquet"])

@@ -1,35 +1,41 @@
 """Settings of the evaluation."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from resight.plugins.params import Params
+from resight.plugins.params import Affects, Params, expert_field
 
 
 class EvaluateParams(Params):
     """How accuracy is measured."""
 
+    affects: ClassVar[Affects] = "run"
+
     protocol: Literal["auto", "time-aware", "role", "leave-one-encounter-out"] = Field(
         "auto",
-        description="auto: by the photos' roles where there are some; otherwise time-aware (earlier encounters are the gallery, later "
-        "ones ask), or leave-one-encounter-out where that leaves fewer than few_queries; the result says which",
+        description="which photos are queries: role (as the photos' roles say), time-aware (later encounters are looked up among "
+        "earlier ones), leave-one-encounter-out (each encounter is looked up among all others), or auto; the result says which",
     )
-    few_queries: int = Field(8, ge=0, description="fewer query encounters than that are too few for time-aware")
-    open_share: float = Field(
-        0.25,
-        gt=0,
-        le=0.5,
-        description="share of the animals that are left out of the gallery at a time to play new ones",
-    )
-    seed: int = Field(0, ge=0, description="which animals are left out together; bootstrap draws")
-    draws: int = Field(1000, ge=20, description="bootstrap draws behind every interval")
     background_control: bool = Field(
-        False, description="match once more with the animals painted over: how much of the score is habitat"
+        False, description="match once more with the animals painted over, to see how much of the score is habitat"
     )
     tolerate_leak: bool = Field(
         False,
-        description="measure also where an animal is asked for on a day of its gallery photos; there is no headline then",
+        description="measure even if an animal is looked up on a day of its own gallery photos; there is no headline figure then",
     )
-    against: str = Field("last", description="earlier run to compare with query by query: a run id, last, or none")
-    worst: int = Field(12, ge=0, description="mistakes, and changed identifications, drawn on the page")
+    against: str = Field("last", description="earlier run to compare with, query by query: a run id, last, or none")
+    few_queries: int = expert_field(
+        8, ge=0, description="auto uses time-aware from this many query encounters on, leave-one-encounter-out below"
+    )
+    open_share: float = expert_field(
+        0.25,
+        gt=0,
+        le=0.5,
+        description="share of the animals that are left out of the gallery at a time to stand for new animals",
+    )
+    seed: int = expert_field(
+        0, ge=0, description="decides which animals are left out together, and the bootstrap samples"
+    )
+    draws: int = expert_field(1000, ge=20, description="bootstrap samples behind every interval")
+    worst: int = expert_field(12, ge=0, description="mistakes, and changed identifications, shown on the page")

@@ -24,7 +24,9 @@ class ExtractorBase(Params):
 
     family: ClassVar[str] = ""
     binary: ClassVar[bool] = False
-    max_keypoints: int = Field(1024, ge=1, le=8192, description="strongest keypoints kept per crop")
+    max_keypoints: int = Field(
+        1024, ge=1, le=8192, description="most keypoints per crop, strongest first; more take longer to match"
+    )
 
     @abstractmethod
     def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:

@@ -13,6 +13,7 @@ from resight.environment import Environment
 from resight.extract.batch import Batches, Place
 from resight.extract.params import ExtractorBase
 from resight.extract.store import VERSION
+from resight.plugins.output_name import OutputName
 from resight.status import CropStatus, FeatureStatus
 from resight.store.counts import reconcile
 
@@ -32,9 +33,9 @@ class ExtractResult:
     n_extracted: int
 
 
-def extract_fingerprint(extractor: ExtractorBase, digests: Sequence[str], crops_name: str) -> str:
+def extract_fingerprint(extractor: ExtractorBase, digests: Sequence[str], crops_name: str) -> OutputName:
     """Name of what this extractor, whose weights have these digests, computes from the crops of that name."""
-    return extractor.fingerprint(list(digests), crops_name, VERSION)
+    return extractor.output_name(list(digests), crops_name, VERSION)
 
 
 def extract(env: Environment, extractor: ExtractorBase, name: str, crops: pa.Table) -> ExtractResult:

@@ -253,7 +253,7 @@ def open_complete(folder: Path) -> zarr.Group:
     return group
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array:
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     array = group[name]
     if not isinstance(array, zarr.Array):
         raise WorkspaceError(

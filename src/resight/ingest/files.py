@@ -12,12 +12,14 @@ from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, run_
 from resight.ingest.decode import DECODE_REVISION, Limits
 from resight.ingest.params import IngestParams
 from resight.ingest.sources import FoundFile
+from resight.plugins.output_name import OutputName
 from resight.runner.runner import Failure, Runner
 from resight.store.fingerprint import fingerprint
 from resight.store.parts import compact, read_parts
 
 ROW_KEY = ("uri", "size_bytes", "version", "sha256", "decoded", "first_night")
 Key = tuple[str, int, str]
+PHOTOS_PER_TASK = 32  # some seconds of work: less is all overhead, more is lost when a worker dies
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class Contents:
     n_decoded: int
 
 
-def ingest_fingerprint(params: IngestParams) -> str:
+def ingest_fingerprint(params: IngestParams) -> OutputName:
     """Name of what is known about the contents of files under these limits."""
-    return fingerprint("ingest", DECODE_REVISION, vars(_limits(params)))
+    limits = vars(_limits(params))
+    now = fingerprint("ingest", DECODE_REVISION, params.revision, params.differing(set(limits)))
+    return OutputName(now, fingerprint("ingest", DECODE_REVISION, limits))
 
 
 def read_contents(
@@ -49,7 +53,7 @@ def read_contents(
 
     Args:
         env: Keeps what is known, and runs the blocks.
-        params: Limits of a photo, and how many go into a block.
+        params: Limits of a photo.
         name: From `ingest_fingerprint`.
         files: Files of the sources.
         night: ISO date, kept for contents that were never seen before.
@@ -57,7 +61,7 @@ def read_contents(
     limits = _limits(params)
     folder = env.workspace.stage_dir("ingest", name)
     cache = _Cache(folder)
-    blocks = _blocks(files, cache, Block(folder, limits, night, ()), params.photos_per_task)
+    blocks = _blocks(files, cache, Block(folder, limits, night, ()))
     results, unreadable = _run(env.runner, blocks)
     if blocks:
         compact(folder, PART_SCHEMA, ROW_KEY)
@@ -93,16 +97,16 @@ def _key(file: FoundFile) -> Key:
     return file.uri, file.size_bytes, file.version
 
 
-def _blocks(files: Sequence[FoundFile], cache: _Cache, empty: Block, photos_per_task: int) -> list[Block]:
+def _blocks(files: Sequence[FoundFile], cache: _Cache, empty: Block) -> list[Block]:
     """Files whose version is known are left out. Equal contents have equal sizes, so they are sorted into one block."""
     of_size = cache.by_size()
     new = sorted((f for f in files if _key(f) not in cache.digest), key=lambda f: (f.size_bytes, f.uri))
     blocks: list[list[Job]] = []
     for file in new:
         job = Job(file, of_size.get(file.size_bytes, ()))
-        full = not blocks or len(blocks[-1]) >= photos_per_task
+        full = not blocks or len(blocks[-1]) >= PHOTOS_PER_TASK
         same_size = (
-            bool(blocks) and blocks[-1][-1].file.size_bytes == file.size_bytes and len(blocks[-1]) < 2 * photos_per_task
+            bool(blocks) and blocks[-1][-1].file.size_bytes == file.size_bytes and len(blocks[-1]) < 2 * PHOTOS_PER_TASK
         )
         if full and not same_size:
             blocks.append([])

@@ -1,32 +1,35 @@
 """Settings of stage ``ingest``, and of how photos become encounters."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from resight.plugins.params import Params
+from resight.plugins.params import Affects, Params, expert_field
 
 
 class IngestParams(Params):
     """Which files are photos and which of them are refused."""
 
+    affects: ClassVar[Affects] = "execution"  # which photos came in is in table `photos`, and that names the run
+
     sources: tuple[str, ...] = Field(
-        ("photos",), description="folders, globs or fsspec addresses; relative to the workspace"
+        ("photos",), description="folders, file patterns or addresses with photos; relative to the workspace"
     )
-    extensions: tuple[str, ...] = Field(
+    extensions: tuple[str, ...] = expert_field(
         (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif"),
-        description="file endings taken for photos",
+        description="endings of the files that are read as photos",
     )
-    max_side_px: int = Field(16_000, ge=64, description="longer photos (panoramas) are refused")
-    max_megapixels: float = Field(150.0, gt=0, description="larger photos are refused before they are decoded")
-    min_side_px: int = Field(64, ge=1, description="smaller photos are refused")
-    photos_per_task: int = Field(32, ge=1, description="photos in one Dask task")
+    max_side_px: int = expert_field(16_000, ge=64, description="photos with a longer side (panoramas) are refused")
+    max_megapixels: float = expert_field(150.0, gt=0, description="larger photos are refused before they are decoded")
+    min_side_px: int = expert_field(64, ge=1, description="photos with a shorter side are refused")
 
 
 class EncounterParams(Params):
-    """How photos without an ``encounter_id`` are put together. An encounter is one animal, one place, one day."""
+    """How photos without an encounter_id are grouped. An encounter is one animal at one place on one day."""
+
+    affects: ClassVar[Affects] = "run"
 
     unlabelled: Literal["photo", "folder"] = Field(
         "photo",
-        description="photo: each photo is its own encounter; folder: all photos of one folder and day are one animal",
+        description="photo: every photo is an encounter of its own; folder: all photos of one folder and day show one animal",
     )

@@ -88,7 +88,7 @@ def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, 
     _check_device(device)
     name = params.weight_names_for(family)[0]
     state = kornia_names(weights.state_dict(name))
-    architecture = read_architecture({key: tuple(value.shape) for key, value in state.items()}, params, name)
+    architecture = read_architecture({key: tuple(value.shape) for key, value in state.items()}, name)
     if params.backend == "resight":
         return _engine(state, architecture, params, family, device)
     model = _empty_model(architecture, params)

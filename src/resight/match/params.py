@@ -5,9 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from resight.plugins.params import Params
+from resight.plugins.params import Params, expert_field
 
 if TYPE_CHECKING:
     from resight.match.base import Matcher
@@ -40,16 +38,12 @@ class MatcherBase(Params):
 
 
 class VerifyParams(Params):
-    """Geometric verification of matches: MAGSAC++ (Barath et al. 2020; OpenCV), or for an affine map a fit that takes neither side."""
+    """Geometric verification of matches: MAGSAC++ (Barath et al. 2020; OpenCV), or for an affine map a fit that treats both photos alike."""
 
-    model: Literal["none", "homography", "affine", "fundamental"] = Field(
-        "homography", description="geometry that inliers agree with"
+    model: Literal["none", "homography", "affine", "fundamental"] = expert_field(
+        "homography", description="geometry that matches must agree with to be inliers; none: no verification"
     )
-    min_confidence: float = Field(
-        0.0, ge=0, lt=1, description="only matches with at least this confidence are looked at"
+    min_confidence: float = expert_field(0.0, ge=0, lt=1, description="matches with less confidence are left out")
+    threshold_px: float = expert_field(
+        12.0, gt=0, description="largest distance of an inlier from that geometry; generous, because heads are curved"
     )
-    threshold_px: float = Field(
-        12.0, gt=0, description="largest distance of an inlier; heads are curved and bend, so generous"
-    )
-    iterations: int = Field(2000, ge=10, description="at most so many samples")
-    confidence: float = Field(0.999, gt=0, lt=1, description="stop when the best model is this likely found")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from resight.errors import SettingsError, WeightsError
 
@@ -89,15 +89,14 @@ def scale_ori_of(family: str) -> ScaleOri:
     return kind
 
 
-def read_architecture(shapes: Mapping[str, tuple[int, ...]], params: LightGlueParams, name: str) -> NetworkShape:
+def read_architecture(shapes: Mapping[str, tuple[int, ...]], name: str) -> NetworkShape:
     """Read the architecture from the shapes of a checkpoint's tensors (names as kornia has them).
 
     ``posenc.Wr`` maps 2 (x, y) or 4 (with scale and orientation) inputs to half the width of a head, so that even the
-    number of heads follows. What the settings say must agree with the file; they never overrule it.
+    number of heads follows.
 
     Raises:
         WeightsError: This is no LightGlue checkpoint, or one that needs affine frames.
-        SettingsError: A setting contradicts the file.
     """
     try:
         half_head, inputs = shapes["posenc.Wr.weight"]
@@ -113,9 +112,7 @@ def read_architecture(shapes: Mapping[str, tuple[int, ...]], params: LightGluePa
         )
     layers = {int(m[1]) for m in (re.match(r"transformers\.(\d+)\.", key) for key in shapes) if m}
     input_dim = shapes["input_proj.weight"][1] if "input_proj.weight" in shapes else width
-    found = NetworkShape(input_dim, width, max(layers) + 1, width // (2 * half_head), inputs == 4)
-    _check_settings(found, params, name)
-    return found
+    return NetworkShape(input_dim, width, max(layers) + 1, width // (2 * half_head), inputs == 4)
 
 
 def file_name(weights: str) -> str:
@@ -134,19 +131,3 @@ def _families_in(name: str, known: set[str]) -> tuple[str, ...]:
 
 def _words(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def _check_settings(found: NetworkShape, params: LightGlueParams, name: str) -> None:
-    asked: dict[str, Any] = {
-        "input_dim": params.input_dim or None,
-        "descriptor_dim": params.descriptor_dim or None,
-        "n_layers": params.n_layers or None,
-        "num_heads": params.num_heads or None,
-        "add_scale_ori": params.add_scale_ori,
-    }
-    for key, value in asked.items():
-        if value is not None and value != getattr(found, key):
-            raise SettingsError(
-                f"match.{key} = {value}, but the checkpoint '{name}' has {getattr(found, key)}; "
-                f"remove the setting (it is read from the file) or choose another checkpoint."
-            )

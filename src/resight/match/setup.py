@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resight.match.params import MatcherBase
+from resight.plugins.output_name import OutputName
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class MatchSetup:
         return self.params.weight_names_for(self.family)
 
 
-def match_fingerprint(setup: MatchSetup, digests: Sequence[str], features_name: str, device: str) -> str:
+def match_fingerprint(setup: MatchSetup, digests: Sequence[str], features_name: str, device: str) -> OutputName:
     """Name of pair results: matcher, its weights, the features with all before them, histogram bins, kind of device.
 
     The device is part of it because the same network gives other last digits on another kind of device. The size of
     blocks is not: a result depends on its two crops only.
     """
-    return setup.params.fingerprint(list(digests), features_name, setup.bins, device)
+    return setup.params.output_name(list(digests), features_name, setup.bins, device)

@@ -13,6 +13,9 @@ from resight.match.params import VerifyParams
 # One more than the smallest sample that fixes the model: that sample always agrees with itself and proves nothing.
 MIN_MATCHES = {"homography": 5, "affine": 4, "fundamental": 8}
 RNG_SEED = 0
+# Sampling stops when the best geometry is found with this probability, or after so many samples.
+SURE = 0.999
+MAX_SAMPLES = 2000
 
 
 def verified_match(
@@ -64,7 +67,7 @@ def inliers(
     Args:
         xy_a_px: (M, 2) float, matched points of crop a.
         xy_b_px: (M, 2) float, their partners in crop b.
-        params: Model, threshold in pixels of crop b (affine: of either crop), and effort.
+        params: Model and threshold in pixels of crop b (affine: of either crop).
         confidence: (M,) of the matches; those below ``params.min_confidence`` are no inliers and fix no geometry.
         shapes: Of the matched keypoints, where the detector tells them; only the affine map makes use of it.
 
@@ -79,7 +82,7 @@ def inliers(
     if params.model == "affine":
         weight = np.ones(len(sure)) if confidence is None else confidence[sure]
         told = None if shapes is None else Shapes(shapes.zoom[sure], shapes.turn_rad[sure])
-        mask = affine_consensus(a, b, weight, params.threshold_px, params.iterations, told)
+        mask = affine_consensus(a, b, weight, params.threshold_px, MAX_SAMPLES, told)
     else:
         mask = _magsac(a, b, params)
     if mask.sum() >= MIN_MATCHES[params.model]:
@@ -92,11 +95,9 @@ def _magsac(a: np.ndarray, b: np.ndarray, params: VerifyParams) -> np.ndarray:
     cv2.setRNGSeed(RNG_SEED)
     if params.model == "homography":
         model, mask = cv2.findHomography(
-            a, b, cv2.USAC_MAGSAC, params.threshold_px, maxIters=params.iterations, confidence=params.confidence
+            a, b, cv2.USAC_MAGSAC, params.threshold_px, maxIters=MAX_SAMPLES, confidence=SURE
         )
     else:
-        model, mask = cv2.findFundamentalMat(
-            a, b, cv2.USAC_MAGSAC, params.threshold_px, params.confidence, params.iterations
-        )
+        model, mask = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, params.threshold_px, SURE, MAX_SAMPLES)
     found: np.ndarray = np.zeros(len(a), bool) if model is None or mask is None else mask.ravel() > 0
     return found

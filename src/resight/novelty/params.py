@@ -4,35 +4,40 @@ from typing import Literal
 
 from pydantic import Field
 
-from resight.plugins.params import Params
+from resight.plugins.params import Params, expert_field
 
 
 class NoveltyParams(Params):
     """When an animal is called new."""
 
     alpha: float = Field(
-        0.05, gt=0, lt=1, description="accepted share of new animals that are wrongly called a known one"
+        0.05, gt=0, lt=1, description="of all new animals, the share that may wrongly be given a known name"
     )
     prior_new: float = Field(
-        0.2, gt=0, lt=1, description="share of encounters with animals that nobody has seen before"
+        0.2, gt=0, lt=1, description="share of encounters that you expect to be with animals nobody has met before"
     )
     decide_known: float = Field(
-        0.80, gt=0.5, lt=1, description="probability from which the best candidate is called known"
+        0.80, gt=0.5, lt=1, description="an animal is called known from this probability of the best candidate on"
     )
-    decide_new: float = Field(0.80, gt=0.5, lt=1, description="probability from which the animal is called new")
+    decide_new: float = Field(0.80, gt=0.5, lt=1, description="an animal is called new from this probability on")
     without_guarantee: Literal["unsure", "name"] = Field(
         "unsure",
-        description="where too few animals are known to honour alpha; name: call the best candidate known all the same",
+        description="what to do while too few animals are known to keep to alpha; name: call the best candidate known all the same",
     )
-    candidate_coverage: float = Field(
-        0.9, gt=0, lt=1, description="how often the candidate set holds the right animal, if it is in the gallery"
+    candidate_coverage: float = expert_field(
+        0.9,
+        gt=0,
+        lt=1,
+        description="how often the list of candidates contains the right animal, if it is in the gallery",
     )
-    prior_single: float = Field(
-        0.5, gt=0, lt=1, description="share of unknown encounters whose animal was met in no other unknown one"
+    prior_single: float = expert_field(
+        0.5, gt=0, lt=1, description="share of unknown encounters whose animal was met in no other unknown encounter"
     )
-    link_probability: float = Field(
-        0.8, gt=0.5, lt=1, description="probability from which two unknown encounters are taken for one animal"
+    link_probability: float = expert_field(
+        0.8, gt=0.5, lt=1, description="two unknown encounters are taken for one animal from this probability on"
     )
-    calibration_encounters: int = Field(
-        300, ge=0, description="gallery encounters that play the unknown animal, at most"
+    calibration_encounters: int = expert_field(
+        300,
+        ge=0,
+        description="most gallery encounters that stand for an unknown animal when probabilities are calibrated",
     )

@@ -17,13 +17,13 @@ from resight.report.templates import template
 TREND = {"top1_encounter": "right animal first, encounters", "novelty_auroc": "new told from known (AUROC)", "top1_photo": "right animal first, photos"}  # fmt: skip
 
 
-def render_accuracy(data: AccuracyData, thumbnail_px: int = 360) -> str:
+def render_accuracy(data: AccuracyData) -> str:
     """The page as HTML: styles, pictures and drawings inside, no scripts, nothing fetched.
 
     Texts from files and tables are escaped. The same data give the same page. Where the leak gate found queries with a
     gallery photo of their animal and day, there is a banner in place of the headline.
     """
-    pictures = Pictures(data.read_crop, thumbnail_px)
+    pictures = Pictures(data.read_crop)
     album = accuracy_mistakes.Album(data, pictures)
     state, worse = accuracy_words.got_worse(data)
     cases, moved = accuracy_mistakes.mistakes(data, album), accuracy_mistakes.changed(data, album)

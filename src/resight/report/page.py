@@ -57,7 +57,7 @@ def render_report(data: ReportData, params: ReportParams) -> str:
 
     Texts from files and tables are escaped. The same data give the same page.
     """
-    pictures = Pictures(data.read_crop, params.thumbnail_px)
+    pictures = Pictures(data.read_crop)
     cards = make_cards(data, params, pictures)
     decisions = Counter(data.novelty["decision"].to_pylist())
     metrics = _metrics(data.accuracy.to_pylist()) if data.accuracy is not None else []

@@ -1,13 +1,16 @@
 """Settings of the report."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from resight.plugins.params import Params
+from resight.plugins.params import Affects, Params
 
 
 class ReportParams(Params):
     """What the page shows."""
 
-    candidates: int = Field(3, ge=0, description="candidates drawn per query encounter")
-    thumbnail_px: int = Field(360, ge=64, le=2048, description="long side of the pictures in the page")
-    max_encounters: int = Field(200, ge=1, description="query encounters on one page; the tables hold all")
+    affects: ClassVar[Affects] = "execution"
+
+    candidates: int = Field(3, ge=0, description="candidates shown with pictures for each query encounter")
+    max_encounters: int = Field(200, ge=1, description="query encounters on one page; the tables have all of them")

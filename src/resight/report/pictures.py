@@ -12,6 +12,7 @@ import numpy as np
 from resight.errors import WorkspaceError
 
 QUALITY = 78
+LONG_SIDE_PX = 360  # sharp enough to compare scutes, small enough for a page of a thousand pictures
 _OUTSIDE = 0.45  # what is left of the contrast where the mask says that it is not the animal
 
 
@@ -35,7 +36,7 @@ class Picture:
 class Pictures:
     """Hands out a symbol per crop and remembers those that are used."""
 
-    def __init__(self, read_crop: Callable[[str], np.ndarray], side_px: int) -> None:
+    def __init__(self, read_crop: Callable[[str], np.ndarray], side_px: int = LONG_SIDE_PX) -> None:
         self._read_crop = read_crop
         self._side_px = side_px
         self._found: dict[str, Picture | None] = {}

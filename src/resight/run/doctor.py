@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from resight.errors import ResightError
-from resight.run.models import current_model, weight_names
+from resight.run.models import current_model, weight_names, with_model
 from resight.settings import Settings, load_settings
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
@@ -111,7 +111,7 @@ def _model(workspace: Workspace, settings: Settings) -> Finding:
     accepted = current_model(workspace)
     if accepted is None:
         return Finding("model", True, "none accepted yet; the first `resight nightly` accepts what the settings say")
-    same = accepted.part == settings.model_part()
+    same = with_model(settings, accepted).model_part() == settings.model_part()
     return Finding(
         "model",
         True,

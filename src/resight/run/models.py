@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from resight.errors import SettingsError, WorkspaceError
-from resight.settings import Settings, settings_from
+from resight.settings import DEFAULT_KIND, Settings, settings_from
 from resight.store.fingerprint import fingerprint
 from resight.store.runs import write_json
 from resight.store.workspace import Workspace
@@ -45,24 +46,52 @@ def weight_names(settings: Settings) -> list[str]:
     return names + settings.match.weight_names_for(settings.extract.family)
 
 
-def model_of(settings: Settings, weights: WeightStore) -> Model:
-    """The model that the settings describe.
+def model_of(settings: Settings, weights: WeightStore, workspace: Workspace | None) -> Model:
+    """The model that the settings describe; if it is registered in ``workspace``, under whatever name, that one.
 
     Raises:
         WeightsError: A file is missing or wrong.
     """
-    digests = weights.digests(weight_names(settings))
-    part = settings.model_part()
-    return Model(fingerprint(part, sorted(digests.values())), part, digests)
+    digests = dict(weights.digests(weight_names(settings)))
+    part, contents = settings.model_part(), sorted(digests.values())
+    for model in list_models(workspace) if workspace else []:
+        if sorted(model.weights.values()) == contents and _means(model, settings):
+            return model
+    return Model(fingerprint("model", settings.standing_for_part("model"), contents), part, digests)
+
+
+def _means(model: Model, settings: Settings) -> bool:
+    """Whether a model, which may be of an earlier version, is what the settings describe."""
+    try:
+        return with_model(settings, model).model_part() == settings.model_part()
+    except SettingsError:  # it rests on a setting or a plug-in that is gone
+        return False
 
 
 def with_model(settings: Settings, model: Model) -> Settings:
-    """The settings with everything that belongs to the model taken from ``model``."""
-    part = dict(model.part)
-    policy = part.pop("viewpoint_policy")
-    merged = settings.model_dump(mode="json") | part
-    merged["pairs"] = merged["pairs"] | {"viewpoint": policy}
-    return settings_from(merged, f"model {model.fingerprint}")
+    """The settings with everything that belongs to the model taken from ``model``.
+
+    Raises:
+        SettingsError: The model rests on the changed value of a setting that is gone.
+    """
+    gone: list[str] = []
+    sections = _with_sections(model.part)
+    rest = settings.part("run", "execution")
+    for name in DEFAULT_KIND.keys() & rest.keys():
+        if sections[name]["kind"] != getattr(settings, name).kind:
+            del rest[name]
+    merged = rest | {name: rest.get(name, {}) | values for name, values in sections.items()}
+    taken = settings_from(merged, f"model {model.fingerprint}", stored=True, say=gone.append)
+    if gone:
+        raise SettingsError(" ".join(gone) + " Run `resight rebuild` to compare and accept a model without it.")
+    return taken
+
+
+def _with_sections(part: Mapping[str, Any]) -> dict[str, Any]:
+    """``part`` as `Settings.model_part` has it now; until 2026-11-28 the policy on viewpoints had a key of its own."""
+    sections = dict(part)
+    policy = sections.pop("viewpoint_policy", None)
+    return sections if policy is None else sections | {"pairs": {"viewpoint": policy}}
 
 
 def current_model(workspace: Workspace) -> Model | None:
@@ -119,20 +148,20 @@ def settle(workspace: Workspace, asked: Settings, weights: WeightStore, explicit
     """
     accepted = current_model(workspace)
     if accepted is None:
-        return asked, model_of(asked, weights), ""
+        return asked, model_of(asked, weights, workspace), ""
     settings = with_model(asked, accepted)
-    model = model_of(settings, weights)
-    if model.fingerprint != accepted.fingerprint:
+    digests = weights.digests(weight_names(settings))
+    if sorted(digests.values()) != sorted(accepted.weights.values()):
         raise SettingsError(
-            f"The weights of the accepted model {accepted.fingerprint} have changed on disk (was {accepted.weights}, is {model.weights}); "
+            f"The weights of the accepted model {accepted.fingerprint} have changed on disk (was {accepted.weights}, is {digests}); "
             "run `resight rebuild` to compare and accept the new ones, or put the old files back."
         )
-    if asked.model_part() == accepted.part:
-        return settings, model, ""
+    if asked.model_part() == settings.model_part():
+        return settings, accepted, ""
     sentence = (
         f"The settings ask for another model than the accepted one ({accepted.fingerprint}: {accepted.describe()}); "
         "run `resight rebuild` to compare the two and to accept the better one."
     )
     if explicit:
         raise SettingsError(sentence)
-    return settings, model, sentence + " This run uses the accepted one."
+    return settings, accepted, sentence + " This run uses the accepted one."

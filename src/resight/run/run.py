@@ -100,14 +100,11 @@ class Run:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
         inputs = photos.drop_columns([c for c in ("run_id", "message") if c in photos.column_names]).to_pylist()
         outlines = {k: [vars(a) for a in v] for k, v in sorted(annotations.items())}
-        unrelated = {"dask", "report", "weights_dir", "allow_download", "ingest"}
-        unrelated |= set() if self.flow in MEASURING else {"evaluate"}
-        results = self.settings.model_dump(mode="json", exclude=unrelated)
         digest = fingerprint(
             self.flow,
             __version__,
             self.model.fingerprint,
-            results,
+            self.settings.run_part(self.flow in MEASURING),
             canonical_json([_plain(r) for r in inputs]),
             outlines,
             *([shipped()] if self.settings.score.name == FUSED else []),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from resight.plugins.output_name import OutputName, combined
 from resight.score.fusion import Fusion
 from resight.score.null import Null
 from resight.store.fingerprint import fingerprint
@@ -26,9 +27,9 @@ class Accepted:
     generation: int
 
 
-def evidence_name(match_fingerprint: str, votes_fingerprint: str) -> str:
+def evidence_name(match_fingerprint: str, votes: OutputName) -> OutputName:
     """Name of the evidence that a fusion was fitted on."""
-    return fingerprint("evidence", match_fingerprint, votes_fingerprint)
+    return combined("evidence", match_fingerprint, votes)
 
 
 def accepted(workspace: Workspace, evidence: str) -> Accepted | None:
@@ -65,9 +66,3 @@ def keep_null(workspace: Workspace, match_fingerprint: str, null: Null) -> str:
     name = fingerprint("null", match_fingerprint, values)
     write_json(workspace.stage_dir("null", match_fingerprint) / f"{name}.json", values)
     return name
-
-
-def read_null(workspace: Workspace, match_fingerprint: str, name: str) -> Null:
-    """What `keep_null` wrote."""
-    file = workspace.stage_dir("null", match_fingerprint) / f"{name}.json"
-    return Null.from_dict(json.loads(file.read_text(encoding="utf-8")))

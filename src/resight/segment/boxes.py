@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MAX_OVERLAP = 0.5  # two boxes that share more show the same animal
+MAX_REGIONS = 4  # photos of more turtles than this are not used to tell one
+
 
 @dataclass(frozen=True)
 class Boxes:
@@ -28,7 +31,7 @@ class Boxes:
         return Boxes(self.xyxy_px[places], self.scores[places], self.classes[places], self.coefficients[places])
 
 
-def suppress(boxes: Boxes, max_overlap: float) -> np.ndarray:
+def suppress(boxes: Boxes, max_overlap: float = MAX_OVERLAP) -> np.ndarray:
     """Places of the boxes that are kept, best first: greedy, by intersection over union within a class."""
     order = np.argsort(-boxes.scores, kind="stable")
     kept: list[int] = []

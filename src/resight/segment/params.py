@@ -5,9 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
-from resight.plugins.params import Params
+from resight.plugins.params import Params, expert_field
 
 if TYPE_CHECKING:
     from resight.segment.base import Segmenter
@@ -36,14 +34,20 @@ class SegmenterBase(Params):
 class CropParams(Params):
     """How a region becomes a crop: turned upright, padded, resized, masked."""
 
-    pad_fraction: float = Field(0.10, ge=0, le=1, description="padding around the region, of its longer side")
-    head_side_px: int = Field(640, ge=64, le=4096, description="long side of a head or body crop")
-    whole_side_px: int = Field(1024, ge=64, le=4096, description="long side of a whole-photo crop")
-    max_enlarge: float = Field(2.0, ge=1, le=8, description="small regions are enlarged by no more than this")
-    mask_grow_fraction: float = Field(
+    label: ClassVar[str] = "crop"
+
+    pad_fraction: float = expert_field(
+        0.10, ge=0, le=1, description="margin around the head or body, as a share of its longer side"
+    )
+    head_side_px: int = expert_field(640, ge=64, le=4096, description="long side of the crop of a head or body")
+    whole_side_px: int = expert_field(1024, ge=64, le=4096, description="long side of the crop of a whole photo")
+    max_enlarge: float = expert_field(2.0, ge=1, le=8, description="small heads are enlarged at most by this factor")
+    mask_grow_fraction: float = expert_field(
         0.03,
         ge=0,
         le=0.5,
-        description="the mask is grown by this part of the crop's long side",
+        description="how far the outline is moved outwards, as a share of the crop's long side",
     )
-    min_region_px: int = Field(16, ge=4, description="regions with a shorter long side are too small to tell anything")
+    min_region_px: int = expert_field(
+        16, ge=4, description="heads and bodies with a shorter long side are too small to tell an animal"
+    )

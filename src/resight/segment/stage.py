@@ -11,6 +11,7 @@ import pyarrow as pa
 from resight.environment import Environment
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import DECODE_REVISION
+from resight.plugins.output_name import OutputName
 from resight.runner.runner import Failure
 from resight.segment.block import PARTS, Block, BlockResult, PhotoJob, SegmentSetup, run_block
 from resight.segment.params import CropParams, SegmenterBase
@@ -74,9 +75,9 @@ def segment(
     return _result(rows, [result for _, result in results], photos)
 
 
-def segment_fingerprint(segmenter: SegmenterBase, crop: CropParams, digests: Sequence[str]) -> str:
+def segment_fingerprint(segmenter: SegmenterBase, crop: CropParams, digests: Sequence[str]) -> OutputName:
     """Name of what this stage computes with this segmenter, whose weights have these digests."""
-    return segmenter.fingerprint(list(digests), crop.fingerprint(), DECODE_REVISION)
+    return segmenter.output_name(list(digests), crop.output_name(), DECODE_REVISION)
 
 
 def _jobs(

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from resight.errors import WorkspaceError
+from resight.plugins.params import Params
 from resight.settings import SETTINGS_FILE, Settings
 from resight.settings.choice import Choice, choose
 from resight.settings.kinds import KINDS
 from resight.weights.store import WeightStore
 
 VIEWS_FILE = "catalog.sql"
+EXPERT_NOTE = (
+    "# ---------------------------------------------------------------------------------------------------------------",
+    "# For experts: good results need none of these. To change one, copy its line without the '#' into its section above",
+    "# (or write the section if it is not there).",
+)
 INBOX_NOTE = """Put survey photos here, in any sub-folders you like; Resight never changes them.
 
 Who is already known goes into a file metadata.csv in this folder:
@@ -52,57 +57,76 @@ def init_workspace(root: Path, weights: WeightStore | None = None, novelty: dict
 
 
 def settings_text(choice: Choice, novelty: dict[str, Any] | None = None) -> str:
-    """The commented settings file: what was chosen stands as it is, every other setting as a comment with its default."""
+    """The commented settings file.
+
+    What was chosen is set. What a field team may want to set follows in its section as a comment with its default; what only
+    experts need is listed below all sections.
+    """
+    chosen = {"extract": choice.extract, "match": choice.match, "score": choice.score, "novelty": novelty or {}}
+    defaults = Settings()
+    groups = {name: _group(name, value, chosen) for name, value in defaults if isinstance(value, Params)}
+    single = [name for name in Settings.model_fields if name not in groups]
     lines = [
         "# Settings of this Resight workspace. Lines that begin with '#' show the default; remove the '#' to change one.",
-        "# Order of layers: command line (--set extract.max_keypoints=512), environment (RESIGHT_EXTRACT__MAX_KEYPOINTS=512), this file.",
+        "# The command line (--set extract.max_keypoints=512) overrides the environment (RESIGHT_EXTRACT__MAX_KEYPOINTS=512),",
+        "# and the environment overrides this file.",
         "",
         f"# Extractor and matcher were chosen by `resight init` because {choice.why}.",
-        "# Nothing changes them by itself. After changing them here, run `resight rebuild`.",
+        "# They stay as they are until you change them here. Run `resight rebuild` afterwards.",
         "",
+        *(_line(defaults, name, set_here=False) for name in single),
     ]
-    chosen = {"extract": choice.extract, "match": choice.match, "score": choice.score, "novelty": novelty or {}}
-    plain = [
-        (n, f)
-        for n, f in Settings.model_fields.items()
-        if n not in ("segment", "extract", "match") and not isinstance(f.default, BaseModel)
-    ]
-    lines += [_setting(name, field.default, field, False) for name, field in plain]
-    for name, field in Settings.model_fields.items():
-        group = _group(name, field, chosen)
-        if group is not None:
-            lines += ["", f"[{name}]  # {_first_sentence(type(group))}", *_section(group, name, chosen.get(name, {}))]
+    for name, group in groups.items():
+        settings = list(_section(group, name, chosen.get(name, {})))
+        if settings:
+            lines += ["", f"[{name}]  # {_first_sentence(type(group))}", *settings]
+    lines += ["", *EXPERT_NOTE]
+    for name, group in groups.items():
+        settings = list(_for_experts(group, name, chosen.get(name, {})))
+        lines += ["#", f"# Section [{name}]", *settings] if settings else []
     return "\n".join(lines) + "\n"
 
 
-def _group(name: str, field: FieldInfo, chosen: dict[str, dict[str, Any]]) -> BaseModel | None:
+def _group(name: str, default: Params, chosen: dict[str, dict[str, Any]]) -> Params:
+    """The section as the new workspace has it."""
     if name in ("extract", "match"):
         return KINDS[name].get(chosen[name]["kind"])(**chosen[name])
-    return field.default.model_copy(update=chosen.get(name, {})) if isinstance(field.default, BaseModel) else None
+    return default.model_copy(update=chosen.get(name, {}))
 
 
-def _section(group: BaseModel, prefix: str, chosen: dict[str, Any]) -> Iterator[str]:
-    later = []
-    for name, field in type(group).model_fields.items():
-        value = getattr(group, name)
-        if isinstance(value, BaseModel):
-            later.append((name, value))
-        elif name == "kind" and prefix in KINDS:
-            kinds = ", ".join(KINDS[prefix])
-            yield f"{'' if name in chosen else '# '}kind = {_toml(value)}  # one of {kinds}"
-        else:
-            # A section header alone already replaces the parent's default for it, so what differs must be written out.
-            yield _setting(name, value, field, name in chosen or ("." in prefix and value != field.default))
-    for name, value in later:
-        yield f"[{prefix}.{name}]  # {_first_sentence(type(value))}"
-        yield from _section(value, f"{prefix}.{name}", chosen.get(name, {}))
+def _section(group: Params, section: str, chosen: dict[str, Any]) -> Iterator[str]:
+    """What is set, and what a field team may want to set."""
+    nested = [name for name, value in group if isinstance(value, Params)]
+    for name in sorted(type(group).model_fields, key=lambda field: field != "kind"):
+        if name == "kind":
+            yield f"{_line(group, name, name in chosen)}  # one of {', '.join(KINDS[section])}"
+        elif name not in nested and (name in chosen or not type(group).is_expert(name)):
+            yield _line(group, name, name in chosen)
+    for name in nested:
+        inner, default = getattr(group, name), type(group).model_fields[name].default
+        if inner != default:
+            # A section header alone already replaces the default of the whole group, so all that differs is written out.
+            own = type(inner)().model_dump()
+            yield f"[{section}.{name}]  # {_first_sentence(type(inner))}"
+            yield from (_line(inner, field, True) for field, value in inner if value != own[field])
 
 
-def _setting(name: str, value: Any, field: FieldInfo, chosen: bool) -> str:
-    note = f"  # {field.description}" if field.description else ""
-    if value is None:
-        return f"# {name}{note}"
-    return f"{'' if chosen else '# '}{name} = {_toml(value)}{note}"
+def _for_experts(group: Params, section: str, chosen: dict[str, Any]) -> Iterator[str]:
+    """All other settings, as comments."""
+    for name, value in group:
+        if isinstance(value, Params):
+            as_usual = value == type(group).model_fields[name].default
+            fields = [f for f, inner in value if as_usual or inner == type(value).model_fields[f].default]
+            yield from [f"# Section [{section}.{name}]"] if fields else []
+            yield from (_line(value, field, set_here=False) for field in fields)
+        elif type(group).is_expert(name) and name not in chosen:
+            yield _line(group, name, set_here=False)
+
+
+def _line(group: Params, name: str, set_here: bool) -> str:
+    value, description = getattr(group, name), type(group).model_fields[name].description
+    note = f"  # {description}" if description else ""
+    return f"# {name}{note}" if value is None else f"{'' if set_here else '# '}{name} = {_toml(value)}{note}"
 
 
 def _toml(value: Any) -> str:

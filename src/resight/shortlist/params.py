@@ -8,36 +8,39 @@ from pydantic import Field
 
 from resight.extract.kinds.sift import SiftParams
 from resight.extract.params import ExtractorBase
-from resight.plugins.params import Params
-from resight.store.fingerprint import fingerprint
+from resight.plugins.output_name import OutputName
+from resight.plugins.params import Params, expert_field
 
 
 class ShortlistParams(Params):
     """Which gallery crops are worth the matcher's time: LNBNN votes of single descriptors (McCann and Lowe 2012)."""
 
-    revision: ClassVar[int] = 1
+    label: ClassVar[str] = "shortlist-index"  # the one output that these settings name
 
     enabled: Literal["off", "votes", "on", "auto"] = Field(
         "auto",
-        description="off: no votes; votes: they are evidence, every pair is matched; on: they also leave pairs out; "
-        "auto: on from min_gallery crops, below that votes if the score is fused",
+        description="a quick vote before matching. off: none; votes: it is evidence, and every pair is still matched; on: only the "
+        "best voted pairs are matched; auto: on from min_gallery crops, below that votes if the score is fused",
     )
-    min_gallery: int = Field(500, ge=1, description="auto: gallery crops from which a shortlist pays")
-    k: int = Field(100, ge=1, description="gallery crops kept per query crop")
-    descriptors: Literal["own", "sift"] = Field(
-        "sift", description="own: those of the extractor; sift: RootSIFT of its own, the better voter on turtles"
+    min_gallery: int = Field(500, ge=1, description="auto: how many gallery crops make a shortlist worthwhile")
+    k: int = Field(100, ge=1, description="gallery crops that each query crop is matched with")
+    descriptors: Literal["own", "sift"] = expert_field(
+        "sift", description="own: the extractor's; sift: RootSIFT computed for the vote, which does better on turtles"
     )
-    descriptors_per_crop: int = Field(
-        512, ge=1, le=8192, description="strongest descriptors that vote and are voted for"
+    descriptors_per_crop: int = expert_field(
+        512, ge=1, le=8192, description="descriptors per crop that take part in the vote, strongest first"
     )
-    neighbours: int = Field(4, ge=1, le=64, description="nearest gallery descriptors that get a vote (K)")
-    n_lists: int = Field(0, ge=0, le=65536, description="inverted lists; 0 takes them from the size of the gallery")
-    n_probe: int = Field(16, ge=1, description="lists that a query descriptor looks into")
-    pq_bytes: int = Field(32, ge=0, le=256, description="bytes per stored descriptor; 0 keeps descriptors as they are")
-    retrain_growth: float = Field(
-        4.0, gt=1, description="train lists and codes anew when the gallery has grown so much"
+    neighbours: int = expert_field(
+        4, ge=1, le=64, description="nearest gallery descriptors that a query descriptor votes for (K)"
     )
-    backend: Literal["torch", "faiss"] = Field("torch", description="faiss is faster and needs resight[faiss]")
+    n_lists: int = expert_field(
+        0, ge=0, le=65536, description="inverted lists; 0: as many as suit the size of the gallery"
+    )
+    n_probe: int = expert_field(16, ge=1, description="inverted lists that are searched for a query descriptor")
+    pq_bytes: int = expert_field(
+        32, ge=0, le=256, description="bytes per stored descriptor; 0 stores descriptors uncompressed"
+    )
+    backend: Literal["torch", "faiss"] = expert_field("torch", description="faiss is faster and needs resight[faiss]")
 
     def is_on(self, n_gallery: int) -> bool:
         """Whether a gallery of so many crops gets a shortlist. With no more than ``k`` there is nothing to leave out."""
@@ -68,10 +71,9 @@ class ShortlistParams(Params):
         """Whether the descriptors of the pipeline's extractor can vote; binary ones have no Euclidean distance."""
         return self.enabled == "off" or self.descriptors == "sift" or not own.binary
 
-    def index_fingerprint(self, *upstream: str) -> str:
+    def index_name(self, *upstream: str) -> OutputName:
         """Name of an index's family: what decides how it is built, on top of the descriptors' fingerprint.
 
         How it is asked (``k``, ``n_probe``, ``neighbours``, ``backend``) is not part of it.
         """
-        built = self.model_dump(include={"descriptors", "descriptors_per_crop", "n_lists", "pq_bytes"})
-        return fingerprint("ShortlistIndex", self.revision, built, *upstream)
+        return self.name_within({"descriptors", "descriptors_per_crop", "n_lists", "pq_bytes"}, *upstream)

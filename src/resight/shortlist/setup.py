@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from resight.extract.params import ExtractorBase
 from resight.shortlist.params import ShortlistParams
@@ -14,7 +15,7 @@ class VotingNames:
 
     Attributes:
         features: Of the voting descriptors, from `extract_fingerprint`.
-        index: Of the index of a gallery that is cut down, from `ShortlistParams.index_fingerprint`.
+        index: Of the index of a gallery that is cut down, from `ShortlistParams.index_name`.
         exact_index: Of the index of a smaller gallery, whose descriptors are kept as they are.
     """
 
@@ -42,7 +43,7 @@ class Voting:
     names: VotingNames
 
 
-def voting_names(params: ShortlistParams, features_name: str, *part: str) -> VotingNames:
-    """Names of the indexes over the descriptors of that name; ``part`` gives a part of the crops an index of its own."""
-    index, exact = (p.index_fingerprint(features_name, *part) for p in (params, params.exact()))
+def voting_names(params: ShortlistParams, features_name: str, folder: Path | None, *part: str) -> VotingNames:
+    """Names of the indexes in ``folder`` over the descriptors of that name; ``part`` gives a part of the crops its own."""
+    index, exact = (p.index_name(features_name, *part).used_in(folder) for p in (params, params.exact()))
     return VotingNames(features_name, index, exact)

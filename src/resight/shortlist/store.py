@@ -7,7 +7,7 @@ FOLDER/<name>/segment-<digest>.*      crop ids (Parquet) and their coded descrip
 ```
 
 ``name`` is the fingerprint of the settings, of the descriptors and of the training sample. The codebook is trained again,
-under another name, when the gallery has grown by the factor ``retrain_growth``; until then new crops are only
+under another name, when the gallery has grown by the factor `RETRAIN_GROWTH`; until then new crops are only
 encoded. Small segments are merged into the new one and then removed, so that there are never more than a few.
 """
 
@@ -30,6 +30,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from resight.errors import SettingsError, WorkspaceError
+from resight.plugins.output_name import OutputName
 from resight.shortlist.codebook import Codebook, Load, train
 from resight.shortlist.entries import Entries, Segment, encode_crops, merge
 from resight.shortlist.params import ShortlistParams
@@ -41,6 +42,7 @@ INDEX_FILE = "index.json"
 CODEBOOK_FILE = "codebook.safetensors"
 CROPS_PER_PART = 2048
 MERGE_RATIO = 4
+RETRAIN_GROWTH = 4.0  # from here on the lists of the smaller gallery are too few and too coarse
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,23 +91,25 @@ def build_index(
         SettingsError: Descriptors are binary, or ``pq_bytes`` does not divide their width.
         WorkspaceError: Files of the index are missing or changed.
     """
-    family = params.index_fingerprint(descriptor_fingerprint)
+    family = params.index_name(descriptor_fingerprint)
     path = newest_index(folder, family)
-    if path is None or len(set(crop_ids)) >= params.retrain_growth * _read_manifest(path)["n_crops_trained"]:
+    if path is None or len(set(crop_ids)) >= RETRAIN_GROWTH * _read_manifest(path)["n_crops_trained"]:
         codebook = train(crop_ids, load, params)
         if codebook is None:
             return ShortlistIndex("", None)
-        path = folder / fingerprint(family, codebook.sample_digest, codebook.n_crops)
-        write_codebook(path, codebook, family)
+        path = folder / fingerprint(family.now, codebook.sample_digest, codebook.n_crops)
+        write_codebook(path, codebook, family.now)
     missing = sorted(set(crop_ids) - set(open_index(path).crop_ids))
     for first in range(0, len(missing), CROPS_PER_PART):
         extend(path, missing[first : first + CROPS_PER_PART], load, params.descriptors_per_crop)
     return open_index(path)
 
 
-def newest_index(folder: Path, family: str) -> Path | None:
+def newest_index(folder: Path, family: OutputName) -> Path | None:
     """Of the indexes of that family the one that was trained on the largest gallery."""
-    found = [(m["n_crops_trained"], p.name, p) for p, m in _manifests(folder) if m["family"] == family]
+    found = [
+        (m["n_crops_trained"], p.name, p) for p, m in _manifests(folder) if m["family"] in (family.now, family.before)
+    ]
     return max(found)[2] if found else None
 
 

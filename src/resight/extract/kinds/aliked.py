@@ -10,6 +10,7 @@ from pydantic import Field
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.torch_base import TorchExtractor, to_tensor
+from resight.plugins.params import expert_field
 
 if TYPE_CHECKING:
     from resight.weights.store import WeightStore
@@ -22,12 +23,12 @@ class AlikedParams(ExtractorBase):
 
     family: ClassVar[str] = "aliked"
     kind: Literal["aliked"] = "aliked"
-    variant: Literal["aliked-t16", "aliked-n16", "aliked-n16rot", "aliked-n32"] = Field(
-        "aliked-n16", description="network size"
+    variant: Literal["aliked-t16", "aliked-n16", "aliked-n16rot", "aliked-n32"] = expert_field(
+        "aliked-n16", description="which of the published networks"
     )
     weights: str = Field("", description="registry name or path; empty takes the variant's")
-    detection_threshold: float = Field(
-        0.0, ge=0, description="least keypoint score; 0 keeps the strongest whatever they are"
+    detection_threshold: float = expert_field(
+        0.0, ge=0, description="least strength of a keypoint; 0: the strongest are kept however weak they are"
     )
 
     def weight_names(self) -> list[str]:

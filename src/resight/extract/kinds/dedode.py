@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.torch_base import TorchExtractor, to_tensor
+from resight.plugins.params import expert_field
 
 if TYPE_CHECKING:
     from resight.weights.store import WeightStore
@@ -22,8 +22,8 @@ class DedodeParams(ExtractorBase):
 
     family: ClassVar[str] = "dedodeb"
     kind: Literal["dedode"] = "dedode"
-    detector_weights: str = Field("dedode-detector-l", description="registry name or path")
-    descriptor_weights: str = Field("dedode-descriptor-b", description="registry name or path")
+    detector_weights: str = expert_field("dedode-detector-l", description="registry name or path")
+    descriptor_weights: str = expert_field("dedode-descriptor-b", description="registry name or path")
 
     def weight_names(self) -> list[str]:
         return [self.detector_weights, self.descriptor_weights]

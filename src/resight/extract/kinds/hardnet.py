@@ -15,6 +15,7 @@ from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.select import keep
 from resight.extract.torch_base import TorchExtractor, to_grey, to_numpy, to_tensor
+from resight.plugins.params import expert_field
 
 if TYPE_CHECKING:
     import torch
@@ -45,10 +46,10 @@ class KeynetHardnetParams(ExtractorBase):
 
     family: ClassVar[str] = "keynet_affnet_hardnet"
     kind: Literal["keynet-affnet-hardnet"] = "keynet-affnet-hardnet"
-    keynet_weights: str = Field("keynet", description="registry name or path")
-    affnet_weights: str = Field("affnet", description="registry name or path")
-    orinet_weights: str = Field("orinet", description="registry name or path")
-    hardnet_weights: str = Field("hardnet-liberty", description="registry name or path")
+    keynet_weights: str = expert_field("keynet", description="registry name or path")
+    affnet_weights: str = expert_field("affnet", description="registry name or path")
+    orinet_weights: str = expert_field("orinet", description="registry name or path")
+    hardnet_weights: str = expert_field("hardnet-liberty", description="registry name or path")
 
     def weight_names(self) -> list[str]:
         return [self.keynet_weights, self.affnet_weights, self.orinet_weights, self.hardnet_weights]

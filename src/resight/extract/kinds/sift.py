@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.select import features, is_blank, keep, nothing, opencv_keypoints, wrap
 from resight.extract.torch_base import TorchExtractor, to_grey, to_numpy, to_tensor
+from resight.plugins.params import expert_field
 
 if TYPE_CHECKING:
     from resight.weights.store import WeightStore
 
 LAYERS = 3
+EDGE_THRESHOLD = 10.0  # as Lowe has it; OpenCV's default
 EPSILON = 1e-7
 SIGMAS_PER_FRAME = 6.0
 
@@ -25,16 +26,17 @@ class SiftParams(ExtractorBase):
 
     family: ClassVar[str] = "sift"
     kind: Literal["sift"] = "sift"
-    root: bool = Field(
-        True, description="RootSIFT (Arandjelovic and Zisserman 2012); what LightGlue's SIFT checkpoint expects"
+    root: bool = expert_field(
+        True, description="RootSIFT (Arandjelovic and Zisserman 2012), which LightGlue's SIFT checkpoint expects"
     )
-    contrast_threshold: float = Field(0.01, ge=0, description="lower finds more points on hazy photos")
-    edge_threshold: float = Field(10.0, gt=1, description="higher keeps more edge-like points; opencv only")
-    size_exponent: float = Field(
+    contrast_threshold: float = expert_field(
+        0.01, ge=0, description="least contrast of a keypoint; lower finds more keypoints on hazy photos"
+    )
+    size_exponent: float = expert_field(
         2.0, ge=0, le=4, description="strength is contrast times sigma to this power; 0: contrast alone, as in OpenCV"
     )
-    backend: Literal["opencv", "kornia"] = Field(
-        "opencv", description="kornia: the same detector in torch, slower on CPU"
+    backend: Literal["opencv", "kornia"] = expert_field(
+        "opencv", description="kornia: the same detector in torch, slower on a CPU"
     )
 
     def build(self, weights: WeightStore, device: str = "cpu") -> Extractor:
@@ -96,7 +98,7 @@ class SiftExtractor:
             nfeatures=0,
             nOctaveLayers=LAYERS,
             contrastThreshold=params.contrast_threshold,
-            edgeThreshold=params.edge_threshold,
+            edgeThreshold=EDGE_THRESHOLD,
             sigma=1.6,
             enable_precise_upscale=True,
         )

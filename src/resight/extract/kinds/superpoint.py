@@ -13,11 +13,13 @@ from pydantic import Field
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.torch_base import TorchExtractor, to_grey, to_tensor
+from resight.plugins.params import expert_field
 
 if TYPE_CHECKING:
     from resight.weights.store import WeightStore
 
 BORDER_PX = 4
+NMS_RADIUS_PX = 4  # as published
 
 
 class SuperpointParams(ExtractorBase):
@@ -26,8 +28,7 @@ class SuperpointParams(ExtractorBase):
     family: ClassVar[str] = "superpoint"
     kind: Literal["superpoint"] = "superpoint"
     weights: str = Field(description="path of superpoint_v1.pth (Magic Leap licence, non-commercial)")
-    detection_threshold: float = Field(0.0005, ge=0, description="least keypoint score")
-    nms_radius_px: int = Field(4, ge=0, description="non-maximum suppression radius")
+    detection_threshold: float = expert_field(0.0005, ge=0, description="least strength of a keypoint")
 
     def weight_names(self) -> list[str]:
         return [self.weights]
@@ -58,7 +59,7 @@ class SuperpointExtractor(TorchExtractor):
 
         logits, dense = self._network(to_grey(to_tensor(rgb, self.device, CELL_PX)))
         heat = F.pixel_shuffle(logits.softmax(dim=1)[:, : CELL_PX**2], CELL_PX)[0, 0]
-        good = peaks(heat, self.params.nms_radius_px) & (heat > self.params.detection_threshold)
+        good = peaks(heat, NMS_RADIUS_PX) & (heat > self.params.detection_threshold)
         y, x = good.nonzero(as_tuple=True)
         width, height = size_wh_px
         inner = (x >= BORDER_PX) & (x < width - BORDER_PX) & (y >= BORDER_PX) & (y < height - BORDER_PX)

@@ -10,6 +10,7 @@ from pydantic import Field
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.torch_base import TorchExtractor, to_tensor
+from resight.plugins.params import expert_field
 
 if TYPE_CHECKING:
     from resight.weights.store import WeightStore
@@ -24,9 +25,11 @@ class XFeatParams(ExtractorBase):
 
     family: ClassVar[str] = "xfeat"
     kind: Literal["xfeat"] = "xfeat"
-    max_keypoints: int = Field(512, ge=1, le=8192, description="strongest keypoints kept per crop")
+    max_keypoints: int = Field(
+        512, ge=1, le=8192, description="most keypoints per crop, strongest first; more take longer to match"
+    )
     weights: str = Field("xfeat", description="registry name, or path of a .safetensors, .pt or .pth file")
-    detection_threshold: float = Field(0.05, ge=0, description="least keypoint heat")
+    detection_threshold: float = expert_field(0.05, ge=0, description="least strength of a keypoint")
 
     def weight_names(self) -> list[str]:
         return [self.weights]

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from resight.match.params import MatcherBase, VerifyParams
 from resight.match.presets import families_of
+from resight.plugins.params import expert_field
 
 if TYPE_CHECKING:
     from resight.match.base import Matcher
@@ -20,38 +21,36 @@ VERIFIED_SCORE = "snorm_inliers"
 
 
 class LightGlueParams(MatcherBase):
-    """LightGlue (Lindenberger et al., ICCV 2023): official presets, or any layer count and width with a file by path."""
+    """LightGlue (Lindenberger et al., ICCV 2023): published weights, or a file of your own of any width and number of layers."""
 
     revision: ClassVar[int] = 2
     kind: Literal["lightglue"] = "lightglue"
-    weights: str = Field("", description="registry name or path; empty takes lightglue-<descriptor family>")
-    input_dim: int = Field(0, ge=0, description="descriptor width of the checkpoint; 0 reads it from the file")
-    descriptor_dim: int = Field(0, ge=0, description="inner width; 0 reads it from the file")
-    n_layers: int = Field(0, ge=0, description="layers; 0 reads them from the file")
-    num_heads: int = Field(0, ge=0, description="attention heads; 0 reads them from the file")
-    add_scale_ori: bool | None = Field(
-        None, description="whether scale and orientation are fed; None reads it from the file"
+    weights: str = Field("", description="registry name or path; empty: the official ones for the extractor")
+    families: tuple[str, ...] = expert_field(
+        (), description="descriptor families that the checkpoint reads; empty: what its name says"
     )
-    families: tuple[str, ...] = Field(
-        (), description="descriptor families that the checkpoint reads; empty: told by its name"
-    )
-    backend: Literal["resight", "kornia", "lightglue"] = Field(
+    backend: Literal["resight", "kornia", "lightglue"] = expert_field(
         "resight",
-        description="resight: the fast exact engine; kornia, or an installed lightglue package: pair by pair, as they come",
+        description="resight: the package's own fast and exact engine; kornia, or an installed lightglue package: pair by pair",
     )
-    precision: Literal["float32", "float16", "bfloat16"] = Field(
-        "float32", description="of the engine's products; halves are for GPUs and move scores by percents"
+    precision: Literal["float32", "float16", "bfloat16"] = expert_field(
+        "float32",
+        description="number format of the engine; the short ones are for GPUs and change scores by a few percent",
     )
-    compiled: bool = Field(
+    compiled: bool = expert_field(
         False, description="torch.compile per batch shape, on cuda as CUDA graphs: minutes each, then somewhat faster"
     )
-    depth_confidence: float = Field(-1.0, description="early exit; -1 is off (recorded scores want it off)")
-    width_confidence: float = Field(-1.0, description="point pruning; -1 is off (recorded scores want it off)")
+    depth_confidence: float = expert_field(
+        -1.0, description="stop after fewer layers when this confident; -1: never, which keeps scores comparable"
+    )
+    width_confidence: float = expert_field(
+        -1.0, description="drop hopeless keypoints when this confident; -1: never, which keeps scores comparable"
+    )
     verify: VerifyParams = VerifyParams(model="none")
-    halving: tuple[tuple[int, float], ...] = Field(
+    halving: tuple[tuple[int, float], ...] = expert_field(
         (),
-        description="rounds (layers, share kept): after so many layers only that share of a query's candidates goes on; "
-        "() is off; needs a checkpoint with a trained head at those layers",
+        description="rounds of (layers, share kept): after so many layers only this share of a query's candidates is matched "
+        "further; () is off; needs a checkpoint with a trained head at those layers",
     )
 
     @model_validator(mode="after")

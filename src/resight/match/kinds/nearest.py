@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from resight.extract.base import Features, is_binary
 from resight.match.params import MatcherBase, VerifyParams
+from resight.plugins.params import expert_field
 
 if TYPE_CHECKING:
     from resight.match.base import Matcher, PairMatch
@@ -20,7 +20,9 @@ class NearestParams(MatcherBase):
 
     revision: ClassVar[int] = 2
     kind: Literal["nearest"] = "nearest"
-    ratio: float = Field(0.85, gt=0, le=1, description="largest distance ratio of nearest to second nearest, both ways")
+    ratio: float = expert_field(
+        0.85, gt=0, le=1, description="largest ratio of nearest to second nearest distance, in both directions"
+    )
     verify: VerifyParams = VerifyParams()
 
     def accepts(self, family: str) -> bool:

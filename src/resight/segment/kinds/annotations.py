@@ -21,7 +21,7 @@ class AnnotationsParams(SegmenterBase):
     reads: ClassVar[tuple[str, ...]] = ("annotations",)
 
     kind: Literal["annotations"] = "annotations"
-    part: Literal["head", "body"] = Field("head", description="which outline to use; the other one is ignored")
+    part: Literal["head", "body"] = Field("head", description="which outline to cut out; the other one is ignored")
 
     def build(self, weights: WeightStore) -> Segmenter:
         return AnnotationSegmenter(self)

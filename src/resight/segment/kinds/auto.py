@@ -19,18 +19,21 @@ if TYPE_CHECKING:
 
 
 class AutoParams(SegmenterBase):
-    """Outlines where a photo has them, otherwise what ``otherwise`` says; each crop row names what found it."""
+    """Outlines where photos have them, and for the others what ``otherwise`` says; table `crops` says which."""
 
     reads: ClassVar[tuple[str, ...]] = ("annotations",)
 
     kind: Literal["auto"] = "auto"
-    part: Literal["head", "body"] = Field("head", description="which outline to use where there are outlines")
+    part: Literal["head", "body"] = Field("head", description="which outline to cut out where a photo has outlines")
     otherwise: Literal["head-finder", "whole", "grabcut", "skip"] = Field(
-        "head-finder", description="for photos without an outline; skip gives them the status no_annotation"
+        "head-finder", description="how photos without an outline are cut; skip: they get the status no_annotation"
     )
-    min_confidence: float = Field(0.15, ge=0, le=1, description="of the head finder, as in its own settings")
+    min_confidence: float = Field(
+        0.15, ge=0, le=1, description="what the head finder finds less likely a head than this is not used"
+    )
     if_no_head: Literal["nothing", "body", "whole"] = Field(
-        "nothing", description="of the head finder, as in its own settings"
+        "nothing",
+        description="what to use of a photo in which the head finder sees no head; nothing: it gets the status no_head",
     )
 
     def weight_names(self) -> list[str]:

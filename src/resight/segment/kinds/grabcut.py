@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.params import SegmenterBase
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
     from resight.weights.store import WeightStore
 
 SEED = 1
+WORK_SIDE_PX = 320  # an outline needs no more, and GrabCut takes seconds on a whole photo
+ROUNDS = 3
+BORDER_FRACTION = 0.06  # frame border that is taken for background
+MIN_AREA_FRACTION = 0.01  # smaller pieces are specks, no animals
 OPENING_FRACTION = 0.01
 FIT_ROUNDS = 6
 FIT_EDGE = 0.8
@@ -33,10 +36,6 @@ class GrabCutParams(SegmenterBase):
     reads: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["grabcut"] = "grabcut"
-    work_side_px: int = Field(320, ge=64, le=2048, description="long side of the copy that is segmented")
-    iterations: int = Field(3, ge=1, le=20, description="GrabCut rounds")
-    border_fraction: float = Field(0.06, gt=0, lt=0.4, description="frame border taken for background")
-    min_area_fraction: float = Field(0.01, gt=0, lt=1, description="smaller finds count as nothing found")
 
     def build(self, weights: WeightStore) -> Segmenter:
         return GrabCutSegmenter(self)
@@ -56,10 +55,10 @@ class GrabCutSegmenter:
     def find(self, photo: Photo) -> list[Region]:
         from resight.segment.masks import polygons_of
 
-        small = _shrink(photo.rgb, self.params.work_side_px)
+        small = _shrink(photo.rgb, WORK_SIDE_PX)
         foreground = _open(self._cut(small))
         piece = fill_holes(main_component(foreground))
-        if piece.sum() < self.params.min_area_fraction * piece.size:
+        if piece.sum() < MIN_AREA_FRACTION * piece.size:
             return []
         scale = np.array(photo.rgb.shape[1::-1]) / np.array(small.shape[1::-1])
         polygon = np.array(polygons_of(piece)[0]) * scale
@@ -81,7 +80,7 @@ class GrabCutSegmenter:
         if np.ptp(rgb.reshape(-1, 3), axis=0).max() == 0:
             return np.zeros(rgb.shape[:2], bool)
         height, width = rgb.shape[:2]
-        x, y = (max(1, round(self.params.border_fraction * side)) for side in (width, height))
+        x, y = (max(1, round(BORDER_FRACTION * side)) for side in (width, height))
         labels = np.zeros((height, width), np.uint8)
         cv2.setRNGSeed(SEED)
         cv2.grabCut(
@@ -90,7 +89,7 @@ class GrabCutSegmenter:
             (x, y, width - 2 * x, height - 2 * y),
             np.zeros((1, 65)),
             np.zeros((1, 65)),
-            self.params.iterations,
+            ROUNDS,
             cv2.GC_INIT_WITH_RECT,
         )
         foreground: np.ndarray = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from resight.plugins.params import expert_field
 from resight.segment.base import Segmenter
 from resight.segment.params import SegmenterBase
 
@@ -22,21 +23,18 @@ class HeadFinderParams(SegmenterBase):
     reads: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["head-finder"] = "head-finder"
-    part: Literal["head", "body"] = Field("head", description="what to cut out; a body is a box")
-    weights: str = Field("", description="path of other weights of the same network; empty takes the bundled ones")
-    min_confidence: float = Field(0.15, ge=0, le=1, description="heads below this are not taken for heads")
-    min_confidence_further: float = Field(
-        0.7, ge=0, le=1, description="the same for further heads in a photo, which more often are flippers"
-    )
-    min_view_confidence: float = Field(0.6, ge=0, le=1, description="views below this count as unknown")
-    max_heads: int = Field(4, ge=1, le=32, description="most heads in one photo")
-    wide_sides_px: tuple[int, ...] = Field((96, 192, 384), description="long sides of the copies for the first look")
-    look_again_deg: float = Field(60, ge=0, le=180, description="heads turned by more are looked at again upright")
-    turn_from_deg: float = Field(60, ge=0, le=180, description="heads turned by less stay as they lie in the photo")
+    part: Literal["head", "body"] = Field("head", description="what to cut out; of a body, the box around it")
+    weights: str = Field("", description="path of other weights for the same network; empty: those of the package")
+    min_confidence: float = Field(0.15, ge=0, le=1, description="what is less likely a head than this is not used")
     if_no_head: Literal["nothing", "body", "whole"] = Field(
         "nothing",
-        description="what goes on where no head is found; nothing gives the photo the status no_head",
+        description="what to use of a photo without a head; nothing: the photo gets the status no_head",
     )
+    min_confidence_further: float = expert_field(
+        0.7, ge=0, le=1, description="like min_confidence for second and further heads, which are more often flippers"
+    )
+    min_view_confidence: float = expert_field(0.6, ge=0, le=1, description="a less certain viewpoint counts as unknown")
+    max_heads: int = expert_field(4, ge=1, le=32, description="most heads in one photo")
 
     def weight_names(self) -> list[str]:
         return [self.weights or str(BUNDLED)]

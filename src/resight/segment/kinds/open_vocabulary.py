@@ -17,7 +17,7 @@ from pydantic import Field
 
 from resight.errors import SettingsError, WeightsError
 from resight.segment.base import Photo, Region, Segmenter
-from resight.segment.boxes import Boxes, suppress
+from resight.segment.boxes import MAX_REGIONS, Boxes, suppress
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
 
@@ -44,9 +44,7 @@ class OpenVocabularyParams(SegmenterBase):
     weights: str = Field("", description="folder with model.safetensors, config.json and tokenizer.json")
     prompts: tuple[str, ...] = Field(("the head of a sea turtle",), min_length=1, description="what to look for")
     part: Literal["head", "body"] = Field("head", description="what the prompts name")
-    min_confidence: float = Field(0.2, ge=0, le=1, description="lower scores are no finds")
-    max_overlap: float = Field(0.5, ge=0, le=1, description="of two boxes that share more, the weaker one is dropped")
-    max_regions: int = Field(4, ge=1, le=100, description="most regions in one photo")
+    min_confidence: float = Field(0.2, ge=0, le=1, description="what has a lower score than this is not used")
 
     def weight_names(self) -> list[str]:
         return [str(Path(self.weights) / name) for name in FILES]
@@ -86,7 +84,7 @@ class OpenVocabularySegmenter:
         size_wh_px = (photo.rgb.shape[1], photo.rgb.shape[0])
         boxes = self.ask(photo.rgb)
         boxes = boxes.take(np.flatnonzero(boxes.scores >= self.params.min_confidence))
-        kept = boxes.take(suppress(boxes, self.params.max_overlap)[: self.params.max_regions])
+        kept = boxes.take(suppress(boxes)[:MAX_REGIONS])
         found = (_region(kept, k, size_wh_px, self.params.part) for k in range(len(kept.scores)))
         return [region for region in found if region is not None]
 

@@ -31,7 +31,9 @@ class SamParams(SegmenterBase):
     reads: ClassVar[tuple[str, ...]] = ("annotations",)
 
     kind: Literal["sam"] = "sam"
-    variant: Literal["mobile_sam", "vit_b", "vit_l", "vit_h"] = Field("mobile_sam", description="network")
+    variant: Literal["mobile_sam", "vit_b", "vit_l", "vit_h"] = Field(
+        "mobile_sam", description="which of the published networks"
+    )
     weights: str = Field("", description="path of its .pt, .pth or .safetensors file")
     boxes: Literal["head-finder", "annotations"] = Field("head-finder", description="where the boxes come from")
 
@@ -120,7 +122,7 @@ def load_sam(params: SamParams, weights: WeightStore) -> nn.Module:
     Raises:
         WeightsError: They are missing or belong to another variant.
     """
-    from kornia.models.sam import Sam
+    from kornia.models.sam.model import Sam
 
     from resight.weights.loading import strict_load
 

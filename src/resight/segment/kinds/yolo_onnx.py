@@ -16,8 +16,9 @@ import numpy as np
 from pydantic import Field
 
 from resight.errors import SettingsError, WeightsError
+from resight.plugins.params import expert_field
 from resight.segment.base import Photo, Region, Segmenter
-from resight.segment.boxes import Boxes, suppress
+from resight.segment.boxes import MAX_REGIONS, Boxes, suppress
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
 
@@ -38,11 +39,11 @@ class YoloOnnxParams(SegmenterBase):
     kind: Literal["yolo-onnx"] = "yolo-onnx"
     weights: str = Field("", description="path of the .onnx file")
     part: Literal["head", "body"] = Field("head", description="what the wanted classes are")
-    class_ids: tuple[int, ...] = Field((), description="numbers of the wanted classes; empty takes all")
-    min_confidence: float = Field(0.25, ge=0, le=1, description="lower scores are no finds")
-    max_overlap: float = Field(0.5, ge=0, le=1, description="of two boxes that share more, the weaker one is dropped")
-    max_regions: int = Field(4, ge=1, le=100, description="most regions in one photo")
-    side_px: int = Field(640, ge=32, le=4096, multiple_of=32, description="input side of models that take any size")
+    class_ids: tuple[int, ...] = Field((), description="numbers of the wanted classes; empty: all")
+    min_confidence: float = Field(0.25, ge=0, le=1, description="what has a lower score than this is not used")
+    side_px: int = expert_field(
+        640, ge=32, le=4096, multiple_of=32, description="input side of models that take any size"
+    )
 
     def weight_names(self) -> list[str]:
         return [self.weights]
@@ -128,7 +129,7 @@ def regions_of(
     if params.class_ids:
         wanted &= np.isin(boxes.classes, params.class_ids)
     boxes = boxes.take(np.flatnonzero(wanted))
-    boxes = boxes.take(suppress(boxes, params.max_overlap)[: params.max_regions])
+    boxes = boxes.take(suppress(boxes)[:MAX_REGIONS])
     regions = [_region(boxes, k, prototypes, size_wh_px, box, photo_wh_px, params) for k in range(len(boxes.scores))]
     return [one for one in regions if one is not None]
 

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from resight.segment.kinds.head_finder import HeadFinderParams
 
 NAME = "head-finder"
+WIDE_SIDES_PX = (
+    96,
+    192,
+    384,
+)  # long sides of the copies for the first look: heads from a tenth of the photo to all of it
+LOOK_AGAIN_DEG = (
+    60  # the network was trained on heads that lie within this of upright; others are turned and looked at again
+)
+TURN_FROM_DEG = 60  # crops of heads that lie less askew stay as they are in the photo
 EVIDENCE = (
     "log odds of the first look",
     "log odds of the second look's outline",
@@ -98,7 +107,7 @@ class HeadFinder:
         Args:
             rgb: (H, W, 3) uint8, upright as its EXIF says.
         """
-        wide = look_wide(self.net, rgb, self.params.wide_sides_px, 2 * self.params.max_heads)
+        wide = look_wide(self.net, rgb, WIDE_SIDES_PX, 2 * self.params.max_heads)
         firsts = [(one, look_close(self.net, rgb, one.bbox_xywh_px)) for one in wide.candidates]
         firsts = sorted((pair for pair in firsts if pair[1].polygons_xy_px), key=lambda pair: -_promise(*pair))
         seen = [self._second(rgb, *pair, wide.bodies) for pair in firsts[: self.params.max_heads + 1]]
@@ -112,7 +121,7 @@ class HeadFinder:
         self, rgb: np.ndarray, candidate: Candidate, first: CloseView, bodies: tuple[Box, ...]
     ) -> Finding | None:
         """Look once more with the head in the middle of the window and upright."""
-        turn = first.upright_rad if abs(first.upright_rad) > math.radians(self.params.look_again_deg) else 0.0
+        turn = first.upright_rad if abs(first.upright_rad) > math.radians(LOOK_AGAIN_DEG) else 0.0
         again = look_close(self.net, rgb, turned_box(first.polygons_xy_px, 0.0), turn)
         best = again if again.polygons_xy_px else first
         return _finding(rgb, candidate, best, first, bodies)
@@ -120,7 +129,7 @@ class HeadFinder:
     def _region(self, one: Finding) -> Region:
         view, chance = one.viewpoint
         known = chance >= self.params.min_view_confidence
-        turns = abs(one.upright_rad) >= math.radians(self.params.turn_from_deg)
+        turns = abs(one.upright_rad) >= math.radians(TURN_FROM_DEG)
         return Region(
             "head",
             one.bbox_xywh_px,
