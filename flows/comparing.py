@@ -51,7 +51,7 @@ def run_compare(
     Returns:
         ``rows`` (the catalog's ``comparison``), ``computed`` (methods that ran now), ``run_id``, ``folder``, ``report``, ``notes``.
     """
-    asked = chosen(methods, quick, EmbeddingRecipe(steps=steps) if steps else None)
+    wanted = chosen(methods, quick, EmbeddingRecipe(steps=steps) if steps else None)
     place = open_workspace(workspace)
     source = absolute_sources([str(folder)])
     given = prefer_outlines(place, source[0], nest(overrides or {}))
@@ -59,9 +59,12 @@ def run_compare(
     weights = WeightStore(settings.weights_dir, download)
     shared = shared_settings(settings)
     with open_run(place, shared, model_of(shared, weights, place), flow="compare", sources=source, quiet=quiet) as run:
-        prepare(run)
-        trial = _trial(run, weights, given)
-        compared = compare_methods(trial, asked, quick=quick and not methods)
+        segmented, cohort = prepare(run)
+        budget = given.get("extract", {}).get("max_keypoints")
+        env = Environment(place, weights, run.runner, shared.device)
+        most = int(budget) if budget else None
+        trial = Trial(env, shared, segmented.photos, segmented.crops, cohort, most)
+        compared = compare_methods(trial, wanted, quick=quick and not methods)
         _say_what_is_missing(run, compared)
         return _publish(run, compared, str(folder))
 
@@ -70,15 +73,6 @@ def shared_settings(settings: Settings) -> Settings:
     """The settings with whatever is a method's own put back to what needs no weights."""
     own = {"extract": SiftParams(), "match": NearestParams(), "score": ScoreParams(bins=settings.score.bins)}
     return settings.model_copy(update=own | {"shortlist": ShortlistParams(enabled="off")})
-
-
-def _trial(run: Run, weights: WeightStore, given: Mapping[str, Any]) -> Trial:
-    if run.cohort is None:
-        raise ValueError("a comparison needs run.cohort")
-    budget = given.get("extract", {}).get("max_keypoints")
-    env = Environment(run.workspace, weights, run.runner, run.settings.device)
-    most = int(budget) if budget else None
-    return Trial(env, run.settings, run.tables["photos"], run.tables["crops"], run.cohort, most)
 
 
 def _say_what_is_missing(run: Run, compared: Compared) -> None:
@@ -91,11 +85,9 @@ def _publish(run: Run, compared: Compared, folder: str) -> dict[str, Any]:
     """Name the run after its rows, so that the same table is there once, and rename it into place."""
     digest = fingerprint(run.run_id, canonical_json(compared.rows))
     run.run_id = f"{run.night}-compare-{digest[:8]}"
-    for name in ("photos", "crops"):
-        run.add(name, run.tables[name])
-    run.add("comparison", compared.rows)
-    run.count("compare", len(compared.rows), run.tables["comparison"])
-    run.staging.write_report(render_comparison(compared.rows, folder, run.notes, run.tables["photos"].num_rows))
+    photos, _ = (run.add(name, run.written[name]) for name in ("photos", "crops"))
+    run.count("compare", len(compared.rows), run.add("comparison", compared.rows))
+    run.staging.write_report(render_comparison(compared.rows, folder, run.notes, photos.num_rows))
     run.add("runs", [run.record("kept_aside")])
     target = run.staging.commit(run.run_id)
     return {

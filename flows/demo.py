@@ -19,7 +19,7 @@ from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
 log = logging.getLogger("resight")
-EIGHT_ANIMALS_ALPHA = 0.15  # the rendered survey knows eight animals, which cannot promise less than 1 in 9
+EIGHT_ANIMALS_ALPHA = 0.15  # the rendered survey knows eight animals, which cannot guarantee less than 1 in 9
 
 
 def run_demo(workspace: str | Path = "demo", photos: str | None = None, *, quiet: bool = False) -> dict[str, Any]:

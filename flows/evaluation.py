@@ -29,7 +29,7 @@ from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import compare_runs, hide_labels, measure
 from resight.tasks.publish import already_there, current_page, publish, write_current
 from resight.tasks.report import write_report
-from resight.tasks.score import refit
+from resight.tasks.score import refit_fusion
 from resight.tasks.segment import segment_photos
 
 MEASURED = ("accuracy", "outcomes", "accuracy_curves", "accuracy_differences", "changes")
@@ -79,25 +79,24 @@ def measure_workspace(
 ) -> dict[str, Any]:
     """Measure any model on the workspace's confirmed labels."""
     with open_run(place, settings, model, flow="accuracy", night=night, quiet=quiet) as run:
-        run.note(*([note] if note else []))
+        run.note(note)
         return _measured(run, accept=accept)
 
 
 def _measured(run: Run, accept: bool) -> dict[str, Any]:
-    ingest_photos(run)
+    ingested = ingest_photos(run)
     done = already_there(run, accept=False)
     if done:
         return done
-    segment_photos(run)
-    hide_labels(run)
-    from_features_to_verdicts(run)
-    if run.settings.evaluate.background_control:
-        control_background(run)
-    measure(run)
-    compare_runs(run)
+    segmented = segment_photos(run, ingested)
+    hidden = hide_labels(run, segmented)
+    judged = from_features_to_verdicts(run, segmented, hidden.cohort)
+    control = control_background(run, segmented, hidden.cohort) if run.settings.evaluate.background_control else None
+    outcomes = measure(run, judged, hidden.same_day_share, (control and control.outcomes) or [])
+    compare_runs(run, outcomes, hidden.cohort.protocol)
     if accept:
-        refit(run)
-    write_report(run)
+        refit_fusion(run, judged)
+    write_report(run, judged)
     write_accuracy(run)
     result = publish(run, accept=False)
     if accept:

@@ -12,6 +12,7 @@ from resight.errors import WorkspaceError
 from resight.flows.steps import accepted_settings, from_features_to_verdicts
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.run import absolute_sources, open_run
+from resight.run.state import Judged
 from resight.store.workspace import open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.report import write_report
@@ -50,17 +51,17 @@ def identify(
     asked = absolute_sources([str(p) for p in photos])
     gallery_sources = tuple(s if "://" in s else str(place.root / s) for s in settings.ingest.sources)
     with open_run(place, settings, model, flow="identify", sources=(*gallery_sources, *asked), quiet=quiet) as run:
-        run.note(*([sentence] if sentence else []))
-        ingest_photos(run)
-        chosen = _asked_photos(run.tables["photos"], place.root, asked)
-        run.cohort = _restrict(nightly_cohort(run.tables["photos"]), chosen, place.root)
+        run.note(sentence)
+        ingested = ingest_photos(run)
+        chosen = _asked_photos(ingested.photos, place.root, asked)
+        cohort = _restrict(nightly_cohort(ingested.photos), chosen, place.root)
         if together:
-            run.tables["photos"] = _one_encounter(run.tables["photos"], chosen)
-        segment_photos(run)
-        from_features_to_verdicts(run)
+            ingested = replace(ingested, photos=run.add("photos", _one_encounter(ingested.photos, chosen)))
+        judged = from_features_to_verdicts(run, segment_photos(run, ingested), cohort)
         if report:
-            shutil.copyfile(write_report(run), report)
-        return _answers(run, chosen) | {"report": str(report) if report else None, "notes": run.notes}
+            shutil.copyfile(write_report(run, judged), report)
+        answers = {"queries": _answers(judged, chosen), "model": run.model.describe(), "work": run.work}
+        return answers | {"counts": run.counts, "report": str(report) if report else None, "notes": run.notes}
 
 
 def _asked_photos(photos: Any, root: Path, asked: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -96,17 +97,16 @@ def _one_encounter(photos: Any, chosen: Mapping[str, Any]) -> Any:
     )
 
 
-def _answers(run: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    encounter_of = dict(
-        zip(run.tables["photos"]["photo_id"].to_pylist(), run.tables["photos"]["encounter_id"].to_pylist(), strict=True)
-    )
+def _answers(judged: Judged, chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
+    photos = judged.photos
+    encounter_of = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
     names: dict[str, list[str]] = {}
     for photo_id, row in chosen.items():
         names.setdefault(encounter_of[photo_id], []).append(
             row["uris"][0] if row["status"] == "ok" else f"{row['uris'][0]} ({row['message']})"
         )
-    ranked = [r for r in run.tables["identifications"].to_pylist() if r["level"] == "encounter"]
-    verdicts = {r["encounter_id"]: r for r in run.tables["novelty"].to_pylist()}
+    ranked = [r for r in judged.identifications.to_pylist() if r["level"] == "encounter"]
+    verdicts = {r["encounter_id"]: r for r in judged.novelty.to_pylist()}
     keys = ("rank", "individual_id", "score", "probability", "best_gallery_photo_id")
     queries = []
     for encounter, files in sorted(names.items()):
@@ -117,4 +117,4 @@ def _answers(run: Any, chosen: Mapping[str, Any]) -> dict[str, Any]:
         candidates = [{k: r[k] for k in keys} for r in ranked if r["query_id"] == encounter]
         queries.append({"name": ", ".join(files), "encounter_id": encounter, "candidates": sorted(candidates, key=lambda c: c["rank"])}
                        | {k: verdict[k] for k in ("decision", "p_new", "p_value", "evidence")})  # fmt: skip
-    return {"queries": queries, "model": run.model.describe(), "work": run.work, "counts": run.counts}
+    return queries

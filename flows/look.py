@@ -30,17 +30,17 @@ def look_at_photos(
     with place.lock(), Runner(settings.dask, settings.device, quiet) as runner:
         env = Environment(place, WeightStore(settings.weights_dir, settings.allow_download), runner, settings.device)
         sources, night = absolute_sources(paths), date.today().isoformat()
-        found = ingest(env, ingest_setup(settings), ingest_name(settings, place), sources, night)
-    photos = conform("photos", found.photos, "look")
+        ingested = ingest(env, ingest_setup(settings), ingest_name(settings, place), sources, night)
+    photos = conform("photos", ingested.photos, "look")
     rejected = [r for r in photos.select(["uri", "status", "reason", "message"]).to_pylist() if r["status"] != "ok"]
     return {
-        "n_files": found.n_files,
+        "n_files": ingested.n_files,
         "n_photos": photos.num_rows,
-        "n_decoded": found.n_decoded,
-        "n_outlined": len(found.annotations),
+        "n_decoded": ingested.n_decoded,
+        "n_outlined": len(ingested.annotations),
         "counts": status_counts(photos),
         "rejected": rejected,
-        "notes": list(found.notes),
+        "notes": list(ingested.notes),
     }
 
 
@@ -58,13 +58,12 @@ def look_at_crops(
     if overrides:
         settings = load_settings(place.root, overrides)
     with open_run(place, settings, model, flow="segment", sources=absolute_sources(paths), quiet=quiet) as run:
-        ingest_photos(run)
-        segment_photos(run)
+        segmented = segment_photos(run, ingest_photos(run))
         if review:
             from resight.report.segment_review import render_review
 
             page = render_review(
-                place, run.tables["photos"], run.tables["crops"], max_megapixels=settings.ingest.max_megapixels
+                place, segmented.photos, segmented.crops, max_megapixels=settings.ingest.max_megapixels
             )
             review.write_text(page, encoding="utf-8")
         return {

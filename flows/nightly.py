@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow
 
-from resight.flows.steps import accepted_settings, as_sources, note_of_choice, open_workspace, whole_way
+from resight.flows.steps import accepted_settings, as_sources, note_of_choice, open_workspace, run_pipeline
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import current_model
 from resight.run.run import open_run
@@ -43,14 +43,14 @@ def run_nightly(
     place = open_workspace(workspace)
     settings, model, sentence = accepted_settings(place, overrides)
     with open_run(place, settings, model, flow="nightly", night=night, sources=as_sources(sources), quiet=quiet) as run:
-        run.note(*note_of_choice(place), *([sentence] if sentence else []))
-        ingest_photos(run)
-        run.cohort = nightly_cohort(run.tables["photos"])
-        run.note(*_what_is_missing(run.cohort))
+        run.note(*note_of_choice(place), sentence)
+        ingested = ingest_photos(run)
+        cohort = nightly_cohort(ingested.photos)
+        run.note(*_what_is_missing(cohort))
         done = already_there(run, accept=True)
         if done:
             return done
-        whole_way(run)
+        run_pipeline(run, ingested, cohort)
         return publish(run, accept=True, model=current_model(place) is None)
 
 

@@ -11,7 +11,7 @@ from prefect import flow
 from resight.errors import NothingToMeasure
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
-from resight.flows.steps import asked_settings, open_workspace, settings_for, whole_way
+from resight.flows.steps import asked_settings, open_workspace, run_pipeline, settings_for
 from resight.pairs.cohort import nightly_cohort
 from resight.run.models import Model, current_model, promote, with_model
 from resight.run.run import open_run
@@ -52,17 +52,16 @@ def run_rebuild(
         comparison, page = _compare(place, overrides, old, settings, model, night, quiet)
     promoted = comparison is None or comparison.not_worse or (accept_unmeasured and comparison.n_queries == 0)
     with open_run(place, settings, model, flow="rebuild", night=night, quiet=quiet) as run:
-        run.note(*([comparison.sentence] if comparison else []))
-        ingest_photos(run)
-        run.cohort = nightly_cohort(run.tables["photos"])
+        run.note(comparison.sentence if comparison else "")
+        ingested = ingest_photos(run)
         result = already_there(run, accept=promoted)
         if result is None:
-            whole_way(run)
+            run_pipeline(run, ingested, nightly_cohort(ingested.photos))
             result = publish(run, accept=promoted)
     if promoted:
         promote(place, model)
-    told = comparison.as_dict() if comparison else None
-    return result | {"promoted": promoted, "comparison": told, "accuracy_page": page}
+    verdict = comparison.as_dict() if comparison else None
+    return result | {"promoted": promoted, "comparison": verdict, "accuracy_page": page}
 
 
 def _compare(

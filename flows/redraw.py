@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from resight.environment import Environment
 from resight.errors import WorkspaceError
+from resight.run.conditions import Conditions
 from resight.runner.runner import Runner
 from resight.settings import load_settings, settings_from
 from resight.weights.store import WeightStore
@@ -39,7 +41,8 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
         update={"report": settings.report, "dask": settings.dask, "weights_dir": settings.weights_dir}
     )
     with place.lock(), Runner(settings.dask, settings.device, quiet) as runner:
-        html = draw(place, run_id, used, WeightStore(settings.weights_dir, settings.allow_download), runner)
+        weights = WeightStore(settings.weights_dir, settings.allow_download)
+        html = draw(Conditions(Environment(place, weights, runner, settings.device), used), run_id)
     target = out or place.root / f"report-{run_id}.html"
     target.write_text(html, encoding="utf-8")
     if not (place.runs / run_id / "outcomes.parquet").exists():

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resight.pairs.cohort import Cohort
 from resight.run.models import model_of, settle
-from resight.run.photo_outcomes import count_photos
+from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run
+from resight.run.state import Ingested, Judged, Segmented
 from resight.settings import SETTINGS_FILE, Settings, load_settings
 from resight.settings.choice import Choice, choose
 from resight.store.workspace import Workspace
@@ -16,8 +18,8 @@ from resight.store.workspace import open_workspace as open_workspace
 from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
+from resight.tasks.novelty import judge
 from resight.tasks.report import write_report
-from resight.tasks.rescore import judge
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
@@ -64,22 +66,22 @@ def asked_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) ->
     return asked, model_of(asked, weights, workspace)
 
 
-def from_features_to_verdicts(run: Run) -> None:
+def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) -> Judged:
     """Everything between the split into gallery and queries and the report."""
-    extract_features(run)
-    plan_pairs(run)
-    match_pairs(run)
-    judge(run)
-    if run.flow != "identify" and not (run.cohort and run.cohort.in_turns):
-        group_unknowns(run)
-    count_photos(run)
+    extracted = extract_features(run, segmented)
+    planned = plan_pairs(run, extracted, cohort)
+    judged = judge(run, match_pairs(run, planned))
+    if run.flow != "identify" and not cohort.leave_one_out:
+        judged = group_unknowns(run, judged)
+    came_in = run.counts["ingest"]["in"]
+    run.counts["photos"] = {"in": came_in, "out": photo_counts(judged, came_in)}
+    return judged
 
 
-def whole_way(run: Run) -> None:
+def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:
     """From photos whose cohort is known to the report."""
-    segment_photos(run)
-    from_features_to_verdicts(run)
-    write_report(run)
+    judged = from_features_to_verdicts(run, segment_photos(run, ingested), cohort)
+    write_report(run, judged)
 
 
 def as_sources(sources: Sequence[str] | None) -> tuple[str, ...]:

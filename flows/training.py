@@ -14,6 +14,7 @@ from resight.flows.steps import asked_settings, open_workspace
 from resight.novelty.params import NoveltyParams
 from resight.pairs.cohort import Cohort
 from resight.run.run import Run, absolute_sources, open_run
+from resight.run.state import Segmented
 from resight.runner.runner import Runner
 from resight.settings import load_settings
 from resight.tasks.ingest import ingest_photos
@@ -47,20 +48,17 @@ def run_train_embedding(
     source = absolute_sources([str(folder)])
     settings, model = asked_settings(place, prefer_outlines(place, source[0], dict(overrides or {})))
     with open_run(place, settings, model, flow="train", sources=source, quiet=quiet) as run:
-        prepare(run)
-        rows = training_rows(
-            run.tables["photos"], run.tables["crops"], run.cohort or Cohort(frozenset(), frozenset(), {})
-        )
+        segmented, cohort = prepare(run)
+        rows = training_rows(segmented.photos, segmented.crops, cohort)
         device = training_device(settings.device)
         trained = train_embedding(place, rows, recipe or EmbeddingRecipe(), run.weights, device, quiet=quiet)
         return asdict(trained) | {"notes": run.notes}
 
 
-def prepare(run: Run) -> None:
+def prepare(run: Run) -> tuple[Segmented, Cohort]:
     """Photos, crops, and who asks whom."""
-    ingest_photos(run)
-    segment_photos(run)
-    hide_labels(run)
+    segmented = segment_photos(run, ingest_photos(run))
+    return segmented, hide_labels(run, segmented).cohort
 
 
 def run_train_matcher(

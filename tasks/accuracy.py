@@ -29,7 +29,7 @@ PAINTED = 4
 def write_accuracy(run: Run) -> Path:
     """Draw the accuracy page of the run under way into its folder."""
     record = run_record(conform("runs", [run.record("under way")], run.run_id)) | {"notes": run.notes}
-    html = _draw(run.workspace, record, run.tables, run.settings)
+    html = _draw(run.workspace, record, run.written, run.settings)
     return run.staging.write_report(html, ACCURACY_FILE)
 
 
@@ -89,7 +89,7 @@ def _rows(tables: Mapping[str, pa.Table], name: str) -> list[dict[str, Any]]:
 def _examples(workspace: Workspace, outcomes: pa.Table) -> dict[str, str]:
     """Crop id and path of painted queries, those first that were recognised all the same."""
     rows = outcomes.filter(pc.and_(pc.equal(outcomes["trial"], BACKGROUND), pc.equal(outcomes["level"], PHOTO)))
-    asked = sorted(rows.to_pylist(), key=lambda r: (not r["correct"], r["query_id"]))
-    crops = [r["query_crop_id"] for r in asked if r["query_crop_id"]][:PAINTED]
-    found = {c: sorted((workspace.store / BACKGROUND).glob(f"*/crops/{c[:2]}/{c}.png")) for c in crops}
-    return {c: workspace.relative(files[0]) for c, files in found.items() if files}
+    queries = sorted(rows.to_pylist(), key=lambda r: (not r["correct"], r["query_id"]))
+    crops = [r["query_crop_id"] for r in queries if r["query_crop_id"]][:PAINTED]
+    files_of = {c: sorted((workspace.store / BACKGROUND).glob(f"*/crops/{c[:2]}/{c}.png")) for c in crops}
+    return {c: workspace.relative(files[0]) for c, files in files_of.items() if files}

@@ -2,19 +2,19 @@
 
 from resight.extract.stage import extract
 from resight.run.run import Run
+from resight.run.state import Extracted, Segmented
 from resight.store.counts import reconcile
-from resight.store.runs import TableRef
 from resight.tasks.stage import stage
 
 
 @stage("extract")
-def extract_features(run: Run) -> TableRef:
+def extract_features(run: Run, segmented: Segmented) -> Extracted:
     """Keypoints and descriptors of every crop, into Zarr."""
-    crops = run.tables["crops"]
+    crops = segmented.crops
     result = extract(run.env, run.settings.extract, run.names.extract, crops)
     reconcile("extract", crops["crop_id"].to_pylist(), result.features["crop_id"].to_pylist())
     run.work["features_computed"] = result.n_extracted
-    table = run.add("features", result.features)
     run.fingerprints["extract"] = next(iter(result.features["extract_fingerprint"].to_pylist()), "")
-    run.count("extract", crops.num_rows, run.tables["features"])
-    return table
+    features = run.add("features", result.features)
+    run.count("extract", crops.num_rows, features)
+    return segmented.then(Extracted, features=features)

@@ -1,47 +1,42 @@
-"""Stage ``novelty``."""
+"""Stage ``novelty``, and the judging of an evaluation that leaves one encounter out at a time."""
 
-import pyarrow as pa
+import time
+from dataclasses import replace
 
-from resight.novelty.calibration import calibrate
-from resight.novelty.decide import decide, listed
-from resight.novelty.model import fit
-from resight.plugins.registry import SCORES
+from resight.run import judging
 from resight.run.run import Run
-from resight.store.counts import reconcile
-from resight.store.runs import TableRef
+from resight.run.state import Judged, Matched, Ranked
+from resight.tasks.rank import rank_candidates
+from resight.tasks.score import score_pairs
 from resight.tasks.stage import stage
 
 
+def judge(run: Run, matched: Matched) -> Judged:
+    """From matched pairs to verdicts: all at once, or where one encounter is left out at a time, fold by fold."""
+    if matched.cohort.leave_one_out:
+        return judge_folds(run, matched)
+    return judge_novelty(run, rank_candidates(run, score_pairs(run, matched)))
+
+
 @stage("novelty")
-def judge_novelty(run: Run) -> TableRef:
+def judge_novelty(run: Run, ranked: Ranked) -> Judged:
     """Learn from gallery animals that play the unknown one, then decide on every query encounter."""
-    cohort = run.cohort
-    if cohort is None:
-        raise ValueError("judge_novelty needs run.cohort")
-    queries = query_photos(run)
-    encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
-    calibration = calibrate(run.tables["scores"], run.extras["crop_info"], run.extras["rank_params"])
-    scored = SCORES[run.settings.score.name]
-    model = fit(calibration, scored.signed, scored.elsewhere)
-    verdicts = decide(
-        run.extras["ranked"], queries, set(cohort.labels.values()), model, run.settings.novelty,
-        truth={encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of},
-    )  # fmt: skip
-    reconcile("novelty", set(encounter_of.values()), verdicts.novelty["encounter_id"].to_pylist())
-    run.extras |= {"novelty_model": model, "ranked": verdicts.ranked}
-    shown = listed(verdicts, run.settings.rank.top_k)
-    run.add("identifications", shown.ranked)
-    table = run.add("novelty", shown.novelty)
-    decisions = verdicts.novelty["decision"].to_pylist()
-    run.counts["novelty"] = {
-        "in": len(set(encounter_of.values())),
-        "out": {d: decisions.count(d) for d in sorted(set(decisions))},
-    }
-    return table
+    return _written(run, judging.judge_novelty(run.settings, ranked))
 
 
-def query_photos(run: Run) -> pa.Table:
-    """``photo_id`` and ``encounter_id`` of all query photos, compared or not."""
-    photos = run.tables["photos"].select(["photo_id", "encounter_id"])
-    wanted = run.cohort.queries if run.cohort else frozenset()
-    return photos.filter(pa.array([p in wanted for p in photos["photo_id"].to_pylist()], pa.bool_()))
+def judge_folds(run: Run, matched: Matched) -> Judged:
+    """Every encounter asks all others; its label and its scores are hidden from what judges it."""
+    start = time.perf_counter()
+    judged = judging.judge_folds(run.conditions, matched, run.note)
+    run.seconds["judge"] = time.perf_counter() - start
+    scores = run.add("scores", judged.scores)
+    run.counts["score"] = {"in": scores.num_rows, "out": {"scored": scores.num_rows}}
+    return _written(run, replace(judged, scores=scores))
+
+
+def _written(run: Run, judged: Judged) -> Judged:
+    identifications, novelty = (run.add(name, getattr(judged, name)) for name in ("identifications", "novelty"))
+    decisions = novelty["decision"].to_pylist()
+    counts = {decision: decisions.count(decision) for decision in sorted(set(decisions))}
+    run.counts["novelty"] = {"in": len(decisions), "out": counts}
+    return replace(judged, identifications=identifications, novelty=novelty)

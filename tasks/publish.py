@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from resight.evaluate.accuracy import summary as headline
+from resight.evaluate.accuracy import headline
 from resight.run.models import Model, promote, register
 from resight.run.run import Run
 from resight.store.parts import write_bytes, write_part
@@ -30,7 +30,7 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
     if accept:
         promote_run(run.workspace, run.run_id)
     _tell_prefect(run)
-    return summary(run.workspace, run.run_id, run)
+    return run_summary(run)
 
 
 def already_there(run: Run, *, accept: bool) -> dict[str, Any] | None:
@@ -47,11 +47,12 @@ def already_there(run: Run, *, accept: bool) -> dict[str, Any] | None:
         "pairs_matched": 0,
     }
     run.note(f"Nothing is new since run {run.run_id}; its tables stay current.")
-    return summary(run.workspace, run.run_id, run)
+    return run_summary(run)
 
 
-def summary(workspace: Workspace, run_id: str, run: Run) -> dict[str, Any]:
+def run_summary(run: Run) -> dict[str, Any]:
     """What the command line shows and `--json` prints."""
+    workspace, run_id = run.workspace, run.run_id
     record = run_record(read_run(workspace, run_id, "runs"))
     novelty = workspace.runs / run_id / "novelty.parquet"
     report = workspace.runs / run_id / REPORT_FILE
@@ -82,15 +83,15 @@ def _measured(workspace: Workspace, run_id: str) -> dict[str, Any]:
     """The headline, every metric, what changed, and the page."""
     rows = read_run(workspace, run_id, "accuracy").drop_columns("run_id").to_pylist()
     page = workspace.runs / run_id / ACCURACY_FILE
-    found = {name: read_run(workspace, run_id, name).drop_columns("run_id").to_pylist()
+    rows_of = {name: read_run(workspace, run_id, name).drop_columns("run_id").to_pylist()
              for name in ("accuracy_differences", "changes") if (workspace.runs / run_id / f"{name}.parquet").exists()}  # fmt: skip
     return {
         "metrics": headline(rows),
         "accuracy": rows,
         "protocol": rows[0]["protocol"] if rows else None,
-        "against": next((r["against_run_id"] for r in found.get("accuracy_differences", [])), None),
-        "differences": found.get("accuracy_differences", []),
-        "changes": found.get("changes", []),
+        "against": next((r["against_run_id"] for r in rows_of.get("accuracy_differences", [])), None),
+        "differences": rows_of.get("accuracy_differences", []),
+        "changes": rows_of.get("changes", []),
         "accuracy_page": str(page) if page.exists() else None,
     }
 
@@ -137,7 +138,7 @@ def write_current(run: Run, name: str) -> None:
 
     A table that the run does not have is empty there, so that no reader joins it with that of an earlier run.
     """
-    write_part(run.workspace.current, name, run.tables.get(name, empty_table(name)))
+    write_part(run.workspace.current, name, run.written.get(name, empty_table(name)))
 
 
 def current_page(run: Run, name: str) -> None:

@@ -9,73 +9,51 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resight.environment import Environment
+from resight.match import evidence as match
 from resight.match.evidence import evidence
 from resight.report.data import Evidence, ReportData
 from resight.report.page import render_report
-from resight.run.names import stage_names
+from resight.run.conditions import Conditions
 from resight.run.run import Run
 from resight.run.setups import match_setup
-from resight.runner.runner import Runner
+from resight.run.state import Scored
 from resight.score.null import Null, learn_null
 from resight.segment.store import read_crop
-from resight.settings import Settings
 from resight.store.runs import read_run, run_record, run_tables
 from resight.store.tables import conform, empty_table
-from resight.store.workspace import Workspace
 from resight.tasks.stage import stage
-from resight.weights.store import WeightStore
 
 TABLES = ("photos", "crops", "pairs", "scores", "identifications", "novelty")
 
 
 @stage("report")
-def write_report(run: Run) -> Path:
+def write_report(run: Run, scored: Scored) -> Path:
     """Draw the page of the run under way into its folder."""
-    record = run_record(conform("runs", [run.record("under way")], run.run_id))
-    html = _draw(
-        run.workspace, record | {"notes": run.notes}, run.tables, run.tables["features"], run.extras["null"], run.settings, run.weights, run.runner
-    )  # fmt: skip
+    record = run_record(conform("runs", [run.record("under way")], run.run_id)) | {"notes": run.notes}
+    html = _draw(run.conditions, record, run.written, scored.null)
     return run.staging.write_report(html)
 
 
-def draw(workspace: Workspace, run_id: str, settings: Settings, weights: WeightStore, runner: Runner) -> str:
+def draw(conditions: Conditions, run_id: str) -> str:
     """Draw the page of an earlier run from its tables."""
+    workspace, settings = conditions.env.workspace, conditions.settings
     tables = {name: read_run(workspace, run_id, name) for name in run_tables(workspace, run_id)}
     null = learn_null(tables["pairs"], _labels(tables["photos"], tables["pairs"]), settings.score.null_pairs)
-    return _draw(
-        workspace,
-        run_record(tables["runs"]) | {"notes": []},
-        tables,
-        tables["features"],
-        null,
-        settings,
-        weights,
-        runner,
-    )
+    return _draw(conditions, run_record(tables["runs"]) | {"notes": []}, tables, null)
 
 
-def _draw(
-    workspace: Workspace,
-    record: dict[str, Any],
-    tables: Mapping[str, pa.Table],
-    features: pa.Table,
-    null: Null,
-    settings: Settings,
-    weights: WeightStore,
-    runner: Runner,
-) -> str:
+def _draw(conditions: Conditions, record: dict[str, Any], tables: Mapping[str, pa.Table], null: Null) -> str:
+    env, settings = conditions.env, conditions.settings
     shown = {name: tables.get(name, empty_table(name)) for name in TABLES}
     pairs = _shown_pairs(shown["identifications"], settings.report.candidates)
-    env = Environment(workspace, weights, runner, settings.device)
-    found = evidence(env, match_setup(settings), stage_names(settings, weights, env.workspace).match, pairs, features)
+    proof = evidence(env, match_setup(settings), conditions.names.match, pairs, tables["features"])
     paths = dict(zip(shown["crops"]["crop_id"].to_pylist(), shown["crops"]["path"].to_pylist(), strict=True))
     data = ReportData(
         run=record,
         **shown,
-        evidence={pair: _turned(pair, found) for pair in pairs if pair in found},
+        evidence={pair: _shown(proof[pair]) for pair in pairs if pair in proof},
         null=_curve(null),
-        read_crop=lambda crop_id: _with_mask(*read_crop(workspace, paths[crop_id])),
+        read_crop=lambda crop_id: _with_mask(*read_crop(env.workspace, paths[crop_id])),
         accuracy=tables.get("accuracy"),
     )
     return render_report(data, settings.report)
@@ -97,10 +75,8 @@ def _shown_pairs(identifications: pa.Table, candidates: int) -> list[tuple[str, 
     )
 
 
-def _turned(pair: tuple[str, str], found: Mapping[tuple[str, str], Any]) -> Evidence:
-    """Evidence as query and gallery; it is kept per unordered pair."""
-    one = found[pair]
-    return Evidence(one.xy_a_px, one.xy_b_px, one.confidence, one.inlier)
+def _shown(proof: match.Evidence) -> Evidence:
+    return Evidence(proof.xy_a_px, proof.xy_b_px, proof.confidence, proof.inlier)
 
 
 def _curve(null: Null) -> tuple[np.ndarray, np.ndarray] | None:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from resight.run.run import Run
 
 log = logging.getLogger("resight")
+P = ParamSpec("P")
 T = TypeVar("T")
+Task = Callable[Concatenate[Run, P], T]
 
 
-def stage(name: str) -> Callable[[Callable[[Run], T]], Callable[[Run], T]]:
-    """Turn ``function(run)`` into the stage ``name``; called directly, never submitted, it stays in the flow's process."""
+def stage(name: str) -> Callable[[Task[P, T]], Task[P, T]]:
+    """Turn ``function(run, …)`` into the stage ``name``; called directly, never submitted, it stays in the flow's process."""
 
-    def decorate(function: Callable[[Run], T]) -> Callable[[Run], T]:
+    def decorate(function: Task[P, T]) -> Task[P, T]:
         @functools.wraps(function)
-        def call(run: Run) -> T:
+        def call(run: Run, /, *args: P.args, **kwargs: P.kwargs) -> T:
             start = time.perf_counter()
+            work = functools.partial(function, run, *args, **kwargs)
             try:
-                return _as_task(name, function, run) if _in_flow_run() else function(run)
+                return _as_task(name, work, inspect.getdoc(function) or "") if _in_flow_run() else work()
             finally:
                 run.seconds[name] = time.perf_counter() - start
 
@@ -41,12 +45,15 @@ def _in_flow_run() -> bool:
     return FlowRunContext.get() is not None
 
 
-def _as_task(name: str, function: Callable[[Run], T], run: Run) -> T:
+def _as_task(name: str, work: Callable[[], T], description: str) -> T:
     from prefect import task
     from prefect.cache_policies import NO_CACHE
-    from prefect.utilities.annotations import quote
 
-    # Prefect's cache is off: ours are content-addressed files (DECISIONS.md). Quoted, so that it does not look for futures.
-    in_prefect: Any = task(name=name, cache_policy=NO_CACHE, persist_result=False)(function)
-    result: T = in_prefect(quote(run))
+    def bound() -> T:  # without parameters, so that Prefect does not search tables and settings for futures
+        return work()
+
+    # Prefect's cache is off: ours are content-addressed files (DECISIONS.md).
+    settings: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+    in_prefect: Any = task(name=name, description=description, **settings)(bound)
+    result: T = in_prefect()
     return result

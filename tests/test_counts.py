@@ -4,9 +4,9 @@ import pyarrow as pa
 import pytest
 
 from resight.errors import BrokenCountError
+from resight.run.pairing import with_votes
 from resight.shortlist.votes import CROP_VOTES
 from resight.store.counts import reconcile_pairs
-from resight.tasks.shortlist import with_votes
 
 
 def pairs(*rows: tuple[str, str]) -> pa.Table:

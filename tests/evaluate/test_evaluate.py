@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluate_helpers import CONTEXT, new, outcome, photo, table, values
 
-from resight.evaluate.accuracy import Context, accuracy_rows, summary
+from resight.evaluate.accuracy import Context, accuracy_rows, headline
 from resight.evaluate.metrics import calibration_error_by_chance
 from resight.evaluate.specs import mixture
 from resight.store.tables import conform
@@ -204,7 +204,7 @@ def test_the_background_control_stands_beside_the_same_queries():
 
 
 def test_summary_has_the_headline_unless_the_split_leaks():
-    found = summary(measured(*PHOTOS, *NOVEL, context=Context("role", 0.2, seconds_per_query=0.25, draws=50)))
+    found = headline(measured(*PHOTOS, *NOVEL, context=Context("role", 0.2, seconds_per_query=0.25, draws=50)))
     assert found["top1_photo"] == 0.5 and found["top1_encounter"] == pytest.approx(2 / 3)
     assert (found["n_queries"], found["n_query_encounters"], found["seconds_per_query"], found["leak"]) == (
         4,
@@ -212,7 +212,7 @@ def test_summary_has_the_headline_unless_the_split_leaks():
         0.25,
         0,
     )
-    leaky = summary(measured(*PHOTOS, *NOVEL, context=Context("role", 0.2, same_day_share=0.01, draws=50)))
+    leaky = headline(measured(*PHOTOS, *NOVEL, context=Context("role", 0.2, same_day_share=0.01, draws=50)))
     assert leaky["leak"] == 0.01
     assert {leaky[k] for k in ("top1_photo", "top1_encounter", "novelty_auroc", "map_photo", "ece_mixed")} == {None}
 
@@ -220,7 +220,7 @@ def test_summary_has_the_headline_unless_the_split_leaks():
 def test_nothing_to_measure_gives_no_numbers_but_reasons():
     rows = measured()
     assert {r["metric"]: r for r in rows}["top1_photo"]["missing_because"]
-    found = summary(rows)
+    found = headline(rows)
     assert found["n_queries"] == 0 and {found[k] for k in ("top1_photo", "novelty_auroc", "baks")} == {None}
 
 

@@ -5,7 +5,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from resight.evaluate.outcomes import PhotoFacts, Trial, outcome_rows
+from resight.evaluate.outcomes import PhotoFacts, TrialResult, outcome_rows
 from resight.evaluate.strata import day_bin, gallery_sizes, photo_bin
 from resight.store.tables import conform
 
@@ -55,7 +55,7 @@ def trial(**changes):
                        "purpose": ["identify"] * len(SCORES), "score": [s[2] for s in SCORES]})  # fmt: skip
     whole = {"trial": "closed", "gallery": GALLERY, "truth": TRUTH, "ranked": ranked(), "novelty": novelty, "scores": scores,
              "crops_info": info, "scored": {"p": 2, "q": 2}}  # fmt: skip
-    return Trial(**(whole | changes))
+    return TrialResult(**(whole | changes))
 
 
 def rows_of(one=None, crops=None):

@@ -52,10 +52,10 @@ def verdict(scores, model=MODEL, gallery=GALLERY, params=PARAMS, **more):
 
 
 def test_a_probability_that_other_places_have_given_says_so():
-    young = dataclasses.replace(MODEL, from_elsewhere=0.8, n_genuine=1)
+    young = dataclasses.replace(MODEL, shipped_share=0.8, n_genuine=1)
     told = "rests mostly on other places: 1 encounter here met a known animal again."
     assert verdict({"Ada": 30, "Ben": 2}, young)["evidence"].endswith(told)
-    grown = dataclasses.replace(MODEL, from_elsewhere=0.5, n_genuine=4)
+    grown = dataclasses.replace(MODEL, shipped_share=0.5, n_genuine=4)
     assert "other places" not in verdict({"Ada": 30, "Ben": 2}, grown)["evidence"]
 
 

@@ -179,7 +179,7 @@ def test_no_match_is_the_worst_and_more_matches_are_better_in_every_score(name):
 def test_every_score_describes_itself(name):
     kind = SCORES[name]
     assert isinstance(kind, Score) and kind.name == name and kind.source and kind.description
-    assert kind.needs_cohorts or kind.elsewhere is None, "only what is held against other animals means much elsewhere"
+    assert kind.needs_cohorts or kind.shipped is None, "only what is held against other animals means much elsewhere"
 
 
 def test_every_score_of_ours_is_a_column_of_the_catalog():

@@ -9,8 +9,8 @@ import pytest
 from resight.catalog import table
 from resight.score.cohorts import Cohorts
 from resight.score.null import (
-    ELSEWHERE_PAIRS,
-    INLIERS_ELSEWHERE,
+    SHIPPED_INLIERS,
+    SHIPPED_PAIRS,
     Moments,
     Null,
     learn_null,
@@ -181,11 +181,11 @@ def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
 
 
 def test_inliers_of_strangers_by_hand_and_what_other_places_have_shown_where_there_are_none():
-    assert learn_null(pairs_table(row("a", "u")), LABELS, 100).inliers == INLIERS_ELSEWHERE
+    assert learn_null(pairs_table(row("a", "u")), LABELS, 100).inliers == SHIPPED_INLIERS
     rows = [row("a", "b", inliers=k) for k in (0, 4)]  # the mean confidence of a pair is added
     mean_confidence = rows[0]["confidence_sum"] / np.sqrt(rows[0]["n_keypoints_query"] * rows[0]["n_keypoints_gallery"])
     values = [0 + mean_confidence, 4 + mean_confidence]
-    n, past = ELSEWHERE_PAIRS, INLIERS_ELSEWHERE
+    n, past = SHIPPED_PAIRS, SHIPPED_INLIERS
     mean = (sum(values) + n * past.mean) / (n + 2)
     square = (sum(v * v for v in values) + n * (past.mean**2 + past.spread**2)) / (n + 2)
     found = learn_null(pairs_table(*rows), LABELS, 100).inliers

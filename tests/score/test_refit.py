@@ -10,16 +10,16 @@ import pyarrow as pa
 import pytest
 
 from resight.catalog import table
-from resight.pairs.cohort import Cohort
-from resight.run.names import stage_names
 from resight.score.accepted import accept, accepted
+from resight.score.choose import LabelledPairs, choose_fusion, refit
 from resight.score.fusion import Line
 from resight.score.learn import log_loss_of
 from resight.score.null import Null
 from resight.score.params import ScoreParams
 from resight.settings import Settings
-from resight.tasks.score import evidence_of, refit, training_pairs
-from resight.weights.store import WeightStore
+from resight.tasks.score import refit_fusion
+
+EVIDENCE = "evidence"
 
 
 def pair(query, gallery, total, purpose="identify"):
@@ -33,64 +33,75 @@ def pair(query, gallery, total, purpose="identify"):
     }  # fmt: skip
 
 
-def measured(workspace, encounters, name="fused"):
+def measured(encounters):
     """Six animals with one gallery photo each and some query encounters; own photos score clearly higher."""
     rng = np.random.default_rng(encounters)
-    labels = {f"g{k}": f"i{k}" for k in range(6)}
-    truth = {f"q{k}-{e}": f"i{k}" for k in range(6) for e in range(encounters)}
-    rows = [pair(q, g, np.expm1(rng.normal(3.5 if truth[q] == labels[g] else 2, 0.4))) for q in truth for g in labels]
-    photos = [*labels, *truth]
-    info = pa.table({"crop_id": photos, "viewpoint": ["left"] * len(photos)})
+    gallery = {f"g{k}": f"i{k}" for k in range(6)}
+    hidden = {f"q{k}-{e}": f"i{k}" for k in range(6) for e in range(encounters)}
+    rows = [
+        pair(q, g, np.expm1(rng.normal(3.5 if hidden[q] == gallery[g] else 2, 0.4))) for q in hidden for g in gallery
+    ]
+    photos = [*gallery, *hidden]
+    info = pa.table(
+        {"crop_id": photos, "photo_id": photos, "encounter_id": photos, "viewpoint": ["left"] * len(photos)}
+    )
     schema = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
-    notes: list[str] = []
-    settings, weights = Settings(score=ScoreParams(name=name)), WeightStore(allow_download=False)
-    return SimpleNamespace(
-        workspace=workspace, settings=settings, weights=weights, names=stage_names(settings, weights, workspace),
-        cohort=Cohort(frozenset(truth), frozenset(labels), labels, truth, evaluating=True),
-        tables={"pairs": pa.Table.from_pylist(rows, schema=schema), "photos": pa.table({"photo_id": photos, "encounter_id": photos})},
-        extras={"null": Null(), "crop_info": info}, notes=notes, note=lambda *s: notes.extend(s),
-    )  # fmt: skip
+    return LabelledPairs(pa.Table.from_pylist(rows, schema=schema), info, {**gallery, **hidden}, Null())
 
 
 def test_the_first_fit_is_accepted_and_the_same_labels_change_nothing(workspace):
-    run = measured(workspace, 2)
-    first = refit(run)
-    assert first is not None and accepted(workspace, evidence_of(run)).fusion.fingerprint == first.fingerprint
-    assert first.training["n_genuine_encounters"] == 12, "the hidden labels of the queries are used"
-    assert "fitted on 12 encounters of 6 animals" in run.notes[-1]
-    before = len(run.notes)
-    assert refit(run).fingerprint == first.fingerprint and len(run.notes) == before
-    assert accepted(workspace, evidence_of(run)).generation == 0
+    first = refit(workspace, EVIDENCE, measured(2), "auto")
+    assert accepted(workspace, EVIDENCE).fusion.fingerprint == first.fusion.fingerprint
+    assert first.fusion.training["n_genuine_encounters"] == 12, "the hidden labels of the queries are used"
+    assert "fitted on 12 encounters of 6 animals" in first.note
+    again = refit(workspace, EVIDENCE, measured(2), "auto")
+    assert again.fusion.fingerprint == first.fusion.fingerprint and again.note == ""
+    assert accepted(workspace, EVIDENCE).generation == 0
 
 
 def test_more_labels_replace_it_and_it_is_said(workspace):
-    old = refit(measured(workspace, 1))
-    run = measured(workspace, 4)
-    new = refit(run)
-    assert new.fingerprint != old.fingerprint and accepted(workspace, evidence_of(run)).generation == 1
-    assert f"instead of {old.fingerprint}" in run.notes[-1]
+    old = refit(workspace, EVIDENCE, measured(1), "auto").fusion
+    new = refit(workspace, EVIDENCE, measured(4), "auto")
+    assert new.fusion.fingerprint != old.fingerprint and accepted(workspace, EVIDENCE).generation == 1
+    assert f"instead of {old.fingerprint}" in new.note
 
 
 def test_fewer_labels_never_do(workspace):
-    old = refit(measured(workspace, 4))
-    run = measured(workspace, 2)
-    assert refit(run).fingerprint == old.fingerprint
-    assert "rests on 24 encounters, a new one would on 12" in run.notes[-1]
+    old = refit(workspace, EVIDENCE, measured(4), "auto").fusion
+    fewer = refit(workspace, EVIDENCE, measured(2), "auto")
+    assert fewer.fusion.fingerprint == old.fingerprint
+    assert "rests on 24 encounters, a new one would on 12" in fewer.note
 
 
 def test_a_worse_one_does_not(workspace):
-    run = measured(workspace, 2)
-    old = refit(run)
-    d = training_pairs(run, {**run.cohort.labels, **run.cohort.truth}, Null())
+    known = measured(2)
+    old = refit(workspace, EVIDENCE, known, "auto").fusion
+    training = known.training()
     steep = Line(-6.0, (3.3, 0.0))  # the two kinds lie far apart here: the surer, the better
     sure = replace(old, line=steep, folds=(steep,) * len(old.folds))
-    assert log_loss_of(sure, d) < log_loss_of(old, d) - 0.01
-    accept(workspace, evidence_of(run), sure)
-    assert refit(run).fingerprint == sure.fingerprint == accepted(workspace, evidence_of(run)).fusion.fingerprint
-    assert "worse on animals that it had not seen" in run.notes[-1]
+    assert log_loss_of(sure, training) < log_loss_of(old, training) - 0.01
+    accept(workspace, EVIDENCE, sure)
+    worse = refit(workspace, EVIDENCE, known, "auto")
+    assert worse.fusion.fingerprint == sure.fingerprint == accepted(workspace, EVIDENCE).fusion.fingerprint
+    assert "worse on animals that it had not seen" in worse.note
+
+
+def test_an_evaluation_neither_uses_nor_changes_what_is_accepted(workspace):
+    known = measured(2)
+    pairs = known.pairs.set_column(
+        known.pairs.schema.get_field_index("purpose"), "purpose", pa.array(["calibrate"] * known.pairs.num_rows)
+    )
+    calibrating = replace(known, pairs=pairs)
+    scratch = choose_fusion(workspace, EVIDENCE, calibrating, "auto", evaluating=True)
+    assert scratch.fingerprint and accepted(workspace, EVIDENCE) is None
+    first = choose_fusion(workspace, EVIDENCE, calibrating, "auto", evaluating=False)
+    assert "for the first time" in first.note and accepted(workspace, EVIDENCE).fusion == first.fusion
+    assert "accepted fusion" in choose_fusion(workspace, EVIDENCE, measured(1), "auto", evaluating=False).note
 
 
 @pytest.mark.parametrize("name", ["mean", "inliers"])
-def test_other_scores_have_nothing_to_fit(workspace, name):
-    run = measured(workspace, 2, name)
-    assert refit(run) is None and not run.notes and accepted(workspace, evidence_of(run)) is None
+def test_other_scores_have_nothing_to_fit(name):
+    notes = []
+    run = SimpleNamespace(settings=Settings(score=ScoreParams(name=name)), note=notes.append)
+    refit_fusion(run, None)
+    assert not notes

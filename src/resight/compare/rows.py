@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resight.compare.base import Method, MethodStatus, Scored, Trial
-from resight.compare.outcomes import figures, outcomes
+from resight.compare.outcomes import figures, method_outcomes
 from resight.rank.params import RankParams
 from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
 
@@ -45,13 +45,13 @@ def voting(trial: Trial) -> RankParams:
 def measured_row(trial: Trial, method: Method, scored: Scored, digests: Mapping[str, str], name: str) -> dict[str, Any]:
     """The row of a method that ended well."""
     row = blank_row(method, MethodStatus.OK) | {"note": scored.note, "fingerprint": name}
-    found = outcomes(scored, trial.cohort, trial.photos, voting(trial))
-    for metric, value in figures(found).items():
+    outcomes = method_outcomes(scored, trial.cohort, trial.photos, voting(trial))
+    for metric, value in figures(outcomes).items():
         row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), value, strict=True))
     time = scored.timing
     return row | {
-        "n_photos": len(found.photos),
-        "n_encounters": len(found.encounters),
+        "n_photos": len(outcomes.photos),
+        "n_encounters": len(outcomes.encounters),
         "n_gallery_photos": len(trial.cohort.gallery),
         "n_gallery_individuals": len(set(trial.cohort.labels.values())),
         "seconds_per_query": time.query_s if time else None,

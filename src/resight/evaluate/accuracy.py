@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from resight.evaluate.bootstrap import DRAWS, interval
 from resight.evaluate.outcomes import CLOSED, PHOTO
-from resight.evaluate.specs import ALL, NO_PROBABILITY, Outcomes, Spec, all_specs, by_chance
+from resight.evaluate.specs import ALL, NO_PROBABILITY, OutcomeRows, Spec, all_specs, by_chance
 
 HEADLINE = (
     "top1_photo", "top3_photo", "top5_photo", "top1_encounter", "map_photo", "novelty_auroc", "novelty_accuracy",
@@ -52,7 +52,7 @@ def accuracy_rows(outcomes: pa.Table, c: Context) -> list[dict[str, Any]]:
     ``novelty_auroc``; ``novelty_accuracy`` (``p_new`` at least 0.5 for new ones and below for known ones); ``baks`` (known
     animals called by the right name) and ``baus`` (new ones called new), both averaged over individuals and with
     ``unsure`` as wrong, and ``baks_baus_gm``; ``false_known_rate`` (new ones called by a name, what ``novelty.alpha``
-    bounds). ``open_…``: the same with whole animals left out of gallery and calibration (`turns.open_rounds`).
+    bounds). ``open_…``: the same with whole animals left out of gallery and calibration (`folds.open_rounds`).
 
     *Probabilities* of the best candidate: ``ece_encounter`` and ``brier_encounter`` over known animals; ``ece_mixed`` and
     ``brier_mixed`` over known and new ones in the proportion that ``novelty.prior_new`` states, which is what the
@@ -64,18 +64,22 @@ def accuracy_rows(outcomes: pa.Table, c: Context) -> list[dict[str, Any]]:
 
     *Control*: ``background_top1_…``, with the animals painted over, beside ``background_animal_top1_…`` on the same queries.
     """
-    found = Outcomes(outcomes)
-    return [_row(spec, c) for spec in all_specs(found, c.prior_new)] + _chance_rows(found, c) + _plain_rows(found, c)
+    by_trial = OutcomeRows(outcomes)
+    return (
+        [_row(spec, c) for spec in all_specs(by_trial, c.prior_new)]
+        + _chance_rows(by_trial, c)
+        + _plain_rows(by_trial, c)
+    )
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The headline figures of `accuracy_rows`; None where one could not be computed, all of them None where the leak gate
     found a share above 0, which then stands in ``leak``."""
     overall = {r["metric"]: r["value"] for r in rows if r["stratum"] == ALL}
     n = {r["metric"]: r["n"] for r in rows if r["stratum"] == ALL}
     leak = overall.get("same_day_share") or 0.0
-    found: dict[str, Any] = {name: None if leak else overall.get(name) for name in HEADLINE}
-    return found | {
+    figures: dict[str, Any] = {name: None if leak else overall.get(name) for name in HEADLINE}
+    return figures | {
         "leak": leak,
         "n_queries": n.get("top1_photo", 0),
         "n_query_encounters": n.get("top1_encounter", 0),
@@ -94,25 +98,25 @@ def _row(spec: Spec, c: Context) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _chance_rows(outcomes: Outcomes, c: Context) -> list[dict[str, Any]]:
+def _chance_rows(outcomes: OutcomeRows, c: Context) -> list[dict[str, Any]]:
     return [
         _plain(name, value, n, "score", c, animals, NO_PROBABILITY)
         for name, (value, n, animals) in by_chance(outcomes, c.prior_new).items()
     ]
 
 
-def _plain_rows(outcomes: Outcomes, c: Context) -> list[dict[str, Any]]:
-    asked = outcomes.of(CLOSED, PHOTO)
-    known = [r for r in asked if r["known"]]
+def _plain_rows(outcomes: OutcomeRows, c: Context) -> list[dict[str, Any]]:
+    queries = outcomes.of(CLOSED, PHOTO)
+    known = [r for r in queries if r["known"]]
     n, animals = len(known), len({r["true_individual_id"] for r in known})
-    alone, strangers = sum(r["rank"] is None for r in known), len(asked) - n
-    gallery = max((r["n_gallery_individuals"] for r in asked), default=0)
+    alone, unknown = sum(r["rank"] is None for r in known), len(queries) - n
+    gallery = max((r["n_gallery_individuals"] for r in queries), default=0)
     rows = [
         ("seconds_per_query", c.seconds_per_query, n, "second"),
         ("n_queries_without_comparable_gallery", float(alone), n, "count"),
-        ("n_queries_without_gallery_animal", float(strangers), len(asked), "count"),
+        ("n_queries_without_gallery_animal", float(unknown), len(queries), "count"),
         ("n_gallery_individuals", float(gallery), n, "count"),
-        ("same_day_share", c.same_day_share, len(asked), "share"),
+        ("same_day_share", c.same_day_share, len(queries), "share"),
     ]
     cached = "most of it came from the cache"
     return [_plain(name, value, count, unit, c, animals, cached) for name, value, count, unit in rows]

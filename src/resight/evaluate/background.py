@@ -52,7 +52,7 @@ class Blank:
 
 
 @dataclass(frozen=True)
-class Block:
+class BlankBlock:
     """Everything that a worker has to know."""
 
     workspace: Workspace
@@ -140,7 +140,7 @@ def blank_crops(env: Environment, setup: SegmentSetup, name: str, photos: pa.Tab
     jobs, without = _jobs(photos, outlines, name)
     todo = [job for job in jobs if not crop_path(folder, job.crop_id).exists()]
     blocks = [
-        Block(env.workspace, folder, crop, setup.max_megapixels, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
+        BlankBlock(env.workspace, folder, crop, setup.max_megapixels, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
         for i in range(0, len(todo), PHOTOS_PER_BLOCK)
     ]
     env.runner.run("background", paint_block, blocks, size=lambda block: len(block.jobs), unit="photos")
@@ -155,7 +155,7 @@ def blank_crops(env: Environment, setup: SegmentSetup, name: str, photos: pa.Tab
     return Blanked(table, crop, head_only, without, len(jobs) - len(rows))
 
 
-def paint_block(block: Block) -> int:
+def paint_block(block: BlankBlock) -> int:
     """Paint over and write the photos of a block; one that cannot be read, or that is all animal, is left out."""
     done = 0
     for job in block.jobs:

@@ -57,10 +57,10 @@ def difference_interval(
 
 
 def _ends(values: Sequence[float | None]) -> Interval:
-    found = np.array([v for v in values if v is not None])
-    if not found.size:
+    computed = np.array([v for v in values if v is not None])
+    if not computed.size:
         return None, None
-    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(computed, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -12,7 +12,7 @@ from resight.evaluate.accuracy import Context
 from resight.evaluate.bootstrap import interval
 from resight.evaluate.metrics import hits, hits_in_smaller_gallery, reliability, weighted_mean
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
-from resight.evaluate.specs import Outcomes, Row, mixture
+from resight.evaluate.specs import OutcomeRows, Row, mixture
 from resight.evaluate.strata import DAY_BINS, LAST_DAYS, NO_DATE, gallery_sizes, strata
 
 LARGEST_RANK = 20
@@ -29,13 +29,13 @@ def curve_rows(outcomes: pa.Table, c: Context) -> list[Point]:
     of the score of their own animal (``genuine``), of the best other one (``impostor``), and of the best one where their
     own animal was left out of the gallery (``new``). ``days_between`` and ``gallery_size``: top-1 accuracy.
     """
-    found = Outcomes(outcomes)
+    by_trial = OutcomeRows(outcomes)
     points: list[Point] = []
     for level in (PHOTO, ENCOUNTER):
-        rows = found.of(CLOSED, level, True)
+        rows = by_trial.of(CLOSED, level, True)
         points += _cmc(rows, level, c) + _days(rows, level, c) + _sizes(rows, level, c)
-    known = found.of(CLOSED, ENCOUNTER, True)
-    new = found.of(WITHOUT_OWN, ENCOUNTER) or found.of(OPEN, ENCOUNTER, False)
+    known = by_trial.of(CLOSED, ENCOUNTER, True)
+    new = by_trial.of(WITHOUT_OWN, ENCOUNTER) or by_trial.of(OPEN, ENCOUNTER, False)
     return points + _reliability(known, new, c) + _scores(known, new)
 
 
@@ -115,12 +115,12 @@ def _weighted(values: np.ndarray, mix: np.ndarray) -> Callable[[np.ndarray], flo
 
 def _scores(known: Sequence[Row], new: Sequence[Row]) -> list[Point]:
     """Histograms over equal bins of the square root of the score: scores are skewed, and counts spread with their root."""
-    found = {
+    columns = {
         "genuine": [r["score_right"] for r in known],
         "impostor": [r["score_wrong"] for r in known],
         "new": [r["score_wrong"] for r in new],
     }
-    values = {k: np.array([s for s in of if s is not None], np.float64) for k, of in found.items()}
+    values = {k: np.array([s for s in of if s is not None], np.float64) for k, of in columns.items()}
     everything = np.concatenate(list(values.values()))
     if not everything.size:
         return []
@@ -140,7 +140,7 @@ def _histogram(name: str, scores: np.ndarray, edges: np.ndarray) -> list[Point]:
 
 
 def _signed_root(values: np.ndarray) -> np.ndarray:
-    return np.sign(values) * np.sqrt(np.abs(values))
+    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
 
 
 def series(rows: Sequence[Mapping[str, Any]], curve: str, name: str) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Who asks whom, turn by turn: the closed set, and galleries from which whole animals were left out."""
+"""Who asks whom when something is left out of the gallery: one encounter, one animal, or a share of the animals."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def cohort_of(photos: pa.Table, parts: Split) -> Cohort:
              if r["encounter_id"] in parts.query_encounters and (not by_role or r["role"] == "query")}  # fmt: skip
     return Cohort(
         frozenset(truth), frozenset(gallery), gallery, truth,
-        evaluating=True, protocol=parts.protocol, in_turns=parts.protocol == LEAVE_ONE_OUT,
+        evaluating=True, protocol=parts.protocol, leave_one_out=parts.protocol == LEAVE_ONE_OUT,
     )  # fmt: skip
 
 
-def encounter_turns(cohort: Cohort, photos: pa.Table) -> list[Cohort]:
-    """Leave one encounter out: each asks all others but those of the same animal and day. Sorted by encounter."""
+def leave_encounters_out(cohort: Cohort, photos: pa.Table) -> list[Cohort]:
+    """A fold for every encounter, which asks all others but those of the same animal and day. Sorted by encounter."""
     rows = {r["photo_id"]: r for r in photos.select(["photo_id", "encounter_id", "taken_on"]).to_pylist()}
     asking: dict[str, list[str]] = {}
     for p in sorted(cohort.queries):
         asking.setdefault(rows[p]["encounter_id"], []).append(p)
-    return [_turn(cohort, of, rows) for _, of in sorted(asking.items())]
+    return [_fold(cohort, photos_asking, rows) for _, photos_asking in sorted(asking.items())]
 
 
 def open_rounds(cohort: Cohort, share: float, seed: int) -> list[tuple[Cohort, frozenset[str]]]:
@@ -51,28 +51,29 @@ def open_rounds(cohort: Cohort, share: float, seed: int) -> list[tuple[Cohort, f
 
     The animals are dealt in an order drawn by ``seed`` into ``ceil(1 / share)`` groups, so that no group's animals are
     in the gallery that is asked about them, nor in the pairs that its calibration learns from. Everybody asks every
-    gallery; where encounters ask in turns, the left-out animals alone do, as the others' own encounter must be missing too.
+    gallery; where one encounter is left out at a time, the left-out animals alone do, as the others' own encounter must be
+    missing too.
     """
     animals = sorted({*cohort.labels.values(), *cohort.truth.values()})
     order = np.random.default_rng(seed).permutation(len(animals))
     n_groups = min(math.ceil(1 / share - 1e-9), len(animals))
     groups = [frozenset(animals[k] for k in order[g::n_groups]) for g in range(n_groups)] if n_groups else []
     rounds = [(_asked_by(without(cohort, group), group), group) for group in groups]
-    return [(one, group) for one, group in rounds if one.gallery and one.queries]
+    return [(smaller, group) for smaller, group in rounds if smaller.gallery and smaller.queries]
 
 
-def animal_turns(cohort: Cohort) -> list[tuple[Cohort, frozenset[str]]]:
-    """Every animal that asks, against a gallery without it."""
+def leave_animals_out(cohort: Cohort) -> list[Cohort]:
+    """A fold for every animal that asks, against a gallery without it. The cohort leaves one encounter out at a time."""
     groups = [frozenset([animal]) for animal in sorted(set(cohort.truth.values()))]
-    turns = [(_asked_by(replace(without(cohort, group), in_turns=True), group), group) for group in groups]
-    return [(one, group) for one, group in turns if one.gallery]
+    folds = [_asked_by(without(cohort, group), group) for group in groups]
+    return [fold for fold in folds if fold.gallery]
 
 
 def _asked_by(cohort: Cohort, animals: frozenset[str]) -> Cohort:
-    if not cohort.in_turns:
+    if not cohort.leave_one_out:
         return cohort
     truth = {p: name for p, name in cohort.truth.items() if name in animals}
-    return replace(cohort, queries=frozenset(truth), truth=truth, in_turns=False)
+    return replace(cohort, queries=frozenset(truth), truth=truth, leave_one_out=False)
 
 
 def without(cohort: Cohort, animals: frozenset[str]) -> Cohort:
@@ -108,7 +109,7 @@ def _among(pairs: pa.Table, column: str, photos: frozenset[str]) -> pa.ChunkedAr
     return pc.is_in(pairs[column], value_set=pa.array(sorted(photos), pa.string()))
 
 
-def _turn(cohort: Cohort, asking: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> Cohort:
+def _fold(cohort: Cohort, asking: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> Cohort:
     animal, encounter = cohort.truth[asking[0]], rows[asking[0]]["encounter_id"]
     days = {rows[p]["taken_on"] for p in asking}
     labels = {
@@ -118,5 +119,5 @@ def _turn(cohort: Cohort, asking: Sequence[str], rows: Mapping[str, Mapping[str,
     }
     truth = dict.fromkeys(asking, animal)
     return replace(
-        cohort, queries=frozenset(truth), gallery=frozenset(labels), labels=labels, truth=truth, in_turns=False
+        cohort, queries=frozenset(truth), gallery=frozenset(labels), labels=labels, truth=truth, leave_one_out=False
     )

@@ -48,17 +48,17 @@ def earlier_runs(
         queries: Encounters that this run asked.
         before: Those that ended later are none of its past.
     """
-    found = []
+    earlier = []
     for run_id in measured_runs(workspace):
         record = run_record(read_run(workspace, run_id, "runs"))
         if record["flow"] != flow or record["ended_at"] >= before:
             continue
-        asked = asked_encounters(read_run(workspace, run_id, "outcomes"))
+        encounters = asked_encounters(read_run(workspace, run_id, "outcomes"))
         if protocol_of(read_run(workspace, run_id, "accuracy")) != protocol:
             continue
-        if asked and len(asked & set(queries)) >= SAME_QUERIES * len(asked):
-            found.append(Earlier(run_id, record["ended_at"], record["model_fingerprint"], _values(workspace, run_id)))
-    return sorted(found, key=lambda e: (e.ended_at, e.run_id))
+        if encounters and len(encounters & set(queries)) >= SAME_QUERIES * len(encounters):
+            earlier.append(Earlier(run_id, record["ended_at"], record["model_fingerprint"], _values(workspace, run_id)))
+    return sorted(earlier, key=lambda e: (e.ended_at, e.run_id))
 
 
 def measured_runs(workspace: Workspace) -> list[str]:
@@ -90,14 +90,14 @@ def partner(workspace: Workspace, against: str, earlier: list[Earlier]) -> str |
         return None
     if against == LAST:
         return earlier[-1].run_id if earlier else None
-    found = [run_id for run_id in measured_runs(workspace) if run_id.startswith(against)]
-    if len(found) != 1:
-        known = measured_runs(workspace) or "none yet"
+    fitting = [run_id for run_id in measured_runs(workspace) if run_id.startswith(against)]
+    if len(fitting) != 1:
+        measured = measured_runs(workspace) or "none yet"
         raise WorkspaceError(
-            f"{len(found)} measured runs of {workspace.root} are called {against}…; there are {known}. A run of an older Resight has "
+            f"{len(fitting)} measured runs of {workspace.root} are called {against}…; there are {measured}. A run of an older Resight has "
             "no outcomes to compare with: measure again with its settings."
         )
-    return found[0]
+    return fitting[0]
 
 
 def _values(workspace: Workspace, run_id: str) -> dict[str, tuple[Any, Any, Any]]:

@@ -73,8 +73,8 @@ def auroc_within(
     """
     w = np.ones(len(value)) if weight is None else weight
     won = pairs = 0.0
-    for one in np.unique(group):
-        yes, no = (group == one) & positive, (group == one) & ~positive
+    for name in np.unique(group):
+        yes, no = (group == name) & positive, (group == name) & ~positive
         share, n_pairs = auroc(value[yes], value[no], w[yes], w[no]), float(w[yes].sum() * w[no].sum())
         if share is not None:
             won, pairs = won + share * n_pairs, pairs + n_pairs
@@ -110,7 +110,7 @@ def calibration_error(probability: np.ndarray, correct: np.ndarray, weight: np.n
 
 def _bin_of(probability: np.ndarray, bins: int) -> np.ndarray:
     """Which of the equal bins of (0, 1] each probability lies in; 0 lies in the first."""
-    return np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
+    return np.asarray(np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1))
 
 
 def calibration_error_by_chance(

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialResult:
     """One gallery, those who asked it, and what came out.
 
     Attributes:
@@ -78,7 +78,7 @@ class PhotoFacts:
         )
 
 
-def outcome_rows(t: Trial, facts: PhotoFacts, levels: Sequence[str] = (ENCOUNTER, PHOTO)) -> list[Row]:
+def outcome_rows(t: TrialResult, facts: PhotoFacts, levels: Sequence[str] = (ENCOUNTER, PHOTO)) -> list[Row]:
     """The catalog's ``outcomes`` without ``run_id``: one row per level and query, those included that nothing could be
     compared with.
 
@@ -86,12 +86,12 @@ def outcome_rows(t: Trial, facts: PhotoFacts, levels: Sequence[str] = (ENCOUNTER
     """
     rows: list[Row] = []
     for level in levels:
-        found = _looked_up(t, level)
-        rows += [_row(t, level, query, photos, found, facts) for query, photos in sorted(_queries(t, level, facts))]
+        answers = _looked_up(t, level)
+        rows += [_row(t, level, query, photos, answers, facts) for query, photos in sorted(_queries(t, level, facts))]
     return rows
 
 
-def _queries(t: Trial, level: str, facts: PhotoFacts) -> list[tuple[str, list[str]]]:
+def _queries(t: TrialResult, level: str, facts: PhotoFacts) -> list[tuple[str, list[str]]]:
     if level == PHOTO:
         return [(p, [p]) for p in t.truth]
     groups: dict[str, list[str]] = {}
@@ -101,7 +101,7 @@ def _queries(t: Trial, level: str, facts: PhotoFacts) -> list[tuple[str, list[st
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Answers:
     """Per query: best row, best wrong row, row of its own animal, candidate set, verdict, probabilities of all candidates by
     rank; average precision by photo."""
 
@@ -116,7 +116,7 @@ class _Found:
     own_photos: Mapping[str, Sequence[str]]
 
 
-def _looked_up(t: Trial, level: str) -> _Found:
+def _looked_up(t: TrialResult, level: str) -> _Answers:
     table = t.ranked.filter(pc.equal(t.ranked["level"], level))
     truth = _truth_of_rows(table, t.truth)
     own = pc.fill_null(pc.equal(table["individual_id"], truth), False)
@@ -126,7 +126,7 @@ def _looked_up(t: Trial, level: str) -> _Found:
     for r in wanted:
         if not r["own"]:
             wrong.setdefault(r["query_id"], r)
-    return _Found(
+    return _Answers(
         best={r["query_id"]: r for r in wanted if r["rank"] == 1},
         wrong=wrong,
         right={r["query_id"]: r for r in wanted if r["own"]},
@@ -139,22 +139,22 @@ def _looked_up(t: Trial, level: str) -> _Found:
     )
 
 
-def _row(t: Trial, level: str, query: str, photos: Sequence[str], found: _Found, facts: PhotoFacts) -> Row:
+def _row(t: TrialResult, level: str, query: str, photos: Sequence[str], answers: _Answers, facts: PhotoFacts) -> Row:
     animal = t.truth[photos[0]]
-    best, right, wrong = (of.get(query) for of in (found.best, found.right, found.wrong))
-    known = animal in found.animals
+    best, right, wrong = (of.get(query) for of in (answers.best, answers.right, answers.wrong))
+    known = animal in answers.animals
     row: Row = {"trial": t.trial, "round": t.round, "level": level, "query_id": query, "encounter_id": facts.encounter[photos[0]],
                 "true_individual_id": animal, "known": known, "rank": right["rank"] if right else None,
                 "correct": bool(best and known and best["individual_id"] == animal),
                 "score_right": right["score"] if right else None, "score_wrong": wrong["score"] if wrong else None,
-                "n_gallery_individuals": len(found.animals) if t.n_animals is None else t.n_animals}  # fmt: skip
+                "n_gallery_individuals": len(answers.animals) if t.n_animals is None else t.n_animals}  # fmt: skip
     if best:
         row |= {"individual_id": best["individual_id"], "probability": best["probability"],
                 "query_crop_id": best["best_query_crop_id"], "found_crop_id": best["best_gallery_crop_id"]}  # fmt: skip
     if right:
         row |= {"right_query_crop_id": right["best_query_crop_id"], "right_crop_id": right["best_gallery_crop_id"]}
-    row |= _strata(found.own_photos.get(animal, ()), photos, facts)
-    return row | (_verdict(query, found) if level == ENCOUNTER else _photo_only(t, query, found, known))
+    row |= _strata(answers.own_photos.get(animal, ()), photos, facts)
+    return row | (_verdict(query, answers) if level == ENCOUNTER else _photo_only(t, query, answers, known))
 
 
 def _by_animal(gallery: Mapping[str, str]) -> dict[str, list[str]]:
@@ -164,29 +164,31 @@ def _by_animal(gallery: Mapping[str, str]) -> dict[str, list[str]]:
     return photos
 
 
-def _photo_only(t: Trial, query: str, found: _Found, known: bool) -> Row:
+def _photo_only(t: TrialResult, query: str, answers: _Answers, known: bool) -> Row:
     row: Row = {"n_right_scored": t.scored.get(query, 0), "n_right_cut": t.cut.get(query, 0)}
-    return row | ({"average_precision": found.precision.get(query, 0.0)} if known and t.scores is not None else {})
+    return row | ({"average_precision": answers.precision.get(query, 0.0)} if known and t.scores is not None else {})
 
 
-def _verdict(query: str, found: _Found) -> Row:
-    said = found.verdicts.get(query)
-    inside = found.sets.get(query)
+def _verdict(query: str, answers: _Answers) -> Row:
+    verdict = answers.verdicts.get(query)
+    inside = answers.sets.get(query)
     row: Row = {"in_candidate_set": inside[0], "candidate_set_size": inside[1]} if inside else {}
-    if said is None:
+    if verdict is None:
         return row
     return row | {
-        "probability": said["probability"], "p_new": said["p_new"], "decision": said["decision"],
-        "novelty": _novelty(said), "provisional_individual_id": said["provisional_individual_id"],
-        "candidate_set_coverage": said.get("candidate_set_coverage"), "probabilities": found.stated.get(query),
+        "probability": verdict["probability"], "p_new": verdict["p_new"], "decision": verdict["decision"],
+        "novelty": _novelty(verdict), "provisional_individual_id": verdict["provisional_individual_id"],
+        "candidate_set_coverage": verdict.get("candidate_set_coverage"), "probabilities": answers.stated.get(query),
     }  # fmt: skip
 
 
-def _novelty(said: Row) -> float:
+def _novelty(verdict: Row) -> float:
     """Grows with novelty; infinite where nothing could be compared, as nothing known looks like that query."""
-    if said["best_score"] is None:
+    if verdict["best_score"] is None:
         return float("inf")
-    value = -said["best_score"] if said["p_new"] is None or said["method"] in (BOUND, NONE) else said["p_new"]
+    value = (
+        -verdict["best_score"] if verdict["p_new"] is None or verdict["method"] in (BOUND, NONE) else verdict["p_new"]
+    )
     return round(float(value), 9)  # equal evidence must tie, whatever the last bits say
 
 
@@ -208,11 +210,11 @@ def _candidate_sets(table: pa.Table, own: pa.ChunkedArray) -> dict[str, tuple[bo
         return {}
     inside = pc.fill_null(table["in_candidate_set"], False)
     rows = pa.table({"query_id": table["query_id"], "inside": inside, "own": pc.and_(inside, own)}).to_pylist()
-    found: dict[str, tuple[bool, int]] = {}
+    sets: dict[str, tuple[bool, int]] = {}
     for r in rows:
-        hit, size = found.get(r["query_id"], (False, 0))
-        found[r["query_id"]] = (hit or r["own"], size + r["inside"])
-    return found
+        hit, size = sets.get(r["query_id"], (False, 0))
+        sets[r["query_id"]] = (hit or r["own"], size + r["inside"])
+    return sets
 
 
 def _stated(table: pa.Table) -> dict[str, list[float]]:
@@ -228,7 +230,7 @@ def _truth_of_rows(table: pa.Table, truth: Mapping[str, str]) -> pa.Array:
     return pa.array([truth.get(p) for p in table["best_query_photo_id"].to_pylist()], pa.string())
 
 
-def _average_precisions(t: Trial) -> dict[str, float]:
+def _average_precisions(t: TrialResult) -> dict[str, float]:
     """By query photo: gallery photos by score (ties: photo_id), those of the right animal that were compared count."""
     if t.scores is None or t.crops_info is None:
         return {}
@@ -254,5 +256,5 @@ def _view(of_photo: str | None, of_crop: str | None) -> str:
 
 
 def _visibility(extra: str | None) -> str:
-    said = {str(k).casefold(): str(v).casefold() for k, v in json.loads(extra).items()} if extra else {}
-    return next((said[k] for k in VISIBILITY_KEYS if said.get(k)), "")
+    columns = {str(k).casefold(): str(v).casefold() for k, v in json.loads(extra).items()} if extra else {}
+    return next((columns[k] for k in VISIBILITY_KEYS if columns.get(k)), "")

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from resight.evaluate.bootstrap import DRAWS, difference_interval
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO
-from resight.evaluate.specs import ALL, Outcomes, Spec, all_specs
+from resight.evaluate.specs import ALL, OutcomeRows, Spec, all_specs
 
 LEVELS = (ENCOUNTER, PHOTO)
 GAINED, LOST, STILL_WRONG = "gained", "lost", "still_wrong"
@@ -68,18 +68,18 @@ class Comparison:
     @property
     def not_worse(self) -> bool:
         """Right at least as often, per encounter and per photo, on at least one query."""
-        return self.n_queries > 0 and all(one.new_right >= one.old_right for one in self.levels)
+        return self.n_queries > 0 and all(level.new_right >= level.old_right for level in self.levels)
 
     @property
     def sentence(self) -> str:
         """One sentence for people."""
         if not self.n_queries:
             return "No animal was met twice, so the old and the new model could not be compared; the old one stays unless you accept the new one unmeasured."
-        told = [
+        parts = [
             f"{o.new_right} instead of {o.old_right} of {o.n} {o.level}s right (gained {o.gained}, lost {o.lost}, p = {o.p_value:.2f})"
             for o in self.levels
         ]
-        return f"The new model has {' and '.join(told)}: it is {'not worse' if self.not_worse else 'worse'}."
+        return f"The new model has {' and '.join(parts)}: it is {'not worse' if self.not_worse else 'worse'}."
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -106,15 +106,15 @@ def compare(old: pa.Table, new: pa.Table, prior_new: float = 0.2, draws: int = D
     return Comparison(levels, changes, tuple(_differences(before, after, prior_new, draws, seed)), n_apart)
 
 
-def _common(old: pa.Table, new: pa.Table) -> tuple[Outcomes, Outcomes, int]:
+def _common(old: pa.Table, new: pa.Table) -> tuple[OutcomeRows, OutcomeRows, int]:
     keys = [list(zip(*(t[k].to_pylist() for k in KEY), strict=True)) for t in (old, new)]
     both = set(keys[0]) & set(keys[1])
     kept = [t.filter(pa.array([k in both for k in ks], pa.bool_())) for t, ks in zip((old, new), keys, strict=True)]
     asked = [{k[3] for k in ks if k[0] == CLOSED and k[2] == ENCOUNTER} for ks in keys]
-    return Outcomes(kept[0]), Outcomes(kept[1]), len(asked[0] ^ asked[1])
+    return OutcomeRows(kept[0]), OutcomeRows(kept[1]), len(asked[0] ^ asked[1])
 
 
-def _level(old: Outcomes, new: Outcomes, level: str) -> LevelComparison:
+def _level(old: OutcomeRows, new: OutcomeRows, level: str) -> LevelComparison:
     before, after = ([bool(r["correct"]) for r in o.of(CLOSED, level, True)] for o in (old, new))
     return level_comparison(level, before, after)
 
@@ -127,7 +127,7 @@ def level_comparison(level: str, before: Sequence[bool], after: Sequence[bool]) 
     return LevelComparison(level, len(before), sum(before), sum(after), gained, lost, float(p))
 
 
-def _changes(old: Outcomes, new: Outcomes, level: str) -> list[dict[str, Any]]:
+def _changes(old: OutcomeRows, new: OutcomeRows, level: str) -> list[dict[str, Any]]:
     pairs = zip(old.of(CLOSED, level), new.of(CLOSED, level), strict=True)
     return [_change(a, b) for a, b in pairs if a["individual_id"] != b["individual_id"]]
 
@@ -142,7 +142,7 @@ def _change(a: Row, b: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _differences(old: Outcomes, new: Outcomes, prior_new: float, draws: int, seed: int) -> list[dict[str, Any]]:
+def _differences(old: OutcomeRows, new: OutcomeRows, prior_new: float, draws: int, seed: int) -> list[dict[str, Any]]:
     after = {s.metric: s for s in all_specs(new, prior_new) if s.stratum == ALL}
     pairs = [(s, after[s.metric]) for s in all_specs(old, prior_new) if s.stratum == ALL and s.metric in after]
     levels = {f"top1_{level}": _level(old, new, level) for level in LEVELS}
@@ -151,8 +151,8 @@ def _differences(old: Outcomes, new: Outcomes, prior_new: float, draws: int, see
 
 def _difference(a: Spec, b: Spec, level: LevelComparison | None, draws: int, seed: int) -> dict[str, Any]:
     before, after = a.value, b.value
-    known = before is not None and after is not None
-    low, high = difference_interval((a.statistic, a.individuals), (b.statistic, b.individuals), draws, seed) if known else (None, None)  # fmt: skip
+    computed = before is not None and after is not None
+    low, high = difference_interval((a.statistic, a.individuals), (b.statistic, b.individuals), draws, seed) if computed else (None, None)  # fmt: skip
     return {
         "metric": a.metric, "old_value": before, "new_value": after,
         "difference": after - before if before is not None and after is not None else None,

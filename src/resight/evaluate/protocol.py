@@ -20,8 +20,8 @@ class Split:
     """Gallery and queries.
 
     Attributes:
-        gallery_encounters, query_encounters: Encounter ids; disjoint unless every encounter asks in its turn
-            (``leave-one-encounter-out``), with all others as its gallery, or photos of both roles are tolerated.
+        gallery_encounters, query_encounters: Encounter ids; disjoint unless one encounter is left out at a time
+            (``leave-one-encounter-out``) and has all others as its gallery, or photos of both roles are tolerated.
         protocol: ``role``, ``time-aware`` or ``leave-one-encounter-out``.
         same_day_share: Share of query photos with a gallery photo of the same animal and day; 0 unless tolerated.
         notes: Sentences about what was left out and why.
@@ -41,8 +41,8 @@ def split(photos: pa.Table, tolerate_leak: bool = False, protocol: str = AUTO, f
     the first half, rounded down but at least one, is gallery, all later ones ask. Individuals with one encounter are
     gallery only: they can be confused with others but not asked for. Encounters without a date of an individual that
     also has dated ones are left out, as nobody can say that they are not from the day of a query.
-    ``leave-one-encounter-out``: every encounter of an individual that was met on several days asks in its turn, and all
-    other encounters but those of the same animal and day are its gallery. ``auto``: by role where one is given, otherwise
+    ``leave-one-encounter-out``: every encounter of an individual that was met on several days is left out once and asks
+    all other encounters but those of the same animal and day. ``auto``: by role where one is given, otherwise
     by time, or by leaving one out where fewer than ``few_queries`` encounters could ask.
 
     Args:
@@ -134,7 +134,7 @@ def _sides(
     by_time = _by_time(rows)
     if protocol == TIME_AWARE or (protocol == AUTO and len(by_time[1]) >= few_queries):
         return (TIME_AWARE, *by_time)
-    gallery, query, notes = _in_turns(rows)
+    gallery, query, notes = _leave_one_out(rows)
     if protocol == AUTO:
         notes = (f"Only {len(by_time[1])} encounters could ask if earlier ones were the gallery and later ones asked, so every "
                  f"encounter asks in its turn ({LEAVE_ONE_OUT}).", *notes)  # fmt: skip
@@ -167,7 +167,7 @@ def _by_time(rows: list[dict[str, Any]]) -> Sides:
     return gallery, query, _left_out(len(undated), "encounters have no date and take no part")
 
 
-def _in_turns(rows: list[dict[str, Any]]) -> Sides:
+def _leave_one_out(rows: list[dict[str, Any]]) -> Sides:
     gallery: set[str] = set()
     query: set[str] = set()
     undated = 0

@@ -60,7 +60,7 @@ class Spec:
         return self.statistic(np.ones(len(self.individuals)))
 
 
-class Outcomes:
+class OutcomeRows:
     """The table ``outcomes`` by trial and level, in order of round and query."""
 
     def __init__(self, table: pa.Table) -> None:
@@ -74,7 +74,7 @@ class Outcomes:
         return rows if known is None else [r for r in rows if r["known"] == known]
 
 
-def all_specs(outcomes: Outcomes, prior_new: float) -> list[Spec]:
+def all_specs(outcomes: OutcomeRows, prior_new: float) -> list[Spec]:
     """Every metric that is computed from outcomes; see `accuracy.accuracy_rows` for their meaning."""
     photos, encounters = outcomes.of(CLOSED, PHOTO, True), outcomes.of(CLOSED, ENCOUNTER, True)
     without = _without_own(outcomes)
@@ -114,9 +114,9 @@ def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", be
     called = _balanced(f"{prefix}baus", [r["decision"] == Decision.NEW for r in new], new, because)
     m = len(known)
     gm = Spec(f"{prefix}baks_baus_gm", ALL, lambda w: geometric_mean(named.statistic(w[:m]), called.statistic(w[m:])),
-              _animals([*known, *new]), missing_because=because)  # fmt: skip
+              animals_of([*known, *new]), missing_because=because)  # fmt: skip
     return [
-        Spec(f"{prefix}novelty_auroc", ALL, lambda w: auroc_within(statistic, is_new, judged_in, w), _animals(both), missing_because=because),
+        Spec(f"{prefix}novelty_auroc", ALL, lambda w: auroc_within(statistic, is_new, judged_in, w), animals_of(both), missing_because=because),
         _mean(f"{prefix}novelty_accuracy", right, rated, NO_PROBABILITY if both else because),
         named, called, gm,
         _mean(f"{prefix}false_known_rate", [r["decision"] == Decision.KNOWN for r in new], new, because),
@@ -124,14 +124,15 @@ def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", be
 
 
 def _by_level(rows: Sequence[Row], level: str, columns: Sequence[str]) -> list[Spec]:
-    specs = _level(rows, level, ALL)
+    specs = level_specs(rows, level, ALL)
     for column in columns:
         for value, chosen in strata(rows, column).items():
-            specs += _level([rows[k] for k in chosen], level, f"{column}={value}")
+            specs += level_specs([rows[k] for k in chosen], level, f"{column}={value}")
     return specs
 
 
-def _level(rows: Sequence[Row], level: str, stratum: str) -> list[Spec]:
+def level_specs(rows: Sequence[Row], level: str, stratum: str) -> list[Spec]:
+    """Top-k accuracy, and of photos the mean average precision, of queries whose animal is in the gallery."""
     ranks = [r["rank"] for r in rows]
     specs = [_mean(f"top{k}_{level}", hits(ranks, k), rows, stratum=stratum) for k in TOP_K]
     if level == PHOTO:
@@ -164,16 +165,16 @@ def _probability(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> 
 def _stated(rows: Sequence[Row], mix: np.ndarray) -> Spec:
     """Calibration error over everything that is stated: each candidate of each encounter, and that it is new."""
     chosen = [k for k, r in enumerate(rows) if r["probabilities"] and r["p_new"] is not None]
-    told = [rows[k] for k in chosen]
-    places = [len(r["probabilities"]) if not r["known"] else (r["rank"] or 0) - 1 for r in told]
-    probability = np.array([p for r in told for p in (*r["probabilities"], r["p_new"])], np.float64)
+    judged = [rows[k] for k in chosen]
+    places = [len(r["probabilities"]) if not r["known"] else (r["rank"] or 0) - 1 for r in judged]
+    probability = np.array([p for r in judged for p in (*r["probabilities"], r["p_new"])], np.float64)
     right = [
-        float(k == place) for r, place in zip(told, places, strict=True) for k in range(len(r["probabilities"]) + 1)
+        float(k == place) for r, place in zip(judged, places, strict=True) for k in range(len(r["probabilities"]) + 1)
     ]
-    of = np.repeat(np.arange(len(told)), [len(r["probabilities"]) + 1 for r in told])
+    of = np.repeat(np.arange(len(judged)), [len(r["probabilities"]) + 1 for r in judged])
     weight, correct = mix[chosen], np.array(right, np.float64)
     return Spec(
-        "ece_stated", ALL, lambda w: calibration_error(probability, correct, (w * weight)[of]), _animals(told), "score", NO_PROBABILITY
+        "ece_stated", ALL, lambda w: calibration_error(probability, correct, (w * weight)[of]), animals_of(judged), "score", NO_PROBABILITY
     )  # fmt: skip
 
 
@@ -187,20 +188,20 @@ def _rated(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> dict[s
     }
 
 
-def by_chance(outcomes: Outcomes, prior_new: float) -> dict[str, tuple[float | None, int, int]]:
+def by_chance(outcomes: OutcomeRows, prior_new: float) -> dict[str, tuple[float | None, int, int]]:
     """Calibration errors that exact probabilities would show on these queries; with how many queries and animals."""
     rated = _rated(outcomes.of(CLOSED, ENCOUNTER, True), _without_own(outcomes), prior_new)
     return {
         f"ece_{name}_by_chance": (
             calibration_error_by_chance(np.array([r["probability"] for r in rows], np.float64), mix),
             len(rows),
-            len(set(_animals(rows))),
+            len(set(animals_of(rows))),
         )
         for name, (rows, mix) in rated.items()
     }
 
 
-def _without_own(outcomes: Outcomes) -> list[Row]:
+def _without_own(outcomes: OutcomeRows) -> list[Row]:
     return outcomes.of(WITHOUT_OWN, ENCOUNTER) + outcomes.of(CLOSED, ENCOUNTER, False)
 
 
@@ -209,13 +210,13 @@ def mixture(n_known: int, n_new: int, prior_new: float) -> np.ndarray:
     if not n_known or not n_new:
         return np.ones(n_known + n_new)
     share = np.r_[np.full(n_known, (1 - prior_new) / n_known), np.full(n_new, prior_new / n_new)]
-    return share * (n_known + n_new)
+    return np.asarray(share * (n_known + n_new))
 
 
 def _calibration(name: str, rows: Sequence[Row], mix: np.ndarray) -> list[Spec]:
     probability = np.array([r["probability"] for r in rows], np.float64)
     correct = np.array([r["correct"] for r in rows], np.float64)
-    animals = _animals(rows)
+    animals = animals_of(rows)
     return [
         Spec(f"ece_{name}", ALL, lambda w: calibration_error(probability, correct, w * mix), animals, "score", NO_PROBABILITY),
         Spec(f"brier_{name}", ALL, lambda w: brier(probability, correct, w * mix), animals, "score", NO_PROBABILITY),
@@ -230,7 +231,7 @@ def _sets(known: Sequence[Row]) -> list[Spec]:
     size = np.array([r["candidate_set_size"] or 0 for r in rows], np.float64)
     return [
         _mean("candidate_set_coverage", [bool(r["in_candidate_set"]) for r in rows], rows, NO_SETS),
-        Spec("candidate_set_size", ALL, lambda w: weighted_mean(size, w), _animals(rows), "count", NO_SETS),
+        Spec("candidate_set_size", ALL, lambda w: weighted_mean(size, w), animals_of(rows), "count", NO_SETS),
         _mean("candidate_set_stated", [r["candidate_set_coverage"] for r in stated], stated, NO_SETS),
     ]
 
@@ -239,13 +240,13 @@ def _clusters(new: Sequence[Row]) -> list[Spec]:
     """Encounters of left-out animals, clustered by the name that they were given; a known animal's name is one too."""
     rounds = sorted({r["round"] for r in new})
     names = np.array([r["provisional_individual_id"] or f"known {r['individual_id']}" for r in new], dtype=str)
-    truth, of = np.array(_animals(new), dtype=str), np.array([r["round"] for r in new], np.int64)
+    truth, of = np.array(animals_of(new), dtype=str), np.array([r["round"] for r in new], np.int64)
 
     def mean(metric: Callable[..., float | None]) -> Callable[[np.ndarray], float | None]:
         def over_rounds(w: np.ndarray) -> float | None:
             values = [(metric(names[of == k], truth[of == k], w[of == k]), w[of == k].sum()) for k in rounds]
-            found = np.array([pair for pair in values if pair[0] is not None], np.float64).reshape(-1, 2)
-            return weighted_mean(found[:, 0], found[:, 1])
+            computed = np.array([pair for pair in values if pair[0] is not None], np.float64).reshape(-1, 2)
+            return weighted_mean(computed[:, 0], computed[:, 1])
 
         return over_rounds
 
@@ -256,12 +257,12 @@ def _clusters(new: Sequence[Row]) -> list[Spec]:
     ]
 
 
-def _background(outcomes: Outcomes) -> list[Spec]:
+def _background(outcomes: OutcomeRows) -> list[Spec]:
     specs = []
     for level in (ENCOUNTER, PHOTO):
         control = outcomes.of(BACKGROUND, level, True)
-        asked = {r["query_id"] for r in control}
-        same = [r for r in outcomes.of(CLOSED, level, True) if r["query_id"] in asked]
+        queries = {r["query_id"] for r in control}
+        same = [r for r in outcomes.of(CLOSED, level, True) if r["query_id"] in queries]
         specs += [
             _mean(f"background_top1_{level}", [r["correct"] for r in control], control, NO_CONTROL),
             _mean(f"background_animal_top1_{level}", [r["correct"] for r in same], same, NO_CONTROL),
@@ -271,14 +272,15 @@ def _background(outcomes: Outcomes) -> list[Spec]:
 
 def _mean(metric: str, values: Sequence[Any] | np.ndarray, rows: Sequence[Row], because: str = NO_QUERIES, stratum: str = ALL) -> Spec:  # fmt: skip
     numbers = np.asarray(values, np.float64)
-    return Spec(metric, stratum, lambda w: weighted_mean(numbers, w), _animals(rows), missing_because=because)
+    return Spec(metric, stratum, lambda w: weighted_mean(numbers, w), animals_of(rows), missing_because=because)
 
 
 def _balanced(metric: str, correct: Sequence[bool], rows: Sequence[Row], because: str) -> Spec:
-    right, animals = np.array(correct, np.float64), _animals(rows)
+    right, animals = np.array(correct, np.float64), animals_of(rows)
     group = np.unique(np.array(animals, dtype=str), return_inverse=True)[1]
     return Spec(metric, ALL, lambda w: balanced_accuracy(right, group, w), animals, missing_because=because)
 
 
-def _animals(rows: Sequence[Row]) -> list[str]:
+def animals_of(rows: Sequence[Row]) -> list[str]:
+    """The animal of each row."""
     return [r["true_individual_id"] for r in rows]

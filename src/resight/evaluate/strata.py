@@ -30,13 +30,13 @@ def photo_bin(n: int) -> str:
 def strata(rows: Sequence[Row], column: str) -> dict[str, list[int]]:
     """Indices of the rows in each stratum of a column, in the order in which people read them; rows without are left out."""
     name = COLUMNS[column]
-    found: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for k, row in enumerate(rows):
         value = name(row)
         if value is not None:
-            found.setdefault(value, []).append(k)
+            groups.setdefault(value, []).append(k)
     order = ORDER.get(column, ())
-    return {v: found[v] for v in sorted(found, key=lambda v: (order.index(v) if v in order else len(order), v))}
+    return {v: groups[v] for v in sorted(groups, key=lambda v: (order.index(v) if v in order else len(order), v))}
 
 
 def gallery_sizes(n_animals: int) -> list[int]:

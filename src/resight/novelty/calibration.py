@@ -77,13 +77,13 @@ def impostor_maxima(comparisons: pa.Table) -> pa.Table:
         `MAXIMA_SCHEMA` sorted by encounter. ``impostor_maximum`` is missing where there was no other animal to compare
         with, ``genuine_score`` where the animal was not met in another encounter that could be compared.
     """
-    found: dict[str, dict[str, Any]] = {}
+    maxima: dict[str, dict[str, Any]] = {}
     for row in comparisons.to_pylist():
-        one = found.setdefault(row["encounter_id"], _nothing(row))
+        maximum = maxima.setdefault(row["encounter_id"], _nothing(row))
         kind = "genuine_score" if row["genuine"] else "impostor_maximum"
-        one[kind] = row["score"] if one[kind] is None else max(one[kind], row["score"])
-        one["n_impostors"] += not row["genuine"]
-    return pa.Table.from_pylist([found[e] for e in sorted(found)], schema=MAXIMA_SCHEMA)
+        maximum[kind] = row["score"] if maximum[kind] is None else max(maximum[kind], row["score"])
+        maximum["n_impostors"] += not row["genuine"]
+    return pa.Table.from_pylist([maxima[e] for e in sorted(maxima)], schema=MAXIMA_SCHEMA)
 
 
 def _nothing(row: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def decide(
     """Judge every query encounter.
 
     ``known``: the best candidate has probability >= ``decide_known`` and a p-value <= ``alpha``. Where so few animals
-    were there to calibrate on that no p-value can be that small, the promise cannot be kept: the verdict is ``unsure``, and
+    were there to calibrate on that no p-value can be that small, the guarantee cannot be given: the verdict is ``unsure``, and
     the evidence says how many animals it takes; with ``without_guarantee = "name"`` a score above all impostor maxima will
     do instead. ``new``: ``p_new`` >= ``decide_new``. Otherwise ``unsure``; ``not_compared`` where there is no scored pair.
 
@@ -64,22 +64,20 @@ def decide(
     ranked = _delete(ranked, deleted)
     candidates = _by_encounter(ranked, "encounter")
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
-    photos: dict[str, set[str]] = {}
-    for row in queries.select(["encounter_id", "photo_id"]).to_pylist():
-        photos.setdefault(row["encounter_id"], set()).add(row["photo_id"])
+    photos = _photos_by_encounter(queries)
     rows: list[dict[str, Any]] = []
     probability: dict[tuple[str, str], float] = {}
     likely: dict[tuple[str, str], bool] = {}
     for encounter in sorted(photos):
         without = deleted.get(encounter)
-        known = model.without(without) if without else model
+        fitted = model.without(without) if without else model
         size = len(set(gallery) - {without})
-        one, posterior = _judge(encounter, candidates.get(encounter, []), size, known, params)
-        one |= {"n_photos": len(photos[encounter]), "n_photos_compared": compared.get(encounter, 0)}
-        one["evidence"] = sentence(one, candidates.get(encounter, []), size, known, params)
-        rows.append(one | {"true_individual_id": truth.get(encounter)})
+        verdict, posterior = _judge(encounter, candidates.get(encounter, []), size, fitted, params)
+        verdict |= {"n_photos": len(photos[encounter]), "n_photos_compared": compared.get(encounter, 0)}
+        verdict["evidence"] = sentence(verdict, candidates.get(encounter, []), size, fitted, params)
+        rows.append(verdict | {"true_individual_id": truth.get(encounter)})
         probability |= {(encounter, c): p for c, p in posterior.items()}
-        likely |= _candidate_set(encounter, candidates.get(encounter, []), known, one["candidate_set_coverage"])
+        likely |= _candidate_set(encounter, candidates.get(encounter, []), fitted, verdict["candidate_set_coverage"])
     ranked = _fill(_fill(ranked, "probability", probability), "in_candidate_set", likely)
     return Verdicts(ranked, pa.Table.from_pylist(rows, schema=NOVELTY_SCHEMA))
 
@@ -152,16 +150,16 @@ def _judge(
         row["p_value"] = model.p_value(best["score"], n_compared)
         row["threshold"] = model.threshold(params.alpha, n_compared)
         row["tail_p_value"] = model.tail_p_value(best["score"], n_compared)
-    found: dict[str, float] = {}
+    probabilities: dict[str, float] = {}
     if model.method != NONE:
         scores = np.array([c["score"] for c in candidates])
         each, row["p_new"], _ = posterior(scores, max(n_animals, n_compared), model, params.prior_new)
-        found = {c["individual_id"]: float(p) for c, p in zip(candidates, each, strict=True)}
-        row["probability"] = found[best["individual_id"]]
+        probabilities = {c["individual_id"]: float(p) for c, p in zip(candidates, each, strict=True)}
+        row["probability"] = probabilities[best["individual_id"]]
     row["candidate_set_coverage"] = model.coverage(params.candidate_coverage)
     row["decision"] = _decision(row, n_compared, model, params).value
     row["provisional_individual_id"] = None if row["decision"] == Decision.KNOWN else provisional_id(encounter)
-    return row, found
+    return row, probabilities
 
 
 def animals_needed(alpha: float) -> int:
@@ -199,14 +197,21 @@ def _by_encounter(ranked: pa.Table, level: str) -> dict[str, list[dict[str, Any]
     chosen = ranked.filter(pc.equal(ranked["level"], level)).select(
         ["encounter_id", "query_id", "rank", "individual_id", "score"]
     )
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_encounter: dict[str, list[dict[str, Any]]] = {}
     for row in chosen.sort_by([("encounter_id", "ascending"), ("rank", "ascending")]).to_pylist():
-        found.setdefault(row["encounter_id"], []).append(row)
-    return found
+        by_encounter.setdefault(row["encounter_id"], []).append(row)
+    return by_encounter
 
 
-def _fill(ranked: pa.Table, column: str, found: Mapping[tuple[str, str], Any]) -> pa.Table:
+def _photos_by_encounter(queries: pa.Table) -> dict[str, set[str]]:
+    photos: dict[str, set[str]] = {}
+    for row in queries.select(["encounter_id", "photo_id"]).to_pylist():
+        photos.setdefault(row["encounter_id"], set()).add(row["photo_id"])
+    return photos
+
+
+def _fill(ranked: pa.Table, column: str, values_of: Mapping[tuple[str, str], Any]) -> pa.Table:
     rows = zip(*(ranked[c].to_pylist() for c in ("level", "encounter_id", "individual_id")), strict=True)
-    values = [found.get((e, i)) if level == "encounter" else None for level, e, i in rows]
+    values = [values_of.get((e, i)) if level == "encounter" else None for level, e, i in rows]
     place = ranked.schema.get_field_index(column)
     return ranked.set_column(place, ranked.schema.field(place), pa.array(values, ranked.schema.field(place).type))

@@ -33,7 +33,7 @@ def sentence(
         _match(row, model),
         _limits(row, len(candidates), model, params),
         _uncompared(len(candidates), n_animals),
-        _elsewhere(model),
+        _other_places(model),
     ]
     return " ".join(part for part in parts if part)
 
@@ -68,8 +68,8 @@ def _uncompared(n_compared: int, n_animals: int) -> str:
     return f"{hidden} of {n_animals} animals in the gallery have no photo that could be compared." if hidden > 0 else ""
 
 
-def _elsewhere(model: NoveltyModel) -> str:
-    if model.method == NONE or model.from_elsewhere <= MOSTLY:
+def _other_places(model: NoveltyModel) -> str:
+    if model.method == NONE or model.shipped_share <= MOSTLY:
         return ""
     met = _counted(model.n_genuine, "encounter")
     return f"How likely that makes it rests mostly on other places: {met} here met a known animal again."

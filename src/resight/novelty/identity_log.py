@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -23,11 +23,12 @@ class Event(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+Change = tuple[Event, str, str, str | None]  # what happened to which name at which encounter, and into which name
 ENDS = frozenset({Event.CONFIRMED, Event.IDENTIFIED, Event.WITHDRAWN})
 
 
 @dataclass(frozen=True)
-class Lineage:
+class IdentityLog:
     """What `advance` gives back.
 
     Attributes:
@@ -47,14 +48,14 @@ def provisional_id(encounter_id: str) -> str:
 def members(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Provisional name by encounter after all ``events``."""
     now: dict[str, str] = {}
-    for one in events:
-        encounter = one["encounter_id"]
-        if one["event"] in ENDS:
+    for event in events:
+        encounter = event["encounter_id"]
+        if event["event"] in ENDS:
             now.pop(encounter, None)
-        elif one["event"] in (Event.MERGED, Event.SPLIT):
-            now[encounter] = one["into"]
+        elif event["event"] in (Event.MERGED, Event.SPLIT):
+            now[encounter] = event["into"]
         else:
-            now[encounter] = one["provisional_individual_id"]
+            now[encounter] = event["provisional_individual_id"]
     return now
 
 
@@ -65,7 +66,7 @@ def advance(
     identified: Mapping[str, str],
     night: str,
     run_id: str,
-) -> Lineage:
+) -> IdentityLog:
     """Give tonight's clusters names and write down what changed.
 
     A cluster keeps the name that most of its encounters carry; where two clusters want one name, the one with more of
@@ -81,43 +82,45 @@ def advance(
         run_id: The run under way.
     """
     before = members(events)
-    log = [dict(one) for one in events]
     names = _names(clusters, before)
-    kept = set(names)
-    found: dict[str, str] = {}
+    changes = [*_ends(before, clusters, named, identified), *_moves(before, clusters, names)]
+    log = [dict(event) for event in events]
+    for number, (event, name, encounter, into) in enumerate(changes, len(log) + 1):
+        row = {"event_no": number, "night": night, "event_run_id": run_id, "event": event.value}
+        log.append(row | {"provisional_individual_id": name, "encounter_id": encounter, "into": into})
+    carried = {encounter: name for name, cluster in zip(names, clusters, strict=True) for encounter in cluster}
+    return IdentityLog(carried, log)
 
-    def tell(event: Event, name: str, encounter: str, into: str | None = None) -> None:
-        log.append(
-            {
-                "event_no": len(log) + 1,
-                "night": night,
-                "event_run_id": run_id,
-                "event": event.value,
-                "provisional_individual_id": name,
-                "encounter_id": encounter,
-                "into": into,
-            }
-        )
 
+def _ends(
+    before: Mapping[str, str],
+    clusters: Sequence[Sequence[str]],
+    named: Mapping[str, str],
+    identified: Mapping[str, str],
+) -> Iterator[Change]:
+    """Encounters that carry a provisional name no longer."""
+    unknown = {encounter for cluster in clusters for encounter in cluster}
     for encounter, name in sorted(before.items()):
         if encounter in named:
-            tell(Event.CONFIRMED, name, encounter, named[encounter])
+            yield Event.CONFIRMED, name, encounter, named[encounter]
         elif encounter in identified:
-            tell(Event.IDENTIFIED, name, encounter, identified[encounter])
-        elif not any(encounter in cluster for cluster in clusters):
-            tell(Event.WITHDRAWN, name, encounter)
-    alive = set(before.values())
+            yield Event.IDENTIFIED, name, encounter, identified[encounter]
+        elif encounter not in unknown:
+            yield Event.WITHDRAWN, name, encounter, None
+
+
+def _moves(before: Mapping[str, str], clusters: Sequence[Sequence[str]], names: Sequence[str]) -> Iterator[Change]:
+    """Encounters that carry another name than before, or one for the first time."""
+    kept, alive = set(names), set(before.values())
     for name, cluster in zip(names, clusters, strict=True):
         for encounter in cluster:
             old = before.get(encounter)
-            found[encounter] = name
             if old is None:
-                tell(Event.JOINED if name in alive else Event.CREATED, name, encounter)
+                yield Event.JOINED if name in alive else Event.CREATED, name, encounter, None
                 alive.add(name)
             elif old != name:
-                tell(Event.SPLIT if old in kept else Event.MERGED, old, encounter, name)
+                yield Event.SPLIT if old in kept else Event.MERGED, old, encounter, name
                 alive.add(name)
-    return Lineage(found, log)
 
 
 def _names(clusters: Sequence[Sequence[str]], before: Mapping[str, str]) -> list[str]:

@@ -1,12 +1,10 @@
-"""What was learned about scores of the same and of different animals, small enough to keep with the run."""
+"""What was learned about scores of the same and of different animals, small enough to pass around."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -21,7 +19,7 @@ from resight.novelty.likelihood import (
     log_score,
 )
 from resight.novelty.tail import fit_tail, tail_probability
-from resight.score.base import Elsewhere
+from resight.score.base import ShippedCalibration
 
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
 MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
@@ -30,7 +28,7 @@ SIZE_TOLERANCE = 1.2
 
 @dataclass(frozen=True)
 class NoveltyModel:
-    """Frozen and plain: `to_json` and `from_json` bring back the same model.
+    """How a score becomes a p-value and a likelihood ratio.
 
     Attributes:
         method: ``logistic``, ``evidence_bound`` or ``none`` (fewer than 3 individuals with an impostor maximum).
@@ -43,7 +41,7 @@ class NoveltyModel:
         location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
         smallest_p: Tail probabilities are not believed below this.
         n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio rests on.
-        from_elsewhere: Share of it that comes from other places.
+        shipped_share: Share of it that comes from other places.
         genuine: Score of each gallery encounter for its own animal, met another time; minus infinity where that could not be
             compared or was not shortlisted.
         genuine_individuals: The animal that each of them is of.
@@ -65,7 +63,7 @@ class NoveltyModel:
     n_impostors: int = 0
     n_genuine: int = 0
     n_genuine_individuals: int = 0
-    from_elsewhere: float = 0.0
+    shipped_share: float = 0.0
     genuine: tuple[float, ...] = ()
     genuine_individuals: tuple[str, ...] = ()
     tail: tuple[float, ...] = ()
@@ -111,7 +109,7 @@ class NoveltyModel:
         return float(-np.expm1(n_animals / self.n_animals * np.log1p(-p))) if p < 1 else 1.0
 
     def coverage(self, wanted: float) -> float | None:
-        """Coverage that candidate sets can be promised to have: ``wanted``, or ``n / (n + 1)`` of n animals met again.
+        """Coverage that candidate sets can be guaranteed to have: ``wanted``, or ``n / (n + 1)`` of n animals met again.
 
         None with fewer than two of them.
         """
@@ -157,24 +155,13 @@ class NoveltyModel:
 
         ``logistic``: the regression line within the range of log scores that it has seen, constant outside.
         ``evidence_bound``: the largest ratio that the Gumbel tail probability can stand for, with probabilities cut off
-        at a tenth of 1 / (impostor scores + 1): kind to the candidate, and silent about scores that speak against it.
+        at a tenth of 1 / (impostor scores + 1): it favours the candidate, and says nothing about scores that speak against it.
         """
         x = log_score(score, self.epsilon)
         if self.method == LOGISTIC:
-            return self.intercept + self.slope * np.clip(x, *self.log_score_range)
+            return np.asarray(self.intercept + self.slope * np.clip(x, *self.log_score_range))
         tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
-        return np.log(evidence_bound(tail))
-
-    def to_json(self) -> str:
-        """Text that `from_json` reads."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> NoveltyModel:
-        """The model that `to_json` wrote."""
-        values: dict[str, Any] = json.loads(text)
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
+        return np.asarray(np.log(evidence_bound(tail)))
 
     def _raw_p(self, score: float) -> float:
         values, reached = self._steps
@@ -188,22 +175,22 @@ class NoveltyModel:
         return np.array(self.maxima)[order], np.append(np.cumsum(weight[::-1])[::-1], 0.0)
 
 
-def fit(calibration: Calibration, signed: bool = False, elsewhere: Elsewhere | None = None) -> NoveltyModel:
+def fit(calibration: Calibration, signed: bool = False, shipped: ShippedCalibration | None = None) -> NoveltyModel:
     """Learn from the gallery how high the same and different animals score; ``signed``: scores are logarithms already.
 
     With at least 8 genuine encounters of 5 animals the likelihood ratio comes from a logistic regression on the log
     score, every animal with the same weight; with fewer it is the Sellke-Bayarri-Berger bound on a Gumbel fit to the
     scores of different animals; with impostor maxima of fewer than 3 animals there is none.
 
-    Where it is known what the score has meant ``elsewhere``, the line of the regression is drawn towards that: the mean of
-    both, weighted by genuine encounters and by ``elsewhere.worth``. No number of encounters is needed then.
+    Where it is known what the score has meant at other places (``shipped``), the line of the regression is shrunk towards
+    that: the mean of both, weighted by genuine encounters and by ``shipped.worth``. No number of encounters is needed then.
     """
     rows = calibration.comparisons
     score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
     owner = np.array(rows["individual_id"].to_pylist(), dtype=object)
     maxima = calibration.maxima.filter(pc.is_valid(calibration.maxima["impostor_maximum"]))
-    found = calibration.maxima.select(["individual_id", "genuine_score"]).to_pylist()
-    own = [(r["genuine_score"], r["individual_id"]) for r in found if r["individual_id"] in calibration.met_again]
+    maxima_rows = calibration.maxima.select(["individual_id", "genuine_score"]).to_pylist()
+    own = [(r["genuine_score"], r["individual_id"]) for r in maxima_rows if r["individual_id"] in calibration.met_again]
     epsilon = None if signed else choose_epsilon(score)
     model = NoveltyModel(
         method=NONE,
@@ -220,8 +207,8 @@ def fit(calibration: Calibration, signed: bool = False, elsewhere: Elsewhere | N
     )
     if model.n_individuals < MIN_IMPOSTORS:
         return model
-    if elsewhere is not None:
-        return _drawn(model, log_score(score, model.epsilon), genuine, owner, elsewhere)
+    if shipped is not None:
+        return _shrunk(model, log_score(score, model.epsilon), genuine, owner, shipped)
     enough = model.n_genuine >= MIN_GENUINE_ENCOUNTERS and model.n_genuine_individuals >= MIN_GENUINE_INDIVIDUALS
     return (_logistic if enough else _bound)(model, log_score(score, model.epsilon), genuine, owner)
 
@@ -236,11 +223,11 @@ def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np
     return replace(model, method=LOGISTIC, intercept=intercept, slope=slope, log_score_range=seen)
 
 
-def _drawn(
-    model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray, elsewhere: Elsewhere
+def _shrunk(
+    model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray, shipped: ShippedCalibration
 ) -> NoveltyModel:
     own = _logistic(model, x, genuine, owner) if genuine.any() and not genuine.all() else model
-    share = elsewhere.worth / (elsewhere.worth + model.n_genuine)
+    share = shipped.worth / (shipped.worth + model.n_genuine)
 
     def between(here: float, there: float) -> float:
         return float((1 - share) * here + share * there)
@@ -248,10 +235,10 @@ def _drawn(
     return replace(
         model,
         method=LOGISTIC,
-        intercept=between(own.intercept, elsewhere.intercept),
-        slope=between(own.slope, elsewhere.slope),
-        log_score_range=(between(float(x.min()), elsewhere.lowest), between(float(x.max()), elsewhere.highest)),
-        from_elsewhere=share,
+        intercept=between(own.intercept, shipped.intercept),
+        slope=between(own.slope, shipped.slope),
+        log_score_range=(between(float(x.min()), shipped.lowest), between(float(x.max()), shipped.highest)),
+        shipped_share=share,
     )
 
 

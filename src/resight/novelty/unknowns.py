@@ -88,8 +88,8 @@ def group(
     score = ranked["score"].to_numpy()
     ratio = model.log_likelihood_ratio(score) if model.method == LOGISTIC else score
     pairs = zip(ranked["encounter_id"].to_pylist(), ranked["individual_id"].to_pylist(), strict=True)
-    known = dict(zip(pairs, ratio.tolist(), strict=True))
-    return cluster(nodes, known, apart(seen), params.prior_single, params.link_probability)
+    log_ratio = dict(zip(pairs, ratio.tolist(), strict=True))
+    return cluster(nodes, log_ratio, apart(seen), params.prior_single, params.link_probability)
 
 
 def apart(seen: pa.Table) -> set[Pair]:

@@ -23,7 +23,7 @@ class Cohort:
         truth: Hidden individual of query photos, where an evaluation knows it.
         evaluating: Keep photos of one encounter apart.
         protocol: How the two parts were chosen.
-        in_turns: Every encounter asks all others, one after the other (leave-one-encounter-out); a photo may be in both parts.
+        leave_one_out: One encounter is left out of the gallery at a time and asks all others; a photo may be in both parts.
     """
 
     queries: frozenset[str]
@@ -32,7 +32,7 @@ class Cohort:
     truth: Mapping[str, str] = field(default_factory=dict)
     evaluating: bool = False
     protocol: str = "nightly"
-    in_turns: bool = False
+    leave_one_out: bool = False
 
 
 def nightly_cohort(photos: pa.Table) -> Cohort:
@@ -78,10 +78,10 @@ def plan(info: pa.Table, cohort: Cohort, policy: PairsParams, calibration_encoun
     queries, gallery = _of(info, cohort.queries), _of(info, cohort.gallery)
     apart = cohort.evaluating and policy.exclude_same_encounter
     identify = plan_pairs(
-        queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=apart or cohort.in_turns
+        queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=apart or cohort.leave_one_out
     )
-    if cohort.in_turns:
-        return identify  # each turn takes its calibration pairs from the same rows
+    if cohort.leave_one_out:
+        return identify  # each fold takes its calibration pairs from the same rows
     chosen = calibration_photos(info, cohort, calibration_encounters)
     calibrate = plan_pairs(_of(info, chosen), gallery, policy=policy, purpose="calibrate", forbid_same_encounter=True)
     return pa.concat_tables([identify, calibrate])
@@ -96,12 +96,12 @@ def calibration_photos(info: pa.Table, cohort: Cohort, most: int) -> frozenset[s
     by_individual: dict[str, list[str]] = {}
     for encounter, individual in sorted({(r["encounter_id"], r["individual_id"]) for r in gallery}):
         by_individual.setdefault(individual, []).append(encounter)
-    turns = [
-        (turn, digest_ids([encounter]), encounter)
+    order = [
+        (place, digest_ids([encounter]), encounter)
         for encounters in by_individual.values()
-        for turn, encounter in enumerate(sorted(encounters, key=lambda e: digest_ids([e])))
+        for place, encounter in enumerate(sorted(encounters, key=lambda e: digest_ids([e])))
     ]
-    chosen = {encounter for _, _, encounter in sorted(turns)[:most]}
+    chosen = {encounter for _, _, encounter in sorted(order)[:most]}
     return frozenset(r["photo_id"] for r in gallery if r["encounter_id"] in chosen)
 
 

@@ -17,16 +17,16 @@ import pyarrow as pa
 
 from resight.environment import Environment
 from resight.ingest.annotation import Annotation
-from resight.pairs.cohort import Cohort
+from resight.run.conditions import Conditions
 from resight.run.models import Model
-from resight.run.names import StageNames, stage_names
+from resight.run.names import StageNames
 from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
 from resight.score.prior import shipped
 from resight.settings import Settings
 from resight.store.fingerprint import canonical_json, fingerprint
-from resight.store.runs import Staging, TableRef, staging
+from resight.store.runs import Staging, staging
 from resight.store.tables import conform, status_counts
 from resight.store.workspace import Workspace
 from resight.version import __version__
@@ -47,12 +47,21 @@ PACKAGES = (
     "zarr",
 )
 
-REHEARSING = "rehearsing"  # in a run's extras: what it learns must not be kept for other runs
-
 
 @dataclass
 class Run:
-    """One run under way. Tasks get it by reference: they are called in the flow's own process."""
+    """One run under way: where it works, and its record. What its stages hand on is in `state`.
+
+    Tasks get it by reference: they are called in the flow's own process.
+
+    Attributes:
+        written: Tables of the catalog by name, as they were written; for the pages, never for the next stage.
+        counts: By stage, how many came in and how each ended.
+        work: What was really computed.
+        fingerprints: Names of what stages have made.
+        notes: Sentences for people.
+        seconds: Wall time by stage.
+    """
 
     workspace: Workspace
     settings: Settings
@@ -65,30 +74,32 @@ class Run:
     sources: tuple[str, ...]
     started_at: datetime
     run_id: str = ""
-    cohort: Cohort | None = None
-    annotations: Mapping[str, tuple[Annotation, ...]] = field(default_factory=dict)
-    tables: dict[str, pa.Table] = field(default_factory=dict)
+    written: dict[str, pa.Table] = field(default_factory=dict)
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     work: dict[str, int] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    extras: dict[str, Any] = field(default_factory=dict)
 
     @property
     def env(self) -> Environment:
-        """What every stage needs."""
-        return Environment(self.workspace, self.weights, self.runner, self.settings.device)
+        """Where its stages work."""
+        return self.conditions.env
+
+    @property
+    def names(self) -> StageNames:
+        """Names of what its stages compute."""
+        return self.conditions.names
 
     @cached_property
-    def names(self) -> StageNames:
-        """Names of what the stages compute under the run's settings."""
-        return stage_names(self.settings, self.weights, self.workspace)
+    def conditions(self) -> Conditions:
+        """Under which its stages compute."""
+        return Conditions(Environment(self.workspace, self.weights, self.runner, self.settings.device), self.settings)
 
-    def name_after_inputs(self, photos: pa.Table) -> None:
+    def name_after_inputs(self, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> None:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
         inputs = photos.drop_columns([c for c in ("run_id", "message") if c in photos.column_names]).to_pylist()
-        outlines = {k: [vars(a) for a in v] for k, v in sorted(self.annotations.items())}
+        outlines = {k: [vars(a) for a in v] for k, v in sorted(annotations.items())}
         digest = fingerprint(
             self.flow,
             __version__,
@@ -101,20 +112,21 @@ class Run:
         )
         self.run_id = f"{self.night}-{self.flow}-{digest[:8]}"
 
-    def add(self, name: str, rows: pa.Table | Sequence[Mapping[str, Any]], stage_fingerprint: str = "") -> TableRef:
-        """Conform a table to the catalog, write it into the run's folder, keep it for the next stage."""
+    def add(self, name: str, rows: pa.Table | Sequence[Mapping[str, Any]]) -> pa.Table:
+        """Conform a table to the catalog, write it into the run's folder, and give it back as it was written."""
         table = conform(name, rows, self.run_id)
-        self.tables[name] = table
-        return self.staging.write(name, table, stage_fingerprint)
+        self.written[name] = table
+        self.staging.write(name, table)
+        return table
 
     def count(self, stage: str, came_in: int, table: pa.Table) -> None:
         """Record how many came in and how each ended; `counts.reconcile` has checked that they agree."""
         self.counts[stage] = {"in": came_in, "out": status_counts(table)}
 
     def note(self, *sentences: str) -> None:
-        """Keep and show something that people should know."""
+        """Keep and show what people should know; once, and nothing of ''."""
         for sentence in sentences:
-            if sentence not in self.notes:
+            if sentence and sentence not in self.notes:
                 self.notes.append(sentence)
                 log.warning("%s", sentence)
 

@@ -13,10 +13,10 @@ FUSED = "fused"
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """What a score has meant at other places: a line for the log likelihood ratio of same against different animal.
+class ShippedCalibration:
+    """What a score has meant at other places, as shipped: a line for the log likelihood ratio of same against different animal.
 
-    Only scores that are held against the gallery's own strangers mean much the same everywhere.
+    Only scores that are compared with the gallery's own impostors mean much the same everywhere.
 
     Attributes:
         intercept, slope: The ratio is ``intercept + slope * score``.
@@ -47,7 +47,7 @@ class Score:
             logarithm.
         is_ratio: It is the logarithm of a likelihood ratio, so that prior odds can be added to it.
         needs_cohorts: What a pair scores hangs on the other pairs of its two photos, and so on who is in the gallery.
-        elsewhere: What it has meant at other places, if that is known.
+        shipped: What it has meant at other places, if that is known.
         ranks: Whether it may rank; one without direction may not.
     """
 
@@ -61,7 +61,7 @@ class Score:
     signed: bool = False
     is_ratio: bool = False
     needs_cohorts: bool = False
-    elsewhere: Elsewhere | None = None
+    shipped: ShippedCalibration | None = None
     ranks: bool = True
 
     def turned(self, values: np.ndarray) -> np.ndarray:

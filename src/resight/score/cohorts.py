@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.score.null import CALIBRATE, Moments, drawn, labels_of
+from resight.score.null import CALIBRATE, Moments, labels_of, shrunk
 
 PSEUDO_PAIRS = 5.0
 NOBODY = -1
@@ -48,7 +48,7 @@ class Cohorts:
     def scores(self, x: np.ndarray, null: Moments | None) -> np.ndarray:
         """(N,) mean of the two z-scores of ``x``; NaN without a null.
 
-        Each cohort is drawn towards the pooled null by `PSEUDO_PAIRS` imagined pairs, so that a small one cannot give wild values.
+        Each cohort is shrunk towards the pooled null by `PSEUDO_PAIRS` imagined pairs, so that a small one cannot give wild values.
 
         Args:
             x: (N,) values of the pairs on a scale on which a mean and a spread say something.
@@ -85,7 +85,7 @@ class _Sums:
     def z(self, x: np.ndarray, crop: np.ndarray, without: np.ndarray, null: Moments) -> np.ndarray:
         """(N,) ``x`` in standard deviations above each crop's cohort, from which one animal is left out."""
         n, first, second = (self.totals[crop] - self._part(crop, without)).T
-        mean, variance = drawn(n, first, second, null, PSEUDO_PAIRS)
+        mean, variance = shrunk(n, first, second, null, PSEUDO_PAIRS)
         return np.asarray((x - mean) / np.sqrt(np.maximum(variance, 1e-12)))
 
     def _part(self, crop: np.ndarray, name: np.ndarray) -> np.ndarray:

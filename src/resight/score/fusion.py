@@ -2,7 +2,7 @@
 
 What comes out is a logarithm of a likelihood ratio, free of any prior: whoever uses it adds the log odds that fit. Features
 are standardised by the workspace's own pairs of different animals, of which there are always many, so that coefficients mean
-the same under any extractor; those come from the workspace's pairs of the same animal, drawn towards a shipped prior by as
+the same under any extractor; those come from the workspace's pairs of the same animal, shrunk towards a shipped prior by as
 much as there are few of them.
 """
 
@@ -116,7 +116,7 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Prior:
-    """Where coefficients are drawn to, learned once from labelled folders.
+    """Where coefficients are shrunk to, learned once from labelled folders.
 
     Attributes:
         line: On standardised features.

@@ -63,7 +63,7 @@ def fit_fusion(
 
     Every genuine encounter weighs the same, however many pairs it has, and all impostor pairs together as much as the
     genuine ones, so that what is learned is a likelihood ratio; the share of genuine pairs is kept in ``training``. The
-    coefficients are drawn towards the shipped prior by its strength in encounters. Without any genuine pair the prior
+    coefficients are shrunk towards the shipped prior by its strength in encounters. Without any genuine pair the prior
     speaks alone.
 
     Args:
@@ -121,8 +121,8 @@ def _line(z: np.ndarray, pairs: TrainingPairs, rows: np.ndarray, names: Sequence
     target, strength = np.array(prior.line.coefficients), np.full(len(names), max(prior.strength, RIDGE))
     intercept, beta = logistic.fit(z[used], pairs.genuine[used], weight, target, strength, monotone)
     n = weight[pairs.genuine[used]].sum()
-    drawn = (n * intercept + prior.strength * prior.line.intercept) / (n + prior.strength)
-    return Line(float(drawn), tuple(float(b) for b in beta))
+    shrunk = (n * intercept + prior.strength * prior.line.intercept) / (n + prior.strength)
+    return Line(float(shrunk), tuple(float(b) for b in beta))
 
 
 def _calibrated(

@@ -50,8 +50,8 @@ class Moments:
     spread: float
 
 
-# What strangers of other places have: worth so many pairs, so that a gallery of two animals has a scale too.
-INLIERS_ELSEWHERE, ELSEWHERE_PAIRS = Moments(1.2, 3.0), 20
+# What impostors of other places have: counts like that many pairs, so that a gallery of two animals has a scale too.
+SHIPPED_INLIERS, SHIPPED_PAIRS = Moments(1.2, 3.0), 20
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Null:
     pooled: NullDistribution | None = None
     by_class: Mapping[str, NullDistribution] = field(default_factory=dict)
     counts: CountNull | None = None
-    inliers: Moments = INLIERS_ELSEWHERE
+    inliers: Moments = SHIPPED_INLIERS
 
     def table(self, classes: list[str]) -> tuple[np.ndarray | None, np.ndarray]:
         """Cumulative distributions (C, B + 1), and for each of ``classes`` the row to use; -1 where there is none."""
@@ -123,7 +123,7 @@ class Null:
         }
         pooled = classes.pop("pooled", None)
         counts = CountNull(**values["log_sum"]) if values["log_sum"] else None
-        inliers = Moments(**values["inliers"]) if "inliers" in values else INLIERS_ELSEWHERE
+        inliers = Moments(**values["inliers"]) if "inliers" in values else SHIPPED_INLIERS
         return cls(pooled, classes, counts, inliers)
 
 
@@ -196,17 +196,17 @@ def _count_null(impostors: pa.Table) -> CountNull | None:
 
 
 def _inlier_null(impostors: pa.Table) -> Moments:
-    """Of the score ``inliers``, together with `ELSEWHERE_PAIRS` pairs of other places."""
+    """Of the score ``inliers``, together with `SHIPPED_PAIRS` pairs of other places."""
     sums = impostors["confidence_sum"].to_numpy().astype(np.float64)
     x = inlier_score(
         optional(impostors, "n_inliers"), sums, _keypoints(impostors, "query"), _keypoints(impostors, "gallery")
     )
     x = x[~np.isnan(x)]
-    mean, variance = drawn(len(x), x.sum(), np.square(x).sum(), INLIERS_ELSEWHERE, ELSEWHERE_PAIRS)
+    mean, variance = shrunk(len(x), x.sum(), np.square(x).sum(), SHIPPED_INLIERS, SHIPPED_PAIRS)
     return Moments(float(mean), float(np.sqrt(variance)))
 
 
-def drawn(n: Any, first: Any, second: Any, towards: Moments, pairs: float) -> tuple[Any, Any]:
+def shrunk(n: Any, first: Any, second: Any, towards: Moments, pairs: float) -> tuple[Any, Any]:
     """Mean and variance of ``n`` values with that sum and sum of squares, together with imagined pairs of ``towards``.
 
     Numbers, or arrays of one shape.

@@ -8,7 +8,6 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,6 @@ STAGING_PREFIX = ".staging-"
 REPORT_FILE, ACCURACY_FILE = "report.html", "accuracy.html"
 
 
-@dataclass(frozen=True)
-class TableRef:
-    """What travels between tasks: where a table lies and how long it is, never its rows."""
-
-    name: str
-    path: str
-    rows: int
-    fingerprint: str = ""
-
-
 class Staging:
     """A run folder that is being written. Nobody reads it until `commit` renames it into place."""
 
@@ -42,10 +31,9 @@ class Staging:
         self.path = workspace.runs / f"{STAGING_PREFIX}{uuid.uuid4().hex[:12]}"
         self.path.mkdir(parents=True)
 
-    def write(self, name: str, table: pa.Table, fingerprint: str = "") -> TableRef:
+    def write(self, name: str, table: pa.Table) -> None:
         """Write a conformed table."""
-        path = write_table(self.path, name, table)
-        return TableRef(name, str(path), table.num_rows, fingerprint)
+        write_table(self.path, name, table)
 
     def write_report(self, html: str, name: str = REPORT_FILE) -> Path:
         """Write a page beside the tables."""

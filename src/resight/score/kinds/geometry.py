@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from resight.score.base import Elsewhere, Score
+from resight.score.base import Score, ShippedCalibration
 from resight.score.distribution import Distributions, inlier_score
 
 GEOMETRY = "geometry (match.verify.model other than none)"
@@ -31,6 +31,6 @@ SCORES = (
         signed=True,
         needs_cohorts=True,
         # Loggerheads: -3.9 and 0.53; green turtles: -1.1 and 0.53; halves of the loggerheads: -5.7 to -2.6, 0.37 to 0.69.
-        elsewhere=Elsewhere(-3.0, 0.5, 2.0, 30.0),
+        shipped=ShippedCalibration(-3.0, 0.5, 2.0, 30.0),
     ),
 )

@@ -1,11 +1,11 @@
-"""Who asks whom, turn by turn."""
+"""Who asks whom when something is left out of the gallery."""
 
 from datetime import date
 
 import pyarrow as pa
 import pytest
 
-from resight.evaluate.folds import animal_turns, encounter_turns, open_rounds, pairs_of
+from resight.evaluate.folds import leave_animals_out, leave_encounters_out, open_rounds, pairs_of
 from resight.pairs.cohort import Cohort
 
 PHOTOS = [
@@ -18,16 +18,16 @@ NAMES = {p[0]: p[2] for p in PHOTOS}
 ADA = {p: n for p, n in NAMES.items() if n == "Ada"}
 
 
-def cohort(truth, gallery, in_turns=False):
-    return Cohort(frozenset(truth), frozenset(gallery), gallery, truth, evaluating=True, in_turns=in_turns)
+def cohort(truth, gallery, leave_one_out=False):
+    return Cohort(frozenset(truth), frozenset(gallery), gallery, truth, evaluating=True, leave_one_out=leave_one_out)
 
 
 def test_every_encounter_asks_all_but_its_own_day():
-    turns = encounter_turns(cohort(ADA, NAMES, in_turns=True), TABLE)
-    assert [sorted(t.queries) for t in turns] == [["a1"], ["a2"], ["a3", "a4"]]
-    assert sorted(turns[0].gallery) == ["a3", "a4", "b1", "c1", "d1"], "a2 is of the same animal and day"
-    assert sorted(turns[2].gallery) == ["a1", "a2", "b1", "c1", "d1"], "others of that day stay"
-    assert all(not t.queries & t.gallery and set(t.labels) == t.gallery for t in turns)
+    folds = leave_encounters_out(cohort(ADA, NAMES, leave_one_out=True), TABLE)
+    assert [sorted(t.queries) for t in folds] == [["a1"], ["a2"], ["a3", "a4"]]
+    assert sorted(folds[0].gallery) == ["a3", "a4", "b1", "c1", "d1"], "a2 is of the same animal and day"
+    assert sorted(folds[2].gallery) == ["a1", "a2", "b1", "c1", "d1"], "others of that day stay"
+    assert all(not t.queries & t.gallery and set(t.labels) == t.gallery for t in folds)
 
 
 def test_every_animal_is_left_out_of_a_gallery_once():
@@ -42,11 +42,13 @@ def test_every_animal_is_left_out_of_a_gallery_once():
     assert [len(g) for _, g in open_rounds(whole, 0.5, seed=0)] == [2, 2]
 
 
-def test_where_encounters_ask_in_turns_the_left_out_animals_ask_alone():
-    for one, group in open_rounds(cohort(ADA | {"b1": "Ben"}, NAMES, in_turns=True), 0.25, seed=0):
-        assert set(one.truth.values()) <= group and not one.queries & one.gallery and not one.in_turns
-    ((only, group),) = animal_turns(cohort(ADA, NAMES, in_turns=True))
-    assert group == {"Ada"} and sorted(only.gallery) == ["b1", "c1", "d1"] and only.queries == set(ADA)
+def test_where_one_encounter_is_left_out_the_left_out_animals_ask_alone():
+    for one, group in open_rounds(cohort(ADA | {"b1": "Ben"}, NAMES, leave_one_out=True), 0.25, seed=0):
+        assert set(one.truth.values()) <= group and not one.queries & one.gallery and not one.leave_one_out
+    (only,) = leave_animals_out(cohort(ADA, NAMES, leave_one_out=True))
+    assert (
+        set(only.truth.values()) == {"Ada"} and sorted(only.gallery) == ["b1", "c1", "d1"] and only.queries == set(ADA)
+    )
 
 
 def pairs(*rows):
@@ -64,10 +66,10 @@ def test_the_pairs_of_a_smaller_gallery():
     assert kept(pairs_of(table, small)) == [("b1", "c1", "calibrate"), ("q", "b1", "identify")]
 
 
-def test_in_turns_the_others_pairs_calibrate():
+def test_where_one_encounter_is_left_out_the_others_pairs_calibrate():
     table = pairs(*[(q, g, "identify") for q in ("a1", "b1", "c1") for g in ("a1", "b1", "c1") if q != g])
-    turn = cohort({"a1": "Ada"}, {"b1": "Ben", "c1": "Cleo"})
-    got = kept(pairs_of(table, turn, frozenset(["b1"])))
+    fold = cohort({"a1": "Ada"}, {"b1": "Ben", "c1": "Cleo"})
+    got = kept(pairs_of(table, fold, frozenset(["b1"])))
     assert got == [("a1", "b1", "identify"), ("a1", "c1", "identify"), ("b1", "c1", "calibrate")]
 
 

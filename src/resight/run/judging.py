@@ -1,0 +1,143 @@
+"""From matched pairs to verdicts, for one cohort or for many in turn. Reads and writes no table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.evaluate.folds import leave_encounters_out, pairs_of
+from resight.novelty.calibration import calibrate
+from resight.novelty.decide import decide, listed
+from resight.novelty.model import fit
+from resight.pairs.cohort import Cohort, calibration_photos, crop_info
+from resight.plugins.registry import SCORES
+from resight.rank.rule import choose_rule
+from resight.rank.stage import rank_all
+from resight.run.conditions import Conditions
+from resight.run.state import Judged, Matched, Ranked, Scored
+from resight.score.base import FUSED
+from resight.score.choose import ChosenFusion, LabelledPairs, choose_fusion, viewpoints_of
+from resight.score.null import Null, learn_null
+from resight.score.stage import score
+from resight.settings import Settings
+from resight.store.counts import reconcile
+
+Note = Callable[[str], None]
+
+
+def judge(conditions: Conditions, matched: Matched, note: Note) -> Judged:
+    """Score, rank and decide; where one encounter is left out at a time, fold by fold.
+
+    Args:
+        conditions: Settings, and the workspace that keeps the accepted fusion.
+        matched: Pairs and who asked whom.
+        note: Takes sentences for people.
+    """
+    if matched.cohort.leave_one_out:
+        return judge_folds(conditions, matched, note)
+    scored = score_pairs(conditions, matched)
+    note(scored.fused.note)
+    settings = conditions.settings
+    return judge_novelty(settings, rank_candidates(settings, scored))
+
+
+def judge_folds(conditions: Conditions, matched: Matched, note: Note) -> Judged:
+    """Every encounter asks all others; its label and its scores are hidden from what judges it."""
+    settings, cohorts = conditions.settings, leave_encounters_out(matched.cohort, matched.photos)
+    folds = [judge(conditions, seen_by(settings, matched, cohort), note) for cohort in cohorts]
+    if settings.rank.rule == "auto":
+        rules = Counter(fold.rule.params.rule for fold in folds).most_common()
+        note(f"Photos vote by a rule chosen for every turn: {', '.join(f'{rule} in {n}' for rule, n in rules)}.")
+    return _joined(matched, folds)
+
+
+def seen_by(settings: Settings, matched: Matched, cohort: Cohort) -> Matched:
+    """What was matched, as if this cohort were all there is: its pairs, and its labels alone."""
+    info = crop_info(matched.photos, matched.crops, matched.features, cohort)
+    calibrating = None
+    if matched.cohort.leave_one_out:  # then no pairs were planned to calibrate on
+        calibrating = calibration_photos(info, cohort, settings.novelty.calibration_encounters)
+    pairs = pairs_of(matched.pairs, cohort, calibrating)
+    return matched.then(Matched, cohort=cohort, info=info, pairs=pairs)
+
+
+def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
+    """From stored distributions of confidences to numbers; learns what non-matching pairs look like on the way."""
+    settings, cohort = conditions.settings, matched.cohort
+    null = learn_null(matched.pairs, cohort.labels, settings.score.null_pairs, viewpoints_of(matched.info))
+    fused = ChosenFusion()
+    if settings.score.name == FUSED:
+        known = LabelledPairs(matched.pairs, matched.info, cohort.labels, null)
+        place, evidence, how = conditions.env.workspace, conditions.names.evidence, settings.score.calibration
+        fused = choose_fusion(place, evidence, known, how, evaluating=cohort.evaluating)
+    scores = scores_of(settings, matched, cohort.labels, null, fused)
+    return matched.then(Scored, scores=scores, null=null, fused=fused)
+
+
+def scores_of(
+    settings: Settings, matched: Matched, labels: Mapping[str, str | None], null: Null, fused: ChosenFusion
+) -> pa.Table:
+    """The table ``scores`` of all matched pairs under these labels; null and fusion stay what they are."""
+    return score(matched.pairs, labels, settings.score, viewpoints_of(matched.info), fused.fusion, null).scores
+
+
+def rank_candidates(settings: Settings, scored: Scored) -> Ranked:
+    """Candidates for every query photo and encounter, by the rule that gallery encounters say is best."""
+    is_ratio = SCORES[settings.score.name].is_ratio
+    rule = choose_rule(scored.scores, scored.info, settings.rank, is_ratio)
+    candidates = rank_all(scored.scores, scored.info, rule.params, scored.cohort.truth)
+    return scored.then(Ranked, candidates=candidates, rule=rule)
+
+
+def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
+    """Learn from gallery animals that play the unknown one, then decide on every query encounter.
+
+    Raises:
+        BrokenCountError: An encounter has no verdict, or several.
+    """
+    cohort, queries = ranked.cohort, query_photos(ranked)
+    encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
+    calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params)
+    chosen = SCORES[settings.score.name]
+    model = fit(calibration, chosen.signed, chosen.shipped)
+    truth = {encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of}
+    verdicts = decide(ranked.candidates, queries, set(cohort.labels.values()), model, settings.novelty, truth=truth)
+    _reconcile_verdicts(ranked, verdicts.novelty)
+    shown = listed(verdicts, settings.rank.top_k)
+    return ranked.then(
+        Judged, candidates=verdicts.ranked, model=model, identifications=shown.ranked, novelty=shown.novelty
+    )
+
+
+def query_photos(matched: Matched) -> pa.Table:
+    """``photo_id`` and ``encounter_id`` of all query photos, compared or not."""
+    photos = matched.photos.select(["photo_id", "encounter_id"])
+    asks = [p in matched.cohort.queries for p in photos["photo_id"].to_pylist()]
+    return photos.filter(pa.array(asks, pa.bool_()))
+
+
+def _reconcile_verdicts(matched: Matched, novelty: pa.Table) -> None:
+    asked = set(query_photos(matched)["encounter_id"].to_pylist())
+    reconcile("novelty", asked, novelty["encounter_id"].to_pylist())
+
+
+def _joined(matched: Matched, folds: Sequence[Judged]) -> Judged:
+    """The verdicts of all folds as those of one run."""
+    scores = [fold.scores.filter(pc.equal(fold.scores["purpose"], "identify")) for fold in folds]
+    whole = replace(
+        folds[-1],
+        cohort=matched.cohort,
+        info=matched.info,
+        pairs=matched.pairs,
+        scores=pa.concat_tables(scores),
+        candidates=pa.concat_tables([fold.candidates for fold in folds]),
+        identifications=pa.concat_tables([fold.identifications for fold in folds]),
+        novelty=pa.concat_tables([fold.novelty for fold in folds]),
+        folds=tuple(folds),
+    )
+    _reconcile_verdicts(whole, whole.novelty)
+    return whole

@@ -1,0 +1,146 @@
+"""What the stages of a run hand on: each state is the one before with what its stage has added.
+
+A function names the earliest state that it can work from; a later one will do as well. States are frozen, so scoring again
+for another cohort makes new ones and leaves those of the run alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from resight.ingest.annotation import Annotation
+from resight.novelty.model import NoveltyModel
+from resight.pairs.cohort import Cohort
+from resight.rank.rule import Chosen
+from resight.score.choose import ChosenFusion
+from resight.score.null import Null
+
+Later = TypeVar("Later", bound="Ingested")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingested:
+    """Photos have been found and read.
+
+    Attributes:
+        photos: The table ``photos``.
+        annotations: Outlines by photo_id that came with the photos.
+    """
+
+    photos: pa.Table
+    annotations: Mapping[str, tuple[Annotation, ...]] = field(default_factory=dict)
+
+    def then(self, kind: type[Later], **added: Any) -> Later:
+        """The state ``kind``: what it has in common with this one, and what its stage has ``added``."""
+        kept = {f.name: getattr(self, f.name) for f in fields(kind) if f.name not in added and hasattr(self, f.name)}
+        return kind(**kept, **added)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmented(Ingested):
+    """Animals have been cut out.
+
+    Attributes:
+        crops: The table ``crops``.
+    """
+
+    crops: pa.Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extracted(Segmented):
+    """Crops have keypoints and descriptors.
+
+    Attributes:
+        features: The table ``features``.
+    """
+
+    features: pa.Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned(Extracted):
+    """It is settled who is compared with whom.
+
+    Attributes:
+        cohort: Who asks whom, and which labels may be seen.
+        info: `cohort.crop_info`, with the labels that the cohort shows.
+        plan: `plan.plan_pairs` after shortlist and halving.
+        votes: `shortlist.EVIDENCE_VOTES`.
+        shortlisted: Whether votes or halving had a say.
+        n_voting_extracted, n_shortlisted, n_halved: Crops, queries and pairs that were really computed on the way.
+    """
+
+    cohort: Cohort
+    info: pa.Table
+    plan: pa.Table
+    votes: pa.Table
+    shortlisted: bool = False
+    n_voting_extracted: int = 0
+    n_shortlisted: int = 0
+    n_halved: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched(Planned):
+    """Pairs have been compared.
+
+    Attributes:
+        pairs: The table ``pairs``.
+        n_matched: Pairs that were really matched now, those of halving included.
+        precision: `precision.precision_effect`.
+    """
+
+    pairs: pa.Table
+    n_matched: int = 0
+    precision: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Matched):
+    """Pairs have scores.
+
+    Attributes:
+        scores: The table ``scores``.
+        null: What pairs of different animals look like.
+        fused: What makes one number of all evidence, and why that.
+    """
+
+    scores: pa.Table
+    null: Null
+    fused: ChosenFusion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked(Scored):
+    """Queries have candidates.
+
+    Attributes:
+        candidates: All of them, from `rank.rank_all`; with probabilities once they are `Judged`.
+        rule: How photos vote, and why so.
+    """
+
+    candidates: pa.Table
+    rule: Chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged(Ranked):
+    """Query encounters have verdicts.
+
+    Attributes:
+        model: What was learned about scores of the same and of different animals.
+        identifications: The table of that name: the first few candidates.
+        novelty: The table of that name.
+        folds: Where every encounter asked all others (leave one out), what each found; ``null``, ``fused``, ``rule`` and
+            ``model`` are then those of the last one.
+    """
+
+    model: NoveltyModel
+    identifications: pa.Table
+    novelty: pa.Table
+    folds: tuple[Judged, ...] = ()

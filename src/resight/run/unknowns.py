@@ -1,0 +1,130 @@
+"""After the verdicts: unknown animals of this night and of earlier nights among each other, and their provisional names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from resight.catalog import table as catalog_table
+from resight.match.stage import MatchResult, match
+from resight.novelty.identity_log import IdentityLog, advance
+from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
+from resight.plugins.registry import SCORES
+from resight.run.conditions import Conditions
+from resight.run.judging import scores_of
+from resight.run.pairing import with_votes
+from resight.run.setups import match_setup, voting
+from resight.run.state import Judged
+from resight.shortlist.stage import shortlist
+from resight.status import Decision
+from resight.store.counts import reconcile_pairs
+
+Events = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """What `group_unknowns` gives back.
+
+    Attributes:
+        judged: With the pairs and scores among the unknown, and their provisional names.
+        log: Who carries which name, and all events.
+        n_encounters: Encounters of animals that nobody knows.
+        n_shortlisted: Queries whose votes were really computed.
+        matched: Pairs among them.
+    """
+
+    judged: Judged
+    log: IdentityLog
+    n_encounters: int
+    n_shortlisted: int
+    matched: MatchResult
+
+    @property
+    def n_animals(self) -> int:
+        """Different names."""
+        return len(set(self.log.names.values()))
+
+
+def group_unknowns(
+    conditions: Conditions, judged: Judged, events: Events = (), night: str = "", run_id: str = ""
+) -> Grouped:
+    """Compare what nobody knows with each other, and give what seems to be one animal one name that lasts.
+
+    Every unlabelled photo of the workspace asks on every night, so those of earlier nights are here too; their pairs were
+    matched before and are only looked up.
+
+    Args:
+        conditions: Settings, and where pairs are matched.
+        judged: All verdicts.
+        events: Of earlier nights, see `identity_log`.
+        night, run_id: Written into new events.
+    """
+    settings = conditions.settings
+    verdicts = judged.novelty.select(["encounter_id", "decision", "individual_id"]).to_pylist()
+    known = {r["encounter_id"]: r["individual_id"] for r in verdicts if r["decision"] == Decision.KNOWN}
+    unknown = {r["encounter_id"] for r in verdicts} - set(known)
+    seen = sightings(judged.info, unknown)
+    judged, matched, n_shortlisted = _compare(conditions, judged, seen)
+    groups = group(
+        judged.scores, seen, _first_met(judged.photos), judged.model, judged.rule.params, settings.novelty,
+        SCORES[settings.score.name].is_ratio,
+    )  # fmt: skip
+    log = advance(events, groups, _named(judged, events), known, night, run_id)
+    named = replace(judged, novelty=_with_names(judged.novelty, log.names))
+    return Grouped(named, log, len(unknown), n_shortlisted, matched)
+
+
+def _compare(conditions: Conditions, judged: Judged, seen: pa.Table) -> tuple[Judged, MatchResult, int]:
+    """Add the pairs among unknown animals to the tables ``pairs`` and ``scores``."""
+    settings = conditions.settings
+    planned = plan_clusters(seen, settings.pairs)
+    plan, votes, n_shortlisted = _shortlisted(conditions, judged, planned)
+    result = match(conditions.env, match_setup(settings), conditions.names.match, plan, judged.features)
+    reconcile_pairs("cluster", planned, result.pairs)
+    if not planned.num_rows:
+        return judged, result, n_shortlisted
+    before = judged.pairs.select([c for c in judged.pairs.column_names if c != "run_id"])
+    pairs = pa.concat_tables([before, with_votes(result.pairs, votes)], promote_options="permissive")
+    more = replace(judged, pairs=pairs.sort_by([(key, "ascending") for key in catalog_table("pairs").key]))
+    scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused)
+    return replace(more, scores=scores), result, n_shortlisted
+
+
+def _shortlisted(conditions: Conditions, judged: Judged, planned: pa.Table) -> tuple[pa.Table, pa.Table, int]:
+    """The plan after the shortlist, votes, and queries asked. The known gallery takes part: the background is as ever."""
+    asking = set(planned["query_crop_id"].to_pylist())
+    others = judged.plan.select(planned.column_names)
+    others = others.filter(pa.array([q in asking for q in others["query_crop_id"].to_pylist()], pa.bool_()))
+    both = pa.concat_tables([planned, others], promote_options="permissive") if planned.num_rows else planned
+    among_unknown = voting(conditions.settings, conditions.names.voting_unknown)
+    result = shortlist(conditions.env, among_unknown, both, judged.crops, judged.features)
+    return result.plan.slice(0, planned.num_rows), result.votes, result.n_asked
+
+
+def _first_met(photos: pa.Table) -> dict[str, date]:
+    days: dict[str, date] = {}
+    for row in photos.select(["encounter_id", "taken_on", "first_night"]).to_pylist():
+        day = row["taken_on"] or date.fromisoformat(row["first_night"])
+        days[row["encounter_id"]] = min(day, days.get(row["encounter_id"], day))
+    return days
+
+
+def _named(judged: Judged, events: Events) -> dict[str, str]:
+    """Individual of each encounter, or sighting of one, that somebody has named."""
+    labels, photos = judged.cohort.labels, judged.photos.select(["photo_id", "encounter_id"]).to_pylist()
+    named = {r["encounter_id"]: labels[r["photo_id"]] for r in photos if r["photo_id"] in labels}
+    sighted = {str(event["encounter_id"]) for event in events}
+    return named | {s: named[encounter_of(s)] for s in sighted if encounter_of(s) in named}
+
+
+def _with_names(novelty: pa.Table, names: Mapping[str, str]) -> pa.Table:
+    rows = zip(novelty["encounter_id"].to_pylist(), novelty["decision"].to_pylist(), strict=True)
+    sighted = list(names)
+    named = [None if decision == Decision.KNOWN else name_of(e, names, sighted) for e, decision in rows]
+    place = novelty.schema.get_field_index("provisional_individual_id")
+    return novelty.set_column(place, novelty.schema.field(place), pa.array(named, pa.string()))

@@ -1,0 +1,162 @@
+"""Which fusion makes one number of a run's evidence, and whether a new one replaces it; each with a sentence for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from resight.score.accepted import accept, accepted
+from resight.score.distribution import scored_only
+from resight.score.fusion import Fusion
+from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
+from resight.score.null import Null
+from resight.score.stage import distributions
+from resight.store.workspace import Workspace
+
+NOT_WORSE = 0.01
+TOO_FEW = (
+    "Too few pairs of different known animals to say what these look like; evidence is fused by what other places have "
+    "taught, held against this run's own pairs."
+)
+
+
+@dataclass(frozen=True)
+class ChosenFusion:
+    """A fusion and why.
+
+    Attributes:
+        fusion: None where the score is not fused, or nothing could be fitted.
+        note: For people; '' where there is nothing to say.
+        fingerprint: Name of the fusion where it was learned from labels here; '' where it was not.
+    """
+
+    fusion: Fusion | None = None
+    note: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class LabelledPairs:
+    """Matched pairs with what is known about their crops.
+
+    Attributes:
+        pairs: The ``pairs`` table.
+        info: Columns ``crop_id, photo_id, encounter_id, viewpoint`` of every crop.
+        labels: Individual by photo_id.
+        null: What pairs of different animals look like.
+    """
+
+    pairs: pa.Table
+    info: pa.Table
+    labels: Mapping[str, str]
+    null: Null
+
+    @property
+    def viewpoints(self) -> dict[str, str]:
+        """By crop_id."""
+        return viewpoints_of(self.info)
+
+    def training(self, purposes: tuple[str, ...] = ()) -> TrainingPairs:
+        """Scored pairs of known animals, of different encounters; of these purposes, where some are given."""
+        pairs = scored_only(self.pairs)
+        encounter_of = dict(zip(self.info["photo_id"].to_pylist(), self.info["encounter_id"].to_pylist(), strict=True))
+        sides = [pairs[f"{side}_photo_id"].to_pylist() for side in ("query", "gallery")]
+        owners, others = ([self.labels.get(p) for p in photos] for photos in sides)
+        encounters, other_encounters = ([encounter_of[p] for p in photos] for photos in sides)
+        wanted = [not purposes or purpose in purposes for purpose in pairs["purpose"].to_pylist()]
+        rows = zip(wanted, owners, others, encounters, other_encounters, strict=True)
+        keep = np.array([bool(w and a and b and e != o) for w, a, b, e, o in rows], bool)
+        kept = pairs.filter(pa.array(keep, pa.bool_()))
+        names = (np.array(column, object)[keep].astype(str) for column in (owners, others, encounters))
+        return TrainingPairs(distributions(kept, self.labels, self.null, self.viewpoints), *names)
+
+
+def viewpoints_of(info: pa.Table) -> dict[str, str]:
+    """Viewpoint by crop_id."""
+    return dict(zip(info["crop_id"].to_pylist(), info["viewpoint"].to_pylist(), strict=True))
+
+
+def choose_fusion(
+    workspace: Workspace, evidence: str, known: LabelledPairs, calibration: str, *, evaluating: bool
+) -> ChosenFusion:
+    """The accepted fusion; on the first night one that is fitted now and accepted; in an evaluation one of its own gallery.
+
+    Args:
+        workspace: Keeps the accepted fusion.
+        evidence: See `accepted.evidence_name`.
+        known: Pairs with the labels that may be seen.
+        calibration: Setting ``score.calibration``.
+        evaluating: Neither look at what is accepted, which has seen the hidden labels, nor change it.
+    """
+    before = None if evaluating else accepted(workspace, evidence)
+    if before is not None:
+        name = before.fusion.fingerprint
+        return ChosenFusion(before.fusion, f"Evidence is fused by the accepted fusion {name}.", name)
+    fusion = fit_fusion(known.training(("calibrate",)), calibration)
+    if fusion is None:
+        return ChosenFusion(_unfitted(known), TOO_FEW)
+    name, about = fusion.fingerprint, _about(fusion)
+    if evaluating:
+        note = f"Evidence is fused by {name}, fitted on the gallery of this split alone ({about})."
+        return ChosenFusion(fusion, note, name)
+    accept(workspace, evidence, fusion)
+    return ChosenFusion(fusion, f"Evidence is fused by {name}, fitted now for the first time ({about}) and kept.", name)
+
+
+def refit(workspace: Workspace, evidence: str, known: LabelledPairs, calibration: str) -> ChosenFusion:
+    """Fit the fusion anew on all labels of a measured run, and accept it if it is not worse.
+
+    Call it when everything has been measured: it looks at the labels that the measuring had hidden. The old fusion may have
+    been fitted on the very pairs that the two are compared on, the new one is judged on folds that it has not seen.
+
+    Args:
+        workspace, evidence, calibration: As in `choose_fusion`.
+        known: Pairs with all labels, the hidden ones included.
+
+    Returns:
+        The fusion that counts from now on; none where nothing could be fitted.
+    """
+    pairs = known.training()
+    new, old = fit_fusion(pairs, calibration), accepted(workspace, evidence)
+    if new is None:
+        return ChosenFusion(note="The fusion stays as it is: too few pairs of different animals to fit it again.")
+    about = _about(new)
+    if old is None:
+        accept(workspace, evidence, new)
+        return ChosenFusion(new, f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}.")
+    name = old.fusion.fingerprint
+    had, has = (fusion.training["n_genuine_encounters"] for fusion in (old.fusion, new))
+    if has < had:
+        note = f"The fusion stays as it is: {name} rests on {had} encounters, a new one would on {has}."
+        return ChosenFusion(old.fusion, note)
+    before, after = log_loss_of(old.fusion, pairs), new.training["held_out_log_loss"].get(new.training["calibration"])
+    if after is None or after > before + NOT_WORSE:
+        note = (
+            f"The fusion was fitted again on {about} and is worse on animals that it had not seen (log loss {after} "
+            f"instead of {before:.3f}); {name} stays."
+        )
+        return ChosenFusion(old.fusion, note)
+    if accept(workspace, evidence, new).generation == old.generation:
+        return ChosenFusion(new)
+    note = (
+        f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}, instead of {name} "
+        f"(log loss {after:.3f} instead of {before:.3f})."
+    )
+    return ChosenFusion(new, note)
+
+
+def _about(fusion: Fusion) -> str:
+    facts = fusion.training
+    return f"{facts['n_genuine_encounters']} encounters of {facts['n_genuine_individuals']} animals"
+
+
+def _unfitted(known: LabelledPairs) -> Fusion | None:
+    """What the shipped prior says, on the scale of these pairs."""
+    scored = scored_only(known.pairs)
+    if not scored.num_rows:
+        return None
+    someone, other = np.full(scored.num_rows, "query"), np.full(scored.num_rows, "gallery")
+    return fit_fusion(TrainingPairs(distributions(scored, {}, known.null, None), someone, other, someone), at_least=1)
