@@ -184,7 +184,7 @@ class Tiled(NearestMatcher):
 
 @pytest.fixture
 def tiled(monkeypatch: pytest.MonkeyPatch) -> Tiled:
-    matcher = Tiled(NearestParams(), "sift")
+    matcher = Tiled(NearestParams())
     monkeypatch.setattr("resight.match.blocks.load_matcher", lambda _: matcher)
     return matcher
 

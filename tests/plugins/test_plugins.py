@@ -41,13 +41,13 @@ def night(example_plugin: Path, run_with: Run, tmp_path_factory: pytest.TempPath
     script = folder / "night.py"
     script.write_text(NIGHT, encoding="utf-8")
 
-    def run(extract: str, match: str, score: str, mode: str) -> dict:
+    def run(extract: str, match: str, score: str) -> dict:
         chosen = {
             "segment": {"kind": "example-middle"},
             "extract": {"kind": extract, "max_keypoints": 200},
             "match": {"kind": match},
             "score": {"name": score},
-            "dask": {"mode": mode, "workers": 1},
+            "dask": {"mode": "processes", "workers": 1},
             "crop": {"head_side_px": 320},
         }
         root = folder / extract
@@ -61,13 +61,11 @@ def night(example_plugin: Path, run_with: Run, tmp_path_factory: pytest.TempPath
 
 
 def test_a_night_with_kinds_of_another_package_on_a_worker_process(night: Callable[..., dict]) -> None:
-    result = night("example-bits", "example-strict", "example_half", "processes")
+    result = night("example-bits", "example-strict", "example_half")
     assert min(result["rows"].values()) > 0
     assert result["segmenters"] == ["example-middle"] and result["scores"] == ["example_half"]
     assert set(result["halves"]) == {0.0}
-    ours = night("orb", "nearest", "sum", "inline")
-    assert result["pairs"] == ours["pairs"], "bits are compared by Hamming distance, whatever their family is called"
-    assert any(n_matches for n_matches, _ in ours["pairs"])
+    assert any(n_matches for n_matches, _ in result["pairs"])
 
 
 def test_init_and_doctor_list_them_and_misspelt_keys_offer_theirs(
