@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONWARNINGS = ignore::Warning:setuptools
 
-.PHONY: help setup demo test check lint types bench segmenter matcher dictionary lock clean
+.PHONY: help setup demo test coverage check lint contracts sizes types installed bench segmenter matcher dictionary lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,25 +27,53 @@ setup: $(STAMP)  ## the environment in .venv, with the versions of constraints.t
 demo: $(STAMP)  ## a small survey to ranked identifications; PHOTOS=dir takes real photos
 	$(BIN)/resight demo --workspace '$(DEMO)' $(if $(PHOTOS),--photos '$(PHOTOS)')
 
-test: $(STAMP)  ## all tests
-	$(BIN)/python -m pytest
+# A process per core, each with one thread: two threads in each of two processes cost more than twice the work.
+PYTEST := -m pytest -n auto --dist loadfile
+test coverage: export OMP_NUM_THREADS = 1
 
-check: lint types test  ## what a change must pass
+test: $(STAMP)  ## all tests
+	$(BIN)/python $(PYTEST)
+
+coverage: $(STAMP)  ## all tests, and which lines and branches they reach; fails below the floor in pyproject.toml
+	$(BIN)/coverage erase && $(BIN)/coverage run $(PYTEST)
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report --sort=cover
+
+# Coverage takes about half as much time again, so that it runs here only where TESTS=coverage asks for it (.ci/run).
+TESTS ?= test
+check: lint sizes contracts types $(if $(shell grep -E '^docs:' Makefile),docs,no-docs) $(TESTS)  ## what a change must pass
+
+no-docs:
+	@echo 'The pages are not checked: the Makefile has no target "docs" yet.'
 
 lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: $(STAMP)  ## mypy over the built wheel, as users get it (an editable install hides the mapped folders from mypy)
-	rm -rf build/types && mkdir -p build/types
-	$(BIN)/python -m pip wheel --quiet --no-deps -w build/types .
-	$(BIN)/python -m pip install --quiet --no-deps --target build/types/site build/types/*.whl
-	cd build/types && MYPYPATH=site ../../$(BIN)/mypy --config-file ../../pyproject.toml -p resight
+sizes: $(STAMP)  ## modules up to 350 lines, functions up to 45; exceptions with a reason in tools/sizes.toml
+	$(BIN)/python tools/sizes.py
+
+# An editable install hides the mapped folders (flows, tasks, catalog) from mypy and grimp; both read the built wheel.
+installed: $(STAMP)
+	rm -rf build/lib build/bdist.* build/wheel build/installed
+	$(BIN)/python -m pip wheel --quiet --no-deps -w build/wheel .
+	$(BIN)/python -m pip install --quiet --no-deps --target build/installed build/wheel/*.whl
+
+contracts: installed  ## who may import whom, and that no modules import each other
+	PYTHONPATH=build/installed $(BIN)/lint-imports --no-logo --no-cache
+	PYTHONPATH=build/installed $(BIN)/python tools/import_circles.py
+
+types: installed  ## mypy --strict
+	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache -p resight
+
+.PHONY: docs
+docs: $(STAMP)  ## the site in build/site; fails on a broken link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(STAMP)  ## the engine side by side with others; DEVICE=cuda on a GPU
 	$(BIN)/python benchmarks/bench_engine.py --device $(DEVICE)
 
 segmenter: $(STAMP)  ## train the bundled head finder again, from DATA (default ../shared/data)
-	$(BIN)/python -m resight.train.segmenter --data $(or $(DATA),../shared/data)
+	$(BIN)/resight train segmenter $(or $(DATA),../shared/data)/zakynthos $(or $(DATA),../shared/data)/bonaire \
+		--out src/resight/segment/learned/headfinder.safetensors --checkpoint build/segmenter.checkpoint
 
 MATCHER_STEPS ?= 60000
 matcher: $(STAMP)  ## train the bundled matcher on, from DATA; DEVICE=cuda on a GPU, MORE=--resume after a stop

@@ -27,11 +27,11 @@ from resight.segment.kinds.head_finder import HeadFinderParams
 from resight.segment.learned.finder import Finding, HeadFinder, confidence_of
 from resight.segment.learned.weights import from_tensors
 from resight.settings import parse_assignments
+from resight.store.parts import write_bytes
 from resight.train.segmenter.confidence import fit
 from resight.train.segmenter.folds import Folds
 from resight.train.segmenter.judge import FOUND_IOU, Judged, as_rows, confusion, judge, table
-from resight.train.segmenter.pause import Pause
-from resight.train.segmenter.recipe import Material, Recipe, load_material, train, write_weights
+from resight.train.segmenter.recipe import Material, Recipe, load_material, train_head_finder, weights_of
 from resight.train.segmenter.samples import Sample, read_samples
 from resight.weights.loading import load_tensors
 
@@ -119,10 +119,10 @@ def train_folds(
     for fold in missing:
         plan = dataclasses.replace(recipe.plan, steps=steps)
         seen = material.without(lambda sample, fold=fold: folds.tests(sample, fold))
-        pause = Pause(out / f"fold{fold}.state", limit_s=60 * minutes)
-        trained = train(seen, dataclasses.replace(recipe, seed=fold + 1, plan=plan), device, pause)
-        write_weights(out / f"fold{fold}.safetensors", trained.net)
-        print(f"fold {fold}: {trained.steps} steps in {trained.seconds:.0f} s", flush=True)
+        of_fold = dataclasses.replace(recipe, seed=fold + 1, plan=plan)
+        training = train_head_finder(seen, of_fold, device, out / f"fold{fold}.checkpoint", limit_s=60 * minutes)
+        write_bytes(out / f"fold{fold}.safetensors", weights_of(training))
+        print(f"fold {fold}: {training.step} steps in {training.seconds:.0f} s", flush=True)
 
 
 def search(samples: Sequence[Sample], out: Path, fold: int, params: HeadFinderParams) -> list[Answer]:

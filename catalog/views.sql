@@ -10,7 +10,7 @@ CREATE OR REPLACE VIEW latest_scores AS SELECT * FROM read_parquet('current/scor
 CREATE OR REPLACE VIEW latest_identifications AS SELECT * FROM read_parquet('current/identifications.parquet');
 CREATE OR REPLACE VIEW latest_novelty AS SELECT * FROM read_parquet('current/novelty.parquet');
 
--- One line per query encounter: what the system says and how sure it is.
+-- One row per query encounter: the verdict and how certain it is.
 CREATE OR REPLACE VIEW verdicts AS
 SELECT n.encounter_id, n.decision, n.individual_id, round(n.probability, 3) AS probability, round(n.p_new, 3) AS p_new,
        n.provisional_individual_id, n.n_photos, n.evidence
@@ -24,7 +24,7 @@ SELECT run_id, flow, night, status, started_at, ended_at, model_fingerprint, cou
 FROM read_parquet('runs/*/runs.parquet', union_by_name = true)
 ORDER BY ended_at DESC;
 
--- What was said about an encounter, run by run.
+-- The verdicts on each encounter, run by run.
 CREATE OR REPLACE VIEW verdict_history AS
 SELECT r.night, n.*
 FROM read_parquet('runs/*/novelty.parquet', union_by_name = true) n

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prefect import serve
-from prefect.deployments.runner import EntrypointType
+from prefect.types.entrypoint import EntrypointType
 
 from resight.flows.evaluation import accuracy
 from resight.flows.nightly import nightly

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from resight.environment import Environment
 from resight.flows.evaluation import prefer_outlines
 from resight.flows.steps import asked_settings, open_workspace
+from resight.novelty.params import NoveltyParams
 from resight.pairs.cohort import Cohort
 from resight.run.run import Run, absolute_sources, open_run
 from resight.runner.runner import Runner
@@ -17,9 +19,10 @@ from resight.settings import load_settings
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import hide_labels
 from resight.tasks.segment import segment_photos
-from resight.train.embedding.crops import training_device, training_rows
+from resight.train.embedding.crops import training_rows
 from resight.train.embedding.params import EmbeddingRecipe
 from resight.train.embedding.train import train_embedding
+from resight.train.loop import training_device
 from resight.weights.store import WeightStore
 
 
@@ -60,7 +63,7 @@ def prepare(run: Run) -> None:
     hide_labels(run)
 
 
-def train_matcher(
+def run_train_matcher(
     workspace: Path,
     photos: Sequence[str],
     origin: str,
@@ -77,10 +80,6 @@ def train_matcher(
     quiet: bool,
 ) -> dict[str, Any]:
     """Train LightGlue for SIFT on photos; writes a new version into the workspace and changes nothing else."""
-    from datetime import date
-
-    from resight.flows.steps import open_workspace
-    from resight.run.run import absolute_sources
     from resight.train.matcher.material import gather
     from resight.train.matcher.recipe import recipe_for, train_matcher
 
@@ -93,7 +92,7 @@ def train_matcher(
     folder = (out or place.models / "weights").expanduser().absolute()
     recipe = recipe_for(origin, steps=steps, batch=batch, keypoints=keypoints, seed=seed)
     notes = {"left_out": sorted(leave_out)}
-    file = train_matcher(pictures, folder, recipe, weights, origin, device, resume=resume, notes=notes)
+    file = train_matcher(pictures, folder, recipe, weights, origin, device, resume=resume, notes=notes, quiet=quiet)
     choose = "--set extract.kind=sift --set match.kind=lightglue"
     command = f"resight rebuild --workspace '{place.root}' {choose} --set 'match.weights={file}'"
     return {
@@ -102,3 +101,77 @@ def train_matcher(
         "n_pictures": len(pictures),
         "next": command,
     }
+
+
+def run_train_segmenter(
+    folders: Sequence[Path],
+    out: Path,
+    checkpoint: Path | None = None,
+    *,
+    steps: int | None = None,
+    seed: int | None = None,
+    minutes: float = 0.0,
+    start: Path | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train the head finder on outlined photos and rendered ones.
+
+    Args:
+        folders: Each holds photos, ``metadata.csv`` and ``annotations.coco.json``.
+        out: File of the weights; their recipe goes beside it.
+        checkpoint: A stopped training goes on from here; beside ``out`` if not given.
+        steps, seed: Instead of the recipe's.
+        minutes: The schedule is squeezed to end by then; 0: no limit.
+        start: Weights to go on from, instead of from scratch.
+        device: A GPU if there is one, if not given.
+        quiet: No progress on standard error.
+
+    Returns:
+        What is written beside the weights, and ``weights``.
+    """
+    from resight.train.segmenter.recipe import Recipe, train_and_write
+
+    recipe = Recipe() if seed is None else Recipe(seed=seed)
+    if steps:
+        recipe = replace(recipe, plan=replace(recipe.plan, steps=steps))
+    record = train_and_write(
+        folders,
+        out,
+        recipe,
+        device or training_device("cpu"),
+        checkpoint or out.with_suffix(".checkpoint"),
+        limit_s=60 * minutes,
+        start=start,
+        quiet=quiet,
+    )
+    return {"weights": str(out)} | record
+
+
+def run_train_fusion(
+    runs: Sequence[Path], names: Sequence[str], out: Path | None = None, alpha: float | None = None
+) -> dict[str, Any]:
+    """Judge the fusion animal by animal under priors that have not seen it, and learn the prior from all.
+
+    Args:
+        runs: Run folders of `resight evaluate` on labelled folders; those with the same features teach one prior together.
+        names: What the labelled folders are called.
+        out: Where ``prior.json`` goes; nothing is written if not given.
+        alpha: Error level of the decisions that are judged; the default of the settings if not given.
+
+    Returns:
+        ``judged``, a row per run; ``prior``, the content of the file, and its ``path``.
+    """
+    from resight.train.fusion.judge import judge
+    from resight.train.fusion.material import by_features, read_run_folder
+    from resight.train.fusion.recipe import write_prior
+
+    params = NoveltyParams() if alpha is None else NoveltyParams(alpha=alpha)
+    groups = by_features([read_run_folder(folder) for folder in runs])
+    judged = [
+        {"run": run.name, "features": list(features)} | judge(run, labelled, params)
+        for features, labelled in groups.items()
+        for run in labelled
+    ]
+    prior = write_prior(list(groups.values()), names, out) if out else None
+    return {"judged": judged, "prior": prior, "path": str(out) if out else None}

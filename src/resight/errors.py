@@ -1,5 +1,7 @@
 """What can go wrong in a way that a person can cure. Each message names the thing and the cure in one sentence."""
 
+REASON_CHARS = 500
+
 
 class ResightError(Exception):
     """Root of all errors that are meant to be read by the user; the command line prints them without a traceback."""
@@ -35,3 +37,9 @@ class LeakError(ResightError):
 
 class NothingToMeasure(ResightError):
     """There are no labels from which accuracy could be measured."""
+
+
+def one_line(error: Exception) -> str:
+    """The reason that a table keeps: the message in one line, after the type where no person was meant to read it."""
+    text = str(error) if isinstance(error, ResightError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:REASON_CHARS]

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from resight.errors import NothingToMeasure, WeightsError
-from resight.train.embedding import loop
+from resight.train.embedding import learner
 from resight.train.embedding.crops import training_rows
-from resight.train.embedding.loop import train_net
+from resight.train.embedding.learner import EmbeddingLearner
 from resight.train.embedding.loss import circle_loss
 from resight.train.embedding.params import EmbeddingRecipe
 from resight.train.embedding.samples import OUTSIDE, Sample, augmented, canvas, draw_batch, relations
 from resight.train.embedding.train import is_trained, load_net, train_embedding
+from resight.train.loop import train
 from resight.weights.store import WeightStore
 
 TINY = EmbeddingRecipe(
@@ -104,10 +105,14 @@ def test_canvas_keeps_the_shape_and_greys_what_is_outside():
     assert (square[10:22, :14] == 250).all() and (square[10:22, 18:] == OUTSIDE).all()
 
 
+def trained(recipe, *arguments, **options):
+    return train(EmbeddingLearner(animals(), recipe), *arguments, quiet=True, **options)
+
+
 def test_a_few_steps_lower_the_loss(monkeypatch):
     batch = draw_batch(animals(), 4, 3, np.random.default_rng(4))
-    monkeypatch.setattr(loop, "draw_batch", lambda *_: batch)
-    losses = train_net(animals(), TINY.model_copy(update={"steps": 15, "learning_rate": 5e-3}), quiet=True).losses
+    monkeypatch.setattr(learner, "draw_batch", lambda *_: batch)
+    losses = trained(TINY.model_copy(update={"steps": 15, "learning_rate": 5e-3})).losses["loss"]
     assert losses[-1] < 0.5 * losses[0] and losses[0] > 1
 
 
@@ -115,24 +120,21 @@ def test_a_training_that_was_killed_goes_on_and_ends_the_same(tmp_path):
     class Killed(Exception):
         pass
 
-    def kill(state):
-        if state.step == 7:
+    def kill(training):
+        if training.step == 7:
             raise Killed
 
-    often = TINY.model_copy(update={"save_every_s": 1e-9})
-    whole = train_net(animals(), often, quiet=True)
+    whole = trained(TINY)
     with pytest.raises(Killed):
-        train_net(animals(), often, tmp_path / "c.pt", quiet=True, after_step=kill)
+        trained(TINY, tmp_path / "state", save_every_s=0, after_step=kill)
     steps = []
-    resumed = train_net(animals(), often, tmp_path / "c.pt", quiet=True, after_step=lambda s: steps.append(s.step))
+    resumed = trained(TINY, tmp_path / "state", after_step=lambda training: steps.append(training.step))
     assert steps == [8, 9, 10, 11, 12]
     assert resumed.losses == whole.losses
-    for one, other in zip(resumed.net.state_dict().values(), whole.net.state_dict().values(), strict=True):
+    for one, other in zip(resumed.result.state_dict().values(), whole.result.state_dict().values(), strict=True):
         assert torch.equal(one, other)
-    again = train_net(animals(), often, quiet=True)
-    assert again.losses == whole.losses
-    other = train_net(animals(), often.model_copy(update={"seed": 1}), quiet=True)
-    assert other.losses != whole.losses
+    assert trained(TINY).losses == whole.losses
+    assert trained(TINY.model_copy(update={"seed": 1})).losses != whole.losses
 
 
 def test_it_is_trained_once_and_only_on_the_gallery(trial):

@@ -1,33 +1,89 @@
-"""A small rendered survey, and workspaces around it."""
+"""A small rendered survey, workspaces around it, and one finished night that tests copy instead of making their own."""
 
+import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
+from flow_helpers import FIRST_NIGHT, SMALL
 
 from resight.demo.survey import render_survey
+from resight.flows.nightly import run_nightly
 from resight.settings.init import init_workspace
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+
 
 @pytest.fixture(scope="session")
-def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Fills a folder once for all worker processes of a test run; nobody may change what is in it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                unfinished = shared / f"{name} unfinished"
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                fill(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def survey(make_once: MakeOnce) -> Path:
     """Three known animals met twice each, and four query encounters, one of them a new animal."""
-    folder = tmp_path_factory.mktemp("survey") / "June 2026, bay [1]"
-    render_survey(folder, n_individuals=3, n_new=1, photos_per_encounter=1, size_px=(600, 450))
-    return folder
+
+    def render(folder: Path) -> None:
+        render_survey(
+            folder / "June 2026, bay [1]", n_individuals=3, n_new=1, photos_per_encounter=1, size_px=(600, 450)
+        )
+
+    return make_once("survey", render) / "June 2026, bay [1]"
+
+
+@pytest.fixture(scope="session")
+def finished_night(make_once: MakeOnce, survey: Path) -> Path:
+    """A folder with a workspace after its first night, and what the night answered. Copy the workspace, or only read."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            workspace = _with_survey(Workspace(folder / "workspace"), survey, monkeypatch)
+            result = run_nightly(workspace.root, FIRST_NIGHT, SMALL, quiet=True)
+        (folder / "result.json").write_text(json.dumps(result, allow_nan=False), encoding="utf-8")
+
+    return make_once("finished night", make)
 
 
 @pytest.fixture
 def field_workspace(workspace: Workspace, survey: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace without any weights on the machine, with the survey in its inbox."""
-    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root / "no cache"))
-    init_workspace(workspace.root, WeightStore(allow_download=False))
-    shutil.copytree(survey, workspace.root / "photos" / "survey")
+    return _with_survey(workspace, survey, monkeypatch)
+
+
+@pytest.fixture
+def night_workspace(workspace: Workspace, finished_night: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """`field_workspace` after the night of FIRST_NIGHT with the settings SMALL."""
+    _hide_weights(workspace, monkeypatch)
+    shutil.copytree(finished_night / "workspace", workspace.root, dirs_exist_ok=True)
     return workspace
+
+
+@pytest.fixture
+def night_result(finished_night: Path) -> dict[str, Any]:
+    """What the night of `night_workspace` answered; its folder is that of the original."""
+    result: dict[str, Any] = json.loads((finished_night / "result.json").read_text(encoding="utf-8"))
+    return result
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +93,15 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+def _with_survey(workspace: Workspace, survey: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    _hide_weights(workspace, monkeypatch)
+    init_workspace(workspace.root, WeightStore(allow_download=False))
+    shutil.copytree(survey, workspace.root / "photos" / "survey")
+    return workspace
+
+
+def _hide_weights(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root / "no cache"))

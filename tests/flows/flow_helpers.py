@@ -6,6 +6,7 @@ from resight.store.runs import read_current
 from resight.store.workspace import Workspace
 
 SMALL = {"extract": {"max_keypoints": 300}, "crop": {"head_side_px": 320}, "dask": {"mode": "inline"}}
+FIRST_NIGHT = "2026-06-04"
 TABLES = ("photos", "crops", "features", "pairs", "scores", "identifications", "novelty", "provisional")
 BY_PLACE = {"features": ("store", "store_row"), "provisional": ("event_run_id",)}
 

@@ -67,12 +67,6 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(opened))
 
 
-@pytest.fixture
-def workspace_with_run(field_workspace: Workspace) -> Workspace:
-    call("nightly", "--plain", "--json", "--night", "2026-06-04", "-w", field_workspace.root, *SMALL)
-    return field_workspace
-
-
 def test_evaluate_prints_one_object_with_metrics_and_statuses(labelled: Path, field_workspace: Workspace) -> None:
     result = call("evaluate", labelled, "-w", field_workspace.root, "--json", *SMALL)
     assert set(result["metrics"]) >= METRICS
@@ -87,34 +81,39 @@ def test_evaluate_prints_one_object_with_metrics_and_statuses(labelled: Path, fi
     assert again["metrics"] == result["metrics"] and again["work"]["pairs_matched"] == 0
 
 
-def test_accuracy_measures_the_accepted_model_on_the_workspaces_labels(workspace_with_run: Workspace) -> None:
-    result = call("accuracy", "--plain", "--json", "-w", workspace_with_run.root, "--set", "dask.mode=inline")
+def test_accuracy_measures_the_accepted_model_on_the_workspaces_labels(night_workspace: Workspace) -> None:
+    result = call("accuracy", "--plain", "--json", "-w", night_workspace.root, "--set", "dask.mode=inline")
     assert result["metrics"]["n_queries"] > 0
     assert result["work"]["photos_decoded"] == result["work"]["features_computed"] == 0
     for name in ("accuracy.parquet", "outcomes.parquet", "changes.parquet", "accuracy.html"):
-        assert (workspace_with_run.current / name).exists(), name
-    assert (workspace_with_run.current / "identifications.parquet").exists()
+        assert (night_workspace.current / name).exists(), name
+    assert (night_workspace.current / "identifications.parquet").exists()
 
 
-def test_identify_answers_without_adding_the_photo(workspace_with_run: Workspace, survey: Path, tmp_path: Path) -> None:
+def test_identify_answers_without_adding_the_photo(night_workspace: Workspace, survey: Path, tmp_path: Path) -> None:
     known = [r for r in rows_of(survey / "metadata.csv") if r["individual_id"]]
     stranger = tmp_path / "from a tourist.jpg"
     data = (survey / known[0]["file"]).read_bytes()
     stranger.write_bytes(data + b"\0")  # other content, same picture
     page = tmp_path / "page.html"
     result = call(
-        "identify", stranger, "--json", "--report", page, "-w", workspace_with_run.root, "--set", "dask.mode=inline"
+        "identify", stranger, "--json", "--report", page, "-w", night_workspace.root, "--set", "dask.mode=inline"
     )
     (query,) = result["queries"]
     assert query["candidates"][0]["individual_id"] == known[0]["individual_id"]
     assert {"decision", "p_new", "evidence"} <= set(query)
     assert "<html" in page.read_text(encoding="utf-8")
-    assert len(list(workspace_with_run.runs.glob("[!.]*"))) == 1, "no run was written"
+    assert len(list(night_workspace.runs.glob("[!.]*"))) == 1, "no run was written"
 
 
-def test_report_draws_an_old_run_again(workspace_with_run: Workspace) -> None:
-    page = Path(call("report", "--json", "-w", workspace_with_run.root)["report"])
-    assert page.parent == workspace_with_run.root and "<html" in page.read_text(encoding="utf-8")
+def test_nightly_prints_one_object(night_workspace: Workspace) -> None:
+    result = call("nightly", "--plain", "--json", "--night", "2026-06-05", "-w", night_workspace.root, *SMALL)
+    assert result["run_id"].startswith("2026-06-05-nightly") and result["work"]["pairs_matched"] == 0
+
+
+def test_report_draws_an_old_run_again(night_workspace: Workspace) -> None:
+    page = Path(call("report", "--json", "-w", night_workspace.root)["report"])
+    assert page.parent == night_workspace.root and "<html" in page.read_text(encoding="utf-8")
 
 
 def test_ingest_says_what_is_usable(survey: Path, workspace: Workspace, tmp_path: Path) -> None:

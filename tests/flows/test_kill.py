@@ -1,7 +1,6 @@
 """A run that is killed in the middle leaves nothing broken, and the next one finishes with the same tables."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -38,11 +37,8 @@ IN_PIECES = SMALL | {"pairs": {"max_block_pairs": 3}}
     [("extract", "extract.block", "read_crop"), ("match", "match.blocks", "summarise")],
 )
 def test_killed_in_the_middle_of(
-    stage: str, module: str, function: str, field_workspace: Workspace, tmp_path: Path
+    stage: str, module: str, function: str, field_workspace: Workspace, finished_night: Path
 ) -> None:
-    undisturbed = Workspace(tmp_path / "undisturbed")
-    shutil.copytree(field_workspace.root, undisturbed.root)
-    run_nightly(undisturbed.root, "2026-06-04", SMALL, quiet=True)
     code = SLOW.format(module=module, function=function, overrides=IN_PIECES)
     process = subprocess.Popen([sys.executable, "-c", code, str(field_workspace.root)], start_new_session=True)
     try:
@@ -53,7 +49,7 @@ def test_killed_in_the_middle_of(
     assert not (field_workspace.current / "runs.parquet").exists(), "it was killed too late to tell anything"
     result = run_nightly(field_workspace.root, "2026-06-04", SMALL, quiet=True)
     assert result["work"]["photos_decoded"] == 0, "what was done before the kill is not done again"
-    one, two = comparable_tables(field_workspace), comparable_tables(undisturbed)
+    one, two = comparable_tables(field_workspace), comparable_tables(Workspace(finished_night / "workspace"))
     for name, table in one.items():
         assert table.equals(two[name]), name
 

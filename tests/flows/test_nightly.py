@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flow_helpers import SMALL, comparable_tables
+from flow_helpers import FIRST_NIGHT, SMALL, comparable_tables
 
 from resight.catalog import table as catalog_table
 from resight.errors import SettingsError, WorkspaceError
@@ -23,13 +23,14 @@ from resight.store.workspace import Workspace
 NOTHING = {"photos_decoded": 0, "crops_cut": 0, "features_computed": 0, "queries_shortlisted": 0, "pairs_matched": 0}
 
 
-def night(workspace: Workspace, date: str = "2026-06-04", **overrides: Any) -> dict[str, Any]:
+def night(workspace: Workspace, date: str = FIRST_NIGHT, **overrides: Any) -> dict[str, Any]:
     return run_nightly(workspace.root, date, SMALL | overrides, quiet=True)
 
 
-def test_from_photos_to_verdicts_with_a_page_and_nothing_lost(field_workspace: Workspace) -> None:
-    result = night(field_workspace)
-    folder = Path(result["folder"])
+def test_from_photos_to_verdicts_with_a_page_and_nothing_lost(
+    night_workspace: Workspace, night_result: dict[str, Any]
+) -> None:
+    folder = night_workspace.runs / night_result["run_id"]
     assert {p.name for p in folder.iterdir()} == {
         *(
             f"{t}.parquet"
@@ -47,29 +48,30 @@ def test_from_photos_to_verdicts_with_a_page_and_nothing_lost(field_workspace: W
         ),
         "report.html",
     }
-    n_photos = len(list((field_workspace.root / "photos").rglob("*.[jJ][pP][gG]")))
-    assert result["counts"]["ingest"]["files"] == n_photos
-    assert sum(result["counts"]["photos"]["out"].values()) == n_photos
-    assert result["work"]["photos_decoded"] == n_photos
-    novelty = read_current(field_workspace, "novelty")
+    n_photos = len(list((night_workspace.root / "photos").rglob("*.[jJ][pP][gG]")))
+    assert night_result["counts"]["ingest"]["files"] == n_photos
+    assert sum(night_result["counts"]["photos"]["out"].values()) == n_photos
+    assert night_result["work"]["photos_decoded"] == n_photos
+    novelty = read_current(night_workspace, "novelty")
     assert novelty is not None and novelty.num_rows == 4
     best = {r["encounter_id"]: r["individual_id"] for r in novelty.to_pylist()}
-    truth = {r["encounter_id"]: r["individual_id"] for r in _truth(field_workspace) if r["is_new"] == "false"}
+    truth = {r["encounter_id"]: r["individual_id"] for r in _truth(night_workspace) if r["is_new"] == "false"}
     assert sum(best[e] == who for e, who in truth.items()) >= 2, "rendered turtles are easy"
     assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
-    assert json.loads(json.dumps(result, allow_nan=False))["run_id"] == result["run_id"]
+    assert json.loads(json.dumps(night_result, allow_nan=False))["run_id"] == night_result["run_id"]
 
 
-def test_the_same_night_twice_is_there_once_and_the_next_night_computes_nothing(field_workspace: Workspace) -> None:
-    first = night(field_workspace)
-    again = night(field_workspace)
-    assert again["run_id"] == first["run_id"]
+def test_the_same_night_twice_is_there_once_and_the_next_night_computes_nothing(
+    night_workspace: Workspace, night_result: dict[str, Any]
+) -> None:
+    again = night(night_workspace)
+    assert again["run_id"] == night_result["run_id"]
     assert again["work"] == NOTHING
     assert any("Nothing is new" in note for note in again["notes"])
-    tomorrow = night(field_workspace, "2026-06-05")
-    assert tomorrow["run_id"] != first["run_id"]
+    tomorrow = night(night_workspace, "2026-06-05")
+    assert tomorrow["run_id"] != night_result["run_id"]
     assert tomorrow["work"] == NOTHING
-    assert len(list(field_workspace.runs.glob("[!.]*"))) == 2
+    assert len(list(night_workspace.runs.glob("[!.]*"))) == 2
 
 
 def test_one_new_photo_costs_its_own_work_and_no_more(field_workspace: Workspace) -> None:
@@ -90,17 +92,16 @@ def test_one_new_photo_costs_its_own_work_and_no_more(field_workspace: Workspace
     )
 
 
-def test_a_new_label_is_believed_without_computing_the_photo_again(field_workspace: Workspace) -> None:
-    night(field_workspace)
-    file = field_workspace.root / "photos" / "survey" / "metadata.csv"
-    query = _truth(field_workspace)[0]
+def test_a_new_label_is_believed_without_computing_the_photo_again(night_workspace: Workspace) -> None:
+    file = night_workspace.root / "photos" / "survey" / "metadata.csv"
+    query = _truth(night_workspace)[0]
     lines = file.read_text(encoding="utf-8").splitlines()
     header = lines[0].split(",")
     place = header.index("individual_id")
     changed = [_with_label(line, query["file"], place, "Renamed") for line in lines]
     file.write_text("\n".join(changed) + "\n", encoding="utf-8")
-    result = night(field_workspace, "2026-06-05")
-    photos = read_current(field_workspace, "photos")
+    result = night(night_workspace, "2026-06-05")
+    photos = read_current(night_workspace, "photos")
     assert photos is not None and "Renamed" in photos["individual_id"].to_pylist()
     assert {k: result["work"][k] for k in ("photos_decoded", "crops_cut", "features_computed")} == {
         "photos_decoded": 0, "crops_cut": 0, "features_computed": 0,
@@ -128,41 +129,37 @@ def test_bad_photos_are_rows_with_a_reason_and_the_rest_goes_on(field_workspace:
     assert sum(fates.values()) == result["counts"]["ingest"]["in"]
 
 
-def test_inline_and_dask_workers_write_the_same_tables(field_workspace: Workspace, tmp_path: Path) -> None:
-    other = Workspace(tmp_path / "other")
-    shutil.copytree(field_workspace.root, other.root)
-    night(field_workspace)
-    night(other, dask={"mode": "processes", "workers": 2}, pairs={"max_block_pairs": 4})
-    one, two = comparable_tables(field_workspace), comparable_tables(other)
+def test_inline_and_dask_workers_write_the_same_tables(field_workspace: Workspace, finished_night: Path) -> None:
+    night(field_workspace, dask={"mode": "processes", "workers": 2}, pairs={"max_block_pairs": 4})
+    one, two = comparable_tables(Workspace(finished_night / "workspace")), comparable_tables(field_workspace)
     assert one.keys() == two.keys()
     for name, table in one.items():
         assert table.equals(two[name]), name
 
 
-def test_the_accepted_model_stays_until_a_rebuild_says_otherwise(field_workspace: Workspace) -> None:
-    night(field_workspace)
-    accepted = current_model(field_workspace)
+def test_the_accepted_model_stays_until_a_rebuild_says_otherwise(night_workspace: Workspace) -> None:
+    accepted = current_model(night_workspace)
     assert accepted is not None
-    settings = field_workspace.root / "resight.toml"
+    settings = night_workspace.root / "resight.toml"
     text = (
         settings.read_text().replace('kind = "sift"', 'kind = "orb"').replace('kind = "lightglue"', 'kind = "nearest"')
     )
     settings.write_text(re.sub(r'\nweights = "lightglue-sift-turtle".*', "", text))
     small = {k: v for k, v in SMALL.items() if k == "dask"}
-    kept = run_nightly(field_workspace.root, "2026-06-05", small, quiet=True)
+    kept = run_nightly(night_workspace.root, "2026-06-05", small, quiet=True)
     assert kept["model"]["fingerprint"] == accepted.fingerprint
     assert any("resight rebuild" in note for note in kept["notes"])
     with pytest.raises(SettingsError, match="rebuild"):
-        night(field_workspace, extract={"kind": "orb"})
-    result = run_rebuild(field_workspace.root, "2026-06-05", small, quiet=True)
+        night(night_workspace, extract={"kind": "orb"})
+    result = run_rebuild(night_workspace.root, "2026-06-05", small, quiet=True)
     assert result["comparison"]["levels"][0]["n"] == 6, "three animals were met twice, and each encounter asks"
-    after = current_model(field_workspace)
+    after = current_model(night_workspace)
     assert after is not None
     assert (after.fingerprint != accepted.fingerprint) == result["promoted"] == result["comparison"]["not_worse"]
-    runs = read_current(field_workspace, "runs")
+    runs = read_current(night_workspace, "runs")
     assert runs is not None
     assert (runs["run_id"].to_pylist()[0] == result["run_id"]) == result["promoted"]
-    assert (field_workspace.runs / kept["run_id"] / "identifications.parquet").exists(), "old results stay readable"
+    assert (night_workspace.runs / kept["run_id"] / "identifications.parquet").exists(), "old results stay readable"
 
 
 def test_a_missing_workspace_is_one_sentence(tmp_path: Path) -> None:
@@ -182,9 +179,8 @@ def test_a_second_run_at_the_same_time_is_kept_out(field_workspace: Workspace) -
         night(field_workspace)
 
 
-def test_old_columns_stay_readable_by_plain_parquet_readers(field_workspace: Workspace) -> None:
-    night(field_workspace)
-    for file in field_workspace.current.glob("*.parquet"):
+def test_old_columns_stay_readable_by_plain_parquet_readers(night_workspace: Workspace) -> None:
+    for file in night_workspace.current.glob("*.parquet"):
         assert pq.read_table(file).schema.metadata[b"resight_version"] == str(catalog_table(file.stem).version).encode()
         assert not any(pa.types.is_dictionary(f.type) for f in pq.read_schema(file))
 
@@ -207,13 +203,12 @@ def _with_label(line: str, file: str, place: int, name: str) -> str:
     return ",".join(cells)
 
 
-def test_the_views_open_in_duckdb_in_the_workspace(field_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_views_open_in_duckdb_in_the_workspace(night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     duckdb = pytest.importorskip("duckdb")
-    night(field_workspace)
-    night(field_workspace, "2026-06-05")
-    monkeypatch.chdir(field_workspace.root)
+    night(night_workspace, "2026-06-05")
+    monkeypatch.chdir(night_workspace.root)
     connection = duckdb.connect()
-    connection.execute((field_workspace.root / "catalog.sql").read_text(encoding="utf-8"))
+    connection.execute((night_workspace.root / "catalog.sql").read_text(encoding="utf-8"))
 
     def rows(query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()

@@ -22,18 +22,17 @@ PAGE = ROOT / "docs" / "python-api.md"
 
 
 @pytest.fixture
-def season(field_workspace: Workspace, survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def season(night_workspace: Workspace, survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder in which the examples run: a workspace after one night, and a photo from somebody else."""
     for key in ("extract.max_keypoints", "crop.head_side_px", "dask.mode"):
         section, name = key.split(".")
         monkeypatch.setenv(f"RESIGHT_{section}__{name}".upper(), str(SMALL[section][name]))
-    root = field_workspace.root.rename(tmp_path / "my season")
+    root = night_workspace.root.rename(tmp_path / "my season")
     shutil.copy(next(survey.rglob("*.[jJ][pP][gG]")), tmp_path / "from a tourist.jpg")
     with (tmp_path / "from a tourist.jpg").open("ab") as photo:
         photo.write(b"\0")
     shutil.copytree(survey, tmp_path / "labelled photos")
     monkeypatch.chdir(tmp_path)
-    resight.run_nightly(root, "2026-06-04", quiet=True)
     return root
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from resight.errors import SettingsError
 from resight.score import logistic
-from resight.score.accepted import accept, accepted, evidence_name, keep_null, read_null, replaced_fusions
+from resight.score.accepted import accept, accepted, evidence_name, keep_null, replaced_fusions
 from resight.score.calibrators import BETA, ISOTONIC, Calibrator, fit_calibrator
 from resight.score.distribution import read_distributions
 from resight.score.fusion import Fusion, Line, Prior, available, fold_of
@@ -192,7 +192,8 @@ def test_accepting_keeps_the_old_one_and_counts(workspace):
     assert replaced_fusions(workspace) == [other.fingerprint]
     assert len(list((workspace.models / "fusion" / evidence).glob("*.json"))) == 3
     assert accepted(workspace, evidence_name("match 2", "votes").now) is None
-    assert read_null(workspace, "m", keep_null(workspace, "m", Null())) == Null()
+    kept = workspace.stage_dir("null", "m") / f"{keep_null(workspace, 'm', Null())}.json"
+    assert Null.from_dict(json.loads(kept.read_text(encoding="utf-8"))) == Null()
 
 
 def test_the_shipped_prior_is_found_by_its_features_and_otherwise_all_count_the_same():

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from resight.errors import WeightsError
 from resight.segment.learned.network import MAP_STRIDE, VIEWS, HeadNet
 from resight.segment.learned.weights import from_tensors, to_tensors
-from resight.train.segmenter import loop
+from resight.train.loop import WARM_UP, rate, train
 from resight.train.segmenter.animals import with_animal
 from resight.train.segmenter.augment import Views, _affine, _example, example
 from resight.train.segmenter.folds import Folds, folds_by_individual
-from resight.train.segmenter.loop import WARM_UP, Batch, Plan, loss_terms, rate, train_net
-from resight.train.segmenter.pause import Pause
+from resight.train.segmenter.learner import Batch, HeadLearner, Plan, loss_terms
 from resight.train.segmenter.renders import deck_samples, far_samples, rendered_samples
 from resight.train.segmenter.samples import Sample, close_of, frame_of, upright_from_outlines
 from resight.train.segmenter.scenes import backgrounds, beside
@@ -133,59 +133,64 @@ def test_losses_of_a_case_worked_out_by_hand():
     assert terms["upright"].item() == pytest.approx(1)  # a quarter turn off
 
 
+def pictures():
+    return [Views(frame_of(sample(name=str(i))), close_of(sample(name=str(i)))) for i in range(3)]
+
+
+def same(one, two):
+    pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
 def test_training_repeats_itself_and_learns():
-    views = [Views(frame_of(sample(name=str(i))), close_of(sample(name=str(i)))) for i in range(3)]
-    losses = []
-    plan = Plan(64, 6, 50, learning_rate=3e-3, rendered_share=0.0)
     torch.set_num_threads(1)
-    nets = [
-        train_net(views, [], plan, 5, report=lambda step, terms: losses.append(terms["head"])).net for _ in range(2)
-    ]
-    for one, two in zip(nets[0].state_dict().values(), nets[1].state_dict().values(), strict=True):
-        assert torch.equal(one, two)
-    assert losses[0] == losses[1] < 1.2
+    plan = Plan(64, 6, 50, learning_rate=3e-3, rendered_share=0.0)
+    one, two = (train(HeadLearner(pictures(), [], plan, 5)) for _ in range(2))
+    assert same(one.result, two.result) and one.losses == two.losses
+    assert one.curve[0]["head"] == two.curve[0]["head"] < 1.2
 
 
 class Killed(Exception):
     pass
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch):
-    views = [Views(frame_of(sample(name=str(i))), close_of(sample(name=str(i)))) for i in range(3)]
-    plan = Plan(64, 2, 8, rendered_share=0.0)
-    pause = Pause(tmp_path / "state", every_s=0)
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path):
     torch.set_num_threads(1)
-    straight = train_net(views, [], plan, 5)
+    plan, file = Plan(64, 2, 8, rendered_share=0.3), tmp_path / "state"
 
-    def kill(step, losses):
-        raise Killed
+    def learner(seed=5):
+        return HeadLearner(pictures(), pictures()[:1], plan, seed)
 
-    monkeypatch.setattr(loop, "REPORT_STEPS", 5)
+    def kill(training):
+        if training.step == 5:
+            raise Killed
+
+    straight = train(learner())
     with pytest.raises(Killed):
-        train_net(views, [], plan, 5, report=kill, pause=pause)
-    resumed = train_net(views, [], plan, 5, pause=pause)
-    assert resumed.steps == straight.steps == 8
-    for one, two in zip(straight.net.state_dict().values(), resumed.net.state_dict().values(), strict=True):
-        assert torch.equal(one, two)
-    again = train_net(views, [], plan, 5, pause=pause)  # it is done: nothing is left to do
-    assert torch.equal(again.net.maps.weight, resumed.net.maps.weight)
-    other = train_net(views, [], plan, 6, pause=pause)  # the state of another training is not taken up
-    assert other.steps == 8 and not torch.equal(other.net.maps.weight, resumed.net.maps.weight)
+        train(learner(), file, save_every_s=0, after_step=kill)
+    torch.rand(7)  # what else drew random numbers does not count
+    resumed = train(learner(), file)
+    assert resumed.step == straight.step == 8 and resumed.losses == straight.losses
+    assert same(straight.result, resumed.result)
+    again = train(learner(), file)  # it is done: nothing is left to do
+    assert again.step == 8 and same(again.result, resumed.result)
+    with pytest.raises(WeightsError, match="another seed"):
+        train(learner(seed=6), file)
 
 
 def test_a_time_limit_ends_the_training_at_its_slowest_rate():
-    views = [Views(frame_of(sample(name=str(i))), close_of(sample(name=str(i)))) for i in range(3)]
     torch.set_num_threads(1)
-    trained = train_net(views, [], Plan(64, 2, 100_000, rendered_share=0.0), 5, pause=Pause(limit_s=1.5))
-    assert 0 < trained.steps < 1000 and 1.5 <= trained.seconds < 20
+    training = train(HeadLearner(pictures(), [], Plan(64, 2, 100_000, rendered_share=0.0), 5), limit_s=1.5)
+    assert 0 < training.step < 1000 and 1.5 <= training.seconds < 20
+    assert training.learner.optimizer.param_groups[0]["lr"] < 0.5 * 2e-3
     assert rate(1.0) == pytest.approx(0.01) and rate(WARM_UP) == pytest.approx(1.0)
 
 
 def test_a_training_goes_on_from_given_weights():
-    views = [Views(frame_of(sample()), close_of(sample()))]
     start = HeadNet().eval().requires_grad_(False)
-    trained = train_net(views, [], Plan(64, 2, 1, learning_rate=1e-9, rendered_share=0.0), 5, start=start)
-    assert torch.allclose(trained.net.maps.weight, start.maps.weight, atol=1e-6)
+    plan = Plan(64, 2, 1, learning_rate=1e-9, rendered_share=0.0)
+    training = train(HeadLearner(pictures()[:1], [], plan, 5, start=start))
+    assert torch.allclose(training.result.maps.weight, start.maps.weight, atol=1e-6)
 
 
 def test_weights_come_back_and_are_small_enough_to_bundle():

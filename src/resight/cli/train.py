@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ train_app = typer.Typer(
     rich_help_panel=Panel.TRAIN,
     no_args_is_help=True,
 )
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Training steps instead of the recipe's.")]
 
 
 @train_app.command("embedding")
@@ -27,9 +29,9 @@ def train_embedding(
         Path, typer.Argument(help="Labelled folder; only encounters that an evaluation puts into the gallery are used.")
     ],
     workspace: options.WorkspaceOption = options.HERE,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps instead of the recipe's.")] = None,
+    steps: StepsOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
-    init: Annotated[str, typer.Option(help="Weights of an earlier training to begin with.")] = "",
+    origin: Annotated[str, typer.Option("--from", "--init", help="Weights of an earlier training to begin with.")] = "",
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -37,7 +39,7 @@ def train_embedding(
     from resight.flows.training import run_train_embedding
     from resight.train.embedding.params import EmbeddingRecipe
 
-    changed: dict[str, Any] = {"seed": seed, "init": init} | ({"steps": steps} if steps else {})
+    changed: dict[str, Any] = {"seed": seed, "init": origin} | ({"steps": steps} if steps else {})
     recipe = EmbeddingRecipe(**changed)
     result = run_train_embedding(
         directory, options.absolute(workspace), recipe, options.overrides(settings), quiet=as_json
@@ -70,13 +72,61 @@ def train_matcher(
     as_json: options.JsonOption = False,
 ) -> None:
     """Adapt LightGlue for SIFT to your photos: unlabelled ones, and confirmed identifications."""
-    from resight.flows.training import train_matcher as job
+    from resight.flows.training import run_train_matcher
 
-    result = job(
+    result = run_train_matcher(
         workspace, photos or (), origin, leave_out or (), out, options.overrides(settings),
         steps=steps, batch=batch, keypoints=keypoints, seed=seed, device=device, resume=resume, quiet=as_json,
     )  # fmt: skip
     print_result(result, as_json, _show_matcher)
+
+
+@train_app.command("segmenter")
+def train_segmenter(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders with photos, metadata.csv and outlines (annotations.coco.json).")
+    ],
+    out: Annotated[Path, typer.Option(help="File of the weights; their recipe goes beside it.")] = Path(
+        "headfinder.safetensors"
+    ),
+    origin: Annotated[
+        Path | None, typer.Option("--from", help="Weights to go on from; from scratch if not given.")
+    ] = None,
+    steps: StepsOption = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random; the recipe's if not given.")] = None,
+    minutes: Annotated[float, typer.Option(min=0, help="Finish within this time; 0 for no limit.")] = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File that a stopped training goes on from; beside the weights if not given.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; a GPU if there is one and none given.")] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Train the head finder on outlined photos; run again after a stop, it goes on where it was."""
+    from resight.flows.training import run_train_segmenter
+
+    result = run_train_segmenter(
+        folders, out, checkpoint, steps=steps, seed=seed, minutes=minutes, start=origin, device=device, quiet=as_json
+    )
+    print_result(result, as_json, _show_segmenter)
+
+
+@train_app.command("fusion")
+def train_fusion(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of `resight evaluate` on labelled folders.")],
+    names: Annotated[
+        list[str] | None, typer.Option("--name", help="What a labelled folder is called in the file; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the prior to this file; only judge it if not given.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Error level of the decisions that are judged; novelty.alpha's default.")
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Learn from labelled runs how evidence adds up, and judge that on animals that it has not seen."""
+    from resight.flows.training import run_train_fusion
+
+    result = run_train_fusion(runs, names or [folder.name for folder in runs], out, alpha)
+    print_result(result, as_json, _show_fusion)
 
 
 def _show_embedding(console: Console, result: dict[str, Any]) -> None:
@@ -94,4 +144,20 @@ def _show_matcher(console: Console, result: dict[str, Any]) -> None:
     line(
         console,
         f"To compare it with the accepted model, and to accept it if it is not worse: {escape(result['next'])}",
+    )
+
+
+def _show_segmenter(console: Console, result: dict[str, Any]) -> None:
+    pictures = ", ".join(f"{n} of {source}" for source, n in result["photos"].items())
+    line(console, f"{pictures}; {result['steps']} steps in {result['seconds']} s on {result['device']}.")
+    weights = escape(result["weights"])
+    line(console, f"Weights {weights}; to use them: --set segment.kind=head-finder --set 'segment.weights={weights}'")
+
+
+def _show_fusion(console: Console, result: dict[str, Any]) -> None:
+    for row in result["judged"]:
+        measures = {name: value for name, value in row.items() if name not in ("run", "features")}
+        line(console, escape(f"{row['run']}, {', '.join(row['features'])}: {json.dumps(measures)}"))
+    line(
+        console, f"Prior {escape(result['path'])}" if result["path"] else "Nothing was written; --out writes the prior."
     )

@@ -131,7 +131,8 @@ class Trial:
 
     @cached_property
     def _statuses(self) -> list[str]:
-        return self.crops["status"].to_pylist()
+        statuses: list[str] = self.crops["status"].to_pylist()
+        return statuses
 
     @property
     def asked_crops(self) -> pa.Table:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from resight.catalog import table as catalog_table
 from resight.compare.base import Method, MethodStatus, Trial
 from resight.compare.rows import blank_row, measured_row, method_fingerprint
-from resight.errors import MissingWeightsError, ResightError
+from resight.errors import MissingWeightsError, ResightError, one_line
 from resight.runner.runner import ClusterLost, Stalled
 from resight.store.counts import reconcile
 from resight.store.parts import read_columns, write_part
@@ -22,7 +22,6 @@ log = logging.getLogger("resight")
 STAGE = "comparison"
 ROW_SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("comparison").schema if f.name != "run_id"])
 LEFT_OUT = "takes longer than minutes on a CPU; run it without --quick, or name it with --methods"
-REASON_CHARS = 500
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ def _one(trial: Trial, method: Method, quick: bool) -> tuple[dict[str, Any], boo
         return blank_row(method, MethodStatus.FAILED, str(error)), True
     except Exception as error:  # one method must not take the others with it
         log.debug("method failed", exc_info=True)
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
-        return blank_row(method, MethodStatus.FAILED, reason), True
+        return blank_row(method, MethodStatus.FAILED, one_line(error)), True
     write_part(folder, "row", pa.Table.from_pylist([row], schema=ROW_SCHEMA))
     return read_columns(kept, ROW_SCHEMA).to_pylist()[0], True
 

@@ -102,22 +102,22 @@ def local_timing(
         ids = [g for g in galleries[query] if g in places]
         loaded = list(zip(ids, reader.load_many([places[g] for g in ids]), strict=True))
         if isinstance(matcher, EngineMatcher):
-            for crop_id, found in loaded:
-                matcher.kept(crop_id, lambda found=found: found)  # type: ignore[misc]
+            for crop_id, crop in loaded:
+                matcher.kept(crop_id, lambda crop=crop: crop)  # type: ignore[misc]
         return loaded
 
-    def one(query: str) -> tuple[str, Features]:
+    def extract_query(query: str) -> tuple[str, Features]:
         return query, extractor.extract(*read_crop(trial.env.workspace, trial.paths[query]))
 
-    def compare(asked: tuple[str, Features], known: list[tuple[str, Features]]) -> None:
+    def compare(query: tuple[str, Features], others: list[tuple[str, Features]]) -> None:
         if isinstance(matcher, EngineMatcher) and matcher.tiles:
-            many = np.arange(1, len(known) + 1)
-            matcher.match_tile([asked, *known], np.zeros(len(known), np.int64), many, bins)
+            index_b = np.arange(1, len(others) + 1)
+            matcher.match_tile([query, *others], np.zeros(len(others), np.int64), index_b, bins)
         else:
-            for _, other in known:
-                matcher.match(asked[1], other)
+            for _, other in others:
+                matcher.match(query[1], other)
 
-    return take_time(galleries, n_comparable(trial, galleries), device, one, gallery, compare)
+    return take_time(galleries, n_comparable(trial, galleries), device, extract_query, gallery, compare)
 
 
 def n_comparable(trial: Trial, galleries: dict[str, list[str]]) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -82,6 +83,11 @@ def render_survey(
     photos = plan_survey(
         seed, n_individuals, n_new, gallery_encounters, query_encounters, photos_per_encounter, size_px
     )
+    _write_survey(folder, photos, progress)
+    return SurveyTruth(folder, photos)
+
+
+def _write_survey(folder: Path, photos: Sequence[PhotoTruth], progress: Callable[[int, int], None] | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     coco = _Coco()
     for number, photo in enumerate(photos, 1):
@@ -93,7 +99,6 @@ def render_survey(
     write_bytes(folder / "annotations.coco.json", json.dumps(coco.content, indent=1).encode())
     _write_csv(folder / "metadata.csv", [_metadata(photo) for photo in photos])
     _write_csv(folder / "truth.csv", [_truth(photo) for photo in photos if photo.is_query])
-    return SurveyTruth(folder, photos)
 
 
 def _jpeg(photo: PhotoTruth, rgb: np.ndarray) -> bytes:
@@ -124,7 +129,7 @@ class _Coco:
 
     def __init__(self) -> None:
         categories = [{"id": 1, "name": "head"}, {"id": 2, "name": "body"}]
-        self.content: dict[str, list] = {"images": [], "annotations": [], "categories": categories}
+        self.content: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": [], "categories": categories}
 
     def add(self, photo: PhotoTruth, render: HeadRender) -> None:
         height, width = render.mask.shape

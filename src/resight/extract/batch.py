@@ -98,9 +98,9 @@ class Batches:
 
     def _run(self, groups: Sequence[Path], paths: dict[str, str]) -> Outcome:
         outcomes = [self._fill(group, paths) for group in groups]
-        failed = {key: reason for one in outcomes for key, reason in one.failed.items()}
-        lost = tuple(crop_id for one in outcomes for crop_id in one.lost)
-        return Outcome(sum(one.n_computed for one in outcomes), failed, lost)
+        failed = {key: reason for outcome in outcomes for key, reason in outcome.failed.items()}
+        lost = tuple(crop_id for outcome in outcomes for crop_id in outcome.lost)
+        return Outcome(sum(outcome.n_computed for outcome in outcomes), failed, lost)
 
     def _create(self, ids: Sequence[str], shard_rows: int) -> Path:
         """A new batch at full size. The extractor is built here too: a missing file stops the run before any work."""

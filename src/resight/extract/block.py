@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from resight.errors import ResightError
+from resight.errors import one_line
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.select import nothing
@@ -19,7 +19,6 @@ from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")
-REASON_CHARS = 500
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def run_block(block: Block) -> dict[str, str]:
                 rows.append(extractor.extract(rgb, mask))
             except Exception as error:
                 log.debug("crop %s failed", crop_id, exc_info=True)
-                failed[crop_id] = _one_line(error)
+                failed[crop_id] = one_line(error)
                 rows.append(nothing((0, 0), extractor.descriptor_dim, extractor.descriptor_dtype))
     write_shard(block.workspace.root / block.store, block.start, rows, failed)
     return failed
@@ -95,8 +94,3 @@ def one_thread() -> Iterator[None]:
         cv2.setNumThreads(before_cv2)
         if torch:
             torch.set_num_threads(before_torch)
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error) if isinstance(error, ResightError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())[:REASON_CHARS]

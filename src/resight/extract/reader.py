@@ -46,9 +46,9 @@ class FeatureReader:
 
     def load_many(self, places: Iterable[tuple[str, int]]) -> list[Features]:
         """As `load` for many ``(store, row)``; every shard is read once, results come in the order asked for."""
-        asked = list(places)
-        found = {place: self.load(*place) for place in sorted(set(asked))}
-        return [found[place] for place in asked]
+        wanted = list(places)
+        loaded = {place: self.load(*place) for place in sorted(set(wanted))}
+        return [loaded[place] for place in wanted]
 
     def _group(self, store: str) -> tuple[zarr.Group, int, int]:
         if store not in self._groups:
@@ -77,6 +77,6 @@ class FeatureReader:
 
 
 def _freeze(rows: tuple[Features, ...]) -> None:
-    for one in rows:
-        for array in (one.xy_px, one.descriptors, one.scale_px, one.angle_rad, one.score):
+    for features in rows:
+        for array in (features.xy_px, features.descriptors, features.scale_px, features.angle_rad, features.score):
             array.setflags(write=False)

@@ -53,8 +53,8 @@ def extract(env: Environment, extractor: ExtractorBase, name: str, crops: pa.Tab
         BrokenCountError: A crop has no row at the end.
     """
     batches = Batches(env, extractor, name)
-    asked = crops.select(["crop_id", "photo_id", "path", "status"]).to_pylist()
-    paths = {row["crop_id"]: row["path"] for row in asked if row["status"] == CropStatus.OK}
+    crop_rows = crops.select(["crop_id", "photo_id", "path", "status"]).to_pylist()
+    paths = {row["crop_id"]: row["path"] for row in crop_rows if row["status"] == CropStatus.OK}
     batches.adopt()
     places = batches.places()
     todo = {crop_id: path for crop_id, path in paths.items() if crop_id not in places}
@@ -63,8 +63,8 @@ def extract(env: Environment, extractor: ExtractorBase, name: str, crops: pa.Tab
     if todo:
         outcome = batches.compute(todo)
         failed, n_extracted, places = outcome.failed, outcome.n_computed, batches.places()
-    rows = [_row(crop, places, failed, batches.fingerprint) for crop in asked]
-    reconcile("extract", [crop["crop_id"] for crop in asked], [row["crop_id"] for row in rows])
+    rows = [_row(crop, places, failed, batches.fingerprint) for crop in crop_rows]
+    reconcile("extract", [crop["crop_id"] for crop in crop_rows], [row["crop_id"] for row in rows])
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["crop_id"]), schema=SCHEMA)
     return ExtractResult(table, n_extracted)
 

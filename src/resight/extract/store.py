@@ -135,14 +135,14 @@ def write_shard(folder: Path, start: int, rows: Sequence[Features], failed: Mapp
 def pack(layout: Layout, rows: Sequence[Features]) -> dict[str, np.ndarray]:
     """Padded arrays of ``rows`` as they are stored."""
     arrays = {name: np.zeros((len(rows), *row), dtype) for name, (row, dtype) in layout.arrays().items()}
-    for i, one in enumerate(rows):
-        n = len(one)
-        if n > layout.max_keypoints or str(one.descriptors.dtype) != layout.descriptor_dtype:
-            raise ValueError(f"{n} keypoints with {one.descriptors.dtype} descriptors do not fit {layout}")
-        values = (one.xy_px, one.scale_px, one.angle_rad, one.score, one.descriptors)
+    for i, features in enumerate(rows):
+        n = len(features)
+        if n > layout.max_keypoints or str(features.descriptors.dtype) != layout.descriptor_dtype:
+            raise ValueError(f"{n} keypoints with {features.descriptors.dtype} descriptors do not fit {layout}")
+        values = (features.xy_px, features.scale_px, features.angle_rad, features.score, features.descriptors)
         for name, value in zip(("keypoints", "scales", "angles", "scores", "descriptors"), values, strict=True):
             arrays[name][i, :n] = value
-        arrays["n_keypoints"][i], arrays["image_size_wh"][i] = n, one.size_wh_px
+        arrays["n_keypoints"][i], arrays["image_size_wh"][i] = n, features.size_wh_px
     return arrays
 
 
@@ -180,7 +180,7 @@ def shards_of(folder: Path) -> list[tuple[int, int]]:
 
 def crop_ids_of(folder: Path) -> list[str]:
     """The crop of every row."""
-    return [str(one) for one in zarr.open_group(str(folder), mode="r").attrs["crop_ids"]]  # type: ignore[union-attr]
+    return [str(crop_id) for crop_id in zarr.open_group(str(folder), mode="r").attrs["crop_ids"]]  # type: ignore[union-attr]
 
 
 def keypoint_counts(folder: Path) -> list[int]:
@@ -253,7 +253,7 @@ def open_complete(folder: Path) -> zarr.Group:
     return group
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array:
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     array = group[name]
     if not isinstance(array, zarr.Array):
         raise WorkspaceError(
@@ -273,10 +273,10 @@ def _is_whole(folder: Path, group: zarr.Group, start: int, stop: int) -> bool:
         return False
     mark = json.loads(path.read_text())
     try:
-        found = {name: digest(values) for name, values in read_rows(group, start, stop).items()}
+        digests = {name: digest(values) for name, values in read_rows(group, start, stop).items()}
     except (ValueError, RuntimeError):  # a damaged shard: checksum, zstd frame
         return False
-    return bool(mark["rows"] == [start, stop] and mark["sha256"] == found)
+    return bool(mark["rows"] == [start, stop] and mark["sha256"] == digests)
 
 
 def _marks(folder: Path) -> Path:

@@ -14,13 +14,13 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from resight.errors import one_line
 from resight.ingest.addresses import opened
 from resight.ingest.decode import Limits, Picture, examine
 from resight.ingest.sources import FoundFile
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import write_part
 
-DETAIL_CHARS = 300
 Row = dict[str, Any]
 
 PART_SCHEMA = pa.schema(
@@ -100,11 +100,6 @@ def run_block(block: Block) -> BlockResult:
         write_part(block.folder, _part_name(kept), pa.Table.from_pylist(kept, schema=PART_SCHEMA))
     unversioned = tuple((row["uri"], row["sha256"]) for row in rows if not row["version"])
     return BlockResult(sum(row["decoded"] for row in rows), tuple(unreadable), unversioned)
-
-
-def one_line(error: Exception) -> str:
-    """Type and message of an error in one short line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:DETAIL_CHARS]
 
 
 def _look_at(job: Job, seen: Iterable[str], block: Block) -> Row:

@@ -124,19 +124,19 @@ def _outline(raw: Any, parts: Mapping[Any, str], where: str, notes: Notes) -> Ou
         return None
     part = parts.get(raw.get("category_id"))
     attributes = raw.get("attributes")
-    said = {**(attributes if isinstance(attributes, dict) else {}), **raw}
-    return Outline(part, _view(said), raw) if part else None
+    fields = {**(attributes if isinstance(attributes, dict) else {}), **raw}
+    return Outline(part, _view(fields), raw) if part else None
 
 
-def _view(said: Mapping[str, Any]) -> Viewpoint:
+def _view(fields: Mapping[str, Any]) -> Viewpoint:
     """First viewpoint that makes sense among the keys that programs use."""
     for key in VIEW_KEYS:
         try:
-            found = parse_viewpoint(str(said.get(key) or ""))
+            viewpoint = parse_viewpoint(str(fields.get(key) or ""))
         except ValueError:
             continue
-        if found != Viewpoint.UNKNOWN:
-            return found
+        if viewpoint != Viewpoint.UNKNOWN:
+            return viewpoint
     return Viewpoint.UNKNOWN
 
 
@@ -199,13 +199,13 @@ def _geometry(
 def _polygons(segmentation: Any, size_wh_px: tuple[int, int]) -> tuple[Polygon, ...]:
     if isinstance(segmentation, dict):
         return rle_polygons(segmentation, 4.0 * size_wh_px[0] * size_wh_px[1])
-    found = []
+    polygons = []
     for flat in segmentation or []:
         numbers = [float(v) for v in flat]
         if len(numbers) < 6 or len(numbers) % 2 or not all(map(math.isfinite, numbers)):
             raise ValueError("a polygon needs at least three points")
-        found.append(tuple(zip(numbers[::2], numbers[1::2], strict=True)))
-    return tuple(found)
+        polygons.append(tuple(zip(numbers[::2], numbers[1::2], strict=True)))
+    return tuple(polygons)
 
 
 def _corners(box: Sequence[float]) -> Polygon:

@@ -71,10 +71,10 @@ def _taken_at(tags: Image.Exif, details: dict[int, Any]) -> datetime | None:
         tags.get(digitized),
         tags.get(changed),
     ):
-        found = TIME.match(_text(value))
-        if found:
+        match = TIME.match(_text(value))
+        if match:
             try:
-                return datetime(*(int(g) for g in found.groups()))  # type: ignore[arg-type]
+                return datetime(*(int(g) for g in match.groups()))  # type: ignore[arg-type]
             except ValueError:  # 0000:00:00, as cameras with a dead clock write it
                 continue
     return None

@@ -99,11 +99,11 @@ def _key(file: FoundFile) -> Key:
 
 def _blocks(files: Sequence[FoundFile], cache: _Cache, empty: Block) -> list[Block]:
     """Files whose version is known are left out. Equal contents have equal sizes, so they are sorted into one block."""
-    known = cache.by_size()
+    of_size = cache.by_size()
     new = sorted((f for f in files if _key(f) not in cache.digest), key=lambda f: (f.size_bytes, f.uri))
     blocks: list[list[Job]] = []
     for file in new:
-        job = Job(file, known.get(file.size_bytes, ()))
+        job = Job(file, of_size.get(file.size_bytes, ()))
         full = not blocks or len(blocks[-1]) >= PHOTOS_PER_TASK
         same_size = (
             bool(blocks) and blocks[-1][-1].file.size_bytes == file.size_bytes and len(blocks[-1]) < 2 * PHOTOS_PER_TASK

@@ -110,20 +110,16 @@ def label_from(
 
 
 def merge(labels: Sequence[Label], uri: str, notes: Notes) -> Label:
-    """One label from all that is said about one content; where two say different things, none is believed."""
+    """One label from all labels of one content; where two contradict each other in a field, neither is believed."""
     values: dict[str, Any] = {}
-    for one in fields(Label):
-        said = (
-            list(dict.fromkeys(v for label in labels if (v := getattr(label, one.name)) is not None))
-            if one.name != "extra"
-            else []
-        )
-        if len(said) > 1:
+    for name in (f.name for f in fields(Label) if f.name != "extra"):
+        different = list(dict.fromkeys(v for label in labels if (v := getattr(label, name)) is not None))
+        if len(different) > 1:
             notes.add(
-                f"{{n}} photos are labelled with different values of {one.name}, so it stays open ({{items}}); correct the label files.",
-                f"{uri}: {' / '.join(str(v) for v in said)}",
+                f"{{n}} photos are labelled with different values of {name}, so it stays open ({{items}}); correct the label files.",
+                f"{uri}: {' / '.join(str(v) for v in different)}",
             )
-        values[one.name] = said[0] if len(said) == 1 else None
+        values[name] = different[0] if len(different) == 1 else None
     values["extra"] = {k: v for label in reversed(labels) for k, v in label.extra.items()}
     return Label(**values)
 
@@ -141,12 +137,12 @@ def _decode(data: bytes, where: str, notes: Notes) -> str:
 def _columns(row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """The columns that hold each of our fields: several for ``file``, otherwise the best one."""
     present = {name: tuple(c for c in candidates if c in row) for name, candidates in NAMES.items()}
-    return {name: found if name == "file" else found[:1] for name, found in present.items()}
+    return {name: columns if name == "file" else columns[:1] for name, columns in present.items()}
 
 
 def _label(row: Mapping[str, str], columns: Mapping[str, tuple[str, ...]], where: str, notes: Notes) -> Label:
-    used = {c for found in columns.values() for c in found}
-    cells = {name: row[found[0]] for name, found in columns.items() if found and name != "file"}
+    used = {c for present in columns.values() for c in present}
+    cells = {name: row[present[0]] for name, present in columns.items() if present and name != "file"}
     names = [row[c] for c in columns["file"] if row[c]]
     return label_from(cells, {k: v for k, v in row.items() if k not in used}, names, where, notes)
 

@@ -6,19 +6,10 @@ import posixpath
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from resight.ingest.addresses import folder_of, is_remote, name_of
 from resight.ingest.notes import Notes
 from resight.ingest.sources import FoundFile, Sidecar
-
-
-@dataclass(frozen=True)
-class Named:
-    """Names that a row gives its photo, best first, and the photo if there is exactly one."""
-
-    names: tuple[str, ...]
-    file: FoundFile | None
 
 
 class Lookup:

@@ -20,7 +20,7 @@ from resight.ingest.files import Contents
 from resight.ingest.labels import Label, merge
 from resight.ingest.notes import Notes
 from resight.ingest.reasons import complaint
-from resight.ingest.sidecars import Said
+from resight.ingest.sidecars import SidecarLabels
 from resight.ingest.sources import FoundFile
 from resight.status import PhotoReason, PhotoStatus, Viewpoint
 
@@ -31,7 +31,12 @@ Unlabelled = Literal["photo", "folder"]
 
 
 def build_rows(
-    files: Sequence[FoundFile], contents: Contents, said: Said, unlabelled: Unlabelled, night: str, notes: Notes
+    files: Sequence[FoundFile],
+    contents: Contents,
+    sidecars: SidecarLabels,
+    unlabelled: Unlabelled,
+    night: str,
+    notes: Notes,
 ) -> tuple[list[Row], dict[str, tuple[Annotation, ...]]]:
     """Rows of the table ``photos`` sorted by photo, and the outlines by photo."""
     groups: dict[str, list[FoundFile]] = defaultdict(list)
@@ -41,10 +46,10 @@ def build_rows(
     for digest, group in groups.items():
         facts = contents.facts.get(digest, {"first_night": night})
         row = _identity(digest, group) | _facts(facts) | _verdict(facts, group, contents)
-        label = _label([f.uri for f in group], said, notes)
+        label = _label([f.uri for f in group], sidecars, notes)
         row |= _labelled(label, facts) | _encounter(label, row | _labelled(label, facts), unlabelled)
         rows.append(row)
-        outlines = _outlines(row, facts, said, notes)
+        outlines = _outlines(row, facts, sidecars, notes)
         if outlines:
             annotations[row["photo_id"]] = outlines
     rows.sort(key=lambda row: row["photo_id"])
@@ -82,10 +87,10 @@ def _verdict(facts: Row, group: Sequence[FoundFile], contents: Contents) -> Row:
     return {"status": str(PhotoStatus.REJECTED), "reason": reason, "message": message}
 
 
-def _label(uris: Sequence[str], said: Said, notes: Notes) -> Label:
+def _label(uris: Sequence[str], sidecars: SidecarLabels, notes: Notes) -> Label:
     """What tables say; what COCO files say fills fields about which no table says anything at all."""
-    strong = [label for uri in uris for label in said.labels.get(uri, [])]
-    weak = [label for uri in uris for label in said.weak_labels.get(uri, [])]
+    strong = [label for uri in uris for label in sidecars.labels.get(uri, [])]
+    weak = [label for uri in uris for label in sidecars.weak_labels.get(uri, [])]
     first, second = merge(strong, uris[0], notes), merge(weak, uris[0], notes)
     silent = [name for name in vars(first) if name != "extra" and all(getattr(label, name) is None for label in strong)]
     if "taken_on" not in silent:
@@ -124,16 +129,16 @@ def _encounter(label: Label, row: Mapping[str, Any], unlabelled: Unlabelled) -> 
     return {"encounter_id": f"photo-{row['photo_id']}", "encounter_source": "photo"}
 
 
-def _outlines(row: Row, facts: Row, said: Said, notes: Notes) -> tuple[Annotation, ...]:
+def _outlines(row: Row, facts: Row, sidecars: SidecarLabels, notes: Notes) -> tuple[Annotation, ...]:
     """Outlines of the first annotated file of a content: a second file of outlines would double its heads."""
-    found = [pair for uri in row["uris"] for pair in said.outlines.get(uri, [])]
-    if not found or row["status"] != PhotoStatus.OK:
+    images = [pair for uri in row["uris"] for pair in sidecars.outlines.get(uri, [])]
+    if not images or row["status"] != PhotoStatus.OK:
         return ()
-    if len({where for where, _ in found}) > 1:
+    if len({where for where, _ in images}) > 1:
         notes.add(
-            "{n} photos are outlined in several files; the first one counts ({items}).", f"{row['uri']}: {found[0][0]}"
+            "{n} photos are outlined in several files; the first one counts ({items}).", f"{row['uri']}: {images[0][0]}"
         )
-    where, image = found[0]
+    where, image = images[0]
     return outlines_on(image, Frame(facts["width_px"], facts["height_px"], facts["orientation"]), where, notes)
 
 

@@ -18,7 +18,7 @@ METADATA_NAMES = {"metadata.csv", "metadata_splits.csv"}
 
 
 @dataclass
-class Said:
+class SidecarLabels:
     """Everything that the files beside the photos say, by uri.
 
     Attributes:
@@ -32,18 +32,18 @@ class Said:
     outlines: dict[str, list[tuple[str, CocoImage]]] = field(default_factory=lambda: defaultdict(list))
 
 
-def read_sidecars(sidecars: Sequence[Sidecar], files: Sequence[FoundFile], notes: Notes) -> Said:
+def read_sidecars(sidecars: Sequence[Sidecar], files: Sequence[FoundFile], notes: Notes) -> SidecarLabels:
     """Read them all; what cannot be read is noted and left out."""
-    said, lookup = Said(), Lookup(files)
+    labels, lookup = SidecarLabels(), Lookup(files)
     for sidecar in sidecars:
         name = name_of(sidecar.address).casefold()
         if name.endswith((".xlsx", ".xls")):
             notes.add("Spreadsheets are not read: {items}; save them as CSV.", sidecar.address)
         elif name.endswith(".csv"):
-            _add_table(sidecar, name in METADATA_NAMES, lookup, said, notes)
+            _add_table(sidecar, name in METADATA_NAMES, lookup, labels, notes)
         elif is_outline_file(name):
-            _add_coco(sidecar, lookup, said, notes)
-    return said
+            _add_coco(sidecar, lookup, labels, notes)
+    return labels
 
 
 def is_outline_file(name: str) -> bool:
@@ -53,7 +53,7 @@ def is_outline_file(name: str) -> bool:
     )
 
 
-def _add_table(sidecar: Sidecar, is_metadata: bool, lookup: Lookup, said: Said, notes: Notes) -> None:
+def _add_table(sidecar: Sidecar, is_metadata: bool, lookup: Lookup, labels: SidecarLabels, notes: Notes) -> None:
     silent = Notes()
     data = _read(sidecar, notes)
     rows = read_table(data, sidecar.address, notes if is_metadata else silent)
@@ -63,26 +63,26 @@ def _add_table(sidecar: Sidecar, is_metadata: bool, lookup: Lookup, said: Said, 
         entries = read_metadata(rows, sidecar.address, notes)
     else:
         return
-    _join(sidecar, entries, lookup, said.labels, notes)
+    _join(sidecar, entries, lookup, labels.labels, notes)
 
 
-def _add_coco(sidecar: Sidecar, lookup: Lookup, said: Said, notes: Notes) -> None:
+def _add_coco(sidecar: Sidecar, lookup: Lookup, labels: SidecarLabels, notes: Notes) -> None:
     data = _read(sidecar, notes)
     images = read_coco(data, sidecar.address, notes) if data else []
-    found = _join(sidecar, [image.entry for image in images], lookup, said.weak_labels, notes)
-    for image, file in zip(images, found, strict=True):
+    files = _join(sidecar, [image.entry for image in images], lookup, labels.weak_labels, notes)
+    for image, file in zip(images, files, strict=True):
         if file and image.outlines:
-            said.outlines[file.uri].append((sidecar.address, image))
+            labels.outlines[file.uri].append((sidecar.address, image))
 
 
 def _join(
     sidecar: Sidecar, entries: Sequence[Entry], lookup: Lookup, into: Mapping[str, list[Label]], notes: Notes
 ) -> list[FoundFile | None]:
-    found = lookup.match(sidecar, [entry.names for entry in entries], notes)
-    for entry, file in zip(entries, found, strict=True):
+    files = lookup.match(sidecar, [entry.names for entry in entries], notes)
+    for entry, file in zip(entries, files, strict=True):
         if file:
             into[file.uri].append(entry.label)
-    return found
+    return files
 
 
 def _read(sidecar: Sidecar, notes: Notes) -> bytes:

@@ -76,8 +76,8 @@ def find_files(workspace: Workspace, sources: Sequence[str], extensions: Sequenc
     entries: dict[str, _Entry] = {}
     for source in sources:
         for entry in _entries(source, workspace, notes):
-            known = entries.get(entry.address)
-            if known is None or (entry.whole_folder and not known.whole_folder):
+            listed = entries.get(entry.address)
+            if listed is None or (entry.whole_folder and not listed.whole_folder):
                 entries[entry.address] = entry
     endings = tuple(e.lower() for e in extensions)
     photos = [e for e in entries.values() if _is_photo(e, endings)]
@@ -85,8 +85,8 @@ def find_files(workspace: Workspace, sources: Sequence[str], extensions: Sequenc
         Sidecar(e.address, e.whole_folder) for e in entries.values() if e.address.lower().endswith(SIDECAR_ENDINGS)
     ]
     _note_passed_over(entries.values(), endings, notes)
-    found = [FoundFile(uri_of(e.address, workspace.root), e.address, e.size_bytes, e.version) for e in photos]
-    return Found(tuple(sorted(found, key=lambda f: f.uri)), tuple(sorted(sidecars, key=lambda s: s.address)))
+    files = [FoundFile(uri_of(e.address, workspace.root), e.address, e.size_bytes, e.version) for e in photos]
+    return Found(tuple(sorted(files, key=lambda f: f.uri)), tuple(sorted(sidecars, key=lambda s: s.address)))
 
 
 def _is_photo(entry: _Entry, endings: tuple[str, ...]) -> bool:

@@ -37,10 +37,10 @@ def parse_when(text: str) -> tuple[datetime | None, date]:
     Years come first (2010-07-02, 2010:07:02, 2010/07/02, 20100702), or days with dots (2.7.2010). 07/02/2010 is refused:
     it is February to some and July to others.
     """
-    found = WHEN.fullmatch(text.strip())
-    if not found:
+    match = WHEN.fullmatch(text.strip())
+    if not match:
         raise ValueError(f"{text!r} is no date")
-    g = found.groupdict()
+    g = match.groupdict()
     day = date(int(g["y"] or g["y2"]), int(g["m"] or g["m2"]), int(g["d"] or g["d2"]))
     if g["H"] is None:
         return None, day

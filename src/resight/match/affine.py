@@ -93,10 +93,18 @@ def affine_consensus(
     points, weight = points[order], weight[order].astype(np.float64)
     limit = threshold_px**2
     planes = _triples(points, samples) if shapes is None else _single(points, shapes, order)
+    out = np.zeros(len(points), bool)
+    if len(planes.point):
+        out[order] = _heaviest(points, weight, planes, limit, limit if shapes is None else limit * COARSE**2)
+    return out
+
+
+def _heaviest(points: np.ndarray, weight: np.ndarray, planes: _Planes, limit: float, first: float) -> np.ndarray:
+    """(M,) bool, what the heaviest plane agrees with after the best of ``planes`` were fitted anew to what is near them.
+
+    Squared pixels: ``limit`` for a match that agrees, ``first`` for one that counts before the first fit.
+    """
     agreeing = np.zeros(len(points), bool)
-    if not len(planes.point):
-        return agreeing
-    first = limit if shapes is None else limit * COARSE**2
     distance = planes.distances(points)
     best = np.argsort(-((distance <= first) @ weight), kind="stable")[:REFINED]
     planes, distance, heaviest = planes[best], distance[best], 0.0
@@ -116,9 +124,7 @@ def affine_consensus(
             break
         distance = planes.distances(points)
         near = distance <= limit * LOOSE**2
-    out = np.zeros(len(points), bool)
-    out[order] = agreeing
-    return out
+    return agreeing
 
 
 def _fitted(points: np.ndarray, weight: np.ndarray) -> _Planes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from resight.errors import ResightError, WeightsError
+from resight.errors import ResightError, WeightsError, one_line
 from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch, TileMatcher
 from resight.match.cache import PART_SCHEMA, write_pairs
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from resight.match.params import MatcherBase
 
 CROPS_IN_MEMORY = 192
-REASON_CHARS = 300
 PAIRS_PER_TILE = {"cpu": 256, "cuda": 4096}  # a tile's crops lie on the device together
 
 RowOf = Callable[[int, PairMatch, Features, Features], dict[str, Any]]
@@ -182,7 +181,7 @@ def _tile(block: PairBlock, matcher: TileMatcher, pairs: np.ndarray, crops: Crop
     except TILE_ERRORS as error:
         if not isinstance(matcher, Matcher):
             raise
-        return replace(_one_by_one(block, matcher, pairs, crops, row, PART_SCHEMA), slowed_by=_one_line(error))
+        return replace(_one_by_one(block, matcher, pairs, crops, row, PART_SCHEMA), slowed_by=one_line(error))
     ids = [[block.ids(k)[side] for k in pairs] for side in (0, 1)]
     for at, (name, column) in enumerate(zip(("crop_id_a", "crop_id_b"), ids, strict=True)):
         table = table.add_column(at, name, pa.array(column, pa.string()))
@@ -202,12 +201,8 @@ def _one_by_one(
         except ResightError:
             raise
         except Exception as error:  # one bad pair must not take the others of its block with it
-            failed.append((*block.ids(k), _one_line(error)))
+            failed.append((*block.ids(k), one_line(error)))
     return TileResult(pa.Table.from_pylist(rows, schema=schema), failed)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
 
 
 def single_thread() -> None:
@@ -227,9 +222,9 @@ def load_matcher(spec: MatcherSpec) -> Matcher:
         WeightsError: The worker finds other weights than the flow did.
     """
     for name, digest in spec.digests:
-        found = spec.weights.find(name)
-        if found.sha256 != digest:
+        file = spec.weights.find(name)
+        if file.sha256 != digest:
             raise WeightsError(
-                f"{found.path} on this worker is not the file that the run started with; use one file everywhere."
+                f"{file.path} on this worker is not the file that the run started with; use one file everywhere."
             )
     return spec.params.build(spec.weights, spec.family, spec.device)

@@ -34,7 +34,9 @@ class CropCodes:
     def of(*columns: pa.ChunkedArray | pa.Array) -> CropCodes:
         """Of all ids in ``columns``."""
         chunks = [
-            c.cast(pa.string()) for one in columns for c in (one.chunks if isinstance(one, pa.ChunkedArray) else [one])
+            c.cast(pa.string())
+            for column in columns
+            for c in (column.chunks if isinstance(column, pa.ChunkedArray) else [column])
         ]
         every = pc.unique(pa.chunked_array(chunks, pa.string()))
         return CropCodes(every.take(pc.array_sort_indices(every)))
@@ -44,7 +46,8 @@ class CropCodes:
         array = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
         if pa.types.is_dictionary(array.type):
             of_value = np.append(self.encode(array.dictionary), -1)
-            return of_value[np.asarray(pc.fill_null(array.indices, len(of_value) - 1))]
+            codes: np.ndarray = of_value[np.asarray(pc.fill_null(array.indices, len(of_value) - 1))]
+            return codes
         return np.asarray(pc.fill_null(pc.index_in(array, self.ids), -1)).astype(np.int64)
 
     def pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -80,8 +83,8 @@ def look_up(
         if hit.size:
             numbers.append(pairs[hit])
             tables.append(read_columns(file, schema).take(pa.array(hit)))
-    found, first = np.unique(np.concatenate(numbers), return_index=True)
-    return found, rows_at(pa.concat_tables(tables), first)
+    present, first = np.unique(np.concatenate(numbers), return_index=True)
+    return present, rows_at(pa.concat_tables(tables), first)
 
 
 def rows_at(table: pa.Table, rows: np.ndarray) -> pa.Table:
@@ -96,7 +99,8 @@ def is_in_sorted(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     if not wanted.size:
         return np.zeros(values.shape, bool)
     at = np.searchsorted(wanted, values).clip(max=wanted.size - 1)
-    return wanted[at] == values
+    present: np.ndarray = wanted[at] == values
+    return present
 
 
 def write_pairs(folder: Path, table: pa.Table) -> Path:

@@ -82,15 +82,15 @@ def evidence(
     codes = CropCodes.of(first, second)
     numbers = codes.pairs(codes.encode(first), codes.encode(second))
     wanted = np.unique(numbers)
-    found, _ = look_up(part_files(folder), codes, wanted, pa.schema([EVIDENCE_SCHEMA.field(key) for key in KEYS]))
-    missing = np.setdiff1d(wanted, found, assume_unique=True)
+    kept, _ = look_up(part_files(folder), codes, wanted, pa.schema([EVIDENCE_SCHEMA.field(key) for key in KEYS]))
+    missing = np.setdiff1d(wanted, kept, assume_unique=True)
     if missing.size:
         table = CropTable.of(codes, features, missing)
         groups = np.array_split(table.by_tile(missing), -(-len(missing) // PAIRS_PER_BLOCK))
         maker = block_maker(env, setup, folder, table)
         _run([maker.block(group) for group in groups], env.runner)
-    found, rows = look_up(part_files(folder), codes, wanted, EVIDENCE_SCHEMA)
-    row_of = dict(zip(found.tolist(), rows.to_pylist(), strict=True))
+    kept, rows = look_up(part_files(folder), codes, wanted, EVIDENCE_SCHEMA)
+    row_of = dict(zip(kept.tolist(), rows.to_pylist(), strict=True))
     return {pair: _evidence(row_of[n], pair) for pair, n in zip(pairs, numbers.tolist(), strict=True) if n in row_of}
 
 

@@ -79,8 +79,8 @@ def compare(block: PairBlock) -> dict[str, Any]:
     matchers, crops = (load_matcher(block.spec), load_matcher(full)), CropReader(block)
     sums, kept, there = [], 0, 0
     for i, j in zip(block.index_a.tolist(), block.index_b.tolist(), strict=True):
-        half, whole = (one.match(crops.load(i), crops.load(j)) for one in matchers)
-        sums.append([float(one.confidence.astype(np.float64).sum()) for one in (half, whole)])
+        half, whole = (matcher.match(crops.load(i), crops.load(j)) for matcher in matchers)
+        sums.append([float(match.confidence.astype(np.float64).sum()) for match in (half, whole)])
         kept, there = kept + len(_matches(half) & _matches(whole)), there + whole.n_matches
     half_sums, whole_sums = np.array(sums).T
     some = whole_sums > 0

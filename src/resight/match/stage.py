@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,38 +56,60 @@ def match(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
         BrokenCountError: A planned crop has no features, or a pair got no status.
     """
     folder = env.workspace.stage_dir("match", name)
-    codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
-    planned = np.asarray(pc.equal(plan["status"], PLANNED))
-    pair_of_row = codes.pairs(codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"]))
-    wanted = np.unique(pair_of_row[planned])
-    found, rows = look_up(part_files(folder), codes, wanted)
-    missing = np.setdiff1d(wanted, found, assume_unique=True)
-    work = Work(env, setup, folder, codes, features)
-    results, failed = work.run(missing) if missing.size else ([], {})
-    new, new_rows = look_up([folder / r.part for r in results if r.part], codes, missing)
-    if results:
+    numbered = _NumberedPlan.of(plan)
+    wanted = np.unique(numbered.pair[numbered.planned])
+    kept, kept_rows = look_up(part_files(folder), numbered.codes, wanted)
+    missing = np.setdiff1d(wanted, kept, assume_unique=True)
+    work = Work(env, setup, folder, numbered.codes, features)
+    blocks, failed = work.run(missing) if missing.size else ([], {})
+    new, new_rows = look_up([folder / block.part for block in blocks if block.part], numbered.codes, missing)
+    if blocks:
         compact(folder, PART_SCHEMA, KEYS)
-    numbers = np.concatenate([found, new])
+    numbers = np.concatenate([kept, new])
     order = np.argsort(numbers)
-    table = rows_at(pa.concat_tables([rows, new_rows]), order)
-    pairs = _joined(plan, planned, pair_of_row, codes, numbers[order], table, failed, name)
-    return MatchResult(pairs, len(new))
+    results = _Results(numbers[order], rows_at(pa.concat_tables([kept_rows, new_rows]), order), failed)
+    return MatchResult(_joined(numbered, results, name), len(new))
 
 
-def _joined(
-    plan: pa.Table,
-    planned: np.ndarray,
-    pair_of_row: np.ndarray,
-    codes: CropCodes,
-    numbers: np.ndarray,
-    table: pa.Table,
-    failed: dict[int, str],
-    fp: str,
-) -> pa.Table:
-    """Every row of the plan with what was found out about its pair."""
-    at = np.searchsorted(numbers, pair_of_row)
-    scored = planned & is_in_sorted(pair_of_row, numbers)
-    reasons = [failed.get(int(pair)) for pair in pair_of_row[planned & ~scored]]
+@dataclass(frozen=True)
+class _NumberedPlan:
+    """A plan whose pairs are numbers.
+
+    Attributes:
+        plan: The plan.
+        codes: Numbers of its crops.
+        pair: (rows,) int64, number of each row's pair.
+        planned: (rows,) bool, which rows are to be matched.
+    """
+
+    plan: pa.Table
+    codes: CropCodes
+    pair: np.ndarray
+    planned: np.ndarray
+
+    @staticmethod
+    def of(plan: pa.Table) -> _NumberedPlan:
+        sides = [plan["query_crop_id"], plan["gallery_crop_id"]]
+        codes = CropCodes.of(*sides)
+        pair = codes.pairs(*(codes.encode(side) for side in sides))
+        return _NumberedPlan(plan, codes, pair, np.asarray(pc.equal(plan["status"], PLANNED)))
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What is known about pairs: (P,) sorted numbers of those that were matched, their P rows, why others failed."""
+
+    numbers: np.ndarray
+    rows: pa.Table
+    failed: Mapping[int, str]
+
+
+def _joined(numbered: _NumberedPlan, results: _Results, name: str) -> pa.Table:
+    """Every row of the plan with the result of its pair."""
+    plan, planned = numbered.plan, numbered.planned
+    at = np.searchsorted(results.numbers, numbered.pair)
+    scored = planned & is_in_sorted(numbered.pair, results.numbers)
+    reasons = [results.failed.get(int(pair)) for pair in numbered.pair[planned & ~scored]]
     lost = sum(reason is None for reason in reasons)
     if lost:
         raise BrokenCountError(
@@ -95,15 +117,15 @@ def _joined(
             "run the same command again."
         )
     status, reason = _ending(plan, planned, scored, reasons)
-    columns = {name: plan[name] for name in PASSED_ON}
-    found = rows_at(table, at) if scored.all() else table.take(pa.array(np.where(scored, at, 0), mask=~scored))
-    columns |= _oriented(found, plan, codes)
-    matched_as = pc.if_else(pa.array(planned), pa.scalar(fp), pa.scalar(None, pa.string()))
+    columns = {column: plan[column] for column in PASSED_ON}
+    rows = results.rows
+    of_row = rows_at(rows, at) if scored.all() else rows.take(pa.array(np.where(scored, at, 0), mask=~scored))
+    columns |= _oriented(of_row, plan, numbered.codes)
+    matched_as = pc.if_else(pa.array(planned), pa.scalar(name), pa.scalar(None, pa.string()))
     columns |= {"match_fingerprint": matched_as, "status": status, "reason": reason}
-    names = [
-        name for name in catalog_table("pairs").schema.names if name not in ("run_id", "lnbnn", "lnbnn_verified")
-    ]  # the votes are the shortlist's
-    return pa.table({name: columns[name] for name in names})
+    votes = ("lnbnn", "lnbnn_verified")  # the shortlist's
+    schema = catalog_table("pairs").schema
+    return pa.table({column: columns[column] for column in schema.names if column not in ("run_id", *votes)})
 
 
 def _ending(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
+
+from resight.score import logistic
 
 EULER_GAMMA = 0.5772156649015329
 RIDGE = 0.16  # a normal prior with standard deviation 2.5: weak, as in Gelman et al., Ann. Appl. Stat. 2 (2008)
@@ -45,39 +46,11 @@ def fit_logistic(x: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> tupl
     odds = math.log(float(weight[genuine].sum() / weight[~genuine].sum()))
     if spread == 0:
         return 0.0, 0.0
-    a, b = _newton((x - centre) / spread, genuine.astype(np.float64), weight, odds)
+    z = (x - centre) / spread
+    a, (b,) = logistic.fit(z[:, None], genuine, weight, np.zeros(1), np.array([RIDGE]), np.zeros(1, bool))
     if b <= 0:
         return 0.0, 0.0
-    return a - odds - b * centre / spread, b / spread
-
-
-def _newton(z: np.ndarray, y: np.ndarray, weight: np.ndarray, start: float) -> tuple[float, float]:
-    theta, loss = np.array([start, 0.0]), np.inf
-    design = np.stack([np.ones_like(z), z], axis=1)
-    penalty = np.diag([0.0, RIDGE])
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-design @ theta))
-        gradient = design.T @ (weight * (p - y)) + penalty @ theta
-        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + penalty
-        step = np.linalg.solve(hessian, gradient)
-        theta, loss = _halving(theta, step, lambda t: _loss(design @ t, y, weight, t), loss)
-        if np.abs(step).max() < 1e-10:
-            break
-    return float(theta[0]), float(theta[1])
-
-
-def _halving(
-    theta: np.ndarray, step: np.ndarray, loss_at: Callable[[np.ndarray], float], loss: float
-) -> tuple[np.ndarray, float]:
-    for _ in range(30):
-        if loss_at(theta - step) <= loss:
-            break
-        step = step / 2
-    return theta - step, loss_at(theta - step)
-
-
-def _loss(eta: np.ndarray, y: np.ndarray, weight: np.ndarray, theta: np.ndarray) -> float:
-    return float(np.sum(weight * (np.logaddexp(0, eta) - y * eta)) + RIDGE * theta[1] ** 2 / 2)
+    return float(a - odds - b * centre / spread), float(b / spread)
 
 
 def fit_gumbel(x: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
@@ -103,4 +76,4 @@ def evidence_bound(p: np.ndarray) -> np.ndarray:
     Sellke, Bayarri and Berger, The American Statistician 55 (2001).
     """
     small = np.minimum(p, 1 / math.e)
-    return 1 / (-math.e * small * np.log(small))
+    return np.asarray(1 / (-math.e * small * np.log(small)))

@@ -81,17 +81,19 @@ def plan_pairs(
 
 def comparable(views: Sequence[str], others: Sequence[str], viewpoint: str = "compatible") -> np.ndarray:
     """(A, B) bool: which of A views may be compared with which of B under that policy; an unheard-of view is unknown."""
-    return _MAY_COMPARE[viewpoint][_side(pa.array(views, pa.string()))[:, None], _side(pa.array(others, pa.string()))]
+    rows, columns = (_side(pa.array(sides, pa.string())) for sides in (views, others))
+    allowed: np.ndarray = _MAY_COMPARE[viewpoint][np.ix_(rows, columns)]
+    return allowed
 
 
 def _outcomes(queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_same_encounter: bool) -> np.ndarray:
     """(queries, gallery) int8, index into `_OUTCOMES` followed by the columns of ``must_agree``."""
     out = np.zeros((queries.num_rows, gallery.num_rows), np.int8)
     out[~(_usable(queries)[:, None] & _usable(gallery)[None, :])] = _NO_FEATURES
-    sides = (_side(_strings(one, "viewpoint")) for one in (queries, gallery))
+    sides = (_side(_strings(table, "viewpoint")) for table in (queries, gallery))
     out[~_MAY_COMPARE[policy.viewpoint][np.ix_(*sides)]] = _VIEWPOINT
     for i, column in enumerate(policy.must_agree):
-        out[_differ(_said(queries, column), _said(gallery, column))] = len(_OUTCOMES) + i
+        out[_differ(_metadata(queries, column), _metadata(gallery, column))] = len(_OUTCOMES) + i
     if forbid_same_encounter:
         out[_equal(queries, gallery, "encounter_id")] = _SAME_ENCOUNTER
     out[_equal(queries, gallery, "photo_id")] = _SAME_PHOTO
@@ -108,8 +110,8 @@ def _usable(table: pa.Table) -> np.ndarray:
 
 def _side(views: pa.Array) -> np.ndarray:
     """Row of `_COMPATIBLE`; whatever is no known side counts as unknown."""
-    found = pc.index_in(views, pa.array([side.value for side in _SIDES], pa.string()))
-    return np.asarray(pc.fill_null(found, _SIDES.index(Viewpoint.UNKNOWN)))
+    row = pc.index_in(views, pa.array([side.value for side in _SIDES], pa.string()))
+    return np.asarray(pc.fill_null(row, _SIDES.index(Viewpoint.UNKNOWN)))
 
 
 def _equal(queries: pa.Table, gallery: pa.Table, column: str) -> np.ndarray:
@@ -117,10 +119,11 @@ def _equal(queries: pa.Table, gallery: pa.Table, column: str) -> np.ndarray:
     names = pc.unique(_strings(queries, column).drop_null())
     left = np.asarray(pc.fill_null(pc.index_in(_strings(queries, column), names, skip_nulls=True), -1))
     right = np.asarray(pc.fill_null(pc.index_in(_strings(gallery, column), names, skip_nulls=True), -2))
-    return left[:, None] == right[None, :]
+    equal: np.ndarray = left[:, None] == right[None, :]
+    return equal
 
 
-def _said(table: pa.Table, column: str) -> pa.Array:
+def _metadata(table: pa.Table, column: str) -> pa.Array:
     """What the metadata says in ``column`` about each crop's photo, in lower case; missing where it says nothing."""
     encoded = _strings(table, "extra").dictionary_encode()
     values = [json.loads(text).get(column, "").strip().casefold() or None for text in encoded.dictionary.to_pylist()]
@@ -130,5 +133,6 @@ def _said(table: pa.Table, column: str) -> pa.Array:
 def _differ(left: pa.Array, right: pa.Array) -> np.ndarray:
     """(queries, gallery) bool; a missing value differs from nothing."""
     names = pc.unique(pa.chunked_array([left, right], pa.string()).drop_null())
-    a, b = (np.asarray(pc.fill_null(pc.index_in(one, names, skip_nulls=True), -1)) for one in (left, right))
-    return (a[:, None] != b[None, :]) & (a >= 0)[:, None] & (b >= 0)[None, :]
+    a, b = (np.asarray(pc.fill_null(pc.index_in(side, names, skip_nulls=True), -1)) for side in (left, right))
+    different: np.ndarray = (a[:, None] != b[None, :]) & (a >= 0)[:, None] & (b >= 0)[None, :]
+    return different

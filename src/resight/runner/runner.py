@@ -117,16 +117,10 @@ class Runner:
         blocks = list(blocks)
         if not blocks:
             return [], []
-        inline = self._dask.mode == "inline" or (len(blocks) == 1 and not self._dask.address and self._client is None)
         with track(label, unit, sum(map(size, blocks)), self.quiet) as tracker:
-            done = (
-                self._inline(function, blocks)
-                if inline
-                else self._on_dask(function, blocks, gpu and self._device == "cuda")
-            )
             results: dict[int, Any] = {}
             failures: list[Failure] = []
-            for index, result, reason in done:
+            for index, result, reason in self._outcomes(function, blocks, gpu and self._device == "cuda"):
                 if reason:
                     log.warning("%s: a block failed: %s", label, reason)
                     failures.append(Failure(blocks[index], reason))
@@ -134,6 +128,12 @@ class Runner:
                     results[index] = result
                 tracker.advance(size(blocks[index]))
         return [(blocks[i], results[i]) for i in sorted(results)], failures
+
+    def _outcomes(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Iterable[tuple[int, Any, str]]:
+        alone = len(blocks) == 1 and not self._dask.address and self._client is None
+        if alone or self._dask.mode == "inline":
+            return self._inline(function, blocks)
+        return self._on_dask(function, blocks, gpu)
 
     @staticmethod
     def _inline(function: Callable[[Any], Any], blocks: list[Any]) -> Iterable[tuple[int, Any, str]]:
@@ -161,9 +161,6 @@ class Runner:
     def _in_window(
         self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool
     ) -> Iterable[tuple[int, Any, str]]:
-        from distributed import wait
-        from distributed.client import FuturesCancelledError
-
         client = self._connect()
         resources = {"GPU": 1} if gpu else None
         if gpu:
@@ -178,21 +175,7 @@ class Runner:
                     pending[client.submit(function, blocks[index], pure=False, resources=resources)] = index
                 if not pending:
                     return
-                try:
-                    done = wait(list(pending), timeout=TICK_S, return_when="FIRST_COMPLETED").done
-                except TimeoutError:
-                    done = set()
-                except FuturesCancelledError as error:
-                    raise ClusterLost(
-                        f"The Dask scheduler went away ({error}); run the same command again, it does the rest."
-                    ) from error
-                if client.status != "running":
-                    raise ClusterLost(
-                        f"The connection to the Dask scheduler is {client.status}; run the same command again, it does the rest."
-                    )
-                done = {
-                    future for future in done if future.status != "pending"
-                }  # its result went with a worker: it runs again
+                done = _finished(client, pending)
                 for future in done:
                     yield _outcome(future, pending.pop(future))
                     future.release()
@@ -239,6 +222,27 @@ def _quiet_dask() -> None:
 
     if log.getEffectiveLevel() > logging.DEBUG:
         logging.getLogger("distributed").setLevel(logging.ERROR)
+
+
+def _finished(client: Any, pending: Iterable[Any]) -> set[Any]:
+    """Futures that ended within the next tick."""
+    from distributed import wait
+    from distributed.client import FuturesCancelledError
+
+    try:
+        done = wait(list(pending), timeout=TICK_S, return_when="FIRST_COMPLETED").done
+    except TimeoutError:
+        done = set()
+    except FuturesCancelledError as error:
+        raise ClusterLost(
+            f"The Dask scheduler went away ({error}); run the same command again, it does the rest."
+        ) from error
+    if client.status != "running":
+        raise ClusterLost(
+            f"The connection to the Dask scheduler is {client.status}; run the same command again, it does the rest."
+        )
+    # one that is pending again lost its result with a worker and runs once more
+    return {future for future in done if future.status != "pending"}
 
 
 def _outcome(future: Any, index: int) -> tuple[int, Any, str]:

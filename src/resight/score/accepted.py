@@ -66,9 +66,3 @@ def keep_null(workspace: Workspace, match_fingerprint: str, null: Null) -> str:
     name = fingerprint("null", match_fingerprint, values)
     write_json(workspace.stage_dir("null", match_fingerprint) / f"{name}.json", values)
     return name
-
-
-def read_null(workspace: Workspace, match_fingerprint: str, name: str) -> Null:
-    """What `keep_null` wrote."""
-    file = workspace.stage_dir("null", match_fingerprint) / f"{name}.json"
-    return Null.from_dict(json.loads(file.read_text(encoding="utf-8")))

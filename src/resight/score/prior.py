@@ -1,6 +1,6 @@
 """The fusion's shipped prior: what labelled folders have taught about how evidence adds up.
 
-``prior.json`` is written by ``python -m resight.train.fusion``, which says in it what it was learned from.
+``prior.json`` is written by ``resight train fusion``, which says in it what it was learned from.
 """
 
 from __future__ import annotations

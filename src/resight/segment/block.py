@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from resight.errors import ResightError
+from resight.errors import ResightError, one_line
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import load_rgb
 from resight.segment.base import Photo, Region, Segmenter
@@ -24,7 +24,6 @@ from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 PARTS = "parts"
-REASON_CHARS = 500
 NOTHING_FOUND = {
     CropStatus.NO_ANNOTATION: "no outline of the wanted part lies in the photo",
     CropStatus.NO_HEAD: "the segmenter found nothing",
@@ -154,8 +153,3 @@ def _load(job: PhotoJob, block: Block) -> np.ndarray:
         except OSError as error:
             problems.append(str(error))
     raise OSError("; ".join(problems))
-
-
-def one_line(error: Exception) -> str:
-    """Type and message of ``error`` in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]

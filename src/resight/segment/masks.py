@@ -51,6 +51,6 @@ def polygons_of(mask: np.ndarray, tolerance_px: float = 1.0) -> tuple[Polygon, .
     """
     doubled = cv2.resize(mask.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    found = [cv2.approxPolyDP(c, 2 * tolerance_px, True).reshape(-1, 2) for c in contours]
-    found = sorted((p for p in found if len(p) >= 3), key=lambda p: (-cv2.contourArea(p), p.tolist()))
-    return tuple(tuple((float(x + 0.5) / 2, float(y + 0.5) / 2) for x, y in p) for p in found)
+    polygons = [cv2.approxPolyDP(c, 2 * tolerance_px, True).reshape(-1, 2) for c in contours]
+    polygons = sorted((p for p in polygons if len(p) >= 3), key=lambda p: (-cv2.contourArea(p), p.tolist()))
+    return tuple(tuple((float(x + 0.5) / 2, float(y + 0.5) / 2) for x, y in p) for p in polygons)

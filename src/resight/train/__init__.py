@@ -1,1 +1,1 @@
-"""Training of the models that come with the package. Nothing here is needed to identify turtles."""
+"""Trainings behind ``resight train``: the matcher, the segmenter, the embedding and the fusion's prior."""

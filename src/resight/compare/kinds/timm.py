@@ -18,7 +18,7 @@ from resight.compare.base import Family, Trial
 from resight.compare.vectors import Embedder, VectorMethod
 from resight.errors import MissingWeightsError, SettingsError
 from resight.store.fingerprint import fingerprint
-from resight.train.embedding.loop import to_tensor
+from resight.train.pixels import to_tensor
 from resight.weights.digests import sha256_of
 from resight.weights.loading import load_tensors, strict_load
 

@@ -68,20 +68,20 @@ class VotesMethod(Method):
         galleries = trial.galleries(planned)
         rows_of = allowed_by_plan(planned, index.crop_ids)
 
-        def one(query: str) -> tuple[str, np.ndarray]:
+        def extract_query(query: str) -> tuple[str, np.ndarray]:
             return query, extractor.extract(*read_crop(trial.env.workspace, trial.paths[query])).descriptors
 
-        def ask(asked: tuple[str, np.ndarray], allowed: np.ndarray) -> None:
-            search(index, [asked], self.votes, allowed=lambda _: allowed)
+        def ask(query: tuple[str, np.ndarray], allowed: np.ndarray) -> None:
+            search(index, [query], self.votes, allowed=lambda _: allowed)
 
-        return take_time(galleries, n_comparable(trial, galleries), trial.env.device, one, rows_of, ask)
+        return take_time(galleries, n_comparable(trial, galleries), trial.env.device, extract_query, rows_of, ask)
 
     def _index(self, trial: Trial, names: StageNames, features: pa.Table, planned: pa.Table) -> ShortlistIndex:
         """The index that the stage has just made."""
         folder = trial.env.workspace.stage_dir("shortlist", names.voting.index)
         places, reader = places_of(features), FeatureReader(trial.env.workspace)
-        asked = planned.filter(pc.equal(planned["status"], PLANNED))
-        gallery = sorted(g for g in pc.unique(asked["gallery_crop_id"]).to_pylist() if g in places)
+        compared = planned.filter(pc.equal(planned["status"], PLANNED))
+        gallery = sorted(g for g in pc.unique(compared["gallery_crop_id"]).to_pylist() if g in places)
         return build_index(
             folder, gallery, lambda c: reader.load(*places[c]).descriptors, self.votes, names.voting.features
         )

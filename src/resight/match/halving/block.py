@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pyarrow as pa
 
-from resight.errors import ResightError
-from resight.match.blocks import REASON_CHARS, MatcherSpec, load_matcher, single_thread
+from resight.errors import ResightError, one_line
+from resight.match.blocks import MatcherSpec, load_matcher, single_thread
 from resight.match.cache import KEYS, PART_SCHEMA, write_pairs
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import write_part
@@ -138,19 +138,19 @@ def _ask(block: HalvingBlock, query: Asking, matcher: EngineMatcher, reader: Fea
     (asking,), lost = _encoded(block, [query.crop], matcher, reader)
     if asking is None:
         return _all_lost(block.ids(query.gallery), lost[query.crop])
-    asked, lost = _encoded(block, query.gallery.tolist(), matcher, reader)
-    there = [(crop_id, one) for crop_id, one in zip(block.ids(query.gallery), asked, strict=True) if one is not None]
+    encoded, lost = _encoded(block, query.gallery.tolist(), matcher, reader)
+    gallery = [(crop_id, e) for crop_id, e in zip(block.ids(query.gallery), encoded, strict=True) if e is not None]
     failed = [(block.crops[place][0], reason) for place, reason in lost.items()]
     crop_id = block.crops[query.crop][0]
     try:
-        through, rows = matcher.halve((crop_id, asking), there, block.bins)
+        through, rows = matcher.halve((crop_id, asking), gallery, block.bins)
     except ResightError:
         raise
     except Exception as error:  # one bad query must not take the others of its block with it
-        return _all_lost(block.ids(query.gallery), _reason(error))
-    survivors = [there[i][0] for i in through]
-    dropped = sorted({gallery_id for gallery_id, _ in there} - set(survivors))
-    ids = [[side(crop_id, one) for one in survivors] for side in (min, max)]
+        return _all_lost(block.ids(query.gallery), one_line(error))
+    survivors = [gallery[i][0] for i in through]
+    dropped = sorted({gallery_id for gallery_id, _ in gallery} - set(survivors))
+    ids = [[side(crop_id, gallery_id) for gallery_id in survivors] for side in (min, max)]
     for at, (name, column) in enumerate(zip(KEYS, ids, strict=True)):
         rows = rows.add_column(at, name, pa.array(column, pa.string()))
     return _Answer(dropped, rows.select(PART_SCHEMA.names).cast(PART_SCHEMA), failed)
@@ -170,16 +170,12 @@ def _encoded(
             raise
         except Exception as error:  # becomes a row with a reason
             encoded.append(None)
-            lost[place] = _reason(error)
+            lost[place] = one_line(error)
     return encoded, lost
 
 
 def _all_lost(gallery: Sequence[str], reason: str) -> _Answer:
     return _Answer([], PART_SCHEMA.empty_table(), [(crop_id, reason) for crop_id in gallery])
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
 
 
 def _once(rows: pa.Table) -> pa.Table:

@@ -65,50 +65,78 @@ def halve(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
     if not (isinstance(setup.params, LightGlueParams) and setup.params.halving):
         return HalvingResult(plan, 0)
     folder, pairs_folder = env.workspace.stage_dir("halving", name), env.workspace.stage_dir("match", name)
-    codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
-    q, g = codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"])
-    queries = _queries(np.flatnonzero(np.asarray(pc.equal(plan["status"], PLANNED))), q, g, codes)
+    numbered = _NumberedPlan.of(plan)
+    queries = _queries(numbered)
     dropped = _look_up(folder, [query.key for query in queries])
     todo = [query for query in queries if query.key not in dropped]
-    work = HalvingWork(env, setup, folder, pairs_folder, codes, features)
+    work = HalvingWork(env, setup, folder, pairs_folder, numbered.codes, features)
     outcome = work.run(todo) if todo else HalvedBlock({}, (), 0, 0.0)
     if todo:
         compact(pairs_folder, PART_SCHEMA, KEYS)
         compact(folder, HALVED_SCHEMA, ["key"])
-    ending = _Ending.of(queries, dropped | outcome.dropped, _numbered(outcome.failed, codes), codes, q, g)
+    ending = _Ending.of(numbered, queries, dropped | outcome.dropped, outcome.failed)
     fresh = np.concatenate([np.zeros(0, np.int64), *(query.rows for query in todo)])
     n_matched = np.unique(ending.pair[fresh[ending.survived[fresh]]]).size
     return HalvingResult(_with_ending(plan, ending), n_matched)
 
 
-def _queries(planned: np.ndarray, q: np.ndarray, g: np.ndarray, codes: CropCodes) -> list[Query]:
-    """Planned rows by query crop; ``q`` and ``g`` are codes of all rows."""
+@dataclass(frozen=True)
+class _NumberedPlan:
+    """A plan whose crops are numbers.
+
+    Attributes:
+        codes: Numbers of the crops.
+        query, gallery: (rows,) int64, codes of each row's crops.
+        planned: (N,) int64, rows that take part.
+    """
+
+    codes: CropCodes
+    query: np.ndarray
+    gallery: np.ndarray
+    planned: np.ndarray
+
+    @staticmethod
+    def of(plan: pa.Table) -> _NumberedPlan:
+        codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
+        query, gallery = codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"])
+        return _NumberedPlan(codes, query, gallery, np.flatnonzero(np.asarray(pc.equal(plan["status"], PLANNED))))
+
+    def directed(self, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+        """(N,) int64, one number per (query, gallery)."""
+        numbers: np.ndarray = query * len(self.codes.ids) + gallery
+        return numbers
+
+
+def _queries(numbered: _NumberedPlan) -> list[Query]:
+    """Planned rows by query crop, the candidates in the order of their ids."""
+    q, g, planned = numbered.query, numbered.gallery, numbered.planned
     rows = planned[np.lexsort((g[planned], q[planned]))]
     starts = np.flatnonzero(np.diff(q[rows], prepend=-1))
-    return [_query(part, q, g, codes) for part in np.split(rows, starts[1:]) if part.size]
+    return [_query(numbered, part) for part in np.split(rows, starts[1:]) if part.size]
 
 
-def _query(rows: np.ndarray, q: np.ndarray, g: np.ndarray, codes: CropCodes) -> Query:
-    crop, gallery = int(q[rows[0]]), g[rows]
-    return Query(crop, gallery, rows, digest_ids(codes.ids.take(pa.array([crop, *gallery])).to_pylist()))
+def _query(numbered: _NumberedPlan, rows: np.ndarray) -> Query:
+    crop, gallery = int(numbered.query[rows[0]]), numbered.gallery[rows]
+    return Query(crop, gallery, rows, digest_ids(numbered.codes.ids.take(pa.array([crop, *gallery])).to_pylist()))
 
 
 def _look_up(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:
     """Dropped candidates by key, of the queries that were asked before."""
     wanted = pa.array(keys, pa.string())
-    found: dict[str, list[str]] = {}
+    dropped: dict[str, list[str]] = {}
     for file in part_files(folder):
         hit = pc.is_in(pq.read_table(file, columns=["key"], partitioning=None)["key"], wanted)
         if pc.any(hit).as_py():
             rows = read_columns(file, HALVED_SCHEMA).filter(hit)
-            found |= dict(zip(rows["key"].to_pylist(), rows["dropped"].to_pylist(), strict=True))
-    return found
+            dropped |= dict(zip(rows["key"].to_pylist(), rows["dropped"].to_pylist(), strict=True))
+    return dropped
 
 
-def _numbered(failed: Sequence[tuple[str, str, str]], codes: CropCodes) -> dict[int, str]:
-    """Reasons by directed pair of codes."""
-    q, g = (codes.encode(pa.array([one[side] for one in failed], pa.string())) for side in (0, 1))
-    return {int(n): reason for n, (_, _, reason) in zip(q * len(codes.ids) + g, failed, strict=True)}
+def _reasons(failed: Sequence[tuple[str, str, str]], numbered: _NumberedPlan) -> dict[int, str]:
+    """Why pairs failed, by `_NumberedPlan.directed`."""
+    sides = (numbered.codes.encode(pa.array([pair[side] for pair in failed], pa.string())) for side in (0, 1))
+    numbers = numbered.directed(*sides)
+    return {int(n): reason for n, (_, _, reason) in zip(numbers, failed, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -129,24 +157,23 @@ class _Ending:
 
     @staticmethod
     def of(
+        numbered: _NumberedPlan,
         queries: Sequence[Query],
         dropped_ids: dict[str, list[str]],
-        failed: dict[int, str],
-        codes: CropCodes,
-        q: np.ndarray,
-        g: np.ndarray,
+        failed: Sequence[tuple[str, str, str]],
     ) -> _Ending:
-        """Of all rows, whose codes are ``q`` and ``g``."""
-        pair = codes.pairs(q, g)
-        fell, took_part = np.zeros(len(q), bool), np.zeros(len(q), bool)
+        """Of all rows, from the candidates that fell behind by query key and (query, gallery, reason) of failed pairs."""
+        pair = numbered.codes.pairs(numbered.query, numbered.gallery)
+        fell, took_part = np.zeros(len(pair), bool), np.zeros(len(pair), bool)
         for query in queries:
             took_part[query.rows] = True
-            gone = np.sort(codes.encode(pa.array(dropped_ids.get(query.key, []), pa.string())))
+            gone = np.sort(numbered.codes.encode(pa.array(dropped_ids.get(query.key, []), pa.string())))
             fell[query.rows] = is_in_sorted(query.gallery, gone)
-        broken = is_in_sorted(q * len(codes.ids) + g, np.array(sorted(failed), np.int64)) & took_part
+        directed, why = numbered.directed(numbered.query, numbered.gallery), _reasons(failed, numbered)
+        broken = is_in_sorted(directed, np.array(sorted(why), np.int64)) & took_part
         survived = took_part & ~fell & ~broken
         left = ~is_in_sorted(pair, np.unique(pair[survived]))
-        reasons = {int(row): failed[int(q[row] * len(codes.ids) + g[row])] for row in np.flatnonzero(broken & left)}
+        reasons = {int(row): why[int(directed[row])] for row in np.flatnonzero(broken & left)}
         return _Ending(pair, survived, fell & left, reasons)
 
 

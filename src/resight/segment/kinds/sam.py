@@ -122,7 +122,7 @@ def load_sam(params: SamParams, weights: WeightStore) -> nn.Module:
     Raises:
         WeightsError: They are missing or belong to another variant.
     """
-    from kornia.models.sam import Sam
+    from kornia.models.sam.model import Sam
 
     from resight.weights.loading import strict_load
 

@@ -1,4 +1,4 @@
-"""Which crops a network may learn from, and where it learns."""
+"""Which crops the embedding may learn from."""
 
 from __future__ import annotations
 
@@ -19,17 +19,10 @@ def training_rows(photos: pa.Table, crops: pa.Table, cohort: Cohort) -> list[dic
     labels = {p: name for p, name in cohort.labels.items() if p not in cohort.queries}
     encounter = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
     rows = crops.select(["crop_id", "photo_id", "path", "viewpoint", "status"]).to_pylist()
-    found = [
+    usable = [
         {k: r[k] for k in ("crop_id", "path", "viewpoint")}
         | {"individual_id": labels[r["photo_id"]], "encounter_id": encounter[r["photo_id"]]}
         for r in rows
         if r["status"] == CropStatus.OK and r["photo_id"] in labels
     ]
-    return sorted(found, key=lambda r: r["crop_id"])
-
-
-def training_device(wanted: str) -> str:
-    """The device of the settings; where that is the CPU, a GPU if there is one, as a training is no result of a run."""
-    import torch
-
-    return "cuda" if wanted == "cpu" and torch.cuda.is_available() else wanted
+    return sorted(usable, key=lambda r: r["crop_id"])

@@ -30,7 +30,7 @@ def circle_loss(
     push = (similarity.detach() + margin).clamp_min(0)
     p = (-gamma * pull * (similarity - (1 - margin))).masked_fill(~positive, NEVER)
     n = (gamma * push * (similarity - margin)).masked_fill(~negative, NEVER)
-    asked = positive.any(1) & negative.any(1)
-    if not bool(asked.any()):
+    anchors = positive.any(1) & negative.any(1)
+    if not bool(anchors.any()):
         return similarity.sum() * 0
-    return F.softplus(p[asked].logsumexp(1) + n[asked].logsumexp(1)).mean()
+    return F.softplus(p[anchors].logsumexp(1) + n[anchors].logsumexp(1)).mean()

@@ -31,7 +31,7 @@ class Block(nn.Module):
         self.gamma = nn.Parameter(torch.full((width,), 0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(self.spatial(x).permute(0, 2, 3, 1))
+        y: Tensor = self.norm(self.spatial(x).permute(0, 2, 3, 1))
         y = self.gamma * self.narrow(F.gelu(self.widen(y)))
         return x + y.permute(0, 3, 1, 2)
 

@@ -9,20 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from resight.errors import NothingToMeasure, WeightsError
 from resight.store.fingerprint import canonical_json, fingerprint
+from resight.store.parts import write_bytes
+from resight.store.runs import write_json
 from resight.store.workspace import Workspace
-from resight.train.embedding.loop import State, train_net
+from resight.train.checkpoint import older_version
+from resight.train.embedding.learner import EmbeddingLearner
 from resight.train.embedding.network import EmbeddingNet
 from resight.train.embedding.params import EmbeddingRecipe
 from resight.train.embedding.samples import load_samples
+from resight.train.loop import Training, train
+from resight.weights.digests import sha256_of
 from resight.weights.loading import strict_load
 from resight.weights.store import WeightStore
 
 STAGE = "embedding"
-WEIGHTS_FILE, CHECKPOINT_FILE, ABOUT_FILE = "embedding.safetensors", "checkpoint.pt", "training.json"
+WEIGHTS_FILE, ABOUT_FILE = "embedding.safetensors", "training.json"
+CHECKPOINT_FILE, OLDER_CHECKPOINT_FILE = "checkpoint.safetensors", "checkpoint.pt"
 LAST = 50
 
 
@@ -90,11 +98,12 @@ def train_embedding(
             f"An embedding cannot be trained on {len(animals)} animals: photos that also ask are not trained on. Name more "
             "animals in metadata.csv, or let later encounters ask earlier ones (--set evaluate.protocol=time-aware)."
         )
+    if (folder / OLDER_CHECKPOINT_FILE).exists():
+        raise older_version(folder / OLDER_CHECKPOINT_FILE)
     samples = load_samples(workspace, sorted(rows, key=lambda r: r["crop_id"]), recipe.side_px)
-    state = train_net(
-        samples, recipe, folder / CHECKPOINT_FILE, device, _start_weights(recipe, weights), quiet=quiet
-    )  # fmt: skip
-    _write(folder, state, recipe, weights, device, len(rows), len(animals))
+    learner = EmbeddingLearner(samples, recipe, device, _start_weights(recipe, weights))
+    training = train(learner, folder / CHECKPOINT_FILE, save_every_s=recipe.save_every_s, quiet=quiet)
+    _write(folder, training, recipe, weights, len(rows), len(animals))
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return read_training(folder, computed=True)
 
@@ -108,8 +117,8 @@ def is_trained(
 
 def read_training(folder: Path, *, computed: bool = False) -> Trained:
     """What `train_embedding` left in ``folder``."""
-    known = json.loads((folder / ABOUT_FILE).read_text())
-    return Trained(path=str(folder / WEIGHTS_FILE), computed=computed, **known)
+    written = json.loads((folder / ABOUT_FILE).read_text())
+    return Trained(path=str(folder / WEIGHTS_FILE), computed=computed, **written)
 
 
 def load_net(path: Path, device: str = "cpu") -> tuple[EmbeddingNet, int]:
@@ -118,8 +127,6 @@ def load_net(path: Path, device: str = "cpu") -> tuple[EmbeddingNet, int]:
     Raises:
         WeightsError: It is no such file.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("recipe", "null"))
@@ -143,25 +150,25 @@ def _start_weights(recipe: EmbeddingRecipe, weights: WeightStore) -> dict[str, T
 
 
 def _write(
-    folder: Path, state: State, recipe: EmbeddingRecipe, weights: WeightStore, device: str, n_crops: int, n_animals: int
+    folder: Path, training: Training, recipe: EmbeddingRecipe, weights: WeightStore, n_crops: int, n_animals: int
 ) -> None:
     """Weights first, then what is known about them: that file is the commit mark."""
-    from safetensors.torch import save
-
-    from resight.store.parts import write_bytes
-    from resight.store.runs import write_json
-    from resight.weights.digests import sha256_of
-
-    tensors = {k: v.detach().cpu().contiguous() for k, v in state.net.state_dict().items()}
-    path = folder / WEIGHTS_FILE
+    tensors = {k: v.detach().cpu().contiguous() for k, v in training.result.state_dict().items()}
+    path, losses = folder / WEIGHTS_FILE, training.losses["loss"]
     write_bytes(path, save(tensors, {"recipe": canonical_json(recipe)}))
-    sha256 = sha256_of(path)
-    started = weights.find(recipe.init).sha256 if recipe.init else "scratch"
-    about = Trained(
-        str(path), sha256, n_crops, n_animals, state.step, round(state.seconds, 1), _mean(state.losses[:LAST]),
-        _mean(state.losses[-LAST:]), started, device,
-    )  # fmt: skip
-    write_json(folder / ABOUT_FILE, {k: v for k, v in asdict(about).items() if k not in ("path", "computed")})
+    trained = Trained(
+        path=str(path),
+        sha256=sha256_of(path),
+        n_crops=n_crops,
+        n_individuals=n_animals,
+        steps=training.step,
+        seconds=round(training.seconds, 1),
+        loss_first=_mean(losses[:LAST]),
+        loss_last=_mean(losses[-LAST:]),
+        started_from=weights.find(recipe.init).sha256 if recipe.init else "scratch",
+        device=training.learner.device,
+    )
+    write_json(folder / ABOUT_FILE, {k: v for k, v in asdict(trained).items() if k not in ("path", "computed")})
 
 
 def _mean(losses: Sequence[float]) -> float:

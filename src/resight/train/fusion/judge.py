@@ -32,48 +32,48 @@ def judge(run: Labelled, runs: Sequence[Labelled], novelty: NoveltyParams) -> di
     Returns:
         Shares right per photo and encounter, novelty AUROC, calibration error, false identifications.
     """
-    found: dict[str, list[Any]] = {"photo": [], "encounter": [], "known": [], "new": [], "rated": [], "false": []}
+    measured: dict[str, list[Any]] = {"photo": [], "encounter": [], "known": [], "new": [], "rated": [], "false": []}
     rules = set()
     for individual in sorted(set(run.truth.values())):
-        rules.add(_one(run, individual, learn_prior(runs, individual), novelty, found))
-    rated = np.array(found["rated"], np.float64).reshape(-1, 2)
+        rules.add(_measure(run, individual, learn_prior(runs, individual), novelty, measured))
+    rated = np.array(measured["rated"], np.float64).reshape(-1, 2)
     return {
-        "top1_photo": float(np.mean(found["photo"])),
-        "top1_encounter": float(np.mean(found["encounter"])),
-        "n": (len(found["photo"]), len(found["encounter"])),
-        "novelty_auroc": auroc(np.array(found["new"]), np.array(found["known"])) if found["new"] else None,
+        "top1_photo": float(np.mean(measured["photo"])),
+        "top1_encounter": float(np.mean(measured["encounter"])),
+        "n": (len(measured["photo"]), len(measured["encounter"])),
+        "novelty_auroc": auroc(np.array(measured["new"]), np.array(measured["known"])) if measured["new"] else None,
         "ece_encounter": calibration_error(rated[:, 0], rated[:, 1], np.ones(len(rated))) if len(rated) else None,
-        "false_known_rate": float(np.mean(found["false"])) if found["false"] else None,
+        "false_known_rate": float(np.mean(measured["false"])) if measured["false"] else None,
         "rules": sorted(rules),
     }
 
 
-def _one(run: Labelled, individual: str, prior: Any, novelty: NoveltyParams, found: dict[str, list[Any]]) -> str:
+def _measure(run: Labelled, individual: str, prior: Any, novelty: NoveltyParams, measured: dict[str, list[Any]]) -> str:
     fusion = fit_fusion(training(run, gallery_alone=True), prior=prior)
     scores = score(run.pairs, run.gallery, ScoreParams(name=FUSED), None, fusion, run.null).scores
     chosen = choose_rule(scores, run.info, RankParams(), is_ratio=True)
     ranked = rank_all(scores, run.info, chosen.params)
     model = fit(calibrate(scores, run.info, chosen.params), signed=True)
-    asked = {p for p, name in run.truth.items() if name == individual}
-    photos = run.photos.filter(pa.array([p in asked for p in run.photos["photo_id"].to_pylist()], pa.bool_()))
+    own_photos = {p for p, name in run.truth.items() if name == individual}
+    photos = run.photos.filter(pa.array([p in own_photos for p in run.photos["photo_id"].to_pylist()], pa.bool_()))
     queries = photos.select(["photo_id", "encounter_id"])
     animals, encounters = set(run.gallery.values()), set(queries["encounter_id"].to_pylist())
     if individual not in animals:
         return chosen.params.rule
     mine = ranked.filter(pc.is_in(ranked["encounter_id"], pa.array(sorted(encounters), pa.string())))
     first = {(r["level"], r["query_id"]): r["individual_id"] for r in mine.to_pylist() if r["rank"] == 1}
-    found["photo"] += [first.get(("photo", p)) == individual for p in sorted(asked)]
-    found["encounter"] += [first.get(("encounter", e)) == individual for e in sorted(encounters)]
+    measured["photo"] += [first.get(("photo", p)) == individual for p in sorted(own_photos)]
+    measured["encounter"] += [first.get(("encounter", e)) == individual for e in sorted(encounters)]
     as_is = decide(mine, queries, animals, model, novelty).novelty.to_pylist()
     gone = decide(
         mine, queries, animals, model, novelty, deleted=dict.fromkeys(encounters, individual)
     ).novelty.to_pylist()
-    found["known"] += [_novelty(r) for r in as_is]
-    found["new"] += [_novelty(r) for r in gone]
-    found["rated"] += [
+    measured["known"] += [_novelty(r) for r in as_is]
+    measured["new"] += [_novelty(r) for r in gone]
+    measured["rated"] += [
         (r["probability"], r["individual_id"] == individual) for r in as_is if r["probability"] is not None
     ]
-    found["false"] += [r["decision"] == Decision.KNOWN for r in gone]
+    measured["false"] += [r["decision"] == Decision.KNOWN for r in gone]
     return chosen.params.rule
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +40,8 @@ class Labelled:
     @property
     def truth(self) -> dict[str, str]:
         """Individual by query photo_id."""
-        asked = set(self.pairs.filter(pc.equal(self.pairs["purpose"], "identify"))["query_photo_id"].to_pylist())
-        return {p: self.labels[p] for p in sorted(asked) if p in self.labels}
+        queries = set(self.pairs.filter(pc.equal(self.pairs["purpose"], "identify"))["query_photo_id"].to_pylist())
+        return {p: self.labels[p] for p in sorted(queries) if p in self.labels}
 
 
 def read_run_folder(folder: Path) -> Labelled:
@@ -51,8 +51,8 @@ def read_run_folder(folder: Path) -> Labelled:
     labels = {
         p: i for p, i in zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True) if i
     }
-    known = set(pairs["gallery_photo_id"].to_pylist())
-    gallery = {p: labels[p] for p in sorted(known)}
+    gallery_photos = set(pairs["gallery_photo_id"].to_pylist())
+    gallery = {p: labels[p] for p in sorted(gallery_photos)}
     null = learn_null(pairs, gallery, 2000, None)
     return Labelled(folder.name, photos, pairs, labels, gallery, _info(photos, crops, gallery), null)
 
@@ -77,6 +77,14 @@ def standardised(pairs: TrainingPairs, like: TrainingPairs) -> tuple[tuple[str, 
     null = read_features(like.d, names)[~like.genuine]
     spread = np.where(null.std(axis=0) > 1e-9, null.std(axis=0), 1.0)
     return names, ((read_features(pairs.d, names) - null.mean(axis=0)) / spread).clip(-LARGEST, None)
+
+
+def by_features(runs: Sequence[Labelled]) -> dict[tuple[str, ...], list[Labelled]]:
+    """Runs with the same features together."""
+    groups: dict[tuple[str, ...], list[Labelled]] = {}
+    for run in runs:
+        groups.setdefault(available(training(run, gallery_alone=False).d), []).append(run)
+    return groups
 
 
 def digest(run: Labelled) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resight.store.parts import write_bytes
-from resight.train.matcher.loop import Curve
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 420, 260, 56, 34, 70
 COLOURS = ("#0b6e8a", "#d1495b", "#6a994e", "#7b5ea7", "#c98a1b", "#444444", "#2a9d8f", "#8d6e63", "#b5179e")
 
 
-def write_curves(folder: Path, curve: Curve) -> None:
+def write_curves(folder: Path, curve: Sequence[dict[str, float]]) -> None:
     """``curve.csv`` and ``curve.svg``."""
     if not curve:
         return
@@ -26,7 +25,7 @@ def write_curves(folder: Path, curve: Curve) -> None:
     write_bytes(folder / "curve.svg", drawing(curve).encode())
 
 
-def drawing(curve: Curve) -> str:
+def drawing(curve: Sequence[dict[str, float]]) -> str:
     """Two panels: loss (training, pairs kept apart), and recall of every layer with precision of the last one."""
     steps = [row["step"] for row in curve]
     losses = {"loss": "training", "apart_loss": "kept apart"}

@@ -75,7 +75,7 @@ class Sampler:
         self.views = np.arange(len(bank)) if views is None else views
         held = {str(bank.tags["space"][v]) for v in self.views}
         tag = bank.tags["space"]
-        self.links = [one for one in links if tag[one.a] in held and tag[one.b] in held]
+        self.links = [link for link in links if tag[link.a] in held and tag[link.b] in held]
 
     @cached_property
     def spaces(self) -> dict[str, list[np.ndarray]]:
@@ -124,7 +124,7 @@ class Sampler:
             tag = self.bank.tags["space"]
             a, b = (int(rng.choice(self._of_space[str(tag[v])])) for v in (link.a, link.b))
         elif name.startswith("other_"):
-            link, (a, b) = None, self._strangers(name.removeprefix("other_"), rng)
+            link, (a, b) = None, self._impostors(name.removeprefix("other_"), rng)
         else:
             space = self.spaces[name][rng.integers(len(self.spaces[name]))]
             link, (a, b) = None, rng.choice(space, 2, replace=False).tolist()
@@ -136,7 +136,7 @@ class Sampler:
             truth = (nothing if name.startswith("other_") else partners)(placed_a, placed_b)
         return Pair((a, b), (index_a, index_b), truth)
 
-    def _strangers(self, kind: str, rng: np.random.Generator) -> tuple[int, int]:
+    def _impostors(self, kind: str, rng: np.random.Generator) -> tuple[int, int]:
         """Two animals, mostly seen from one side, the harder case."""
         views, tags = self.named[kind], self.bank.tags
         a = int(rng.choice(views))
@@ -159,8 +159,8 @@ class Sampler:
         a, b = (self._sides([(p.views[side], p.keypoints[side]) for p in pairs], n) for side in (0, 1))
         of_a, of_b = (np.full((len(pairs), n), IGNORED, np.int64) for _ in range(2))
         for row, pair in enumerate(pairs):
-            for of, found in zip((of_a, of_b), pair.partners, strict=True):
-                of[row, : len(found)] = found
+            for of, partner in zip((of_a, of_b), pair.partners, strict=True):
+                of[row, : len(partner)] = partner
         return Batch(a, b, Targets(torch.from_numpy(of_a), torch.from_numpy(of_b)))
 
     def _sides(self, chosen: Sequence[tuple[int, np.ndarray]], n: int) -> Sides:

@@ -22,7 +22,7 @@ log = logging.getLogger("resight")
 REACH_PX = 36.0  # how far from a verified match the common geometry is believed
 TOLERANCE = 3.0  # heads bend and turn, so that one homography is off by some pixels
 MIN_INLIERS = 10
-N_STRANGERS, N_PAIRS = 400, 1200  # looked at, at most
+N_IMPOSTORS, N_PAIRS = 400, 1200  # looked at, at most
 STEP_PX = 1.0
 Match = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
 
@@ -63,31 +63,31 @@ class Link:
 
 
 def find_links(bank: Bank, plain: Iterable[int], match: Match, seed: int) -> list[Link]:
-    """Links among labelled pictures; as many inliers are asked for as one pair of strangers in 200 has by chance, and two more.
+    """Links among labelled pictures; as many inliers are asked for as one impostor pair in 200 has by chance, and two more.
 
     Args:
         bank: Views.
         plain: Those that are pictures as they are.
         match: Keypoints of two views that match, as two arrays of indices.
-        seed: Of the sample of strangers.
+        seed: Of the sample of impostor pairs.
     """
     heads = [v for v in plain if bank.tags["animal"][v] and bank.tags["kind"][v] == "head"]
     pairs = [(a, b) for a, b in combinations(heads, 2) if not opposite(bank, a, b)]
     same = [p for p in pairs if bank.tags["animal"][p[0]] == bank.tags["animal"][p[1]]]
     others = [p for p in pairs if bank.tags["animal"][p[0]] != bank.tags["animal"][p[1]]]
     rng = np.random.default_rng([seed, 41])
-    some = [others[i] for i in rng.permutation(len(others))[:N_STRANGERS]]
+    some = [others[i] for i in rng.permutation(len(others))[:N_IMPOSTORS]]
     same = [same[i] for i in np.sort(rng.permutation(len(same))[:N_PAIRS])]
     chance = [len(link.verified_xy_px) if (link := _link(bank, a, b, match)) else 0 for a, b in some]
     least = max(MIN_INLIERS, int(np.quantile(chance, 0.995)) + 2) if chance else MIN_INLIERS
-    found = [link for a, b in same if (link := _link(bank, a, b, match)) and len(link.verified_xy_px) >= least]
-    log.info("links: %d of %d pairs of one animal have %d verified matches or more", len(found), len(same), least)
-    return found
+    links = [link for a, b in same if (link := _link(bank, a, b, match)) and len(link.verified_xy_px) >= least]
+    log.info("links: %d of %d pairs of one animal have %d verified matches or more", len(links), len(same), least)
+    return links
 
 
 def write_links(file: Path, links: Sequence[Link]) -> None:
     """Keep links, so that a resumed training need not look for them again."""
-    rows = [[int(one.a), int(one.b), one.homography.tolist(), one.verified_xy_px.tolist()] for one in links]
+    rows = [[int(link.a), int(link.b), link.homography.tolist(), link.verified_xy_px.tolist()] for link in links]
     write_bytes(file, json.dumps(rows).encode())
 
 
@@ -106,8 +106,8 @@ def nearest(bank: Bank, n: int, ratio: float = 0.9) -> Match:
     """Mutual nearest neighbours with the ratio test among the strongest ``n`` keypoints."""
 
     def match(a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
-        one, two = (bank.descriptors[v, : min(n, bank.counts[v])] for v in (a, b))
-        return nearest_of(one, two, ratio)
+        first, second = (bank.descriptors[v, : min(n, bank.counts[v])] for v in (a, b))
+        return nearest_of(first, second, ratio)
 
     return match
 
@@ -141,4 +141,4 @@ def _link(bank: Bank, a: int, b: int, match: Match) -> Link | None:
 def _map(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
     lifted = np.column_stack([xy, np.ones(len(xy))]) @ homography.T
     with np.errstate(invalid="ignore", divide="ignore"):
-        return lifted[:, :2] / lifted[:, 2:]
+        return np.asarray(lifted[:, :2] / lifted[:, 2:])

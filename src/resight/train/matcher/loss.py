@@ -33,16 +33,16 @@ class Targets:
 
 def loss_of(layers: Sequence[Assignment], truth: Targets) -> Tensor:
     """Mean over layers and pairs; see `layer_loss`."""
-    return torch.stack([layer_loss(one, truth) for one in layers]).mean()
+    return torch.stack([layer_loss(assignment, truth) for assignment in layers]).mean()
 
 
-def layer_loss(said: Assignment, truth: Targets) -> Tensor:
+def layer_loss(assignment: Assignment, truth: Targets) -> Tensor:
     """Half from the matches, a quarter from either side's keypoints without a partner; each a mean within its pair."""
     there = truth.partner_a >= 0
-    found = said.log_p.gather(2, truth.partner_a.clamp(min=0)[..., None]).squeeze(-1)
-    matched = -_mean(found, there)
-    alone_a = -_mean(F.logsigmoid(-said.z_a), truth.partner_a == UNMATCHED)
-    alone_b = -_mean(F.logsigmoid(-said.z_b), truth.partner_b == UNMATCHED)
+    log_p_of_true = assignment.log_p.gather(2, truth.partner_a.clamp(min=0)[..., None]).squeeze(-1)
+    matched = -_mean(log_p_of_true, there)
+    alone_a = -_mean(F.logsigmoid(-assignment.z_a), truth.partner_a == UNMATCHED)
+    alone_b = -_mean(F.logsigmoid(-assignment.z_b), truth.partner_b == UNMATCHED)
     return (0.5 * matched + 0.25 * (alone_a + alone_b)).mean()
 
 
@@ -52,25 +52,25 @@ def _mean(values: Tensor, of: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def found_matches(said: Assignment) -> tuple[Tensor, Tensor]:
+def found_matches(assignment: Assignment) -> tuple[Tensor, Tensor]:
     """Mutual matches as seen from a: (B, N) int64 partner, -1 for none, and (B, N) confidence."""
-    best, partner = said.log_p.max(2)
-    back = said.log_p.argmax(1)
+    best, partner = assignment.log_p.max(2)
+    back = assignment.log_p.argmax(1)
     index = torch.arange(best.shape[1], device=best.device)
     mutual = (back.gather(1, partner) == index) & (best > torch.finfo(best.dtype).min / 16)
     return torch.where(mutual, partner, -1), torch.where(mutual, best.exp(), 0.0)
 
 
 @torch.no_grad()
-def counts(said: Assignment, truth: Targets, above: float = 0.1) -> dict[str, float]:
+def counts(assignment: Assignment, truth: Targets, above: float = 0.1) -> dict[str, float]:
     """Right and wrong matches with a confidence above ``above``, and true ones in all; ignored keypoints do not count."""
-    partner, confidence = found_matches(said)
-    told = (partner >= 0) & (confidence > above)
-    known = told & (truth.partner_a != IGNORED)
-    known &= truth.partner_b.gather(1, partner.clamp(min=0)) != IGNORED
-    right = known & (partner == truth.partner_a)
+    partner, confidence = found_matches(assignment)
+    sure = (partner >= 0) & (confidence > above)
+    judged = sure & (truth.partner_a != IGNORED)
+    judged &= truth.partner_b.gather(1, partner.clamp(min=0)) != IGNORED
+    right = judged & (partner == truth.partner_a)
     return {
         "right": float(right.sum()),
-        "told": float(known.sum()),
+        "told": float(judged.sum()),
         "true": float((truth.partner_a >= 0).sum()),
     }

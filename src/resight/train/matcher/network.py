@@ -76,7 +76,8 @@ class SelfBlock(nn.Module):
         q, k, v = self.Wqkv(x).unflatten(-1, (self.num_heads, -1, 3)).transpose(1, 2).unbind(-1)
         q, k = (t * cos.to(t.dtype) + _rotate_half(t) * sin.to(t.dtype) for t in (q, k))
         context = F.scaled_dot_product_attention(q, k, v.contiguous(), attn_mask=mask)
-        return x + self.ffn(torch.cat([x.to(context.dtype), self.out_proj(_joined(context))], -1))
+        update: Tensor = self.ffn(torch.cat([x.to(context.dtype), self.out_proj(_joined(context))], -1))
+        return x + update
 
 
 class CrossBlock(nn.Module):
@@ -96,10 +97,11 @@ class CrossBlock(nn.Module):
         return self._add(a, to_a), self._add(b, to_b)
 
     def _split(self, t: Tensor) -> Tensor:
-        return t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return torch.unflatten(t, -1, (self.num_heads, -1)).transpose(1, 2)
 
     def _add(self, x: Tensor, context: Tensor) -> Tensor:
-        return x + self.ffn(torch.cat([x.to(context.dtype), self.to_out(_joined(context))], -1))
+        update: Tensor = self.ffn(torch.cat([x.to(context.dtype), self.to_out(_joined(context))], -1))
+        return x + update
 
 
 class Layer(nn.Module):
@@ -168,12 +170,12 @@ class TrainedLightGlue(nn.Module):
         placed_a, placed_b = self.posenc(a.positions), self.posenc(b.positions)
         keys_a, keys_b = (side.mask[:, None, None] for side in (a, b))
         x, y = self.input_proj(a.descriptors), self.input_proj(b.descriptors)
-        said = []
+        assignments = []
         for layer, head in self.layers:
             x, y = layer.self_attn(x, *placed_a, keys_a), layer.self_attn(y, *placed_b, keys_b)
             x, y = layer.cross_attn(x, y, keys_a, keys_b)
-            said.append(head(x, y, a.mask, b.mask))
-        return said
+            assignments.append(head(x, y, a.mask, b.mask))
+        return assignments
 
 
 def start(shape: Shape, seed: int, temperature: float = 44.0, matchable: float = 0.5) -> TrainedLightGlue:
@@ -223,7 +225,7 @@ def _begin(name: str, value: Tensor, generator: torch.Generator) -> None:
 
 def _look_near(block: SelfBlock) -> None:
     """Constant queries and keys: rotary phases then make every keypoint attend to its neighbourhood, each head to another size."""
-    bias = block.Wqkv.bias.unflatten(0, (block.num_heads, -1, 3))
+    bias = torch.unflatten(block.Wqkv.bias, 0, (block.num_heads, -1, 3))
     for head in range(block.num_heads):
         bias[head, :, :2] = math.sqrt(6.0 / 2**head) / bias.shape[1] ** 0.25
 
@@ -257,5 +259,5 @@ def _joined(context: Tensor) -> Tensor:
 
 
 def _rotate_half(t: Tensor) -> Tensor:
-    first, second = t.unflatten(-1, (-1, 2)).unbind(-1)
+    first, second = torch.unflatten(t, -1, (-1, 2)).unbind(-1)
     return torch.stack((-second, first), -1).flatten(-2)

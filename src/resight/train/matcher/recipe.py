@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import zlib
 from collections.abc import Sequence
@@ -15,17 +14,18 @@ import numpy as np
 import torch
 
 from resight.errors import NothingToMeasure, SettingsError
-from resight.store.parts import write_bytes
+from resight.train.loop import Training, train
 from resight.train.matcher.bank import Bank, fill, read_bank
 from resight.train.matcher.curves import write_curves
 from resight.train.matcher.draw import Mix, Sampler, plain_views
+from resight.train.matcher.learner import MatcherLearner, Plan
 from resight.train.matcher.links import Link, Match, find_links, nearest, read_links, write_links
-from resight.train.matcher.loop import Plan, State, begin, read_state, train
 from resight.train.matcher.loss import found_matches
 from resight.train.matcher.material import Picture, digest_of, summary
 from resight.train.matcher.network import Shape, Sides, TrainedLightGlue, start
 from resight.train.matcher.views import extractor, photo_views, rendered_views
 from resight.train.matcher.weights import from_store, to_bytes
+from resight.train.record import machine, write_with_record
 from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")
@@ -86,9 +86,9 @@ def train_matcher(
     *,
     resume: bool = False,
     notes: dict[str, Any] | None = None,
-    until: int | None = None,
+    quiet: bool = False,
 ) -> Path:
-    """Train, and write ``lightglue-sift-….safetensors`` with its recipe as JSON into ``folder``.
+    """Train, write ``lightglue-sift-….safetensors`` with its recipe as JSON into ``folder``, and return its path.
 
     Args:
         pictures: What to learn from.
@@ -99,33 +99,35 @@ def train_matcher(
         device: Where it runs.
         resume: Go on from the state that lies in ``folder``.
         notes: More for the recipe file.
-        until: Stop after so many steps, as a kill would.
-
-    Returns:
-        The weights file.
+        quiet: No progress on standard error.
 
     Raises:
         NothingToMeasure: There are too few photos for a single pair.
-        SettingsError: There is a state in ``folder`` already and nobody asked to go on, or the other way round.
+        SettingsError: ``folder`` has a state without ``resume``, or none with it.
     """
-    file = folder / STATE_FILE
-    if resume != file.exists():
-        raise SettingsError(
-            f"There is {'no training' if resume else 'a training already'} in {folder}; "
-            f"{'leave --resume out, or correct --out' if resume else 'give --resume to go on with it, or another --out'}."
-        )
+    _check_state(folder, resume)
     net = start(recipe.shape, recipe.seed) if origin == SCRATCH else from_store(weights, origin)
     bank = views_of(pictures, folder / "views", recipe)
     links = _links(bank, net, origin, recipe, device, folder / "links.json")
     seen, apart = samplers(bank, links, recipe)
-    state = read_state(file, net, recipe.plan, recipe.seed, device) if resume else begin(net, recipe.plan, device)
+    learner = MatcherLearner(net, seen, apart, recipe.plan, recipe.seed, device)
 
-    def looked(now: State) -> None:
-        write_curves(folder, now.curve)
+    def draw_curves(training: Training) -> None:
+        if training.curve and training.curve[-1]["step"] == training.step:
+            write_curves(folder, training.curve)
 
-    train(state, seen, apart, recipe.plan, recipe.seed, device, file, looked, until)
-    said = _said(pictures, bank, links, seen, state, recipe, origin, device) | (notes or {})
-    return write_weights(folder, state, said)
+    training = train(learner, folder / STATE_FILE, quiet=quiet, after_step=draw_curves)
+    return write_weights(
+        folder, training, _record(pictures, bank, links, seen, training, recipe, origin) | (notes or {})
+    )
+
+
+def _check_state(folder: Path, resume: bool) -> None:
+    if resume != (folder / STATE_FILE).exists():
+        raise SettingsError(
+            f"There is {'no training' if resume else 'a training already'} in {folder}; "
+            f"{'leave --resume out, or correct --out' if resume else 'give --resume to go on with it, or another --out'}."
+        )
 
 
 def views_of(pictures: Sequence[Picture], folder: Path, recipe: Recipe) -> Bank:
@@ -179,13 +181,13 @@ def _links(bank: Bank, net: TrainedLightGlue, origin: str, recipe: Recipe, devic
 
 def by_network(bank: Bank, net: TrainedLightGlue, device: str) -> Match:
     """Matches of the last layer with a confidence above `LINK_CONFIDENCE`."""
-    asked = net.to(device).eval()
+    matcher = net.to(device).eval()
 
     @torch.no_grad()
     def match(a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
-        partner, confidence = found_matches(asked(*(_side(bank, v, device) for v in (a, b)))[-1])
-        told = ((partner[0] >= 0) & (confidence[0] > LINK_CONFIDENCE)).cpu().numpy()
-        index = np.flatnonzero(told)
+        partner, confidence = found_matches(matcher(*(_side(bank, v, device) for v in (a, b)))[-1])
+        sure = ((partner[0] >= 0) & (confidence[0] > LINK_CONFIDENCE)).cpu().numpy()
+        index = np.flatnonzero(sure)
         return index, partner[0].cpu().numpy()[index]
 
     return match
@@ -198,15 +200,14 @@ def _side(bank: Bank, view: int, device: str) -> Sides:
     return Sides(descriptors.to(device), places.to(device), torch.ones(1, n, dtype=torch.bool, device=device))
 
 
-def _said(
+def _record(
     pictures: Sequence[Picture],
     bank: Bank,
     links: Sequence[Link],
     seen: Sampler,
-    state: State,
+    training: Training,
     recipe: Recipe,
     origin: str,
-    device: str,
 ) -> dict[str, Any]:
     kinds, counts = np.unique(bank.tags["kind"], return_counts=True)
     names, chances = seen.shares
@@ -219,24 +220,20 @@ def _said(
         "views": dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
         "links": len(links),
         "shares": {name: round(float(chance), 3) for name, chance in zip(names, chances, strict=True)},
-        "recipe": asdict(recipe) | {"shape": asdict(state.net.shape)},
-        "steps_done": state.step,
-        "seconds": round(state.seconds),
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "last_look": state.curve[-1] if state.curve else {},
+        "recipe": asdict(recipe) | {"shape": training.learner.recipe["shape"]},
+        "steps_done": training.step,
+        "seconds": round(training.seconds),
+        **machine(training.learner.device),
+        "last_look": training.curve[-1] if training.curve else {},
     }
 
 
-def write_weights(folder: Path, state: State, said: dict[str, Any]) -> Path:
-    """The mean weights under the next free version, and the recipe beside them."""
-    content = to_bytes(state.mean)
+def write_weights(folder: Path, training: Training, record: dict[str, Any]) -> Path:
+    """The mean weights under the next free version, and the record beside them."""
     version = 1
     while (folder / f"lightglue-sift-v{version}.safetensors").exists():
         version += 1
     target = folder / f"lightglue-sift-v{version}.safetensors"
-    write_bytes(target, content)
-    write_bytes(target.with_suffix(".json"), (json.dumps(said, indent=1) + "\n").encode())
-    log.info("%s: %d steps, %.0f s on %s", target, state.step, state.seconds, state.mean["posenc.Wr.weight"].device)
+    write_with_record(target, to_bytes(training.result.state_dict()), record)
+    log.info("%s: %d steps, %.0f s on %s", target, training.step, training.seconds, training.learner.device)
     return target

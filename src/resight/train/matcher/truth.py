@@ -54,7 +54,7 @@ def partners(a: Placed, b: Placed, tolerance: float = 1.0, sure_of_none: bool = 
     """
     none = IGNORED if not sure_of_none else UNMATCHED
     if not len(a) or not len(b):
-        return tuple(np.where(one.known, none, IGNORED).astype(np.int64) for one in (a, b))  # type: ignore[return-value]
+        return tuple(np.where(view.known, none, IGNORED).astype(np.int64) for view in (a, b))  # type: ignore[return-value]
     gap = np.linalg.norm(a.place[:, None] - b.place[None], axis=-1) * np.sqrt(a.px_per_unit[:, None] * b.px_per_unit)
     gap = np.where(np.isfinite(gap), gap, np.inf)
     near = tolerance * (NEAR_PX + NEAR_SIGMAS * (a.sigma_px[:, None] + b.sigma_px) / 2)
@@ -70,7 +70,7 @@ def partners(a: Placed, b: Placed, tolerance: float = 1.0, sure_of_none: bool = 
 
 def nothing(a: Placed, b: Placed) -> tuple[np.ndarray, np.ndarray]:
     """Partners of two views of different animals: none."""
-    return tuple(np.full(len(one), UNMATCHED, np.int64) for one in (a, b))  # type: ignore[return-value]
+    return tuple(np.full(len(view), UNMATCHED, np.int64) for view in (a, b))  # type: ignore[return-value]
 
 
 def _side(cost: np.ndarray, far: np.ndarray, known: np.ndarray, none: int) -> np.ndarray:

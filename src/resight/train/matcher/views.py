@@ -21,7 +21,6 @@ from resight.train.matcher.warp import apply, draw_warp, place_keypoints
 from resight.train.matcher.water import cover, under_other_water
 
 RENDER_WH_PX = (640, 520)
-WHOLE_VIEW_PX = 768
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ def _photo_view(
         if rng.random() < 0.3:
             view, covered = cover(view, rng)
         view = under_other_water(view, rng)
-    found = sift.extract(view, shown)
-    column, row = np.round(found.xy_px).astype(int).T
-    placed = place_keypoints(warp, found.xy_px, found.scale_px, found.angle_rad, covered[row, column])
+    features = sift.extract(view, shown)
+    column, row = np.round(features.xy_px).astype(int).T
+    placed = place_keypoints(warp, features.xy_px, features.scale_px, features.angle_rad, covered[row, column])
     kind = "head" if picture.head else "whole"
     return View2D(
-        found.descriptors, positions(found), placed, picture.name, picture.individual_id, picture.encounter_id,
+        features.descriptors, positions(features), placed, picture.name, picture.individual_id, picture.encounter_id,
         picture.viewpoint, kind,
     )  # fmt: skip
 
@@ -96,17 +95,17 @@ def _rendered_view(animal_seed: int, side: Viewpoint, rng: np.random.Generator, 
     view = draw_pose(rng, animal_seed, side, RENDER_WH_PX, head_share=(0.55, 0.85), ahead=0.0)
     day, occasion, shot = (int(n) for n in rng.integers(1 << 31, size=3))
     render = render_head(animal_seed, view, Look(day % 40, occasion, shot))
-    found = sift.extract(render.rgb, cv2.dilate(render.mask.astype(np.uint8), np.ones((9, 9))) > 0)
+    features = sift.extract(render.rgb, cv2.dilate(render.mask.astype(np.uint8), np.ones((9, 9))) > 0)
     return View2D(
-        found.descriptors, positions(found), place_on_skin(view, found), f"rendered {animal_seed}",
+        features.descriptors, positions(features), place_on_skin(view, features), f"rendered {animal_seed}",
         f"rendered {animal_seed}", f"rendered {animal_seed} {occasion}", side.value, "rendered",
     )  # fmt: skip
 
 
-def place_on_skin(view: View, found: Features) -> Placed:
+def place_on_skin(view: View, features: Features) -> Placed:
     """Keypoints of a rendered picture on the animal, in head lengths; those beside it lie nowhere."""
-    xy = np.asarray(found.xy_px, np.float64)
-    step = np.stack([np.cos(found.angle_rad), np.sin(found.angle_rad)], 1)
+    xy = np.asarray(features.xy_px, np.float64)
+    step = np.stack([np.cos(features.angle_rad), np.sin(features.angle_rad)], 1)
     here, on = view.surface_at(xy)
     ahead, still_on = view.surface_at(xy + step)
     on = on & still_on & (here[:, 0] > 0)
@@ -115,15 +114,15 @@ def place_on_skin(view: View, found: Features) -> Placed:
     return Placed(
         np.where(on[:, None], here, np.nan).astype(np.float32),
         np.where(on, view.head_px * view.distance / np.maximum(depth, 1e-3), 1.0).astype(np.float32),
-        found.scale_px,
+        features.scale_px,
         np.where(on, np.arctan2(along[:, 1], along[:, 0]), 0.0).astype(np.float32),
         np.ones(len(xy), bool),
     )
 
 
-def positions(found: Features) -> np.ndarray:
+def positions(features: Features) -> np.ndarray:
     """(N, 4) float32: x and y in -1 to 1 along the longer side, sigma in pixels, angle, as the engine feeds them."""
-    size = np.asarray(found.size_wh_px, np.float32)
-    scale, angle = lightglue_scale_ori(found)
-    xy = (found.xy_px.clip(0, size) - size / 2) / (size.max() / 2)
+    size = np.asarray(features.size_wh_px, np.float32)
+    scale, angle = lightglue_scale_ori(features)
+    xy = (features.xy_px.clip(0, size) - size / 2) / (size.max() / 2)
     return np.column_stack([xy, scale, angle]).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Training of the bundled head finder: ``python -m resight.train.segmenter --data ../shared/data``."""
+"""Training of the bundled head finder: ``resight train segmenter``."""

@@ -103,7 +103,7 @@ def _wide_centre(sample: Sample, window_px: float, rng: np.random.Generator) -> 
         centre = rng.uniform(0, 1, 2) * (width, height)
     # A window that hardly leaves the photo teaches more than one full of its border.
     margin = np.minimum(window_px * 0.4, np.array([width, height]) / 2)
-    return np.clip(centre, margin, np.array([width, height]) - margin)
+    return np.asarray(np.clip(centre, margin, np.array([width, height]) - margin))
 
 
 def _empty_example(sample: Sample, side_px: int, rng: np.random.Generator) -> Example:
@@ -218,7 +218,7 @@ def _daylight(rgb: np.ndarray) -> np.ndarray:
     """The same without water: channels stretched to the same range."""
     pixels = rgb.reshape(-1, 3)[::7]
     low, high = np.percentile(pixels, 2, axis=0), np.percentile(pixels, 98, axis=0)
-    return np.clip((rgb - low) * (235 / np.maximum(high - low, 25)) + 8, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((rgb - low) * (235 / np.maximum(high - low, 25)) + 8, 0, 255)).astype(np.uint8)
 
 
 def water_table(

@@ -10,7 +10,7 @@ from resight.train.segmenter.samples import Sample
 
 def folds_by_individual(samples: Sequence[Sample], n_folds: int) -> dict[str, int]:
     """Fold of every animal; folds get about the same number of photos. Depends on names and counts alone."""
-    counts = Counter(one.individual_id for one in samples)
+    counts = Counter(sample.individual_id for sample in samples)
     totals, fold_of = [0] * n_folds, {}
     for name in sorted(counts, key=lambda name: (-counts[name], name)):
         fold = totals.index(min(totals))
@@ -29,8 +29,10 @@ class Folds:
 
     def __init__(self, samples: Sequence[Sample], n_folds: int = 3) -> None:
         self.n_folds = n_folds
-        self._first = folds_by_individual([s for s in samples if s.source != "bonaire"], n_folds)
-        self._second = folds_by_individual([s for s in samples if s.source == "bonaire"], max(1, n_folds - 1))
+        self._first = folds_by_individual([sample for sample in samples if sample.source != "bonaire"], n_folds)
+        self._second = folds_by_individual(
+            [sample for sample in samples if sample.source == "bonaire"], max(1, n_folds - 1)
+        )
 
     def tests(self, sample: Sample, fold: int) -> bool:
         """Whether ``sample`` is kept out of training in ``fold``."""

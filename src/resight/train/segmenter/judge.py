@@ -63,8 +63,8 @@ def judge(sample: Sample, finding: Finding | None, seconds: float = 0.0) -> Judg
     common = (sample.name, sample.source, sample.individual_id, sample.visibility, VIEWS[sample.view], fraction)
     if finding is None:
         return Judged(*common, 0.0, 0.0, 0.0, 0.0, "none", 0.0, None, seconds)
-    known = not math.isnan(sample.upright_rad)
-    error = abs(math.degrees(wrapped(finding.upright_rad - sample.upright_rad))) if known else None
+    has_upright = not math.isnan(sample.upright_rad)
+    error = abs(math.degrees(wrapped(finding.upright_rad - sample.upright_rad))) if has_upright else None
     chances = finding.view_chances
     return Judged(
         *common,
@@ -95,8 +95,8 @@ def mask_iou(sample: Sample, finding: Finding) -> float:
     scale = MASK_SIDE_PX / max(float(np.ptp(points, axis=0).max()), 1e-6)
     size = (MASK_SIDE_PX + 2, MASK_SIDE_PX + 2)
     truth = fill_polygons([(sample.head_xy_px - low) * scale], size)
-    found = fill_polygons([(np.array(p) - low) * scale for p in finding.polygons_xy_px], size)
-    return float((truth & found).sum() / (truth | found).sum())
+    mask = fill_polygons([(np.array(p) - low) * scale for p in finding.polygons_xy_px], size)
+    return float((truth & mask).sum() / (truth | mask).sum())
 
 
 def table(judged: Sequence[Judged], min_confidence: float) -> list[dict[str, Any]]:
@@ -128,15 +128,15 @@ def table(judged: Sequence[Judged], min_confidence: float) -> list[dict[str, Any
 def confusion(judged: Iterable[Judged]) -> dict[str, dict[str, int]]:
     """How often each true view (outer) was taken for each view (inner), over heads that were found."""
     counts = {view: dict.fromkeys(VIEWS, 0) for view in VIEWS}
-    for one in judged:
-        if one.box_iou >= FOUND_IOU:
-            counts[one.view][one.found_view] += 1
+    for photo in judged:
+        if photo.box_iou >= FOUND_IOU:
+            counts[photo.view][photo.found_view] += 1
     return counts
 
 
 def as_rows(judged: Iterable[Judged]) -> list[dict[str, Any]]:
     """For JSON."""
-    return [asdict(one) for one in judged]
+    return [asdict(photo) for photo in judged]
 
 
 def _groups(judged: Sequence[Judged]) -> Mapping[str, list[Judged]]:

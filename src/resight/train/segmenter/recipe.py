@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import torch
 from safetensors.torch import save
 
 from resight.segment.learned.network import HeadNet
 from resight.segment.learned.weights import from_tensors, to_tensors
-from resight.store.parts import write_bytes
+from resight.train.loop import Training, train
+from resight.train.record import machine, write_with_record
 from resight.train.segmenter.animals import with_animal
 from resight.train.segmenter.augment import Views
-from resight.train.segmenter.loop import Plan, Trained, train_net
-from resight.train.segmenter.pause import Pause
+from resight.train.segmenter.learner import HeadLearner, Plan
 from resight.train.segmenter.renders import deck_samples, far_samples, rendered_samples
-from resight.train.segmenter.samples import (
-    Sample,
-    close_of,
-    digest_of,
-    frame_of,
-    read_samples,
-    summary,
-)
+from resight.train.segmenter.samples import Sample, close_of, digest_of_folders, frame_of, read_samples
 from resight.train.segmenter.scenes import backgrounds
+from resight.weights.digests import sha256_of
 from resight.weights.loading import load_tensors
-
-log = logging.getLogger("resight")
 
 
 @dataclass(frozen=True)
@@ -46,11 +36,11 @@ class Material:
 
     def without(self, left_out: Callable[[Sample], bool]) -> Material:
         """The same without the photos for which ``left_out`` is true."""
-        return Material([one for one in self.real if not left_out(one.wide)], self.rendered, self.n_scenes)
+        return Material([views for views in self.real if not left_out(views.wide)], self.rendered, self.n_scenes)
 
     def scenes(self, seed: int) -> list[np.ndarray]:
         """Backgrounds: drawn ones, and what the photos of this material show beside their animals."""
-        return backgrounds(self.n_scenes, [one.wide for one in self.real], seed)
+        return backgrounds(self.n_scenes, [views.wide for views in self.real], seed)
 
 
 @dataclass(frozen=True)
@@ -69,27 +59,30 @@ class Recipe:
 def load_material(folders: Sequence[Path], recipe: Recipe) -> Material:
     """Read outlined photos and render the others."""
     real = [
-        Views(with_animal(frame_of(one)), with_animal(close_of(one)))
+        Views(with_animal(frame_of(sample)), with_animal(close_of(sample)))
         for folder in folders
-        for one in read_samples(folder)
+        for sample in read_samples(folder)
     ]
     seed = recipe.rendered_seed
     drawn = rendered_samples(recipe.n_rendered, seed) + far_samples(recipe.n_far, seed)
     drawn += deck_samples(recipe.n_deck, seed)
-    return Material(real, [Views(one, one) for one in drawn], recipe.n_scenes)
+    return Material(real, [Views(sample, sample) for sample in drawn], recipe.n_scenes)
 
 
-def train(
+def train_head_finder(
     material: Material,
     recipe: Recipe,
     device: str = "cpu",
-    pause: Pause | None = None,
+    checkpoint: Path | None = None,
+    *,
+    limit_s: float = 0.0,
     start: HeadNet | None = None,
-) -> Trained:
-    """Train as the recipe says."""
+    quiet: bool = False,
+) -> Training:
+    """Train as the recipe says; see `resight.train.loop.train`."""
     scenes = material.scenes(recipe.rendered_seed)
-    real, rendered = material.real, material.rendered
-    return train_net(real, rendered, recipe.plan, recipe.seed, device, _report, scenes, pause, start)
+    learner = HeadLearner(material.real, material.rendered, recipe.plan, recipe.seed, device, scenes, start)
+    return train(learner, checkpoint, limit_s=limit_s, quiet=quiet)
 
 
 def train_and_write(
@@ -97,8 +90,11 @@ def train_and_write(
     target: Path,
     recipe: Recipe,
     device: str = "cpu",
-    pause: Pause | None = None,
+    checkpoint: Path | None = None,
+    *,
+    limit_s: float = 0.0,
     start: Path | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Train on everything and write ``target`` (safetensors) and, beside it, the recipe as JSON.
 
@@ -107,48 +103,38 @@ def train_and_write(
         target: File of the weights.
         recipe: How.
         device: Where.
-        pause: Where the state of a training that was stopped is kept, and a time limit.
+        checkpoint: Where the state of a training that was stopped is kept; it goes once the weights are written.
+        limit_s: The schedule is squeezed so that the training ends by then; 0: no limit.
         start: Weights to go on from, instead of from scratch.
+        quiet: No progress on standard error.
 
     Returns:
         The content of the recipe file.
     """
     material = load_material(folders, recipe)
-    began = from_tensors(load_tensors(start), str(start)) if start else None
-    said = _said(folders, material, recipe, device, start)
-    trained = train(material, recipe, device, pause, began)
-    write_weights(target, trained.net)
-    said |= {"steps": trained.steps, "seconds": round(trained.seconds)}
-    write_bytes(target.with_suffix(".json"), (json.dumps(said, indent=1) + "\n").encode())
-    return said
-
-
-def _said(
-    folders: Sequence[Path], material: Material, recipe: Recipe, device: str, start: Path | None
-) -> dict[str, Any]:
-    return {
-        "data_sha256": digest_of(folders),
-        "photos": summary([one.wide for one in [*material.real, *material.rendered]]),
+    begin = from_tensors(load_tensors(start), str(start)) if start else None
+    record = {
+        "data_sha256": digest_of_folders(folders),
+        "photos": dict(Counter(views.wide.source for views in [*material.real, *material.rendered])),
         "recipe": asdict(recipe),
-        "started_from": _start_said(start) if start else None,
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "started_from": _origin(start) if start else None,
+        **machine(device),
     }
+    training = train_head_finder(material, recipe, device, checkpoint, limit_s=limit_s, start=begin, quiet=quiet)
+    record |= {"steps": training.step, "seconds": round(training.seconds)}
+    write_with_record(target, weights_of(training), record)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return record
 
 
-def _start_said(start: Path) -> dict[str, Any]:
+def weights_of(training: Training) -> bytes:
+    """A safetensors file with the network in half precision."""
+    return save(to_tensors(cast(HeadNet, training.result)))
+
+
+def _origin(start: Path) -> dict[str, Any]:
     """Digest of the weights that the training went on from, and their own recipe where it lies beside them."""
     beside = start.with_suffix(".json")
     recipe = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else None
-    return {"sha256": hashlib.sha256(start.read_bytes()).hexdigest(), "recipe": recipe}
-
-
-def write_weights(target: Path, net: HeadNet) -> None:
-    """The network in half precision."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(target, save(to_tensors(net)))
-
-
-def _report(step: int, losses: dict[str, float]) -> None:
-    log.info("step %d: %s", step, ", ".join(f"{name} {value:.3f}" for name, value in losses.items()))
+    return {"sha256": sha256_of(start), "recipe": recipe}

@@ -24,7 +24,8 @@ def rendered_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (640, 
     n_animals = 25
     plan = plan_survey(seed, n_animals, 0, math.ceil(n_photos / (n_animals * 4)), 0, 4, size_px)
     renders = (
-        (one.file, one.individual_id, render_head(one.individual_seed, one.view, one.look)) for one in plan[:n_photos]
+        (photo.file, photo.individual_id, render_head(photo.individual_seed, photo.view, photo.look))
+        for photo in plan[:n_photos]
     )
     return _with_heads([_sample(file, name, render, free=False) for file, name, render in renders])
 
@@ -104,8 +105,8 @@ def _sample(name: str, individual_id: str, render: HeadRender, free: bool = True
     # A rendered head lies with the snout to the right in the views from the right and from above, tilted by the pose.
     x, y = (view.rotation @ np.array([1.0, 0.0, 0.0]))[:2]
     up_x, up_y = (view.rotation @ np.array([0.0, 1.0, 0.0]))[:2]
-    said = view.viewpoint.value
-    upright = math.pi / 2 - math.atan2(up_y, up_x) if said == "front" else SNOUT_RAD[said] - math.atan2(y, x)
+    viewpoint = view.viewpoint.value
+    upright = math.pi / 2 - math.atan2(up_y, up_x) if viewpoint == "front" else SNOUT_RAD[viewpoint] - math.atan2(y, x)
     left, top, width, height = cv2.boundingRect(render.body_mask.astype(np.uint8))
     return Sample(
         name,
@@ -114,7 +115,7 @@ def _sample(name: str, individual_id: str, render: HeadRender, free: bool = True
         render.rgb,
         _outline(render.mask),
         (float(left), float(top), float(width), float(height)),
-        VIEWS.index(said),
+        VIEWS.index(viewpoint),
         wrapped(upright),
         "good",
         view.size_wh_px,
@@ -123,7 +124,7 @@ def _sample(name: str, individual_id: str, render: HeadRender, free: bool = True
 
 
 def _with_heads(samples: Sequence[Sample]) -> list[Sample]:
-    return [one for one in samples if len(one.head_xy_px)]
+    return [sample for sample in samples if len(sample.head_xy_px)]
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,8 @@ def read_samples(folder: Path) -> list[Sample]:
     with open(folder / "metadata.csv", encoding="utf-8", newline="") as file:
         individuals = {row["file"]: row["individual_id"] for row in csv.DictReader(file)}
     of_image: dict[Any, dict[str, dict[str, Any]]] = {}
-    for one in content["annotations"]:
-        of_image.setdefault(one["image_id"], {})[parts[one["category_id"]]] = one
+    for annotation in content["annotations"]:
+        of_image.setdefault(annotation["image_id"], {})[parts[annotation["category_id"]]] = annotation
     return [
         _sample(folder, image, of_image.get(image["id"], {}), individuals.get(image["file_name"], image["file_name"]))
         for image in sorted(content["images"], key=lambda image: image["file_name"])
@@ -136,7 +136,7 @@ def _filled(outline_xy: np.ndarray, side: int = 100) -> np.ndarray:
     step = max(float(np.ptp(outline_xy, axis=0).max()), 1e-6) / side
     mask = np.zeros((side + 2, side + 2), np.uint8)
     cv2.fillPoly(mask, [np.round((outline_xy - low) / step).astype(np.int32)], 1)
-    return np.argwhere(mask)[:, ::-1] * step + low
+    return np.asarray(np.argwhere(mask)[:, ::-1] * step + low)
 
 
 def frame_of(sample: Sample, side_px: int = FRAME_SIDE_PX) -> Sample:
@@ -178,7 +178,7 @@ def _resized(sample: Sample, scale: float) -> Sample:
     )
 
 
-def digest_of(folders: Iterable[Path]) -> str:
+def digest_of_folders(folders: Iterable[Path]) -> str:
     """SHA-256 over the outlines and the bytes of the outlined photos, in the order of their names."""
     digest = hashlib.sha256()
     for folder in sorted(folders, key=lambda f: f.name):
@@ -187,11 +187,3 @@ def digest_of(folders: Iterable[Path]) -> str:
         for part in (text, *((folder / name).read_bytes() for name in names)):
             digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
-
-
-def summary(samples: Sequence[Sample]) -> dict[str, int]:
-    """Number of samples by source, for the recipe."""
-    counts: dict[str, int] = {}
-    for one in samples:
-        counts[one.source] = counts.get(one.source, 0) + 1
-    return counts

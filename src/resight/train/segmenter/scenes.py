@@ -26,7 +26,7 @@ def backgrounds(n_drawn: int, photos: Sequence[Sample], seed: int) -> list[np.nd
     for k in range(n_drawn // 2):
         floor = backdrop(Look(seed * 1000 + k, k, k), (SIDE_PX, SIDE_PX))
         drawn.append(np.clip(floor * 255, 0, 255).astype(np.uint8))
-    return drawn + [part for one in photos if (part := beside(one)) is not None]
+    return drawn + [part for photo in photos if (part := beside(photo)) is not None]
 
 
 def beside(sample: Sample) -> np.ndarray | None:
@@ -50,7 +50,7 @@ def beside(sample: Sample) -> np.ndarray | None:
 def blended(front: np.ndarray, behind: np.ndarray, cover: np.ndarray) -> np.ndarray:
     """``front`` where ``cover`` (H, W) uint8 is 255, ``behind`` where it is 0."""
     weight = cv2.merge([cover] * 3).astype(np.float32) / np.float32(255)
-    return (behind + (front.astype(np.float32) - behind) * weight).astype(np.uint8)
+    return np.asarray(behind + (front.astype(np.float32) - behind) * weight).astype(np.uint8)
 
 
 def deck(rng: np.random.Generator, size_wh_px: tuple[int, int]) -> np.ndarray:
@@ -92,10 +92,10 @@ def _patch(picture: np.ndarray, rng: np.random.Generator) -> None:
         ) / 2 + np.float32(0.5)
     else:
         pattern = np.clip(value_noise(rng, (width, height), period * 2, 3) * 2 + 0.5, 0, 1)
-    one, two = rng.uniform(0, 1, 3), rng.uniform(0, 1, 3)
+    first, second = rng.uniform(0, 1, 3), rng.uniform(0, 1, 3)
     if kind >= 0.35:
-        two = np.clip(one * rng.uniform(0.5, 1.5), 0, 1)
-    colours = (one + (two - one) * pattern[..., None]).astype(np.float32)
+        second = np.clip(first * rng.uniform(0.5, 1.5), 0, 1)
+    colours = (first + (second - first) * pattern[..., None]).astype(np.float32)
     middle = rng.uniform(-0.1, 1.1, 2) * (width, height)
     corners = middle + rng.normal(0, 0.45, (4, 2)) * (width, height)
     mask = np.zeros((height, width), np.uint8)
