@@ -4,21 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
-from flow_helpers import SMALL
 
-from resight.flows.nightly import run_nightly
 from resight.store.workspace import Workspace
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "docs" / "notebooks" / "open_a_run.ipynb"
 
 
-def test_notebook_opens_a_run_and_draws_a_pair(field_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notebook_opens_a_run_and_draws_a_pair(night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the workspace in RESIGHT_WORKSPACE, if that is set."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
-    given = os.environ.get("RESIGHT_WORKSPACE")
-    if not given:
-        run_nightly(field_workspace.root, "2026-06-04", SMALL, quiet=True)
-    monkeypatch.setenv("RESIGHT_WORKSPACE", given or str(field_workspace.root))
+    monkeypatch.setenv("RESIGHT_WORKSPACE", os.environ.get("RESIGHT_WORKSPACE", str(night_workspace.root)))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "commit the notebook without outputs"
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

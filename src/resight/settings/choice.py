@@ -37,7 +37,7 @@ def choose(weights: WeightStore) -> Choice:
     """Official LightGlue where its weights were fetched, otherwise the bundled one, which needs no download.
 
     Either ranks by the matches that agree with one geometry, held against what the same photos have with other animals, which
-    named more loggerheads than the mean confidence or fused evidence (README, "What it can do today").
+    named more loggerheads than the mean confidence or fused evidence (docs/accuracy.md).
     """
     for needed, kind in OFFICIAL:
         if all(weights.available(name) for name in needed):
