@@ -68,7 +68,7 @@ def _draw(
     shown = {name: tables.get(name, empty_table(name)) for name in TABLES}
     pairs = _shown_pairs(shown["identifications"], settings.report.candidates)
     env = Environment(workspace, weights, runner, settings.device)
-    found = evidence(env, match_setup(settings), stage_names(settings, weights, env.workspace).match, pairs, features)
+    found = evidence(env, match_setup(settings), stage_names(settings, weights).match, pairs, features)
     paths = dict(zip(shown["crops"]["crop_id"].to_pylist(), shown["crops"]["path"].to_pylist(), strict=True))
     data = ReportData(
         run=record,

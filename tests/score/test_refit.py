@@ -45,7 +45,7 @@ def measured(workspace, encounters, name="fused"):
     notes: list[str] = []
     settings, weights = Settings(score=ScoreParams(name=name)), WeightStore(allow_download=False)
     return SimpleNamespace(
-        workspace=workspace, settings=settings, weights=weights, names=stage_names(settings, weights, workspace),
+        workspace=workspace, settings=settings, weights=weights, names=stage_names(settings, weights),
         cohort=Cohort(frozenset(truth), frozenset(labels), labels, truth, evaluating=True),
         tables={"pairs": pa.Table.from_pylist(rows, schema=schema), "photos": pa.table({"photo_id": photos, "encounter_id": photos})},
         extras={"null": Null(), "crop_info": info}, notes=notes, note=lambda *s: notes.extend(s),

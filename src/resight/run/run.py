@@ -83,7 +83,7 @@ class Run:
     @cached_property
     def names(self) -> StageNames:
         """Names of what the stages compute under the run's settings."""
-        return stage_names(self.settings, self.weights, self.workspace)
+        return stage_names(self.settings, self.weights)
 
     def name_after_inputs(self, photos: pa.Table) -> None:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
