@@ -111,7 +111,7 @@ def match_stage(
 ) -> MatchResult:
     """Stage ``match``."""
     env = Environment(place, WeightStore(allow_download=False), runner, settings.device)
-    return match(env, match_setup(settings), stage_names(settings, env.weights, env.workspace).match, plan, features)
+    return match(env, match_setup(settings), stage_names(settings, env.weights).match, plan, features)
 
 
 def warm(place: Workspace, runner: Runner, settings: Settings, workers: int) -> None:
@@ -165,7 +165,7 @@ def prepare(
         "dask": {"workers": workers}, "shortlist": {"enabled": "off"},
     })  # fmt: skip
     place = Workspace(root)
-    name = stage_names(settings, WeightStore(allow_download=False), None).extract
+    name = stage_names(settings, WeightStore(allow_download=False)).extract
     folder = place.stage_dir("extract", name) / "synthetic.zarr"
     ids = [f"{i:020d}" for i in range(n_crops)]
     layout = Layout(n_crops, 64, keypoints, DIM, "float16")

@@ -106,8 +106,8 @@ def crops_of(data: Path, name: str, out: Path) -> list[Crop]:
     with Runner(settings.dask, "cpu", quiet=True) as runner:
         env = Environment(place, WeightStore(), runner)
         source = str((data / name).absolute())
-        found = ingest(env, ingest_setup(settings), ingest_name(settings, env.workspace), [source], "2026-01-01")
-        crops_name = segment_name(settings, env.weights, env.workspace)
+        found = ingest(env, ingest_setup(settings), ingest_name(settings), [source], "2026-01-01")
+        crops_name = segment_name(settings, env.weights)
         cut = segment(env, segment_setup(settings), crops_name, found.photos, found.annotations).crops
     parts = split(found.photos)
     photos = {row["photo_id"]: row for row in found.photos.to_pylist()}

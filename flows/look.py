@@ -30,7 +30,7 @@ def look_at_photos(
     with place.lock(), Runner(settings.dask, settings.device, quiet) as runner:
         env = Environment(place, WeightStore(settings.weights_dir, settings.allow_download), runner, settings.device)
         sources, night = absolute_sources(paths), date.today().isoformat()
-        ingested = ingest(env, ingest_setup(settings), ingest_name(settings, place), sources, night)
+        ingested = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
     photos = conform("photos", ingested.photos, "look")
     rejected = [r for r in photos.select(["uri", "status", "reason", "message"]).to_pylist() if r["status"] != "ok"]
     return {

@@ -116,7 +116,7 @@ class RunResults:
         weights = WeightStore(settings.weights_dir, settings.allow_download)
         with Runner(DaskParams(mode="inline"), settings.device, quiet=True) as runner:
             env = Environment(self.workspace, weights, runner, settings.device)
-            name = stage_names(settings, weights, self.workspace).match
+            name = stage_names(settings, weights).match
             points = evidence(env, match_setup(settings), name, [pair], self.table("features"))
         if pair not in points:
             raise WorkspaceError(f"Crops {query_crop_id} and {gallery_crop_id} cannot be matched; the log says why.")

@@ -46,7 +46,7 @@ def test_the_animal_gets_the_mean_colour_of_the_rest_and_nothing_else_changes():
 
 def blanked(env, photos, crops, annotations):
     setup = SegmentSetup(AutoParams(), CropParams(), 100.0)
-    return blank_crops(env, setup, background_fingerprint(setup.crop).now, photos, Outlines.of(crops, annotations))
+    return blank_crops(env, setup, background_fingerprint(setup.crop), photos, Outlines.of(crops, annotations))
 
 
 def test_crops_of_painted_photos(workspace, env):

@@ -76,7 +76,7 @@ def run(
     workspace: Workspace, crops: pa.Table, runner: Runner | None = None, settings: Settings = SETTINGS
 ) -> ExtractResult:
     env = Environment(workspace, WEIGHTS, runner or CountingRunner(), settings.device)
-    return extract(env, settings.extract, stage_names(settings, WEIGHTS, None).extract, crops)
+    return extract(env, settings.extract, stage_names(settings, WEIGHTS).extract, crops)
 
 
 def by_crop(result: ExtractResult) -> dict[str, dict[str, Any]]:
@@ -91,7 +91,7 @@ def test_every_crop_gets_a_row(workspace: Workspace, crops: pa.Table) -> None:
     assert rows["c3"]["status"] == FeatureStatus.NO_KEYPOINTS
     assert rows["none"] | {"reason": ""} == {
         "crop_id": "none", "photo_id": "p9", "n_keypoints": 0, "store": None, "store_row": None,
-        "extract_fingerprint": stage_names(SETTINGS, WEIGHTS, None).extract, "status": "no_crop", "reason": "",
+        "extract_fingerprint": stage_names(SETTINGS, WEIGHTS).extract, "status": "no_crop", "reason": "",
     }  # fmt: skip
     assert rows["none"]["reason"] == "no_head"
     reader = FeatureReader(workspace)
@@ -154,7 +154,7 @@ def test_a_killed_run_is_continued(workspace: Workspace, crops: pa.Table, dies_a
     assert len(runner.blocks) == 4 - dies_after
     assert result.n_extracted == N_CROPS - 2 * dies_after
     assert [row["status"] for row in result.features.to_pylist()].count("ok") == N_CROPS - 1
-    folder = workspace.stage_dir("extract", stage_names(SETTINGS, WEIGHTS, None).extract)
+    folder = workspace.stage_dir("extract", stage_names(SETTINGS, WEIGHTS).extract)
     assert len(list(folder.glob("*.zarr"))) == 1
     assert list(folder.glob("*.marks")) == []
 
@@ -174,13 +174,13 @@ def test_an_unfinished_batch_that_nobody_asks_for_is_removed(workspace: Workspac
         run(workspace, crops, CountingRunner(dies_after=1))
     result = run(workspace, crops.slice(0, 2))
     assert result.n_extracted == 2
-    folder = workspace.stage_dir("extract", stage_names(SETTINGS, WEIGHTS, None).extract)
+    folder = workspace.stage_dir("extract", stage_names(SETTINGS, WEIGHTS).extract)
     assert len(list(folder.glob("*.zarr"))) == 1
 
 
 def test_killed_between_completion_and_index(workspace: Workspace, crops: pa.Table) -> None:
     first = run(workspace, crops)
-    folder = workspace.stage_dir("extract", stage_names(SETTINGS, WEIGHTS, None).extract)
+    folder = workspace.stage_dir("extract", stage_names(SETTINGS, WEIGHTS).extract)
     for file in (folder / batch_module.INDEX).glob("*.parquet"):
         file.unlink()
     runner = CountingRunner()
@@ -232,18 +232,18 @@ def test_a_crop_that_kills_its_worker_costs_only_itself(workspace: Workspace, cr
 def test_the_fingerprint_follows_settings_weights_and_crops(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    base = stage_names(SETTINGS, WEIGHTS, None).extract
+    base = stage_names(SETTINGS, WEIGHTS).extract
     fewer = load_settings(overrides={"extract.max_keypoints": 500}, environ={})
     wider = load_settings(overrides={"crop.head_side_px": 800}, environ={})
     elsewhere = load_settings(overrides={"dask.workers": 3}, environ={})
-    assert len({base, stage_names(fewer, WEIGHTS, None).extract, stage_names(wider, WEIGHTS, None).extract}) == 3
-    assert stage_names(elsewhere, WEIGHTS, None).extract == base
+    assert len({base, stage_names(fewer, WEIGHTS).extract, stage_names(wider, WEIGHTS).extract}) == 3
+    assert stage_names(elsewhere, WEIGHTS).extract == base
     file = tmp_path / "w.safetensors"
     xfeat = load_settings(overrides={"extract.kind": "xfeat", "extract.weights": str(file)}, environ={})
     prints = []
     for value in (1.0, 2.0):
         save_file({"a": np.full(3, value)}, file)
-        prints.append(stage_names(xfeat, WEIGHTS, None).extract)
+        prints.append(stage_names(xfeat, WEIGHTS).extract)
     assert prints[0] != prints[1]
 
 

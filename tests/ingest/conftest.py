@@ -16,6 +16,6 @@ def read_photos(env: Environment) -> Callable[..., IngestResult]:
 
     def read(*sources: str) -> IngestResult:
         setup = IngestSetup(IngestParams(), EncounterParams())
-        return ingest(env, setup, ingest_fingerprint(setup.params).now, sources, "2026-07-01")
+        return ingest(env, setup, ingest_fingerprint(setup.params), sources, "2026-07-01")
 
     return read

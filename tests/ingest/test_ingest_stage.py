@@ -44,7 +44,7 @@ def run(
 ) -> IngestResult:
     chosen = settings_from(settings) if settings else Settings()
     env = Environment(place, WeightStore(), runner or Runner(DaskParams(mode="inline"), quiet=True))
-    result = ingest(env, ingest_setup(chosen), ingest_name(chosen, env.workspace), sources or ("photos",), night)
+    result = ingest(env, ingest_setup(chosen), ingest_name(chosen), sources or ("photos",), night)
     conform("photos", result.photos, "run")
     assert sum(result.photos.column("n_files").to_pylist()) == result.n_files
     return result

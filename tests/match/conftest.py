@@ -112,7 +112,7 @@ def name_of(store: WeightStore) -> Callable[[Settings], str]:
         setup = match_setup(settings)
         return match_fingerprint(
             setup, list(store.digests(setup.weight_names()).values()), "extracted", settings.device
-        ).now
+        )
 
     return make
 

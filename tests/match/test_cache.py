@@ -99,12 +99,12 @@ class TestFingerprint:
             {"score": {"bins": 32}},
             {"device": "cuda"},
         ]
-        names = [stage_names(settings_from(v), store, None).match for v in variants]
+        names = [stage_names(settings_from(v), store).match for v in variants]
         assert len(set(names)) == len(variants)
 
     def test_what_does_not_change_results_keeps_it(self, store: WeightStore) -> None:
         same = settings_from({"pairs": {"block_seconds": 5}, "score": {"name": "sum"}, "dask": {"workers": 3}})
-        assert stage_names(same, store, None).match == stage_names(Settings(), store, None).match
+        assert stage_names(same, store).match == stage_names(Settings(), store).match
 
     def test_other_weights_under_the_same_name(self, tmp_path: Path, name_of: Any) -> None:
         from safetensors.torch import save_file

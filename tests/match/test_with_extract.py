@@ -38,7 +38,7 @@ def test_a_shifted_picture_is_recognised(env: Environment, kind: str) -> None:
         assert cv2.imwrite(str(path), bgra)
         rows.append({"crop_id": name, "photo_id": f"p{name}", "path": f"store/{name}.png", "status": "ok"})
     settings = settings_from({"extract": {"kind": kind, "max_keypoints": 300}})
-    names, setup = stage_names(settings, env.weights, None), match_setup(settings)
+    names, setup = stage_names(settings, env.weights), match_setup(settings)
     features = extract(env, settings.extract, names.extract, pa.Table.from_pylist(rows)).features
     info = pa.table(
         {

@@ -11,13 +11,11 @@ from resight.extract.kinds.sift import SiftParams
 from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.kinds.nearest import NearestParams
 from resight.match.params import VerifyParams
-from resight.plugins.output_name import OutputName, combined
 from resight.plugins.params import Params
 from resight.run.names import stage_names
 from resight.segment.params import CropParams
 from resight.settings import Settings, settings_from
 from resight.settings.kinds import KINDS
-from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +35,7 @@ class Made(Params):
 
 
 def name(params: Params, *upstream: Any) -> str:
-    return params.output_name(*upstream).now
+    return params.output_name(*upstream)
 
 
 def all_kinds() -> dict[str, Params]:
@@ -80,8 +78,6 @@ def test_revisions_count_at_every_depth() -> None:
 
 def test_weights_and_what_came_before_count() -> None:
     assert len({name(Made(), *upstream) for upstream in (("a",), ("b",), (["a"],), ())}) == 4
-    assert combined("x", OutputName("new", "old"), 1).before == combined("x", "old", 1).now
-    assert combined("x", OutputName("new"), 1).before is None
 
 
 def test_kinds_have_names_of_their_own() -> None:
@@ -93,40 +89,24 @@ def test_kinds_have_names_of_their_own() -> None:
 
 def test_every_kind_of_then_finds_what_it_kept() -> None:
     made = all_kinds()
-    found = {kind: made[kind].output_name(["digest"], "upstream", 1).before for kind in THEN["kinds"]}
+    found = {kind: made[kind].output_name(["digest"], "upstream", 1) for kind in THEN["kinds"]}
     assert found == THEN["kinds"]
 
 
 @pytest.mark.parametrize("case", THEN["cases"], ids=lambda case: ",".join(case["settings"]) or "defaults")
-def test_the_whole_chain_of_names_is_found(case: dict[str, Any], tmp_path: Path) -> None:
-    then, place = case["names"], Workspace(tmp_path)
-    settings, weights = settings_from(case["settings"]), WeightStore(allow_download=False)
-    for stage in ("ingest", "segment", "extract", "match", "background"):
-        place.stage_dir(stage, then[stage])
-    for part in (then["voting"], then["voting_unknown"]):
-        place.stage_dir("extract", part[0])
-        for index in part[1:]:
-            place.stage_dir("shortlist", index)
-    (place.models / "fusion" / then["evidence"]).mkdir(parents=True)
-    names = stage_names(settings, weights, place)
+def test_the_whole_chain_has_the_names_of_then(case: dict[str, Any]) -> None:
+    then = case["names"]
+    names = stage_names(settings_from(case["settings"]), WeightStore(allow_download=False))
     for stage in ("ingest", "segment", "extract", "match", "evidence", "background"):
         assert getattr(names, stage) == then[stage], stage
     for part in ("voting", "voting_unknown"):
         voting = getattr(names, part)
         assert [voting.features, voting.index, voting.exact_index] == then[part]
-    elsewhere = stage_names(settings, weights, Workspace(tmp_path / "new"))
-    assert elsewhere == stage_names(settings, weights, None)
-    assert not {then["segment"], then["match"]} & {elsewhere.segment, elsewhere.match}
 
 
-def test_what_could_not_be_set_then_has_no_earlier_name() -> None:
+def test_what_could_not_be_set_then_has_a_name_of_its_own() -> None:
     class Wider(SiftParams):
         colour: str = "grey"
-
-    assert Wider().output_name().before == SiftParams().output_name().before is not None
-    assert Wider(colour="red").output_name().before is None
-    assert type("Sift2", (SiftParams,), {"revision": 2})().output_name().before is None
-    assert Made().output_name().before is None
 
     class Stricter(VerifyParams):
         by_eye: bool = False
@@ -134,15 +114,13 @@ def test_what_could_not_be_set_then_has_no_earlier_name() -> None:
     class Eyed(NearestParams):
         verify: Stricter = Stricter()
 
-    assert Eyed().output_name().before == NearestParams().output_name().before
-    assert Eyed(verify=Stricter(by_eye=True)).output_name().before is None
+    class Sift2(SiftParams):
+        revision: ClassVar[int] = 2
 
-
-def test_a_stage_after_a_new_name_has_a_new_name(tmp_path: Path) -> None:
-    then, place = THEN["cases"][0]["names"], Workspace(tmp_path)
-    place.stage_dir("extract", then["extract"])  # its crops are gone, and new ones have other ids
-    names = stage_names(Settings(), WeightStore(allow_download=False), place)
-    assert names.extract == stage_names(Settings(), WeightStore(allow_download=False), None).extract
+    assert name(Wider()) == name(SiftParams()) and name(Eyed()) == name(NearestParams())
+    assert Sift2().earlier() is Made().earlier() is Wider(colour="red").earlier() is None
+    assert Eyed(verify=Stricter(by_eye=True)).earlier() is None
+    assert len({name(p) for p in (SiftParams(), Wider(colour="red"), Wider(colour="blue"), Sift2())}) == 4
 
 
 def test_a_default_is_changed_only_with_a_new_revision() -> None:

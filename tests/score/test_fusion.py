@@ -182,7 +182,7 @@ def test_rich_calibrators_wait_for_enough_genuine_pairs():
 
 
 def test_accepting_keeps_the_old_one_and_counts(workspace):
-    evidence = evidence_name("match", "votes").now
+    evidence = evidence_name("match", "votes")
     one, other = (fit_fusion(world(8, 2, np.random.default_rng(k))) for k in (0, 1))
     assert accepted(workspace, evidence) is None and replaced_fusions(workspace) == []
     accept(workspace, evidence, one)
@@ -191,7 +191,7 @@ def test_accepting_keeps_the_old_one_and_counts(workspace):
     assert accepted(workspace, evidence).fusion.fingerprint == other.fingerprint
     assert replaced_fusions(workspace) == [other.fingerprint]
     assert len(list((workspace.models / "fusion" / evidence).glob("*.json"))) == 3
-    assert accepted(workspace, evidence_name("match 2", "votes").now) is None
+    assert accepted(workspace, evidence_name("match 2", "votes")) is None
     kept = workspace.stage_dir("null", "m") / f"{keep_null(workspace, 'm', Null())}.json"
     assert Null.from_dict(json.loads(kept.read_text(encoding="utf-8"))) == Null()
 

@@ -50,7 +50,7 @@ def run(workspace, rows, annotations=None, **sections):
 def segment_table(workspace, settings, photos, annotations):
     with Runner(settings.dask, quiet=True) as runner:
         env = Environment(workspace, WeightStore(), runner)
-        return segment(env, segment_setup(settings), segment_name(settings, env.weights, None), photos, annotations)
+        return segment(env, segment_setup(settings), segment_name(settings, env.weights), photos, annotations)
 
 
 def by_photo(result):

@@ -95,7 +95,7 @@ def test_grabcut_finds_nothing_in_plain_water():
 
 def test_grabcut_calls_a_small_find_nothing(monkeypatch):
     photo, animal = rendered_photo()
-    monkeypatch.setattr("resight.segment.grabcut.MIN_AREA_FRACTION", 1.2 * animal.mean())
+    monkeypatch.setattr("resight.segment.kinds.grabcut.MIN_AREA_FRACTION", 1.2 * animal.mean())
     assert GrabCutSegmenter(GrabCutParams()).find(photo) == []
 
 

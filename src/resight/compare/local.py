@@ -54,14 +54,15 @@ class LocalMethod(Method):
     def describe(self, trial: Trial) -> Any:
         used = self.settings(trial)
         revisions = [used.extract.revision, used.match.revision]
-        return [used.model_dump(mode="json", include={"extract", "match", "score"}), revisions]
+        groups = {"extract": used.extract, "match": used.match, "score": used.score}
+        return [{name: group.in_names() for name, group in groups.items()}, revisions]
 
     def weight_names(self) -> list[str]:
         return self.extract.weight_names() + self.match.weight_names_for(self.extract.family)
 
     def run(self, trial: Trial) -> Scored:
         used, env = self.settings(trial), trial.env
-        names = stage_names(used, env.weights, env.workspace)
+        names = stage_names(used, env.weights)
         features = extract(env, used.extract, names.extract, trial.asked_crops).features
         info = trial.info(features)
         planned = trial.planned(info)

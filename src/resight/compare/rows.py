@@ -19,7 +19,7 @@ def method_fingerprint(trial: Trial, method: Method, digests: Mapping[str, str])
     facts = sorted(canonical_json([str(v) for v in row.values()]) for row in photos)
     crops = sorted(f"{c} {p}" for c, p in trial.paths.items())
     split = [sorted(trial.cohort.labels.items()), sorted(trial.cohort.truth.items()), trial.cohort.protocol]
-    shared = trial.settings.model_dump(mode="json", include={"rank", "device"})
+    shared = {"rank": trial.settings.rank.in_names(), "device": trial.settings.device}
     policy = trial.settings.pairs.model_dump(mode="json", include={"viewpoint", "exclude_same_encounter"})
     parts = (digest_ids(facts), digest_ids(crops), split, shared, policy)
     return fingerprint("comparison", REVISION, *parts, method.name, method.describe(trial), dict(digests))

@@ -19,7 +19,6 @@ import pyarrow as pa
 from resight.environment import Environment
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import DECODE_REVISION, load_rgb
-from resight.plugins.output_name import OutputName
 from resight.segment.base import Region
 from resight.segment.block import SegmentSetup
 from resight.segment.cropper import CROP_ID_CHARS, cut
@@ -111,14 +110,9 @@ class Outlines:
         return Outlines(polygons, views)
 
 
-def background_fingerprint(crop: CropParams) -> OutputName:
+def background_fingerprint(crop: CropParams) -> str:
     """Name of what is painted over and cropped like this."""
-    crop, paint = _ungrown(crop), (REVISION, GROW_FRACTION, EDGE_FRACTION)
-    then = crop.earlier()
-    return OutputName(
-        fingerprint("background", *paint, crop.revision, crop.differing(), DECODE_REVISION),
-        None if then is None else fingerprint("background", *paint, then.settings, DECODE_REVISION),
-    )
+    return fingerprint("background", REVISION, GROW_FRACTION, EDGE_FRACTION, _ungrown(crop).in_names(), DECODE_REVISION)
 
 
 def _ungrown(crop: CropParams) -> CropParams:

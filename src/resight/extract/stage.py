@@ -13,7 +13,6 @@ from resight.environment import Environment
 from resight.extract.batch import Batches, Place
 from resight.extract.params import ExtractorBase
 from resight.extract.store import VERSION
-from resight.plugins.output_name import OutputName
 from resight.status import CropStatus, FeatureStatus
 from resight.store.counts import reconcile
 
@@ -33,7 +32,7 @@ class ExtractResult:
     n_extracted: int
 
 
-def extract_fingerprint(extractor: ExtractorBase, digests: Sequence[str], crops_name: str) -> OutputName:
+def extract_fingerprint(extractor: ExtractorBase, digests: Sequence[str], crops_name: str) -> str:
     """Name of what this extractor, whose weights have these digests, computes from the crops of that name."""
     return extractor.output_name(list(digests), crops_name, VERSION)
 

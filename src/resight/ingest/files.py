@@ -12,7 +12,6 @@ from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, run_
 from resight.ingest.decode import DECODE_REVISION, Limits
 from resight.ingest.params import IngestParams
 from resight.ingest.sources import FoundFile
-from resight.plugins.output_name import OutputName
 from resight.runner.runner import Failure, Runner
 from resight.store.fingerprint import fingerprint
 from resight.store.parts import compact, read_parts
@@ -39,11 +38,9 @@ class Contents:
     n_decoded: int
 
 
-def ingest_fingerprint(params: IngestParams) -> OutputName:
+def ingest_fingerprint(params: IngestParams) -> str:
     """Name of what is known about the contents of files under these limits."""
-    limits = vars(_limits(params))
-    now = fingerprint("ingest", DECODE_REVISION, params.revision, params.differing(set(limits)))
-    return OutputName(now, fingerprint("ingest", DECODE_REVISION, limits))
+    return fingerprint("ingest", DECODE_REVISION, vars(_limits(params)))
 
 
 def read_contents(

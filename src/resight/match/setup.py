@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resight.match.params import MatcherBase
-from resight.plugins.output_name import OutputName
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class MatchSetup:
         return self.params.weight_names_for(self.family)
 
 
-def match_fingerprint(setup: MatchSetup, digests: Sequence[str], features_name: str, device: str) -> OutputName:
+def match_fingerprint(setup: MatchSetup, digests: Sequence[str], features_name: str, device: str) -> str:
     """Name of pair results: matcher, its weights, the features with all before them, histogram bins, kind of device.
 
     The device is part of it because the same network gives other last digits on another kind of device. The size of

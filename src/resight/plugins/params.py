@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from resight.plugins.output_name import Earlier, OutputName, earlier
+from resight.plugins.earlier import Earlier, earlier
 from resight.store.fingerprint import fingerprint
 
 Affects = Literal["model", "run", "execution"]
@@ -33,31 +33,31 @@ class Params(BaseModel):
         """Weights (registry name or path) that this plug-in loads; their digests enter the name of its output."""
         return []
 
-    def output_name(self, *upstream: Any) -> OutputName:
+    def output_name(self, *upstream: Any) -> str:
         """Name of the output under these settings.
 
         Args:
-            upstream: Weight digests, the name of the stage before, and whatever else decides the output; plain values, or
-                `OutputName` of settings that take part.
+            upstream: Weight digests, the name of the stage before, and whatever else decides the output, in plain values.
 
         Raises:
             TypeError: The group has neither ``kind`` nor ``label``.
         """
         return self.name_within(None, *upstream)
 
-    def name_within(self, fields: set[str] | None, *upstream: Any) -> OutputName:
+    def name_within(self, fields: set[str] | None, *upstream: Any) -> str:
         """`output_name` where only some of the settings decide the output."""
-        label, differing = self._label(), self.differing(fields)
-        now = [part.now if isinstance(part, OutputName) else part for part in upstream]
-        name = fingerprint(label, self.revision, differing, *now)
         then = self.earlier(fields)
-        before = [part.before if isinstance(part, OutputName) else part for part in upstream]
-        if then is None or None in before:
-            return OutputName(name)
-        return OutputName(name, fingerprint(then.class_name, then.revision, then.settings, *before))
+        if then is not None:
+            return fingerprint(then.class_name, then.revision, then.settings, *upstream)
+        return fingerprint(self._label(), self.revision, self.differing(fields), *upstream)
+
+    def in_names(self) -> Any:
+        """What stands for these settings in the name of an output that more than they decide."""
+        then = self.earlier()
+        return [self._label(), self.revision, self.differing()] if then is None else then.settings
 
     def earlier(self, fields: set[str] | None = None) -> Earlier | None:
-        """What stood for these settings in names until 2026-11-28; None if nothing did."""
+        """How these settings stand in names since before 2026-11-28; None if they could not be made then."""
         values = self.model_dump(mode="json", include=fields)
         return earlier(self._label(), self.revision, values, self.differing(fields))
 

@@ -1,6 +1,6 @@
 """Settings of stage ``rank``."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from resight.plugins.params import Params, expert_field
 
 class RankParams(Params):
     """How the photos of an encounter vote."""
+
+    label: ClassVar[str] = "rank"
 
     burst_seconds: float = Field(
         10.0, ge=0, description="photos of one encounter and side that follow each other within this time count once"

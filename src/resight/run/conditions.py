@@ -26,7 +26,7 @@ class Conditions:
     @cached_property
     def names(self) -> StageNames:
         """Names of what the stages compute here."""
-        return stage_names(self.settings, self.env.weights, self.env.workspace)
+        return stage_names(self.settings, self.env.weights)
 
     def with_sections(self, **sections: Any) -> Conditions:
         """The same but for these sections of the settings."""

@@ -43,7 +43,8 @@ class Model:
 def weight_names(settings: Settings) -> list[str]:
     """Weights that these settings load."""
     names: list[str] = settings.segment.weight_names() + settings.extract.weight_names()
-    return names + settings.match.weight_names_for(settings.extract.family)
+    names += settings.match.weight_names_for(settings.extract.family)
+    return names
 
 
 def model_of(settings: Settings, weights: WeightStore, workspace: Workspace | None) -> Model:

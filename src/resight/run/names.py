@@ -1,14 +1,12 @@
 """The names of a run's results. Each stage names its own output; the chain of them is put together here and nowhere else.
 
 A name is a fingerprint of everything that decides a result: settings, weights, and the name of what came before. Results
-under a name are never computed again. Where a workspace has results of before 2026-11-28, their names of then are used
-(see `resight.plugins.output_name`): crops, features and indexes refer to their own names, so none is renamed.
+under a name are never computed again. What was made before 2026-11-28 has the name that it had then (see `resight.plugins.earlier`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from resight.evaluate.background import background_fingerprint
 from resight.extract.params import ExtractorBase
@@ -20,7 +18,6 @@ from resight.score.accepted import evidence_name
 from resight.segment.stage import segment_fingerprint
 from resight.settings import Settings
 from resight.shortlist.setup import VotingNames, voting_names
-from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 UNKNOWN = "unknown"
@@ -51,55 +48,44 @@ class StageNames:
     background: str
 
 
-def stage_names(settings: Settings, weights: WeightStore, workspace: Workspace | None) -> StageNames:
+def stage_names(settings: Settings, weights: WeightStore) -> StageNames:
     """All names under these settings.
-
-    Args:
-        workspace: Results that it keeps under names of before 2026-11-28 keep these names, and so does what follows from
-            them; None: the names that a new workspace gives.
 
     Raises:
         WeightsError: A weights file is missing or wrong.
     """
-    segment, votes = segment_name(settings, weights, workspace), settings.shortlist
-    extract = _features_name(settings.extract, segment, weights, workspace)
-    voting = _features_name(votes.extractor(settings.extract), segment, weights, workspace)
-    matching, indexes = match_setup(settings), _folder(workspace, "shortlist")
+    segment, votes = segment_name(settings, weights), settings.shortlist
+    extract = _features_name(settings.extract, segment, weights)
+    voting = _features_name(votes.extractor(settings.extract), segment, weights)
+    matching = match_setup(settings)
     digests = list(weights.digests(matching.weight_names()).values())
-    match = match_fingerprint(matching, digests, extract, settings.device).used_in(_folder(workspace, "match"))
-    evidence = evidence_name(match, votes.index_name(votes.enabled, str(votes.neighbours)))
+    match = match_fingerprint(matching, digests, extract, settings.device)
     return StageNames(
-        ingest=ingest_name(settings, workspace),
+        ingest=ingest_name(settings),
         segment=segment,
         extract=extract,
         match=match,
-        voting=voting_names(votes, voting, indexes),
-        voting_unknown=voting_names(votes, voting, indexes, UNKNOWN),
-        evidence=evidence.used_in(workspace.models / "fusion" if workspace else None),
-        background=background_fingerprint(settings.crop).used_in(_folder(workspace, "background")),
+        voting=voting_names(votes, voting),
+        voting_unknown=voting_names(votes, voting, UNKNOWN),
+        evidence=evidence_name(match, votes.index_name(votes.enabled, str(votes.neighbours))),
+        background=background_fingerprint(settings.crop),
     )
 
 
-def ingest_name(settings: Settings, workspace: Workspace | None) -> str:
+def ingest_name(settings: Settings) -> str:
     """Name of what is known about the contents of files; needs no weights."""
-    return ingest_fingerprint(settings.ingest).used_in(_folder(workspace, "ingest"))
+    return ingest_fingerprint(settings.ingest)
 
 
-def segment_name(settings: Settings, weights: WeightStore, workspace: Workspace | None) -> str:
+def segment_name(settings: Settings, weights: WeightStore) -> str:
     """Name of the crops, for those who go no further; needs the segmenter's weights alone.
 
     Raises:
         WeightsError: They are missing or wrong.
     """
     digests = list(weights.digests(settings.segment.weight_names()).values())
-    name = segment_fingerprint(settings.segment, settings.crop, digests)
-    return name.used_in(_folder(workspace, "segment"))
+    return segment_fingerprint(settings.segment, settings.crop, digests)
 
 
-def _features_name(extractor: ExtractorBase, crops_name: str, weights: WeightStore, workspace: Workspace | None) -> str:
-    digests = list(weights.digests(extractor.weight_names()).values())
-    return extract_fingerprint(extractor, digests, crops_name).used_in(_folder(workspace, "extract"))
-
-
-def _folder(workspace: Workspace | None, stage: str) -> Path | None:
-    return workspace.store / stage if workspace else None
+def _features_name(extractor: ExtractorBase, crops_name: str, weights: WeightStore) -> str:
+    return extract_fingerprint(extractor, list(weights.digests(extractor.weight_names()).values()), crops_name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from resight.plugins.output_name import OutputName, combined
 from resight.score.fusion import Fusion
 from resight.score.null import Null
 from resight.store.fingerprint import fingerprint
@@ -27,9 +26,9 @@ class Accepted:
     generation: int
 
 
-def evidence_name(match_fingerprint: str, votes: OutputName) -> OutputName:
+def evidence_name(match_fingerprint: str, votes_fingerprint: str) -> str:
     """Name of the evidence that a fusion was fitted on."""
-    return combined("evidence", match_fingerprint, votes)
+    return fingerprint("evidence", match_fingerprint, votes_fingerprint)
 
 
 def accepted(workspace: Workspace, evidence: str) -> Accepted | None:

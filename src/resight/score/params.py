@@ -1,6 +1,6 @@
 """Settings of stage ``score``."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from resight.plugins.params import Params, expert_field
 
 class ScoreParams(Params):
     """How the matches of two photos become one number."""
+
+    label: ClassVar[str] = "score"
 
     name: str = Field("mean", description="the score that orders candidates; `resight doctor` lists them")
     null_pairs: int = expert_field(

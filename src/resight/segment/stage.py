@@ -11,7 +11,6 @@ import pyarrow as pa
 from resight.environment import Environment
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import DECODE_REVISION
-from resight.plugins.output_name import OutputName
 from resight.runner.runner import Failure
 from resight.segment.block import PARTS, Block, BlockResult, PhotoJob, SegmentSetup, run_block
 from resight.segment.params import CropParams, SegmenterBase
@@ -75,7 +74,7 @@ def segment(
     return _result(rows, [result for _, result in results], photos)
 
 
-def segment_fingerprint(segmenter: SegmenterBase, crop: CropParams, digests: Sequence[str]) -> OutputName:
+def segment_fingerprint(segmenter: SegmenterBase, crop: CropParams, digests: Sequence[str]) -> str:
     """Name of what this stage computes with this segmenter, whose weights have these digests."""
     return segmenter.output_name(list(digests), crop.output_name(), DECODE_REVISION)
 

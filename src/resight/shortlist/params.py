@@ -8,7 +8,6 @@ from pydantic import Field
 
 from resight.extract.kinds.sift import SiftParams
 from resight.extract.params import ExtractorBase
-from resight.plugins.output_name import OutputName
 from resight.plugins.params import Params, expert_field
 
 
@@ -71,7 +70,7 @@ class ShortlistParams(Params):
         """Whether the descriptors of the pipeline's extractor can vote; binary ones have no Euclidean distance."""
         return self.enabled == "off" or self.descriptors == "sift" or not own.binary
 
-    def index_name(self, *upstream: str) -> OutputName:
+    def index_name(self, *upstream: str) -> str:
         """Name of an index's family: what decides how it is built, on top of the descriptors' fingerprint.
 
         How it is asked (``k``, ``n_probe``, ``neighbours``, ``backend``) is not part of it.

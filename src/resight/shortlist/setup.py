@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from resight.extract.params import ExtractorBase
 from resight.shortlist.params import ShortlistParams
@@ -43,7 +42,7 @@ class Voting:
     names: VotingNames
 
 
-def voting_names(params: ShortlistParams, features_name: str, folder: Path | None, *part: str) -> VotingNames:
-    """Names of the indexes in ``folder`` over the descriptors of that name; ``part`` gives a part of the crops its own."""
-    index, exact = (p.index_name(features_name, *part).used_in(folder) for p in (params, params.exact()))
+def voting_names(params: ShortlistParams, features_name: str, *part: str) -> VotingNames:
+    """Names of the indexes over the descriptors of that name; ``part`` gives a part of the crops its own."""
+    index, exact = (p.index_name(features_name, *part) for p in (params, params.exact()))
     return VotingNames(features_name, index, exact)

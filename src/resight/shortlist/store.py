@@ -30,7 +30,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from resight.errors import SettingsError, WorkspaceError
-from resight.plugins.output_name import OutputName
 from resight.shortlist.codebook import Codebook, Load, train
 from resight.shortlist.entries import Entries, Segment, encode_crops, merge
 from resight.shortlist.params import ShortlistParams
@@ -97,19 +96,17 @@ def build_index(
         codebook = train(crop_ids, load, params)
         if codebook is None:
             return ShortlistIndex("", None)
-        path = folder / fingerprint(family.now, codebook.sample_digest, codebook.n_crops)
-        write_codebook(path, codebook, family.now)
+        path = folder / fingerprint(family, codebook.sample_digest, codebook.n_crops)
+        write_codebook(path, codebook, family)
     missing = sorted(set(crop_ids) - set(open_index(path).crop_ids))
     for first in range(0, len(missing), CROPS_PER_PART):
         extend(path, missing[first : first + CROPS_PER_PART], load, params.descriptors_per_crop)
     return open_index(path)
 
 
-def newest_index(folder: Path, family: OutputName) -> Path | None:
+def newest_index(folder: Path, family: str) -> Path | None:
     """Of the indexes of that family the one that was trained on the largest gallery."""
-    found = [
-        (m["n_crops_trained"], p.name, p) for p, m in _manifests(folder) if m["family"] in (family.now, family.before)
-    ]
+    found = [(m["n_crops_trained"], p.name, p) for p, m in _manifests(folder) if m["family"] == family]
     return max(found)[2] if found else None
 
 

@@ -51,7 +51,7 @@ class VotesMethod(Method):
 
     def run(self, trial: Trial) -> Scored:
         used, env = self.settings(trial), trial.env
-        names = stage_names(used, env.weights, env.workspace)
+        names = stage_names(used, env.weights)
         features = extract(env, used.extract, names.extract, trial.asked_crops).features
         info = trial.info(features)
         planned = trial.planned(info)

@@ -29,14 +29,8 @@ if TYPE_CHECKING:
     from resight.segment.kinds.head_finder import HeadFinderParams
 
 NAME = "head-finder"
-WIDE_SIDES_PX = (
-    96,
-    192,
-    384,
-)  # long sides of the copies for the first look: heads from a tenth of the photo to all of it
-LOOK_AGAIN_DEG = (
-    60  # the network was trained on heads that lie within this of upright; others are turned and looked at again
-)
+WIDE_SIDES_PX = (96, 192, 384)  # of the copies for the first look: finds heads from a tenth of the photo to all of it
+LOOK_AGAIN_DEG = 60  # the network saw heads within this of upright; others are turned and looked at once more
 TURN_FROM_DEG = 60  # crops of heads that lie less askew stay as they are in the photo
 EVIDENCE = (
     "log odds of the first look",

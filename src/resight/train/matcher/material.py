@@ -76,7 +76,7 @@ def gather(
     Raises:
         NothingToMeasure: No photo is left.
     """
-    ingested = ingest(env, ingest_setup(settings), ingest_name(settings, env.workspace), sources, night)
+    ingested = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
     photos = _without(ingested.photos, leave_out)
     heads = settings.model_copy(update={"segment": AutoParams(otherwise="head-finder")})
     heads = settings if settings.segment != AutoParams() else heads
@@ -84,7 +84,7 @@ def gather(
     rows = {row["photo_id"]: row for row in photos.to_pylist()}
     pictures = []
     for cutting in (heads, whole):
-        name = segment_name(cutting, env.weights, env.workspace)
+        name = segment_name(cutting, env.weights)
         crops = segment(env, segment_setup(cutting), name, photos, ingested.annotations).crops
         pictures += [_picture(env.workspace, c, rows[c["photo_id"]]) for c in crops.to_pylist() if c["status"] == CropStatus.OK]  # fmt: skip
     if not pictures:

@@ -1,8 +1,8 @@
-"""Names of outputs that last, and what the same output was called until 2026-11-28.
+"""What stood for settings in the names of outputs until 2026-11-28, and still does where they could be made then.
 
 Until that day a name was a hash over the name of the settings' class, its revision and all its settings. What was computed
-under such a name is found again: ``until_2026_11_28.json`` holds classes, revisions and settings of then, by kind. It is
-frozen; no kind that came later has an entry.
+then is found again, because kinds and settings of then keep their names: ``until_2026_11_28.json`` holds classes, revisions
+and settings of that day, by kind. It is frozen; no kind that came later has an entry.
 """
 
 from __future__ import annotations
@@ -12,43 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
-
-from resight.store.fingerprint import fingerprint
-
-
-@dataclass(frozen=True)
-class OutputName:
-    """Name of what a stage computes.
-
-    Attributes:
-        now: Under which new workspaces keep it.
-        before: Under which it was kept until 2026-11-28; None where these settings could not be made then.
-    """
-
-    now: str
-    before: str | None = None
-
-    def used_in(self, folder: Path | None) -> str:
-        """The name that counts where results are kept in ``folder``: the one of before if there are results under it."""
-        return self.before if folder and self.before and (folder / self.before).exists() else self.now
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What stood for a kind's settings in names until 2026-11-28."""
+    """What stands for a kind's settings in names that were given until 2026-11-28."""
 
     class_name: str
     revision: int
     settings: dict[str, Any]
-
-
-def combined(label: str, *parts: Any) -> OutputName:
-    """Name over a label and plain parts or other names."""
-    now = [part.now if isinstance(part, OutputName) else part for part in parts]
-    before = [part.before if isinstance(part, OutputName) else part for part in parts]
-    return OutputName(fingerprint(label, *now), None if None in before else fingerprint(label, *before))
 
 
 def earlier(label: str, revision: int, values: Mapping[str, Any], differing: Mapping[str, Any]) -> Earlier | None:
