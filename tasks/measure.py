@@ -26,7 +26,7 @@ def hide_labels(run: Run, segmented: Segmented) -> HiddenLabels:
     """Split the usable labelled photos into gallery and queries; the ranking sees the gallery's labels alone.
 
     Raises:
-        NothingToMeasure: Nobody can ask: no animal was met twice, or no photo is labelled or usable.
+        NothingToMeasure: There is no query: no animal was met twice, or no photo is labelled or usable.
         LeakError: A query has a gallery photo of the same animal and day, and that is not tolerated.
     """
     hidden = measuring.hide_labels(segmented, run.settings.evaluate)

@@ -24,10 +24,10 @@ weights_app = typer.Typer(
 @weights_app.command("list")
 def weights_list(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
     """All weights that Resight can use, and where they lie."""
-    from resight.flows.steps import weight_store
+    from resight.flows.steps import weights_of
     from resight.weights.listing import list_weights
 
-    rows = list_weights(weight_store(workspace))
+    rows = list_weights(weights_of(workspace))
 
     def show(console: Console, result: dict[str, Any]) -> None:
         table = Table()
@@ -44,10 +44,10 @@ def weights_list(workspace: options.WorkspaceOption = options.HERE, as_json: opt
 @weights_app.command("verify")
 def weights_verify(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
     """Check the digest of every weights file that is there; exit code 1 if one is wrong."""
-    from resight.flows.steps import weight_store
+    from resight.flows.steps import weights_of
     from resight.weights.listing import verify
 
-    rows = verify(weight_store(workspace))
+    rows = verify(weights_of(workspace))
     ok = all(row.status != "wrong digest" for row in rows)
 
     def show(console: Console, result: dict[str, Any]) -> None:
@@ -66,10 +66,10 @@ def weights_fetch(
     as_json: options.JsonOption = False,
 ) -> None:
     """Download weights from their official address into the cache folder."""
-    from resight.flows.steps import weight_store
+    from resight.flows.steps import weights_of
     from resight.weights.listing import fetch
 
-    files = [fetch(weight_store(workspace), name) for name in names]
+    files = [fetch(weights_of(workspace), name) for name in names]
 
     def show(console: Console, result: dict[str, Any]) -> None:
         for file in files:

@@ -40,7 +40,7 @@ JUDGING_STAGES = ("extract", "shortlist", "match", "score", "rank", "novelty", "
 
 @dataclass(frozen=True)
 class HiddenLabels:
-    """Who asks whom in an evaluation; the ranking sees the gallery's labels alone.
+    """Which photos of an evaluation are queries and which gallery; the ranking sees the gallery's labels alone.
 
     Attributes:
         cohort: Gallery and queries.
@@ -107,8 +107,9 @@ def seconds_per_query(judged: Judged, n_matched: int, seconds: Mapping[str, floa
         seconds: Wall time by stage.
     """
     pairs = judged.pairs
-    asked = pc.sum(pc.and_(pc.equal(pairs["status"], "scored"), pc.equal(pairs["purpose"], "identify"))).as_py() or 0
-    if not asked or n_matched < asked:
+    compared = pc.and_(pc.equal(pairs["status"], "scored"), pc.equal(pairs["purpose"], "identify"))
+    n_compared = pc.sum(compared).as_py() or 0
+    if not n_compared or n_matched < n_compared:
         return None
     return sum(seconds.get(stage, 0.0) for stage in JUDGING_STAGES) / len(judged.cohort.queries)
 
