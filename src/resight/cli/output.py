@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 screen = Console()
 
@@ -24,3 +25,9 @@ def print_result(
 def line(console: Console, text: str) -> None:
     """A line that rich neither colours nor breaks, so that paths in it can be copied."""
     console.print(text, highlight=False, soft_wrap=True)
+
+
+def print_notes(console: Console, result: dict[str, Any]) -> None:
+    """What people should know about a result, a line each."""
+    for note in result["notes"]:
+        line(console, f"[yellow]Note:[/] {escape(note)}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer import Argument
 
 from resight.cli import options
 from resight.cli.options import Panel
@@ -61,7 +62,7 @@ def weights_verify(workspace: options.WorkspaceOption = options.HERE, as_json: o
 
 @weights_app.command("fetch")
 def weights_fetch(
-    names: Annotated[list[str], typer.Argument(help="Names from `resight weights list`.")],
+    names: Annotated[list[str], Argument(help="Names from `resight weights list`.")],
     workspace: options.WorkspaceOption = options.HERE,
     as_json: options.JsonOption = False,
 ) -> None:
