@@ -8,7 +8,6 @@ from typing import Any
 
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort
-from resight.run.conditions import weight_store
 from resight.run.models import Model, model_of, settle
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
@@ -57,13 +56,13 @@ def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None)
     """Settings with the accepted model, that model, and a sentence where the settings ask for another one."""
     settings = settings_for(workspace, overrides)
     names_model = bool(nest(overrides or {}).keys() & Settings.sections_affecting("model"))
-    return settle(workspace, settings, weight_store(settings), explicit=names_model)
+    return settle(workspace, settings, settings.weight_store(), explicit=names_model)
 
 
 def own_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Model]:
     """Settings and the model that they describe, whichever is accepted."""
     settings = settings_for(workspace, overrides)
-    return settings, model_of(settings, weight_store(settings), workspace)
+    return settings, model_of(settings, settings.weight_store(), workspace)
 
 
 def labelled_folder(
@@ -103,8 +102,3 @@ def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:
 def as_sources(sources: Sequence[str] | None) -> tuple[str, ...]:
     """Sources from the command line, if any."""
     return tuple(sources or ())
-
-
-def weights_of(workspace: Path) -> WeightStore:
-    """The store that the workspace's settings describe; any folder will do."""
-    return weight_store(load_settings(workspace if workspace.is_dir() else None))

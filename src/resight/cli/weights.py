@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +15,9 @@ from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, print_result
 
+if TYPE_CHECKING:
+    from resight.weights.store import WeightStore
+
 weights_app = typer.Typer(
     name="weights",
     help="Files with network weights: which there are, where they lie, and whether they are intact.",
@@ -22,13 +26,19 @@ weights_app = typer.Typer(
 )
 
 
+def _store(workspace: Path) -> WeightStore:
+    """The store that the settings of the workspace point to; any folder will do."""
+    from resight.settings import load_settings
+
+    return load_settings(workspace if workspace.is_dir() else None).weight_store()
+
+
 @weights_app.command("list")
 def weights_list(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
     """All weights that Resight can use, and where they lie."""
-    from resight.flows.steps import weights_of
     from resight.weights.listing import list_weights
 
-    rows = list_weights(weights_of(workspace))
+    rows = list_weights(_store(workspace))
 
     def show(console: Console, result: dict[str, Any]) -> None:
         table = Table()
@@ -45,10 +55,9 @@ def weights_list(workspace: options.WorkspaceOption = options.HERE, as_json: opt
 @weights_app.command("verify")
 def weights_verify(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
     """Check the digest of every weights file that is there; exit code 1 if one is wrong."""
-    from resight.flows.steps import weights_of
     from resight.weights.listing import verify
 
-    rows = verify(weights_of(workspace))
+    rows = verify(_store(workspace))
     ok = all(row.status != "wrong digest" for row in rows)
 
     def show(console: Console, result: dict[str, Any]) -> None:
@@ -67,10 +76,9 @@ def weights_fetch(
     as_json: options.JsonOption = False,
 ) -> None:
     """Download weights from their official address into the cache folder."""
-    from resight.flows.steps import weights_of
     from resight.weights.listing import fetch
 
-    files = [fetch(weights_of(workspace), name) for name in names]
+    files = [fetch(_store(workspace), name) for name in names]
 
     def show(console: Console, result: dict[str, Any]) -> None:
         for file in files:

@@ -13,7 +13,6 @@ from resight.run.names import StageNames, stage_names
 from resight.runner.runner import Runner
 from resight.settings import Settings
 from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,6 @@ class Conditions:
         return replace(self, settings=self.settings.model_copy(update=sections))
 
 
-def weight_store(settings: Settings) -> WeightStore:
-    """The weights files that the settings point to."""
-    return WeightStore(settings.weights_dir, settings.allow_download)
-
-
 @contextmanager
 def open_conditions(workspace: Workspace, settings: Settings, *, quiet: bool = False) -> Iterator[Conditions]:
     """A workspace that nobody else works in meanwhile, with workers; released whatever happens.
@@ -51,4 +45,4 @@ def open_conditions(workspace: Workspace, settings: Settings, *, quiet: bool = F
         WorkspaceError: Another run is at work in the workspace.
     """
     with workspace.lock(), Runner(settings.dask, settings.device, quiet) as runner:
-        yield Conditions(Environment(workspace, weight_store(settings), runner, settings.device), settings)
+        yield Conditions(Environment(workspace, settings.weight_store(), runner, settings.device), settings)
