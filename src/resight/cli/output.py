@@ -12,13 +12,11 @@ from rich.markup import escape
 screen = Console()
 
 
-def print_result(
-    result: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None] | None = None
-) -> None:
+def print_result(result: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None]) -> None:
     """Print ``result`` as JSON (paths and dates as text), or let ``show`` put it on the screen."""
     if as_json:
         print(json.dumps(result, default=str, allow_nan=False))
-    elif show:
+    else:
         show(screen, result)
 
 

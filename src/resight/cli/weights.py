@@ -39,17 +39,7 @@ def weights_list(workspace: options.WorkspaceOption = options.HERE, as_json: opt
     from resight.weights.listing import list_weights
 
     rows = list_weights(_store(workspace))
-
-    def show(console: Console, result: dict[str, Any]) -> None:
-        table = Table()
-        for column in ("name", "status", "licence"):
-            table.add_column(column, no_wrap=True)
-        table.add_column("where, or where to get it", overflow="fold")
-        for row in rows:
-            table.add_row(row.name, row.status, row.licence, row.path or row.address)
-        console.print(table)
-
-    print_result({"weights": [asdict(row) for row in rows]}, as_json, show)
+    print_result({"weights": [asdict(row) for row in rows]}, as_json, _show_table)
 
 
 @weights_app.command("verify")
@@ -85,3 +75,13 @@ def weights_fetch(
             line(console, f"{file.name}: {file.path} ({file.licence})")
 
     print_result({"weights": [asdict(file) for file in files]}, as_json, show)
+
+
+def _show_table(console: Console, result: dict[str, Any]) -> None:
+    table = Table()
+    for column in ("name", "status", "licence"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("where, or where to get it", overflow="fold")
+    for row in result["weights"]:
+        table.add_row(row["name"], row["status"], row["licence"], row["path"] or row["address"])
+    console.print(table)
