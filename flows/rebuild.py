@@ -1,4 +1,4 @@
-"""A new model or setting: everything again beside the old results, measured against them, promoted only if not worse."""
+"""A new model or setting: everything again beside the old results, compared with them, accepted only if not worse."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def run_rebuild(
     accept_unmeasured: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Compute everything under the asked-for settings and weights, compare with the promoted model, promote if not worse.
+    """Compute everything under the settings and weights of now, compare with the accepted model, accept if not worse.
 
     Args:
-        accept_unmeasured: Promote also where there are too few confirmed labels to compare the two.
+        accept_unmeasured: Accept also where there are too few confirmed labels to compare the two.
 
     Returns:
         The new run's summary with ``comparison`` (old and new metrics on the same queries, their differences with

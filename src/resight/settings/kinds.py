@@ -26,7 +26,7 @@ def refuse_broken_plugins() -> None:
 def _one_of(registry: Registry[type[Params]]) -> Any:
     try:
         kinds = dict(registry)
-    except SettingsError:  # said by `refuse_broken_plugins`: an import must not fail with a traceback
+    except SettingsError:  # `refuse_broken_plugins` reports it: an import must not fail with a traceback
         kinds = registry.built_in
     return Annotated[Union[tuple(kinds.values())], Field(discriminator="kind")]  # noqa: UP007 (built at run time)
 
