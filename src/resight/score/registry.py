@@ -13,7 +13,7 @@ def score_named(name: str) -> Score:
     Raises:
         SettingsError: There is none, or it cannot rank; names the nearest.
     """
-    score: Score = SCORES.get(name)
+    score: Score = SCORES[name]
     if not score.ranks:
         raise SettingsError(
             f"score.name = '{name}' has no direction, so it cannot rank; choose another one, e.g. wasserstein."

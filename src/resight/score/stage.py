@@ -60,7 +60,7 @@ def score(
     if fusion is not None:
         d = replace(d, fused=fusion.log_ratio(d, [labels.get(p) for p in scored["query_photo_id"].to_pylist()]))
     # A score without a column of its own is computed where it ranks, and stands in `score` alone.
-    values = {name: kind.compute(d) for name, kind in SCORES.kinds().items() if name in _COLUMNS or name == chosen.name}
+    values = {name: kind.compute(d) for name, kind in SCORES.items() if name in _COLUMNS or name == chosen.name}
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}
     columns |= {n: pa.array(v, pa.float64(), from_pandas=True) for n, v in values.items() if n in _COLUMNS}
     columns["score"] = pa.array(_chosen(chosen, values[chosen.name]), pa.float64())
