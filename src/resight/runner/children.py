@@ -51,7 +51,7 @@ def _start_resource_tracker() -> None:
 def kill_workers(cluster: Any) -> None:
     """Kill the workers of a local cluster that is closed next; waiting for the end of their blocks can take minutes."""
     for nanny in cluster.workers.values():
-        nanny.auto_restart = False
+        nanny.close_gracefully()  # or it would start another one
         if pid := getattr(nanny, "pid", None):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
