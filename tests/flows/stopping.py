@@ -14,23 +14,34 @@ from pathlib import Path
 import psutil
 
 SENTENCE = "Stopped. Run the same command again; it does only what is missing."
-# Workers import this file again, so that their blocks are slow too.
-COMMAND = textwrap.dedent(
+# Every Python process below imports this by itself: the command, its workers, and flow runs that Prefect starts.
+SLOW = textwrap.dedent(
     """
-    import pathlib, signal, sys, time
-    import resight.extract.block as module
-    original = module.read_crop
-    def slow(*arguments, **named):
-        pathlib.Path({mark!r}).touch()
-        {work}
-        return original(*arguments, **named)
-    module.read_crop = slow
-    if __name__ == "__main__":
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
-        from resight.cli.app import main
-        main()
+    import importlib.util, pathlib, signal, sys, time
+    NAME = "resight.extract.block"
+    class Slow:
+        def find_spec(self, name, path=None, target=None):
+            if name != NAME:
+                return None
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(NAME)
+            load = spec.loader.exec_module
+            def exec_module(module):
+                load(module)
+                original = module.read_crop
+                def slow(*arguments, **named):
+                    pathlib.Path({mark!r}).touch()
+                    {work}
+                    return original(*arguments, **named)
+                module.read_crop = slow
+            spec.loader.exec_module = exec_module
+            return spec
+    sys.meta_path.insert(0, Slow())
     """
 )
+# Ctrl-C is ignored where tests run in the background.
+MAIN = """import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
+from resight.cli.app import main; main()"""
 SLEEP = "time.sleep(60)"
 OPENCV = "import cv2, numpy; cv2.fastNlMeansDenoising(numpy.zeros((3000, 3000), numpy.uint8), None, 3, 21, 35)"
 TORCH = "import torch; torch.linalg.svd(torch.rand(5000, 5000))"
@@ -43,6 +54,33 @@ class Command:
     process: subprocess.Popen[str]
     folder: Path
     seconds: float = 0.0
+    seconds_to_last: float = 0.0
+
+    def __enter__(self) -> "Command":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            print(self.output())
+            for process in self.family():
+                process.kill()
+
+    def wait_for_work(self) -> None:
+        """Until its slow work has begun."""
+        wait_for((self.folder / "began").exists, self.process)
+
+    def output(self) -> str:
+        """What it has printed so far."""
+        return (self.folder / "output").read_text(encoding="utf-8")
+
+    def listening(self) -> dict[str, str]:
+        """Addresses that its processes listen on, and one of them each."""
+        return {
+            socket.laddr.ip: " ".join(process.cmdline())
+            for process in self.family()
+            for socket in process.net_connections(kind="inet")
+            if socket.status == psutil.CONN_LISTEN
+        }
 
     def family(self) -> list[psutil.Process]:
         """The command's process and all below it."""
@@ -60,12 +98,13 @@ class Command:
         self.send(signum, group)
         code = self.process.wait(60)
         self.seconds = time.monotonic() - begun
-        _, left = psutil.wait_procs(family, 5)
+        while (left := [p for p in family if runs(p)]) and time.monotonic() < begun + self.seconds + 5:
+            time.sleep(0.05)
         self.seconds_to_last = time.monotonic() - begun
         names = [" ".join(process.cmdline()) for process in left]
         for process in left:
             process.kill()
-        return code, (self.folder / "output").read_text(encoding="utf-8"), names
+        return code, self.output(), names
 
     def state(self) -> str:
         """The state of the newest flow run in the server's database."""
@@ -75,31 +114,30 @@ class Command:
 
 
 def start(folder: Path, arguments: list[str], work: str = SLEEP, **environment: str) -> Command:
-    """Start ``resight`` and wait until its slow work has begun."""
+    """Start ``resight`` with slow work."""
     folder.mkdir()
     mark = folder / "began"
-    script = folder / "command.py"
-    script.write_text(COMMAND.format(mark=str(mark), work=work), encoding="utf-8")
+    (folder / "sitecustomize.py").write_text(SLOW.format(mark=str(mark), work=work), encoding="utf-8")
     env = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {
+        "PYTHONPATH": str(folder),
         "PREFECT_HOME": str(folder),
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/prefect.db",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
     with (folder / "output").open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [sys.executable, str(script), *arguments],
+            [sys.executable, "-c", MAIN, *arguments],
             stdout=output, stderr=output, env=env | environment, text=True, start_new_session=True,
         )  # fmt: skip
-    command = Command(process, folder)
+    return Command(process, folder)
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process is still there; one that has ended and that nobody has counted yet is not."""
     try:
-        wait_for(mark.exists, process)
-    except BaseException:
-        print((folder / "output").read_text(encoding="utf-8"))
-        if process.poll() is None:
-            for child in command.family():
-                child.kill()
-        raise
-    return command
+        return bool(process.status() != psutil.STATUS_ZOMBIE)  # whoever adopted it may count it later
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 150) -> None:

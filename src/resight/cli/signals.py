@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 
 SENTENCE = "Stopped. Run the same command again; it does only what is missing."
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-UNWIND_S = 2.5  # for closing files and workers, and for telling a Prefect server; then the process ends as it is
-CHILDREN_S = 1.2  # for children that end by themselves when they are asked to
+UNWIND_S = 3.7  # for closing files and workers, and for telling a Prefect server; then the process ends as it is
+CHILDREN_S = 1.0  # for children that end by themselves when they are asked to
+ALL_S = 4.2
 SAME_S = 0.3  # `timeout` and some terminals send one signal twice: to the process, and to its group
 
 
@@ -25,14 +26,19 @@ class _Stop:
 
     def __init__(self) -> None:
         self.signum = 0
+        self._begun = 0.0
         self._said = False
 
     def begin(self, signum: int) -> None:
         """Remember the first signal; what libraries log about the interruption is no news from here on."""
         if not self.signum:
-            self.signum = signum
+            self.signum, self._begun = signum, time.monotonic()
             logging.disable(logging.CRITICAL)
             threading.excepthook = sys.excepthook = sys.unraisablehook = lambda *_: None
+
+    def left_s(self, until_s: float) -> float:
+        """Seconds from now until ``until_s`` after the signal."""
+        return max(0.0, self._begun + until_s - time.monotonic())
 
     def end(self, patience_s: float) -> NoReturn:
         """End the children, say the sentence, and leave without waiting for anybody's threads."""
@@ -55,10 +61,12 @@ def ending_on_signals() -> Iterator[None]:
     """
     stop = _Stop()
 
+    heard: list[int] = []
+
     def interrupt(signum: int, _: Any) -> None:
-        first = not stop.signum
         stop.begin(signum)
-        if first:
+        heard.append(signum)
+        if len(heard) == 1:
             raise KeyboardInterrupt
 
     reader, writer = os.pipe()
@@ -74,7 +82,7 @@ def ending_on_signals() -> Iterator[None]:
         if stop.signum:
             with suppress(Exception):
                 sys.stdout.flush()
-            stop.end(CHILDREN_S)
+            stop.end(min(CHILDREN_S, stop.left_s(ALL_S)))
 
 
 def _watch(stop: _Stop, reader: int) -> None:
@@ -82,10 +90,9 @@ def _watch(stop: _Stop, reader: int) -> None:
     while signum not in SIGNALS:
         signum = os.read(reader, 1)[0]
     stop.begin(signum)
-    begun = time.monotonic()
-    while (left := begun + UNWIND_S - time.monotonic()) > 0:
-        again = select.select([reader], [], [], left)[0] and os.read(reader, 1)[0] in SIGNALS
-        if again and time.monotonic() - begun > SAME_S:
+    while left_s := stop.left_s(UNWIND_S):
+        again = select.select([reader], [], [], left_s)[0] and os.read(reader, 1)[0] in SIGNALS
+        if again and not stop.left_s(SAME_S):
             break
     stop.end(0)
 
