@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.ingest.addresses import text_of
 from resight.ingest.annotation import Annotation
 from resight.run.conditions import Conditions
 from resight.run.models import Model
@@ -28,7 +29,7 @@ from resight.settings import Settings
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, staging
 from resight.store.tables import conform, status_counts
-from resight.store.workspace import Workspace
+from resight.store.workspace import Workspace, checked_night
 from resight.version import __version__
 from resight.weights.store import WeightStore
 
@@ -164,15 +165,17 @@ def open_run(
     """Everything a run needs, closed and cleaned up whatever happens.
 
     Raises:
+        SettingsError: The night is no date.
         WorkspaceError: Another run is at work in the workspace.
     """
+    night = checked_night(night or date.today().isoformat())
     with ExitStack() as stack:
         stack.enter_context(workspace.lock())
         stage = stack.enter_context(staging(workspace))
         runner = stack.enter_context(Runner(settings.dask, settings.device, quiet))
         weights = WeightStore(settings.weights_dir, settings.allow_download)
         yield Run(
-            workspace, settings, model, weights, runner, stage, flow, night or date.today().isoformat(),
+            workspace, settings, model, weights, runner, stage, flow, night,
             tuple(sources) or settings.ingest.sources, datetime.now(UTC),
         )  # fmt: skip
 
@@ -192,4 +195,4 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def absolute_sources(sources: Sequence[str]) -> tuple[str, ...]:
     """Local paths made absolute against the current folder; addresses stay."""
-    return tuple(s if "://" in s else str(Path(s).expanduser().absolute()) for s in sources)
+    return tuple(s if "://" in s else text_of(str(Path(s).expanduser().absolute())) for s in sources)
