@@ -23,6 +23,7 @@ from resight.ingest.addresses import (
     uri_of,
 )
 from resight.ingest.notes import Notes
+from resight.ingest.versions import version_of
 from resight.store.workspace import Workspace
 
 SIDECAR_ENDINGS = (".csv", ".json", ".xlsx", ".xls")
@@ -185,7 +186,7 @@ def _local_entry(path: Path, named: bool = False, whole_folder: bool = True) -> 
         stat = path.stat()
     except OSError:  # a dead link, or deleted this moment: opening it will say so
         return _Entry(address, 0, "", named, whole_folder)
-    return _Entry(address, stat.st_size, str(stat.st_mtime_ns), named, whole_folder)
+    return _Entry(address, stat.st_size, version_of(stat), named, whole_folder)
 
 
 def _remote(source: str) -> Iterator[_Entry]:
