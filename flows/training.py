@@ -20,8 +20,8 @@ from resight.settings import load_settings
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import hide_labels
 from resight.tasks.segment import segment_photos
-from resight.train.embedding.crops import training_rows
 from resight.train.embedding.params import EmbeddingRecipe
+from resight.train.embedding.samples import training_rows
 from resight.train.embedding.train import train_embedding
 from resight.train.loop import training_device
 from resight.weights.store import WeightStore
