@@ -6,10 +6,10 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from resight.plugins.params import Params, expert_field
+from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:
     from resight.match.base import Matcher
-    from resight.weights.store import WeightStore
 
 
 class MatcherBase(Params):

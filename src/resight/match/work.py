@@ -1,4 +1,4 @@
-"""The work of one call: missing pairs cut into blocks that share crops, run, and their outcome gathered."""
+"""The work of one call: missing pairs are cut into blocks that share crops and run, and the results gathered."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +19,45 @@ from resight.errors import BrokenCountError
 from resight.match.blocks import BlockResult, MatcherSpec, PairBlock, match_block
 from resight.match.cache import CropCodes
 from resight.match.setup import MatchSetup
+from resight.pairs.plan import PLANNED
 from resight.store.parts import write_bytes
+
+if TYPE_CHECKING:
+    from resight.match.halving.block import HalvedBlock
 
 log = logging.getLogger("resight")
 RATE_FILE = "rate.json"
-PROBE_PAIRS = 16
-TILE = 64
-PROBE_GROWS = 8
-PROBE_S = 3.0  # what is over sooner tells the start of a worker rather than its rate
+PROBE_PAIRS, PROBE_GROWS = 16, 8
+TILE = 64  # crops on a side of a square of pairs that are matched together
+PROBE_S = 3.0  # the time of shorter work is that of a worker's start rather than its rate
 PAIRS_AT_UNKNOWN_RATE = 4096
 WORTH_A_BLOCK_S = 5.0
 LAST_BLOCK_S = 1.0
+
+
+@dataclass(frozen=True)
+class NumberedPlan:
+    """A plan whose crops and pairs are numbers.
+
+    Attributes:
+        codes: Numbers of the crops.
+        query, gallery: (rows,) int64, codes of each row's crops.
+        pair: (rows,) int64, number of each row's unordered pair.
+        planned: (rows,) bool, which rows are to be matched.
+    """
+
+    codes: CropCodes
+    query: np.ndarray
+    gallery: np.ndarray
+    pair: np.ndarray
+    planned: np.ndarray
+
+    @staticmethod
+    def of(plan: pa.Table) -> NumberedPlan:
+        codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
+        query, gallery = codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"])
+        planned = np.asarray(pc.equal(plan["status"], PLANNED))
+        return NumberedPlan(codes, query, gallery, codes.pairs(query, gallery), planned)
 
 
 @dataclass(frozen=True)
@@ -125,12 +154,12 @@ def cut(pairs: np.ndarray, rate: float, setup: MatchSetup, n_workers: int) -> li
     """Cut ordered pairs into blocks of about ``block_seconds`` that grow smaller towards the end.
 
     A block is at most half of a worker's share of what is left (guided self-scheduling, Polychronopoulos and Kuck
-    1987), so that all workers end within about `LAST_BLOCK_S` of each other. What is over before it was worth sending
-    stays one block, and so does the work of a lone worker up to ``block_seconds``.
+    1987), so that all workers end within about `LAST_BLOCK_S` of each other. Work of less than `WORTH_A_BLOCK_S` stays one
+    block, and so does that of a single worker up to ``block_seconds``.
 
     Args:
         pairs: Ordered by `CropTable.by_tile`.
-        rate: Pairs per second of one worker; 0 where nobody knows.
+        rate: Pairs per second of one worker; 0 where it is not known.
         setup: Size of a block.
         n_workers: How many share the work.
     """
@@ -149,7 +178,7 @@ def cut(pairs: np.ndarray, rate: float, setup: MatchSetup, n_workers: int) -> li
 
 
 def read_rate(folder: Path) -> float:
-    """Pairs per second of one worker, as measured last time; 0 where nobody has."""
+    """Pairs per second of one worker, as measured last time; 0 where it was never measured."""
     try:
         return float(json.loads((folder / RATE_FILE).read_text(encoding="utf-8"))["pairs_per_second"])
     except FileNotFoundError:
@@ -161,9 +190,10 @@ def write_rate(folder: Path, rate: float) -> None:
     write_bytes(folder / RATE_FILE, json.dumps({"pairs_per_second": round(rate, 3)}).encode())
 
 
-def _rate(results: Sequence[BlockResult]) -> float:
-    seconds = sum(r.seconds for r in results)
-    return sum(r.n_matched for r in results) / seconds if seconds > 0 else 0.0
+def rate_of(results: Sequence[BlockResult | HalvedBlock]) -> float:
+    """Pairs per second of the worker that the results come from; 0 where no time has passed."""
+    seconds = sum(result.seconds for result in results)
+    return sum(result.n_matched for result in results) / seconds if seconds > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -189,23 +219,23 @@ class Work:
         failed: dict[int, str] = {}
         rate = read_rate(self.folder)
         for groups in self._probes(missing, rate):
-            more, more_failed = self._run(blocks, groups)
-            results, failed, rate = results + more, failed | more_failed, _rate(more)
+            probes, probes_failed = self._run(blocks, groups)
+            results, failed, rate = results + probes, failed | probes_failed, rate_of(probes)
             missing = missing[sum(map(len, groups)) :]
-            is_reliable = max((r.seconds for r in more), default=0.0) >= PROBE_S
+            is_reliable = max((probe.seconds for probe in probes), default=0.0) >= PROBE_S
             if is_reliable or len(missing) <= rate * WORTH_A_BLOCK_S:
                 break
         if missing.size:
-            more, more_failed = self._run(blocks, cut(missing, rate, self.setup, self.env.runner.n_workers))
-            results, failed, rate = results + more, failed | more_failed, _rate(more) or rate
+            rest, rest_failed = self._run(blocks, cut(missing, rate, self.setup, self.env.runner.n_workers))
+            results, failed, rate = results + rest, failed | rest_failed, rate_of(rest) or rate
         if rate:
             write_rate(self.folder, rate)
         return results, failed
 
     def _probes(self, missing: np.ndarray, rate: float) -> Iterator[list[np.ndarray]]:
-        """While nobody knows the rate: a few pairs, then ever more on all workers, until a block takes some seconds.
+        """While the rate is not known: a few pairs, then ever more on all workers, until a block takes some seconds.
 
-        The first pairs of a worker include the time of its start, on a GPU a hundred times that of the pairs themselves.
+        The first pairs of a worker include the time of its start, which on a GPU is a hundred times that of the pairs.
         """
         size, n = min(PROBE_PAIRS, self.setup.max_block_pairs), 1
         while not rate and missing.size:

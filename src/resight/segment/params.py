@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from resight.plugins.params import Params, expert_field
-
-if TYPE_CHECKING:
-    from resight.segment.base import Segmenter
-    from resight.weights.store import WeightStore
+from resight.segment.base import Segmenter
+from resight.weights.store import WeightStore
 
 
 class SegmenterBase(Params):

@@ -29,8 +29,8 @@ def assign(batch: PairBatch, head: Head, kernel: Kernel) -> Scores:
     for i, (n, m) in enumerate(zip(batch.a.counts, batch.b.counts, strict=True)):
         if n and m:
             best, partner, column_best = _best_of_pair(s_a[i, :n], s_b[i, :m], z_a[i, :n], z_b[i, :m])
-            one = _mutual(best[None], partner[None], column_best[None])
-            out.confidence[i, :n], out.partner[i, :n] = one.confidence[0], one.partner[0]
+            pair = _mutual(best[None], partner[None], column_best[None])
+            out.confidence[i, :n], out.partner[i, :n] = pair.confidence[0], pair.partner[0]
     return out
 
 

@@ -157,8 +157,8 @@ def _expected(arch: Architecture) -> tuple[dict[str, tuple[int, ...]], dict[str,
             required |= _linear(f"log_assignment.{i}.final_proj", d, d) | _linear(
                 f"log_assignment.{i}.matchability", 1, d
             )
-    for i, there in enumerate(arch.token_heads):
-        required |= _linear(f"token_confidence.{i}.token.0", 1, d) if there else {}
+    for i, has_head in enumerate(arch.token_heads):
+        required |= _linear(f"token_confidence.{i}.token.0", 1, d) if has_head else {}
     return required, optional
 
 

@@ -21,11 +21,11 @@ class Halving:
     """How far each of G candidates came.
 
     Attributes:
-        layers: (G,) int32, layers that the candidate was scored after; 0 where it or the query has no keypoints.
+        layers: (G,) int32, layers after which the candidate was last scored; 0 where it or the query has no keypoints.
         confidence_sum: (G,) float64, sum of confidences under that layer's head. Comparable among candidates of equal
             ``layers``; of those that went all the way, it is what full matching gives.
-        confidences: Per candidate, (N,) float32 confidences after that layer, of the keypoints of the query or of those
-            of a candidate that stood first.
+        confidences: Per candidate, (N,) float32 confidences after that layer, of the keypoints of photo a: the query's, or
+            the candidate's where that came first.
     """
 
     layers: np.ndarray
@@ -48,9 +48,9 @@ def run_halving(
 ) -> Halving:
     """Rounds as in `LightGlueEngine.match_halving`; ``batch_size`` candidates go together."""
     rounds = [*_checked(keep, network.arch.n_layers), (network.arch.n_layers, 0.0)]
-    there = [i for i, one in enumerate(gallery) if len(one) and len(query)]
+    matchable = [i for i, photo in enumerate(gallery) if len(photo) and len(query)]
     first = list(gallery_first) or [False] * len(gallery)
-    sides = [[i for i in there if first[i] == side] for side in (False, True)]
+    sides = [[i for i in matchable if first[i] == side] for side in (False, True)]
     groups = [side[i : i + batch_size] for side in sides for i in range(0, len(side), batch_size)]
     batches = [_batch(query, [gallery[i] for i in group], first[group[0]]) for group in groups]
     layers, sums = np.zeros(len(gallery), np.int32), np.zeros(len(gallery))
@@ -84,9 +84,9 @@ def _batch(query: Encoded, photos: Sequence[Encoded], photos_first: bool) -> Pai
         return batch_of_one(photos[0], query) if photos_first else batch_of_one(query, photos[0])
     index = torch.arange(len(photos), device=query.x.device)
     length = max(map(len, photos))
-    asking = Stack.of([query], len(query)).take([0] * len(photos), index * 0, len(query))
-    asked = Stack.of(photos, length).take(range(len(photos)), index, length)
-    return batch_of(asked, asking) if photos_first else batch_of(asking, asked)
+    query_side = Stack.of([query], len(query)).take([0] * len(photos), index * 0, len(query))
+    gallery_side = Stack.of(photos, length).take(range(len(photos)), index, length)
+    return batch_of(gallery_side, query_side) if photos_first else batch_of(query_side, gallery_side)
 
 
 def _note(
@@ -98,10 +98,10 @@ def _note(
     sums: np.ndarray,
     confidences: list[np.ndarray],
 ) -> None:
-    found = scores.confidence.double().sum(-1).cpu().numpy()
+    totals = scores.confidence.double().sum(-1).cpu().numpy()
     vectors = scores.confidence.float().cpu().numpy()
     for row, candidate in enumerate(group):
-        layers[candidate], sums[candidate], confidences[candidate] = reach, found[row], vectors[row, : counts[row]]
+        layers[candidate], sums[candidate], confidences[candidate] = reach, totals[row], vectors[row, : counts[row]]
 
 
 def _best(
