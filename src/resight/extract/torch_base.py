@@ -110,13 +110,13 @@ class TorchExtractor(ABC):
 
         size = (rgb.shape[1], rgb.shape[0])
         with torch.inference_mode():
-            seen = None if is_blank(rgb, mask) else self._detect(rgb, mask)
-            if seen is not None:
-                xy, score = to_numpy(seen.xy), to_numpy(seen.score)
-                angle = np.zeros(len(xy)) if seen.angle is None else to_numpy(seen.angle)
+            detections = None if is_blank(rgb, mask) else self._detect(rgb, mask)
+            if detections is not None:
+                xy, score = to_numpy(detections.xy), to_numpy(detections.score)
+                angle = np.zeros(len(xy)) if detections.angle is None else to_numpy(detections.angle)
                 index = keep(xy, score, angle, mask, size, self.max_keypoints)
                 if len(index):
-                    described = seen.describe(torch.from_numpy(index).to(seen.xy.device))
+                    described = detections.describe(torch.from_numpy(index).to(self.device))
                     return self._features(xy[index], score[index], size, described)
         return nothing(size, self.descriptor_dim, self.descriptor_dtype)
 

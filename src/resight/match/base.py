@@ -28,8 +28,7 @@ class Matches:
     @staticmethod
     def none() -> Matches:
         """Of two crops without any."""
-        nobody = np.zeros(0, np.int64)
-        return Matches(nobody, nobody, np.zeros(0, np.float32))
+        return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True)

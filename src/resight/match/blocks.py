@@ -28,8 +28,8 @@ from resight.weights.store import WeightStore
 if TYPE_CHECKING:
     from resight.match.params import MatcherBase
 
-CROPS_IN_MEMORY = 192
-PAIRS_PER_TILE = {"cpu": 256, "cuda": 4096}  # a tile's crops lie on the device together
+CROPS_IN_MEMORY = 192  # more than the crops on both sides of a square of `work.TILE` pairs
+PAIRS_PER_TILE = {"cpu": 256, "cuda": 4096}  # a tile's crops are on the device at the same time
 
 LoadCrop = Callable[[int], Features]
 RowOf = Callable[[PairMatch, Features, Features], dict[str, Any]]
@@ -63,7 +63,7 @@ class PairBlock:
 
     Attributes:
         root: The workspace's folder.
-        folder: Where the part file goes.
+        folder: Where the part file is written.
         spec: The matcher.
         crops: (crop_id, store, row in the store) of each crop in the block.
         index_a: (P,) int32 into ``crops``.
@@ -89,14 +89,14 @@ class PairBlock:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What a block gives back.
+    """Results of a block.
 
     Attributes:
         part: Name of the part file; empty where every pair failed.
         n_matched: Pairs in it.
         seconds: Time for them, without loading the matcher.
         failed: (crop_id_a, crop_id_b, reason) of the others.
-        slowed_by: Why pairs had to be matched one by one; empty where none had to.
+        slowed_by: Why pairs were matched one by one; empty where none were.
     """
 
     part: str
@@ -108,7 +108,7 @@ class BlockResult:
 
 @dataclass(frozen=True)
 class TileResult:
-    """What came of the pairs of a tile; the attributes are those of `BlockResult`."""
+    """Results of the pairs of a tile; the attributes are those of `BlockResult`."""
 
     rows: pa.Table
     failed: list[tuple[str, str, str]]

@@ -17,7 +17,6 @@ from resight.match.blocks import BlockResult, PairBlock, match_pair_by_pair
 from resight.match.cache import KEYS, CropCodes, look_up
 from resight.match.setup import MatchSetup
 from resight.match.work import CropTable, block_maker
-from resight.runner.runner import Runner
 from resight.store.parts import part_files
 
 log = logging.getLogger("resight")
@@ -78,8 +77,10 @@ def evidence(
     if missing.size:
         table = CropTable.of(codes, features, missing)
         groups = np.array_split(table.by_tile(missing), -(-len(missing) // PAIRS_PER_BLOCK))
-        maker = block_maker(env, setup, folder, table)
-        _run([maker.block(group) for group in groups], env.runner)
+        blocks = list(map(block_maker(env, setup, folder, table), groups))
+        done, _ = env.runner.run("evidence", evidence_block, blocks, size=len, unit="pairs", gpu=True)
+        for failed in (pair for _, result in done for pair in result.failed):
+            log.warning("evidence: %s and %s cannot be matched: %s", *failed)
     kept, rows = look_up(part_files(folder), codes, wanted, EVIDENCE_SCHEMA)
     row_of = dict(zip(kept.tolist(), rows.to_pylist(), strict=True))
     return {pair: _evidence(row_of[n], pair) for pair, n in zip(pairs, numbers.tolist(), strict=True) if n in row_of}
@@ -88,13 +89,6 @@ def evidence(
 def evidence_block(block: PairBlock) -> BlockResult:
     """Match the pairs of ``block`` and write where their strongest matches are."""
     return match_pair_by_pair(block, _strongest, EVIDENCE_SCHEMA)
-
-
-def _run(blocks: list[PairBlock], runner: Runner) -> None:
-    done, _ = runner.run("evidence", evidence_block, blocks, size=len, unit="pairs", gpu=True)
-    for _, result in done:
-        for a, b, reason in result.failed:
-            log.warning("evidence: %s and %s cannot be matched: %s", a, b, reason)
 
 
 def _strongest(match: PairMatch, a: Features, b: Features) -> dict[str, Any]:

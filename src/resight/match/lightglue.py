@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from resight.errors import SettingsError, WeightsError
 from resight.extract.base import Features
 from resight.extract.torch_base import torch_device
 from resight.match.base import Matcher, Matches, PairMatch
+from resight.match.engine.checkpoint import kornia_names
 from resight.match.inputs import lightglue_inputs
 from resight.match.presets import NetworkShape, ScaleOri, read_architecture, scale_ori_of
 from resight.match.verify import verified_match
@@ -97,15 +97,6 @@ def _engine(
         state, num_heads=architecture.num_heads, device=device, dtype=dtype, compiled=params.compiled
     )
     return EngineMatcher(engine, architecture, params, family)
-
-
-def kornia_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename the tensors of older and of training checkpoints; of the latter only the matcher's part is kept."""
-    if any(key.startswith("matcher.") for key in state):
-        state = {key.removeprefix("matcher."): value for key, value in state.items() if key.startswith("matcher.")}
-    return {
-        re.sub(r"^(self_attn|cross_attn)\.(\d+)\.", r"transformers.\2.\1.", key): value for key, value in state.items()
-    }
 
 
 def load_strictly(

@@ -20,7 +20,7 @@ class MatcherBase(Params):
         """Whether it reads descriptors of this family (see `ExtractorBase.family`).
 
         Raises:
-            SettingsError: The settings do not say.
+            SettingsError: The settings leave that open.
         """
 
     def weight_names_for(self, family: str) -> list[str]:

@@ -55,7 +55,7 @@ def precision_effect(
     if not planned.size:
         return None
     chosen = planned[np.linspace(0, len(planned) - 1, min(SAMPLE, len(planned))).astype(np.int64)]
-    block = block_maker(env, setup, folder, CropTable.of(numbered.codes, features, chosen)).block(chosen)
+    block = block_maker(env, setup, folder, CropTable.of(numbered.codes, features, chosen))(chosen)
     done, failed = env.runner.run("precision", compare, [block], unit="comparison", gpu=True)
     if failed:
         raise ResightError(

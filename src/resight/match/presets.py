@@ -1,4 +1,4 @@
-"""What is known about LightGlue checkpoints: whose descriptors they read, and their architecture. Imports no torch."""
+"""Facts about LightGlue checkpoints: whose descriptors they read, and their architecture. Imports no torch."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def families_of(params: LightGlueParams, family: str) -> tuple[str, ...]:
 
     Args:
         params: The matcher's settings.
-        family: The extractor's family; looked for in the name even where no official checkpoint knows it.
+        family: The extractor's family; looked for in the name even where there is no official checkpoint for it.
 
     Raises:
-        SettingsError: Neither the settings nor the file name says it.
+        SettingsError: Neither the settings nor the file name tell.
     """
     if params.families:
         return params.families

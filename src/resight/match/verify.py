@@ -51,7 +51,7 @@ def inliers(
     """Fit one geometry and tell which matches agree with it.
 
     Homography and epipolar geometry by MAGSAC++ (Barath et al., CVPR 2020; OpenCV): the sampling is seeded, so equal input
-    gives equal output; the fit goes from a to b and is therefore not exactly mirrored when the two are swapped.
+    gives equal output; the fit is one from a to b, so swapping the two does not exactly mirror it.
 
     An affine map by `affine_consensus`, which is exactly mirrored. The scutes of one side lie nearly in a plane, and an affine
     map needs fewer matches than the others, which helps where there are few.

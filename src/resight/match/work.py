@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,36 +112,18 @@ class CropTable:
         return tuple((crop_id, self.store[code], int(self.row[code])) for crop_id, code in zip(ids, crops, strict=True))
 
 
-@dataclass(frozen=True)
-class BlockMaker:
-    """Turns numbers of pairs into the description of a block that travels to a worker.
+def block_maker(
+    env: Environment, setup: MatchSetup, folder: Path, table: CropTable
+) -> Callable[[np.ndarray], PairBlock]:
+    """What makes blocks from numbers of pairs (`CropCodes.pairs`), with this matcher and with parts in ``folder``."""
+    spec = matcher_spec(env, setup)
 
-    Attributes:
-        root: The workspace's folder.
-        folder: Where the block's part file goes.
-        spec: The matcher.
-        table: Where the features of the crops are.
-        bins: Bins of the histogram.
-    """
+    def block(pairs: np.ndarray) -> PairBlock:
+        crops, index = np.unique(np.concatenate(table.codes.unpack(pairs)), return_inverse=True)
+        index_a, index_b = np.split(index.astype(np.int32), 2)
+        return PairBlock(env.workspace.root, folder, spec, table.places(crops), index_a, index_b, setup.bins)
 
-    root: Path
-    folder: Path
-    spec: MatcherSpec
-    table: CropTable
-    bins: int
-
-    def block(self, pairs: np.ndarray) -> PairBlock:
-        """A block of the pairs with these numbers (`CropCodes.pairs`)."""
-        low, high = self.table.codes.unpack(pairs)
-        crops, index = np.unique(np.concatenate([low, high]), return_inverse=True)
-        index = index.astype(np.int32)
-        a, b = index[: len(pairs)], index[len(pairs) :]
-        return PairBlock(self.root, self.folder, self.spec, self.table.places(crops), a, b, self.bins)
-
-
-def block_maker(env: Environment, setup: MatchSetup, folder: Path, table: CropTable) -> BlockMaker:
-    """A maker of blocks of this matcher whose parts go into ``folder``."""
-    return BlockMaker(env.workspace.root, folder, matcher_spec(env, setup), table, setup.bins)
+    return block
 
 
 def matcher_spec(env: Environment, setup: MatchSetup) -> MatcherSpec:
@@ -214,19 +196,20 @@ class Work:
         """
         table = CropTable.of(self.codes, self.features, missing)
         missing = table.by_tile(missing)
-        blocks = block_maker(self.env, self.setup, self.folder, table)
+        block = block_maker(self.env, self.setup, self.folder, table)
         results: list[BlockResult] = []
         failed: dict[int, str] = {}
         rate = read_rate(self.folder)
         for groups in self._probes(missing, rate):
-            probes, probes_failed = self._run(blocks, groups)
+            probes, probes_failed = self._run([block(group) for group in groups])
             results, failed, rate = results + probes, failed | probes_failed, rate_of(probes)
             missing = missing[sum(map(len, groups)) :]
             is_reliable = max((probe.seconds for probe in probes), default=0.0) >= PROBE_S
             if is_reliable or len(missing) <= rate * WORTH_A_BLOCK_S:
                 break
         if missing.size:
-            rest, rest_failed = self._run(blocks, cut(missing, rate, self.setup, self.env.runner.n_workers))
+            groups = cut(missing, rate, self.setup, self.env.runner.n_workers)
+            rest, rest_failed = self._run([block(group) for group in groups])
             results, failed, rate = results + rest, failed | rest_failed, rate_of(rest) or rate
         if rate:
             write_rate(self.folder, rate)
@@ -243,16 +226,18 @@ class Work:
             missing, n = missing[size:], self.env.runner.n_workers
             size = min(size * PROBE_GROWS, n * self.setup.max_block_pairs)
 
-    def _run(self, maker: BlockMaker, groups: Sequence[np.ndarray]) -> tuple[list[BlockResult], dict[int, str]]:
-        blocks = [maker.block(group) for group in groups]
+    def _run(self, blocks: Sequence[PairBlock]) -> tuple[list[BlockResult], dict[int, str]]:
         done, lost = self.env.runner.run("match", match_block, blocks, size=len, unit="pairs", gpu=True)
         results = [result for _, result in done]
         for reason in sorted({result.slowed_by for result in results} - {""}):
             log.warning("match: pairs are matched one by one, which is slow, because of %s", reason)
         failed = [pair for result in results for pair in result.failed]
         failed += [(*f.block.ids(k), f.reason) for f in lost for k in range(len(f.block))]
-        return results, self._by_number(failed)
+        first, second = encoded_ids(self.codes, failed)
+        return results, {int(n): pair[2] for n, pair in zip(self.codes.pairs(first, second), failed, strict=True)}
 
-    def _by_number(self, failed: Sequence[tuple[str, str, str]]) -> dict[int, str]:
-        first, second = (self.codes.encode(pa.array([pair[side] for pair in failed], pa.string())) for side in (0, 1))
-        return {int(n): reason for n, (_, _, reason) in zip(self.codes.pairs(first, second), failed, strict=True)}
+
+def encoded_ids(codes: CropCodes, failed: Sequence[tuple[str, str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) codes of the first and of the second crop of failed pairs (crop id, crop id, reason)."""
+    first, second = (codes.encode(pa.array([pair[side] for pair in failed], pa.string())) for side in (0, 1))
+    return first, second

@@ -45,7 +45,7 @@ OTHER = "other_"  # other_species, other_site, …: reason of a pair that a colu
 def plan_pairs(
     queries: pa.Table, gallery: pa.Table, *, policy: PairsParams, purpose: str, forbid_same_encounter: bool
 ) -> pa.Table:
-    """Give every query x gallery pair exactly one row that says what happens to it.
+    """Give every query x gallery pair exactly one row: planned, or why not.
 
     Args:
         queries: Columns ``crop_id``, ``photo_id``, ``encounter_id``, ``viewpoint``, ``feature_status``, and where
@@ -54,7 +54,7 @@ def plan_pairs(
         policy: Which viewpoints are compared, and in which columns of the metadata two photos must agree. Under
             ``same``, unknown is compared with unknown.
         purpose: ``identify`` or ``calibrate``; copied into every row.
-        forbid_same_encounter: Keep photos of one encounter apart; the caller knows whether it evaluates.
+        forbid_same_encounter: Keep photos of one encounter apart; for evaluations, where they would be too easy.
 
     Returns:
         ``query_crop_id, gallery_crop_id, query_photo_id, gallery_photo_id, purpose, status, reason``, queries x
@@ -122,7 +122,7 @@ def _equal(queries: pa.Table, gallery: pa.Table, column: str) -> np.ndarray:
 
 
 def _metadata(table: pa.Table, column: str) -> pa.Array:
-    """What the metadata says in ``column`` about each crop's photo, in lower case; missing where it says nothing."""
+    """The value of metadata ``column`` for each crop's photo, in lower case; missing where the cell is empty."""
     encoded = text_column(table, "extra").dictionary_encode()
     values = [json.loads(text).get(column, "").strip().casefold() or None for text in encoded.dictionary.to_pylist()]
     return pa.array(values, pa.string()).take(encoded.indices)

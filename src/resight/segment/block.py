@@ -73,7 +73,7 @@ class SegmentBlock:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What came of a block. The rows of the photos that went well lie in its part file; only those that failed are here."""
+    """Results of a block. Rows of photos that were segmented are in its part file; those of photos that failed are here."""
 
     n_photos: int
     n_cut: int
@@ -144,7 +144,7 @@ def _load(job: PhotoJob, block: SegmentBlock) -> np.ndarray:
     """The first of the photo's files that can still be read.
 
     Raises:
-        OSError: None can; says why for each.
+        OSError: None can; with the reason for each.
     """
     problems = []
     for uri in job.uris:

@@ -15,7 +15,7 @@ class SegmenterBase(Params):
 
     Attributes:
         reads: What it looks at besides the pixels, of ``annotations`` and ``viewpoint``: when that changes, the photo is
-            segmented again. A class that does not say is taken to look at both.
+            segmented again. By default it looks at both.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("annotations", "viewpoint")

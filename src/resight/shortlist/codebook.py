@@ -80,7 +80,7 @@ class Codebook:
         return out
 
     def decode(self, stored: torch.Tensor, lists: torch.Tensor) -> torch.Tensor:
-        """Descriptors (N, D) as they are seen through the codes."""
+        """The approximate descriptors (N, D) that the codes stand for."""
         if not self.n_bytes:
             return stored
         offsets = torch.arange(self.n_bytes) * CODES

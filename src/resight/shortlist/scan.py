@@ -52,7 +52,7 @@ def scanner_for(params: ShortlistParams, entries: Entries) -> Scanner:
 class TorchScanner:
     """Goes through the probed lists one after the other: all query descriptors that probe a list against all in it.
 
-    Distances are asymmetric (IVFADC): the query as it is, the gallery as its codes say. Decoding a list and multiplying
+    Distances are asymmetric (IVFADC): the query as it is, the gallery as decoded. Decoding a list and multiplying
     takes half the time of tables of partial distances here, because several query descriptors share the decoding.
     """
 

@@ -84,10 +84,10 @@ def _mutual(best: Tensor, partner: Tensor, column_best: Tensor) -> Scores:
     """Keep what is best both ways."""
     mutual = (best == column_best.gather(1, partner)) & (best > -torch.inf)
     row = torch.arange(best.shape[1], device=best.device).expand_as(partner)
-    nobody = best.shape[1]
-    first = torch.full_like(column_best, nobody, dtype=torch.int64).scatter_reduce_(
-        1, partner, torch.where(mutual, row, nobody), "amin"
+    no_row = best.shape[1]
+    first = torch.full_like(column_best, no_row, dtype=torch.int64).scatter_reduce_(
+        1, partner, torch.where(mutual, row, no_row), "amin"
     )
-    mutual &= first.gather(1, partner) == row
+    mutual &= first.gather(1, partner) == row  # of rows that tie for a column the first keeps it
     confidence = torch.where(mutual, best.exp().clamp(max=1.0), 0.0)
     return Scores(confidence, torch.where(confidence > 0, partner, -1))

@@ -56,7 +56,7 @@ class LightGlueEngine:
 
         Args:
             state: Tensors by name.
-            num_heads: Checked against the file, which says it too.
+            num_heads: Checked against that of the file.
             device: Where to run.
             dtype: Of products and attention: float32 and float64 are exact; float16 and bfloat16 move scores by percents.
             kernel: ``blocked`` (CPU only) or ``sdpa``; None takes the faster one that is exact there.
@@ -291,7 +291,7 @@ class LightGlueEngine:
 
         Raises:
             ValueError: There is no such layer.
-            WeightsError: The checkpoint lacks a head there, or nobody trained it.
+            WeightsError: The checkpoint lacks a head there, or holds an untrained one.
         """
         for layer in layers:
             if not 0 <= layer < self.arch.n_layers:

@@ -1,7 +1,7 @@
 """Successive halving (Jamieson and Talwalkar 2016) over the layers of the matcher.
 
 LightGlue is trained with an assignment head at every layer, so a shortlist can be scored after a few layers, and only
-the better part of it need go on, from where it stands: nothing is computed twice.
+the better part of it goes on through the other layers: nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from resight.match.engine.network import Network
 
 @dataclass(frozen=True)
 class Halving:
-    """How far each of G candidates came.
+    """How far each of G candidates went.
 
     Attributes:
         layers: (G,) int32, layers after which the candidate was last scored; 0 where it or the query has no keypoints.
         confidence_sum: (G,) float64, sum of confidences under that layer's head. Comparable among candidates of equal
             ``layers``; of those that went all the way, it is what full matching gives.
         confidences: Per candidate, (N,) float32 confidences after that layer, of the keypoints of photo a: the query's, or
-            the candidate's where that came first.
+            the candidate's where that is photo a.
     """
 
     layers: np.ndarray
@@ -34,7 +34,7 @@ class Halving:
 
     @property
     def order(self) -> np.ndarray:
-        """(G,) int64, candidates best first: those that came further, then those with the larger sum."""
+        """(G,) int64, candidates best first: those that went further, then those with the larger sum."""
         return np.lexsort((np.arange(len(self.layers)), -self.confidence_sum, -self.layers))
 
 
@@ -107,7 +107,7 @@ def _note(
 def _best(
     groups: list[list[int]], batches: list[PairBatch], sums: np.ndarray, fraction: float
 ) -> tuple[list[list[int]], list[PairBatch]]:
-    """Keep the best fraction, at least one; ties go to the candidate that came first."""
+    """Keep the best fraction, at least one; ties go to the earlier candidate."""
     everyone = np.array([i for group in groups for i in group], np.int64)
     n = max(1, int(np.ceil(fraction * len(everyone))))
     kept = set(everyone[np.lexsort((everyone, -sums[everyone]))][:n].tolist())

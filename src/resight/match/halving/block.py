@@ -49,8 +49,8 @@ class HalvingBlock:
 
     Attributes:
         root: The workspace's folder.
-        folder: Where the part with the dropped candidates goes.
-        pairs_folder: Where the part with the survivors' results goes.
+        folder: Where the part with the dropped candidates is written.
+        pairs_folder: Where the part with the survivors' results is written.
         spec: The matcher.
         crops: (crop_id, store, row in the store) of each crop in the block.
         queries: Queries and their candidates.

@@ -25,7 +25,7 @@ from resight.match.halving.block import HALVED_SCHEMA, HalvedBlock
 from resight.match.halving.work import HalvingWork, Query
 from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.setup import MatchSetup
-from resight.match.work import NumberedPlan
+from resight.match.work import NumberedPlan, encoded_ids
 from resight.status import PairReason, PairStatus
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import compact, part_files, read_columns
@@ -110,13 +110,6 @@ def _look_up(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:
     return dropped
 
 
-def _reasons(failed: Sequence[tuple[str, str, str]], numbered: NumberedPlan) -> dict[int, str]:
-    """Why pairs failed, by `_directed` number."""
-    sides = (numbered.codes.encode(pa.array([pair[side] for pair in failed], pa.string())) for side in (0, 1))
-    numbers = _directed(numbered.codes, *sides)
-    return {int(n): reason for n, (_, _, reason) in zip(numbers, failed, strict=True)}
-
-
 @dataclass(frozen=True)
 class _Ending:
     """How each row of the plan ends.
@@ -148,7 +141,8 @@ class _Ending:
             gone = np.sort(numbered.codes.encode(pa.array(dropped_ids.get(query.key, []), pa.string())))
             fell[query.rows] = is_in_sorted(query.gallery, gone)
         directed = _directed(numbered.codes, numbered.query, numbered.gallery)
-        why = _reasons(failed, numbered)
+        failed_numbers = _directed(numbered.codes, *encoded_ids(numbered.codes, failed))
+        why = {int(number): pair[2] for number, pair in zip(failed_numbers, failed, strict=True)}
         broken = is_in_sorted(directed, np.array(sorted(why), np.int64)) & took_part
         survived = took_part & ~fell & ~broken
         left = ~is_in_sorted(pair, np.unique(pair[survived]))

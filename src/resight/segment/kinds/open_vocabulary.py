@@ -1,6 +1,6 @@
 """Open-vocabulary detectors through ``transformers``: OWLv2 (Minderer et al., NeurIPS 2023) and Grounding DINO (Liu et al., ECCV 2024).
 
-They look for what a text says. The photo is prepared here, so that neither torchvision nor a processor's settings are needed; the
+They look for what a text names. The photo is prepared here, so that neither torchvision nor a processor's settings are needed; the
 folder holds what ``save_pretrained`` writes: ``config.json``, ``model.safetensors``, ``tokenizer.json``.
 """
 
@@ -172,7 +172,7 @@ def boxes_of(logits: np.ndarray, centred: np.ndarray, extent_wh_px: tuple[float,
     """
     scores = 1 / (1 + np.exp(-np.clip(logits.max(1), -60, 60)))
     corners = corners_of(centred) * np.tile(extent_wh_px, 2)
-    # Several prompts are several ways to say the same thing: one class.
+    # Several prompts are several names of the same thing: one class.
     return Boxes(corners.astype(np.float32), scores, np.zeros(len(scores), int), np.zeros((len(scores), 0), np.float32))
 
 

@@ -1,6 +1,6 @@
-"""Detectors and segmenters of the YOLO family, exported to ONNX by whoever trained them.
+"""Detectors and segmenters of the YOLO family, exported to ONNX.
 
-Three layouts are told apart by shape. With ``n`` cells in the strides 8, 16 and 32 of the input, the output is
+Three layouts are recognised by their shape. With ``n`` cells in the strides 8, 16 and 32 of the input, the output is
 ``(1, 3 n, 5 + classes + m)`` (v5: centre, size, objectness, classes, m mask coefficients), ``(1, 4 + classes + m, n)`` (v8, v9, v11:
 without objectness, transposed), or ``(1, k, 6 + m)`` (v10 and exports with suppression inside: corners, score, class). Segmenters
 have a second output ``(1, m, h, w)`` of prototypes.

@@ -11,7 +11,7 @@ import numpy as np
 
 from resight.segment.base import Photo, Region
 from resight.segment.geometry import Box, Polygon, bounds, clip_polygon
-from resight.segment.learned.looks import NONE, SAME, Candidate, CloseView, look_close, look_wide, overlap, turned_box
+from resight.segment.learned.looks import NONE, SAME, Candidate, CloseView, look_close, look_wide, overlap
 from resight.segment.learned.network import VIEWS, HeadNet
 from resight.status import CropStatus, Viewpoint
 
@@ -36,7 +36,7 @@ COEFFICIENTS = (1.211, 3.062, 0.771, 0.345, 0.039, 6.584)
 
 @dataclass(frozen=True)
 class Finding:
-    """A head that was found.
+    """A head in a photo.
 
     Attributes:
         bbox_xywh_px: Its box in outline coordinates of the photo.
@@ -61,9 +61,9 @@ class Finding:
     @property
     def viewpoint(self) -> tuple[str, float]:
         """The likeliest view of a head, and its chance among them (without ``none``)."""
-        seen = {name: chance for name, chance in self.view_chances.items() if name != "none"}
-        best = max(seen, key=lambda name: seen[name])
-        return best, seen[best] / max(sum(seen.values()), 1e-9)
+        chances = {name: chance for name, chance in self.view_chances.items() if name != "none"}
+        best = max(chances, key=lambda name: chances[name])
+        return best, chances[best] / max(sum(chances.values()), 1e-9)
 
 
 class HeadFinder:
@@ -106,7 +106,7 @@ class HeadFinder:
     ) -> Finding | None:
         """Look once more with the head in the middle of the window and upright."""
         turn = first.upright_rad if abs(first.upright_rad) > math.radians(LOOK_AGAIN_DEG) else 0.0
-        again = look_close(self.net, rgb, turned_box(first.polygons_xy_px, 0.0), turn)
+        again = look_close(self.net, rgb, first.bbox_xywh_px, turn)
         best = again if again.polygons_xy_px else first
         return _finding(rgb, candidate, best, first, bodies)
 

@@ -1,4 +1,4 @@
-"""The two looks: where in the frame may heads be, and what is this head like at full resolution."""
+"""The two looks: where in the frame heads may be, and a head at full resolution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from resight.segment.cropper import resample
-from resight.segment.geometry import Box, CropFrame, Polygon, bounds, rotation_matrix, transform
+from resight.segment.geometry import Box, CropFrame, Polygon, bounds, transform
 from resight.segment.learned.network import MAP_STRIDE, STRIDE, SWAPPED, VIEWS, HeadNet
 from resight.segment.masks import polygons_of, resized
 
@@ -62,7 +62,7 @@ class Lie:
         """Chances (6,) of the views, with left and right divided between them by geometry.
 
         Snout and crown turn into each other clockwise on one side of the head and counter-clockwise on the other, however the
-        photo is turned. This tells the sides apart far better than the network's vote, which is kept for the rest.
+        photo is turned. This distinguishes the sides far better than the network's vote, which is kept for the other views.
         """
         crossed = self.snoutward[0] * self.crownward[1] - self.snoutward[1] * self.crownward[0]
         left = 1 / (1 + math.exp(-float(np.clip(SIDE_STEEPNESS * crossed, -30, 30))))
@@ -87,7 +87,7 @@ class CloseView:
         polygons_xy_px: Outline in the photo; empty where the window shows no head.
         view_chances: (6,) in the order of `VIEWS`, sum 1.
         upright_rad: Turn of the photo, counter-clockwise, that brings the head upright.
-        upright_trust: 0 to 1: how clearly crown and throat, or snout and neck, were told apart.
+        upright_trust: 0 to 1: how clearly crown and throat, or snout and neck, differ.
         confidence: Mean chance of the pixels inside the outline, 0 to 1.
         lie: How the head lies in the window.
     """
@@ -232,14 +232,6 @@ def _scaled(box: Sequence[float], factor: tuple[float, float]) -> Box:
 
 def _wrapped(angle_rad: float) -> float:
     return (angle_rad + math.pi) % (2 * math.pi) - math.pi
-
-
-def turned_box(polygons: Sequence[Polygon], turn_rad: float) -> Box:
-    """Box about the same middle as the bounds of ``polygons``, as wide and high as they are once turned."""
-    points = np.concatenate(polygons)
-    middle = (points.min(0) + points.max(0)) / 2
-    size = np.ptp((points - middle) @ rotation_matrix(turn_rad).T, axis=0)
-    return float(middle[0] - size[0] / 2), float(middle[1] - size[1] / 2), float(size[0]), float(size[1])
 
 
 def overlap(a: Box, b: Box) -> float:
