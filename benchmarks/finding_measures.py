@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from resight.score import logistic
+from resight.segment.geometry import Box
 from resight.segment.learned.finder import Finding
-from resight.segment.learned.looks import Box
 from resight.segment.learned.network import VIEWS
 from resight.segment.masks import fill_polygons
 from resight.train.segmenter.samples import OutlinedPhoto, wrapped

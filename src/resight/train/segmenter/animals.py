@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from resight.segment.learned.looks import Box
+from resight.segment.geometry import Box
 from resight.train.segmenter.samples import OutlinedPhoto
 
 WORK_SIDE_PX = 224
