@@ -34,7 +34,8 @@ class _Stop:
         if not self.signum:
             self.signum, self._begun = signum, time.monotonic()
             logging.disable(logging.CRITICAL)
-            threading.excepthook = sys.excepthook = sys.unraisablehook = lambda *_: None
+            threading.excepthook = sys.unraisablehook = lambda _: None
+            sys.excepthook = lambda *_: None
 
     def left_s(self, until_s: float) -> float:
         """Seconds from now until ``until_s`` after the signal."""
