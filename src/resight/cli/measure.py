@@ -29,8 +29,9 @@ def accuracy(
     """Measure the accepted model on the workspace's confirmed labels, and show whether it got worse."""
     from resight.cli.screen.run import show_run
     from resight.flows import evaluation as flows
+    from resight.flows.temporary_server import with_server
 
-    job = flows.run_accuracy if plain else flows.accuracy
+    job = flows.run_accuracy if plain else with_server(flows.accuracy)
     chosen = options.measuring_overrides(settings, protocol, against, background_control, tolerate_leak)
     print_result(job(options.absolute(workspace), night, chosen, quiet=as_json), as_json, show_run)
 

@@ -30,9 +30,10 @@ def nightly(
     """A night's work: read new photos, compare them with the known animals, decide, write tables and the report."""
     from resight.cli.screen.run import show_run
     from resight.flows import nightly as flows
+    from resight.flows.temporary_server import with_server
     from resight.run.run import absolute_sources
 
-    job = flows.run_nightly if plain else flows.nightly
+    job = flows.run_nightly if plain else with_server(flows.nightly)
     sources = list(absolute_sources(source)) if source else None
     result = job(options.absolute(workspace), night, options.overrides(settings), sources, quiet=as_json)
     print_result(result, as_json, show_run)
@@ -95,8 +96,9 @@ def rebuild(
     """Compute everything again with the settings as they are now; accepted if not worse than the accepted model."""
     from resight.cli.screen.run import show_run
     from resight.flows import rebuild as flows
+    from resight.flows.temporary_server import with_server
 
-    job, chosen = flows.run_rebuild if plain else flows.rebuild, options.overrides(settings)
+    job, chosen = flows.run_rebuild if plain else with_server(flows.rebuild), options.overrides(settings)
     result = job(options.absolute(workspace), night, chosen, accept_unmeasured=accept_unmeasured, quiet=as_json)
     print_result(result, as_json, show_run)
 

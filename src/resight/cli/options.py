@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from resight.store.workspace import checked_night
+
 
 class Panel(StrEnum):
     """Headings of `resight --help`, in their order."""
@@ -28,7 +30,13 @@ SetOption = Annotated[
     list[str] | None,
     Option("--set", help="Change one setting for this command, e.g. extract.max_keypoints=512; may be repeated."),
 ]
-NightOption = Annotated[str | None, Option(help="Date of the run, e.g. 2026-06-04; today if not given.")]
+NightOption = Annotated[
+    str | None,
+    Option(
+        callback=lambda night: night and checked_night(night),
+        help="Date of the run, e.g. 2026-06-04; today if not given.",
+    ),
+]
 PlainOption = Annotated[
     bool, Option("--plain", help="Run without Prefect: starts ten seconds sooner, but no server records the run.")
 ]

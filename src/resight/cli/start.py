@@ -67,6 +67,7 @@ def demo(
     """Try it out: a night's work on a small rendered survey, or on a folder of your own photos."""
     from resight.cli.screen.run import show_run
     from resight.flows import demo as flows
+    from resight.flows.temporary_server import with_server
 
-    job = flows.run_demo if plain else flows.demo
+    job = flows.run_demo if plain else with_server(flows.demo)
     print_result(job(str(workspace), str(photos) if photos else None, quiet=as_json), as_json, show_run)

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.ingest.addresses import text_of
 from resight.ingest.annotation import Annotation
 from resight.run.conditions import Conditions, open_conditions
 from resight.run.models import Model
@@ -26,7 +27,7 @@ from resight.settings import Settings
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, run_record, staging
 from resight.store.tables import conform, status_counts
-from resight.store.workspace import Workspace
+from resight.store.workspace import Workspace, checked_night
 from resight.version import __version__
 
 log = logging.getLogger("resight")
@@ -168,9 +169,11 @@ def open_run(
     """Everything a run needs, closed and cleaned up whatever happens.
 
     Raises:
+        SettingsError: The night is no date.
         WorkspaceError: Another run is at work in the workspace.
     """
-    night, sources = night or date.today().isoformat(), tuple(sources) or settings.ingest.sources
+    night = checked_night(night or date.today().isoformat())
+    sources = tuple(sources) or settings.ingest.sources
     with open_conditions(workspace, settings, quiet=quiet) as conditions, staging(workspace) as folder:
         yield Run(conditions, model, folder, flow, night, sources)
 
@@ -190,4 +193,4 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def absolute_sources(sources: Sequence[str]) -> tuple[str, ...]:
     """Local paths made absolute against the current folder; addresses stay."""
-    return tuple(s if "://" in s else str(Path(s).expanduser().absolute()) for s in sources)
+    return tuple(s if "://" in s else text_of(str(Path(s).expanduser().absolute())) for s in sources)
