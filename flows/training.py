@@ -12,8 +12,8 @@ from resight.run.conditions import open_conditions
 from resight.run.run import absolute_sources, open_run
 from resight.settings import load_settings
 from resight.store.workspace import open_workspace
-from resight.train.embedding.crops import training_rows
 from resight.train.embedding.params import EmbeddingRecipe
+from resight.train.embedding.samples import training_rows
 from resight.train.embedding.train import train_embedding
 from resight.train.fusion.judge import judge
 from resight.train.fusion.material import by_features, read_run_folder

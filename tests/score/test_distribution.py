@@ -22,8 +22,7 @@ from resight.score.distances import (
 from resight.score.distribution import positive_area, read_distributions, sum_above
 from resight.score.null import NullDistribution
 from resight.score.params import ScoreParams
-from resight.score.registry import score_named
-from resight.score.stage import score
+from resight.score.stage import score, score_named
 
 BINS = 64
 FROM_ELSEWHERE = ("lnbnn", "lnbnn_verified", "fused")  # not from the confidences

@@ -160,9 +160,6 @@ SCORES: Registry[Any] = Registry(
         "resight.score.kinds.confidences:SCORES",
         "resight.score.kinds.null:SCORES",
         "resight.score.kinds.evidence:SCORES",
-        "resight.score.kinds.geometry:SCORES",
-        "resight.score.kinds.votes:SCORES",
-        "resight.score.kinds.fused:SCORES",
     ),
 )
 COMPARE_METHODS: Registry[Any] = Registry(

@@ -15,7 +15,7 @@ import pyarrow as pa
 from resight.ingest.annotation import Annotation
 from resight.novelty.model import NoveltyModel
 from resight.pairs.cohort import Cohort
-from resight.rank.rule import Chosen
+from resight.rank.rule import ChosenRule
 from resight.score.choose import ChosenFusion
 from resight.score.null import Null
 
@@ -125,7 +125,7 @@ class Ranked(Scored):
     """
 
     candidates: pa.Table
-    rule: Chosen
+    rule: ChosenRule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def _shortlisted(conditions: Conditions, judged: Judged, planned: pa.Table) -> t
     both = pa.concat_tables([planned, with_gallery], promote_options="permissive") if planned.num_rows else planned
     among_unknown = voting(conditions.settings, conditions.names.voting_unknown)
     result = shortlist(conditions.env, among_unknown, both, judged.crops, judged.features)
-    return result.plan.slice(0, planned.num_rows), result.votes, result.n_asked
+    return result.plan.slice(0, planned.num_rows), result.votes, result.n_voted
 
 
 def _first_met(photos: pa.Table) -> dict[str, date]:
