@@ -1,7 +1,5 @@
 """How a table is described, and the data dictionary that is generated from the descriptions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """The tables themselves. Order of columns is the order in the files."""
 
-from __future__ import annotations
-
 import pyarrow as pa
 
 from resight.catalog.schema import Column, Table

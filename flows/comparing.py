@@ -1,7 +1,5 @@
 """The comparison table: method by method on a labelled folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

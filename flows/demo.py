@@ -1,7 +1,5 @@
 """The nightly flow on a small survey, rendered on the spot or taken from a folder of real photos."""
 
-from __future__ import annotations
-
 import csv
 import logging
 from pathlib import Path

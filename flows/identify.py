@@ -65,14 +65,9 @@ def identify(
         judged = from_features_to_verdicts(run, segment_photos(run, ingested), cohort)
         if report:
             shutil.copyfile(write_report(run, judged), report)
-        return {
-            "queries": _answers(judged, chosen),
-            "model": run.model.describe(),
-            "work": run.work,
-            "counts": run.counts,
-            "report": str(report) if report else None,
-            "notes": run.notes,
-        }
+        page = str(report) if report else None
+        answers = {"queries": _answers(judged, chosen), "model": run.model.describe(), "report": page}
+        return answers | {"work": run.work, "counts": run.counts, "notes": run.notes}
 
 
 def _photos_of(photos: pa.Table, root: Path, sources: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,5 @@
 """Draw the pages of a run again."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The schedules on one machine, without a work pool."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Trainings on labelled photos: only the part that the evaluation calls gallery, so that what is measured was never seen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
@@ -110,7 +108,7 @@ def run_train_segmenter(
         steps, seed: Instead of the recipe's.
         minutes: The schedule is squeezed to end by then; 0: no limit.
         start: Weights to go on from, instead of from scratch.
-        device: A GPU if there is one, if not given.
+        device: By default a GPU if there is one.
         quiet: No progress on standard error.
 
     Returns:

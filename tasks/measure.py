@@ -1,7 +1,5 @@
 """Evaluation: hide labels before the ranking, measure after it, compare with before."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

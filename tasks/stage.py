@@ -1,7 +1,5 @@
 """A stage is a Prefect task inside a flow run and a plain function everywhere else."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import logging

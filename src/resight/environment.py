@@ -1,7 +1,5 @@
 """Where a stage works."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from resight.runner.runner import Runner

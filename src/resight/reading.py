@@ -1,7 +1,5 @@
 """Read what runs have left in a workspace: tables, features, crops, matching points."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`resight ingest` and `segment`: look at photos and crops without a run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """`resight models`: list models, and choose the one that `nightly` uses."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

@@ -1,7 +1,5 @@
 """How a command's result reaches the user: as one JSON object, or as lines and tables for people."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any

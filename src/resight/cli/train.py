@@ -1,7 +1,5 @@
 """`resight train`: networks trained on your photos."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,7 +58,7 @@ def train_matcher(
     steps: Annotated[int, Option(help="Steps; 0 takes 6000 from nothing and 1000 otherwise.")] = 0,
     batch: Annotated[int, Option(min=1, help="Pairs per step.")] = 8,
     keypoints: Annotated[int, Option(min=16, help="Keypoints per photo in a step, at most.")] = 160,
-    seed: Annotated[int, Option(help="Of everything random.")] = 1,
+    seed: Annotated[int, Option(help="Seed of everything random.")] = 1,
     device: Annotated[str, Option(help="cpu, cuda or mps.")] = "cpu",
     resume: Annotated[bool, Option("--resume", help="Go on where a stopped training was.")] = False,
     settings: options.SetOption = None,
@@ -86,12 +84,12 @@ def train_segmenter(
     ),
     origin: Annotated[Path | None, Option("--from", help="Weights to go on from; from scratch if not given.")] = None,
     steps: StepsOption = None,
-    seed: Annotated[int | None, Option(min=0, help="Of everything random; the recipe's if not given.")] = None,
+    seed: Annotated[int | None, Option(min=0, help="Seed of everything random; the recipe's if not given.")] = None,
     minutes: Annotated[float, Option(min=0, help="Finish within this time; 0 for no limit.")] = 0,
     checkpoint: Annotated[
         Path | None, Option(help="File that a stopped training goes on from; beside the weights if not given.")
     ] = None,
-    device: Annotated[str | None, Option(help="cpu, cuda or mps; a GPU if there is one and none given.")] = None,
+    device: Annotated[str | None, Option(help="cpu, cuda or mps; by default a GPU if there is one.")] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Train the head finder on outlined photos; run again after a stop, it goes on where it was."""

@@ -5,8 +5,6 @@ then is found again, because kinds and settings of then keep their names: ``unti
 and settings of that day, by kind. It is frozen; no kind that came later has an entry.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

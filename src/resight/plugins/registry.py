@@ -10,8 +10,6 @@ An entry point (or a line here) loads one kind or a tuple of several: a class wi
 and matchers, an object with a ``name`` for scores and compare methods. Nothing is imported before somebody asks.
 """
 
-from __future__ import annotations
-
 import difflib
 import importlib
 from collections.abc import Iterator, Mapping
@@ -51,8 +49,8 @@ class Registry(Mapping[str, Kind]):
         if name in self._all:
             return self._all[name]
         near = difflib.get_close_matches(name, self._all, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'? " if near else ""
-        raise SettingsError(f"There is no {self.what} '{name}'; {hint}Known are {', '.join(self._all)}.")
+        hint = f"; did you mean '{near[0]}'?" if near else "."
+        raise SettingsError(f"There is no {self.what} '{name}'{hint} There are {', '.join(self._all)}.")
 
     def __contains__(self, name: object) -> bool:
         return name in self._all

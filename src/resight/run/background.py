@@ -1,7 +1,5 @@
 """The background-only control: the same evaluation with the animals painted over. Reads and writes no table."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any

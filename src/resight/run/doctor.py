@@ -1,7 +1,5 @@
 """`resight doctor`: is everything there that the settings ask for?"""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

@@ -1,7 +1,5 @@
 """From matched pairs to verdicts, for one cohort or for many. Reads and writes no table."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

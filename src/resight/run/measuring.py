@@ -1,7 +1,5 @@
 """An evaluation: hide labels before the ranking, say what happened to every query after it. Reads and writes no table."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A name is a fingerprint of everything that decides a result: settings, weights, 
 under a name are never computed again. What was made before 2026-11-28 has the name that it had then (see `resight.plugins.earlier`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from resight.evaluate.background import background_fingerprint

@@ -1,7 +1,5 @@
 """The pages of a run, drawn from its tables: the report, and the page that shows how good the system is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

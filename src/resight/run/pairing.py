@@ -1,7 +1,5 @@
 """From features to matched pairs: plan, shortlist, halve, match. Reads and writes no table of a run."""
 
-from __future__ import annotations
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

@@ -1,7 +1,5 @@
 """How each photo ended: one word per photo, so that photos in equal photos out."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from resight.errors import BrokenCountError

@@ -1,7 +1,5 @@
 """What each stage is told, out of the settings of a run."""
 
-from __future__ import annotations
-
 from resight.ingest.stage import IngestSetup
 from resight.match.setup import MatchSetup
 from resight.score.base import FUSED

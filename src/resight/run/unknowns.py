@@ -1,7 +1,5 @@
 """After the verdicts: unknown animals of this night and of earlier nights among each other, and their provisional names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date

@@ -1,7 +1,5 @@
 """What `resight init` chooses, from the weights that are at hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is wrong with settings, in words, and the nearest setting that exists."""
 
-from __future__ import annotations
-
 import difflib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`resight init`: a workspace with a commented settings file. What runs is chosen here, openly, and nowhere else."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path

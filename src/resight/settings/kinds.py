@@ -1,7 +1,5 @@
 """The sections whose settings are those of a kind: which registry each reads, and their types for `Settings`."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Settings that are gone. What stands in old files and stores stops nobody."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from functools import cache

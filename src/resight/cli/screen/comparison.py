@@ -1,7 +1,5 @@
 """The comparison on a terminal."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
