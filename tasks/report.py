@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from resight.match import evidence as match
 from resight.match.evidence import evidence
-from resight.report.data import Evidence, ReportData
+from resight.report.data import MatchedPoints, ReportData
 from resight.report.page import render_report
 from resight.run.conditions import Conditions
 from resight.run.run import Run
@@ -51,7 +51,7 @@ def _draw(conditions: Conditions, record: dict[str, Any], tables: Mapping[str, p
     data = ReportData(
         run=record,
         **shown,
-        evidence={pair: _shown(proof[pair]) for pair in pairs if pair in proof},
+        matches={pair: _shown(proof[pair]) for pair in pairs if pair in proof},
         null=_curve(null),
         read_crop=lambda crop_id: _with_mask(*read_crop(env.workspace, paths[crop_id])),
         accuracy=tables.get("accuracy"),
@@ -75,8 +75,8 @@ def _shown_pairs(identifications: pa.Table, candidates: int) -> list[tuple[str, 
     )
 
 
-def _shown(proof: match.Evidence) -> Evidence:
-    return Evidence(proof.xy_a_px, proof.xy_b_px, proof.confidence, proof.inlier)
+def _shown(proof: match.Evidence) -> MatchedPoints:
+    return MatchedPoints(proof.xy_a_px, proof.xy_b_px, proof.confidence, proof.inlier)
 
 
 def _curve(null: Null) -> tuple[np.ndarray, np.ndarray] | None:

@@ -20,12 +20,7 @@ from resight.rank.params import RankParams
 from resight.rank.stage import rank_all
 from resight.store.tables import empty_table
 
-METRICS = (
-    *(f"top{k}_photo" for k in TOP_K),
-    *(f"top{k}_encounter" for k in TOP_K),
-    "map_photo",
-    "novelty_auroc",
-)
+METRICS = (*(f"top{k}_photo" for k in TOP_K), *(f"top{k}_encounter" for k in TOP_K), "map_photo", "novelty_auroc")
 Figure = tuple[float | None, float | None, float | None]
 Row = Mapping[str, Any]
 
