@@ -123,7 +123,7 @@ def test_the_past_is_drawn_and_a_new_model_marked():
 def test_every_metric_is_in_the_table_with_its_reason():
     html = section(page(), "all")
     for text in ("right animal first", "adjusted Rand index", "geometric mean of BAKS and BAUS", "the ranking made no candidate sets",
-                 "not measured; ask for it with --background-control", "time per query"):  # fmt: skip
+                 "not measured; --background-control measures it", "time per query"):  # fmt: skip
         assert text in html, text
 
 

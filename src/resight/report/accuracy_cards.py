@@ -94,7 +94,7 @@ def _explained(metric: str, data: AccuracyData) -> tuple[str, str, Mark | None]:
     against = "" if unpainted is None else f", against {words.percent(unpainted)} unpainted"
     return {
         "top1_encounter": ("Right animal first, per encounter", "all photos of an encounter vote together", None),
-        "top1_photo": ("Right animal first, per photo", "each photo by itself", None),
+        "top1_photo": ("Right animal first, per photo", "each photo on its own", None),
         "novelty_auroc": ("New against known animals", f"AUROC; chance is 0.5{open_set}", (0.5, "chance")),
         "false_known_rate": ("New animals called known", f"new animals identified as one of the gallery; accepted: {words.percent(data.alpha)}", (data.alpha, "accepted rate")),
         "ece_mixed": ("Calibration error", f"ECE: mean difference between the stated probability and the share that was right{exact}", None if chance is None else (chance, "exact probabilities")),

@@ -44,7 +44,7 @@ def how_good(data: AccuracyData) -> str:
         f"{round(r['value'] * r['n'])} of {words.plural(r['n'], noun)}"
         for r, noun in ((row, "encounter"), (data.overall["top1_photo"], "photo"))
     )
-    return f"The right animal comes first for {encounters}, and for {photos} by themselves."
+    return f"The right animal comes first for {encounters}, and for {photos} on their own."
 
 
 def worst_groups(data: AccuracyData) -> list[Row]:
