@@ -107,7 +107,9 @@ def test_groups_that_are_worse_are_marked():
 def test_mistakes_and_changes_show_their_photos_and_texts_are_escaped():
     html = page(outcomes({1, 3}), outcomes({3, 5}))
     mistakes, changes = section(html, "mistakes"), section(html, "change")
-    assert mistakes.count("<article") == 2 and "mistaken for &lt;b&gt;Cleo&lt;/b&gt;" in mistakes and "<b>Cleo" not in html
+    assert (
+        mistakes.count("<article") == 2 and "mistaken for &lt;b&gt;Cleo&lt;/b&gt;" in mistakes and "<b>Cleo" not in html
+    )
     assert mistakes.count("<use ") == 6, "query, wrong and right"
     assert changes.index("was right before") < changes.index("right now"), "what was lost comes first"
     assert len(re.findall(r'<symbol id="', html)) == len(set(re.findall(r'href="data:image/jpeg[^"]*"', html))) or html.count("<symbol") <= 28  # fmt: skip

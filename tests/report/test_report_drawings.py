@@ -53,7 +53,9 @@ def test_strongest_lines_are_kept_and_stray_ones_lie_below():
 
 def test_without_geometry_no_line_counts_as_stray():
     points = MatchedPoints(np.zeros((3, 2)), np.ones((3, 2)), np.full(3, 0.5), np.zeros(3, bool))
-    assert all(lines.agrees for lines in draw_pair(EmbeddedCrop("a", 9, 9, ""), EmbeddedCrop("b", 9, 9, ""), points).lines)
+    assert all(
+        lines.agrees for lines in draw_pair(EmbeddedCrop("a", 9, 9, ""), EmbeddedCrop("b", 9, 9, ""), points).lines
+    )
 
 
 def test_curve_fits_its_box_and_shades_only_what_lies_below_the_null():
