@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from resight.compare.base import Family, Method, Scored, Timing, Trial, scores_of
+from resight.compare.base import Family, Method, MethodScores, Timing, Trial, scores_of
 from resight.compare.outcomes import METRICS
 from resight.environment import Environment
 from resight.pairs.cohort import Cohort
@@ -84,12 +84,12 @@ class ByHand(Method):
     def weight_names(self) -> tuple[str, ...]:
         return self.weights
 
-    def run(self, trial: Trial) -> Scored:
+    def run(self, trial: Trial) -> MethodScores:
         self.runs.append(self.name)
         if self.breaks:
             raise self.breaks
         planned = trial.planned(trial.usable)
-        return Scored(trial.usable, scores_of(planned, self.scores), Timing(0.5, 1.0, 5 / 3, 2), "by hand")
+        return MethodScores(trial.usable, scores_of(planned, self.scores), Timing(0.5, 1.0, 5 / 3, 2), "by hand")
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def test_matchers_read_their_extractors(name, trial):
 
 def test_no_method_looks_at_photos_that_take_no_part(trial):
     fewer = _with(trial, cohort=_with(trial.cohort, queries=frozenset({"p"}), truth={"p": "Ada"}))
-    assert set(fewer.paths) == {"a", "a2", "b", "p"} == set(fewer.asked_crops["crop_id"].to_pylist())
+    assert set(fewer.paths) == {"a", "a2", "b", "p"} == set(fewer.shown_crops["crop_id"].to_pylist())
     assert fewer.galleries(fewer.planned(fewer.usable)) == {"p": ["a", "b"]}, "left is not compared with right"
 
 

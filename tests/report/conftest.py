@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from resight.report.data import Evidence, ReportData
+from resight.report.data import MatchedPoints, ReportData
 from resight.store.tables import conform
 
 RUN_ID = "2026-06-03-nightly-abcd1234"
@@ -107,15 +107,15 @@ def tables():
     ).to_pylist()[0]
 
 
-def proof(seed: int, n: int = 10) -> Evidence:
+def proof(seed: int, n: int = 10) -> MatchedPoints:
     rng = np.random.default_rng(seed)
     xy = rng.uniform((0, 0), (312, 470), (n, 2))
-    return Evidence(xy, xy + 3, np.sort(rng.uniform(0.1, 1.0, n))[::-1], np.arange(n) % 4 != 3)
+    return MatchedPoints(xy, xy + 3, np.sort(rng.uniform(0.1, 1.0, n))[::-1], np.arange(n) % 4 != 3)
 
 
 @pytest.fixture
 def data() -> ReportData:
     found, run = tables()
-    evidence = {(f"c-{q}", f"c-g{k}"): proof(k) for q in ("q-known", "q-new", "q-unsure") for k in range(3)}
+    matches = {(f"c-{q}", f"c-g{k}"): proof(k) for q in ("q-known", "q-new", "q-unsure") for k in range(3)}
     null = np.linspace(0, 1, 5), np.array([0.9, 0.99, 1.0, 1.0, 1.0])
-    return ReportData(run=run, **found, evidence=evidence, null=null, read_crop=fake_crop, accuracy=None)
+    return ReportData(run=run, **found, matches=matches, null=null, read_crop=fake_crop, accuracy=None)

@@ -107,7 +107,9 @@ def test_groups_that_are_worse_are_marked():
 def test_mistakes_and_changes_show_their_photos_and_texts_are_escaped():
     html = page(outcomes({1, 3}), outcomes({3, 5}))
     mistakes, changes = section(html, "mistakes"), section(html, "change")
-    assert mistakes.count("<article") == 2 and "taken for &lt;b&gt;Cleo&lt;/b&gt;" in mistakes and "<b>Cleo" not in html
+    assert (
+        mistakes.count("<article") == 2 and "mistaken for &lt;b&gt;Cleo&lt;/b&gt;" in mistakes and "<b>Cleo" not in html
+    )
     assert mistakes.count("<use ") == 6, "query, wrong and right"
     assert changes.index("was right before") < changes.index("right now"), "what was lost comes first"
     assert len(re.findall(r'<symbol id="', html)) == len(set(re.findall(r'href="data:image/jpeg[^"]*"', html))) or html.count("<symbol") <= 28  # fmt: skip
@@ -123,7 +125,7 @@ def test_the_past_is_drawn_and_a_new_model_marked():
 def test_every_metric_is_in_the_table_with_its_reason():
     html = section(page(), "all")
     for text in ("right animal first", "adjusted Rand index", "geometric mean of BAKS and BAUS", "the ranking made no candidate sets",
-                 "not measured; ask for it with --background-control", "time per query"):  # fmt: skip
+                 "not measured; --background-control measures it", "time per query"):  # fmt: skip
         assert text in html, text
 
 
@@ -157,6 +159,6 @@ def test_the_page_stands_alone_and_is_well_formed_and_repeatable():
     assert html == page(old=outcomes({2, 9}), earlier=earlier)
 
 
-def test_nobody_to_ask_for_is_a_page_too():
+def test_nothing_to_measure_is_a_page_too():
     html = page(conform("outcomes", [], "r"))
-    assert "no animal was met twice" in html
+    assert "no animal was photographed in two encounters" in html

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from resight.report.data import Evidence
+from resight.report.data import MatchedPoints
 from resight.report.drawings import LINES_SHOWN, draw_curve, draw_pair, pair_cdf
-from resight.report.pictures import Picture, Pictures, faded
+from resight.report.pictures import EmbeddedCrop, EmbeddedCrops, faded
 
 
 def numbers(path: str) -> list[float]:
@@ -31,11 +31,11 @@ def test_no_cdf_of_a_pair_that_was_not_matched(row):
 
 def test_lines_start_and_end_on_the_points():
     # crops 200 x 100 and 100 x 200 (width x height), both drawn 400 high: scales 4 and 2; the second begins at 200 * 4 + 10
-    query, gallery = Picture("a", 200, 100, ""), Picture("b", 100, 200, "")
-    points = Evidence(np.array([[10.0, 20.0]]), np.array([[30.0, 40.0]]), np.array([0.95]), np.array([True]))
+    query, gallery = EmbeddedCrop("a", 200, 100, ""), EmbeddedCrop("b", 100, 200, "")
+    points = MatchedPoints(np.array([[10.0, 20.0]]), np.array([[30.0, 40.0]]), np.array([0.95]), np.array([True]))
     drawing = draw_pair(query, gallery, points)
     assert drawing.width == 200 * 4 + 10 + 100 * 2
-    assert [(one.level, one.agrees) for one in drawing.lines] == [(4, True)]
+    assert [(lines.level, lines.agrees) for lines in drawing.lines] == [(4, True)]
     assert numbers(drawing.lines[0].path) == [42, 82, 871, 81]
 
 
@@ -43,17 +43,19 @@ def test_strongest_lines_are_kept_and_stray_ones_lie_below():
     n = LINES_SHOWN + 30
     confidence = np.linspace(0.01, 1.0, n)
     inlier = np.arange(n) % 2 == 0
-    points = Evidence(np.zeros((n, 2)), np.ones((n, 2)), confidence, inlier)
-    drawing = draw_pair(Picture("a", 10, 10, ""), Picture("b", 10, 10, ""), points)
+    points = MatchedPoints(np.zeros((n, 2)), np.ones((n, 2)), confidence, inlier)
+    drawing = draw_pair(EmbeddedCrop("a", 10, 10, ""), EmbeddedCrop("b", 10, 10, ""), points)
     assert (drawing.n_shown, drawing.n_all) == (LINES_SHOWN, n)
-    assert sum(one.path.count("M") for one in drawing.lines) == LINES_SHOWN
-    assert [one.agrees for one in drawing.lines] == sorted(one.agrees for one in drawing.lines)
+    assert sum(lines.path.count("M") for lines in drawing.lines) == LINES_SHOWN
+    assert [lines.agrees for lines in drawing.lines] == sorted(lines.agrees for lines in drawing.lines)
     assert drawing.lines[0].level > 0  # the weakest 30 of 78 are gone
 
 
 def test_without_geometry_no_line_counts_as_stray():
-    points = Evidence(np.zeros((3, 2)), np.ones((3, 2)), np.full(3, 0.5), np.zeros(3, bool))
-    assert all(one.agrees for one in draw_pair(Picture("a", 9, 9, ""), Picture("b", 9, 9, ""), points).lines)
+    points = MatchedPoints(np.zeros((3, 2)), np.ones((3, 2)), np.full(3, 0.5), np.zeros(3, bool))
+    assert all(
+        lines.agrees for lines in draw_pair(EmbeddedCrop("a", 9, 9, ""), EmbeddedCrop("b", 9, 9, ""), points).lines
+    )
 
 
 def test_curve_fits_its_box_and_shades_only_what_lies_below_the_null():
@@ -77,9 +79,9 @@ def test_pictures_keep_their_shape_and_are_read_once():
         reads.append(crop_id)
         return np.zeros((471, 313, 3), np.uint8)
 
-    pictures = Pictures(read, 120)
-    one, again = pictures.of("a"), pictures.of("a")
-    assert one is again and reads == ["a"] and (one.width_px, one.height_px) == (313, 471)
+    pictures = EmbeddedCrops(read, 120)
+    first, again = pictures.of("a"), pictures.of("a")
+    assert first is again and reads == ["a"] and (first.width_px, first.height_px) == (313, 471)
     assert pictures.of(None) is None and len(pictures.all) == 1
 
 

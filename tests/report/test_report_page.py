@@ -156,8 +156,8 @@ def test_missing_pieces_are_said_not_hidden(data):
 
     text = squeezed(page(replace(data, read_crop=gone)).text)
     assert "picture missing" in text and "A picture of this pair is missing" in text
-    text = squeezed(page(replace(data, evidence={}, null=None)).text)
-    assert "No matching points are kept for this pair." in text and "too few gallery pairs" in text
+    text = squeezed(page(replace(data, matches={}, null=None)).text)
+    assert "No matches are stored for this pair." in text and "too few gallery pairs" in text
 
 
 def test_accuracy_with_intervals(data):
@@ -167,14 +167,14 @@ def test_accuracy_with_intervals(data):
         {"metric": "top1_photo", "stratum": "viewpoint=left", "value": 0.75, "n": 40, "unit": "share", "protocol": "time aware"},
     ]  # fmt: skip
     text = squeezed(page(replace(data, accuracy=conform("accuracy", rows, "r"))).text)
-    assert "right animal first per photo 80.0 % 70.0 % to 90.0 % 86" in text.replace("\xa0", " ")
+    assert "right animal first (top 1) per photo 80.0 % 70.0 % to 90.0 % 86" in text.replace("\xa0", " ")
     assert "viewpoint=left" in text and "Protocol: time aware" in text
     assert "Accuracy" not in page(data).text
 
 
 def test_empty_run(data):
     names = ("crops", "pairs", "scores", "identifications", "novelty", "photos")
-    text = squeezed(page(replace(data, **{name: empty_table(name) for name in names}, evidence={})).text)
+    text = squeezed(page(replace(data, **{name: empty_table(name) for name in names}, matches={})).text)
     assert "0 photos; there was nothing to identify." in text
 
 

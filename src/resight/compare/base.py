@@ -1,14 +1,15 @@
-"""What a method of the comparison is, and what it gets to work on."""
+"""What a method of the comparison is, and the trial that it works on."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,6 +17,7 @@ from resight.environment import Environment
 from resight.errors import MissingWeightsError
 from resight.pairs.cohort import Cohort, crop_info, plan
 from resight.pairs.plan import PLANNED
+from resight.segment.store import read_crop
 from resight.settings import Settings
 from resight.status import CropStatus, FeatureStatus
 from resight.weights.registry import WEIGHTS
@@ -51,7 +53,7 @@ class Family(StrEnum):
 
 @dataclass(frozen=True)
 class Timing:
-    """What one query costs, taken on a sample whatever came from the cache.
+    """What a query costs, measured on a sample without the cache.
 
     CPU time of one thread on a CPU, wall time on a GPU. The gallery was extracted before, as it is every night.
 
@@ -74,15 +76,15 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Scored:
+class MethodScores:
     """What a method gives back.
 
     Attributes:
         info: See `cohort.crop_info`.
         scores: `SCORE_SCHEMA` of all pairs that could be compared; larger means same animal, 0 means nothing in common.
-        timing: None where there was nothing to take time of.
-        note: What one should know about the row.
-        weights: SHA-256 by name of weights that the method made itself.
+        timing: None where there was nothing to measure.
+        note: A remark to be shown with the row.
+        weights: SHA-256 by name of weights that the method trained itself.
     """
 
     info: pa.Table
@@ -98,10 +100,10 @@ class Trial:
 
     Attributes:
         env: Where results go, where weights are looked for, and what runs the blocks.
-        settings: Whatever is no method's own: segmenter, crops, which sides are compared, rank, device.
+        settings: What all methods share: segmenter, crops, which sides are compared, rank, device.
         photos, crops: The tables of the run.
         cohort: Gallery and queries with their labels.
-        max_keypoints: Budget of all local methods, where somebody has set one.
+        max_keypoints: The same for all local methods; None leaves each its own.
     """
 
     env: Environment
@@ -115,30 +117,28 @@ class Trial:
     def quiet(self) -> bool:
         return self.env.runner.quiet
 
+    @property
+    def part(self) -> frozenset[str]:
+        """Photos that take part."""
+        return self.cohort.queries | self.cohort.gallery
+
     @cached_property
     def paths(self) -> dict[str, str]:
         """Path by crop_id of the crops that are usable and take part."""
-        part = self.cohort.queries | self.cohort.gallery
         rows = self.crops.select(["crop_id", "photo_id", "path", "status"]).to_pylist()
-        return {r["crop_id"]: r["path"] for r in rows if r["status"] == CropStatus.OK and r["photo_id"] in part}
+        return {r["crop_id"]: r["path"] for r in rows if r["status"] == CropStatus.OK and r["photo_id"] in self.part}
 
     @cached_property
     def usable(self) -> pa.Table:
         """`cohort.crop_info` of a method that can look at every crop."""
-        state = [FeatureStatus.OK if s == CropStatus.OK else FeatureStatus.NO_CROP for s in self._statuses]
-        columns = {"crop_id": self.crops["crop_id"], "status": pa.array([str(s) for s in state], pa.string())}
-        return self.info(pa.table(columns))
-
-    @cached_property
-    def _statuses(self) -> list[str]:
-        statuses: list[str] = self.crops["status"].to_pylist()
-        return statuses
+        usable = pc.equal(self.crops["status"], CropStatus.OK.value)
+        status = pc.if_else(usable, FeatureStatus.OK.value, FeatureStatus.NO_CROP.value)
+        return self.info(pa.table({"crop_id": self.crops["crop_id"], "status": status}))
 
     @property
-    def asked_crops(self) -> pa.Table:
+    def shown_crops(self) -> pa.Table:
         """The rows of ``crops`` whose photo takes part; the others need no features."""
-        part = self.cohort.queries | self.cohort.gallery
-        return self.crops.filter(pa.array([p in part for p in self.crops["photo_id"].to_pylist()], pa.bool_()))
+        return self.crops.filter(pc.is_in(self.crops["photo_id"], pa.array(sorted(self.part), pa.string())))
 
     def info(self, features: pa.Table) -> pa.Table:
         """`cohort.crop_info` for features (crop_id, status) of some method."""
@@ -152,11 +152,25 @@ class Trial:
 
     def galleries(self, planned: pa.Table) -> dict[str, list[str]]:
         """By query crop, the gallery crops that it is compared with."""
-        rows = planned.filter(pc.equal(planned["status"], PLANNED))
         galleries: dict[str, list[str]] = {}
-        for q, g in zip(rows["query_crop_id"].to_pylist(), rows["gallery_crop_id"].to_pylist(), strict=True):
-            galleries.setdefault(q, []).append(g)
+        for query, gallery in planned_pairs(planned):
+            galleries.setdefault(query, []).append(gallery)
         return galleries
+
+    def n_comparable(self, galleries: Mapping[str, Sequence[str]]) -> int:
+        """Query photos with at least one planned pair."""
+        photo_of = dict(zip(self.crops["crop_id"].to_pylist(), self.crops["photo_id"].to_pylist(), strict=True))
+        return len({photo_of[crop_id] for crop_id in galleries})
+
+    def read(self, crop_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Picture and mask of a crop that takes part."""
+        return read_crop(self.env.workspace, self.paths[crop_id])
+
+
+def planned_pairs(planned: pa.Table) -> list[tuple[str, str]]:
+    """Query and gallery crop of every pair that can be compared."""
+    rows = planned.filter(pc.equal(planned["status"], PLANNED))
+    return list(zip(rows["query_crop_id"].to_pylist(), rows["gallery_crop_id"].to_pylist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -167,7 +181,7 @@ class Method(ABC):
         name: What ``--methods`` calls it.
         title: What people read.
         family: What it looks at.
-        quick: Whether it is done in minutes on a CPU; ``--quick`` leaves the others out.
+        quick: Whether it takes only minutes on a CPU; ``--quick`` leaves the others out.
     """
 
     name: str
@@ -180,7 +194,7 @@ class Method(ABC):
         """Plain values of everything that decides the result, besides photos, split and weights."""
 
     @abstractmethod
-    def run(self, trial: Trial) -> Scored:
+    def run(self, trial: Trial) -> MethodScores:
         """Compare all planned pairs; what was computed before is not computed again."""
 
     def weight_names(self) -> Sequence[str]:
@@ -207,16 +221,15 @@ class Method(ABC):
 
 
 def _or_fetch(name: str) -> str:
-    """The command that gets it, for those that may be fetched."""
+    """The command that fetches these weights, if they may be fetched."""
     entry = WEIGHTS.get(name)
     fetched = entry is not None and any(file.addresses for file in entry.files)
     return f" `resight weights fetch {name}` does that on a machine with internet." if fetched else ""
 
 
-def scores_of(planned: pa.Table, values: dict[tuple[str, str], float]) -> pa.Table:
-    """`SCORE_SCHEMA` of the planned pairs that ``values`` (by query and gallery crop) knows."""
-    chosen = planned.filter(pc.equal(planned["status"], PLANNED))
-    ids = [chosen[c].to_pylist() for c in ("query_crop_id", "gallery_crop_id", "purpose")]
-    rows = [(q, g, p, values[q, g]) for q, g, p in zip(*ids, strict=True) if (q, g) in values]
-    columns = zip(*rows, strict=True) if rows else ([], [], [], [])
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCORE_SCHEMA, strict=True)], schema=SCORE_SCHEMA)
+def scores_of(planned: pa.Table, values: Mapping[tuple[str, str], float]) -> pa.Table:
+    """`SCORE_SCHEMA` of the planned pairs that have an entry in ``values`` (by query and gallery crop)."""
+    rows = planned.filter(pc.equal(planned["status"], PLANNED))
+    scores = pa.array([values.get(pair) for pair in planned_pairs(planned)], pa.float64())
+    table = rows.select(SCORE_SCHEMA.names[:3]).append_column("score", scores)
+    return table.filter(pc.is_valid(scores)).cast(SCORE_SCHEMA)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resight.report.charts import linear
+
 WIDTH, HEIGHT = 500.0, 330.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 14.0, 44.0
 LABEL_GAP = 15.0
@@ -27,11 +29,11 @@ class Point:
     y_high: float
     label_x: float
     label_y: float
-    says: str
+    text: str
 
 
 @dataclass(frozen=True)
-class Chart:
+class SpeedChart:
     """A plot of `WIDTH` x `HEIGHT` with a logarithmic x axis.
 
     Attributes:
@@ -46,22 +48,18 @@ class Chart:
     y_ticks: list[tuple[float, str]]
 
 
-def draw_chart(rows: Sequence[Mapping[str, Any]], metric: str, heading: str) -> Chart | None:
+def draw_chart(rows: Sequence[Mapping[str, Any]], metric: str, heading: str) -> SpeedChart | None:
     """``metric`` of the numbered ``rows`` over ``seconds_per_query``; None where no row has both."""
-    drawn = [r for r in rows if r.get(metric) is not None and (r.get("seconds_per_query") or 0) > 0]
-    if not drawn:
+    plotted = [r for r in rows if r.get(metric) is not None and (r.get("seconds_per_query") or 0) > 0]
+    if not plotted:
         return None
-    logs = [math.log10(r["seconds_per_query"]) for r in drawn]
+    logs = [math.log10(r["seconds_per_query"]) for r in plotted]
     low, high = math.floor(min(logs)), math.ceil(max(logs))
     high = max(high, low + 1)
 
-    def x_of(log: float) -> float:
-        return LEFT + (log - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+    x_of, y_of = linear(low, high, LEFT, WIDTH - RIGHT), linear(0, 1, HEIGHT - BOTTOM, TOP)
 
-    def y_of(share: float) -> float:
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-    places = [(x_of(log), y_of(r[metric])) for r, log in zip(drawn, logs, strict=True)]
+    places = [(x_of(log), y_of(r[metric])) for r, log in zip(plotted, logs, strict=True)]
     labels = place_labels(places)
     points = [
         Point(
@@ -69,10 +67,10 @@ def draw_chart(rows: Sequence[Mapping[str, Any]], metric: str, heading: str) -> 
             y_of(_or(r[f"{metric}_high"], r[metric])), *label,
             f"{r['title']}: {100 * r[metric]:.1f} % in {r['seconds_per_query']:.2g} s",
         )
-        for r, (x, y), label in zip(drawn, places, labels, strict=True)
+        for r, (x, y), label in zip(plotted, places, labels, strict=True)
     ]  # fmt: skip
     x_ticks = [(x_of(e), _seconds(e)) for e in range(low, high + 1)]
-    return Chart(heading, points, x_ticks, [(y_of(s), f"{100 * s:.0f} %") for s in SHARES])
+    return SpeedChart(heading, points, x_ticks, [(y_of(s), f"{100 * s:.0f} %") for s in SHARES])
 
 
 def place_labels(places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -80,15 +78,16 @@ def place_labels(places: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     placed: list[tuple[float, float]] = []
     for x, y in places:
         tried = [(x + LABEL_GAP * dx, y + LABEL_GAP * dy) for dx, dy in DIRECTIONS]
-        others = [p for p in places if p != (x, y)] + placed
-
-        def room(spot: tuple[float, float], others: Sequence[tuple[float, float]] = tuple(others)) -> float:
-            inside = LEFT < spot[0] < WIDTH - RIGHT and TOP < spot[1] < HEIGHT - BOTTOM
-            nearest = min((math.dist(spot, o) for o in others), default=LABEL_GAP)
-            return min(nearest, LABEL_GAP) if inside else -1.0
-
-        placed.append(max(tried, key=room))  # the first of equals
+        taken = [p for p in places if p != (x, y)] + placed
+        rooms = [_room(spot, taken) for spot in tried]
+        placed.append(tried[rooms.index(max(rooms))])  # the first of equals
     return placed
+
+
+def _room(spot: tuple[float, float], taken: Sequence[tuple[float, float]]) -> float:
+    """Distance to the nearest place that is taken, up to `LABEL_GAP`; -1 outside of the plot."""
+    inside = LEFT < spot[0] < WIDTH - RIGHT and TOP < spot[1] < HEIGHT - BOTTOM
+    return min([LABEL_GAP, *(math.dist(spot, place) for place in taken)]) if inside else -1.0
 
 
 def _or(value: float | None, otherwise: float) -> float:

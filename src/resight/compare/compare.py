@@ -1,4 +1,4 @@
-"""One method after the other; each ends with a row, whatever happens to it."""
+"""Run method after method; each gets a row, also if it fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Compared:
 
     Attributes:
         rows: The catalog's ``comparison`` without ``run_id``, one per method, in their order.
-        computed: Names of the methods that really ran in this call.
+        computed: Names of the methods that were computed in this call.
     """
 
     rows: list[dict[str, Any]]
@@ -40,7 +40,7 @@ class Compared:
 def compare_methods(trial: Trial, methods: Sequence[Method], *, quick: bool = False) -> Compared:
     """Every method on the same crops and the same split.
 
-    A row that is known under its fingerprint is read and not computed again; rows without figures are tried again.
+    A row that is stored under its fingerprint is read and not computed again; rows without figures are tried again.
 
     Args:
         trial: Photos, crops, split.
@@ -53,7 +53,7 @@ def compare_methods(trial: Trial, methods: Sequence[Method], *, quick: bool = Fa
         if not trial.quiet:
             log.info("compare: method %d of %d, %s", number, len(methods), method.title)
         start = time.monotonic()
-        row, ran = _one(trial, method, quick)
+        row, ran = _run_method(trial, method, quick)
         rows.append(row)
         computed += [method.name] if ran else []
         if not trial.quiet:
@@ -62,7 +62,7 @@ def compare_methods(trial: Trial, methods: Sequence[Method], *, quick: bool = Fa
     return Compared(rows, tuple(computed))
 
 
-def _one(trial: Trial, method: Method, quick: bool) -> tuple[dict[str, Any], bool]:
+def _run_method(trial: Trial, method: Method, quick: bool) -> tuple[dict[str, Any], bool]:
     """The method's row, and whether it was computed now."""
     try:
         digests = method.digests(trial)
@@ -83,7 +83,7 @@ def _one(trial: Trial, method: Method, quick: bool) -> tuple[dict[str, Any], boo
         raise
     except ResightError as error:
         return blank_row(method, MethodStatus.FAILED, str(error)), True
-    except Exception as error:  # one method must not take the others with it
+    except Exception as error:  # the failure of a method must not stop the others
         log.debug("method failed", exc_info=True)
         return blank_row(method, MethodStatus.FAILED, one_line(error)), True
     write_part(folder, "row", pa.Table.from_pylist([row], schema=ROW_SCHEMA))
@@ -92,5 +92,9 @@ def _one(trial: Trial, method: Method, quick: bool) -> tuple[dict[str, Any], boo
 
 def _ending(row: dict[str, Any]) -> str:
     if row["status"] == MethodStatus.OK:
-        return f"{100 * row['top1_photo']:.1f} % of the photos right at once" if row["top1_photo"] is not None else "ok"
+        return (
+            f"{100 * row['top1_photo']:.1f} % of the photos with the right animal first"
+            if row["top1_photo"] is not None
+            else "ok"
+        )
     return str(row["status"]).replace("_", " ")

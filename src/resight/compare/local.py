@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.compare.base import SCORE_SCHEMA, Method, Scored, Timing, Trial
+from resight.compare.base import SCORE_SCHEMA, Method, MethodScores, Timing, Trial
 from resight.compare.timing import take_time
 from resight.errors import BrokenCountError
 from resight.extract.base import Features
@@ -23,7 +23,6 @@ from resight.run.names import stage_names
 from resight.run.setups import match_setup
 from resight.score.params import ScoreParams
 from resight.score.stage import score
-from resight.segment.store import read_crop
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
 from resight.status import PairStatus
@@ -60,17 +59,17 @@ class LocalMethod(Method):
     def weight_names(self) -> list[str]:
         return self.extract.weight_names() + self.match.weight_names_for(self.extract.family)
 
-    def run(self, trial: Trial) -> Scored:
+    def run(self, trial: Trial) -> MethodScores:
         used, env = self.settings(trial), trial.env
         names = stage_names(used, env.weights)
-        features = extract(env, used.extract, names.extract, trial.asked_crops).features
+        features = extract(env, used.extract, names.extract, trial.shown_crops).features
         info = trial.info(features)
         planned = trial.planned(info)
         pairs = match(env, match_setup(used), names.match, planned, features).pairs
         refuse_failed(pairs)
         views = dict(zip(info["crop_id"].to_pylist(), info["viewpoint"].to_pylist(), strict=True))
         scores = score(pairs, trial.cohort.labels, used.score, views).scores.select(SCORE_SCHEMA.names)
-        return Scored(info, scores, local_timing(trial, used, features, trial.galleries(planned)))
+        return MethodScores(info, scores, local_timing(trial, used, features, trial.galleries(planned)))
 
 
 def refuse_failed(pairs: pa.Table) -> None:
@@ -92,7 +91,7 @@ def places_of(features: pa.Table) -> dict[str, Place]:
 def local_timing(
     trial: Trial, used: Settings, features: pa.Table, galleries: dict[str, list[str]]
 ) -> Timing | None:  # fmt: skip
-    """Extract and match some queries by hand; gallery crops that the engine keeps encoded are encoded before."""
+    """Extract and match some queries; gallery crops that the engine keeps encoded are encoded before."""
     device = used.device
     places, reader = places_of(features), FeatureReader(trial.env.workspace)
     extractor = used.extract.build(trial.env.weights, device)
@@ -108,20 +107,14 @@ def local_timing(
         return loaded
 
     def extract_query(query: str) -> tuple[str, Features]:
-        return query, extractor.extract(*read_crop(trial.env.workspace, trial.paths[query]))
+        return query, extractor.extract(*trial.read(query))
 
-    def compare(query: tuple[str, Features], others: list[tuple[str, Features]]) -> None:
+    def compare(query: tuple[str, Features], crops: list[tuple[str, Features]]) -> None:
         if isinstance(matcher, EngineMatcher) and matcher.tiles:
-            index_b = np.arange(1, len(others) + 1)
-            matcher.match_tile([query, *others], np.zeros(len(others), np.int64), index_b, bins)
+            index_b = np.arange(1, len(crops) + 1)
+            matcher.match_tile([query, *crops], np.zeros(len(crops), np.int64), index_b, bins)
         else:
-            for _, other in others:
-                matcher.match(query[1], other)
+            for _, features in crops:
+                matcher.match(query[1], features)
 
-    return take_time(galleries, n_comparable(trial, galleries), device, extract_query, gallery, compare)
-
-
-def n_comparable(trial: Trial, galleries: dict[str, list[str]]) -> int:
-    """Query photos with at least one planned pair."""
-    of = dict(zip(trial.crops["crop_id"].to_pylist(), trial.crops["photo_id"].to_pylist(), strict=True))
-    return len({of[q] for q in galleries})
+    return take_time(galleries, trial.n_comparable(galleries), device, extract_query, gallery, compare)

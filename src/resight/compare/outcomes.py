@@ -1,4 +1,4 @@
-"""What a method's scores say about every query, and the figures that follow: one rule for all methods, no calibration."""
+"""Outcomes of all queries by a method's scores, and their figures: the same rule for all methods, no calibration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from resight.compare.base import Scored
+from resight.compare.base import MethodScores
 from resight.evaluate.bootstrap import interval
 from resight.evaluate.metrics import auroc
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO, PhotoFacts, TrialResult, outcome_rows
@@ -20,12 +20,7 @@ from resight.rank.params import RankParams
 from resight.rank.stage import rank_all
 from resight.store.tables import empty_table
 
-METRICS = (
-    *(f"top{k}_photo" for k in TOP_K),
-    *(f"top{k}_encounter" for k in TOP_K),
-    "map_photo",
-    "novelty_auroc",
-)
+METRICS = (*(f"top{k}_photo" for k in TOP_K), *(f"top{k}_encounter" for k in TOP_K), "map_photo", "novelty_auroc")
 Figure = tuple[float | None, float | None, float | None]
 Row = Mapping[str, Any]
 
@@ -38,7 +33,7 @@ class MethodOutcomes:
     encounters: Sequence[Row]
 
 
-def method_outcomes(scored: Scored, cohort: Cohort, photos: pa.Table, rule: RankParams) -> MethodOutcomes:
+def method_outcomes(scored: MethodScores, cohort: Cohort, photos: pa.Table, rule: RankParams) -> MethodOutcomes:
     """Rank the animals for every query photo and every query encounter, as stage ``rank`` does."""
     ranked = rank_all(scored.scores, scored.info, rule, cohort.truth)
     result = TrialResult(
@@ -52,8 +47,8 @@ def figures(outcomes: MethodOutcomes) -> dict[str, Figure]:
     """`METRICS` with their 95 % intervals: value, lower and upper end; None where it cannot be computed.
 
     ``novelty_auroc`` judges every encounter twice, with its animal in the gallery (known) and without it (new), by its
-    best score alone: the probability that a known one scores higher than a new one. One that could not be compared
-    looks new.
+    best score alone: the probability that a known one scores higher than a new one. An encounter that could not be
+    compared counts as new.
     """
     specs = [
         *level_specs(outcomes.photos, PHOTO, ALL),

@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from resight.compare import chart
 from resight.compare.base import MethodStatus
 from resight.report.templates import template
 
 FOLDER = Path(__file__).resolve().parent
-STYLE = FOLDER.parent / "report" / "page.css"
 FAMILIES = {
     "local": "keypoints and a matcher",
     "votes": "votes of single descriptors",
@@ -34,25 +31,24 @@ def render_comparison(rows: Sequence[Mapping[str, Any]], folder: str, notes: Seq
         n_photos: Photos in the folder.
     """
     measured = numbered(rows)
-    charts = [
-        chart.draw_chart(measured, "top1_encounter", "right at once, per encounter"),
-        chart.draw_chart(measured, "top1_photo", "right at once, per photo"),
-    ]
-    return template(FOLDER, "page.html").render(
+    headings = {"top1_encounter": "right animal first, per encounter", "top1_photo": "right animal first, per photo"}
+    charts = [chart.draw_chart(measured, metric, heading) for metric, heading in headings.items()]
+    families = {row["family"] for row in measured}
+    return template("page.html", FOLDER).render(
+        title="Resight, methods compared",
         folder=folder,
         facts=measured[0] if measured else None,
         measured=measured,
-        others=[r for r in rows if r["status"] != MethodStatus.OK],
+        without=[r for r in rows if r["status"] != MethodStatus.OK],
         charts=[c for c in charts if c],
         notes=list(notes),
         n_photos=n_photos,
-        families={f: FAMILIES[f] for f in FAMILIES if any(r["family"] == f for r in measured)},
+        families={family: text for family, text in FAMILIES.items() if family in families},
         statuses=STATUS_WORDS,
         share=share,
         span=span,
         seconds=seconds,
         box=chart,
-        css=Markup(STYLE.read_text(encoding="utf-8") + (FOLDER / "page.css").read_text(encoding="utf-8")),
     )
 
 
@@ -75,7 +71,7 @@ def span(row: Mapping[str, Any], metric: str) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds with two digits that count."""
+    """Seconds with two significant digits."""
     if value is None:
         return "–"
     if value < 0.001:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +14,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from resight.compare.base import Method, Scored, Timing, Trial, scores_of
-from resight.compare.local import n_comparable
+from resight.compare.base import Method, MethodScores, Timing, Trial, planned_pairs, scores_of
 from resight.compare.timing import take_time
 from resight.errors import BrokenCountError
 from resight.match.blocks import single_thread
-from resight.pairs.plan import PLANNED
 from resight.plugins.params import Params
 from resight.segment.store import read_crop
 from resight.store.fingerprint import digest_ids, fingerprint
@@ -81,34 +79,25 @@ class PictureMethod(Method):
     def weight_names(self) -> list[str]:
         return self.params.weight_names()
 
-    def run(self, trial: Trial) -> Scored:
+    def run(self, trial: Trial) -> MethodScores:
         planned = trial.planned(trial.usable)
         values = self._values(trial, planned)
-        ids = zip(planned["query_crop_id"].to_pylist(), planned["gallery_crop_id"].to_pylist(), strict=True)
-        by_pair = {(q, g): values[ordered(q, g)] for q, g in ids if ordered(q, g) in values}
-        return Scored(trial.usable, scores_of(planned, by_pair), self._timing(trial, planned))
+        by_pair = {pair: values[ordered(*pair)] for pair in planned_pairs(planned) if ordered(*pair) in values}
+        return MethodScores(trial.usable, scores_of(planned, by_pair), self._timing(trial, planned))
 
     def _values(self, trial: Trial, planned: pa.Table) -> dict[Pair, float]:
         """By pair, smaller id first; only what no part holds is compared."""
-        digests = sorted(self.digests(trial).values())
-        name = fingerprint(self.describe(trial), digests, trial.env.device)
-        folder = trial.env.workspace.stage_dir(STAGE, name)
-        known, wanted = _read(folder), _wanted(planned)
-        todo = in_tiles(wanted - known.keys(), self.params.crops_held // 2)
+        env, digests = trial.env, sorted(self.digests(trial).values())
+        folder = env.workspace.stage_dir(STAGE, fingerprint(self.describe(trial), digests, env.device))
+        kept, wanted = _read(folder), {ordered(*pair) for pair in planned_pairs(planned)}
+        todo = in_tiles(wanted - kept.keys(), self.params.crops_held // 2)
         size = self.params.pairs_per_block
         named = [((a, trial.paths[a]), (b, trial.paths[b])) for a, b in todo]
         blocks = [
-            PairsBlock(
-                trial.env.workspace,
-                folder,
-                self.params,
-                trial.env.weights,
-                trial.env.device,
-                tuple(named[i : i + size]),
-            )
+            PairsBlock(env.workspace, folder, self.params, env.weights, env.device, tuple(named[i : i + size]))
             for i in range(0, len(named), size)
         ]
-        _, failures = trial.env.runner.run(
+        _, failures = env.runner.run(
             self.name, compare_block, blocks, size=lambda b: len(b.pairs), unit="pairs", gpu=True
         )  # fmt: skip
         if failures:
@@ -116,23 +105,23 @@ class PictureMethod(Method):
                 f"{sum(len(f.block.pairs) for f in failures)} of {len(wanted)} pairs failed ({failures[0].reason}); "
                 "run the same command again, only they are tried once more."
             )
-        return _read(folder) if todo else known
+        return _read(folder) if todo else kept
 
     def _timing(self, trial: Trial, planned: pa.Table) -> Timing | None:
         galleries = trial.galleries(planned)
         comparer = self.params.build(trial.env.weights, trial.env.device)
 
-        def one(crop_id: str) -> Any:
-            return comparer.prepare(*read_crop(trial.env.workspace, trial.paths[crop_id]))
+        def prepare(crop_id: str) -> Any:
+            return comparer.prepare(*trial.read(crop_id))
 
         def gallery(query: str) -> list[Any]:
-            return [one(g) for g in galleries[query]]
+            return [prepare(crop_id) for crop_id in galleries[query]]
 
-        def compare(asked: Any, known: Sequence[Any]) -> None:
-            for other in known:
-                comparer.compare(asked, other)
+        def compare(query: Any, crops: Sequence[Any]) -> None:
+            for crop in crops:
+                comparer.compare(query, crop)
 
-        return take_time(galleries, n_comparable(trial, galleries), trial.env.device, one, gallery, compare)
+        return take_time(galleries, trial.n_comparable(galleries), trial.env.device, prepare, gallery, compare)
 
 
 def compare_block(block: PairsBlock) -> float:
@@ -150,9 +139,9 @@ def compare_block(block: PairsBlock) -> float:
     return time.perf_counter() - start
 
 
-def ordered(one: str, other: str) -> Pair:
+def ordered(a: str, b: str) -> Pair:
     """A pair has no direction: smaller crop id first, as in stage ``match``."""
-    return (one, other) if one <= other else (other, one)
+    return (a, b) if a <= b else (b, a)
 
 
 @lru_cache(maxsize=1)
@@ -175,11 +164,6 @@ def in_tiles(pairs: Collection[Pair], crops: int) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (place[pair[0]], place[pair[1]], pair))
 
 
-def _wanted(planned: pa.Table) -> set[Pair]:
-    ids = [planned[c].to_pylist() for c in ("query_crop_id", "gallery_crop_id", "status")]
-    return {ordered(q, g) for q, g, status in zip(*ids, strict=True) if status == PLANNED}
-
-
 def _read(folder: Path) -> dict[Pair, float]:
-    found: Mapping[str, list[Any]] = read_parts(folder, PAIR_SCHEMA).to_pydict()
-    return dict(zip(zip(found["crop_id_a"], found["crop_id_b"], strict=True), found["score"], strict=True))
+    a, b, scores = (column.to_pylist() for column in read_parts(folder, PAIR_SCHEMA).select(PAIR_SCHEMA.names).columns)
+    return dict(zip(zip(a, b, strict=True), scores, strict=True))

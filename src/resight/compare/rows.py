@@ -1,11 +1,11 @@
-"""From a method's scores to its row, by the same metrics as everywhere."""
+"""From a method's scores to its row, by the same metrics as in every evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from resight.compare.base import Method, MethodStatus, Scored, Trial
+from resight.compare.base import Method, MethodScores, MethodStatus, Trial
 from resight.compare.outcomes import figures, method_outcomes
 from resight.rank.params import RankParams
 from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
@@ -36,16 +36,18 @@ def blank_row(method: Method, status: MethodStatus, reason: str = "") -> dict[st
     }
 
 
-def voting(trial: Trial) -> RankParams:
-    """The rule by which photos vote: one and the same for every method, so ``auto`` is the best pair."""
+def rank_rule(trial: Trial) -> RankParams:
+    """The rule by which photos vote: the same for every method, so ``auto`` is the best pair."""
     rank = trial.settings.rank
     return rank.model_copy(update={"rule": "max"}) if rank.rule == "auto" else rank
 
 
-def measured_row(trial: Trial, method: Method, scored: Scored, digests: Mapping[str, str], name: str) -> dict[str, Any]:
+def measured_row(
+    trial: Trial, method: Method, scored: MethodScores, digests: Mapping[str, str], name: str
+) -> dict[str, Any]:
     """The row of a method that ended well."""
     row = blank_row(method, MethodStatus.OK) | {"note": scored.note, "fingerprint": name}
-    outcomes = method_outcomes(scored, trial.cohort, trial.photos, voting(trial))
+    outcomes = method_outcomes(scored, trial.cohort, trial.photos, rank_rule(trial))
     for metric, value in figures(outcomes).items():
         row |= dict(zip((metric, f"{metric}_low", f"{metric}_high"), value, strict=True))
     time = scored.timing

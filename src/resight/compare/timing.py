@@ -1,4 +1,4 @@
-"""What a query costs, by doing some of them on purpose: what came from the cache tells nothing about time."""
+"""What a query costs, measured by computing some of them without the cache."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def take_time(
     ready: Callable[[str], Any],
     match: Callable[[Any, Any], Any],
 ) -> Timing | None:
-    """Ask a few queries by hand, one thread, and take the time of each part.
+    """Compute a few queries on one thread and measure the time of each part.
 
-    The queries are the same for every method: the first ones in the order of a digest of their ids. The one before them
-    warms caches up and does not count. Once the budget is spent no further query is begun. Matching is taken per
+    The queries are the same for every method: the first ones in the order of a digest of their ids. A first one
+    warms caches up and does not count. Once the budget is spent no further query is begun. Matching is measured per
     pair and given for the mean number of pairs of a query photo.
 
     Args:
@@ -37,20 +37,20 @@ def take_time(
         match: Compares the two; timed.
     """
     single_thread()
-    asked = sorted(galleries, key=lambda q: hashlib.sha256(q.encode()).digest())[: TIMED_QUERIES + 1]
-    if not asked or not n_photos:
+    queries = sorted(galleries, key=lambda q: hashlib.sha256(q.encode()).digest())[: TIMED_QUERIES + 1]
+    if not queries or not n_photos:
         return None
     clock = _clock(device)
     spent = {"extract": 0.0, "match": 0.0}
     n_pairs = n = 0
-    for number, query in enumerate(asked):
+    for number, query in enumerate(queries):
         gallery = ready(query)
         start = clock()
-        found = extract(query)
+        features = extract(query)
         middle = clock()
-        match(found, gallery)
+        match(features, gallery)
         end = clock()
-        if number == 0 and len(asked) > 1:
+        if number == 0 and len(queries) > 1:
             continue
         spent["extract"] += middle - start
         spent["match"] += end - middle

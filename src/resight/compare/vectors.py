@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from resight.compare.base import Method, Scored, Timing, Trial, scores_of
-from resight.compare.local import n_comparable
+from resight.compare.base import Method, MethodScores, Timing, Trial, planned_pairs, scores_of
 from resight.compare.timing import take_time
 from resight.match.blocks import single_thread
-from resight.pairs.plan import PLANNED
 from resight.runner.progress import track
-from resight.segment.store import read_crop
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import read_parts, write_part
 from resight.train.embedding.samples import canvas
@@ -44,7 +41,7 @@ class Embedder:
 
 @dataclass(frozen=True)
 class VectorMethod(Method):
-    """A global embedding; how it comes about is the subclass's."""
+    """A global embedding; the subclass says which network."""
 
     @abstractmethod
     def embedder(self, trial: Trial) -> Embedder:
@@ -58,24 +55,23 @@ class VectorMethod(Method):
         """Note and own weights of the row."""
         return "", ()
 
-    def run(self, trial: Trial) -> Scored:
+    def run(self, trial: Trial) -> MethodScores:
         network = self.embedder(trial)
         vectors = embed(trial, network)
         planned = trial.planned(trial.usable)
         scores = scores_of(planned, cosines(planned, vectors))
         note, weights = self.about(trial)
-        return Scored(trial.usable, scores, _timing(trial, network, vectors, planned), note, weights)
+        return MethodScores(trial.usable, scores, _timing(trial, network, vectors, planned), note, weights)
 
 
 def cosines(planned: pa.Table, vectors: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
     """``(1 + cosine) / 2`` of the planned pairs: 1 for equal directions, 0 for opposite ones."""
-    ids = [planned[c].to_pylist() for c in ("query_crop_id", "gallery_crop_id", "status")]
-    pairs = [(q, g) for q, g, status in zip(*ids, strict=True) if status == PLANNED]
+    pairs = planned_pairs(planned)
     if not pairs:
         return {}
-    place = {crop_id: i for i, crop_id in enumerate(sorted(vectors))}
-    every = np.stack([vectors[c] for c in sorted(vectors)]).astype(np.float64)
-    a, b = (np.array([place[pair[side]] for pair in pairs]) for side in (0, 1))
+    place = {crop_id: i for i, crop_id in enumerate(vectors)}
+    every = np.stack(list(vectors.values())).astype(np.float64)
+    a, b = np.array([(place[query], place[gallery]) for query, gallery in pairs]).T
     values = (1 + np.einsum("nd,nd->n", every[a], every[b])) / 2
     return dict(zip(pairs, np.clip(values, 0, 1).tolist(), strict=True))
 
@@ -84,16 +80,17 @@ def embed(trial: Trial, network: Embedder) -> dict[str, np.ndarray]:
     """Vector of every crop that takes part; only missing ones are computed, part by part."""
     single_thread()
     folder = trial.env.workspace.stage_dir(STAGE, network.name)
-    known = _read(folder)
-    todo = sorted(trial.paths.keys() - known.keys())
+    vectors = _read(folder)
+    todo = sorted(trial.paths.keys() - vectors.keys())
     with track("embed", "crops", len(todo), trial.quiet) as tracker:
-        for some in _chunks(todo, CROPS_PER_PART):
-            found = {c: network.vectors(_picture(trial, c, network.side_px)[None])[0] for c in some}
-            rows = [{"crop_id": c, "vector": v.tolist()} for c, v in found.items()]
-            write_part(folder, digest_ids(some), pa.Table.from_pylist(rows, schema=VECTOR_SCHEMA))
-            known |= found
-            tracker.advance(len(some))
-    return {c: known[c] for c in trial.paths}
+        for start in range(0, len(todo), CROPS_PER_PART):
+            ids = todo[start : start + CROPS_PER_PART]
+            computed = {c: _vector(trial, network, c) for c in ids}
+            rows = [{"crop_id": c, "vector": v.tolist()} for c, v in computed.items()]
+            write_part(folder, digest_ids(ids), pa.Table.from_pylist(rows, schema=VECTOR_SCHEMA))
+            vectors |= computed
+            tracker.advance(len(ids))
+    return {c: vectors[c] for c in trial.paths}
 
 
 def _read(folder: Path) -> dict[str, np.ndarray]:
@@ -101,23 +98,19 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
     return {r["crop_id"]: np.array(r["vector"], np.float32) for r in rows}
 
 
-def _chunks(ids: Sequence[str], n: int) -> Iterator[Sequence[str]]:
-    return (ids[i : i + n] for i in range(0, len(ids), n))
-
-
-def _picture(trial: Trial, crop_id: str, side_px: int) -> np.ndarray:
-    return canvas(*read_crop(trial.env.workspace, trial.paths[crop_id]), side_px=side_px)
+def _vector(trial: Trial, network: Embedder, crop_id: str) -> np.ndarray:
+    return network.vectors(canvas(*trial.read(crop_id), side_px=network.side_px)[None])[0]
 
 
 def _timing(trial: Trial, network: Embedder, vectors: Mapping[str, np.ndarray], planned: pa.Table) -> Timing | None:
     galleries = trial.galleries(planned)
 
-    def one(query: str) -> np.ndarray:
-        return network.vectors(_picture(trial, query, network.side_px)[None])[0]
+    def extract(query: str) -> np.ndarray:
+        return _vector(trial, network, query)
 
     def gallery(query: str) -> np.ndarray:
         return np.stack([vectors[g] for g in galleries[query]])
 
     return take_time(
-        galleries, n_comparable(trial, galleries), trial.env.device, one, gallery, lambda q, many: many @ q
+        galleries, trial.n_comparable(galleries), trial.env.device, extract, gallery, lambda q, many: many @ q
     )

@@ -26,7 +26,7 @@ class Context:
         protocol: How gallery and queries were chosen.
         prior_new: Share of encounters with new animals that the probabilities assume.
         same_day_share: From the leak gate.
-        seconds_per_query: Time per query photo, where somebody took it.
+        seconds_per_query: Time per query photo; None where it was not measured.
         draws, seed: Of the bootstrap.
     """
 
@@ -51,7 +51,7 @@ def accuracy_rows(outcomes: pa.Table, c: Context) -> list[dict[str, Any]]:
     *New or known*, per encounter, each judged with its animal in the gallery (known) and again without it (new):
     ``novelty_auroc``; ``novelty_accuracy`` (``p_new`` at least 0.5 for new ones and below for known ones); ``baks`` (known
     animals called by the right name) and ``baus`` (new ones called new), both averaged over individuals and with
-    ``unsure`` as wrong, and ``baks_baus_gm``; ``false_known_rate`` (new ones called by a name, what ``novelty.alpha``
+    ``unsure`` as wrong, and ``baks_baus_gm``; ``false_known_rate`` (new ones called by a name, which ``novelty.alpha``
     bounds). ``open_…``: the same with whole animals left out of gallery and calibration (`folds.open_rounds`).
 
     *Probabilities* of the best candidate: ``ece_encounter`` and ``brier_encounter`` over known animals; ``ece_mixed`` and
@@ -88,14 +88,11 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _row(spec: Spec, c: Context) -> dict[str, Any]:
-    n = len(spec.individuals)
+    n, n_animals = len(spec.individuals), len(set(spec.individuals))
     value = spec.value if n else None
     low, high = interval(spec.statistic, spec.individuals, c.draws, c.seed) if n else (None, None)
-    return {
-        "metric": spec.metric, "stratum": spec.stratum, "value": value, "ci_low": low, "ci_high": high, "n": n, "unit": spec.unit,
-        "protocol": c.protocol, "n_individuals": len(set(spec.individuals)),
-        "missing_because": spec.missing_because if value is None else "",
-    }  # fmt: skip
+    row = _plain(spec.metric, value, n, spec.unit, c, n_animals, spec.missing_because)
+    return row | {"stratum": spec.stratum, "ci_low": low, "ci_high": high}
 
 
 def _chance_rows(outcomes: OutcomeRows, c: Context) -> list[dict[str, Any]]:

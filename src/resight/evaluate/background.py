@@ -1,4 +1,4 @@
-"""The control: photos with the animals painted over, so that whatever is still recognised is habitat.
+"""The control: photos with the animals painted over, so that only the habitat can be recognised.
 
 The whole photo is the crop; the outlines of head and body, grown, are filled with the mean colour of what is left, and no
 keypoint lies in them or on their edge.
@@ -52,7 +52,7 @@ class Blank:
 
 @dataclass(frozen=True)
 class BlankBlock:
-    """Everything that a worker has to know."""
+    """Photos for a worker, and how to crop them."""
 
     workspace: Workspace
     folder: Path
@@ -82,7 +82,7 @@ class Blanked:
 
 @dataclass(frozen=True)
 class Outlines:
-    """What is known to be animal.
+    """Where the animals are.
 
     Attributes:
         polygons: Part and polygon of everything outlined, by photo_id.
@@ -99,12 +99,12 @@ class Outlines:
         for r in crops.to_pylist():
             if r["status"] == CropStatus.OK and r["part"] != "whole":
                 box = (r["bbox_x_px"], r["bbox_y_px"], r["bbox_width_px"], r["bbox_height_px"])
-                drawn = json.loads(r["polygons"] or "[]") or [box_polygon(box)]
-                polygons.setdefault(r["photo_id"], []).extend((r["part"], _closed(p)) for p in drawn)
+                shapes = json.loads(r["polygons"] or "[]") or [box_polygon(box)]
+                polygons.setdefault(r["photo_id"], []).extend((r["part"], _closed(p)) for p in shapes)
         for photo_id, of_photo in annotations.items():
             for annotation in of_photo:
-                drawn = annotation.polygons_xy_px or (box_polygon(annotation.bbox_xywh_px),)
-                polygons.setdefault(photo_id, []).extend((annotation.part, _closed(p)) for p in drawn)
+                shapes = annotation.polygons_xy_px or (box_polygon(annotation.bbox_xywh_px),)
+                polygons.setdefault(photo_id, []).extend((annotation.part, _closed(p)) for p in shapes)
         rows = crops.select(["photo_id", "viewpoint", "status"]).to_pylist()
         views = {r["photo_id"]: r["viewpoint"] for r in reversed(rows) if r["status"] == CropStatus.OK}
         return Outlines(polygons, views)
@@ -138,12 +138,9 @@ def blank_crops(env: Environment, setup: SegmentSetup, name: str, photos: pa.Tab
         for i in range(0, len(todo), PHOTOS_PER_BLOCK)
     ]
     env.runner.run("background", paint_block, blocks, size=lambda block: len(block.jobs), unit="photos")
-    painted = {job.crop_id: crop_path(folder, job.crop_id) for job in jobs}
-    rows = [
-        _crop_row(job, crop, name) | {"path": env.workspace.relative(painted[job.crop_id])}
-        for job in jobs
-        if painted[job.crop_id].exists()
-    ]
+    paths = {job.crop_id: crop_path(folder, job.crop_id) for job in jobs}
+    painted = [job for job in jobs if paths[job.crop_id].exists()]
+    rows = [_crop_row(job, crop, name) | {"path": env.workspace.relative(paths[job.crop_id])} for job in painted]
     head_only = sum({part for part, _ in outlines.polygons[r["photo_id"]]} == {"head"} for r in rows)
     table = pa.Table.from_pylist(sorted(rows, key=lambda r: r["crop_id"]), schema=SCHEMA)
     return Blanked(table, crop, head_only, without, len(jobs) - len(rows))

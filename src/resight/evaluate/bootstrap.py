@@ -18,8 +18,8 @@ def interval(
     """95 % percentile interval (Efron and Tibshirani 1993, chapter 13).
 
     Args:
-        statistic: Value for (N,) weights; None where a draw leaves nothing to compute it from (that draw is passed over).
-        individuals: (N,) names; all rows of one are drawn together, with replacement.
+        statistic: Value for (N,) weights; None where a draw leaves nothing to compute it from (that draw is skipped).
+        individuals: (N,) names; all rows of an individual are drawn together, with replacement.
         draws: Resamples.
         seed: Same seed, same interval, whatever order the rows come in.
 

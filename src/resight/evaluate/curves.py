@@ -1,8 +1,9 @@
-"""The rows of the table ``accuracy_curves``: what the page draws, for whoever wants to draw it anew."""
+"""The rows of the table ``accuracy_curves``: the points of every curve on the accuracy page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from resight.evaluate.accuracy import Context
 from resight.evaluate.bootstrap import interval
 from resight.evaluate.metrics import hits, hits_in_smaller_gallery, reliability, weighted_mean
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
-from resight.evaluate.specs import OutcomeRows, Row, mixture
-from resight.evaluate.strata import DAY_BINS, LAST_DAYS, NO_DATE, gallery_sizes, strata
+from resight.evaluate.specs import OutcomeRows, Row, animals_of, rated_rows
+from resight.evaluate.strata import DAY_BINS, LAST_DAYS, gallery_sizes, strata
 
 LARGEST_RANK = 20
 SCORE_BINS = 24
@@ -48,16 +49,17 @@ def _cmc(rows: Sequence[Row], level: str, c: Context) -> list[Point]:
 
 
 def _days(rows: Sequence[Row], level: str, c: Context) -> list[Point]:
-    names, points = [name for _, name in DAY_BINS] + [LAST_DAYS], []
-    lows, highs = [0, *(end + 1 for end, _ in DAY_BINS)], [*(end for end, _ in DAY_BINS), None]
-    for name, chosen in strata(rows, "days_between").items():
-        if name == NO_DATE:
-            continue
-        mine, k = [rows[i] for i in chosen], names.index(name)
-        middle = float(np.median([r["days_between"] for r in mine]))
-        values = hits([r["rank"] for r in mine], 1)
-        high = highs[k]
-        points.append(_share("days_between", level, k, middle, values, mine, c, x_low=float(lows[k]), x_high=None if high is None else float(high)))  # fmt: skip
+    groups, points = strata(rows, "days_between"), []
+    ends = [*(float(end) for end, _ in DAY_BINS), None]
+    for k, name in enumerate([*(name for _, name in DAY_BINS), LAST_DAYS]):
+        group = [rows[i] for i in groups.get(name, ())]
+        if group:
+            days, low = (
+                float(np.median([r["days_between"] for r in group])),
+                float(DAY_BINS[k - 1][0] + 1) if k else 0.0,
+            )
+            top1 = hits([r["rank"] for r in group], 1)
+            points.append(_share("days_between", level, k, days, top1, group, c, x_low=low, x_high=ends[k]))
     return points
 
 
@@ -72,11 +74,8 @@ def _sizes(rows: Sequence[Row], level: str, c: Context) -> list[Point]:
 
 
 def _share(curve: str, series: str, point: int, x: float, values: np.ndarray, rows: Sequence[Row], c: Context, **ends: float | None) -> Point:  # fmt: skip
-    def statistic(weight: np.ndarray) -> float | None:
-        return weighted_mean(values, weight)
-
-    low, high = interval(statistic, [r["true_individual_id"] for r in rows], c.draws, c.seed)
-    return _point(curve, series, point, x, statistic(np.ones(len(rows))), len(rows), low, high, **ends)
+    low, high = interval(lambda w: weighted_mean(values, w), animals_of(rows), c.draws, c.seed)
+    return _point(curve, series, point, x, weighted_mean(values, np.ones(len(rows))), len(rows), low, high, **ends)
 
 
 def _point(curve: str, series: str, point: int, x: float, y: float | None, n: int, ci_low: float | None = None,
@@ -86,11 +85,8 @@ def _point(curve: str, series: str, point: int, x: float, y: float | None, n: in
 
 
 def _reliability(known: Sequence[Row], new: Sequence[Row], c: Context) -> list[Point]:
-    rated, others = ([r for r in rows if r["probability"] is not None] for rows in (known, new))
-    kinds = {
-        "known": (rated, np.ones(len(rated))),
-        "mixed": ([*rated, *others], mixture(len(rated), len(others), c.prior_new)),
-    }
+    rated = rated_rows(known, new, c.prior_new)
+    kinds = {"known": rated["encounter"], "mixed": rated["mixed"]}
     return [point for name, (rows, mix) in kinds.items() for point in _reliability_of(name, rows, mix, c)]
 
 
@@ -103,14 +99,16 @@ def _reliability_of(name: str, rows: Sequence[Row], mix: np.ndarray, c: Context)
     for k, (mean, share, weight) in enumerate(table):
         if not weight > 0:
             continue
-        mine = [int(i) for i in np.flatnonzero(bins == k)]
-        low, high = interval(_weighted(correct[mine], mix[mine]), [rows[i]["true_individual_id"] for i in mine], c.draws, c.seed)  # fmt: skip
-        points.append(_point("reliability", name, k, float(mean), float(share), len(mine), low, high, k / RELIABILITY_BINS, (k + 1) / RELIABILITY_BINS))  # fmt: skip
+        inside = np.flatnonzero(bins == k)
+        statistic = partial(_mixed_mean, correct[inside], mix[inside])
+        low, high = interval(statistic, animals_of([rows[i] for i in inside]), c.draws, c.seed)
+        edges = k / RELIABILITY_BINS, (k + 1) / RELIABILITY_BINS
+        points.append(_point("reliability", name, k, float(mean), float(share), len(inside), low, high, *edges))
     return points
 
 
-def _weighted(values: np.ndarray, mix: np.ndarray) -> Callable[[np.ndarray], float | None]:
-    return lambda w: weighted_mean(values, w * mix)
+def _mixed_mean(values: np.ndarray, mix: np.ndarray, weight: np.ndarray) -> float | None:
+    return weighted_mean(values, weight * mix)
 
 
 def _scores(known: Sequence[Row], new: Sequence[Row]) -> list[Point]:

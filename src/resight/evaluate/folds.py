@@ -1,4 +1,4 @@
-"""Who asks whom when something is left out of the gallery: one encounter, one animal, or a share of the animals."""
+"""Queries and galleries when something is left out: an encounter, an animal, or a share of the animals."""
 
 from __future__ import annotations
 
@@ -38,38 +38,38 @@ def cohort_of(photos: pa.Table, parts: Split) -> Cohort:
 
 
 def leave_encounters_out(cohort: Cohort, photos: pa.Table) -> list[Cohort]:
-    """A fold for every encounter, which asks all others but those of the same animal and day. Sorted by encounter."""
+    """A fold for every encounter, against all others but those of the same animal and day. Sorted by encounter."""
     rows = {r["photo_id"]: r for r in photos.select(["photo_id", "encounter_id", "taken_on"]).to_pylist()}
-    asking: dict[str, list[str]] = {}
+    encounters: dict[str, list[str]] = {}
     for p in sorted(cohort.queries):
-        asking.setdefault(rows[p]["encounter_id"], []).append(p)
-    return [_fold(cohort, photos_asking, rows) for _, photos_asking in sorted(asking.items())]
+        encounters.setdefault(rows[p]["encounter_id"], []).append(p)
+    return [_fold(cohort, queries, rows) for _, queries in sorted(encounters.items())]
 
 
 def open_rounds(cohort: Cohort, share: float, seed: int) -> list[tuple[Cohort, frozenset[str]]]:
     """Galleries without a share of the animals, and which those are; every animal is left out once.
 
     The animals are dealt in an order drawn by ``seed`` into ``ceil(1 / share)`` groups, so that no group's animals are
-    in the gallery that is asked about them, nor in the pairs that its calibration learns from. Everybody asks every
-    gallery; where one encounter is left out at a time, the left-out animals alone do, as the others' own encounter must be
-    missing too.
+    in its gallery, nor in the pairs that its calibration learns from. All queries are compared with every gallery; where
+    one encounter is left out at a time, only those of the left-out animals are, as the others' own encounter would have
+    to be missing too.
     """
     animals = sorted({*cohort.labels.values(), *cohort.truth.values()})
     order = np.random.default_rng(seed).permutation(len(animals))
     n_groups = min(math.ceil(1 / share - 1e-9), len(animals))
     groups = [frozenset(animals[k] for k in order[g::n_groups]) for g in range(n_groups)] if n_groups else []
-    rounds = [(_asked_by(without(cohort, group), group), group) for group in groups]
+    rounds = [(_queries_of(without(cohort, group), group), group) for group in groups]
     return [(smaller, group) for smaller, group in rounds if smaller.gallery and smaller.queries]
 
 
 def leave_animals_out(cohort: Cohort) -> list[Cohort]:
-    """A fold for every animal that asks, against a gallery without it. The cohort leaves one encounter out at a time."""
+    """A fold for every animal with queries, against a gallery without it; for cohorts that leave one encounter out."""
     groups = [frozenset([animal]) for animal in sorted(set(cohort.truth.values()))]
-    folds = [_asked_by(without(cohort, group), group) for group in groups]
+    folds = [_queries_of(without(cohort, group), group) for group in groups]
     return [fold for fold in folds if fold.gallery]
 
 
-def _asked_by(cohort: Cohort, animals: frozenset[str]) -> Cohort:
+def _queries_of(cohort: Cohort, animals: frozenset[str]) -> Cohort:
     if not cohort.leave_one_out:
         return cohort
     truth = {p: name for p, name in cohort.truth.items() if name in animals}
@@ -77,31 +77,36 @@ def _asked_by(cohort: Cohort, animals: frozenset[str]) -> Cohort:
 
 
 def without(cohort: Cohort, animals: frozenset[str]) -> Cohort:
-    """The cohort with these animals taken out of the gallery; they still ask."""
+    """The cohort with these animals taken out of the gallery; their queries stay."""
     labels = {p: name for p, name in cohort.labels.items() if name not in animals}
     return replace(cohort, gallery=frozenset(labels), labels=labels)
 
 
 def pairs_of(pairs: pa.Table, cohort: Cohort, calibrating: frozenset[str] | None = None) -> pa.Table:
     """The rows of a ``pairs`` table that this cohort would have planned to identify and to calibrate; rows of another purpose
-    are left to whoever plans them.
+    are left out.
 
     Args:
         pairs: Columns ``query_photo_id, gallery_photo_id, purpose`` and others.
-        cohort: Who asks whom.
-        calibrating: Gallery photos that play the unknown animal, where ``pairs`` has no calibration rows of its own: their
+        cohort: Queries and gallery.
+        calibrating: Gallery photos that stand for new animals, where ``pairs`` has no calibration rows of its own: their
             rows against the rest of the gallery become ``calibrate``.
     """
     purpose = pairs["purpose"]
-    asks, known = _among(pairs, "query_photo_id", cohort.queries), _among(pairs, "gallery_photo_id", cohort.gallery)
-    both_known = pc.and_(_among(pairs, "query_photo_id", cohort.gallery), known)
-    identify = pairs.filter(pc.and_(pc.equal(purpose, IDENTIFY), pc.and_(asks, known)))
+    is_query, in_gallery = (
+        _among(pairs, "query_photo_id", cohort.queries),
+        _among(pairs, "gallery_photo_id", cohort.gallery),
+    )
+    within_gallery = pc.and_(_among(pairs, "query_photo_id", cohort.gallery), in_gallery)
+    identify = pairs.filter(pc.and_(pc.equal(purpose, IDENTIFY), pc.and_(is_query, in_gallery)))
     if calibrating is not None:
-        play = pairs.filter(pc.and_(both_known, _among(pairs, "query_photo_id", calibrating)))
-        place = play.schema.get_field_index("purpose")
-        named = play.set_column(place, pairs.schema.field("purpose"), pa.repeat(pa.scalar(CALIBRATE), play.num_rows))
-        return pa.concat_tables([identify, named])
-    calibrate = pairs.filter(pc.and_(pc.equal(purpose, CALIBRATE), both_known))
+        rows = pairs.filter(pc.and_(within_gallery, _among(pairs, "query_photo_id", calibrating)))
+        place = rows.schema.get_field_index("purpose")
+        calibrate = rows.set_column(
+            place, pairs.schema.field("purpose"), pa.repeat(pa.scalar(CALIBRATE), rows.num_rows)
+        )
+    else:
+        calibrate = pairs.filter(pc.and_(pc.equal(purpose, CALIBRATE), within_gallery))
     return pa.concat_tables([identify, calibrate])
 
 
@@ -109,15 +114,15 @@ def _among(pairs: pa.Table, column: str, photos: frozenset[str]) -> pa.ChunkedAr
     return pc.is_in(pairs[column], value_set=pa.array(sorted(photos), pa.string()))
 
 
-def _fold(cohort: Cohort, asking: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> Cohort:
-    animal, encounter = cohort.truth[asking[0]], rows[asking[0]]["encounter_id"]
-    days = {rows[p]["taken_on"] for p in asking}
+def _fold(cohort: Cohort, queries: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> Cohort:
+    animal, encounter = cohort.truth[queries[0]], rows[queries[0]]["encounter_id"]
+    days = {rows[p]["taken_on"] for p in queries}
     labels = {
         p: name
         for p, name in cohort.labels.items()
         if rows[p]["encounter_id"] != encounter and not (name == animal and rows[p]["taken_on"] in days)
     }
-    truth = dict.fromkeys(asking, animal)
+    truth = dict.fromkeys(queries, animal)
     return replace(
         cohort, queries=frozenset(truth), gallery=frozenset(labels), labels=labels, truth=truth, leave_one_out=False
     )

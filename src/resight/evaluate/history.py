@@ -1,4 +1,4 @@
-"""Earlier measurements of the same thing: what drift is read from, and whom a run is compared with."""
+"""Earlier measurements of the same thing: they show drift, and a run is compared with one of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAME_QUERIES = 0.5
 
 @dataclass(frozen=True)
 class Earlier:
-    """A measurement of before.
+    """An earlier measurement.
 
     Attributes:
         run_id: Its run.
@@ -39,14 +39,14 @@ class Earlier:
 def earlier_runs(
     workspace: Workspace, flow: str, protocol: str, queries: Collection[str], before: datetime
 ) -> list[Earlier]:
-    """Measurements by the same flow and protocol that asked at least half of the same encounters, oldest first.
+    """Measurements by the same flow and protocol on at least half of the same query encounters, oldest first.
 
     Args:
         workspace: Whose runs.
         flow: ``accuracy`` or ``evaluate``.
-        protocol: As in the table ``accuracy``; another one asks another gallery and compares nothing.
-        queries: Encounters that this run asked.
-        before: Those that ended later are none of its past.
+        protocol: As in the table ``accuracy``; another one has another gallery and cannot be compared.
+        queries: Query encounters of this run.
+        before: Runs that ended later are left out.
     """
     earlier = []
     for run_id in measured_runs(workspace):
@@ -63,8 +63,6 @@ def earlier_runs(
 
 def measured_runs(workspace: Workspace) -> list[str]:
     """Runs that have the table ``outcomes``."""
-    if not workspace.runs.exists():
-        return []
     ids = sorted(p.name for p in workspace.runs.glob("[!.]*") if (p / "outcomes.parquet").exists())
     return [run_id for run_id in ids if "accuracy" in run_tables(workspace, run_id)]
 
@@ -81,21 +79,21 @@ def asked_encounters(outcomes: pa.Table) -> frozenset[str]:
 
 
 def partner(workspace: Workspace, against: str, earlier: list[Earlier]) -> str | None:
-    """The run to compare with: as the setting says, by id or by the beginning of one; None for nobody.
+    """The run to compare with: as the setting says, by id or by the beginning of one; None for no run.
 
     Raises:
-        WorkspaceError: The run that was asked for is not there, or was not measured by this version.
+        WorkspaceError: There is no such run, or it was not measured by this version.
     """
     if against in ("", NOBODY):
         return None
     if against == LAST:
         return earlier[-1].run_id if earlier else None
-    fitting = [run_id for run_id in measured_runs(workspace) if run_id.startswith(against)]
+    measured = measured_runs(workspace)
+    fitting = [run_id for run_id in measured if run_id.startswith(against)]
     if len(fitting) != 1:
-        measured = measured_runs(workspace) or "none yet"
         raise WorkspaceError(
-            f"{len(fitting)} measured runs of {workspace.root} are called {against}…; there are {measured}. A run of an older Resight has "
-            "no outcomes to compare with: measure again with its settings."
+            f"{len(fitting)} measured runs of {workspace.root} have an id that begins with {against}; there are "
+            f"{measured or 'none yet'}. A run of an older Resight has no outcomes to compare with: measure again with its settings."
         )
     return fitting[0]
 

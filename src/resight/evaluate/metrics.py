@@ -21,11 +21,6 @@ def hits(ranks: Sequence[int | None], k: int) -> np.ndarray:
     return np.array([rank is not None and rank <= k for rank in ranks], np.float64)
 
 
-def cmc(ranks: Sequence[int | None], largest: int) -> np.ndarray:
-    """(largest,) cumulative match characteristic: top-k accuracy for k = 1 ... ``largest``; ``ranks`` is not empty."""
-    return np.array([hits(ranks, k).mean() for k in range(1, largest + 1)])
-
-
 def average_precision(relevant: np.ndarray, n_missed: int = 0) -> float:
     """Mean over the relevant items of the precision at their place; 0 where there is none.
 
@@ -62,8 +57,7 @@ def auroc_within(
 ) -> float | None:
     """`auroc` over the pairs of one positive and one negative of the same group, all groups together.
 
-    For values that were found under different circumstances (another gallery, another calibration), which have no common
-    scale.
+    For values that come from different galleries or calibrations and have no common scale.
 
     Args:
         value: (N,) larger for positives.
@@ -87,11 +81,11 @@ def balanced_accuracy(correct: np.ndarray, classes: np.ndarray, weight: np.ndarr
     Over known animals this is BAKS, over unknown ones BAUS (AnimalCLEF 2025). A class drawn twice by the bootstrap
     counts twice.
     """
+    if not len(classes):
+        return None
     _, group = np.unique(classes, return_inverse=True)
-    size = np.bincount(group) if len(group) else np.zeros(0)
-    share = np.bincount(group, correct) / size if len(group) else np.zeros(0)
-    drawn = np.bincount(group, weight) / size if len(group) else np.zeros(0)
-    return weighted_mean(share, drawn)
+    size = np.bincount(group)
+    return weighted_mean(np.bincount(group, correct) / size, np.bincount(group, weight) / size)
 
 
 def brier(probability: np.ndarray, correct: np.ndarray, weight: np.ndarray) -> float | None:
@@ -142,15 +136,15 @@ def reliability(probability: np.ndarray, correct: np.ndarray, weight: np.ndarray
 
 
 def geometric_mean(known: float | None, new: float | None) -> float | None:
-    """``sqrt(BAKS * BAUS)``, the figure of AnimalCLEF 2025: naming everybody, or nobody, gets 0."""
+    """``sqrt(BAKS * BAUS)``, the figure of AnimalCLEF 2025: identifying everybody, or nobody, gets 0."""
     return None if known is None or new is None else float(np.sqrt(known * new))
 
 
 def adjusted_rand(clusters: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float | None:
     """Adjusted Rand index (Hubert and Arabie 1985) over pairs of items, a pair counting the product of its weights.
 
-    1 where the clusters are the truth, 0 in the mean where they were drawn by lot. None where there are fewer than two
-    items, or where truth and clusters both are one heap or both all apart, so that nothing could have gone wrong.
+    1 where the clusters are the truth, 0 on average where they are random. None where there are fewer than two
+    items, or where truth and clusters both are a single cluster or both all apart, so that nothing could have gone wrong.
 
     Args:
         clusters: (N,) names.

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One gallery, those who asked it, and what came out.
+    """A gallery, its queries, and what came out.
 
     Attributes:
         trial: ``closed``, ``without_own``, ``open`` or ``background``.
@@ -39,7 +39,7 @@ class TrialResult:
         crops_info: See `rank.photo_pairs`; needed with ``scores``.
         cut: By query photo_id, gallery photos of its animal that the shortlist left out.
         scored: By query photo_id, those that it was compared with.
-        n_animals: Animals in the gallery, where ``gallery`` does not say it.
+        n_animals: Animals in the gallery, if not those of ``gallery``.
     """
 
     trial: str
@@ -57,7 +57,7 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class PhotoFacts:
-    """What outcomes are told apart by, by photo_id."""
+    """What outcomes are grouped by, for each photo_id."""
 
     encounter: Mapping[str, str]
     taken_on: Mapping[str, date | None]
@@ -79,8 +79,7 @@ class PhotoFacts:
 
 
 def outcome_rows(t: TrialResult, facts: PhotoFacts, levels: Sequence[str] = (ENCOUNTER, PHOTO)) -> list[Row]:
-    """The catalog's ``outcomes`` without ``run_id``: one row per level and query, those included that nothing could be
-    compared with.
+    """The catalog's ``outcomes`` without ``run_id``: one row per level and query, also where nothing could be compared.
 
     A query is ``known`` where its animal is in the trial's gallery. ``rank`` counts all candidates.
     """
@@ -102,8 +101,8 @@ def _queries(t: TrialResult, level: str, facts: PhotoFacts) -> list[tuple[str, l
 
 @dataclass(frozen=True)
 class _Answers:
-    """Per query: best row, best wrong row, row of its own animal, candidate set, verdict, probabilities of all candidates by
-    rank; average precision by photo."""
+    """By query: the best row, the best wrong one, that of its own animal, candidate set, verdict, average precision,
+    and the probabilities of all candidates by rank. ``own_photos`` are gallery photos by animal."""
 
     best: Mapping[str, Row]
     wrong: Mapping[str, Row]
@@ -112,42 +111,39 @@ class _Answers:
     verdicts: Mapping[str, Row]
     precision: Mapping[str, float]
     stated: Mapping[str, list[float]]
-    animals: frozenset[str]
     own_photos: Mapping[str, Sequence[str]]
 
 
 def _looked_up(t: TrialResult, level: str) -> _Answers:
     table = t.ranked.filter(pc.equal(t.ranked["level"], level))
-    truth = _truth_of_rows(table, t.truth)
+    truth = pa.array([t.truth.get(p) for p in table["best_query_photo_id"].to_pylist()], pa.string())
     own = pc.fill_null(pc.equal(table["individual_id"], truth), False)
-    wanted = table.append_column("own", own).filter(pc.or_(pc.less_equal(table["rank"], 2), own)).to_pylist()
-    wanted.sort(key=lambda r: (r["query_id"], r["rank"]))
-    wrong: dict[str, Row] = {}
-    for r in wanted:
-        if not r["own"]:
-            wrong.setdefault(r["query_id"], r)
+    rows = table.append_column("own", own).filter(pc.or_(pc.less_equal(table["rank"], 2), own)).to_pylist()
+    rows.sort(key=lambda r: -r["rank"])  # of several rows of a query, a dictionary keeps the last
+    own_photos: dict[str, list[str]] = {}
+    for photo, animal in t.gallery.items():
+        own_photos.setdefault(animal, []).append(photo)
     return _Answers(
-        best={r["query_id"]: r for r in wanted if r["rank"] == 1},
-        wrong=wrong,
-        right={r["query_id"]: r for r in wanted if r["own"]},
+        best={r["query_id"]: r for r in rows if r["rank"] == 1},
+        wrong={r["query_id"]: r for r in rows if not r["own"]},
+        right={r["query_id"]: r for r in rows if r["own"]},
         sets=_candidate_sets(table, own),
         verdicts={r["encounter_id"]: r for r in t.novelty.to_pylist()} if level == ENCOUNTER else {},
         stated=_stated(table) if level == ENCOUNTER else {},
         precision=_average_precisions(t) if level == PHOTO and t.scores is not None else {},
-        animals=frozenset(t.gallery.values()),
-        own_photos=_by_animal(t.gallery),
+        own_photos=own_photos,
     )
 
 
 def _row(t: TrialResult, level: str, query: str, photos: Sequence[str], answers: _Answers, facts: PhotoFacts) -> Row:
     animal = t.truth[photos[0]]
     best, right, wrong = (of.get(query) for of in (answers.best, answers.right, answers.wrong))
-    known = animal in answers.animals
+    known = animal in answers.own_photos
     row: Row = {"trial": t.trial, "round": t.round, "level": level, "query_id": query, "encounter_id": facts.encounter[photos[0]],
                 "true_individual_id": animal, "known": known, "rank": right["rank"] if right else None,
                 "correct": bool(best and known and best["individual_id"] == animal),
                 "score_right": right["score"] if right else None, "score_wrong": wrong["score"] if wrong else None,
-                "n_gallery_individuals": len(answers.animals) if t.n_animals is None else t.n_animals}  # fmt: skip
+                "n_gallery_individuals": len(answers.own_photos) if t.n_animals is None else t.n_animals}  # fmt: skip
     if best:
         row |= {"individual_id": best["individual_id"], "probability": best["probability"],
                 "query_crop_id": best["best_query_crop_id"], "found_crop_id": best["best_gallery_crop_id"]}  # fmt: skip
@@ -155,13 +151,6 @@ def _row(t: TrialResult, level: str, query: str, photos: Sequence[str], answers:
         row |= {"right_query_crop_id": right["best_query_crop_id"], "right_crop_id": right["best_gallery_crop_id"]}
     row |= _strata(answers.own_photos.get(animal, ()), photos, facts)
     return row | (_verdict(query, answers) if level == ENCOUNTER else _photo_only(t, query, answers, known))
-
-
-def _by_animal(gallery: Mapping[str, str]) -> dict[str, list[str]]:
-    photos: dict[str, list[str]] = {}
-    for photo, animal in gallery.items():
-        photos.setdefault(animal, []).append(photo)
-    return photos
 
 
 def _photo_only(t: TrialResult, query: str, answers: _Answers, known: bool) -> Row:
@@ -183,13 +172,13 @@ def _verdict(query: str, answers: _Answers) -> Row:
 
 
 def _novelty(verdict: Row) -> float:
-    """Grows with novelty; infinite where nothing could be compared, as nothing known looks like that query."""
+    """Grows with novelty; infinite where nothing could be compared: the query then resembles no animal of the gallery."""
     if verdict["best_score"] is None:
         return float("inf")
     value = (
         -verdict["best_score"] if verdict["p_new"] is None or verdict["method"] in (BOUND, NONE) else verdict["p_new"]
     )
-    return round(float(value), 9)  # equal evidence must tie, whatever the last bits say
+    return round(float(value), 9)  # equal evidence must tie despite rounding errors
 
 
 def _strata(own: Sequence[str], photos: Sequence[str], facts: PhotoFacts) -> Row:
@@ -205,29 +194,20 @@ def _strata(own: Sequence[str], photos: Sequence[str], facts: PhotoFacts) -> Row
 
 
 def _candidate_sets(table: pa.Table, own: pa.ChunkedArray) -> dict[str, tuple[bool, int]]:
-    """Whether the right animal is inside, and how many are, by query; empty where the ranking made no sets."""
+    """Whether the set contains the right animal, and its size, by query; empty where the ranking made no sets."""
     if "in_candidate_set" not in table.column_names or table["in_candidate_set"].null_count == table.num_rows:
         return {}
     inside = pc.fill_null(table["in_candidate_set"], False)
-    rows = pa.table({"query_id": table["query_id"], "inside": inside, "own": pc.and_(inside, own)}).to_pylist()
-    sets: dict[str, tuple[bool, int]] = {}
-    for r in rows:
-        hit, size = sets.get(r["query_id"], (False, 0))
-        sets[r["query_id"]] = (hit or r["own"], size + r["inside"])
-    return sets
+    rows = pa.table({"query": table["query_id"], "size": pc.cast(inside, pa.int64()), "hit": pc.and_(inside, own)})
+    sets = rows.group_by("query").aggregate([("hit", "any"), ("size", "sum")]).to_pydict()
+    return dict(zip(sets["query"], zip(sets["hit_any"], sets["size_sum"], strict=True), strict=True))
 
 
 def _stated(table: pa.Table) -> dict[str, list[float]]:
     """Probabilities of all candidates by query, best first; none where the ranking has none."""
     table = table.filter(pc.is_valid(table["probability"])).sort_by([("query_id", "ascending"), ("rank", "ascending")])
-    stated: dict[str, list[float]] = {}
-    for query, probability in zip(table["query_id"].to_pylist(), table["probability"].to_pylist(), strict=True):
-        stated.setdefault(query, []).append(probability)
-    return stated
-
-
-def _truth_of_rows(table: pa.Table, truth: Mapping[str, str]) -> pa.Array:
-    return pa.array([truth.get(p) for p in table["best_query_photo_id"].to_pylist()], pa.string())
+    lists = table.group_by("query_id", use_threads=False).aggregate([("probability", "list")]).to_pydict()
+    return dict(zip(lists["query_id"], lists["probability_list"], strict=True))
 
 
 def _average_precisions(t: TrialResult) -> dict[str, float]:

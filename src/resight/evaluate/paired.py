@@ -1,4 +1,4 @@
-"""Two runs on the same queries: which is better, is that more than chance, and who is now called otherwise?"""
+"""Two runs on the same queries: which is better, is that more than chance, and which identifications changed?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LevelComparison:
     """One level (encounter or photo).
 
     Attributes:
-        n: Queries that both models were asked.
+        n: Queries of both runs.
         old_right, new_right: Queries whose first candidate is right.
         gained, lost: Queries that only the new, only the old model has right.
         p_value: Exact two-sided sign test of ``gained`` against ``lost`` (McNemar 1947, exact form).
@@ -47,7 +47,7 @@ class Comparison:
         levels: Per encounter and per photo.
         changes: The catalog's ``changes`` without ``run_id`` and ``against_run_id``.
         differences: The catalog's ``accuracy_differences`` without the same two.
-        n_not_common: Queries that only one of the two was asked.
+        n_not_common: Query encounters of only one of the two.
     """
 
     levels: tuple[LevelComparison, ...]
@@ -74,7 +74,7 @@ class Comparison:
     def sentence(self) -> str:
         """One sentence for people."""
         if not self.n_queries:
-            return "No animal was met twice, so the old and the new model could not be compared; the old one stays unless you accept the new one unmeasured."
+            return "No animal was photographed in two encounters, so the old and the new model could not be compared; the old one stays unless you accept the new one unmeasured."
         parts = [
             f"{o.new_right} instead of {o.old_right} of {o.n} {o.level}s right (gained {o.gained}, lost {o.lost}, p = {o.p_value:.2f})"
             for o in self.levels
@@ -94,7 +94,7 @@ class Comparison:
 
 
 def compare(old: pa.Table, new: pa.Table, prior_new: float = 0.2, draws: int = DRAWS, seed: int = 0) -> Comparison:
-    """Compare the ``outcomes`` of two runs on the queries that both were asked; one without any candidate counts as wrong.
+    """Compare the ``outcomes`` of two runs on the queries of both; one without any candidate counts as wrong.
 
     A query is the same where trial, round, level, id and label are, and where its animal was in the gallery of both runs
     or of neither. Every metric of both is computed on these, and its difference gets a 95 % interval from one bootstrap
@@ -110,8 +110,8 @@ def _common(old: pa.Table, new: pa.Table) -> tuple[OutcomeRows, OutcomeRows, int
     keys = [list(zip(*(t[k].to_pylist() for k in KEY), strict=True)) for t in (old, new)]
     both = set(keys[0]) & set(keys[1])
     kept = [t.filter(pa.array([k in both for k in ks], pa.bool_())) for t, ks in zip((old, new), keys, strict=True)]
-    asked = [{k[3] for k in ks if k[0] == CLOSED and k[2] == ENCOUNTER} for ks in keys]
-    return OutcomeRows(kept[0]), OutcomeRows(kept[1]), len(asked[0] ^ asked[1])
+    queries = [{k[3] for k in ks if k[0] == CLOSED and k[2] == ENCOUNTER} for ks in keys]
+    return OutcomeRows(kept[0]), OutcomeRows(kept[1]), len(queries[0] ^ queries[1])
 
 
 def _level(old: OutcomeRows, new: OutcomeRows, level: str) -> LevelComparison:

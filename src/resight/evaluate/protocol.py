@@ -1,4 +1,4 @@
-"""Which labelled encounters are the gallery and which ask, so that no animal is found by the day's light and water."""
+"""Which labelled encounters are gallery and which are queries, so that no animal is recognised by light and water of the day."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def split(photos: pa.Table, tolerate_leak: bool = False, protocol: str = AUTO, f
     """Choose gallery and queries.
 
     ``role``: as the column says. ``time-aware``: the encounters (animal and day) of every individual in order of date;
-    the first half, rounded down but at least one, is gallery, all later ones ask. Individuals with one encounter are
-    gallery only: they can be confused with others but not asked for. Encounters without a date of an individual that
-    also has dated ones are left out, as nobody can say that they are not from the day of a query.
-    ``leave-one-encounter-out``: every encounter of an individual that was met on several days is left out once and asks
-    all other encounters but those of the same animal and day. ``auto``: by role where one is given, otherwise
-    by time, or by leaving one out where fewer than ``few_queries`` encounters could ask.
+    the first half, rounded down but at least one, is gallery, all later ones are queries. Individuals with one encounter are
+    gallery only: they can be confused with others but are never the right answer. Encounters without a date of an individual that
+    also has dated ones are left out, as they may be from the day of a query.
+    ``leave-one-encounter-out``: every encounter of an individual that was met on several days is the query once,
+    against all other encounters but those of the same animal and day. ``auto``: by role where one is given, otherwise
+    by time, or by leaving one out where that gives fewer than ``few_queries`` query encounters.
 
     Args:
         photos: The ``photos`` table; only usable photos with a label count.
@@ -53,7 +53,7 @@ def split(photos: pa.Table, tolerate_leak: bool = False, protocol: str = AUTO, f
 
     Raises:
         LeakError: A query has a gallery photo of the same animal and day, or of the same encounter.
-        NothingToMeasure: ``role`` was asked for and no photo has one.
+        NothingToMeasure: the protocol is ``role`` and no photo has one.
     """
     rows = [r for r in photos.select(_COLUMNS).to_pylist() if r["status"] == "ok" and r["individual_id"]]
     notes = _left_out(photos.num_rows - len(rows), "photos are unlabelled or unusable and take no part")
@@ -67,7 +67,7 @@ def split(photos: pa.Table, tolerate_leak: bool = False, protocol: str = AUTO, f
 
 
 def leak_sentence(share: float) -> str:
-    """What the gate says."""
+    """The error of the leak gate."""
     return (
         f"{share:.1%} of the query photos have a gallery photo of the same animal from the same day; accuracy would be "
         "overstated, so there is no headline figure."
@@ -100,8 +100,8 @@ def same_day_share(photos: pa.Table, queries: Collection[str], gallery: Collecti
         gallery: Photo ids.
     """
     rows = [r for r in photos.select(_COLUMNS[:4]).to_pylist() if r["individual_id"]]
-    asking, known = set(queries), set(gallery)
-    return _share([r for r in rows if r["photo_id"] in asking], [r for r in rows if r["photo_id"] in known])
+    query_ids, gallery_ids = set(queries), set(gallery)
+    return _share([r for r in rows if r["photo_id"] in query_ids], [r for r in rows if r["photo_id"] in gallery_ids])
 
 
 def _share(queries: list[dict[str, Any]], gallery: list[dict[str, Any]]) -> float:
@@ -185,12 +185,9 @@ def _first_days(rows: list[dict[str, Any]]) -> dict[str, dict[str, date | None]]
     first_day: dict[str, dict[str, date | None]] = {}
     for r in rows:
         of_animal = first_day.setdefault(r["individual_id"], {})
-        of_animal[r["encounter_id"]] = _earlier(of_animal.get(r["encounter_id"]), r["taken_on"])
+        days = [day for day in (of_animal.get(r["encounter_id"]), r["taken_on"]) if day]
+        of_animal[r["encounter_id"]] = min(days, default=None)
     return first_day
-
-
-def _earlier(one: date | None, other: date | None) -> date | None:
-    return min(day for day in (one, other) if day) if one or other else None
 
 
 def _left_out(count: int, what: str) -> tuple[str, ...]:

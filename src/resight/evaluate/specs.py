@@ -32,7 +32,7 @@ Row = Mapping[str, Any]
 NO_QUERIES = "no query of this kind"
 NO_SETS = "the ranking made no candidate sets"
 NO_PROBABILITY = "no probabilities: too few animals to learn them from"
-NO_CONTROL = "not measured; ask for it with --background-control"
+NO_CONTROL = "not measured; --background-control measures it"
 NO_SHORTLIST = "no shortlist was made: every gallery photo was compared"
 NO_OPEN = "too few animals to leave some out"
 
@@ -69,7 +69,7 @@ class OutcomeRows:
             self._rows.setdefault((row["trial"], row["level"]), []).append(row)
 
     def of(self, trial: str, level: str, known: bool | None = None) -> list[Row]:
-        """Rows of a trial, those of known (or of new) animals alone where asked for."""
+        """Rows of a trial, only those of known (or of new) animals if ``known`` is given."""
         rows = self._rows.get((trial, level), [])
         return rows if known is None else [r for r in rows if r["known"] == known]
 
@@ -96,7 +96,7 @@ def all_specs(outcomes: OutcomeRows, prior_new: float) -> list[Spec]:
 
 
 def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", because: str = NO_QUERIES) -> list[Spec]:
-    """New told from known: ``known`` were judged with their animal in the gallery, ``new`` without.
+    """New against known: ``known`` were judged with their animal in the gallery, ``new`` without.
 
     Open rounds have galleries and calibrations of their own, so the order is judged within each.
     """
@@ -104,12 +104,8 @@ def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", be
     is_new = np.arange(len(both)) < n
     judged_in = np.array([r["round"] if r["trial"] == OPEN else 0 for r in both], np.int64)
     statistic = np.array([r["novelty"] if r["novelty"] is not None else np.inf for r in both], np.float64)
-    said_new = [r["p_new"] is not None and r["p_new"] >= 0.5 for r in both]
-    right = [(r["p_new"] is not None) and (s != r["known"]) for r, s in zip(both, said_new, strict=True)]
-    if all(r["p_new"] is None for r in both):
-        right, rated = [], []
-    else:
-        rated = both
+    rated = both if any(r["p_new"] is not None for r in both) else []
+    right = [r["p_new"] is not None and (r["p_new"] >= 0.5) != r["known"] for r in rated]
     named = _balanced(f"{prefix}baks", [r["decision"] == Decision.KNOWN and r["correct"] for r in known], known, because)  # fmt: skip
     called = _balanced(f"{prefix}baus", [r["decision"] == Decision.NEW for r in new], new, because)
     m = len(known)
@@ -157,7 +153,7 @@ def _shortlist(photos: Sequence[Row]) -> Spec:
 
 
 def _probability(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> list[Spec]:
-    rated = _rated(known, new, prior_new)
+    rated = rated_rows(known, new, prior_new)
     specs = [s for name, (rows, mix) in rated.items() for s in _calibration(name, rows, mix)]
     return [*specs, _stated(*rated["mixed"])]
 
@@ -165,32 +161,33 @@ def _probability(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> 
 def _stated(rows: Sequence[Row], mix: np.ndarray) -> Spec:
     """Calibration error over everything that is stated: each candidate of each encounter, and that it is new."""
     chosen = [k for k, r in enumerate(rows) if r["probabilities"] and r["p_new"] is not None]
-    judged = [rows[k] for k in chosen]
-    places = [len(r["probabilities"]) if not r["known"] else (r["rank"] or 0) - 1 for r in judged]
-    probability = np.array([p for r in judged for p in (*r["probabilities"], r["p_new"])], np.float64)
-    right = [
-        float(k == place) for r, place in zip(judged, places, strict=True) for k in range(len(r["probabilities"]) + 1)
-    ]
-    of = np.repeat(np.arange(len(judged)), [len(r["probabilities"]) + 1 for r in judged])
-    weight, correct = mix[chosen], np.array(right, np.float64)
-    return Spec(
-        "ece_stated", ALL, lambda w: calibration_error(probability, correct, (w * weight)[of]), animals_of(judged), "score", NO_PROBABILITY
-    )  # fmt: skip
+    judged, weight = [rows[k] for k in chosen], mix[chosen]
+    stated = [[*r["probabilities"], r["p_new"]] for r in judged]  # a query's last one says that it is new
+    sizes = np.array([len(of_query) for of_query in stated], np.int64)
+    places = np.array([(r["rank"] or 0) - 1 if r["known"] else len(r["probabilities"]) for r in judged], np.int64)
+    probability = np.array([p for of_query in stated for p in of_query], np.float64)
+    query = np.repeat(np.arange(len(judged)), sizes)
+    correct = (np.arange(len(query)) - (np.cumsum(sizes) - sizes)[query] == places[query]).astype(np.float64)
+
+    def statistic(w: np.ndarray) -> float | None:
+        return calibration_error(probability, correct, (w * weight)[query])
+
+    return Spec("ece_stated", ALL, statistic, animals_of(judged), "score", NO_PROBABILITY)
 
 
-def _rated(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> dict[str, tuple[list[Row], np.ndarray]]:
+def rated_rows(known: Sequence[Row], new: Sequence[Row], prior_new: float) -> dict[str, tuple[list[Row], np.ndarray]]:
     """Rows with a probability and their weights: of known animals alone, and of known and new ones mixed."""
     rated = [r for r in known if r["probability"] is not None]
-    others = [r for r in new if r["probability"] is not None]
+    rated_new = [r for r in new if r["probability"] is not None]
     return {
         "encounter": (rated, np.ones(len(rated))),
-        "mixed": ([*rated, *others], mixture(len(rated), len(others), prior_new)),
+        "mixed": ([*rated, *rated_new], mixture(len(rated), len(rated_new), prior_new)),
     }
 
 
 def by_chance(outcomes: OutcomeRows, prior_new: float) -> dict[str, tuple[float | None, int, int]]:
     """Calibration errors that exact probabilities would show on these queries; with how many queries and animals."""
-    rated = _rated(outcomes.of(CLOSED, ENCOUNTER, True), _without_own(outcomes), prior_new)
+    rated = rated_rows(outcomes.of(CLOSED, ENCOUNTER, True), _without_own(outcomes), prior_new)
     return {
         f"ece_{name}_by_chance": (
             calibration_error_by_chance(np.array([r["probability"] for r in rows], np.float64), mix),
@@ -237,7 +234,7 @@ def _sets(known: Sequence[Row]) -> list[Spec]:
 
 
 def _clusters(new: Sequence[Row]) -> list[Spec]:
-    """Encounters of left-out animals, clustered by the name that they were given; a known animal's name is one too."""
+    """Encounters of left-out animals, clustered by the name that they were given; the name of a known animal counts as a cluster."""
     rounds = sorted({r["round"] for r in new})
     names = np.array([r["provisional_individual_id"] or f"known {r['individual_id']}" for r in new], dtype=str)
     truth, of = np.array(animals_of(new), dtype=str), np.array([r["round"] for r in new], np.int64)

@@ -1,4 +1,4 @@
-"""By what queries are told apart, and in which order."""
+"""What queries are grouped by, and in which order the groups are shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def photo_bin(n: int) -> str:
 
 
 def strata(rows: Sequence[Row], column: str) -> dict[str, list[int]]:
-    """Indices of the rows in each stratum of a column, in the order in which people read them; rows without are left out."""
+    """Indices of the rows in each stratum of a column, in the order of `ORDER`; rows without a value are left out."""
     name = COLUMNS[column]
     groups: dict[str, list[int]] = {}
     for k, row in enumerate(rows):
@@ -40,7 +40,7 @@ def strata(rows: Sequence[Row], column: str) -> dict[str, list[int]]:
 
 
 def gallery_sizes(n_animals: int) -> list[int]:
-    """Sizes of smaller galleries worth a figure."""
+    """Sizes of the smaller galleries that get a figure."""
     return [size for size in SIZES if size < n_animals]
 
 

@@ -20,10 +20,10 @@ class AccuracyData:
 
     Attributes:
         run: Row of ``runs``; JSON columns as text or parsed. ``notes`` (sentences for people) may be added.
-        accuracy: And the following: rows of the catalog's tables of the run.
-        earlier: Measurements of before, oldest first, this run not among them.
+        accuracy, outcomes, curves, photos, crops, differences, changes: The catalog's tables of the run.
+        earlier: Earlier measurements, oldest first, without this run.
         read_crop: RGB (H, W, 3) or RGBA (H, W, 4) uint8 of a crop; raises `WorkspaceError` where it is gone.
-        painted: Crops of the background control that are worth a look.
+        painted: Crops of the background control, to be shown as examples.
     """
 
     run: Row

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from markupsafe import Markup
-
 from resight.evaluate.history import Earlier
 from resight.report import accuracy_cards, accuracy_mistakes, accuracy_words, charts, words
 from resight.report.accuracy_data import AccuracyData
-from resight.report.page import FOLDER, facts
-from resight.report.pictures import Pictures
+from resight.report.page import facts
+from resight.report.pictures import EmbeddedCrops
 from resight.report.templates import template
 
-TREND = {"top1_encounter": "right animal first, encounters", "novelty_auroc": "new told from known (AUROC)", "top1_photo": "right animal first, photos"}  # fmt: skip
+TREND = {"top1_encounter": "right animal first, encounters", "novelty_auroc": "new against known (AUROC)", "top1_photo": "right animal first, photos"}  # fmt: skip
 
 
 def render_accuracy(data: AccuracyData) -> str:
@@ -23,13 +21,13 @@ def render_accuracy(data: AccuracyData) -> str:
     Texts from files and tables are escaped. The same data give the same page. Where the leak gate found queries with a
     gallery photo of their animal and day, there is a banner in place of the headline.
     """
-    pictures = Pictures(data.read_crop)
+    pictures = EmbeddedCrops(data.read_crop)
     album = accuracy_mistakes.Album(data, pictures)
     state, worse = accuracy_words.got_worse(data)
     cases, moved = accuracy_mistakes.mistakes(data, album), accuracy_mistakes.changed(data, album)
     painted = accuracy_mistakes.painted(data, pictures)
     protocol = next((r["protocol"] for r in data.accuracy), "")
-    return template(FOLDER, "accuracy.html").render(
+    return template("accuracy.html").render(
         title=f"Resight, accuracy of {words.day(data.run['night'])}",
         night=words.day(data.run["night"]),
         protocol=accuracy_words.PROTOCOLS.get(protocol, protocol),
@@ -59,16 +57,15 @@ def render_accuracy(data: AccuracyData) -> str:
         pictures=pictures.all,
         words=words,
         size=(charts.WIDTH, charts.HEIGHT),
-        css=Markup("".join((FOLDER / name).read_text(encoding="utf-8") for name in ("page.css", "accuracy.css"))),
     )
 
 
 def _plots(data: AccuracyData) -> list[charts.Chart]:
-    found = (
+    drawn = (
         charts.cmc(data.curves), charts.days(data.curves), charts.reliability(data.curves),
         charts.scores(data.curves, data.score_name), charts.sizes(data.curves),
     )  # fmt: skip
-    return [one for one in found if one is not None]
+    return [chart for chart in drawn if chart is not None]
 
 
 def _now(data: AccuracyData) -> Earlier:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from resight.evaluate.strata import ORDER
 from resight.report import words
 from resight.report.accuracy_data import AccuracyData
 
@@ -28,9 +29,9 @@ PHRASES = {
     "gallery_photos": "animals with {} gallery photos",
 }
 PROTOCOLS = {
-    "time-aware": "Time-aware: each animal's earlier encounters are the gallery, its later ones ask.",
-    "role": "By role: metadata.csv says which photos are gallery and which ask.",
-    "leave-one-encounter-out": "Leave one encounter out: every encounter asks all others, but those of the same animal and day.",
+    "time-aware": "Time-aware: each animal's earlier encounters are the gallery, its later ones the queries.",
+    "role": "By role: metadata.csv says which photos are gallery and which are queries.",
+    "leave-one-encounter-out": "Leave one encounter out: every encounter is the query once, against all others but those of the same animal and day.",
 }
 
 
@@ -38,26 +39,22 @@ def how_good(data: AccuracyData) -> str:
     """The headline in a sentence."""
     row = data.overall.get("top1_encounter")
     if not row or row["value"] is None:
-        return "Nobody could be asked for: no animal was met twice."
-    right = round(row["value"] * row["n"])
-    told = f"The right animal comes first for {right} of {words.plural(row['n'], 'encounter')}"
-    photo = data.overall["top1_photo"]
-    return f"{told}, and for {round(photo['value'] * photo['n'])} of {words.plural(photo['n'], 'photo')} taken alone."
+        return "Nothing could be measured: no animal was photographed in two encounters."
+    encounters, photos = (
+        f"{round(r['value'] * r['n'])} of {words.plural(r['n'], noun)}"
+        for r, noun in ((row, "encounter"), (data.overall["top1_photo"], "photo"))
+    )
+    return f"The right animal comes first for {encounters}, and for {photos} on their own."
 
 
 def worst_groups(data: AccuracyData) -> list[Row]:
     """Groups of photos that are clearly worse than all together, worst first."""
     overall = data.value("top1_photo")
-    rows = [
-        r
-        for r in data.accuracy
-        if r["metric"] == "top1_photo"
-        and factor(r) in PHRASES
-        and r["n"] >= FEWEST
-        and (r["n_individuals"] or 0) >= FEWEST_ANIMALS
-        and r["value"] is not None
-    ]
-    return sorted((r for r in rows if overall is not None and r["value"] < overall - 0.05), key=lambda r: (r["value"], r["stratum"]))  # fmt: skip
+    if overall is None:
+        return []
+    rows = [r for r in data.accuracy if r["metric"] == "top1_photo" and factor(r) in PHRASES and r["value"] is not None]
+    enough = [r for r in rows if r["n"] >= FEWEST and (r["n_individuals"] or 0) >= FEWEST_ANIMALS]
+    return sorted((r for r in enough if r["value"] < overall - 0.05), key=lambda r: (r["value"], r["stratum"]))
 
 
 def where_bad(data: AccuracyData) -> str:
@@ -65,23 +62,22 @@ def where_bad(data: AccuracyData) -> str:
     groups = worst_groups(data)[:3]
     if not groups:
         return "No kind of photo stands out: no group of at least five photos is clearly below the rest."
-    told = [f"{phrase(r)}: {words.percent(r['value'])} of {r['n']}" for r in groups]
-    return f"{told[0][0].upper()}{told[0][1:]}{''.join('; ' + t for t in told[1:])}."
+    sentence = "; ".join(f"{phrase(r)}: {words.percent(r['value'])} of {r['n']}" for r in groups)
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def got_worse(data: AccuracyData) -> tuple[str, str]:
     """``better``, ``worse``, ``same`` or ``unknown``, and why in a sentence."""
-    one = data.difference("top1_encounter")
-    if one is None:
+    encounter, photo = data.difference("top1_encounter"), data.difference("top1_photo")
+    if encounter is None:
         return "unknown", "There is no earlier run on the same encounters to compare with."
-    photo = data.difference("top1_photo")
-    told = f"{_moves(one, 'encounter')}" + (f", {_moves(photo, 'photo')}" if photo else "")
-    verdicts = [verdict(row) for row in (one, photo) if row is not None]
+    changes = _moves(encounter, "encounter") + (f", {_moves(photo, 'photo')}" if photo else "")
+    verdicts = [verdict(row) for row in (encounter, photo) if row is not None]
     if "worse" in verdicts:
-        return "worse", f"Yes: {told}."
+        return "worse", f"Yes: {changes}."
     if "better" in verdicts:
-        return "better", f"No, it got better: {told}."
-    return "same", f"Not beyond chance: {told}."
+        return "better", f"No, it got better: {changes}."
+    return "same", f"Not beyond chance: {changes}."
 
 
 def verdict(row: Row) -> str:
@@ -97,7 +93,7 @@ def verdict(row: Row) -> str:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Errors are."""
+    """True of errors, and of whatever should not be recognised."""
     return metric.startswith(LOWER_IS_BETTER)
 
 
@@ -129,7 +125,7 @@ def level(row: Row) -> str:
 def phrase(row: Row) -> str:
     """A group in words."""
     if factor(row) == "viewpoint" and level(row) == "unknown":
-        return "heads whose side nobody has said"
+        return "heads of unknown side"
     if factor(row) == "days_between" and level(row) == "unknown":
         return "photos without a date to compare"
     if (factor(row), level(row)) == ("gallery_photos", "1"):
@@ -139,8 +135,6 @@ def phrase(row: Row) -> str:
 
 def groups_of(rows: Sequence[Row], name: str) -> list[Row]:
     """Rows of one factor in the order in which people read them."""
-    from resight.evaluate.strata import ORDER
-
     order = ORDER.get(name, ())
     chosen = [r for r in rows if factor(r) == name and r["n"]]
     if name == "gallery_size":

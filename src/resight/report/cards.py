@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +12,8 @@ import pyarrow as pa
 from resight.report.data import ReportData
 from resight.report.drawings import Curve, PairDrawing, draw_curve, draw_pair, pair_cdf
 from resight.report.params import ReportParams
-from resight.report.pictures import Picture, Pictures
-from resight.report.words import BADGES, ORDER, certainty, headline, moment, percent
+from resight.report.pictures import EmbeddedCrop, EmbeddedCrops
+from resight.report.words import BADGES, ORDER, certainty, file_name, headline, moment, percent
 from resight.status import CropStatus, Decision
 
 THUMBNAILS = 8
@@ -25,7 +24,7 @@ Row = Mapping[str, Any]
 class Thumbnail:
     """A query crop and what is written under it."""
 
-    picture: Picture | None
+    picture: EmbeddedCrop | None
     viewpoint: str
     file: str
 
@@ -70,7 +69,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Index:
-    """The tables, looked up by what a card needs."""
+    """Rows of the tables by what a card needs: an id, an encounter, or the two crops of a pair."""
 
     photos: dict[str, Row]
     crops: dict[str, Row]
@@ -85,34 +84,32 @@ class Index:
         photo_columns = ["photo_id", "uri", "encounter_id", "taken_at", "taken_on"]
         photos = {r["photo_id"]: r for r in data.photos.select(photo_columns).to_pylist()}
         crops = data.crops.select(["crop_id", "photo_id", "viewpoint", "status", "confidence"]).to_pylist()
-        ranked = defaultdict(list)
-        for row in data.identifications.to_pylist():
-            if row["level"] == "encounter" and row["query_id"] in encounters:
-                ranked[row["query_id"]].append(row)
-        wanted = {(r["best_query_crop_id"], r["best_gallery_crop_id"]) for rows in ranked.values() for r in rows}
+        candidates = [
+            r
+            for r in sorted(data.identifications.to_pylist(), key=lambda r: r["rank"])
+            if r["level"] == "encounter" and r["query_id"] in encounters
+        ]
         return cls(
             photos,
             {c["crop_id"]: c for c in crops},
             _grouped(crops, lambda c: photos.get(c["photo_id"], {}).get("encounter_id", "")),
             _grouped(photos.values(), lambda p: p["encounter_id"]),
-            _pairs(data.pairs, wanted),
-            {k: sorted(v, key=lambda r: r["rank"]) for k, v in ranked.items()},
+            _pairs(data.pairs, {(r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in candidates}),
+            _grouped(candidates, lambda r: r["query_id"]),
         )
 
 
-def make_cards(data: ReportData, params: ReportParams, pictures: Pictures) -> list[Card]:
+def make_cards(data: ReportData, params: ReportParams, pictures: EmbeddedCrops) -> list[Card]:
     """Cards in the order in which people should look at them, at most ``params.max_encounters``."""
     place = {decision: k for k, decision in enumerate(ORDER)}
-    rows = sorted(
-        data.novelty.to_pylist(),
-        key=lambda r: (place[Decision(r["decision"])], -(r["probability"] or 0), r["encounter_id"]),
-    )
-    rows = rows[: params.max_encounters]
+    verdicts = data.novelty.to_pylist()
+    verdicts.sort(key=lambda r: (place[Decision(r["decision"])], -(r["probability"] or 0), r["encounter_id"]))
+    rows = verdicts[: params.max_encounters]
     index = Index.of(data, {r["encounter_id"] for r in rows})
     return [_card(f"e{k}", row, index, data, params, pictures) for k, row in enumerate(rows, 1)]
 
 
-def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportParams, pictures: Pictures) -> Card:
+def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportParams, pictures: EmbeddedCrops) -> Card:
     ranked = index.ranked.get(row["encounter_id"], [])
     shown, rest = ranked[: params.candidates], ranked[params.candidates :]
     crops = [c for c in index.crops_of.get(row["encounter_id"], []) if c["status"] == CropStatus.OK]
@@ -131,18 +128,20 @@ def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportP
         n_photos=row["n_photos"],
         thumbnails=[_thumbnail(c["crop_id"], index, pictures) for c in crops[:THUMBNAILS]],
         n_more=max(len(crops) - THUMBNAILS, 0),
-        candidates=[_candidate(one, index, data, pictures) for one in shown],
-        others=[f"{one['individual_id']} {percent(one['probability'])}" for one in rest],
+        candidates=[_candidate(candidate, index, data, pictures) for candidate in shown],
+        others=[f"{r['individual_id']} {percent(r['probability'])}" for r in rest],
         shares=_shares(row, ranked),
     )
 
 
-def _candidate(row: Row, index: Index, data: ReportData, pictures: Pictures) -> Candidate:
+def _candidate(row: Row, index: Index, data: ReportData, pictures: EmbeddedCrops) -> Candidate:
     key = (row["best_query_crop_id"], row["best_gallery_crop_id"])
     query, gallery = (_thumbnail(crop_id, index, pictures) for crop_id in key)
     pair = index.pairs.get(key)
     distribution = pair_cdf(pair) if pair else None
-    drawable = query.picture and gallery.picture
+    drawing = None
+    if query.picture and gallery.picture:
+        drawing = draw_pair(query.picture, gallery.picture, data.matches.get(key))
     photo = index.photos.get(row["best_gallery_photo_id"], {})
     return Candidate(
         rank=row["rank"],
@@ -154,17 +153,15 @@ def _candidate(row: Row, index: Index, data: ReportData, pictures: Pictures) -> 
         query=query,
         gallery=gallery,
         gallery_when=moment(photo.get("taken_at") or photo.get("taken_on")),
-        drawing=draw_pair(query.picture, gallery.picture, data.evidence.get(key)) if drawable else None,  # type: ignore[arg-type]
+        drawing=drawing,
         curve=draw_curve(distribution, data.null) if distribution else None,
     )
 
 
-def _thumbnail(crop_id: str, index: Index, pictures: Pictures) -> Thumbnail:
+def _thumbnail(crop_id: str, index: Index, pictures: EmbeddedCrops) -> Thumbnail:
     crop = index.crops.get(crop_id, {})
     uri = index.photos.get(crop.get("photo_id", ""), {}).get("uri", "")
-    return Thumbnail(
-        pictures.of(crop_id), crop.get("viewpoint") or "unknown", PurePosixPath(uri.replace("\\", "/")).name
-    )
+    return Thumbnail(pictures.of(crop_id), crop.get("viewpoint") or "unknown", file_name(uri))
 
 
 def _shares(row: Row, ranked: list[Row]) -> tuple[float, float, float] | None:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from resight.evaluate.curves import series
 from resight.evaluate.history import Earlier
+from resight.report.drawings import svg_path
 
 WIDTH, HEIGHT = 420.0, 268.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 14.0, 40.0
 BOX = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
 SHARES = tuple((y, f"{100 * y:.0f} %") for y in (0.0, 0.25, 0.5, 0.75, 1.0))
+FIRST = "right animal first (top 1)"
 Rows = Sequence[Mapping[str, Any]]
 Tick = tuple[float, str]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One line or histogram; ``style`` a, b or c is colour, dash and mark together, so that none of them is needed alone."""
+    """A line or histogram; ``style`` a, b or c is colour, dash and mark together, so that nobody depends on colour alone."""
 
     style: str
     name: str
@@ -45,12 +47,12 @@ class Chart:
     layers: tuple[Layer, ...]
     guides: str = ""
     box: tuple[float, float, float, float] = BOX
-    notes: tuple[tuple[float, float, str], ...] = field(default_factory=tuple)
+    notes: tuple[tuple[float, float, str], ...] = ()
 
     @property
     def label(self) -> str:
         """What the drawing shows, for those who cannot see it."""
-        return f"{self.title}: {self.y_name} by {self.x_name}; {', '.join(one.name for one in self.layers)}."
+        return f"{self.title}: {self.y_name} by {self.x_name}; {', '.join(layer.name for layer in self.layers)}."
 
 
 @dataclass(frozen=True)
@@ -78,142 +80,150 @@ def share_scale(x_low: float, x_high: float, transform: Callable[[float], float]
 
 
 def cmc(rows: Rows) -> Chart | None:
-    """Share of queries whose animal is among the first k."""
-    found = {name: series(rows, "cmc", name) for name in ("encounter", "photo")}
-    most = max((len(of) for of in found.values()), default=0)
+    """Cumulative match characteristic: share of queries whose animal is among the first k candidates."""
+    by_level = _by_level(rows, "cmc")
+    most = max(map(len, by_level.values()))
     if most < 2:
         return None
     scale = share_scale(1, most)
-    steps = [k for k in (1, 3, 5, 10, 15, 20) if k <= most]
+    ticks = tuple((scale.x(k), str(k)) for k in (1, 3, 5, 10, 15, 20) if k <= most)
     return Chart(
-        "Among the best k", "How far down the list one has to look.", "candidates looked at", "right animal among them",
-        tuple((scale.x(k), str(k)) for k in steps), _shares(scale), _lines(found, scale, {"encounter": "encounters", "photo": "photos"}),
+        "Cumulative match characteristic (CMC)", "How often the right animal is among the first k candidates.",
+        "k", "right animal among the first k", ticks, _shares(scale), _level_lines(by_level, scale),
     )  # fmt: skip
 
 
 def reliability(rows: Rows) -> Chart | None:
-    """Stated probability against what came true; dots as large as the number of encounters behind them."""
+    """Stated probability against the share that was right; a dot is as large as the number of encounters behind it."""
     points = [p for p in series(rows, "reliability", "mixed") if p["y"] is not None]
     if not points:
         return None
     scale = share_scale(0, 1)
-    dots = tuple((*scale.at(p["x"], p["y"]), 3.0 + 1.6 * float(np.sqrt(p["n"]))) for p in points)
-    layer = Layer(
-        "a", "best candidate right", whiskers=_whiskers(points, scale), dots=tuple((x, y, min(r, 14.0)) for x, y, r in dots)
-    )  # fmt: skip
-    diagonal = _path([scale.at(0, 0), scale.at(1, 1)])
+    dots = tuple((*scale.at(p["x"], p["y"]), min(3.0 + 1.6 * float(np.sqrt(p["n"])), 14.0)) for p in points)
+    layer = Layer("a", "best candidate right", whiskers=_whiskers(points, scale), dots=dots)
     return Chart(
-        "Do the probabilities hold?", "On the dashed line they mean what they say; below it they promise too much.", "stated probability",
-        "came true", tuple((scale.x(v), text) for v, text in SHARES), _shares(scale), (layer,), diagonal,
+        "Calibration", "On the dashed line probabilities are exact; below it they are too high.", "stated probability",
+        "share right", tuple((scale.x(v), text) for v, text in SHARES), _shares(scale), (layer,),
+        guides=svg_path([scale.at(0, 0), scale.at(1, 1)]),
     )  # fmt: skip
 
 
 def scores(rows: Rows, name: str) -> Chart | None:
-    """Scores of the right animal, and of the best of all others."""
-    found = {kind: series(rows, "scores", kind) for kind in ("impostor", "genuine")}
-    if not all(sum(p["n"] for p in of) for of in found.values()):
+    """Scores of the right animal (genuine), and of the best wrong one (impostor)."""
+    bins = {kind: series(rows, "scores", kind) for kind in ("impostor", "genuine")}
+    if not all(sum(p["n"] for p in points) for points in bins.values()):
         return None
-    highest = max(p["y"] for of in found.values() for p in of)
-    low, high = found["genuine"][0]["x_low"], found["genuine"][-1]["x_high"]
+    highest = max(p["y"] for points in bins.values() for p in points)
+    low, high = bins["genuine"][0]["x_low"], bins["genuine"][-1]["x_high"]
     place = linear(_root(low), _root(high), BOX[0], BOX[2])
     scale = Scale(lambda v: place(_root(v)), linear(0.0, highest * 1.05, BOX[3], BOX[1]))
-    names = {"impostor": "best of the others", "genuine": "right animal"}
     layers = tuple(
-        Layer(style, names[kind], bars=_bars(found[kind], scale), line=_outline(found[kind], scale))
-        for style, kind in (("b", "impostor"), ("a", "genuine"))
-    )
-    ticks = tuple((scale.x(v), f"{v:.2g}") for v in _nice(low, high))
-    heights = tuple((scale.y(v), f"{100 * v:.0f} %") for v in np.linspace(0, highest, 3))
-    return Chart("Right animals against others", "The less the two overlap, the easier the decision.", f"score ({name}), root scale", "encounters", ticks, heights, layers)  # fmt: skip
+        Layer(style, name_of, bars=_bars(bins[kind], scale), line=_outline(bins[kind], scale))
+        for style, kind, name_of in (("b", "impostor", "impostor: best wrong animal"), ("a", "genuine", "genuine: right animal"))
+    )  # fmt: skip
+    return Chart(
+        "Genuine and impostor scores", "The less the two overlap, the easier the decision.", f"score ({name}), square root scale",
+        "encounters", tuple((scale.x(v), f"{v:.2g}") for v in _nice(low, high)),
+        tuple((scale.y(v), f"{100 * v:.0f} %") for v in np.linspace(0, highest, 3)), layers,
+    )  # fmt: skip
 
 
 def days(rows: Rows) -> Chart | None:
     """Top 1 by days since the animal was last photographed."""
-    found = {name: series(rows, "days_between", name) for name in ("encounter", "photo")}
-    if not any(len(of) > 1 for of in found.values()):
+    by_level = _by_level(rows, "days_between")
+    if max(map(len, by_level.values())) < 2:
         return None
-    last = max(p["x"] for of in found.values() for p in of)
-    scale = share_scale(0, max(last, 30.0), np.log1p)
+    last = max(30.0, *(p["x"] for points in by_level.values() for p in points))
+    scale = share_scale(0, last, np.log1p)
     ticks = [(0, "0"), (7, "week"), (30, "month"), (365, "year"), (1825, "5 years"), (3650, "10")]
-    shown = tuple((scale.x(d), text) for d, text in ticks if d <= max(last, 30.0))
-    return Chart("Time between the photos", "Animals change, and so do cameras and light.", "since the nearest gallery photo of the animal", "right animal first", shown, _shares(scale), _lines(found, scale, {"encounter": "encounters", "photo": "photos"}, whiskers=True))  # fmt: skip
+    return Chart(
+        "Time between the photos", "Animals change, and so do cameras and light.", "since the nearest gallery photo of the animal",
+        FIRST, tuple((scale.x(d), text) for d, text in ticks if d <= last), _shares(scale),
+        _level_lines(by_level, scale, whiskers=True),
+    )  # fmt: skip
 
 
 def sizes(rows: Rows) -> Chart | None:
     """Top 1 in smaller galleries."""
-    found = {name: series(rows, "gallery_size", name) for name in ("encounter", "photo")}
-    points = found["photo"] or found["encounter"]
+    by_level = _by_level(rows, "gallery_size")
+    points = by_level["photo"] or by_level["encounter"]
     if len(points) < 2:
         return None
     scale = share_scale(points[0]["x"], points[-1]["x"], np.log)
     ticks = tuple((scale.x(p["x"]), f"{p['x']:.0f}") for p in points)
-    return Chart("Size of the gallery", "The same queries, in the mean of all smaller galleries.", "animals in the gallery", "right animal first", ticks, _shares(scale), _lines(found, scale, {"encounter": "encounters", "photo": "photos"}))  # fmt: skip
+    return Chart(
+        "Size of the gallery", "The same queries, averaged over all smaller galleries.", "animals in the gallery", FIRST,
+        ticks, _shares(scale), _level_lines(by_level, scale),
+    )  # fmt: skip
 
 
-def trend(earlier: Sequence[Earlier], metrics: Mapping[str, str]) -> Chart | None:
-    """The same metrics over the runs so far, the last one being this run; a dashed line where the model changed."""
-    if len(earlier) < 2:
+def trend(runs: Sequence[Earlier], metrics: Mapping[str, str]) -> Chart | None:
+    """The same metrics over the runs so far, the last of ``runs`` being this one; a dashed line where the model changed."""
+    if len(runs) < 2:
         return None
-    scale = share_scale(0, len(earlier) - 1)
+    scale = share_scale(0, len(runs) - 1)
     layers = []
     for style, (metric, name) in zip("abc", metrics.items(), strict=False):
-        points = [_moment(k, one.values.get(metric)) for k, one in enumerate(earlier)]
-        layers.append(_layer(style, name, [p for p in points if p], scale, band=False, whiskers=True))
-    dates = [f"{one.ended_at.day} {one.ended_at:%b %y}" for one in earlier]
-    keep = sorted({0, len(earlier) - 1, *range(0, len(earlier), max(1, len(earlier) // 5))})
-    changes = [k for k in range(1, len(earlier)) if earlier[k].model != earlier[k - 1].model]
-    guides = "".join(_path([(scale.x(k - 0.5), BOX[1]), (scale.x(k - 0.5), BOX[3])]) for k in changes)
-    notes = tuple((scale.x(k - 0.5), BOX[1] + 9, "new model") for k in changes[-3:])
-    return Chart("Over the runs so far", "The same kind of run on at least half of the same encounters.", "run", "value", tuple((scale.x(k), dates[k]) for k in keep), _shares(scale), tuple(layers), guides, notes=notes)  # fmt: skip
+        values = [(k, *run.values[metric]) for k, run in enumerate(runs) if metric in run.values]
+        points = [dict(zip(("x", "y", "ci_low", "ci_high"), value, strict=True)) for value in values]
+        layers.append(_layer(style, name, points, scale, whiskers=True))
+    shown = sorted({0, len(runs) - 1, *range(0, len(runs), max(1, len(runs) // 5))})
+    dates = tuple((scale.x(k), f"{runs[k].ended_at.day} {runs[k].ended_at:%b %y}") for k in shown)
+    changes = [scale.x(k - 0.5) for k in range(1, len(runs)) if runs[k].model != runs[k - 1].model]
+    return Chart(
+        "Over the runs so far", "Runs by the same protocol on at least half of the same query encounters.", "run", "value", dates,
+        _shares(scale), tuple(layers), guides="".join(svg_path([(x, BOX[1]), (x, BOX[3])]) for x in changes),
+        notes=tuple((x, BOX[1] + 9, "new model") for x in changes[-3:]),
+    )  # fmt: skip
 
 
 def spark(values: Sequence[float | None]) -> str:
     """A path 100 wide and 24 high, over at least a tenth so that noise stays small; empty for fewer than two values."""
-    known = [(k, v) for k, v in enumerate(values) if v is not None]
-    if len(known) < 2:
+    points = [(k, v) for k, v in enumerate(values) if v is not None]
+    if len(points) < 2:
         return ""
-    middle = (max(v for _, v in known) + min(v for _, v in known)) / 2
-    half = max(max(v for _, v in known) - middle, 0.05)
-    x, y = linear(0, len(values) - 1, 2, 98), linear(middle - half, middle + half, 21, 3)
-    return _path([(x(k), y(v)) for k, v in known])
-
-
-def _moment(k: int, found: tuple[Any, Any, Any] | None) -> dict[str, Any] | None:
-    if not found or found[0] is None:
-        return None
-    return {"x": float(k), "y": found[0], "ci_low": found[1], "ci_high": found[2], "n": 1}
+    low, high = min(v for _, v in points), max(v for _, v in points)
+    half = max((high - low) / 2, 0.05)
+    x, y = linear(0, len(values) - 1, 2, 98), linear((low + high) / 2 - half, (low + high) / 2 + half, 21, 3)
+    return svg_path([(x(k), y(v)) for k, v in points])
 
 
 def _shares(scale: Scale) -> tuple[Tick, ...]:
     return tuple((scale.y(v), text) for v, text in SHARES)
 
 
-def _lines(
-    found: Mapping[str, Rows], scale: Scale, names: Mapping[str, str], whiskers: bool = False
-) -> tuple[Layer, ...]:
-    return tuple(
-        _layer(style, names[kind], found[kind], scale, band=not whiskers, whiskers=whiskers)
-        for style, kind in zip("ab", names, strict=False)
-        if found[kind]
+def _by_level(rows: Rows, curve: str) -> dict[str, Rows]:
+    return {level: series(rows, curve, level) for level in ("encounter", "photo")}
+
+
+def _level_lines(by_level: Mapping[str, Rows], scale: Scale, whiskers: bool = False) -> tuple[Layer, ...]:
+    lines = zip("ab", by_level.items(), strict=True)
+    return tuple(_layer(style, f"{level}s", points, scale, whiskers) for style, (level, points) in lines if points)
+
+
+def _layer(style: str, name: str, points: Rows, scale: Scale, whiskers: bool) -> Layer:
+    """A line with dots, and its intervals as whiskers or as a band."""
+    drawn = [p for p in points if p["y"] is not None]
+    places = [scale.at(p["x"], p["y"]) for p in drawn]
+    layer = Layer(
+        style, name, svg_path(places) if len(places) > 1 else "", dots=tuple((*place, 3.6) for place in places)
     )
-
-
-def _layer(style: str, name: str, points: Rows, scale: Scale, band: bool, whiskers: bool) -> Layer:
-    known = [p for p in points if p["y"] is not None]
-    layer = Layer(style, name, line=_path([scale.at(p["x"], p["y"]) for p in known]) if len(known) > 1 else "",
-                  dots=tuple((*scale.at(p["x"], p["y"]), 3.6) for p in known))  # fmt: skip
-    sure = [p for p in known if p["ci_low"] is not None]
-    if band and len(sure) > 1:
-        edge = [scale.at(p["x"], p["ci_low"]) for p in sure] + [scale.at(p["x"], p["ci_high"]) for p in reversed(sure)]
-        layer = replace(layer, band=_path(edge) + "Z")
-    return replace(layer, whiskers=_whiskers(known, scale, -2.0 if style == "a" else 2.0)) if whiskers else layer
+    if whiskers:  # of two lines at the same x they would cover each other
+        return replace(layer, whiskers=_whiskers(drawn, scale, -2.0 if style == "a" else 2.0))
+    ends = [p for p in drawn if p["ci_low"] is not None]
+    if len(ends) < 2:
+        return layer
+    edge = [scale.at(p["x"], p["ci_low"]) for p in ends] + [scale.at(p["x"], p["ci_high"]) for p in reversed(ends)]
+    return replace(layer, band=svg_path(edge) + "Z")
 
 
 def _whiskers(points: Rows, scale: Scale, shift: float = 0.0) -> str:
-    sure = [p for p in points if p["ci_low"] is not None]
-    return "".join(
-        f"M{scale.x(p['x']) + shift:.1f} {scale.y(p['ci_low']):.1f}V{scale.y(p['ci_high']):.1f}" for p in sure
-    )
+    places = [
+        (scale.x(p["x"]) + shift, scale.y(p["ci_low"]), scale.y(p["ci_high"]))
+        for p in points
+        if p["ci_low"] is not None
+    ]
+    return "".join(f"M{x:.1f} {low:.1f}V{high:.1f}" for x, low, high in places)
 
 
 def _bars(points: Rows, scale: Scale) -> str:
@@ -225,10 +235,8 @@ def _bars(points: Rows, scale: Scale) -> str:
 
 
 def _outline(points: Rows, scale: Scale) -> str:
-    corners = [(scale.x(points[0]["x_low"]), BOX[3])]
-    for p in points:
-        corners += [(scale.x(p["x_low"]), scale.y(p["y"])), (scale.x(p["x_high"]), scale.y(p["y"]))]
-    return _path([*corners, (scale.x(points[-1]["x_high"]), BOX[3])])
+    corners = [(scale.x(p[end]), scale.y(p["y"])) for p in points for end in ("x_low", "x_high")]
+    return svg_path([(corners[0][0], BOX[3]), *corners, (corners[-1][0], BOX[3])])
 
 
 def _root(value: float) -> float:
@@ -236,15 +244,7 @@ def _root(value: float) -> float:
 
 
 def _nice(low: float, high: float) -> list[float]:
-    """Round values whose roots lie about evenly."""
-    wanted = np.linspace(_root(low), _root(high), 6)[:-1]
-    found: list[float] = []
-    for root in wanted:
-        value = float(np.sign(root) * root**2)
-        digits = -int(np.floor(np.log10(abs(value)))) if value else 0
-        found.append(round(value, digits))
-    return sorted(set(found))
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    """Round values whose roots are about evenly spaced."""
+    roots = np.linspace(_root(low), _root(high), 6)[:-1]
+    values = [float(np.sign(root) * root**2) for root in roots]
+    return sorted({round(v, -int(np.floor(np.log10(abs(v)))) if v else 0) for v in values})

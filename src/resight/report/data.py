@@ -11,8 +11,8 @@ import pyarrow as pa
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Matching points of a query crop and a gallery crop.
+class MatchedPoints:
+    """The matches of a query crop and a gallery crop.
 
     Attributes:
         xy_query_px: (M, 2), pixels of the query crop.
@@ -33,9 +33,9 @@ class ReportData:
 
     Attributes:
         run: Row of ``runs``; JSON columns as text or parsed. ``notes`` (sentences for people) may be added.
-        photos: And the following: the catalog's tables of the run.
-        evidence: By (query_crop_id, gallery_crop_id); a pair that is not in it is shown without lines.
-        null: Edges (B + 1,) and cumulative distribution (B + 1,) of the confidences of different animals, or None.
+        photos, crops, pairs, scores, identifications, novelty: The catalog's tables of the run.
+        matches: By (query_crop_id, gallery_crop_id); a pair without an entry is shown without lines.
+        null: Edges (B + 1,) and cumulative distribution (B + 1,) of the confidences of impostor pairs, or None.
         read_crop: RGB (H, W, 3) or RGBA (H, W, 4) uint8 of a crop; raises `WorkspaceError` where it is gone.
         accuracy: The table ``accuracy``, or None.
     """
@@ -47,7 +47,7 @@ class ReportData:
     scores: pa.Table
     identifications: pa.Table
     novelty: pa.Table
-    evidence: Mapping[tuple[str, str], Evidence]
+    matches: Mapping[tuple[str, str], MatchedPoints]
     null: tuple[np.ndarray, np.ndarray] | None
     read_crop: Callable[[str], np.ndarray]
     accuracy: pa.Table | None = None

@@ -1,15 +1,16 @@
-"""Match lines, confidence curves and bars as SVG paths."""
+"""Match lines and confidence curves as SVG paths."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from resight.report.data import Evidence
-from resight.report.pictures import Picture
+from resight.report.data import MatchedPoints
+from resight.report.pictures import EmbeddedCrop
 
 PAIR_HEIGHT = 400.0
 PAIR_GAP = 10.0
@@ -33,8 +34,8 @@ class Lines:
 class PairDrawing:
     """Two crops side by side, equally high, in one coordinate system."""
 
-    query: Picture
-    gallery: Picture
+    query: EmbeddedCrop
+    gallery: EmbeddedCrop
     width: float
     query_scale: float
     gallery_scale: float
@@ -44,35 +45,33 @@ class PairDrawing:
     n_all: int
 
 
-def draw_pair(query: Picture, gallery: Picture, evidence: Evidence | None) -> PairDrawing:
-    """Crops and match lines; the strongest `LINES_SHOWN` matches, strong ones on top."""
+def draw_pair(query: EmbeddedCrop, gallery: EmbeddedCrop, matches: MatchedPoints | None) -> PairDrawing:
+    """Crops and match lines; the `LINES_SHOWN` most confident matches, the strongest on top."""
     scale_q, scale_g = PAIR_HEIGHT / query.height_px, PAIR_HEIGHT / gallery.height_px
     gallery_x = query.width_px * scale_q + PAIR_GAP
-    width = gallery_x + gallery.width_px * scale_g
     lines: list[Lines] = []
-    n_all = 0 if evidence is None else len(evidence.confidence)
-    if evidence is not None and n_all:
-        keep = np.argsort(-evidence.confidence, kind="stable")[:LINES_SHOWN]
-        start = (evidence.xy_query_px[keep] + 0.5) * scale_q  # pixel centres are integers; SVG counts from the edge
-        end = (evidence.xy_gallery_px[keep] + 0.5) * scale_g + (gallery_x, 0)
-        lines = _lines(start, end, evidence.confidence[keep], evidence.inlier[keep])
+    n_all = 0 if matches is None else len(matches.confidence)
+    if matches is not None and n_all:
+        keep = np.argsort(-matches.confidence, kind="stable")[:LINES_SHOWN]
+        start = (matches.xy_query_px[keep] + 0.5) * scale_q  # pixel centres are integers; SVG counts from the edge
+        end = (matches.xy_gallery_px[keep] + 0.5) * scale_g + (gallery_x, 0)
+        lines = _lines(np.hstack([start, end]), matches.confidence[keep], matches.inlier[keep])
+    width = gallery_x + gallery.width_px * scale_g
     return PairDrawing(query, gallery, width, scale_q, scale_g, gallery_x, lines, min(n_all, LINES_SHOWN), n_all)
 
 
-def _lines(start: np.ndarray, end: np.ndarray, confidence: np.ndarray, inlier: np.ndarray) -> list[Lines]:
-    level = np.clip((confidence * LEVELS).astype(int), 0, LEVELS - 1)
+def _lines(ends: np.ndarray, confidence: np.ndarray, inlier: np.ndarray) -> list[Lines]:
+    """``ends`` (M, 4): x and y of both ends. Later groups are drawn over earlier ones."""
+    levels = np.clip((confidence * LEVELS).astype(int), 0, LEVELS - 1)
     agrees = inlier.astype(bool) if inlier.any() else np.ones(len(inlier), bool)
-    found = []
-    for together in (False, True):
-        for one in range(LEVELS):
-            mine = (level == one) & (agrees == together)
-            if mine.any():
-                path = "".join(
-                    f"M{a:.0f} {b:.0f}L{c:.0f} {d:.0f}" for (a, b), (c, d) in zip(start[mine], end[mine], strict=True)
-                )
-                dots = "".join(f"M{a:.0f} {b:.0f}h0" for a, b in np.vstack([start[mine], end[mine]]))
-                found.append(Lines(one, together, path, dots))
-    return found
+    groups = []
+    for fits, level in product((False, True), range(LEVELS)):
+        group = ends[(levels == level) & (agrees == fits)]
+        if len(group):
+            path = "".join(f"M{a:.0f} {b:.0f}L{c:.0f} {d:.0f}" for a, b, c, d in group)
+            dots = "".join(f"M{x:.0f} {y:.0f}h0" for x, y in np.vstack([group[:, :2], group[:, 2:]]))
+            groups.append(Lines(level, fits, path, dots))
+    return groups
 
 
 @dataclass(frozen=True)
@@ -81,10 +80,9 @@ class Curve:
 
     Attributes:
         pair: Path of the pair's curve.
-        null: Path of the null's curve; empty where there is none.
-        above: Outline of the area in which the pair is more confident than different animals are.
-        x_ticks: Place and text.
-        y_ticks: Place and text.
+        null: Path of the impostor pairs' curve; empty where there is none.
+        above: Outline of the area in which the pair is more confident than impostor pairs.
+        x_ticks, y_ticks: Place and text.
         box: x and y of the left, top, right and bottom of the plot.
     """
 
@@ -114,27 +112,29 @@ def draw_curve(pair: tuple[np.ndarray, np.ndarray], null: tuple[np.ndarray, np.n
     """Both curves in one plot whose lower end fits the lower of the two."""
     lowest = min(float(pair[1].min()), float(null[1].min()) if null else 1.0)
     floor = min(np.floor(lowest * 20 - 0.01) / 20, 0.95)
-    width, height = CURVE_WH
-    box = (_LEFT, _TOP, width - _RIGHT, height - _BOTTOM)
+    left, top, right, bottom = box = (_LEFT, _TOP, CURVE_WH[0] - _RIGHT, CURVE_WH[1] - _BOTTOM)
 
     def place(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.stack([box[0] + x * (box[2] - box[0]), box[3] - (y - floor) / (1 - floor) * (box[3] - box[1])], 1)
+        return np.stack([left + x * (right - left), bottom - (y - floor) / (1 - floor) * (bottom - top)], 1)
 
     above = ""
     if null:
-        beyond = np.interp(pair[0], *null)
-        outline = np.vstack([place(pair[0], np.minimum(pair[1], beyond)), place(pair[0], beyond)[::-1]])
-        above = _path(outline) + "Z"
-    y_values = np.linspace(floor, 1.0, 3)
+        impostors = np.interp(pair[0], *null)
+        outline = np.vstack([place(pair[0], np.minimum(pair[1], impostors)), place(pair[0], impostors)[::-1]])
+        above = svg_path(outline) + "Z"
+    x_values, y_values = np.linspace(0.0, 1.0, 5), np.linspace(floor, 1.0, 3)
     return Curve(
-        pair=_path(place(*pair)),
-        null=_path(place(*null)) if null else "",
+        pair=svg_path(place(*pair)),
+        null=svg_path(place(*null)) if null else "",
         above=above,
-        x_ticks=[(float(place(np.array([x]), np.array([1.0]))[0, 0]), f"{x:g}") for x in (0.0, 0.25, 0.5, 0.75, 1.0)],
-        y_ticks=[(float(place(np.array([0.0]), np.array([y]))[0, 1]), f"{100 * y:.3g} %") for y in y_values],
+        x_ticks=[(float(x), f"{v:g}") for x, v in zip(place(x_values, x_values)[:, 0], x_values, strict=True)],
+        y_ticks=[
+            (float(y), f"{100 * v:.3g} %") for y, v in zip(place(y_values, y_values)[:, 1], y_values, strict=True)
+        ],
         box=box,
     )
 
 
-def _path(points: np.ndarray) -> str:
+def svg_path(points: Iterable[Sequence[float]] | np.ndarray) -> str:
+    """A polyline as the ``d`` of an SVG path."""
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

@@ -8,20 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from resight.plugins.registry import SCORES
 from resight.report import words
 from resight.report.cards import Card, make_cards
 from resight.report.data import ReportData
 from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
 from resight.report.params import ReportParams
-from resight.report.pictures import Pictures
+from resight.report.pictures import EmbeddedCrops
 from resight.report.templates import template
 from resight.status import Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
 
-FOLDER = Path(__file__).resolve().parent
 STAGES = ("ingest", "segment", "extract", "match", "score", "rank", "novelty", "photos")
 
 
@@ -39,29 +36,17 @@ class StageCount:
         return sum(self.out.values()) == self.came_in
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A row of ``accuracy`` in words; ``bar`` is (low, value, high) where it is a share."""
-
-    name: str
-    level: str
-    value: str
-    interval: str
-    n: int
-    stratum: str
-    bar: tuple[float, float, float] | None
-
-
 def render_report(data: ReportData, params: ReportParams) -> str:
     """The page as HTML: styles, pictures and drawings inside, no scripts, nothing fetched.
 
     Texts from files and tables are escaped. The same data give the same page.
     """
-    pictures = Pictures(data.read_crop)
+    pictures = EmbeddedCrops(data.read_crop)
     cards = make_cards(data, params, pictures)
     decisions = Counter(data.novelty["decision"].to_pylist())
-    metrics = _metrics(data.accuracy.to_pylist()) if data.accuracy is not None else []
-    return template(FOLDER, "page.html").render(
+    accuracy = _accuracy(data)
+    score_name = data.scores["score_name"][0].as_py() if data.scores.num_rows else "score"
+    return template("page.html").render(
         run=data.run,
         title=f"Resight, night of {words.day(data.run['night'])}",
         night=words.day(data.run["night"]),
@@ -73,17 +58,16 @@ def render_report(data: ReportData, params: ReportParams) -> str:
         n_encounters=data.novelty.num_rows,
         counts=_counts(data.run),
         rejected=_rejected(data),
-        metrics=[m for m in metrics if m.stratum == "all"],
-        strata=[m for m in metrics if m.stratum != "all"],
-        protocol=_protocol(data),
-        score_name=_score_name(data),
-        score_meaning=_score_meaning(data),
+        metrics=[words.metric_row(row) for row in accuracy if row["stratum"] == "all"],
+        strata=[words.metric_row(row) for row in accuracy if row["stratum"] != "all"],
+        protocol=", ".join(sorted({row["protocol"] for row in accuracy})),
+        score_name=score_name,
+        score_meaning=SCORES[score_name].description if score_name in SCORES else "",
         pictures=pictures.all,
         words=words,
         levels=range(LEVELS),
         pair_height=PAIR_HEIGHT,
         curve_wh=CURVE_WH,
-        css=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
     )
 
 
@@ -91,20 +75,20 @@ def _sentence(data: ReportData, decisions: Mapping[str, int]) -> str:
     """The run in a sentence."""
     rejected = data.photos["status"].to_pylist().count(PhotoStatus.REJECTED.value)
     photos = words.plural(data.photos.num_rows, "photo")
-    lost = f", of which {rejected} could not be used" if rejected else ""
+    photos += f", of which {rejected} could not be used" if rejected else ""
     if not data.novelty.num_rows:
-        return f"{photos}{lost}; there was nothing to identify."
+        return f"{photos}; there was nothing to identify."
     ends = [f"{decisions[d.value]} {words.BADGES[d]}" for d in words.ORDER if decisions.get(d.value)]
-    return f"{photos}{lost}; {words.plural(data.novelty.num_rows, 'encounter')} to identify: {', '.join(ends)}."
+    return f"{photos}; {words.plural(data.novelty.num_rows, 'encounter')} to identify: {', '.join(ends)}."
 
 
 def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What made the result, for those who must be able to repeat it."""
+    """What made the result, for whoever wants to repeat it."""
     settings = words.parsed(run["settings"])
     span = (run["ended_at"] - run["started_at"]).total_seconds()
     facts = [
         ("Run", run["run_id"]),
-        ("Flow", run["flow"] + (", kept aside" if run["status"] == "kept_aside" else "")),
+        ("Flow", run["flow"] + (", kept apart" if run["status"] == "kept_aside" else "")),
         ("Made", f"{words.moment(run['ended_at'])} UTC, in {words.seconds(span)} on {run['device']}"),
         ("Extractor", settings.get("extract", {}).get("kind", "–")),
         ("Matcher", settings.get("match", {}).get("kind", "–")),
@@ -139,9 +123,9 @@ def _groups(cards: Sequence[Card], decisions: Mapping[str, int]) -> list[dict[st
 
 
 def _counts(run: Mapping[str, Any]) -> list[StageCount]:
-    found = words.parsed(run["counts"])
-    names = [s for s in STAGES if s in found] + sorted(set(found) - set(STAGES))
-    return [StageCount(name, found[name]["in"], dict(found[name]["out"])) for name in names]
+    counts = words.parsed(run["counts"])
+    names = [s for s in STAGES if s in counts] + sorted(set(counts) - set(STAGES))
+    return [StageCount(name, counts[name]["in"], dict(counts[name]["out"])) for name in names]
 
 
 def _rejected(data: ReportData) -> list[dict[str, str]]:
@@ -153,38 +137,12 @@ def _rejected(data: ReportData) -> list[dict[str, str]]:
     ]
 
 
-def _metrics(rows: Sequence[Mapping[str, Any]]) -> list[Metric]:
+def _accuracy(data: ReportData) -> list[Mapping[str, Any]]:
+    """Rows of ``accuracy`` in the order of `words.METRICS`; metrics that the page does not know come last."""
     place = {name: k for k, name in enumerate(words.METRICS)}
-    return [
-        _metric(row) for row in sorted(rows, key=lambda r: (_family(r["metric"], place), r["metric"], r["stratum"]))
-    ]
 
+    def order(row: Mapping[str, Any]) -> tuple[int, str, str]:
+        metric = row["metric"]
+        return place.get(metric, place.get(metric.rpartition("_")[0], len(place))), metric, row["stratum"]
 
-def _family(metric: str, place: Mapping[str, int]) -> int:
-    """Where a metric stands in the list; unknown ones come last."""
-    return place.get(metric, place.get(metric.rpartition("_")[0], len(place)))
-
-
-def _metric(row: Mapping[str, Any]) -> Metric:
-    name, level = words.metric_name(row["metric"])
-    low, high, value = row["ci_low"], row["ci_high"], row["value"]
-    known = low is not None and high is not None
-    interval = f"{words.metric_value(low, row['unit'])} to {words.metric_value(high, row['unit'])}" if known else ""
-    bar = (low, value, high) if known and value is not None and row["unit"] == "share" else None
-    return Metric(name, level, words.metric_value(value, row["unit"]), interval, row["n"], row["stratum"], bar)
-
-
-def _protocol(data: ReportData) -> str:
-    if data.accuracy is None:
-        return ""
-    return ", ".join(sorted(set(data.accuracy["protocol"].to_pylist())))
-
-
-def _score_meaning(data: ReportData) -> str:
-    """What the score that ranks says, for whoever points at it."""
-    name = _score_name(data)
-    return str(SCORES[name].description) if name in SCORES else ""
-
-
-def _score_name(data: ReportData) -> str:
-    return data.scores["score_name"][0].as_py() if data.scores.num_rows else "score"
+    return sorted(data.accuracy.to_pylist(), key=order) if data.accuracy is not None else []

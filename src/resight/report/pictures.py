@@ -13,12 +13,12 @@ from resight.errors import WorkspaceError
 
 QUALITY = 78
 LONG_SIDE_PX = 360  # sharp enough to compare scutes, small enough for a page of a thousand pictures
-_OUTSIDE = 0.45  # what is left of the contrast where the mask says that it is not the animal
+OUTSIDE_CONTRAST = 0.45  # of what the mask says is not the animal
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An embedded crop.
+class EmbeddedCrop:
+    """A crop inside the page.
 
     Attributes:
         symbol: Id of the SVG symbol that holds it.
@@ -33,36 +33,42 @@ class Picture:
     uri: str
 
 
-class Pictures:
-    """Hands out a symbol per crop and remembers those that are used."""
+class EmbeddedCrops:
+    """Gives every crop that is shown a symbol, and keeps those that the page must hold."""
 
     def __init__(self, read_crop: Callable[[str], np.ndarray], side_px: int = LONG_SIDE_PX) -> None:
         self._read_crop = read_crop
         self._side_px = side_px
-        self._found: dict[str, Picture | None] = {}
+        self._embedded: dict[str, EmbeddedCrop | None] = {}
 
-    def of(self, crop_id: str | None) -> Picture | None:
+    def of(self, crop_id: str | None) -> EmbeddedCrop | None:
         """The crop's picture; None where the crop is gone."""
         if not crop_id:
             return None
-        if crop_id not in self._found:
+        if crop_id not in self._embedded:
             try:
-                self._found[crop_id] = self._embed(self._read_crop(crop_id))
+                self._embedded[crop_id] = self._embed(self._read_crop(crop_id))
             except WorkspaceError:
-                self._found[crop_id] = None  # the page says "picture missing" in its place
-        return self._found[crop_id]
+                self._embedded[crop_id] = None  # the page says "picture missing" in its place
+        return self._embedded[crop_id]
 
     @property
-    def all(self) -> list[Picture]:
-        """Those to be embedded."""
-        return [picture for picture in self._found.values() if picture]
+    def all(self) -> list[EmbeddedCrop]:
+        """Those that the page must hold."""
+        return [picture for picture in self._embedded.values() if picture]
 
-    def _embed(self, crop: np.ndarray) -> Picture:
+    def _embed(self, crop: np.ndarray) -> EmbeddedCrop:
         height, width = crop.shape[:2]
-        scale = min(1.0, self._side_px / max(width, height))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-        return Picture(f"crop{len(self._found)}", width, height, jpeg_uri(faded(small)))
+        uri = jpeg_uri(faded(shrunk(crop, self._side_px)))
+        return EmbeddedCrop(f"crop{len(self._embedded)}", width, height, uri)
+
+
+def shrunk(image: np.ndarray, side_px: int) -> np.ndarray:
+    """(H, W, C) uint8 with a long side of at most ``side_px``."""
+    height, width = image.shape[:2]
+    scale = min(1.0, side_px / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def faded(crop: np.ndarray) -> np.ndarray:
@@ -71,8 +77,8 @@ def faded(crop: np.ndarray) -> np.ndarray:
     if crop.shape[2] == 3:
         return rgb
     alpha = crop[..., 3:].astype(np.float32) / 255
-    away = rgb.astype(np.float32) * _OUTSIDE + 140 * (1 - _OUTSIDE)
-    return (rgb * alpha + away * (1 - alpha)).astype(np.uint8)
+    outside = rgb.astype(np.float32) * OUTSIDE_CONTRAST + 140 * (1 - OUTSIDE_CONTRAST)
+    return (rgb * alpha + outside * (1 - alpha)).astype(np.uint8)
 
 
 def jpeg_uri(rgb: np.ndarray) -> str:

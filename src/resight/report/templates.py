@@ -1,4 +1,4 @@
-"""The pages' templates, all loaded alike."""
+"""The pages' templates, all loaded alike: they extend ``base.html`` and use ``pieces.html``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+FOLDER = Path(__file__).resolve().parent
+
 
 @cache
-def template(folder: Path, name: str) -> Template:
-    """A page's template; what it is not given is an error, and what it is given is escaped."""
+def template(name: str, folder: Path = FOLDER) -> Template:
+    """A page's template, from ``folder`` or beside this file; a missing value is an error, and values are escaped."""
+    loader = FileSystemLoader([folder, FOLDER])
     environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(name)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from resight.status import Decision
@@ -13,54 +15,42 @@ from resight.status import Decision
 ORDER = (Decision.NEW, Decision.UNSURE, Decision.NOT_COMPARED, Decision.KNOWN)
 HEADINGS = {
     Decision.NEW: ("New animals", "no animal of the gallery fits"),
-    Decision.UNSURE: ("Needs your eyes", "the figures do not decide"),
+    Decision.UNSURE: ("Please look", "the evidence does not decide"),
     Decision.NOT_COMPARED: ("Not compared", "no usable head, or no gallery photo of that side"),
-    Decision.KNOWN: ("Known animals", "found in the gallery"),
+    Decision.KNOWN: ("Known animals", "identified in the gallery"),
 }
-BADGES = {
-    Decision.NEW: "new",
-    Decision.UNSURE: "unsure",
-    Decision.NOT_COMPARED: "not compared",
-    Decision.KNOWN: "known",
-}
+BADGES = {decision: str(decision).replace("_", " ") for decision in ORDER}
 METRICS = {
-    "top1": "right animal first",
-    "top3": "right animal among the first three",
-    "top5": "right animal among the first five",
-    "map": "mean average precision",
-    "shortlist_recall": "right animal survives the shortlist",
-    "novelty_auroc": "new told from known (AUROC)",
-    "novelty_accuracy": "new or known called rightly by p_new",
-    "baks": "known animals named right (BAKS, balanced)",
-    "baus": "new animals called new (BAUS, balanced)",
+    "top1": "right animal first (top 1)",
+    "top3": "right animal among the first three (top 3)",
+    "top5": "right animal among the first five (top 5)",
+    "map": "mean average precision (mAP)",
+    "shortlist_recall": "right animal kept by the shortlist (recall)",
+    "novelty_auroc": "new against known animals (AUROC)",
+    "novelty_accuracy": "new or known decided correctly by p_new (accuracy)",
+    "baks": "known animals identified correctly (BAKS, balanced)",
+    "baus": "new animals recognised as new (BAUS, balanced)",
     "baks_baus_gm": "geometric mean of BAKS and BAUS",
-    "false_known_rate": "new animals wrongly called known",
-    "open_top1": "known animals: right one first",
-    "open_novelty_auroc": "new told from known (AUROC)",
-    "open_novelty_accuracy": "new or known called rightly by p_new",
-    "open_baks": "known animals named right (BAKS, balanced)",
-    "open_baus": "new animals called new (BAUS, balanced)",
-    "open_baks_baus_gm": "geometric mean of BAKS and BAUS",
-    "open_false_known_rate": "new animals wrongly called known",
+    "false_known_rate": "new animals identified as a known one (false known rate)",
     "ece_mixed": "calibration error (ECE), known and new mixed",
     "ece_stated": 'calibration error (ECE) over every candidate and "new", known and new mixed',
-    "ece_mixed_by_chance": "the same if all were exactly right: chance, known and new mixed",
-    "ece_encounter_by_chance": "the same if all were exactly right: chance, known animals",
+    "ece_mixed_by_chance": "ECE that exact probabilities would show on so few queries, known and new mixed",
+    "ece_encounter_by_chance": "ECE that exact probabilities would show on so few queries, known animals",
     "brier_mixed": "Brier score, known and new mixed",
     "ece": "calibration error (ECE), known animals",
     "brier": "Brier score, known animals",
-    "candidate_set_coverage": "candidate sets that hold the right animal",
-    "candidate_set_stated": "candidate sets that are meant to",
-    "candidate_set_size": "animals in a candidate set",
-    "cluster_ari": "clusters against the truth (adjusted Rand index)",
+    "candidate_set_coverage": "candidate sets that contain the right animal",
+    "candidate_set_stated": "share of such sets that is guaranteed",
+    "candidate_set_size": "animals per candidate set",
+    "cluster_ari": "clusters against labels (adjusted Rand index)",
     "abundance_error": "error of counting animals by clusters",
     "background_top1": "right animal first, animals painted over",
-    "background_animal_top1": "right animal first, the same queries with them",
+    "background_animal_top1": "right animal first, the same queries unpainted",
     "seconds_per_query": "time per query",
-    "n_queries_without_comparable_gallery": "queries with nothing to compare",
-    "n_queries_without_gallery_animal": "queries of animals not in the gallery",
+    "n_queries_without_comparable_gallery": "queries without a comparable gallery photo of their animal",
+    "n_queries_without_gallery_animal": "queries of animals that are not in the gallery",
     "n_gallery_individuals": "animals in the gallery",
-    "same_day_share": "queries with a gallery photo of the same day",
+    "same_day_share": "queries with a gallery photo of their animal and day",
 }
 
 
@@ -79,8 +69,9 @@ def figure(value: float | None) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 photo``, ``2 photos``."""
-    return f"{count:,} {noun if count == 1 else noun + 's'}".replace(",", " ")
+    """``1 photo``, ``2 photos``, ``2 queries``."""
+    many = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else many}".replace(",", "\u202f")
 
 
 def day(value: date | datetime | str | None) -> str:
@@ -117,7 +108,7 @@ def headline(row: Mapping[str, Any]) -> str:
     """The verdict on an encounter in a few words."""
     decision = Decision(row["decision"])
     if decision is Decision.KNOWN:
-        return f"{row['individual_id']}"
+        return str(row["individual_id"])
     if decision is Decision.NEW:
         name = row["provisional_individual_id"]
         return f"New animal, for now {name}" if name else "New animal"
@@ -145,11 +136,17 @@ def _rather_new(row: Mapping[str, Any]) -> bool:
     return (row["p_new"] or 0) > (row["probability"] or 0)
 
 
+def file_name(uri: str) -> str:
+    """The last part of a path, whichever way its slashes lean."""
+    return PurePosixPath(uri.replace("\\", "/")).name
+
+
 def metric_name(metric: str) -> tuple[str, str]:
-    """What a metric means, and at which level it was taken."""
-    if metric in METRICS:
-        return METRICS[metric], ""
-    name, _, level = metric.rpartition("_")
+    """What a metric means, and its level (``per photo``); the same for ``open_`` metrics as without."""
+    plain = metric.removeprefix("open_")
+    if plain in METRICS:
+        return METRICS[plain], ""
+    name, _, level = plain.rpartition("_")
     return (METRICS[name], f"per {level}") if name in METRICS else (metric, "")
 
 
@@ -157,6 +154,47 @@ def metric_value(value: float | None, unit: str) -> str:
     """A metric in its unit."""
     if value is None:
         return "–"
-    return {"share": f"{100 * value:.1f}\xa0%", "second": f"{value:.3g}\xa0s", "count": f"{value:,.0f}"}.get(
-        unit, f"{value:.3f}"
+    by_unit = {"share": f"{100 * value:.1f}\xa0%", "second": f"{value:.3g}\xa0s", "count": f"{value:,.0f}"}
+    return by_unit.get(unit, f"{value:.3f}")
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A row of the table ``accuracy`` in words.
+
+    Attributes:
+        group: The stratum, e.g. ``viewpoint=left``.
+        bar: Lower end, value and upper end of a share, to be drawn from 0 to 1; None where there is no share.
+        bad: Whether the group is clearly worse than all queries together.
+    """
+
+    name: str
+    level: str
+    group: str
+    value: str
+    interval: str
+    n: int
+    n_individuals: int
+    bar: tuple[float, float, float] | None
+    missing_because: str
+    bad: bool = False
+
+
+def metric_row(row: Mapping[str, Any], group: str | None = None, bad: bool = False) -> MetricRow:
+    """A row of ``accuracy`` in words; ``group`` replaces its stratum."""
+    name, level = metric_name(row["metric"])
+    low, high, value = (metric_value(row[column], row["unit"]) for column in ("ci_low", "ci_high", "value"))
+    interval = "" if row["ci_low"] is None else f"{low} to {high}"
+    bar = interval_bar(row) if row["unit"] == "share" else None
+    group = row["stratum"] if group is None else group
+    return MetricRow(
+        name, level, group, value, interval, row["n"], row["n_individuals"] or 0, bar, row["missing_because"] or "", bad
     )
+
+
+def interval_bar(row: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Lower end, value and upper end; the value alone where there is no interval, None outside of 0 to 1."""
+    low, value, high = row["ci_low"], row["value"], row["ci_high"]
+    if value is None or not 0 <= value <= 1:
+        return None
+    return (value, value, value) if low is None else (low, value, high)

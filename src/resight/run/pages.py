@@ -12,7 +12,7 @@ from resight.evaluate.outcomes import BACKGROUND, PHOTO
 from resight.match.evidence import evidence
 from resight.report.accuracy_data import AccuracyData
 from resight.report.accuracy_page import render_accuracy
-from resight.report.data import Evidence, ReportData
+from resight.report.data import MatchedPoints, ReportData
 from resight.report.page import render_report
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup
@@ -47,7 +47,7 @@ def draw_report(conditions: Conditions, record: Mapping[str, Any], tables: Table
     data = ReportData(
         run=record,
         **shown,
-        evidence={pair: Evidence(p.xy_a_px, p.xy_b_px, p.confidence, p.inlier) for pair, p in points.items()},
+        matches={pair: MatchedPoints(p.xy_a_px, p.xy_b_px, p.confidence, p.inlier) for pair, p in points.items()},
         null=_curve(null),
         read_crop=_crop_reader(env.workspace, _paths(shown["crops"])),
         accuracy=tables.get("accuracy"),

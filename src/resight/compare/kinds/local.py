@@ -1,4 +1,4 @@
-"""Keypoints and a matcher, in the pairs that are worth a row."""
+"""The combinations of extractor and matcher that have a row."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, 
 def _bundled() -> LocalMethod:
     """What `resight init` chooses without downloads, ranked by the matches that agree with an affine map.
 
-    The pipeline then holds those against what the same photos have with other animals; here no method learns from the gallery.
+    The pipeline then compares those with what the same photos have with other animals; here no method learns from the gallery.
     """
     title = "SIFT + the bundled LightGlue + affine verification"
     extract = SiftParams(max_keypoints=BUNDLED_KEYPOINTS)

@@ -87,8 +87,7 @@ def _on(xy: Tensor, inside: np.ndarray) -> np.ndarray:
     """(N,) bool: which keypoints lie on the animal."""
     place = np.floor(xy.float().cpu().numpy()).astype(np.int64).reshape(-1, 2)
     height, width = inside.shape
-    found: np.ndarray = inside[place[:, 1].clip(0, height - 1), place[:, 0].clip(0, width - 1)]
-    return found
+    return np.asarray(inside[place[:, 1].clip(0, height - 1), place[:, 0].clip(0, width - 1)])
 
 
 def _padded(inside: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

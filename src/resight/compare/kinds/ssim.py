@@ -1,4 +1,4 @@
-"""Structural similarity: the simplest thing that one could do, as a floor for the others."""
+"""Structural similarity: the simplest method, as a baseline for the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any network of the ``timm`` package as it comes, by name; its weights lie on this machine or the row says what is missing."""
+"""Any network of the ``timm`` package by name, not trained further; its weights must lie on this machine."""
 
 from __future__ import annotations
 
@@ -57,17 +57,16 @@ class TimmMethod(VectorMethod):
         """
         if self.path:
             return trial.env.weights.find(self.path).path
-        hub, known = _hub_id(self.model), None
-        for name in FILES:
-            found = importlib.import_module("huggingface_hub").try_to_load_from_cache(hub, name) if hub else None
-            known = known or (Path(found) if isinstance(found, str) else None)
-        if known is None:
+        hub = _hub_id(self.model)
+        lookup = importlib.import_module("huggingface_hub").try_to_load_from_cache if hub else lambda *_: None
+        files = [file for name in FILES if isinstance(file := lookup(hub, name), str)]
+        if not files:
             get = f"run `hf download {hub}` on a machine with internet and copy its cache, or " if hub else ""
             raise MissingWeightsError(
                 f"The weights of the timm model '{self.model}' are not on this machine; {get}give a file with "
                 f"--methods {PREFIX}{self.model}=FILE."
             )
-        return known
+        return Path(files[0])
 
 
 class TimmEmbedder(Embedder):
@@ -86,8 +85,7 @@ class TimmEmbedder(Embedder):
     @torch.inference_mode()
     def vectors(self, rgb: np.ndarray) -> np.ndarray:
         features: Tensor = self._net((to_tensor(rgb, self._device) - self._mean) / self._std)
-        found: np.ndarray = F.normalize(features.float(), dim=1).cpu().numpy()
-        return found
+        return np.asarray(F.normalize(features.float(), dim=1).cpu())
 
 
 def load_timm(model: str, state: Mapping[str, Tensor]) -> torch.nn.Module:

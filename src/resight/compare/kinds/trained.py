@@ -34,7 +34,7 @@ class TrainedMethod(VectorMethod):
     shorten: bool = False
 
     def recipe_for(self, trial: Trial) -> EmbeddingRecipe:
-        """The recipe; a shortened one where that is asked for and the whole training has not been done before."""
+        """The recipe; a shortened one for ``shorten``, unless the whole training was done before."""
         short = self.recipe.model_copy(update={"steps": min(self.recipe.steps, QUICK_STEPS)})
         whole = not self.shorten or is_trained(trial.env.workspace, self._rows(trial), self.recipe, trial.env.weights)
         return self.recipe if whole else short
@@ -77,8 +77,7 @@ class NetEmbedder(Embedder):
 
     @torch.inference_mode()
     def vectors(self, rgb: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self._net(to_tensor(rgb, self._device)).float().cpu().numpy()
-        return found
+        return np.asarray(self._net(to_tensor(rgb, self._device)).float().cpu())
 
 
 METHODS = (TrainedMethod("convnext-circle", "ConvNeXt, circle loss, trained here", Family.GLOBAL, True),)

@@ -1,4 +1,4 @@
-"""LNBNN votes alone: what the shortlist says, taken for the answer."""
+"""LNBNN votes alone: the shortlist's own ranking."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from resight.compare.base import Family, Method, Scored, Timing, Trial, scores_of
-from resight.compare.local import n_comparable, places_of
+from resight.compare.base import Family, Method, MethodScores, Timing, Trial, planned_pairs, scores_of
+from resight.compare.local import places_of
 from resight.compare.timing import take_time
 from resight.extract.block import built
 from resight.extract.kinds.sift import SiftParams
 from resight.extract.params import ExtractorBase
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
-from resight.pairs.plan import PLANNED
 from resight.run.names import StageNames, stage_names
 from resight.run.setups import voting
-from resight.segment.store import read_crop
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.plan import allowed_by_plan
@@ -28,7 +25,7 @@ from resight.shortlist.stage import shortlist
 from resight.shortlist.store import ShortlistIndex, build_index
 from resight.shortlist.votes import search
 
-EVERYBODY_VOTES = ShortlistParams(enabled="on", k=1, descriptors="own")
+ALL_DESCRIPTORS_VOTE = ShortlistParams(enabled="on", k=1, descriptors="own")
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class VotesMethod(Method):
     """Single descriptors vote for the gallery crops that hold their nearest neighbours (`shortlist.votes`)."""
 
     extract: ExtractorBase
-    votes: ShortlistParams = EVERYBODY_VOTES
+    votes: ShortlistParams = ALL_DESCRIPTORS_VOTE
 
     def settings(self, trial: Trial) -> Settings:
         """The trial's settings with the shortlist on, whatever the size of the gallery."""
@@ -49,18 +46,17 @@ class VotesMethod(Method):
     def weight_names(self) -> list[str]:
         return self.extract.weight_names()
 
-    def run(self, trial: Trial) -> Scored:
+    def run(self, trial: Trial) -> MethodScores:
         used, env = self.settings(trial), trial.env
         names = stage_names(used, env.weights)
-        features = extract(env, used.extract, names.extract, trial.asked_crops).features
+        features = extract(env, used.extract, names.extract, trial.shown_crops).features
         info = trial.info(features)
         planned = trial.planned(info)
-        table = shortlist(env, voting(used, names.voting), planned, trial.asked_crops, features).votes
+        table = shortlist(env, voting(used, names.voting), planned, trial.shown_crops, features).votes
         ids = zip(table["query_crop_id"].to_pylist(), table["gallery_crop_id"].to_pylist(), strict=True)
         votes = dict(zip(ids, table["lnbnn"].to_pylist(), strict=True))
-        every = zip(planned["query_crop_id"].to_pylist(), planned["gallery_crop_id"].to_pylist(), strict=True)
-        scores = scores_of(planned, {pair: votes.get(pair, 0.0) for pair in every})
-        return Scored(info, scores, self._timing(trial, names, features, planned))
+        scores = scores_of(planned, {pair: votes.get(pair, 0.0) for pair in planned_pairs(planned)})
+        return MethodScores(info, scores, self._timing(trial, names, features, planned))
 
     def _timing(self, trial: Trial, names: StageNames, features: pa.Table, planned: pa.Table) -> Timing | None:
         index = self._index(trial, names, features, planned)
@@ -69,19 +65,18 @@ class VotesMethod(Method):
         rows_of = allowed_by_plan(planned, index.crop_ids)
 
         def extract_query(query: str) -> tuple[str, np.ndarray]:
-            return query, extractor.extract(*read_crop(trial.env.workspace, trial.paths[query])).descriptors
+            return query, extractor.extract(*trial.read(query)).descriptors
 
-        def ask(query: tuple[str, np.ndarray], allowed: np.ndarray) -> None:
+        def vote(query: tuple[str, np.ndarray], allowed: np.ndarray) -> None:
             search(index, [query], self.votes, allowed=lambda _: allowed)
 
-        return take_time(galleries, n_comparable(trial, galleries), trial.env.device, extract_query, rows_of, ask)
+        return take_time(galleries, trial.n_comparable(galleries), trial.env.device, extract_query, rows_of, vote)
 
     def _index(self, trial: Trial, names: StageNames, features: pa.Table, planned: pa.Table) -> ShortlistIndex:
         """The index that the stage has just made."""
         folder = trial.env.workspace.stage_dir("shortlist", names.voting.index)
         places, reader = places_of(features), FeatureReader(trial.env.workspace)
-        compared = planned.filter(pc.equal(planned["status"], PLANNED))
-        gallery = sorted(g for g in pc.unique(compared["gallery_crop_id"]).to_pylist() if g in places)
+        gallery = sorted({crop_id for _, crop_id in planned_pairs(planned)} & places.keys())
         return build_index(
             folder, gallery, lambda c: reader.load(*places[c]).descriptors, self.votes, names.voting.features
         )
