@@ -179,6 +179,7 @@ def _described(
 ) -> dict[str, object]:
     entries = index.entries
     n_lists = len(entries.codebook.centres) if entries else 0
+    tensors = [t for part in entries.parts for t in (part.starts, part.stored, part.crops)] if entries else []
     return {
         "data": what,
         "backend": params.backend,
@@ -187,7 +188,7 @@ def _described(
         "n_probe": params.n_probe,
         "descriptors": sum(map(len, entries.parts)) if entries else 0,
         "build_cpu_s": build_s,
-        "index_mb": round(index.n_bytes / 1e6, 1),
+        "index_mb": round(sum(tensor.nbytes for tensor in tensors) / 1e6, 1),
     } | spent
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from resight.pairs.params import PairsParams
-from resight.pairs.plan import plan_pairs
+from resight.pairs.plan import plan_between
 
 
 def crops(*rows: tuple[str, str, str, str, str]) -> pa.Table:
@@ -16,7 +16,7 @@ def crops(*rows: tuple[str, str, str, str, str]) -> pa.Table:
 
 
 def outcome(viewpoint: str, q: str, g: str) -> tuple[str, str]:
-    plan = plan_pairs(
+    plan = plan_between(
         crops(("q", "p", "e", q, "ok")),
         crops(("g", "o", "f", g, "ok")),
         policy=PairsParams(viewpoint=viewpoint),
@@ -64,7 +64,7 @@ def test_every_pair_has_one_row_and_the_strongest_reason() -> None:
         ("g3", "o3", "e3", "left", "no_crop"),
         ("g4", "o4", "e4", "left", "ok"),
     )
-    plan = plan_pairs(queries, gallery, policy=PairsParams(), purpose="calibrate", forbid_same_encounter=True)
+    plan = plan_between(queries, gallery, policy=PairsParams(), purpose="calibrate", forbid_same_encounter=True)
     assert plan["query_crop_id"].to_pylist() == ["q0"] * 5 + ["q1"] * 5
     assert plan["gallery_crop_id"].to_pylist() == ["q0", "g1", "g2", "g3", "g4"] * 2
     assert plan["query_photo_id"].to_pylist() == ["p0"] * 5 + ["p1"] * 5
@@ -86,13 +86,13 @@ def test_every_pair_has_one_row_and_the_strongest_reason() -> None:
 
 def test_same_encounter_is_compared_where_it_may_be() -> None:
     two = crops(("a", "p", "e", "left", "ok")), crops(("b", "o", "e", "left", "ok"))
-    plan = plan_pairs(*two, policy=PairsParams(), purpose="identify", forbid_same_encounter=False)
+    plan = plan_between(*two, policy=PairsParams(), purpose="identify", forbid_same_encounter=False)
     assert plan["status"].to_pylist() == ["planned"]
 
 
 def test_missing_encounters_are_not_the_same_encounter() -> None:
     two = crops(("a", "p", None, "left", "ok")), crops(("b", "o", None, "left", "ok"))
-    plan = plan_pairs(*two, policy=PairsParams(), purpose="identify", forbid_same_encounter=True)
+    plan = plan_between(*two, policy=PairsParams(), purpose="identify", forbid_same_encounter=True)
     assert plan["status"].to_pylist() == ["planned"]
 
 
@@ -107,17 +107,17 @@ def test_photos_of_another_species_or_site_are_kept_apart() -> None:
         "g", '{"species": "caretta caretta "}', '{"species": "Chelonia mydas"}', '{"site": "south", "note": "x"}', None
     )
     policy = PairsParams(must_agree=("species", "site"))
-    plan = plan_pairs(queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=False)
+    plan = plan_between(queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=False)
     first, second = plan["reason"].to_pylist()[:4], plan["reason"].to_pylist()[4:]
     assert first == ["", "other_species", "other_site", ""], "an empty cell and other capitals agree"
     assert second == [""] * 4
     assert plan["status"].to_pylist()[:4] == ["planned", "excluded_by_policy", "excluded_by_policy", "planned"]
-    free = plan_pairs(queries, gallery, policy=PairsParams(), purpose="identify", forbid_same_encounter=False)
+    free = plan_between(queries, gallery, policy=PairsParams(), purpose="identify", forbid_same_encounter=False)
     assert set(free["status"].to_pylist()) == {"planned"}
 
 
 def test_an_empty_side_gives_an_empty_plan() -> None:
-    plan = plan_pairs(
+    plan = plan_between(
         crops(), crops(("g", "o", "f", "left", "ok")), policy=PairsParams(), purpose="x", forbid_same_encounter=True
     )
     assert plan.num_rows == 0
@@ -133,6 +133,6 @@ def test_a_million_pairs_take_seconds_not_minutes() -> None:
 
     queries, gallery = many("q"), many("g")
     start = time.process_time()
-    plan = plan_pairs(queries, gallery, policy=PairsParams(), purpose="identify", forbid_same_encounter=True)
+    plan = plan_between(queries, gallery, policy=PairsParams(), purpose="identify", forbid_same_encounter=True)
     assert plan.num_rows == 1_000_000
     assert time.process_time() - start < 5

@@ -9,7 +9,7 @@ from resight.environment import Environment
 from resight.extract.stage import extract
 from resight.match.evidence import evidence
 from resight.match.stage import match
-from resight.pairs.plan import plan_pairs
+from resight.pairs.plan import plan_between
 from resight.run.names import stage_names
 from resight.run.setups import match_setup
 from resight.settings import settings_from
@@ -49,7 +49,7 @@ def test_a_shifted_picture_is_recognised(env: Environment, kind: str) -> None:
             "feature_status": features["status"],
         }
     )
-    plan = plan_pairs(info.slice(0, 1), info, policy=settings.pairs, purpose="identify", forbid_same_encounter=False)
+    plan = plan_between(info.slice(0, 1), info, policy=settings.pairs, purpose="identify", forbid_same_encounter=False)
     result = match(env, setup, names.match, plan, features)
     assert result.n_matched == 2
     by_gallery = {row["gallery_crop_id"]: row for row in result.pairs.to_pylist()}

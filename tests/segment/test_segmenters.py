@@ -10,7 +10,7 @@ from resight.segment.base import Photo, Segmenter
 from resight.segment.cropper import cut, tidy
 from resight.segment.kinds.annotations import AnnotationSegmenter, AnnotationsParams
 from resight.segment.kinds.auto import AutoParams, AutoSegmenter
-from resight.segment.kinds.grabcut import GrabCutParams, GrabCutSegmenter, fill_holes, main_component
+from resight.segment.kinds.grabcut import GrabCutSegmenter, fill_holes, main_component
 from resight.segment.params import CropParams
 from resight.status import CropStatus, Viewpoint
 from resight.weights.store import WeightStore
@@ -78,7 +78,7 @@ def test_an_outline_partly_outside_is_clipped_and_one_outside_is_dropped():
 
 def test_grabcut_finds_the_animal():
     photo, animal = rendered_photo()
-    (found,) = GrabCutSegmenter(GrabCutParams()).find(photo)
+    (found,) = GrabCutSegmenter().find(photo)
     outline = np.array(found.polygons_xy_px[0]) - 0.5
     filled = cv2.fillPoly(np.zeros((HEIGHT, WIDTH), np.uint8), [np.round(outline).astype(np.int32)], 1).astype(bool)
     assert (filled & animal).sum() / (filled | animal).sum() > 0.85
@@ -86,7 +86,7 @@ def test_grabcut_finds_the_animal():
 
 def test_grabcut_finds_nothing_in_plain_water():
     photo = Photo("p", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
-    segmenter = GrabCutSegmenter(GrabCutParams())
+    segmenter = GrabCutSegmenter()
     assert segmenter.find(photo) == []
     assert segmenter.nothing_found == CropStatus.NO_HEAD
 
@@ -94,7 +94,7 @@ def test_grabcut_finds_nothing_in_plain_water():
 def test_grabcut_calls_a_small_find_nothing(monkeypatch):
     photo, animal = rendered_photo()
     monkeypatch.setattr("resight.segment.kinds.grabcut.MIN_AREA_FRACTION", 1.2 * animal.mean())
-    assert GrabCutSegmenter(GrabCutParams()).find(photo) == []
+    assert GrabCutSegmenter().find(photo) == []
 
 
 @pytest.mark.parametrize(

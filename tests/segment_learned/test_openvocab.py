@@ -53,7 +53,7 @@ def segmenter(monkeypatch, logits, centred, **settings):
     made = object.__new__(OpenVocabularySegmenter)
     made.params = OpenVocabularyParams.model_validate({"weights": "x"} | settings)
     answer = boxes_of(np.array(logits, float)[:, None], np.array(centred, float), (WIDTH, HEIGHT))
-    monkeypatch.setattr(made, "ask", lambda rgb: answer)
+    monkeypatch.setattr(made, "detect", lambda rgb: answer)
     return made
 
 

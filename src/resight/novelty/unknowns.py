@@ -13,7 +13,7 @@ from resight.novelty.cluster import Pair, cluster
 from resight.novelty.model import LOGISTIC, NoveltyModel
 from resight.novelty.params import NoveltyParams
 from resight.pairs.params import PairsParams
-from resight.pairs.plan import plan_pairs
+from resight.pairs.plan import plan_between
 from resight.rank.params import RankParams
 from resight.rank.stage import rank_all
 
@@ -51,7 +51,7 @@ def plan_clusters(seen: pa.Table, policy: PairsParams) -> pa.Table:
         seen: From `sightings`.
         policy: Which viewpoints are compared.
     """
-    plan = plan_pairs(seen, seen, policy=policy, purpose=CLUSTER, forbid_same_encounter=True)
+    plan = plan_between(seen, seen, policy=policy, purpose=CLUSTER, forbid_same_encounter=True)
     name = dict(zip(seen["crop_id"].to_pylist(), seen["encounter_id"].to_pylist(), strict=True))
     sides = [[name[c] for c in plan[f"{side}_crop_id"].to_pylist()] for side in ("query", "gallery")]
     keep = [q < g and encounter_of(q) != encounter_of(g) for q, g in zip(*sides, strict=True)]

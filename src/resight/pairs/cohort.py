@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from resight.pairs.params import PairsParams
-from resight.pairs.plan import plan_pairs
+from resight.pairs.plan import plan_between
 from resight.store.fingerprint import digest_ids
 
 
@@ -78,13 +78,13 @@ def plan(info: pa.Table, cohort: Cohort, policy: PairsParams, calibration_encoun
     """
     queries, gallery = _of(info, cohort.queries), _of(info, cohort.gallery)
     apart = cohort.evaluating and policy.exclude_same_encounter
-    identify = plan_pairs(
+    identify = plan_between(
         queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=apart or cohort.leave_one_out
     )
     if cohort.leave_one_out:
         return identify  # each fold takes its calibration pairs from the same rows
     chosen = calibration_photos(info, cohort, calibration_encounters)
-    calibrate = plan_pairs(_of(info, chosen), gallery, policy=policy, purpose="calibrate", forbid_same_encounter=True)
+    calibrate = plan_between(_of(info, chosen), gallery, policy=policy, purpose="calibrate", forbid_same_encounter=True)
     return pa.concat_tables([identify, calibrate])
 
 

@@ -42,7 +42,7 @@ _NO_FEATURES, _VIEWPOINT, _SAME_ENCOUNTER, _SAME_PHOTO = 1, 2, 3, 4
 OTHER = "other_"  # other_species, other_site, …: reason of a pair that a column of `PairsParams.must_agree` keeps apart
 
 
-def plan_pairs(
+def plan_between(
     queries: pa.Table, gallery: pa.Table, *, policy: PairsParams, purpose: str, forbid_same_encounter: bool
 ) -> pa.Table:
     """Give every query x gallery pair exactly one row: planned, or why not.

@@ -69,7 +69,7 @@ class Planned(Extracted):
     Attributes:
         cohort: Which photos are queries and which gallery, and which labels may be seen.
         info: `cohort.crop_info`, with the labels that the cohort shows.
-        plan: `plan.plan_pairs` after shortlist and halving.
+        plan: `pairs.cohort.plan` after shortlist and halving.
         votes: `shortlist.EVIDENCE_VOTES`.
         shortlisted: Whether votes or halving may have left out pairs.
         n_voting_extracted, n_shortlisted, n_halved: Crops, queries and pairs that were really computed on the way.

@@ -18,7 +18,7 @@ def allowed_by_plan(plan: pa.Table, crop_ids: Sequence[str]) -> Callable[[str], 
     So viewpoint, encounter, photo and the columns that must agree (species, site) decide before any vote is counted.
 
     Args:
-        plan: From `plan_pairs`.
+        plan: From `plan_between`.
         crop_ids: (R,) crop of each row of the index.
 
     Returns:
@@ -48,7 +48,7 @@ def apply_shortlist(plan: pa.Table, votes: pa.Table, k: int) -> pa.Table:
     identify. A query without any vote keeps all its pairs: no crop is more likely than another.
 
     Args:
-        plan: From `plan_pairs`.
+        plan: From `plan_between`.
         votes: `CROP_VOTES`.
         k: Gallery crops kept per query crop.
 

@@ -81,7 +81,7 @@ def shortlist(env: Environment, voting: Voting, plan: pa.Table, crops: pa.Table,
     Args:
         env: Holds the index, and runs the blocks of queries.
         voting: Which descriptors vote and how.
-        plan: From `plan_pairs`.
+        plan: From `plan_between`.
         crops, features: Tables of the run.
     """
     planned = plan.filter(pc.equal(plan["status"], PLANNED))

@@ -13,7 +13,6 @@ encoded. Small segments are merged into the new one and then removed, so that th
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +33,7 @@ from resight.shortlist.entries import CodedCrops, Entries, encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
 from resight.store.parts import write_bytes, write_part
+from resight.weights.digests import sha256_of
 
 FORMAT = 1
 INDEX_FILE = "index.json"
@@ -50,12 +50,10 @@ class ShortlistIndex:
     Attributes:
         name: Its fingerprint; empty where the gallery has no descriptor at all.
         entries: Codebook and coded descriptors; None where the gallery has no descriptor at all.
-        n_bytes: Size on disk.
     """
 
     name: str
     entries: Entries | None
-    n_bytes: int = 0
 
     @cached_property
     def crop_ids(self) -> tuple[str, ...]:
@@ -124,11 +122,8 @@ def open_index(path: Path, *, verify: bool = False) -> ShortlistIndex:
     """
     manifest = _read_manifest(path)
     _check_files(path, manifest["codebook"], verify=True)
-    entries = Entries(
-        _read_codebook(path, manifest), [_read_segment(path, segment, verify) for segment in manifest["segments"]]
-    )
-    parts = [manifest["codebook"], *(segment["files"] for segment in manifest["segments"])]
-    return ShortlistIndex(path.name, entries, sum(file["bytes"] for files in parts for file in files.values()))
+    parts = [_read_segment(path, segment, verify) for segment in manifest["segments"]]
+    return ShortlistIndex(path.name, Entries(_read_codebook(path, manifest), parts))
 
 
 def write_codebook(path: Path, codebook: Codebook, family: str) -> None:
@@ -202,7 +197,7 @@ def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _described(path: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    return {name: {"bytes": (path / name).stat().st_size, "sha256": _sha256(path / name)} for name in names}
+    return {name: {"bytes": (path / name).stat().st_size, "sha256": sha256_of(path / name)} for name in names}
 
 
 def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], verify: bool) -> None:
@@ -210,15 +205,10 @@ def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], verify: boo
         file = path / name
         if not file.exists():
             raise WorkspaceError(f"{file} is missing; delete {path} and the shortlist is built anew.")
-        if file.stat().st_size != expected["bytes"] or (verify and _sha256(file) != expected["sha256"]):
+        if file.stat().st_size != expected["bytes"] or (verify and sha256_of(file) != expected["sha256"]):
             raise WorkspaceError(
                 f"{file} was changed after it was written; delete {path} and the shortlist is built anew."
             )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _remove_superseded(path: Path, manifest: Mapping[str, Any]) -> None:

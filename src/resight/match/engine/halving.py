@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from resight.match.engine.batch import Encoded, PairBatch, Scores, Stack, batch_of, batch_of_one
+from resight.match.engine.batch import Encoded, PairBatch, Stack, batch_of, batch_of_one
 from resight.match.engine.network import Network
 
 
@@ -60,7 +60,11 @@ def run_halving(
         batches = [network.run(batch, done, reach) for batch in batches]
         done = reach
         for group, batch in zip(groups, batches, strict=True):
-            _note(group, batch.a.counts, network.assign(batch, reach - 1), reach, layers, sums, confidences)
+            confidence = network.assign(batch, reach - 1).confidence
+            layers[group], sums[group] = reach, confidence.double().sum(-1).cpu().numpy()
+            vectors = confidence.float().cpu().numpy()
+            for candidate, vector, count in zip(group, vectors, batch.a.counts, strict=True):
+                confidences[candidate] = vector[:count]
         if fraction:
             groups, batches = _best(groups, batches, sums, fraction)
     return Halving(layers, sums, tuple(confidences))
@@ -87,21 +91,6 @@ def _batch(query: Encoded, photos: Sequence[Encoded], photos_first: bool) -> Pai
     query_side = Stack.of([query], len(query)).take([0] * len(photos), index * 0, len(query))
     gallery_side = Stack.of(photos, length).take(range(len(photos)), index, length)
     return batch_of(gallery_side, query_side) if photos_first else batch_of(query_side, gallery_side)
-
-
-def _note(
-    group: list[int],
-    counts: Sequence[int],
-    scores: Scores,
-    reach: int,
-    layers: np.ndarray,
-    sums: np.ndarray,
-    confidences: list[np.ndarray],
-) -> None:
-    totals = scores.confidence.double().sum(-1).cpu().numpy()
-    vectors = scores.confidence.float().cpu().numpy()
-    for row, candidate in enumerate(group):
-        layers[candidate], sums[candidate], confidences[candidate] = reach, totals[row], vectors[row, : counts[row]]
 
 
 def _best(

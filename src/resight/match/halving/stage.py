@@ -54,7 +54,7 @@ def halve(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
         env: Where features are and results go.
         setup: Matcher and size of blocks; without rounds the plan comes back as it is.
         name: From `match_fingerprint`.
-        plan: From `plan_pairs` or the shortlist; only rows whose status is ``planned`` take part.
+        plan: From `plan_between` or the shortlist; only rows whose status is ``planned`` take part.
         features: The catalog's ``features`` table of this run.
 
     Raises:
@@ -90,12 +90,12 @@ def _queries(numbered: NumberedPlan) -> list[Query]:
     q, g, planned = numbered.query, numbered.gallery, np.flatnonzero(numbered.planned)
     rows = planned[np.lexsort((g[planned], q[planned]))]
     starts = np.flatnonzero(np.diff(q[rows], prepend=-1))
-    return [_query(numbered, part) for part in np.split(rows, starts[1:]) if part.size]
-
-
-def _query(numbered: NumberedPlan, rows: np.ndarray) -> Query:
-    crop, gallery = int(numbered.query[rows[0]]), numbered.gallery[rows]
-    return Query(crop, gallery, rows, digest_ids(numbered.codes.ids.take(pa.array([crop, *gallery])).to_pylist()))
+    queries = []
+    for part in np.split(rows, starts[1:]) if rows.size else []:
+        crop, gallery = int(q[part[0]]), g[part]
+        key = digest_ids(numbered.codes.ids.take(pa.array([crop, *gallery])).to_pylist())
+        queries.append(Query(crop, gallery, part, key))
+    return queries
 
 
 def _look_up(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:

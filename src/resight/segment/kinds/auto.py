@@ -8,7 +8,7 @@ from pydantic import Field
 
 from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.kinds.annotations import AnnotationSegmenter, AnnotationsParams
-from resight.segment.kinds.grabcut import GrabCutParams, GrabCutSegmenter
+from resight.segment.kinds.grabcut import GrabCutSegmenter
 from resight.segment.kinds.head_finder import HeadFinderParams
 from resight.segment.kinds.whole import WholeSegmenter
 from resight.segment.params import SegmenterBase
@@ -56,7 +56,7 @@ class AutoSegmenter:
         if params.otherwise == "whole":
             self.otherwise = WholeSegmenter()
         elif params.otherwise == "grabcut":
-            self.otherwise = GrabCutSegmenter(GrabCutParams.model_validate({}))
+            self.otherwise = GrabCutSegmenter()
         elif params.otherwise == "head-finder":
             self.otherwise = params.head_finder().build(weights)
         self.nothing_found = CropStatus.NO_HEAD if self.otherwise else CropStatus.NO_ANNOTATION

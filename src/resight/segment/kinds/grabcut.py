@@ -37,7 +37,7 @@ class GrabCutParams(SegmenterBase):
     kind: Literal["grabcut"] = "grabcut"
 
     def build(self, weights: WeightStore) -> Segmenter:
-        return GrabCutSegmenter(self)
+        return GrabCutSegmenter()
 
 
 class GrabCutSegmenter:
@@ -47,9 +47,6 @@ class GrabCutSegmenter:
     """
 
     nothing_found = CropStatus.NO_HEAD
-
-    def __init__(self, params: GrabCutParams) -> None:
-        self.params = params
 
     def find(self, photo: Photo) -> list[Region]:
         from resight.segment.masks import polygons_of, resized

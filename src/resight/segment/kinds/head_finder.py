@@ -39,6 +39,7 @@ class HeadFinderParams(SegmenterBase):
 
     def build(self, weights: WeightStore) -> Segmenter:
         from resight.segment.learned.finder import HeadFinder
-        from resight.segment.learned.weights import network
+        from resight.segment.learned.weights import from_tensors
 
-        return HeadFinder(self, network(weights, self.weight_names()[0]))
+        name = self.weight_names()[0]
+        return HeadFinder(self, from_tensors(weights.state_dict(name), name))

@@ -200,12 +200,10 @@ def _pieces(chance: np.ndarray, threshold: float) -> list[tuple[Box, float]]:
     """Box and mean chance of every connected piece of ``chance`` (h, w) that is at least ``threshold``."""
     n, labels, stats, _ = cv2.connectedComponentsWithStats((chance >= threshold).astype(np.uint8))
     sums = np.bincount(labels.ravel(), weights=chance.ravel(), minlength=n)
-    boxes = [tuple(float(v) for v in stats[k, :4]) for k in range(n)]
     least = MAP_STRIDE * MAP_STRIDE / 2  # half a cell of the map
+    pieces = zip(stats[1:].astype(float).tolist(), sums[1:], strict=True)  # what is below the threshold comes first
     return [
-        ((b[0], b[1], b[2], b[3]), float(sums[k] / stats[k, 4]))
-        for k, b in enumerate(boxes)
-        if k and stats[k, 4] >= least
+        ((x, y, width, height), float(total / area)) for (x, y, width, height, area), total in pieces if area >= least
     ]
 
 

@@ -1,4 +1,4 @@
-"""From weights to the network, and back."""
+"""From tensors to the network, and back."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ from torch import Tensor
 
 from resight.segment.learned.network import HeadNet
 from resight.weights.loading import strict_load
-from resight.weights.store import WeightStore
-
-
-def network(weights: WeightStore, name: str) -> HeadNet:
-    """The network with the weights of that name, ready to run.
-
-    Raises:
-        WeightsError: The file is missing, damaged, or belongs to another network.
-    """
-    return from_tensors(weights.state_dict(name), name)
 
 
 def from_tensors(state: Mapping[str, Tensor], name: str = "the weights file") -> HeadNet:
-    """A network from tensors of any precision."""
+    """The network with these tensors, of any precision, ready to run.
+
+    Raises:
+        WeightsError: They belong to another network.
+    """
     net = HeadNet()
     strict_load(net, {key: value.float() for key, value in state.items()}, name=name)
     return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
