@@ -217,8 +217,7 @@ def fit_confidence(evidence: Sequence[Sequence[float]], right: Sequence[bool]) -
     raw = np.asarray(evidence, np.float64)
     mean, spread = raw.mean(0), raw.std(0) + 1e-9
     zeros = np.zeros(raw.shape[1])
-    intercept, beta = logistic.fit(
-        (raw - mean) / spread, np.asarray(right, bool), np.ones(len(raw)), zeros, zeros + RIDGE, zeros > 0
-    )
+    prior = logistic.CoefficientPrior(zeros, zeros + RIDGE, zeros > 0)
+    intercept, beta = logistic.fit((raw - mean) / spread, np.asarray(right, bool), np.ones(len(raw)), prior)
     coefficients = beta / spread
     return float(intercept - coefficients @ mean), tuple(float(c) for c in coefficients)

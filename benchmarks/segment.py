@@ -29,6 +29,7 @@ from resight.segment.learned.finder import Finding, HeadFinder, confidence_of
 from resight.segment.learned.weights import from_tensors
 from resight.settings import parse_assignments
 from resight.store.parts import write_bytes
+from resight.train.loop import Execution
 from resight.train.segmenter.recipe import Material, Recipe, load_material, train_head_finder, weights_of
 from resight.train.segmenter.samples import OutlinedPhoto, read_samples
 from resight.weights.loading import load_tensors
@@ -123,8 +124,9 @@ def train_folds(
     for fold in missing:
         plan = dataclasses.replace(recipe.plan, steps=steps)
         seen = material.without(lambda sample, fold=fold: folds.tests(sample, fold))
+        execution = Execution(device, out / f"fold{fold}.checkpoint", 60 * minutes)
         of_fold = dataclasses.replace(recipe, seed=fold + 1, plan=plan)
-        training = train_head_finder(seen, of_fold, device, out / f"fold{fold}.checkpoint", limit_s=60 * minutes)
+        training = train_head_finder(seen, of_fold, execution)
         write_bytes(out / f"fold{fold}.safetensors", weights_of(training))
         print(f"fold {fold}: {training.step} steps in {training.seconds:.0f} s", flush=True)
 

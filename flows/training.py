@@ -23,7 +23,7 @@ from resight.tasks.segment import segment_photos
 from resight.train.embedding.params import EmbeddingRecipe
 from resight.train.embedding.samples import training_rows
 from resight.train.embedding.train import train_embedding
-from resight.train.loop import training_device
+from resight.train.loop import Execution, training_device
 from resight.weights.store import WeightStore
 
 
@@ -133,16 +133,9 @@ def run_train_segmenter(
     recipe = Recipe() if seed is None else Recipe(seed=seed)
     if steps:
         recipe = replace(recipe, plan=replace(recipe.plan, steps=steps))
-    record = train_and_write(
-        folders,
-        out,
-        recipe,
-        device or training_device("cpu"),
-        checkpoint or out.with_suffix(".checkpoint"),
-        limit_s=60 * minutes,
-        start=start,
-        quiet=quiet,
-    )
+    checkpoint = checkpoint or out.with_suffix(".checkpoint")
+    execution = Execution(device or training_device("cpu"), checkpoint, 60 * minutes, quiet)
+    record = train_and_write(folders, out, recipe, execution, start)
     return {"weights": str(out)} | record
 
 

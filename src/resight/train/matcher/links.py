@@ -93,7 +93,7 @@ def read_links(file: Path) -> list[Link]:
 
 
 def opposite(bank: Bank, a: int, b: int) -> bool:
-    """Left and right share no skin."""
+    """Whether one view is from the left and the other from the right, so that they share no skin."""
     return {str(bank.tags["side"][a]), str(bank.tags["side"][b])} == {"left", "right"}
 
 

@@ -117,9 +117,8 @@ def train_matcher(
             write_curves(folder, training.curve)
 
     training = train(learner, folder / STATE_FILE, quiet=quiet, after_step=draw_curves)
-    return write_weights(
-        folder, training, _record(pictures, bank, links, seen, training, recipe, origin) | (notes or {})
-    )
+    record = _record(pictures, bank, links, seen, training, recipe, origin)
+    return write_weights(folder, training, record | (notes or {}))
 
 
 def _check_state(folder: Path, resume: bool) -> None:
