@@ -164,7 +164,7 @@ def impostors_and_queries():
     return calibrate, [empty, weak, strong], labels
 
 
-@pytest.mark.parametrize("name", [n for n, one in SCORES.kinds().items() if n not in FROM_ELSEWHERE and one.ranks])
+@pytest.mark.parametrize("name", [n for n, one in SCORES.items() if n not in FROM_ELSEWHERE and one.ranks])
 def test_no_match_is_the_worst_and_more_matches_are_better_in_every_score(name):
     calibrate, queries, labels = impostors_and_queries()
     scores = score(pairs_table(*calibrate, *queries), labels, ScoreParams(name=name)).scores

@@ -59,7 +59,7 @@ def score(
     if fusion is not None:
         d = replace(d, fused=fusion.log_ratio(d, [labels.get(p) for p in scored["query_photo_id"].to_pylist()]))
     # A score without a column of its own is computed only if it ranks, and only `score` holds it.
-    values = {name: each.compute(d) for name, each in SCORES.kinds().items() if name in _COLUMNS or name == chosen.name}
+    values = {name: each.compute(d) for name, each in SCORES.items() if name in _COLUMNS or name == chosen.name}
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}
     columns |= {n: pa.array(v, pa.float64(), from_pandas=True) for n, v in values.items() if n in _COLUMNS}
     columns["score"] = pa.array(_ranking_values(chosen, values[chosen.name]), pa.float64())
@@ -74,7 +74,7 @@ def score_named(name: str) -> Score:
     Raises:
         SettingsError: There is none, or it cannot rank; names the nearest.
     """
-    chosen: Score = SCORES.get(name)
+    chosen: Score = SCORES[name]
     if not chosen.ranks:
         raise SettingsError(
             f"score.name = '{name}' has no direction, so it cannot rank; choose another one, e.g. wasserstein."
