@@ -190,8 +190,8 @@ def _has_view(view: str) -> Callable[[Judged], bool]:
     return lambda j: j.view == view
 
 
-def _share(part: Sequence[Any], whole: Sequence[Any]) -> float | None:
-    return len(part) / len(whole) if whole else None
+def _share(part: Sequence[Any], total: Sequence[Any]) -> float | None:
+    return len(part) / len(total) if total else None
 
 
 def _median(values: Iterable[float]) -> float | None:

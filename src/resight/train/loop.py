@@ -279,7 +279,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has asked for an end; a second one ends at once."""
+    """Whether Ctrl-C or SIGTERM was received; a second one stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return

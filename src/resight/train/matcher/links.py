@@ -87,7 +87,7 @@ def write_links(file: Path, links: Sequence[Link]) -> None:
 
 
 def read_links(file: Path) -> list[Link]:
-    """What `write_links` wrote."""
+    """The links in a file of `write_links`."""
     rows = json.loads(file.read_text(encoding="utf-8"))
     return [Link(a, b, np.array(homography), np.array(xy).reshape(-1, 2)) for a, b, homography, xy in rows]
 

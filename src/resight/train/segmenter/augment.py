@@ -153,7 +153,7 @@ def _example(
     corner[:, 2] += m[:, :2] @ (0.5, 0.5) - 0.5  # pixel centres are integers to OpenCV
     scale = math.sqrt(abs(np.linalg.det(m[:, :2])))
     source = sample.rgb if scale > 0.6 else cv2.GaussianBlur(sample.rgb, (0, 0), 0.4 / scale)
-    # A mirror at the border would show a second head that nobody outlined.
+    # A mirror at the border would show a second head without an outline.
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     rgb = cv2.warpAffine(source, corner, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=border)
     if behind is not None and sample.animal is not None:
