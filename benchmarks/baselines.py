@@ -32,8 +32,8 @@ def one_by_one(model: torch.nn.Module, query: Photo, gallery: Sequence[Photo], d
     sums = []
     for photo in gallery:
         data = {
-            name: {k: v[None].to(device) for k, v in one.items()}
-            for name, one in (("image0", query), ("image1", photo))
+            name: {k: v[None].to(device) for k, v in photo_tensors.items()}
+            for name, photo_tensors in (("image0", query), ("image1", photo))
         }
         with torch.no_grad():
             sums.append(model(data)["matching_scores0"].sum().item())
@@ -45,8 +45,8 @@ def notebook(model: torch.nn.Module, query: Photo, gallery: Sequence[Photo], dev
     sums = []
     for photo in gallery:
         data = {
-            name: {k: v[None].to(device) for k, v in one.items()}
-            for name, one in (("image0", query), ("image1", photo))
+            name: {k: v[None].to(device) for k, v in photo_tensors.items()}
+            for name, photo_tensors in (("image0", query), ("image1", photo))
         }
         with torch.enable_grad():
             scores = model(data)["matching_scores0"][0].detach().cpu().numpy()
@@ -62,7 +62,8 @@ def data_loader(
     sums = []
     for first, second in torch.utils.data.DataLoader(pairs, batch_size=batch_size, num_workers=0):
         data = {
-            name: {k: v.to(device) for k, v in one.items()} for name, one in (("image0", first), ("image1", second))
+            name: {k: v.to(device) for k, v in photo_tensors.items()}
+            for name, photo_tensors in (("image0", first), ("image1", second))
         }
         with torch.inference_mode():
             out = model(data)

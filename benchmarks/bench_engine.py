@@ -117,16 +117,16 @@ def _contestants(model: Any, photos: list[Photo], n: int, args: argparse.Namespa
     theirs, reference = _flops(*dims, n, engine=False), kornia_batch
     one_s = _seconds(lambda: reference(model, [query], [gallery[0]]), args.device)
     limit = 2.0 if args.quick else 12.0
-    found = [Contestant("kornia, B=1", lambda: reference(model, [query], [gallery[0]]).tolist(), 1, theirs)]
+    contestants = [Contestant("kornia, B=1", lambda: reference(model, [query], [gallery[0]]).tolist(), 1, theirs)]
     if 32 * one_s < limit or args.device == "cuda":
         side = [gallery[i % len(gallery)] for i in range(32)]
-        found.append(
+        contestants.append(
             Contestant(
                 "kornia, B=32", lambda: reference(model, [query] * 32, side).tolist(), 32, theirs, "equal counts only"
             )
         )
     few = gallery[: max(1, min(len(gallery), int(limit / 2 / one_s)))]
-    found.append(
+    contestants.append(
         Contestant(
             "Wildbook's loop",
             lambda: one_by_one(model, query, few, args.device),
@@ -135,7 +135,7 @@ def _contestants(model: Any, photos: list[Photo], n: int, args: argparse.Namespa
             "one pair at a time",
         )
     )
-    found.append(
+    contestants.append(
         Contestant(
             "the notebook's loop",
             lambda: notebook(model, query, few, args.device),
@@ -146,7 +146,7 @@ def _contestants(model: Any, photos: list[Photo], n: int, args: argparse.Namespa
     )
     for forced in (256, 512) if n == 512 else ():
         call = _loader(model, query, gallery, args.device, forced)
-        found.append(
+        contestants.append(
             Contestant(
                 f"wildlife-tools' loop, {forced}",
                 call,
@@ -156,9 +156,9 @@ def _contestants(model: Any, photos: list[Photo], n: int, args: argparse.Namespa
             )
         )
     for dtype in _dtypes(args.device):
-        found += _ours(model, photos, n, dtype, one_s, limit, args.device)
-        found += _ragged(model, photos, n, dtype, one_s, limit, args.device)
-    return found + (_adaptive(model, photos, args.device) if adaptive else [])
+        contestants += _ours(model, photos, n, dtype, one_s, limit, args.device)
+        contestants += _ragged(model, photos, n, dtype, one_s, limit, args.device)
+    return contestants + (_adaptive(model, photos, args.device) if adaptive else [])
 
 
 def _ours(
@@ -181,12 +181,14 @@ def _ours(
         return engine.match_tile(first, second, pairs, BINS).confidence_sum.tolist()[: queries * targets]
 
     shape = (4, 8) if 20 * one_s < limit or device == "cuda" else (2, 4) if 5 * one_s < limit else (1, 2)
-    found = [Contestant(f"{name}, B=1", lambda: batch(1), 1, cost, "photos encoded before", dtype)]
+    contestants = [Contestant(f"{name}, B=1", lambda: batch(1), 1, cost, "photos encoded before", dtype)]
     if 6 * one_s < limit or device == "cuda":
         size = 8 if device == "cpu" else 32
-        found.append(Contestant(f"{name}, B={size}", lambda: batch(size), size, cost, "photos encoded before", dtype))
+        contestants.append(
+            Contestant(f"{name}, B={size}", lambda: batch(size), size, cost, "photos encoded before", dtype)
+        )
     pairs = shape[0] * shape[1] * (1 if device == "cpu" else 8)
-    found.append(
+    contestants.append(
         Contestant(
             f"{name}, tile",
             lambda: tile(*shape),
@@ -195,10 +197,10 @@ def _ours(
             f"{shape[0]} x {shape[1]} photos, with encoding and reduction",
         )
     )
-    found.append(
+    contestants.append(
         Contestant(f"{name}, encode", lambda: _nothing(_encode(engine, photos[0])), 1, None, "per photo, once")
     )
-    return found
+    return contestants
 
 
 def _ragged(
@@ -208,7 +210,7 @@ def _ragged(
     engine = LightGlueEngine.from_state_dict(model.state_dict(), device=device, dtype=dtype)
     layers, d = _dims(model)
     counts = np.random.default_rng(0).integers(n // 2, n + 1, len(photos)).tolist()
-    found = []
+    contestants = []
     for name, wanted in ((EQUAL, [n] * len(photos)), (RAGGED, counts)):
         encoded = [_encode(engine, _cut([p], m)[0]) for p, m in zip(photos, wanted, strict=True)]
         few = len(photos) if 30 * one_s < limit or device == "cuda" else 4
@@ -228,8 +230,8 @@ def _ragged(
             if name == EQUAL
             else f"tile, encoded before, {min(wanted)} to {max(wanted)} keypoints"
         )
-        found.append(Contestant(f"this engine{kind}, {name}", tile, len(pairs), flops / len(pairs), note, dtype))
-    return found
+        contestants.append(Contestant(f"this engine{kind}, {name}", tile, len(pairs), flops / len(pairs), note, dtype))
+    return contestants
 
 
 def _headlines(rows: list[Row]) -> list[str]:
@@ -282,11 +284,11 @@ def _adaptive(model: Any, photos: list[Photo], device: str) -> list[Contestant]:
 def _exit_note(engine: LightGlueEngine, encoded: list[Encoded]) -> str:
     """Share of pairs that stop early and what it does to the ranking of the gallery photos, against full matching."""
     query, gallery = encoded[0], encoded[1:]
-    early = [engine.match_adaptive(query, one, 0.95, 0.99) for one in gallery]
-    full = [float(engine.match_pair(query, one).confidence.sum()) for one in gallery]
-    ours = [float(one.confidence.sum()) for one in early]
+    early = [engine.match_adaptive(query, photo, 0.95, 0.99) for photo in gallery]
+    full = [float(engine.match_pair(query, photo).confidence.sum()) for photo in gallery]
+    ours = [float(match.confidence.sum()) for match in early]
     moved = int((np.argsort(np.argsort(ours)) != np.argsort(np.argsort(full))).sum())
-    stopped = [one.stop for one in early if one.stop < engine.arch.n_layers]
+    stopped = [match.stop for match in early if match.stop < engine.arch.n_layers]
     return (
         f"set by hand: {len(stopped)} of {len(early)} pairs stop early, after {np.mean(stopped):.0f} of {engine.arch.n_layers} layers; "
         f"{moved} of {len(early)} photos change rank, random weights"
@@ -295,13 +297,13 @@ def _exit_note(engine: LightGlueEngine, encoded: list[Encoded]) -> str:
 
 def _race(contestants: list[Contestant], device: str, budget_s: float) -> None:
     """Contestants take turns until the budget is spent; each runs at least twice after a first call that does not count."""
-    for one in contestants:
-        one.sums = one.call()
+    for contestant in contestants:
+        contestant.sums = contestant.call()
     end = time.monotonic() + budget_s
     rounds = 0
     while rounds < 2 or (time.monotonic() < end and rounds < 25):
-        for one in contestants:
-            one.times.append(_seconds(one.call, device))
+        for contestant in contestants:
+            contestant.times.append(_seconds(contestant.call, device))
         rounds += 1
 
 
@@ -309,20 +311,22 @@ def _rows(group: str, contestants: list[Contestant], peaks: dict[torch.dtype, fl
     base = min(contestants[0].times) / contestants[0].pairs
     want = contestants[0].sums
     rows = []
-    for one in contestants:
-        each = min(one.times) / one.pairs
-        exact = one.sums and want and "wildlife" not in one.name
-        difference = abs(one.sums[0] - want[0]) / max(want[0], 1e-9) if exact and one.sums and want else None
+    for contestant in contestants:
+        each = min(contestant.times) / contestant.pairs
+        exact = contestant.sums and want and "wildlife" not in contestant.name
+        difference = (
+            abs(contestant.sums[0] - want[0]) / max(want[0], 1e-9) if exact and contestant.sums and want else None
+        )
         rows.append(
             Row(
                 group,
-                one.name,
+                contestant.name,
                 each * 1e3,
-                None if one.name.endswith(("encode", RAGGED)) else base / each,
-                one.flops / each / peaks[one.dtype] if one.flops else None,
+                None if contestant.name.endswith(("encode", RAGGED)) else base / each,
+                contestant.flops / each / peaks[contestant.dtype] if contestant.flops else None,
                 difference,
-                len(one.times),
-                one.note,
+                len(contestant.times),
+                contestant.note,
             )
         )
     return rows
@@ -443,8 +447,8 @@ def _extract(file: Path, weights: Path, n: int, device: str) -> Photo:
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:, :, ::-1]
     tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
     with torch.inference_mode():
-        found = xfeat.eval().detectAndCompute(tensor, top_k=n)[0]
-    return _photo(found["keypoints"], found["descriptors"], image.shape[1::-1], device)
+        features = xfeat.eval().detectAndCompute(tensor, top_k=n)[0]
+    return _photo(features["keypoints"], features["descriptors"], image.shape[1::-1], device)
 
 
 def _photo(xy: torch.Tensor, descriptors: torch.Tensor, size_wh: tuple[int, ...], device: str) -> Photo:

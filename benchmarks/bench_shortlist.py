@@ -51,19 +51,19 @@ def main() -> None:
 def real(root: Path, cache: Path | None, params: ShortlistParams, every: int = 1) -> dict[str, object]:
     """Recall on labelled photos; ``every`` takes each n-th query only."""
     rows = [r for r in csv.DictReader((root / "metadata.csv").open(encoding="utf-8")) if r["encounter_id"]]
-    found, extract_s = descriptors(root, [r["file"] for r in rows], cache)
+    descriptors_of, extract_s = descriptors(root, [r["file"] for r in rows], cache)
     turtle = {r["file"]: r["individual_id"] for r in rows}
     encounter = {r["file"]: r["encounter_id"] for r in rows}
     queries = [f for f in turtle if any(turtle[g] == turtle[f] and encounter[g] != encounter[f] for g in turtle)][
         ::every
     ]
     with tempfile.TemporaryDirectory() as folder:
-        index, build_s = _timed_build(Path(folder), list(turtle), found, params)
+        index, build_s = _timed_build(Path(folder), list(turtle), descriptors_of, params)
         of_row = np.array([encounter[c] for c in index.crop_ids], dtype=object)
         start = time.process_time(), time.perf_counter()
         votes = search(
             index,
-            [(f, found[f]) for f in queries],
+            [(f, descriptors_of[f]) for f in queries],
             params,
             allowed=lambda f: of_row != encounter[f],
         )
@@ -143,7 +143,7 @@ def synthetic(n_crops: int, per_crop: int, params: ShortlistParams, n_queries: i
         votes = search(index, queries, params)
         spent = _spent(start, n_queries)
     truth = {query: target for (query, _), target in zip(queries, targets, strict=True)}
-    hits = first_hits(votes, "gallery_crop_id", {one: one for one in ids}, list(truth), truth)
+    hits = first_hits(votes, "gallery_crop_id", {name: name for name in ids}, list(truth), truth)
     return _described("synthetic", index, params, build_s, spent) | {
         "queries": n_queries,
         "gallery_photos": n_crops,
@@ -167,10 +167,10 @@ def first_hits(
 
 
 def _timed_build(
-    folder: Path, ids: list[str], found: dict[str, np.ndarray], params: ShortlistParams
+    folder: Path, ids: list[str], descriptors_of: dict[str, np.ndarray], params: ShortlistParams
 ) -> tuple[ShortlistIndex, float]:
     start = time.process_time()
-    index = build_index(folder, ids, found.__getitem__, params, "bench")
+    index = build_index(folder, ids, descriptors_of.__getitem__, params, "bench")
     return index, round(time.process_time() - start, 1)
 
 

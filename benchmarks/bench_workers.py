@@ -75,11 +75,11 @@ def alone_ms(processes: int) -> float:
         _, settings, _ = prepare(Path(folder), 2, 1, **NETWORK)
         line, rates = spawn.Barrier(processes), spawn.SimpleQueue()
         running = [spawn.Process(target=_alone, args=(settings.match, line, rates)) for _ in range(processes)]
-        for one in running:
-            one.start()
+        for process in running:
+            process.start()
         total = sum(rates.get() for _ in running)
-        for one in running:
-            one.join()
+        for process in running:
+            process.join()
     return 1000 / total
 
 

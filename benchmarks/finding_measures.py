@@ -190,8 +190,8 @@ def _has_view(view: str) -> Callable[[Judged], bool]:
     return lambda j: j.view == view
 
 
-def _share(part: Sequence[Any], whole: Sequence[Any]) -> float | None:
-    return len(part) / len(whole) if whole else None
+def _share(part: Sequence[Any], total: Sequence[Any]) -> float | None:
+    return len(part) / len(total) if total else None
 
 
 def _median(values: Iterable[float]) -> float | None:
@@ -217,8 +217,7 @@ def fit_confidence(evidence: Sequence[Sequence[float]], right: Sequence[bool]) -
     raw = np.asarray(evidence, np.float64)
     mean, spread = raw.mean(0), raw.std(0) + 1e-9
     zeros = np.zeros(raw.shape[1])
-    intercept, beta = logistic.fit(
-        (raw - mean) / spread, np.asarray(right, bool), np.ones(len(raw)), zeros, zeros + RIDGE, zeros > 0
-    )
+    prior = logistic.CoefficientPrior(zeros, zeros + RIDGE, zeros > 0)
+    intercept, beta = logistic.fit((raw - mean) / spread, np.asarray(right, bool), np.ones(len(raw)), prior)
     coefficients = beta / spread
     return float(intercept - coefficients @ mean), tuple(float(c) for c in coefficients)

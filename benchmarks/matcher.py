@@ -89,14 +89,14 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     given.out.mkdir(parents=True, exist_ok=True)
-    said: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for part in given.parts:
         run: Callable[[argparse.Namespace], Any] = {"ranking": ranking, "homography": homographies, "speed": speeds}[
             part
         ]
-        said[part] = run(given)
-        (given.out / f"{part}.json").write_text(json.dumps(said[part], indent=1), encoding="utf-8")
-    print(json.dumps(said, indent=1))
+        results[part] = run(given)
+        (given.out / f"{part}.json").write_text(json.dumps(results[part], indent=1), encoding="utf-8")
+    print(json.dumps(results, indent=1))
 
 
 def crops_of(data: Path, name: str, out: Path) -> list[Crop]:
@@ -107,11 +107,11 @@ def crops_of(data: Path, name: str, out: Path) -> list[Crop]:
     with Runner(settings.dask, "cpu", quiet=True) as runner:
         env = Environment(place, WeightStore(), runner)
         source = str((data / name).absolute())
-        found = ingest(env, ingest_setup(settings), ingest_name(settings), [source], "2026-01-01")
+        ingested = ingest(env, ingest_setup(settings), ingest_name(settings), [source], "2026-01-01")
         crops_name = segment_name(settings, env.weights)
-        cut = segment(env, segment_setup(settings), crops_name, found.photos, found.annotations).crops
-    parts = split(found.photos)
-    photos = {row["photo_id"]: row for row in found.photos.to_pylist()}
+        cut = segment(env, segment_setup(settings), crops_name, ingested.photos, ingested.annotations).crops
+    parts = split(ingested.photos)
+    photos = {row["photo_id"]: row for row in ingested.photos.to_pylist()}
     crops = []
     for row in cut.to_pylist():
         photo = photos[row["photo_id"]]
@@ -127,10 +127,10 @@ def crops_of(data: Path, name: str, out: Path) -> list[Crop]:
 def wanted_pairs(crops: Sequence[Crop], animals: Sequence[str] | None, quick: bool = False) -> list[tuple[int, int]]:
     """Queries of ``animals`` against the whole gallery, views that may show the same skin only, as a nightly run plans them."""
     asking = [i for i, c in enumerate(crops) if c.query and (animals is None or c.animal in animals)]
-    asked = [j for j, c in enumerate(crops) if not c.query]
+    candidates = [j for j, c in enumerate(crops) if not c.query]
     sides = [str(side.value) for side in _SIDES]
     place = [sides.index(c.side) if c.side in sides else sides.index("unknown") for c in crops]
-    return [(i, j) for i in (asking[::8] if quick else asking) for j in asked if _COMPATIBLE[place[i], place[j]]]
+    return [(i, j) for i in (asking[::8] if quick else asking) for j in candidates if _COMPATIBLE[place[i], place[j]]]
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ def contenders(given: argparse.Namespace) -> list[Contender]:
 
 def _verified(matcher: NearestMatcher) -> Callable[[Features, Features], list[dict[str, float]]]:
     def pair(a: Features, b: Features) -> list[dict[str, float]]:
-        found = matcher.match(a, b)
-        row = scores_of(found.confidence, len(a), len(b))
-        return [row | {"inliers": found.n_inliers + row["mean"]}]  # as the pipeline's score
+        match = matcher.match(a, b)
+        row = scores_of(match.confidence, len(a), len(b))
+        return [row | {"inliers": match.n_inliers + row["mean"]}]  # as the pipeline's score
 
     return pair
 
@@ -173,22 +173,22 @@ def _verified(matcher: NearestMatcher) -> Callable[[Features, Features], list[di
 def _layers(matcher: EngineMatcher) -> Callable[[Features, Features], list[dict[str, float]]]:
     """Every layer that has a trained head."""
     network, kept = matcher.engine.network, {}
-    heads = [layer for layer, there in enumerate(matcher.engine.arch.trained_heads) if there]
+    heads = [layer for layer, trained in enumerate(matcher.engine.arch.trained_heads) if trained]
 
     @torch.inference_mode()
     def pair(a: Features, b: Features) -> list[dict[str, float]]:
-        for one in (a, b):
-            if id(one) not in kept:
-                kept[id(one)] = (one, matcher.encode(one))
+        for features in (a, b):
+            if id(features) not in kept:
+                kept[id(features)] = (features, matcher.encode(features))
         batch, rows, done = batch_of_one(kept[id(a)][1], kept[id(b)][1]), [], 0
         for layer in heads:
             batch, done = network.run(batch, done, layer + 1), layer + 1
-            said = network.assign(batch, layer)
-            confidence = said.confidence[0].numpy()
+            assignment = network.assign(batch, layer)
+            confidence = assignment.confidence[0].numpy()
             index_a = np.flatnonzero(confidence)
             row = scores_of(confidence[index_a], len(a), len(b))
             if layer == heads[-1]:
-                index_b = said.partner[0].numpy()[index_a]
+                index_b = assignment.partner[0].numpy()[index_a]
                 agree = inliers_of(a, b, Matches(index_a, index_b, confidence[index_a]), SURE_AFFINE)
                 row["inliers"] = agree.sum() + row["mean"]
             rows.append(row)
@@ -217,34 +217,38 @@ def ranking(given: argparse.Namespace) -> dict[str, Any]:
         crops = crops_of(given.data, name, given.out)
         pairs = wanted_pairs(crops, None if name == "bonaire" or given.all_queries else HELD_OUT, given.quick)
         out[name] = {"queries": len({i for i, _ in pairs}), "pairs": len(pairs)}
-        for one in contenders(given):
-            rows = matched(one, crops, pairs, given.out / f"{name} {one.name}.json")
-            out[name][one.name] = judged(crops, pairs, rows)
+        for contender in contenders(given):
+            rows = matched(contender, crops, pairs, given.out / f"{name} {contender.name}.json")
+            out[name][contender.name] = judged(crops, pairs, rows)
             if name == "zakynthos":
-                out[name][one.name]["separation"] = separation(crops, pairs, rows)
+                out[name][contender.name]["separation"] = separation(crops, pairs, rows)
     draw_distributions(given)
     return out
 
 
 def matched(
-    one: Contender, crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], file: Path
+    contender: Contender, crops: Sequence[Crop], pairs: Sequence[tuple[int, int]], file: Path
 ) -> list[list[dict[str, float]]]:
     """Rows of all pairs; those that lie in ``file`` are not computed again, so that a stopped run goes on."""
-    said = json.loads(file.read_text()) if file.exists() else {"rows": [], "cpu_s": 0.0}
-    rows: list[list[dict[str, float]]] = said["rows"]
+    record = json.loads(file.read_text()) if file.exists() else {"rows": [], "cpu_s": 0.0}
+    rows: list[list[dict[str, float]]] = record["rows"]
     features: dict[int, Features] = {}
     for i, j in pairs[len(rows) :]:
         for k in (i, j):
             if k not in features:
-                features[k] = one.extract.extract(crops[k].rgb, crops[k].mask)
+                features[k] = contender.extract.extract(crops[k].rgb, crops[k].mask)
         began = time.process_time()
-        rows.append(one.pair(features[i], features[j]))
-        said["cpu_s"] = said.get("cpu_s", 0.0) + time.process_time() - began
+        rows.append(contender.pair(features[i], features[j]))
+        record["cpu_s"] = record.get("cpu_s", 0.0) + time.process_time() - began
         if len(rows) % 200 == 0 or len(rows) == len(pairs):
             same = [crops[i].animal == crops[j].animal for i, j in pairs[: len(rows)]]
-            file.write_text(json.dumps(said | {"rows": rows, "same": same}))
+            file.write_text(json.dumps(record | {"rows": rows, "same": same}))
             log.info(
-                "%s: %d of %d pairs, %.1f ms each", one.name, len(rows), len(pairs), 1000 * said["cpu_s"] / len(rows)
+                "%s: %d of %d pairs, %.1f ms each",
+                contender.name,
+                len(rows),
+                len(pairs),
+                1000 * record["cpu_s"] / len(rows),
             )
     return rows
 
@@ -323,8 +327,8 @@ def draw_distributions(given: argparse.Namespace) -> None:
     """``strangers.svg``: mean confidence of pairs of two animals and of one, contender by contender."""
     panels, width, height = [], 520, 150
     for number, file in enumerate(f for f in sorted(given.out.glob("zakynthos *.json")) if "MAGSAC" not in f.name):
-        said = json.loads(file.read_text())
-        values, same = np.array([r[-1]["mean"] for r in said["rows"]]), np.array(said["same"])
+        record = json.loads(file.read_text())
+        values, same = np.array([r[-1]["mean"] for r in record["rows"]]), np.array(record["same"])
         edges = np.linspace(-4, 0, 41)
         top, bars = 40 + number * (height + 60), []
         for colour, part in (("#d1495b", values[~same]), ("#0b6e8a", values[same])):
@@ -356,9 +360,11 @@ def homographies(given: argparse.Namespace) -> dict[str, Any]:
         for plain in (True, False):
             warp = draw_warp(rng, (crop.mask.shape[1], crop.mask.shape[0]), plain=plain)
             view, mask = apply(warp, crop.rgb, crop.mask)
-            found = sift.extract(view if plain else under_other_water(view, rng), mask)
-            nowhere = np.zeros(len(found), bool)
-            seen.append((found, place_keypoints(warp, found.xy_px, found.scale_px, found.angle_rad, nowhere)))
+            features = sift.extract(view if plain else under_other_water(view, rng), mask)
+            nowhere = np.zeros(len(features), bool)
+            seen.append(
+                (features, place_keypoints(warp, features.xy_px, features.scale_px, features.angle_rad, nowhere))
+            )
         (a, placed_a), (b, placed_b) = seen
         if min(len(a), len(b)) < 8:
             continue
@@ -377,8 +383,8 @@ def homographies(given: argparse.Namespace) -> dict[str, Any]:
 
 def tell(sums: np.ndarray, index_a: np.ndarray, index_b: np.ndarray, truth: tuple[np.ndarray, np.ndarray]) -> None:
     """Add right, told and true; matches of keypoints of which nobody knows do not count."""
-    known = (truth[0][index_a] != -2) & (truth[1][index_b] != -2)
-    sums += ((truth[0][index_a] == index_b)[known].sum(), known.sum(), (truth[0] >= 0).sum())
+    decided = (truth[0][index_a] != -2) & (truth[1][index_b] != -2)
+    sums += ((truth[0][index_a] == index_b)[decided].sum(), decided.sum(), (truth[0] >= 0).sum())
 
 
 def speeds(given: argparse.Namespace) -> dict[str, Any]:

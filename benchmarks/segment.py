@@ -29,6 +29,7 @@ from resight.segment.learned.finder import Finding, HeadFinder, confidence_of
 from resight.segment.learned.weights import from_tensors
 from resight.settings import parse_assignments
 from resight.store.parts import write_bytes
+from resight.train.loop import Execution
 from resight.train.segmenter.recipe import Material, Recipe, load_material, train_head_finder, weights_of
 from resight.train.segmenter.samples import OutlinedPhoto, read_samples
 from resight.weights.loading import load_tensors
@@ -66,7 +67,7 @@ class Answer:
 
     def weighed(self, coefficients: tuple[float, tuple[float, ...]]) -> Answer:
         """The same with the confidence of other coefficients."""
-        chances = [confidence_of(one.evidence, *coefficients) for one in self.findings]
+        chances = [confidence_of(finding.evidence, *coefficients) for finding in self.findings]
         findings = [dataclasses.replace(f, confidence=c) for f, c in zip(self.findings, chances, strict=True)]
         judged = [dataclasses.replace(j, confidence=c) for j, c in zip(self.judged, chances, strict=False)]
         return Answer(self.sample, findings, judged if findings else self.judged)
@@ -95,13 +96,16 @@ def main() -> None:
     if given.train_only:
         return
     params = HeadFinderParams.model_validate({})
-    found = {fold: search(samples, given.out, fold, params) for fold in range(N_FOLDS)}
-    print("intercept and coefficients of the confidence, fitted on all folds:", coefficients_from(found, -1))
-    found = {fold: [a.weighed(coefficients_from(found, fold)) for a in answers] for fold, answers in found.items()}
-    report(found, given.out, params)
-    draw_worst(found, given.out / "worst.jpg", given.worst)
+    answers_by_fold = {fold: search(samples, given.out, fold, params) for fold in range(N_FOLDS)}
+    print("intercept and coefficients of the confidence, fitted on all folds:", coefficients_from(answers_by_fold, -1))
+    answers_by_fold = {
+        fold: [a.weighed(coefficients_from(answers_by_fold, fold)) for a in answers]
+        for fold, answers in answers_by_fold.items()
+    }
+    report(answers_by_fold, given.out, params)
+    draw_worst(answers_by_fold, given.out / "worst.jpg", given.worst)
     if given.end_to_end:
-        end_to_end(samples, found, given.data, given.out, params, given.set)
+        end_to_end(samples, answers_by_fold, given.data, given.out, params, given.set)
 
 
 def train_folds(
@@ -123,8 +127,9 @@ def train_folds(
     for fold in missing:
         plan = dataclasses.replace(recipe.plan, steps=steps)
         seen = material.without(lambda sample, fold=fold: folds.tests(sample, fold))
+        execution = Execution(device, out / f"fold{fold}.checkpoint", 60 * minutes)
         of_fold = dataclasses.replace(recipe, seed=fold + 1, plan=plan)
-        training = train_head_finder(seen, of_fold, device, out / f"fold{fold}.checkpoint", limit_s=60 * minutes)
+        training = train_head_finder(seen, of_fold, execution)
         write_bytes(out / f"fold{fold}.safetensors", weights_of(training))
         print(f"fold {fold}: {training.step} steps in {training.seconds:.0f} s", flush=True)
 
@@ -139,26 +144,28 @@ def search(samples: Sequence[OutlinedPhoto], out: Path, fold: int, params: HeadF
             began = time.perf_counter()
             findings, _ = finder.look(sample.rgb)
             seconds = time.perf_counter() - began
-            judged = [judge(sample, one, seconds) for one in findings or [None]]
+            judged = [judge(sample, finding, seconds) for finding in findings or [None]]
             answers.append(Answer(dataclasses.replace(sample, rgb=thumbnail(sample.rgb)), findings, judged))
     return answers
 
 
-def coefficients_from(found: dict[int, list[Answer]], left_out: int) -> tuple[float, tuple[float, ...]]:
+def coefficients_from(answers_by_fold: dict[int, list[Answer]], left_out: int) -> tuple[float, tuple[float, ...]]:
     """The confidence's coefficients, fitted on the findings of the other folds; where the species is new, without it."""
-    known = [
+    others_answers = [
         a
-        for fold, answers in found.items()
+        for fold, answers in answers_by_fold.items()
         for a in answers
         if fold != left_out and (a.sample.source != "bonaire" or (fold > 0 and left_out != 0))
     ]
-    pairs = [(f.evidence, j.box_iou >= FOUND_IOU) for a in known for f, j in zip(a.findings, a.judged, strict=False)]
+    pairs = [
+        (f.evidence, j.box_iou >= FOUND_IOU) for a in others_answers for f, j in zip(a.findings, a.judged, strict=False)
+    ]
     return fit_confidence([evidence for evidence, _ in pairs], [right for _, right in pairs])
 
 
-def report(found: dict[int, list[Answer]], out: Path, params: HeadFinderParams) -> None:
+def report(answers_by_fold: dict[int, list[Answer]], out: Path, params: HeadFinderParams) -> None:
     """Tables on the terminal, everything as JSON."""
-    judged = {fold: [one.best[0] for one in answers] for fold, answers in found.items()}
+    judged = {fold: [answer.best[0] for answer in answers] for fold, answers in answers_by_fold.items()}
     parts = {
         "zakynthos, no animal in training and test": [j for js in judged.values() for j in js if j.source != "bonaire"],
         "bonaire, the species never seen": [j for j in judged[0] if j.source == "bonaire"],
@@ -189,10 +196,10 @@ def thumbnail(rgb: np.ndarray, side_px: int = 400) -> np.ndarray:
     return cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def draw_worst(found: dict[int, list[Answer]], target: Path, n_photos: int, columns: int = 6) -> None:
+def draw_worst(answers_by_fold: dict[int, list[Answer]], target: Path, n_photos: int, columns: int = 6) -> None:
     """The photos with the least overlap: true outline in yellow, the surest finding in red, overlap and confidence below it."""
-    mine = [a for answers in found.values() for a in answers if len(a.sample.head_xy_px)]
-    tiles = [_tile(one) for one in sorted(mine, key=lambda a: a.best[0].box_iou)[:n_photos]]
+    outlined = [a for answers in answers_by_fold.values() for a in answers if len(a.sample.head_xy_px)]
+    tiles = [_tile(answer) for answer in sorted(outlined, key=lambda a: a.best[0].box_iou)[:n_photos]]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns) if tiles else []
     rows = [np.hstack(tiles[k : k + columns]) for k in range(0, len(tiles), columns)]
     if rows:
@@ -216,7 +223,7 @@ def _tile(answer: Answer, side_px: int = 400) -> np.ndarray:
 
 def end_to_end(
     samples: Sequence[OutlinedPhoto],
-    found: dict[int, list[Answer]],
+    answers_by_fold: dict[int, list[Answer]],
     data: Path,
     out: Path,
     params: HeadFinderParams,
@@ -225,12 +232,17 @@ def end_to_end(
     """Top-1 of `resight evaluate` on the outlined photos of zakynthos: crops by hand, by the fold models, and none."""
     from resight.flows.evaluation import run_evaluate
 
-    best = {a.sample.name: a.best[1] for answers in found.values() for a in answers if a.sample.source == "zakynthos"}
-    mine = [sample for sample in samples if sample.source == "zakynthos"]
+    best = {
+        a.sample.name: a.best[1]
+        for answers in answers_by_fold.values()
+        for a in answers
+        if a.sample.source == "zakynthos"
+    }
+    photos = [sample for sample in samples if sample.source == "zakynthos"]
     measured = {}
     for kind, segment in (("by hand", "annotations"), ("automatic", "annotations"), ("whole", "whole")):
         folder = out / f"crops {kind}"
-        write_folder(folder, data / "zakynthos", mine, best if kind == "automatic" else None, params)
+        write_folder(folder, data / "zakynthos", photos, best if kind == "automatic" else None, params)
         overrides = parse_assignments([f"segment.kind={segment}", *settings])
         workspace = out / f"workspace {kind}"
         workspace.mkdir(parents=True, exist_ok=True)
@@ -244,7 +256,7 @@ def write_folder(
     folder: Path,
     source: Path,
     samples: Sequence[OutlinedPhoto],
-    found: dict[str, Finding | None] | None,
+    finding_of: dict[str, Finding | None] | None,
     params: HeadFinderParams,
 ) -> None:
     """The outlined photos (links), their labels, and outlines: those of ``source``, or the ones that were found."""
@@ -254,26 +266,26 @@ def write_folder(
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).symlink_to((source / name).resolve())
-    if found is not None:
-        content["annotations"] = _outlines(content, found, params)
+    if finding_of is not None:
+        content["annotations"] = _outlines(content, finding_of, params)
     (folder / "annotations.coco.json").write_text(json.dumps(content), encoding="utf-8")
     with open(source / "metadata.csv", encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["file"] in names]
     with open(folder / "metadata.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
-            file, [name for name in rows[0] if found is None or name != "viewpoint"], extrasaction="ignore"
+            file, [name for name in rows[0] if finding_of is None or name != "viewpoint"], extrasaction="ignore"
         )
         writer.writeheader()
         writer.writerows(rows)
 
 
 def _outlines(
-    content: dict[str, Any], found: dict[str, Finding | None], params: HeadFinderParams
+    content: dict[str, Any], finding_of: dict[str, Finding | None], params: HeadFinderParams
 ) -> list[dict[str, Any]]:
     """Findings as COCO annotations; the images' views become the ones that were found."""
     annotations = []
     for image in content["images"]:
-        finding = found[image["file_name"]]
+        finding = finding_of[image["file_name"]]
         image["viewpoint"] = ""
         if finding is None or finding.confidence < params.min_confidence:
             continue

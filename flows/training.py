@@ -18,7 +18,7 @@ from resight.train.embedding.train import train_embedding
 from resight.train.fusion.judge import judge
 from resight.train.fusion.material import by_features, read_run_folder
 from resight.train.fusion.recipe import write_prior
-from resight.train.loop import training_device
+from resight.train.loop import Execution, training_device
 from resight.train.matcher.material import gather
 from resight.train.matcher.recipe import recipe_for, train_matcher
 from resight.train.segmenter.recipe import Recipe, train_and_write
@@ -117,8 +117,9 @@ def run_train_segmenter(
     recipe = Recipe() if seed is None else Recipe(seed=seed)
     if steps:
         recipe = replace(recipe, plan=replace(recipe.plan, steps=steps))
-    device, checkpoint = device or training_device("cpu"), checkpoint or out.with_suffix(".checkpoint")
-    record = train_and_write(folders, out, recipe, device, checkpoint, limit_s=60 * minutes, start=start, quiet=quiet)
+    checkpoint = checkpoint or out.with_suffix(".checkpoint")
+    execution = Execution(device or training_device("cpu"), checkpoint, 60 * minutes, quiet)
+    record = train_and_write(folders, out, recipe, execution, start)
     return {"weights": str(out)} | record
 
 

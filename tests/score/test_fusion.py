@@ -60,7 +60,7 @@ def test_logistic_regression_solves_its_equations():
     x, y = rng.normal(size=(300, 2)), rng.random(300) < 0.3
     x[:, 0] += y
     weight, prior, precision = rng.random(300) + 0.5, np.array([0.2, 0.0]), np.array([3.0, 1.0])
-    a, b = logistic.fit(x, y, weight, prior, precision, np.array([False, False]))
+    a, b = logistic.fit(x, y, weight, logistic.CoefficientPrior(prior, precision, np.array([False, False])))
     rest = weight * (expit(a + x @ b) - y)
     assert rest.sum() == pytest.approx(0, abs=1e-3)
     np.testing.assert_allclose(rest @ x + precision * (b - prior), 0, atol=1e-3)
@@ -68,8 +68,12 @@ def test_logistic_regression_solves_its_equations():
 
 def test_evidence_never_speaks_against_itself():
     x, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([True, True, False, False])
-    assert logistic.fit(x, y, np.ones(4), np.zeros(1), np.ones(1), np.array([True]))[1][0] == 0
-    assert logistic.fit(x, y, np.ones(4), np.zeros(1), np.ones(1), np.array([False]))[1][0] < 0
+    assert (
+        logistic.fit(x, y, np.ones(4), logistic.CoefficientPrior(np.zeros(1), np.ones(1), np.array([True])))[1][0] == 0
+    )
+    assert (
+        logistic.fit(x, y, np.ones(4), logistic.CoefficientPrior(np.zeros(1), np.ones(1), np.array([False])))[1][0] < 0
+    )
 
 
 def test_every_genuine_encounter_weighs_one_and_impostors_as_much_in_all():

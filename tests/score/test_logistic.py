@@ -9,7 +9,7 @@ from resight.score import logistic
 
 def unpenalised(x, y):
     zeros = np.zeros(x.shape[1])
-    return logistic.fit(x, y, np.ones(len(y)), zeros, zeros, zeros > 0)
+    return logistic.fit(x, y, np.ones(len(y)), logistic.CoefficientPrior(zeros, zeros, zeros > 0))
 
 
 def test_one_yes_or_no_feature_gives_the_log_odds_of_its_two_groups():
@@ -22,15 +22,17 @@ def test_one_yes_or_no_feature_gives_the_log_odds_of_its_two_groups():
 def test_a_row_of_weight_two_is_two_rows():
     x, y = np.array([[0.0], [1.0], [2.0], [1.5]]), np.array([False, True, True, False])
     zeros = np.zeros(1)
-    once = logistic.fit(x, y, np.array([2.0, 1, 1, 1]), zeros, zeros + 0.5, zeros > 0)
-    twice = logistic.fit(x[[0, 0, 1, 2, 3]], y[[0, 0, 1, 2, 3]], np.ones(5), zeros, zeros + 0.5, zeros > 0)
+    once = logistic.fit(x, y, np.array([2.0, 1, 1, 1]), logistic.CoefficientPrior(zeros, zeros + 0.5, zeros > 0))
+    twice = logistic.fit(
+        x[[0, 0, 1, 2, 3]], y[[0, 0, 1, 2, 3]], np.ones(5), logistic.CoefficientPrior(zeros, zeros + 0.5, zeros > 0)
+    )
     assert once[0] == pytest.approx(twice[0], abs=1e-9) and once[1] == pytest.approx(twice[1], abs=1e-9)
 
 
 def test_an_overwhelming_prior_is_what_comes_out():
     x, y = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 3 == 0
     prior = np.array([0.7, -0.2])
-    _, beta = logistic.fit(x, y, np.ones(50), prior, np.full(2, 1e9), np.zeros(2, bool))
+    _, beta = logistic.fit(x, y, np.ones(50), logistic.CoefficientPrior(prior, np.full(2, 1e9), np.zeros(2, bool)))
     np.testing.assert_allclose(beta, prior, atol=1e-6)
 
 
@@ -50,7 +52,7 @@ def test_it_finds_what_scipy_finds_with_and_without_bounds(seed):
     bounds = [(None, None), *((0, None) if m else (None, None) for m in monotone)]
     options = {"ftol": 1e-15, "gtol": 1e-9, "maxiter": 2000}
     best = minimize(loss, np.zeros(1 + n_features), method="L-BFGS-B", bounds=bounds, options=options)
-    intercept, beta = logistic.fit(x, y, weight, prior, precision, monotone)
+    intercept, beta = logistic.fit(x, y, weight, logistic.CoefficientPrior(prior, precision, monotone))
     assert loss(np.append(intercept, beta)) <= best.fun + 1e-9
     np.testing.assert_allclose(np.append(intercept, beta), best.x, atol=2e-4)
     assert (beta[monotone] >= 0).all()
@@ -61,6 +63,10 @@ def test_a_coefficient_held_at_nought_leaves_the_others_as_if_it_were_not_there(
     y = np.arange(80) < 30
     x = np.column_stack([rng.normal(size=80) + y, rng.normal(size=80) - 2 * y])
     zeros = np.zeros(2)
-    a, (kept, held) = logistic.fit(x, y, np.ones(80), zeros, zeros + 1, np.array([True, True]))
-    alone_a, (alone,) = logistic.fit(x[:, :1], y, np.ones(80), zeros[:1], zeros[:1] + 1, np.array([True]))
+    a, (kept, held) = logistic.fit(
+        x, y, np.ones(80), logistic.CoefficientPrior(zeros, zeros + 1, np.array([True, True]))
+    )
+    alone_a, (alone,) = logistic.fit(
+        x[:, :1], y, np.ones(80), logistic.CoefficientPrior(zeros[:1], zeros[:1] + 1, np.array([True]))
+    )
     assert held == 0.0 and (a, kept) == pytest.approx((alone_a, alone), abs=1e-9)

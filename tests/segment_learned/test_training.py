@@ -69,7 +69,7 @@ def test_pixels_and_outline_move_together_and_mirroring_swaps_sides(mirrored, tu
     rng = np.random.default_rng(1)
     turn = math.radians(turn_deg)
     placed = _affine(np.array([150.0, 100.0]), 0.7, turn, mirrored, 160)
-    made = _example(sample("left", 0.2), placed, 160, turn, rng)
+    made = _example(sample("left", 0.2), placed, 160, rng)
     red = made.rgb[..., 0].astype(int) - made.rgb[..., 1]
     cells = red.reshape(160 // MAP_STRIDE, MAP_STRIDE, -1, MAP_STRIDE).mean((1, 3))
     assert np.corrcoef(cells.ravel(), made.head.ravel())[0, 1] > 0.9
@@ -80,7 +80,7 @@ def test_pixels_and_outline_move_together_and_mirroring_swaps_sides(mirrored, tu
 
 def test_places_on_the_head_run_from_neck_to_snout_and_from_throat_to_crown():
     placed = _affine(np.array([150.0, 100.0]), 1.0, 0.0, False, 160)
-    made = _example(sample("left", 0.0), placed, 160, 0.0, np.random.default_rng(0))
+    made = _example(sample("left", 0.0), placed, 160, np.random.default_rng(0))
     snoutward, crownward = made.along
     assert snoutward[20, 7] > 0.8 and snoutward[20, 32] < -0.7  # a left view: the snout is on the left
     assert crownward[14, 20] > 0.6 and crownward[25, 20] < -0.6
@@ -224,8 +224,8 @@ def test_another_background_leaves_the_animal_as_it_is():
     animal[70:130, 90:210] = 255
     placed = _affine(np.array([150.0, 100.0]), 1.0, 0.0, False, 160)
     behind = np.full((50, 50, 3), (0, 0, 255), np.uint8)
-    plain = _example(one, placed, 160, 0.0, Still())
-    swapped = _example(replace(one, animal=animal), placed, 160, 0.0, Still(), behind)
+    plain = _example(one, placed, 160, Still())
+    swapped = _example(replace(one, animal=animal), placed, 160, Still(), behind)
     assert np.array_equal(plain.head, swapped.head)
     assert np.abs(swapped.rgb[80, 80].astype(int) - plain.rgb[80, 80]).max() <= 2
     assert swapped.rgb[5, 5, 2] > 200 > 50 > plain.rgb[5, 5, 2]

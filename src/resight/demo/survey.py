@@ -94,7 +94,7 @@ def _write_survey(folder: Path, photos: Sequence[PhotoTruth], progress: Callable
 
 
 def _jpeg(photo: PhotoTruth, rgb: np.ndarray) -> bytes:
-    """The file's content: the picture as the camera held it, with EXIF that says how."""
+    """The file's content: the picture as the camera held it, with its orientation in EXIF."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Resight", "Renderer"
     exif[0x0112] = photo.exif_orientation

@@ -13,23 +13,12 @@ import pyarrow.compute as pc
 from resight.rank.params import RankParams
 from resight.rank.stage import rank_all
 
+_OWNER = [("encounter_id", pa.string()), ("individual_id", pa.string())]
 COMPARISON_SCHEMA = pa.schema(
-    [
-        ("encounter_id", pa.string()),
-        ("individual_id", pa.string()),
-        ("candidate_id", pa.string()),
-        ("score", pa.float64()),
-        ("genuine", pa.bool_()),
-    ]
+    [*_OWNER, ("candidate_id", pa.string()), ("score", pa.float64()), ("genuine", pa.bool_())]
 )
 MAXIMA_SCHEMA = pa.schema(
-    [
-        ("encounter_id", pa.string()),
-        ("individual_id", pa.string()),
-        ("impostor_maximum", pa.float64()),
-        ("genuine_score", pa.float64()),
-        ("n_impostors", pa.int64()),
-    ]
+    [*_OWNER, ("impostor_maximum", pa.float64()), ("genuine_score", pa.float64()), ("n_impostors", pa.int64())]
 )
 
 
@@ -64,10 +53,8 @@ def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams) -> Cal
     meetings = {(crop["encounter_id"], crop["individual_id"]) for crop in crops if crop["individual_id"]}
     owner_of = dict(sorted(meetings, reverse=True))  # of several animals in an encounter, the alphabetically first
     owner = [owner_of.get(e) for e in ranked["encounter_id"].to_pylist()]
-    rows = pa.table(
-        [ranked["encounter_id"], pa.array(owner, pa.string()), ranked["individual_id"], ranked["score"]],
-        names=COMPARISON_SCHEMA.names[:4],
-    )
+    columns = [ranked["encounter_id"], pa.array(owner, pa.string()), ranked["individual_id"], ranked["score"]]
+    rows = pa.table(columns, names=COMPARISON_SCHEMA.names[:4])
     rows = rows.append_column("genuine", pc.equal(rows["individual_id"], rows["candidate_id"])).cast(COMPARISON_SCHEMA)
     met = Counter(individual for _, individual in meetings)
     return Calibration(rows, impostor_maxima(rows), frozenset(name for name, count in met.items() if count > 1))

@@ -47,7 +47,8 @@ def fit_logistic(x: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> tupl
     if spread == 0:
         return 0.0, 0.0
     z = (x - centre) / spread
-    a, (b,) = logistic.fit(z[:, None], genuine, weight, np.zeros(1), np.array([RIDGE]), np.zeros(1, bool))
+    prior = logistic.CoefficientPrior(np.zeros(1), np.array([RIDGE]), np.zeros(1, bool))
+    a, (b,) = logistic.fit(z[:, None], genuine, weight, prior)
     if b <= 0:
         return 0.0, 0.0
     return float(a - odds - b * centre / spread), float(b / spread)

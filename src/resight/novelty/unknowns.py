@@ -27,9 +27,8 @@ def sightings(crops_info: pa.Table, encounters: Collection[str]) -> pa.Table:
     other crops: each of these is a sighting of its own (``encounter#crop``).
     """
     usable = pc.equal(crops_info["feature_status"], "ok")
-    chosen = crops_info.filter(
-        pc.and_(usable, pc.is_in(crops_info["encounter_id"], pa.array(sorted(encounters), pa.string())))
-    )
+    unknown = pc.is_in(crops_info["encounter_id"], pa.array(sorted(encounters), pa.string()))
+    chosen = crops_info.filter(pc.and_(usable, unknown))
     photos = chosen["photo_id"].to_pylist()
     crowded = {p for p in set(photos) if photos.count(p) > 1}
     rows = zip(photos, chosen["encounter_id"].to_pylist(), chosen["crop_id"].to_pylist(), strict=True)

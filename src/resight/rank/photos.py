@@ -42,13 +42,9 @@ def photo_pairs(scores: pa.Table, crops_info: pa.Table, purpose: str = "identify
         raise BrokenCountError(
             f"{unnamed} pairs have a gallery crop without individual; only known animals are candidates"
         )
-    rows = pa.table(
-        [
-            *(query["photo_id"], query["encounter_id"], gallery["photo_id"], gallery["encounter_id"]),
-            *(gallery["individual_id"], chosen["score"], chosen["query_crop_id"], chosen["gallery_crop_id"]),
-        ],
-        names=list(PHOTO_PAIR_COLUMNS),
-    )
+    photos = query["photo_id"], query["encounter_id"], gallery["photo_id"], gallery["encounter_id"]
+    best_crops = gallery["individual_id"], chosen["score"], chosen["query_crop_id"], chosen["gallery_crop_id"]
+    rows = pa.table([*photos, *best_crops], names=list(PHOTO_PAIR_COLUMNS))
     return rows.take(pa.array(_best_rows(rows)))
 
 

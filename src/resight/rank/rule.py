@@ -65,9 +65,7 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
     if len(owners) < MIN_ENCOUNTERS or len(names) < MIN_INDIVIDUALS:
         default = params.model_copy(update={"rule": DEFAULT_RULE[is_ratio]})
         return ChosenRule(default, {}, len(owners), len(names))
-    means = {
-        rule: tuple(_by_animal(owners, v) for v in (right, margin)) for rule, (_, right, margin) in outcomes.items()
-    }
+    means = {rule: tuple(_by_animal(owners, v) for v in values) for rule, (_, *values) in outcomes.items()}
     best = max(rules, key=lambda rule: (round(means[rule][0], 9), round(means[rule][1], 9), -rules.index(rule)))
     right = {rule: means[rule][0] for rule in rules}
     return ChosenRule(params.model_copy(update={"rule": best}), right, len(owners), len(names))

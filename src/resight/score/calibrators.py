@@ -60,8 +60,8 @@ def fit_calibrator(kind: str, log_odds: np.ndarray, genuine: np.ndarray, weight:
     """
     if kind == BETA:
         features = np.column_stack([-np.logaddexp(0, -log_odds), np.logaddexp(0, log_odds)])
-        ridge = np.full(2, 0.01)
-        c, (a, b) = logistic.fit(features, genuine, weight, np.ones(2), ridge, np.ones(2, bool))
+        prior = logistic.CoefficientPrior(np.ones(2), np.full(2, 0.01), np.ones(2, bool))
+        c, (a, b) = logistic.fit(features, genuine, weight, prior)
         return Calibrator(BETA, (float(a), float(b), c))
     if kind == ISOTONIC:
         return _isotonic(log_odds, genuine, weight)

@@ -94,7 +94,7 @@ class Fusion:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Fusion:
-        """What `as_dict` gave."""
+        """The inverse of `as_dict`."""
         return cls(
             tuple(values["features"]),
             tuple(values["centre"]),
@@ -123,7 +123,7 @@ class Prior:
 
 
 def fold_of(individual: str) -> int:
-    """The fold of an animal; the same on every night, whoever else is in the gallery."""
+    """The fold of an animal; the same on every night and in every gallery."""
     return int.from_bytes(hashlib.sha256(individual.encode()).digest()[:4], "big") % N_FOLDS
 
 

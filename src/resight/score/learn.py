@@ -115,8 +115,9 @@ def _line(z: np.ndarray, pairs: TrainingPairs, rows: np.ndarray, names: Sequence
     monotone = np.array([FEATURES[name].monotone for name in names])
     used = rows & (weights(pairs, rows) > 0)
     weight = weights(pairs, rows)[used]
-    target, strength = np.array(prior.line.coefficients), np.full(len(names), max(prior.strength, RIDGE))
-    intercept, beta = logistic.fit(z[used], pairs.genuine[used], weight, target, strength, monotone)
+    strength = np.full(len(names), max(prior.strength, RIDGE))
+    normal = logistic.CoefficientPrior(np.array(prior.line.coefficients), strength, monotone)
+    intercept, beta = logistic.fit(z[used], pairs.genuine[used], weight, normal)
     n = weight[pairs.genuine[used]].sum()
     shrunk = (n * intercept + prior.strength * prior.line.intercept) / (n + prior.strength)
     return Line(float(shrunk), tuple(float(b) for b in beta))

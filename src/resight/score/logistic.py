@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,15 +11,23 @@ MAX_STEPS, MAX_HALVINGS = 100, 30
 CONVERGED = 1e-10
 
 
-def fit(
-    x: np.ndarray,
-    genuine: np.ndarray,
-    weight: np.ndarray,
-    prior: np.ndarray,
-    precision: np.ndarray,
-    monotone: np.ndarray,
-) -> tuple[float, np.ndarray]:
-    """Most probable intercept and coefficients: ``sum w log p(y | x) - sum precision (beta - prior)^2 / 2`` maximised.
+@dataclass(frozen=True)
+class CoefficientPrior:
+    """A normal distribution for the coefficients.
+
+    Attributes:
+        mean: (F,) what the coefficients are shrunk towards.
+        precision: (F,) how strongly, in units of rows of weight 1.
+        monotone: (F,) bool, coefficients that may not be negative.
+    """
+
+    mean: np.ndarray
+    precision: np.ndarray
+    monotone: np.ndarray
+
+
+def fit(x: np.ndarray, genuine: np.ndarray, weight: np.ndarray, prior: CoefficientPrior) -> tuple[float, np.ndarray]:
+    """Most probable intercept and coefficients: ``sum w log p(y | x) - sum precision (beta - mean)^2 / 2`` maximised.
 
     The intercept is free. Evidence that can only speak for the same animal has a coefficient of at least 0. The problem is
     convex; Newton's method, projected where a coefficient is held at 0 (Bertsekas, SIAM J. Control and Optimization 20, 1982).
@@ -27,14 +36,12 @@ def fit(
         x: (N, F) standardised features.
         genuine: (N,) bool, both kinds occur.
         weight: (N,) positive.
-        prior: (F,) where the coefficients are shrunk to.
-        precision: (F,) how strongly, in units of rows of weight 1.
-        monotone: (F,) bool, coefficients that may not be negative.
+        prior: Of the coefficients.
     """
     design = np.ones((len(x), x.shape[1] + 1))
     design[:, 1:] = x
-    centre, stiff = np.append(0.0, prior), np.append(0.0, precision)
-    bounded = np.append(False, monotone)
+    centre, stiff = np.append(0.0, prior.mean), np.append(0.0, prior.precision)
+    bounded = np.append(False, prior.monotone)
     theta = np.zeros(len(centre))
     theta[0] = math.log(float(weight[genuine].sum() / weight[~genuine].sum()))
     y, loss = genuine.astype(np.float64), math.inf

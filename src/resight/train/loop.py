@@ -34,18 +34,18 @@ NET, MEAN, OPTIMIZER, LOSSES, TORCH_RNG, CUDA_RNG = "net.", "mean.", "optimizer.
 
 
 class Learner(ABC):
-    """A network that learns, and how.
+    """A network and how it is trained.
 
     Attributes:
-        net: What learns, in training mode.
-        device: Where it lies.
+        net: The network, in training mode.
+        device: Of the network.
         optimizer: Of its parameters.
         steps: Of the whole training.
-        recipe: Whatever decides the result, as plain values; a checkpoint of another recipe is refused.
+        recipe: All that decides the result, as plain values; a checkpoint of another recipe is refused.
         clip: Largest norm of the gradient.
         keep: Share of the running mean of the weights (Polyak and Juditsky, 1992) that a step keeps, at most; 0: no mean.
         look_every: Steps between two rows of the curve.
-        rng: Generator whose state the checkpoint keeps; None where a batch follows from seed and step alone.
+        rng: Generator whose state the checkpoint keeps; None if a batch depends on seed and step alone.
     """
 
     net: nn.Module
@@ -67,7 +67,7 @@ class Learner(ABC):
         """Scalars of one step; the gradient is taken of the one called ``loss``."""
 
     def look(self, training: Training) -> dict[str, float]:
-        """More for a row of the curve."""
+        """Further values for a row of the curve."""
         return {}
 
     def describe(self, row: Mapping[str, float]) -> str:
@@ -80,8 +80,8 @@ class Training:
     """A training under way, or finished.
 
     Attributes:
-        learner: What learns.
-        mean: The network with the running mean of the weights; None where none is kept.
+        learner: Network, optimizer and losses.
+        mean: The network with the running mean of the weights; None if none is kept.
         step: Steps done.
         seconds: Time they took, over all calls.
         losses: By name, one value per step.
@@ -105,6 +105,23 @@ class Training:
         return max(self.step, self.learner.steps * self.seconds / limit_s) if limit_s else self.step
 
 
+@dataclass(frozen=True)
+class Execution:
+    """How a training is run, which does not decide what it results in but for the time limit.
+
+    Attributes:
+        device: Where it runs.
+        checkpoint: File of the state; None keeps nothing.
+        limit_s: The schedule is squeezed so that the training ends by then; 0: no limit.
+        quiet: No progress on standard error.
+    """
+
+    device: str = "cpu"
+    checkpoint: Path | None = None
+    limit_s: float = 0.0
+    quiet: bool = False
+
+
 def train(
     learner: Learner,
     checkpoint: Path | None = None,
@@ -114,15 +131,15 @@ def train(
     quiet: bool = False,
     after_step: Callable[[Training], None] = lambda _: None,
 ) -> Training:
-    """Train to the end, from ``checkpoint`` on where it is there.
+    """Train to the end, from ``checkpoint`` on if it exists.
 
     Args:
-        learner: What learns.
-        checkpoint: File of the state, left in the end; None keeps nothing.
-        save_every_s: A killed training loses at most so many seconds.
+        learner: Network, optimizer and losses.
+        checkpoint: File of the state, which stays there; None keeps nothing.
+        save_every_s: A killed training loses at most this many seconds.
         limit_s: The schedule is squeezed so that the training ends by then; 0: no limit.
         quiet: No bar and no curve on standard error.
-        after_step: Called with what there is so far.
+        after_step: Called with the training so far.
 
     Raises:
         WeightsError: The checkpoint belongs to another training.
@@ -250,7 +267,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
     moments: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, name = key.split(".", 1)
-        # As its parameter lies in memory (channels last), which the file does not know.
+        # In the memory layout of its parameter (channels last), which the file does not keep.
         placed = torch.empty_like(parameters[int(number)]).copy_(tensor) if tensor.ndim else tensor
         moments.setdefault(int(number), {})[name] = placed
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -262,7 +279,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM has asked for an end; a second one ends at once."""
+    """Whether Ctrl-C or SIGTERM was received; a second one stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return

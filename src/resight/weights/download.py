@@ -22,7 +22,7 @@ def download(file: KnownFile, folder: Path) -> Path:
     """Fetch ``file`` into ``folder`` from the first address that gives the right bytes.
 
     Raises:
-        WeightsError: No address did; says what each one answered.
+        WeightsError: No address did; quotes the answer of each.
     """
     problems = []
     for address in file.addresses:

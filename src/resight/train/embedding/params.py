@@ -23,14 +23,14 @@ class EmbeddingRecipe(Params):
     steps: int = Field(1500, ge=1, description="training steps")
     classes_per_batch: int = Field(8, ge=2, description="animals (and mirrored animals) in a batch")
     crops_per_class: int = Field(4, ge=2, description="crops of each")
-    learning_rate: float = Field(1e-3, gt=0, description="at its highest; AdamW, warm-up and cosine")
+    learning_rate: float = Field(1e-3, gt=0, description="highest one; AdamW, warm-up and cosine")
     weight_decay: float = Field(0.05, ge=0, description="of AdamW")
     margin: float = Field(0.25, gt=0, lt=1, description="circle loss")
     gamma: float = Field(64.0, gt=0, description="circle loss")
     bfloat16: bool = Field(False, description="half precision for the network's products")
     init: str = Field("", description="path of weights of the same network to begin with; empty begins at random")
     seed: int = Field(0, ge=0, description="same seed, same weights")
-    save_every_s: float = Field(30.0, gt=0, description="a killed training loses at most so many seconds")
+    save_every_s: float = Field(30.0, gt=0, description="a killed training loses at most this many seconds")
 
     @model_validator(mode="after")
     def _stages_fit(self) -> EmbeddingRecipe:

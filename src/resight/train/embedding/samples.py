@@ -89,12 +89,9 @@ def training_rows(photos: pa.Table, crops: pa.Table, cohort: Cohort) -> list[dic
 
 def load_samples(workspace: Workspace, rows: Sequence[Mapping[str, Any]], side_px: int) -> list[TrainingCrop]:
     """Read the crops of ``rows`` (crop_id, path, individual_id, viewpoint)."""
-    return [
-        TrainingCrop(
-            r["crop_id"], r["individual_id"], r["viewpoint"], canvas(*read_crop(workspace, r["path"]), side_px=side_px)
-        )
-        for r in rows
-    ]
+    pictures = (canvas(*read_crop(workspace, r["path"]), side_px=side_px) for r in rows)
+    columns = ("crop_id", "individual_id", "viewpoint")
+    return [TrainingCrop(*(r[c] for c in columns), rgb) for r, rgb in zip(rows, pictures, strict=True)]
 
 
 def draw_batch(samples: Sequence[TrainingCrop], n_classes: int, n_each: int, rng: np.random.Generator) -> CropBatch:
@@ -135,9 +132,8 @@ def augmented(rgb: np.ndarray, mirrored: bool, rng: np.random.Generator) -> np.n
     linear = np.array([[c, s], [-s, c]]) @ np.diag([-1.0 if mirrored else 1.0, 1.0])
     middle = np.full(2, (side - 1) / 2)
     shift = middle - linear @ middle + rng.uniform(-0.06, 0.06, 2) * side
-    moved = cv2.warpAffine(
-        rgb, np.column_stack([linear, shift]), (side, side), flags=cv2.INTER_LINEAR, borderValue=(OUTSIDE,) * 3
-    )
+    matrix = np.column_stack([linear, shift])
+    moved = cv2.warpAffine(rgb, matrix, (side, side), flags=cv2.INTER_LINEAR, borderValue=(OUTSIDE,) * 3)
     seen = under_water(moved, rng)
     if rng.random() < 0.3:  # random erasing (Zhong et al., AAAI 2020)
         w, h = (int(side * rng.uniform(0.1, 0.35)) for _ in range(2))

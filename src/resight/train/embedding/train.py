@@ -95,8 +95,8 @@ def train_embedding(
     animals = {r["individual_id"] for r in rows}
     if len(animals) < 2:
         raise NothingToMeasure(
-            f"An embedding cannot be trained on {len(animals)} animals: photos that also ask are not trained on. Name more "
-            "animals in metadata.csv, or let later encounters ask earlier ones (--set evaluate.protocol=time-aware)."
+            f"An embedding cannot be trained on {len(animals)} animals: photos that are also queries are not trained on. Name more "
+            "animals in metadata.csv, or let only later encounters be queries (--set evaluate.protocol=time-aware)."
         )
     if (folder / OLDER_CHECKPOINT_FILE).exists():
         raise older_version(folder / OLDER_CHECKPOINT_FILE)
@@ -116,7 +116,7 @@ def is_trained(
 
 
 def read_training(folder: Path, *, computed: bool = False) -> Trained:
-    """What `train_embedding` left in ``folder``."""
+    """The finished training in ``folder``."""
     written = json.loads((folder / ABOUT_FILE).read_text())
     return Trained(path=str(folder / WEIGHTS_FILE), computed=computed, **written)
 
@@ -134,7 +134,7 @@ def load_net(path: Path, device: str = "cpu") -> tuple[EmbeddingNet, int]:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is no whole safetensors file ({error}); train it again.") from None
     if about is None:
-        raise WeightsError(f"{path} does not say how its network is built; use a file from `resight train embedding`.")
+        raise WeightsError(f"{path} does not describe its network; use a file from `resight train embedding`.")
     recipe = EmbeddingRecipe(**about)
     net = EmbeddingNet(recipe.widths, recipe.depths, recipe.dim)
     strict_load(net, state, name=str(path))

@@ -62,20 +62,18 @@ def _measure(
     animals, encounters = set(run.gallery.values()), set(queries["encounter_id"].to_pylist())
     if individual not in animals:
         return chosen.params.rule
-    mine = ranked.filter(pc.is_in(ranked["encounter_id"], pa.array(sorted(encounters), pa.string())))
-    first = {(r["level"], r["query_id"]): r["individual_id"] for r in mine.to_pylist() if r["rank"] == 1}
+    ranked = ranked.filter(pc.is_in(ranked["encounter_id"], pa.array(sorted(encounters), pa.string())))
+    first = {(r["level"], r["query_id"]): r["individual_id"] for r in ranked.to_pylist() if r["rank"] == 1}
     measured["photo"] += [first.get(("photo", p)) == individual for p in sorted(own_photos)]
     measured["encounter"] += [first.get(("encounter", e)) == individual for e in sorted(encounters)]
-    as_is = decide(mine, queries, animals, model, novelty).novelty.to_pylist()
-    gone = decide(
-        mine, queries, animals, model, novelty, deleted=dict.fromkeys(encounters, individual)
-    ).novelty.to_pylist()
-    measured["known"] += [_novelty(r) for r in as_is]
-    measured["new"] += [_novelty(r) for r in gone]
-    measured["rated"] += [
-        (r["probability"], r["individual_id"] == individual) for r in as_is if r["probability"] is not None
-    ]
-    measured["false"] += [r["decision"] == Decision.KNOWN for r in gone]
+    without = dict.fromkeys(encounters, individual)
+    as_known = decide(ranked, queries, animals, model, novelty).novelty.to_pylist()
+    as_new = decide(ranked, queries, animals, model, novelty, deleted=without).novelty.to_pylist()
+    measured["known"] += [_novelty(r) for r in as_known]
+    measured["new"] += [_novelty(r) for r in as_new]
+    rated = [r for r in as_known if r["probability"] is not None]
+    measured["rated"] += [(r["probability"], r["individual_id"] == individual) for r in rated]
+    measured["false"] += [r["decision"] == Decision.KNOWN for r in as_new]
     return chosen.params.rule
 
 

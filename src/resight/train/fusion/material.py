@@ -47,9 +47,8 @@ def read_run_folder(folder: Path) -> LabelledRun:
     """Read a run's tables."""
     photos, crops, pairs = (read_table(folder / f"{n}.parquet", n) for n in ("photos", "crops", "pairs"))
     pairs = pairs.filter(pc.is_in(pairs["purpose"], pa.array(["identify", CALIBRATE])))
-    labels = {
-        p: i for p, i in zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True) if i
-    }
+    names = zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True)
+    labels = {photo: individual for photo, individual in names if individual}
     gallery_photos = set(pairs["gallery_photo_id"].to_pylist())
     gallery = {p: labels[p] for p in sorted(gallery_photos)}
     null = learn_null(pairs, gallery, 2000, None)

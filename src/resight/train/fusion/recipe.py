@@ -25,14 +25,14 @@ def learn_prior(runs: Sequence[LabelledRun], without: str | None = None) -> Prio
 
     Args:
         runs: With the same features.
-        without: An individual none of whose pairs may teach anything, so that it can be judged.
+        without: An individual whose pairs are left out, so that it can be judged.
     """
     parts = [_part(run, without) for run in runs]
     names = parts[0][0]
     z, genuine, weight = (np.concatenate([p[k] for p in parts]) for k in (1, 2, 3))
     monotone = np.array([FEATURES[n].monotone for n in names])
-    zeros = np.zeros(len(names))
-    intercept, beta = logistic.fit(z, genuine, weight, zeros, np.full(len(names), RIDGE), monotone)
+    prior = logistic.CoefficientPrior(np.zeros(len(names)), np.full(len(names), RIDGE), monotone)
+    intercept, beta = logistic.fit(z, genuine, weight, prior)
     source = ", ".join(sorted({run.name for run in runs}))
     return Prior(names, Line(intercept, tuple(float(b) for b in beta)), STRENGTH, source)
 
@@ -42,15 +42,7 @@ def write_prior(groups: Sequence[Sequence[LabelledRun]], labels: Sequence[str], 
     priors = []
     for runs in groups:
         prior = learn_prior(runs)
-        about = [
-            {
-                "run": r.name,
-                "n_pairs": r.pairs.num_rows,
-                "n_individuals": len(set(r.labels.values())),
-                "digest": digest(r),
-            }
-            for r in runs
-        ]
+        about = [_about(run) for run in runs]
         priors.append(
             {
                 "features": list(prior.features),
@@ -66,14 +58,17 @@ def write_prior(groups: Sequence[Sequence[LabelledRun]], labels: Sequence[str], 
     return content
 
 
+def _about(run: LabelledRun) -> dict[str, Any]:
+    counts = {"n_pairs": run.pairs.num_rows, "n_individuals": len(set(run.labels.values()))}
+    return {"run": run.name} | counts | {"digest": digest(run)}
+
+
 def _part(run: LabelledRun, without: str | None) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
     pairs, gallery = training(run, gallery_alone=False), training(run, gallery_alone=True)
     names, z = standardised(pairs, gallery)
-    rows = (
-        np.ones(len(z), bool)
-        if without is None
-        else (pairs.individuals != without) & (pairs.gallery_individuals != without)
-    )
+    rows = np.ones(len(z), bool)
+    if without is not None:
+        rows = (pairs.individuals != without) & (pairs.gallery_individuals != without)
     weight = weights(pairs, rows)
     used = weight > 0
     return names, z[used], pairs.genuine[used], weight[used]

@@ -87,13 +87,13 @@ def write_links(file: Path, links: Sequence[Link]) -> None:
 
 
 def read_links(file: Path) -> list[Link]:
-    """What `write_links` wrote."""
+    """The links in a file of `write_links`."""
     rows = json.loads(file.read_text(encoding="utf-8"))
     return [Link(a, b, np.array(homography), np.array(xy).reshape(-1, 2)) for a, b, homography, xy in rows]
 
 
 def opposite(bank: Bank, a: int, b: int) -> bool:
-    """Left and right share no skin."""
+    """Whether one view is from the left and the other from the right, so that they share no skin."""
     return {str(bank.tags["side"][a]), str(bank.tags["side"][b])} == {"left", "right"}
 
 

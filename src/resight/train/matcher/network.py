@@ -49,7 +49,7 @@ class Sides:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one head says about B pairs.
+    """Output of one head for B pairs.
 
     Attributes:
         log_p: (B, N, M), log-probability that two keypoints match; far below zero for padding.
@@ -62,7 +62,7 @@ class Assignment:
 
 
 class SelfBlock(nn.Module):
-    """Each photo attends to itself, keypoints placed by rotary phases."""
+    """Each photo attends to itself; rotary phases encode the keypoints' positions."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
@@ -126,12 +126,12 @@ class Head(nn.Module):
             scale = a.shape[-1] ** -0.25
             similarity = (self.final_proj(a) * scale) @ (self.final_proj(b) * scale).transpose(1, 2)
             z_a, z_b = self.matchability(a).squeeze(-1), self.matchability(b).squeeze(-1)
-        nowhere = torch.finfo(similarity.dtype).min / 8
+        padding = torch.finfo(similarity.dtype).min / 8
         real = mask_a[:, :, None] & mask_b[:, None]
-        similarity = similarity.masked_fill(~real, nowhere)
+        similarity = similarity.masked_fill(~real, padding)
         rows, columns = similarity.logsumexp(2, keepdim=True), similarity.logsumexp(1, keepdim=True)
         log_p = 2 * similarity - rows - columns + F.logsigmoid(z_a)[:, :, None] + F.logsigmoid(z_b)[:, None]
-        return Assignment(log_p.masked_fill(~real, nowhere), z_a, z_b)
+        return Assignment(log_p.masked_fill(~real, padding), z_a, z_b)
 
 
 class Positions(nn.Module):
@@ -166,7 +166,7 @@ class TrainedLightGlue(nn.Module):
         return [(cast(Layer, layer), cast(Head, head)) for layer, head in both]
 
     def forward(self, a: Sides, b: Sides) -> list[Assignment]:
-        """What every layer's head says."""
+        """The assignment of every layer's head."""
         placed_a, placed_b = self.posenc(a.positions), self.posenc(b.positions)
         keys_a, keys_b = (side.mask[:, None, None] for side in (a, b))
         x, y = self.input_proj(a.descriptors), self.input_proj(b.descriptors)
@@ -249,9 +249,8 @@ def _spread(frequencies: Tensor, generator: torch.Generator) -> None:
 
 
 def _ffn(width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(2 * width, 2 * width), nn.LayerNorm(2 * width), nn.GELU(), nn.Linear(2 * width, width)
-    )
+    wide = 2 * width
+    return nn.Sequential(nn.Linear(wide, wide), nn.LayerNorm(wide), nn.GELU(), nn.Linear(wide, width))
 
 
 def _joined(context: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def recipe_for(origin: str, *, steps: int, batch: int, seed: int, keypoints: int
         steps: 0 takes 6000 from scratch and 1000 otherwise.
         batch: Pairs per step.
         seed: Of everything random.
-        keypoints: At most so many per view in a step; some steps take fewer.
+        keypoints: Most keypoints per view in a step; some steps take fewer.
     """
     anew = origin == SCRATCH
     lengths = (3 * keypoints // 5, 4 * keypoints // 5, keypoints)
@@ -117,9 +117,8 @@ def train_matcher(
             write_curves(folder, training.curve)
 
     training = train(learner, folder / STATE_FILE, quiet=quiet, after_step=draw_curves)
-    return write_weights(
-        folder, training, _record(pictures, bank, links, seen, training, recipe, origin) | (notes or {})
-    )
+    record = _record(pictures, bank, links, seen, training, recipe, origin)
+    return write_weights(folder, training, record | (notes or {}))
 
 
 def _check_state(folder: Path, resume: bool) -> None:

@@ -16,8 +16,8 @@ LIKELY = (0.25, 0.95)  # share of the body's box that an animal covers; anything
 
 
 def with_animal(sample: OutlinedPhoto) -> OutlinedPhoto:
-    """The sample with `OutlinedPhoto.animal`, or without where the cut is not to be trusted: no body's box, nothing beside it, or an
-    unlikely share of it."""
+    """The photo with `OutlinedPhoto.animal`, or without if the cut cannot be trusted: no box of the body, nothing beside it, or
+    an unlikely share of it."""
     height, width = sample.rgb.shape[:2]
     if sample.body_xywh_px is None or not len(sample.head_xy_px):
         return sample

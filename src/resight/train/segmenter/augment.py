@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,22 +15,22 @@ from resight.train.segmenter.scenes import blended
 from resight.train.water import daylight, under_water
 
 NONE = VIEWS.index("none")
-SWAPPED_SHARE = 0.35  # of the windows with a head: another background, where it is known what is animal
+SWAPPED_SHARE = 0.35  # of the windows with a head: another background, if the animal is cut out
 HUGE_SHARE = 0.1  # of the windows for the first look: so near that they show little but head
 
 
 @dataclass(frozen=True)
 class Example:
-    """What one look gets and ought to answer.
+    """Input and desired answer of one look.
 
     Attributes:
         rgb: (S, S, 3) uint8.
         head: (S/4, S/4) float32, share of the cell that is head.
-        body: (S/4, S/4) float32, whether the cell lies in the body's box; NaN where nobody drew one.
+        body: (S/4, S/4) float32, whether the cell lies in the body's box; NaN if none is drawn.
         along: (2, S/4, S/4) float32: where on the head a cell lies, from neck to snout and from throat to crown, -1 to 1; NaN
-            outside of the head and where the truth is not known.
-        view: Place in `VIEWS`; -1 where the example does not say.
-        upright_rad: Turn that brings the head upright; NaN where it is not known.
+            outside of the head and if the truth is unknown.
+        view: Index in `VIEWS`; -1 if undecided.
+        upright_rad: Turn that brings the head upright; NaN if unknown.
     """
 
     rgb: np.ndarray
@@ -52,7 +52,7 @@ class Views:
 def example(views: Views, side_px: int, rng: np.random.Generator, scenes: Sequence[np.ndarray] = ()) -> Example:
     """A window of a photo: for the first look anywhere in it, for the second about the head, or without any head.
 
-    Animals whose place in the photo is known stand before one of ``scenes`` at times, (h, w, 3) uint8 each.
+    Animals that are cut out are at times put before one of ``scenes``, (h, w, 3) uint8 each.
     """
     chance = rng.random()
     if chance < 0.10 or not len(views.wide.head_xy_px):
@@ -67,12 +67,12 @@ def _wide_example(views: Views, side_px: int, rng: np.random.Generator, behind: 
     """Heads of 9 to 90 px, small and large ones alike, whatever size they have in the photo; some fill the window."""
     low, high = (90, 1.5 * side_px) if rng.random() < HUGE_SHARE else (9, 90)
     head_px = math.exp(rng.uniform(math.log(low), math.log(high)))
-    there_px = float(np.ptp(views.wide.head_xy_px, axis=0).max())
-    sample = views.wide if there_px * 1.3 >= head_px else views.close
+    photo_head_px = float(np.ptp(views.wide.head_xy_px, axis=0).max())
+    sample = views.wide if photo_head_px * 1.3 >= head_px else views.close
     scale = head_px / float(np.ptp(sample.head_xy_px, axis=0).max())
     turn = _turn(rng, upright_share=0.85)
     centre = _wide_centre(sample, side_px / scale, rng)
-    return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, turn, rng, behind)
+    return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, rng, behind)
 
 
 def _close_example(sample: OutlinedPhoto, side_px: int, rng: np.random.Generator, behind: np.ndarray | None) -> Example:
@@ -82,7 +82,7 @@ def _close_example(sample: OutlinedPhoto, side_px: int, rng: np.random.Generator
     scale = side_px / head_px / math.exp(rng.uniform(math.log(1.5), math.log(3.4)))
     centre = (low + high) / 2 + rng.normal(0, 0.18, 2) * head_px
     turn = _turn(rng, upright_share=0.78)
-    return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, turn, rng, behind)
+    return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, rng, behind)
 
 
 def _turn(rng: np.random.Generator, upright_share: float) -> float:
@@ -122,42 +122,38 @@ def _empty_example(sample: OutlinedPhoto, side_px: int, rng: np.random.Generator
     else:
         centre, window = np.array([rng.choice([0.0, width]), rng.choice([0.0, height])]), 0.1 * max(height, width)
     turn = _turn(rng, upright_share=0.7)
-    matrix = _affine(centre, side_px / window, turn, rng.random() < 0.5, side_px)
-    example = _example(sample, matrix, side_px, turn, rng)
+    placed = _affine(centre, side_px / window, turn, rng.random() < 0.5, side_px)
+    example = _example(sample, placed, side_px, rng)
     middle = example.head[example.head.shape[0] // 4 : -example.head.shape[0] // 4 or None]
-    return Example(
-        example.rgb, example.head, example.body, example.along, NONE if middle.mean() < 0.02 else -1, math.nan
-    )
+    return replace(example, view=NONE if middle.mean() < 0.02 else -1, upright_rad=math.nan)
 
 
 @dataclass(frozen=True)
 class _Placed:
+    """Affine map (2, 3) from outline coordinates of a photo to those of an example, and how it turns."""
+
     matrix: np.ndarray
     mirrored: bool
+    turn_rad: float
 
 
 def _affine(centre: np.ndarray, scale: float, turn_rad: float, mirrored: bool, side_px: int) -> _Placed:
-    """(2, 3) matrix from outline coordinates of the sample to those of the example; mirrored first, then turned."""
+    """Mirrored first, then turned."""
     c, s = math.cos(turn_rad), math.sin(turn_rad)
     linear = scale * np.array([[c, s], [-s, c]]) @ np.diag([-1.0 if mirrored else 1.0, 1.0])
     shift = np.array([side_px / 2, side_px / 2]) - linear @ centre
-    return _Placed(np.column_stack([linear, shift]), mirrored)
+    return _Placed(np.column_stack([linear, shift]), mirrored, turn_rad)
 
 
 def _example(
-    sample: OutlinedPhoto,
-    placed: _Placed,
-    side_px: int,
-    turn_rad: float,
-    rng: np.random.Generator,
-    behind: np.ndarray | None = None,
+    sample: OutlinedPhoto, placed: _Placed, side_px: int, rng: np.random.Generator, behind: np.ndarray | None = None
 ) -> Example:
     m = placed.matrix
     corner = m.copy()
     corner[:, 2] += m[:, :2] @ (0.5, 0.5) - 0.5  # pixel centres are integers to OpenCV
     scale = math.sqrt(abs(np.linalg.det(m[:, :2])))
     source = sample.rgb if scale > 0.6 else cv2.GaussianBlur(sample.rgb, (0, 0), 0.4 / scale)
-    # A mirror at the border would show a second head that nobody outlined.
+    # A mirror at the border would show a second head without an outline.
     border = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     rgb = cv2.warpAffine(source, corner, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=border)
     if behind is not None and sample.animal is not None:
@@ -171,11 +167,11 @@ def _example(
         x, y, w, h = sample.body_xywh_px
         box = np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)]) @ m[:, :2].T + m[:, 2]
         low, high = box.min(0), box.max(0)
-        turned = abs(math.sin(2 * turn_rad)) > 0.5  # the bounds of a box that stands on its corner say little
+        turned = abs(math.sin(2 * placed.turn_rad)) > 0.5  # the bounds of a box that stands on its corner say little
         if not turned:
             body = _map([np.array([low, (high[0], low[1]), high, (low[0], high[1])])], side_px)
     view = SWAPPED[sample.view] if placed.mirrored else sample.view
-    upright = wrapped((-1 if placed.mirrored else 1) * sample.upright_rad - turn_rad)
+    upright = wrapped((-1 if placed.mirrored else 1) * sample.upright_rad - placed.turn_rad)
     return Example(under_water(rgb, rng), head, body, _along(outline, head, VIEWS[view], upright), view, upright)
 
 

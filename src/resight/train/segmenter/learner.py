@@ -72,12 +72,8 @@ class HeadLearner(Learner):
         self.real, self.rendered, self.scenes = real, rendered, scenes
         self.plan, self.device, self.steps = plan, device, plan.steps
         self.chances = _by_view(real)
-        self.recipe = {
-            "seed": seed,
-            "plan": asdict(plan),
-            "number of pictures": [len(real), len(rendered), len(scenes)],
-            "start": "scratch" if start is None else "weights",
-        }
+        numbers, origin = [len(real), len(rendered), len(scenes)], "scratch" if start is None else "weights"
+        self.recipe = {"seed": seed, "plan": asdict(plan), "number of pictures": numbers, "start": origin}
 
     def learning_rate(self, position: float) -> float:
         return self.plan.learning_rate * rate(position / self.steps)
@@ -142,28 +138,25 @@ def loss_terms(maps: Tensor, view: Tensor, upright: Tensor, batch: ExampleBatch)
     body = torch.where(has_body, batch.body, torch.zeros_like(batch.body))
     cross = F.binary_cross_entropy_with_logits(maps[:, 1], body, reduction="none")
     has_place, nought = ~batch.along.isnan(), torch.zeros_like(batch.along)
-    has_view = batch.view >= 0
-    has_upright = ~batch.upright.isnan().any(1)
+    off_place = (maps[:, 2:] - torch.where(has_place, batch.along, nought)).abs() * has_place
+    has_view, has_upright = batch.view >= 0, ~batch.upright.isnan().any(1)
+    cosine = F.cosine_similarity(upright[has_upright], batch.upright[has_upright])
+    view_loss = F.cross_entropy(view[has_view], batch.view[has_view], label_smoothing=0.05)
     nothing = maps.sum() * 0
     return {
         "head": F.binary_cross_entropy_with_logits(maps[:, 0], batch.head, pos_weight=maps.new_tensor(2.0))
         + _dice(maps[:, 0].sigmoid(), batch.head),
         "body": (cross * has_body).sum() / has_body.sum().clamp_min(1),
-        "along": ((maps[:, 2:] - torch.where(has_place, batch.along, nought)).abs() * has_place).sum()
-        / has_place.sum().clamp_min(1),
-        "view": F.cross_entropy(view[has_view], batch.view[has_view], label_smoothing=0.05)
-        if has_view.any()
-        else nothing,
-        "upright": (1 - F.cosine_similarity(upright[has_upright], batch.upright[has_upright])).mean()
-        if has_upright.any()
-        else nothing,
+        "along": off_place.sum() / has_place.sum().clamp_min(1),
+        "view": view_loss if has_view.any() else nothing,
+        "upright": (1 - cosine).mean() if has_upright.any() else nothing,
     }
 
 
 def _dice(chance: Tensor, truth: Tensor) -> Tensor:
-    """1 - soft Dice, each picture for itself; pictures without a head are left to the cross entropy."""
-    there = truth.sum((1, 2)) > 0.5
-    if not there.any():
+    """1 - soft Dice, each picture for itself; pictures without a head count in the cross entropy alone."""
+    has_head = truth.sum((1, 2)) > 0.5
+    if not has_head.any():
         return chance.sum() * 0
     both = (chance * truth).sum((1, 2))
-    return (1 - (2 * both + 1) / (chance.square().sum((1, 2)) + truth.square().sum((1, 2)) + 1))[there].mean()
+    return (1 - (2 * both + 1) / (chance.square().sum((1, 2)) + truth.square().sum((1, 2)) + 1))[has_head].mean()

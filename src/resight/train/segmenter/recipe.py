@@ -1,4 +1,4 @@
-"""The whole training: data, network, weights, and beside them what they were made of."""
+"""The whole training: data, network, weights, and a record of what they were made of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from resight.segment.learned.network import HeadNet
 from resight.segment.learned.weights import from_tensors, to_tensors
-from resight.train.loop import Training, train
+from resight.train.loop import Execution, Training, train
 from resight.train.record import machine, write_with_record
 from resight.train.segmenter.animals import with_animal
 from resight.train.segmenter.augment import Views
@@ -58,11 +58,8 @@ class Recipe:
 
 def load_material(folders: Sequence[Path], recipe: Recipe) -> Material:
     """Read outlined photos and render the others."""
-    real = [
-        Views(with_animal(frame_of(sample)), with_animal(close_of(sample)))
-        for folder in folders
-        for sample in read_samples(folder)
-    ]
+    photos = (photo for folder in folders for photo in read_samples(folder))
+    real = [Views(with_animal(frame_of(photo)), with_animal(close_of(photo))) for photo in photos]
     seed = recipe.rendered_seed
     drawn = rendered_samples(recipe.n_rendered, seed) + far_samples(recipe.n_far, seed)
     drawn += deck_samples(recipe.n_deck, seed)
@@ -70,31 +67,20 @@ def load_material(folders: Sequence[Path], recipe: Recipe) -> Material:
 
 
 def train_head_finder(
-    material: Material,
-    recipe: Recipe,
-    device: str = "cpu",
-    checkpoint: Path | None = None,
-    *,
-    limit_s: float = 0.0,
-    start: HeadNet | None = None,
-    quiet: bool = False,
+    material: Material, recipe: Recipe, execution: Execution = Execution(), start: HeadNet | None = None
 ) -> Training:
     """Train as the recipe says; see `resight.train.loop.train`."""
     scenes = material.scenes(recipe.rendered_seed)
-    learner = HeadLearner(material.real, material.rendered, recipe.plan, recipe.seed, device, scenes, start)
-    return train(learner, checkpoint, limit_s=limit_s, quiet=quiet)
+    learner = HeadLearner(material.real, material.rendered, recipe.plan, recipe.seed, execution.device, scenes, start)
+    return train(learner, execution.checkpoint, limit_s=execution.limit_s, quiet=execution.quiet)
 
 
 def train_and_write(
     folders: Sequence[Path],
     target: Path,
     recipe: Recipe,
-    device: str = "cpu",
-    checkpoint: Path | None = None,
-    *,
-    limit_s: float = 0.0,
+    execution: Execution = Execution(),
     start: Path | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Train on everything and write ``target`` (safetensors) and, beside it, the recipe as JSON.
 
@@ -102,11 +88,8 @@ def train_and_write(
         folders: Data sets.
         target: File of the weights.
         recipe: How.
-        device: Where.
-        checkpoint: Where the state of a training that was stopped is kept; it goes once the weights are written.
-        limit_s: The schedule is squeezed so that the training ends by then; 0: no limit.
+        execution: Device, checkpoint and limits; the checkpoint is deleted once the weights are written.
         start: Weights to go on from, instead of from scratch.
-        quiet: No progress on standard error.
 
     Returns:
         The content of the recipe file.
@@ -118,13 +101,13 @@ def train_and_write(
         "photos": dict(Counter(views.wide.source for views in [*material.real, *material.rendered])),
         "recipe": asdict(recipe),
         "started_from": _origin(start) if start else None,
-        **machine(device),
+        **machine(execution.device),
     }
-    training = train_head_finder(material, recipe, device, checkpoint, limit_s=limit_s, start=begin, quiet=quiet)
+    training = train_head_finder(material, recipe, execution, begin)
     record |= {"steps": training.step, "seconds": round(training.seconds)}
     write_with_record(target, weights_of(training), record)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+    if execution.checkpoint is not None:
+        execution.checkpoint.unlink(missing_ok=True)
     return record
 
 

@@ -23,11 +23,8 @@ def rendered_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (640, 
     """Pictures of heads in the middle of the frame, as the demo draws them; their view, outline and upright are exact."""
     n_animals = 25
     plan = plan_survey(seed, n_animals, 0, math.ceil(n_photos / (n_animals * 4)), 0, 4, size_px)
-    renders = (
-        (photo.file, photo.individual_id, render_head(photo.individual_seed, photo.view, photo.look))
-        for photo in plan[:n_photos]
-    )
-    return _with_heads([_sample(file, name, render, free=False) for file, name, render in renders])
+    renders = ((photo, render_head(photo.individual_seed, photo.view, photo.look)) for photo in plan[:n_photos])
+    return _with_heads([_sample(photo.file, photo.individual_id, render, free=False) for photo, render in renders])
 
 
 def far_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (480, 360)) -> list[OutlinedPhoto]:
@@ -89,11 +86,8 @@ def some_shapes(rng: np.random.Generator) -> list[BodyShape]:
         stroke = rng.uniform(-35, 55)
         for side in (-1, 1):
             semi = (0.33 if front else 0.26, 0.08, reach * rng.uniform(0.8, 1.25))
-            centre = (
-                -place + 0.25 * math.sin(math.radians(stroke)),
-                rng.normal(-0.15, 0.2),
-                side * length * half_width * 0.95,
-            )
+            x, z = -place + 0.25 * math.sin(math.radians(stroke)), side * length * half_width * 0.95
+            centre = (x, rng.normal(-0.15, 0.2), z)
             turn = (side * rng.normal(15, 22), side * stroke * (1 if front else -0.7), 0.0)
             shapes.append(BodyShape(centre, semi, turn, "flipper"))
     return shapes

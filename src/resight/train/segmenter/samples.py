@@ -1,4 +1,4 @@
-"""Outlined photos as training samples: small pictures in memory, with what is true about them."""
+"""Outlined photos to train on: small pictures in memory, with their truth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ CLOSE_HEAD_PX = 150
 CLOSE_WINDOW = 4.5
 SNOUT_RAD = {"left": math.pi, "right": 0.0, "top": math.pi / 2}  # where the snout of an upright head points
 MIN_ELONGATION = 1.12
-MIN_BODY = 2.2  # long side of the body's box in long sides of the head's; below that, the photo does not show where the body lies
+MIN_BODY = (
+    2.2  # long side of the body's box over that of the head's; below it, the photo does not show where the body lies
+)
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class OutlinedPhoto:
         source: ``zakynthos``, ``bonaire``, ``rendered`` or what the folder is called.
         rgb: (H, W, 3) uint8.
         head_xy_px: Outline of the head, (N, 2); empty where none is seen.
-        body_xywh_px: Box of the animal, or None where nobody drew one.
-        view: Place in `VIEWS`.
-        upright_rad: Counter-clockwise turn that brings the head upright; NaN where it is not known.
-        visibility: What the annotator said.
+        body_xywh_px: Box of the animal, or None if none is drawn.
+        view: Index in `VIEWS`.
+        upright_rad: Counter-clockwise turn that brings the head upright; NaN if unknown.
+        visibility: The annotator's rating.
         size_wh_px: Size of the photo, of which ``rgb`` is a smaller copy or a part.
-        animal: (H, W) uint8, 255 where the animal is, or None where nobody knows; lets it be put before another background.
+        animal: (H, W) uint8, 255 where the animal is, or None if unknown; lets it be put before another background.
     """
 
     name: str
@@ -57,7 +59,7 @@ class OutlinedPhoto:
 
 
 def read_samples(folder: Path) -> list[OutlinedPhoto]:
-    """All photos of a data set that have outlines, at their full size; one at a time would do, they are few.
+    """All photos of a data set that have outlines, at their full size.
 
     Args:
         folder: Holds ``metadata.csv`` and ``annotations.coco.json``.
@@ -75,34 +77,26 @@ def read_samples(folder: Path) -> list[OutlinedPhoto]:
     ]
 
 
-def _sample(folder: Path, image: dict[str, Any], drawn: dict[str, dict[str, Any]], individual_id: str) -> OutlinedPhoto:
+def _sample(
+    folder: Path, image: dict[str, Any], outlines: dict[str, dict[str, Any]], individual_id: str
+) -> OutlinedPhoto:
     rgb = load_rgb(str(folder / image["file_name"]), 200)
-    head = np.array(drawn["head"]["segmentation"][0]).reshape(-1, 2) if "head" in drawn else np.zeros((0, 2))
-    body = _box(drawn["body"]["bbox"]) if "body" in drawn else None
+    head = np.array(outlines["head"]["segmentation"][0]).reshape(-1, 2) if "head" in outlines else np.zeros((0, 2))
+    body = _box(outlines["body"]["bbox"]) if "body" in outlines else None
     view = image.get("viewpoint") or "none"
-    sample = OutlinedPhoto(
-        image["file_name"],
-        individual_id,
-        folder.name,
-        rgb,
-        head,
-        body,
-        VIEWS.index(view),
-        math.nan,
-        image.get("head_visibility", ""),
-        (rgb.shape[1], rgb.shape[0]),
-    )
-    return replace(sample, upright_rad=upright_from_outlines(head, body, view))
+    upright_rad = upright_from_outlines(head, body, view)
+    truth = head, body, VIEWS.index(view), upright_rad, image.get("head_visibility", "")
+    return OutlinedPhoto(image["file_name"], individual_id, folder.name, rgb, *truth, (rgb.shape[1], rgb.shape[0]))
 
 
 def upright_from_outlines(
     head_xy_px: np.ndarray, body_xywh_px: tuple[float, float, float, float] | None, view: str
 ) -> float:
-    """The turn that brings a head upright, read off the outlines: nobody has labelled it.
+    """The turn that brings a head upright, read off the outlines, as it is not labelled.
 
     The long axis of the head's outline, directed away from the middle of the body, is taken for the direction of the snout.
     Upright means: snout to the left in a left view, to the right in a right view, up from above. NaN for other views, round
-    outlines, photos with little of the body, and heads whose direction and axis contradict each other by more than 50 degrees; right to about 15 degrees.
+    outlines, photos with little of the body, and heads whose direction and axis differ by more than 50 degrees. Accurate to about 15 degrees.
     """
     if view not in SNOUT_RAD or body_xywh_px is None or len(head_xy_px) < 3:
         return math.nan

@@ -30,17 +30,13 @@ def backgrounds(n_drawn: int, photos: Sequence[OutlinedPhoto], seed: int) -> lis
 
 
 def beside(sample: OutlinedPhoto) -> np.ndarray | None:
-    """The largest strip of a photo that its animal's box leaves free; None where there is little or nobody drew a box."""
+    """The largest strip of a photo that its animal's box leaves free; None if it is small or no box is drawn."""
     if sample.body_xywh_px is None:
         return None
     height, width = sample.rgb.shape[:2]
     x, y, w, h = sample.body_xywh_px
-    left, top, right, bottom = (
-        max(0, int(x)),
-        max(0, int(y)),
-        min(width, math.ceil(x + w)),
-        min(height, math.ceil(y + h)),
-    )
+    left, top = max(0, int(x)), max(0, int(y))
+    right, bottom = min(width, math.ceil(x + w)), min(height, math.ceil(y + h))
     strips = (sample.rgb[:, :left], sample.rgb[:, right:], sample.rgb[:top], sample.rgb[bottom:])
     best = max(strips, key=lambda s: min(s.shape[0] / height, s.shape[1] / width))
     enough = min(best.shape[0] / height, best.shape[1] / width) >= MIN_EMPTY
@@ -79,17 +75,14 @@ def _patch(picture: np.ndarray, rng: np.random.Generator) -> None:
     height, width = picture.shape[:2]
     y, x = np.indices((height, width), dtype=np.float32)
     angle, period = rng.uniform(0, math.pi), math.exp(rng.uniform(math.log(5), math.log(70)))
-    across, along = (
-        x * np.float32(math.cos(angle)) + y * np.float32(math.sin(angle)),
-        y * np.float32(math.cos(angle)) - x * np.float32(math.sin(angle)),
-    )
+    c, s = np.float32(math.cos(angle)), np.float32(math.sin(angle))
+    across, along = x * c + y * s, y * c - x * s
     kind = rng.random()
     if kind < 0.35:
         pattern = (np.sin(across * np.float32(2 * math.pi / period)) > rng.uniform(-0.6, 0.6)).astype(np.float32)
     elif kind < 0.65:
-        pattern = np.clip(
-            np.sin(across * np.float32(6.3 / period)) * np.sin(along * np.float32(6.3 / period)) * 3, -1, 1
-        ) / 2 + np.float32(0.5)
+        tiles = np.sin(across * np.float32(6.3 / period)) * np.sin(along * np.float32(6.3 / period))
+        pattern = np.clip(tiles * 3, -1, 1) / 2 + np.float32(0.5)
     else:
         pattern = np.clip(value_noise(rng, (width, height), period * 2, 3) * 2 + 0.5, 0, 1)
     first, second = rng.uniform(0, 1, 3), rng.uniform(0, 1, 3)
@@ -128,9 +121,8 @@ def _sign(picture: np.ndarray, rng: np.random.Generator) -> None:
     cv2.fillConvexPoly(picture, box.astype(np.int32), [float(v) for v in rng.uniform(0.8, 1.0, 3)])
     right, down = (box[2] - box[1]) / 8, (box[1] - box[0]) / 8
     for line in range(1, int(rng.integers(3, 7))):
-        stroke = (
-            box[0] + down * line * 1.3 + right * np.linspace(1, 7, 22)[:, None] + rng.normal(0, size[1] / 30, (22, 2))
-        )
+        start = box[0] + down * line * 1.3
+        stroke = start + right * np.linspace(1, 7, 22)[:, None] + rng.normal(0, size[1] / 30, (22, 2))
         cv2.polylines(picture, [stroke.astype(np.int32)], False, [0.1, 0.1, 0.2], int(rng.integers(1, 4)), cv2.LINE_AA)
 
 
@@ -145,13 +137,11 @@ def _limb(picture: np.ndarray, rng: np.random.Generator) -> None:
     for part in np.linspace(0, 1, 24):
         centre = edge + (hand - edge) * part
         tone = colour * (1 + 0.15 * math.sin(part * 9))
-        cv2.circle(
-            picture, tuple(int(v) for v in centre), int(thick * (1 - 0.35 * part)), tone.tolist(), -1, cv2.LINE_AA
-        )
+        radius = int(thick * (1 - 0.35 * part))
+        cv2.circle(picture, tuple(int(v) for v in centre), radius, tone.tolist(), -1, cv2.LINE_AA)
     ahead = math.atan2(*(hand - edge)[::-1])
     for finger in np.linspace(-0.6, 0.6, 4):
         tip = hand + thick * 2.2 * np.array([math.cos(ahead + finger), math.sin(ahead + finger)])
         tone = (colour * rng.uniform(0.8, 1.1)).tolist()
-        cv2.line(
-            picture, hand.astype(int).tolist(), tip.astype(int).tolist(), tone, max(2, int(thick * 0.45)), cv2.LINE_AA
-        )
+        ends = hand.astype(int).tolist(), tip.astype(int).tolist()
+        cv2.line(picture, *ends, tone, max(2, int(thick * 0.45)), cv2.LINE_AA)
