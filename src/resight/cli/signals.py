@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
@@ -16,8 +17,7 @@ from typing import Any, NoReturn
 SENTENCE = "Stopped. Run the same command again; it does only what is missing."
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 UNWIND_S = 3.7  # for closing files and workers, and for telling a Prefect server; then the process ends as it is
-CHILDREN_S = 1.0  # for children that end by themselves when they are asked to
-ALL_S = 4.2
+ALL_S = 4.2  # until then, children that were asked to end may do it by themselves
 SAME_S = 0.3  # `timeout` and some terminals send one signal twice: to the process, and to its group
 
 
@@ -34,8 +34,8 @@ class _Stop:
         if not self.signum:
             self.signum, self._begun = signum, time.monotonic()
             logging.disable(logging.CRITICAL)
-            threading.excepthook = sys.unraisablehook = lambda _: None
-            sys.excepthook = lambda *_: None
+            warnings.simplefilter("ignore")
+            threading.excepthook = sys.excepthook = sys.unraisablehook = _say_nothing
 
     def left_s(self, until_s: float) -> float:
         """Seconds from now until ``until_s`` after the signal."""
@@ -83,7 +83,7 @@ def ending_on_signals() -> Iterator[None]:
         if stop.signum:
             with suppress(Exception):
                 sys.stdout.flush()
-            stop.end(min(CHILDREN_S, stop.left_s(ALL_S)))
+            stop.end(stop.left_s(ALL_S))
 
 
 def _watch(stop: _Stop, reader: int) -> None:
@@ -101,12 +101,28 @@ def _watch(stop: _Stop, reader: int) -> None:
 def _end_children(patience_s: float) -> None:
     import psutil
 
-    children = psutil.Process().children(recursive=True)
-    for ask, wait_s in (("terminate", patience_s), ("kill", 0)):
-        for child in children:
-            with suppress(psutil.Error):
-                getattr(child, ask)()
-        children = psutil.wait_procs(children, wait_s)[1] if wait_s else children
+    main = psutil.Process()
+    family = [process for process in main.children(recursive=True) if not _is_tracker(process)]
+    for child in main.children() if patience_s else []:  # they end their own, after having told a server
+        with suppress(psutil.Error):
+            child.terminate()
+    for process in psutil.wait_procs(family, patience_s)[1] if patience_s else family:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _is_tracker(process: Any) -> bool:
+    """Python's helper for semaphores: it hears no signal, and ends after all that it cleans up for."""
+    import psutil
+
+    try:
+        return any("resource_tracker" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _say_nothing(*_: Any) -> None:
+    """For errors that threads report while everything ends."""
 
 
 def _cursor() -> str:
