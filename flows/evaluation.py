@@ -12,13 +12,16 @@ from resight.flows.steps import (
     accepted_settings,
     asked_settings,
     from_features_to_verdicts,
+    healed,
     note_of_choice,
     open_workspace,
     settings_for,
 )
 from resight.ingest.stage import has_outlines
+from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, absolute_sources, open_run
+from resight.run.state import Ingested, Judged, Segmented
 from resight.segment.kinds.auto import AutoParams
 from resight.settings import Settings
 from resight.store.runs import ACCURACY_FILE
@@ -88,9 +91,7 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     done = already_there(run, accept=False)
     if done:
         return done
-    segmented = segment_photos(run, ingested)
-    hidden = hide_labels(run, segmented)
-    judged = from_features_to_verdicts(run, segmented, hidden.cohort)
+    segmented, hidden, judged = healed(run, lambda: _verdicts(run, ingested))
     control = control_background(run, segmented, hidden.cohort) if run.settings.evaluate.background_control else None
     outcomes = measure(run, judged, hidden.same_day_share, (control and control.outcomes) or [])
     compare_runs(run, outcomes, hidden.cohort.protocol)
@@ -104,6 +105,12 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
             write_current(run, name)
         current_page(run, ACCURACY_FILE)
     return result
+
+
+def _verdicts(run: Run, ingested: Ingested) -> tuple[Segmented, HiddenLabels, Judged]:
+    segmented = segment_photos(run, ingested)
+    hidden = hide_labels(run, segmented)
+    return segmented, hidden, from_features_to_verdicts(run, segmented, hidden.cohort)
 
 
 def prefer_outlines(place: Workspace, source: str, overrides: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import WorkspaceError
-from resight.flows.steps import accepted_settings, from_features_to_verdicts
+from resight.flows.steps import accepted_settings, from_features_to_verdicts, healed
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.run import absolute_sources, open_run
 from resight.run.state import Judged
@@ -57,7 +57,7 @@ def identify(
         cohort = _restrict(nightly_cohort(ingested.photos), chosen, place.root)
         if together:
             ingested = replace(ingested, photos=run.add("photos", _one_encounter(ingested.photos, chosen)))
-        judged = from_features_to_verdicts(run, segment_photos(run, ingested), cohort)
+        judged = healed(run, lambda: from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
         if report:
             shutil.copyfile(write_report(run, judged), report)
         answers = {"queries": _answers(judged, chosen), "model": run.model.describe(), "work": run.work}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.environment import Environment
-from resight.errors import ResightError
+from resight.errors import DamagedError, ResightError
 from resight.match.base import PairMatch
 from resight.match.blocks import CropReader, PairBlock, load_matcher, single_thread
 from resight.match.cache import CropCodes
@@ -19,7 +18,8 @@ from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.setup import MatchSetup
 from resight.match.work import CropTable, block_maker
 from resight.pairs.plan import PLANNED
-from resight.store.parts import write_bytes
+from resight.store.damage import set_aside
+from resight.store.sealed import read_json, write_json
 
 EFFECT_FILE = "precision.json"
 SAMPLE = 64
@@ -50,9 +50,12 @@ def precision_effect(
     if not isinstance(params, LightGlueParams) or params.precision == "float32":
         return None
     folder = env.workspace.stage_dir("match", name)
-    if (folder / EFFECT_FILE).exists():
-        measured: dict[str, Any] = json.loads((folder / EFFECT_FILE).read_text(encoding="utf-8"))
-        return measured
+    try:
+        return read_json(folder / EFFECT_FILE)
+    except FileNotFoundError:
+        pass
+    except DamagedError as damage:
+        set_aside(damage, "the effect is measured again")
     planned = plan.filter(pc.equal(plan["status"], PLANNED))
     if not planned.num_rows:
         return None
@@ -67,7 +70,7 @@ def precision_effect(
             "set match.precision = 'float32', or run again."
         )
     effect: dict[str, Any] = done[0][1]
-    write_bytes(folder / EFFECT_FILE, json.dumps(effect, indent=2).encode())
+    write_json(folder / EFFECT_FILE, effect)
     return effect
 
 

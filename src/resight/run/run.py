@@ -25,6 +25,7 @@ from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
 from resight.score.prior import shipped
 from resight.settings import Settings
+from resight.store.damage import Record, fresh_records, watch
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, staging
 from resight.store.tables import conform, status_counts
@@ -61,6 +62,7 @@ class Run:
         fingerprints: Names of what stages have made.
         notes: Sentences for people.
         seconds: Wall time by stage.
+        damage: What was set aside because it was damaged.
     """
 
     workspace: Workspace
@@ -80,6 +82,7 @@ class Run:
     fingerprints: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    damage: list[Record] = field(default_factory=list)
 
     @property
     def env(self) -> Environment:
@@ -130,6 +133,12 @@ class Run:
                 self.notes.append(sentence)
                 log.warning("%s", sentence)
 
+    def note_damage(self) -> None:
+        """Note what was set aside since the last call, here or on a worker."""
+        records = fresh_records(self.workspace.store)
+        self.note(*(record.sentence() for record in records))
+        self.damage += records
+
     def record(self, status: str) -> dict[str, Any]:
         """The run's row in the `runs` table."""
         return {
@@ -168,6 +177,7 @@ def open_run(
     """
     with ExitStack() as stack:
         stack.enter_context(workspace.lock())
+        watch(workspace.store)
         stage = stack.enter_context(staging(workspace))
         runner = stack.enter_context(Runner(settings.dask, settings.device, quiet))
         weights = WeightStore(settings.weights_dir, settings.allow_download)

@@ -14,8 +14,6 @@ encoded. Small segments are merged into the new one and then removed, so that th
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,18 +27,22 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from resight.errors import SettingsError, WorkspaceError
+from resight.errors import DamagedError, SettingsError, WorkspaceError
 from resight.shortlist.codebook import Codebook, Load, train
 from resight.shortlist.entries import Entries, Segment, encode_crops, merge
 from resight.shortlist.params import ShortlistParams
-from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
-from resight.store.parts import write_bytes, write_part
+from resight.store.damage import set_aside
+from resight.store.durable import put_in_place, sync_file
+from resight.store.fingerprint import digest_ids, fingerprint
+from resight.store.parts import write_part
+from resight.store.sealed import read_json, write_json
 
 FORMAT = 1
 INDEX_FILE = "index.json"
 CODEBOOK_FILE = "codebook.safetensors"
 CROPS_PER_PART = 2048
 MERGE_RATIO = 4
+_seen: set[tuple[str, int]] = set()  # indexes of which all bytes were compared in this process
 RETRAIN_GROWTH = 4.0  # from here on the lists of the smaller gallery are too few and too coarse
 
 
@@ -91,6 +93,7 @@ def build_index(
         WorkspaceError: Files of the index are missing or changed.
     """
     family = params.index_name(descriptor_fingerprint)
+    _set_damaged_aside(folder)
     path = newest_index(folder, family)
     if path is None or len(set(crop_ids)) >= RETRAIN_GROWTH * _read_manifest(path)["n_crops_trained"]:
         codebook = train(crop_ids, load, params)
@@ -102,6 +105,19 @@ def build_index(
     for first in range(0, len(missing), CROPS_PER_PART):
         extend(path, missing[first : first + CROPS_PER_PART], load, params.descriptors_per_crop)
     return open_index(path)
+
+
+def _set_damaged_aside(folder: Path) -> None:
+    """Look at all bytes of the indexes, once in a process; what is damaged is built anew."""
+    for file in sorted(folder.glob(f"*/{INDEX_FILE}")):
+        key = str(file), file.stat().st_mtime_ns
+        if key in _seen:
+            continue
+        try:
+            open_index(file.parent, verify=True)
+            _seen.add(key)
+        except DamagedError as damage:
+            set_aside(DamagedError(file.parent, f"{damage.path.name}: {damage.why}"), "it is built anew")
 
 
 def newest_index(folder: Path, family: str) -> Path | None:
@@ -185,7 +201,7 @@ def _manifests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((path / INDEX_FILE).read_text(encoding="utf-8"))
+    manifest = read_json(path / INDEX_FILE)
     if manifest["format"] > FORMAT:
         raise WorkspaceError(
             f"{path} was written by a newer Resight (format {manifest['format']}, known {FORMAT}); update Resight."
@@ -194,7 +210,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    write_bytes(path / INDEX_FILE, canonical_json(manifest).encode())
+    write_json(path / INDEX_FILE, manifest, indent=None)
 
 
 def _write_tensors(target: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -202,7 +218,8 @@ def _write_tensors(target: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
         save_file({name: one.contiguous() for name, one in tensors.items()}, temporary)
-        os.replace(temporary, target)
+        sync_file(temporary)
+        put_in_place(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -220,12 +237,11 @@ def _described(path: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], verify: bool) -> None:
     for name, expected in files.items():
         file = path / name
+        cure = f"delete {path} and the shortlist is built anew"
         if not file.exists():
-            raise WorkspaceError(f"{file} is missing; delete {path} and the shortlist is built anew.")
+            raise DamagedError(file, "it is missing", cure)
         if file.stat().st_size != expected["bytes"] or (verify and _sha256(file) != expected["sha256"]):
-            raise WorkspaceError(
-                f"{file} was changed after it was written; delete {path} and the shortlist is built anew."
-            )
+            raise DamagedError(file, "it was changed after it was written", cure)
 
 
 def _sha256(file: Path) -> str:
