@@ -79,7 +79,8 @@ class Batches:
         return Outcome(first.n_computed + second.n_computed, failed)
 
     def adopt(self) -> None:
-        """Put batches into the index that were whole when a run was killed just before it did so."""
+        """Put whole batches into the index that are not there: a run was killed just before it did so, or a part is damaged."""
+        read_parts(self.folder / INDEX, INDEX_SCHEMA)  # sets damaged ones aside, so that they are written again
         for group in self._groups():
             if store.is_complete(group) and not self._index_file(group).exists():
                 with suppress(DamagedError):  # it waits to be finished now

@@ -86,6 +86,11 @@ def look_at_shard(
     return arrays, damaged
 
 
+def forget() -> None:
+    """Compare shards again that were compared before."""
+    _seen.clear()
+
+
 def keypoint_counts(folder: Path) -> list[int]:
     """Keypoints of every row.
 
@@ -103,7 +108,6 @@ def keypoint_counts(folder: Path) -> list[int]:
 
 def _reopened(folder: Path, start: int, stop: int, damaged: Mapping[str, str]) -> DamagedError:
     """Take the completion mark from a batch and set the chunks of one shard aside; gives what is to be raised."""
-    number = start // store.layout_of(zarr.open_group(str(folder), mode="r")).shard_rows
     error = DamagedError(folder, f"rows {start} to {stop}: " + ", ".join(f"{n}: {why}" for n, why in damaged.items()))
     try:
         _write_marks(folder, store.completion(folder), start)
@@ -111,7 +115,7 @@ def _reopened(folder: Path, start: int, stop: int, damaged: Mapping[str, str]) -
     except FileNotFoundError:  # another worker was sooner
         return error
     for name, why in damaged.items():
-        set_aside(DamagedError(folder / name / "c" / str(number), why), AGAIN)
+        set_aside(DamagedError(store.chunk_path(folder, name, start), why), AGAIN)
     return error
 
 

@@ -299,6 +299,12 @@ def _description() -> list[str]:
     return ["zarr.json", *(f"{name}/zarr.json" for name in ABOUT)]
 
 
+def chunk_path(folder: Path, name: str, start: int) -> Path:
+    """Where the values of an array lie that belong to the shard that begins with this row."""
+    shard_rows = layout_of(zarr.open_group(str(folder), mode="r")).shard_rows
+    return folder / name / "c" / str(start // shard_rows)
+
+
 def _file_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 

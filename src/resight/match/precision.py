@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,9 @@ def precision_effect(
     if not isinstance(params, LightGlueParams) or params.precision == "float32":
         return None
     folder = env.workspace.stage_dir("match", name)
-    try:
-        return read_json(folder / EFFECT_FILE)
-    except FileNotFoundError:
-        pass
-    except DamagedError as damage:
-        set_aside(damage, "the effect is measured again")
+    measured = _measured(folder)
+    if measured:
+        return measured
     planned = plan.filter(pc.equal(plan["status"], PLANNED))
     if not planned.num_rows:
         return None
@@ -72,6 +70,17 @@ def precision_effect(
     effect: dict[str, Any] = done[0][1]
     write_json(folder / EFFECT_FILE, effect)
     return effect
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """What was measured before; empty where nothing was, or it is damaged."""
+    try:
+        return read_json(folder / EFFECT_FILE)
+    except FileNotFoundError:
+        return {}
+    except DamagedError as damage:
+        set_aside(damage, "the effect is measured again")
+        return {}
 
 
 def compare(block: PairBlock) -> dict[str, Any]:

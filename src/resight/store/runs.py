@@ -85,10 +85,10 @@ def promote_run(workspace: Workspace, run_id: str) -> None:
     """
     make_folder(workspace.current)
     for source in sorted((workspace.runs / run_id).iterdir()):
-        _copy(source, workspace.current / source.name)
+        copy_whole(source, workspace.current / source.name)
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_whole(source: Path, target: Path) -> None:
     """A copy of its own: what users do to current tables must not reach the run."""
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
@@ -182,7 +182,7 @@ def read_current(workspace: Workspace, name: str) -> pa.Table | None:
         return None
     table = read_table(source, name)
     set_aside(damage, f"it was copied again from runs/{run_id}")
-    _copy(source, path)
+    copy_whole(source, path)
     return table
 
 

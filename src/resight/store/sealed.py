@@ -95,6 +95,11 @@ def check(file: Path) -> bool:
     return True
 
 
+def forget() -> None:
+    """Compare files again that were compared before: a disk may lose bits of a file without another time of change."""
+    _seen.clear()
+
+
 def write_json(path: Path, value: Mapping[str, Any], indent: int | None = 2) -> None:
     """Write a JSON object with its digest, in one rename."""
     whole = {**value, KEY: _json_digest(value)}
