@@ -48,7 +48,7 @@ from resight.train.matcher.links import nearest_of
 from resight.train.matcher.network import Shape, start
 from resight.train.matcher.truth import partners
 from resight.train.matcher.warp import apply, draw_warp, place_keypoints
-from resight.train.matcher.water import under_other_water
+from resight.train.water import under_other_water
 from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from resight.environment import Environment
 from resight.run.names import StageNames, stage_names
+from resight.runner.runner import Runner
 from resight.settings import Settings
+from resight.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Conditions:
 
     Attributes:
         env: Workspace, weights, workers.
-        settings: All sections; each stage is told its own by `setups`.
+        settings: All sections; `setups` gives each stage its own.
     """
 
     env: Environment
@@ -31,3 +35,14 @@ class Conditions:
     def with_sections(self, **sections: Any) -> Conditions:
         """The same but for these sections of the settings."""
         return replace(self, settings=self.settings.model_copy(update=sections))
+
+
+@contextmanager
+def open_conditions(workspace: Workspace, settings: Settings, *, quiet: bool = False) -> Iterator[Conditions]:
+    """A workspace that nobody else works in meanwhile, with workers; released whatever happens.
+
+    Raises:
+        WorkspaceError: Another run is at work in the workspace.
+    """
+    with workspace.lock(), Runner(settings.dask, settings.device, quiet) as runner:
+        yield Conditions(Environment(workspace, settings.weight_store(), runner, settings.device), settings)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resight.errors import DeviceError, ResightError
+from resight.runner.children import deaf_to_interrupt, kill_workers
 from resight.runner.params import DaskParams
 from resight.runner.progress import track
 
@@ -66,7 +67,9 @@ class Runner:
     def __enter__(self) -> Runner:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None = None, *_: object) -> None:
+        if self._cluster is not None and error is not None and not issubclass(error, Exception):  # Ctrl-C and the like
+            kill_workers(self._cluster)
         for one in (self._client, self._cluster):
             if one is not None:
                 one.close()
@@ -208,7 +211,8 @@ class Runner:
             if self._dask.address:
                 self._client = _client_at(self._dask.address)
             else:
-                self._cluster = _local_cluster(self._dask.workers or _default_workers(self._device), self._device)
+                with deaf_to_interrupt():
+                    self._cluster = _local_cluster(self._dask.workers or _default_workers(self._device), self._device)
                 self._client = Client(self._cluster, set_as_default=True)
         return self._client
 

@@ -19,7 +19,7 @@ from resight.store import sealed
 from resight.store.damage import MISSING, set_aside
 from resight.store.durable import make_folder, put_in_place, sync_file, sync_tree, write_bytes
 from resight.store.tables import read_table, write_table
-from resight.store.workspace import Workspace
+from resight.store.workspace import Workspace, checked_run_id
 
 STAGING_PREFIX = ".staging-"
 FOR_READING = 0o444
@@ -149,7 +149,7 @@ def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
         WorkspaceError: There is no such run, or it has no such table.
         DamagedError: The table is not what was written.
     """
-    path = workspace.runs / run_id / f"{name}.parquet"
+    path = workspace.runs / checked_run_id(run_id) / f"{name}.parquet"
     if not path.exists():
         known = sorted(p.name for p in workspace.runs.glob("[!.]*")) if workspace.runs.exists() else []
         raise WorkspaceError(
