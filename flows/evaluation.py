@@ -9,8 +9,10 @@ from typing import Any
 from prefect import flow
 
 from resight.flows import steps
+from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, open_run
+from resight.run.state import Ingested, Judged, Segmented
 from resight.settings import Settings
 from resight.store.runs import ACCURACY_FILE
 from resight.store.workspace import Workspace, open_workspace
@@ -77,9 +79,7 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     done = already_there(run, accept=False)
     if done:
         return done
-    segmented = segment_photos(run, ingested)
-    hidden = hide_labels(run, segmented)
-    judged = steps.from_features_to_verdicts(run, segmented, hidden.cohort)
+    segmented, hidden, judged = steps.healed(run, lambda: _verdicts(run, ingested))
     control = control_background(run, segmented, hidden.cohort) if run.settings.evaluate.background_control else None
     outcomes = measure(run, judged, hidden.same_day_share, (control and control.outcomes) or [])
     compare_runs(run, outcomes, hidden.cohort.protocol)
@@ -93,6 +93,12 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
             write_current(run, name)
         current_page(run, ACCURACY_FILE)
     return result
+
+
+def _verdicts(run: Run, ingested: Ingested) -> tuple[Segmented, HiddenLabels, Judged]:
+    segmented = segment_photos(run, ingested)
+    hidden = hide_labels(run, segmented)
+    return segmented, hidden, steps.from_features_to_verdicts(run, segmented, hidden.cohort)
 
 
 @flow(name="accuracy", persist_result=False)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from resight.errors import WorkspaceError
-from resight.flows.steps import accepted_settings, from_features_to_verdicts
+from resight.flows.steps import accepted_settings, from_features_to_verdicts, healed
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.run import absolute_sources, open_run
 from resight.run.state import Judged
@@ -62,7 +62,7 @@ def identify(
         cohort = _restrict(nightly_cohort(ingested.photos), chosen, place.root)
         if together:
             ingested = replace(ingested, photos=run.add("photos", _one_encounter(ingested.photos, chosen)))
-        judged = from_features_to_verdicts(run, segment_photos(run, ingested), cohort)
+        judged = healed(run, lambda: from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
         if report:
             shutil.copyfile(write_report(run, judged), report)
         page = str(report) if report else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from resight.errors import DamagedError
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort
 from resight.run.models import Model, model_of, settle
@@ -27,6 +28,9 @@ from resight.tasks.report import write_report
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
+
+T = TypeVar("T")
+MOST_REPAIRS = 20
 
 
 def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> Settings:
@@ -93,10 +97,35 @@ def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) ->
     return judged
 
 
+def healed(run: Run, work: Callable[[], T]) -> T:
+    """Do ``work``, from its beginning again where it came upon damage that an earlier stage than the one that saw it repairs.
+
+    What is whole is in the store by then and is not computed twice.
+
+    Raises:
+        DamagedError: Something is damaged that cannot be computed again.
+    """
+    for _ in range(MOST_REPAIRS):
+        n_before = len(run.damage)
+        try:
+            result = work()
+            run.note_damage()
+            if not any(record.path.endswith(".png") for record in run.damage[n_before:]):
+                return result
+        except DamagedError:
+            run.note_damage()
+            if len(run.damage) == n_before:
+                raise
+    return work()
+
+
 def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:
     """From photos whose cohort is known to the report."""
-    judged = from_features_to_verdicts(run, segment_photos(run, ingested), cohort)
-    write_report(run, judged)
+
+    def from_photos_to_page() -> None:
+        write_report(run, from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
+
+    healed(run, from_photos_to_page)
 
 
 def as_sources(sources: Sequence[str] | None) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ def stage(name: str) -> Callable[[Task[P, T]], Task[P, T]]:
                 return _as_task(name, work, inspect.getdoc(function) or "") if _in_flow_run() else work()
             finally:
                 run.seconds[name] = time.perf_counter() - start
+                run.note_damage()
 
         return call
 

@@ -1,5 +1,9 @@
 """What can go wrong in a way that a person can cure. Each message names the thing and the cure in one sentence."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 REASON_CHARS = 500
 
 
@@ -29,6 +33,23 @@ class BrokenCountError(ResightError):
 
 class WorkspaceError(ResightError):
     """The workspace is missing, locked by another run, or was written by a newer version."""
+
+
+class DamagedError(WorkspaceError):
+    """A file of the workspace does not hold what was written into it.
+
+    Attributes:
+        path: The file, or the folder that cannot be used without it.
+        why: What is wrong.
+        cure: What a person can do.
+    """
+
+    def __init__(self, path: Path, why: str, cure: str = "run the same command again, it computes the rest") -> None:
+        super().__init__(f"{path} is damaged ({why}); {cure}.")
+        self.path, self.why, self.cure = path, why, cure
+
+    def __reduce__(self) -> tuple[type[DamagedError], tuple[Path, str, str]]:
+        return type(self), (self.path, self.why, self.cure)
 
 
 class LeakError(ResightError):

@@ -115,6 +115,7 @@ def test_only_shards_whose_content_is_what_the_mark_says_are_whole(empty: Path) 
 def test_a_store_of_a_newer_version_is_refused(whole: Path, workspace: Workspace) -> None:
     group = zarr.open_group(str(whole), mode="r+")
     group.attrs["version"] = store.VERSION + 1
+    store.complete(whole, {})
     with pytest.raises(WorkspaceError, match="newer Resight"):
         FeatureReader(workspace).load("store/batch.zarr", 0)
 
@@ -135,9 +136,9 @@ def test_a_shard_is_read_once_and_old_ones_are_let_go(
     whole: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[int] = []
-    original = reader_module.read_rows
+    original = reader_module.read_shard
     monkeypatch.setattr(
-        reader_module, "read_rows", lambda g, start, stop: reads.append(start) or original(g, start, stop)
+        reader_module, "read_shard", lambda f, g, start, stop: reads.append(start) or original(f, g, start, stop)
     )
     reader = FeatureReader(workspace, shards_held=2)
     places = [("store/batch.zarr", row) for row in (5, 0, 4, 1, 0)]

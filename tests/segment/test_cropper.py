@@ -9,7 +9,7 @@ from resight.segment.base import Region
 from resight.segment.cropper import crop_id, cut, tidy
 from resight.segment.masks import fill_polygons, grow, polygons_of
 from resight.segment.params import CropParams
-from resight.segment.store import read_crop, write_crop
+from resight.segment.store import has_crop, read_crop, what_is_wrong, write_crop
 
 WIDTH, HEIGHT = 313, 471
 RGB = np.random.default_rng(3).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -147,3 +147,25 @@ def test_a_missing_or_damaged_crop_says_which(workspace, content):
         (workspace.root / "x.png").write_bytes(content)
     with pytest.raises(WorkspaceError, match=r"x\.png"):
         read_crop(workspace, "x.png")
+
+
+def test_no_bit_of_a_crop_can_turn_without_notice(workspace):
+    path = workspace.root / "store" / "x.png"
+    write_crop(path, RGB[:20, :30], np.ones((20, 30), bool))
+    whole = path.read_bytes()
+    assert what_is_wrong(whole) == ""
+    for at in range(len(whole)):
+        turned = bytearray(whole)
+        turned[at] ^= 1 << at % 8
+        assert what_is_wrong(bytes(turned)), at
+        assert what_is_wrong(whole[:at]), at
+
+
+def test_a_damaged_crop_is_set_aside(workspace):
+    path = workspace.root / "store" / "x.png"
+    write_crop(path, RGB, np.ones(RGB.shape[:2], bool))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(WorkspaceError, match="cut short"):
+        read_crop(workspace, "store/x.png")
+    assert not path.exists() and not has_crop(workspace, "store/x.png")
+    assert len(list((workspace.store / "quarantine").glob("*-x.png"))) == 1

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.errors import DamagedError
 from resight.extract import store
 from resight.extract.block import ExtractBlock, built, extract_block
+from resight.extract.damage import AGAIN, UNREADABLE, keypoint_counts
 from resight.extract.params import ExtractorBase
+from resight.store.damage import set_aside
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import read_parts, write_part
 
@@ -75,21 +79,25 @@ class Batches:
         return Outcome(first.n_computed + second.n_computed, failed)
 
     def adopt(self) -> None:
-        """Put batches into the index that were whole when a run was killed just before it did so."""
+        """Put whole batches into the index that are not there: a run was killed just before it did so, or a part is damaged."""
+        read_parts(self.folder / INDEX, INDEX_SCHEMA)  # sets damaged ones aside, so that they are written again
         for group in self._groups():
             if store.is_complete(group) and not self._index_file(group).exists():
-                self._write_index(group)
+                with suppress(DamagedError):  # it waits to be finished now
+                    self._write_index(group)
 
     def _pending(self, paths: dict[str, str]) -> list[Path]:
         """Unfinished batches that are still asked for, then new ones; other unfinished ones are removed."""
         pending = []
         todo = set(paths)
         for group in self._groups():
-            ids = set() if store.is_complete(group) else set(store.crop_ids_of(group))
-            if ids and ids <= todo:
+            if store.is_complete(group):
+                continue
+            missing, ids = _missing(group)
+            if ids and missing <= todo:
                 pending.append(group)
                 todo -= ids
-            elif ids:
+            else:
                 store.remove(group)
         shard_rows = (
             min(store.SHARD_ROWS, -(-len(todo) // (SHARDS_PER_WORKER * self.env.runner.n_workers))) if todo else 1
@@ -148,11 +156,16 @@ class Batches:
                 yield ExtractBlock(env.workspace, name, start, crops, self.extractor, env.weights, env.device)
 
     def _write_index(self, group: Path) -> None:
-        failed = store.failed_rows(group)
+        try:
+            failed = store.failed_rows(group)
+        except DamagedError as damage:
+            set_aside(DamagedError(group, damage.why), AGAIN)
+            raise
         name = self.env.workspace.relative(group)
+        counts = keypoint_counts(group)
         rows = [
             {"crop_id": crop_id, "n_keypoints": n, "store": name, "store_row": row}
-            for row, (crop_id, n) in enumerate(zip(store.crop_ids_of(group), store.keypoint_counts(group), strict=True))
+            for row, (crop_id, n) in enumerate(zip(store.crop_ids_of(group), counts, strict=True))
             if crop_id not in failed
         ]
         write_part(self.folder / INDEX, group.stem, pa.Table.from_pylist(rows, schema=INDEX_SCHEMA))
@@ -164,6 +177,16 @@ class Batches:
         for half_made in self.folder.glob(".*.zarr.*.tmp"):
             shutil.rmtree(half_made)
         return sorted(self.folder.glob("[!.]*.zarr"))
+
+
+def _missing(group: Path) -> tuple[set[str], set[str]]:
+    """Crops of an unfinished batch whose shards are not there, and all its crops; none where it cannot be read."""
+    try:
+        ids, whole = store.crop_ids_of(group), store.whole_shards(group)
+        gone = {crop_id for start, stop in store.shards_of(group) if start not in whole for crop_id in ids[start:stop]}
+    except (*UNREADABLE, FileNotFoundError):
+        return set(), set()
+    return gone, set(ids)
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

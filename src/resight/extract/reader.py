@@ -9,7 +9,8 @@ from typing import Any
 import zarr
 
 from resight.extract.base import Features
-from resight.extract.store import layout_of, open_complete, read_rows, unpack
+from resight.extract.damage import open_whole, read_shard
+from resight.extract.store import layout_of, unpack
 from resight.store.workspace import Workspace
 
 
@@ -36,7 +37,8 @@ class FeatureReader:
         """Features of one crop by the columns ``store`` and ``store_row`` of the table ``features``.
 
         Raises:
-            WorkspaceError: The store is missing, not whole, or newer than this program.
+            DamagedError: The store is missing, not whole, or holds something else than was written; the same command heals it.
+            WorkspaceError: It is newer than this program.
             IndexError: It has no such row.
         """
         _, shard_rows, n_rows = self._group(store)
@@ -52,7 +54,7 @@ class FeatureReader:
 
     def _group(self, store: str) -> tuple[zarr.Group, int, int]:
         if store not in self._groups:
-            group = open_complete(self.workspace.root / store)
+            group = open_whole(self.workspace.root / store)
             layout = layout_of(group)
             self._groups[store] = group, layout.shard_rows, layout.n_rows
         return self._groups[store]
@@ -62,7 +64,8 @@ class FeatureReader:
         if key not in self._shards:
             group, shard_rows, n_rows = self._group(store)
             start = index * shard_rows
-            self._shards[key] = unpack(read_rows(group, start, min(start + shard_rows, n_rows)))
+            stop = min(start + shard_rows, n_rows)
+            self._shards[key] = unpack(read_shard(self.workspace.root / store, group, start, stop))
             _freeze(self._shards[key])
         self._shards.move_to_end(key)
         while len(self._shards) > max(1, self.shards_held):

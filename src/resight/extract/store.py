@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,14 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from resight.errors import ResightError, WorkspaceError
+from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
-from resight.store.parts import write_bytes
+from resight.store.durable import put_in_place, sync_file, sync_folder, sync_tree, write_bytes
+from resight.store.sealed import DIFFERS, read_json, write_json
 
 FORMAT, VERSION = "resight-features", 1
 COMPLETE = "_COMPLETE.json"
+NOT_WHOLE = "it is missing or not whole"
 SHARD_ROWS = 64
 # Another pipeline (zarrs) leaves corrupt shards behind when its process is killed.
 PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
@@ -100,7 +101,8 @@ def create(folder: Path, layout: Layout, crop_ids: Sequence[str], about: Mapping
                 fill_value=0,
                 attributes={"description": ABOUT[name]},
             )
-    os.replace(temporary, folder)
+    sync_tree(temporary)
+    put_in_place(temporary, folder)
 
 
 def write_shard(folder: Path, start: int, rows: Sequence[Features], failed: Mapping[str, str] | None = None) -> None:
@@ -127,9 +129,11 @@ def write_shard(folder: Path, start: int, rows: Sequence[Features], failed: Mapp
         arrays = pack(layout, rows)
         for name, values in arrays.items():
             _array(group, name)[start:stop] = values
+    for name in arrays:
+        _sync_shard(folder / name, start // layout.shard_rows)
     digests = {name: digest(values) for name, values in arrays.items()}
     mark = {"rows": [start, stop], "sha256": digests, "failed": dict(failed or {})}
-    write_bytes(_mark(folder, start), json.dumps(mark).encode())
+    write_bytes(mark_path(folder, start), json.dumps(mark).encode())
 
 
 def pack(layout: Layout, rows: Sequence[Features]) -> dict[str, np.ndarray]:
@@ -161,9 +165,9 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> tuple[Features, ...]:
     )
 
 
-def read_rows(group: zarr.Group, start: int, stop: int) -> dict[str, np.ndarray]:
-    """Rows ``start`` to ``stop`` of every array."""
-    return {name: np.asarray(_array(group, name)[start:stop]) for name in ABOUT}
+def read_rows(group: zarr.Group, start: int, stop: int, names: Iterable[str] = ABOUT) -> dict[str, np.ndarray]:
+    """Rows ``start`` to ``stop`` of the arrays ``names``; a chunk that is not there reads as zeros."""
+    return {name: np.asarray(_array(group, name)[start:stop]) for name in names}
 
 
 def layout_of(group: zarr.Group) -> Layout:
@@ -181,13 +185,6 @@ def shards_of(folder: Path) -> list[tuple[int, int]]:
 def crop_ids_of(folder: Path) -> list[str]:
     """The crop of every row."""
     return [str(crop_id) for crop_id in zarr.open_group(str(folder), mode="r").attrs["crop_ids"]]  # type: ignore[union-attr]
-
-
-def keypoint_counts(folder: Path) -> list[int]:
-    """Keypoints of every row."""
-    group = zarr.open_group(str(folder), mode="r")
-    counts: list[int] = np.asarray(_array(group, "n_keypoints")[:]).tolist()
-    return counts
 
 
 def whole_shards(folder: Path) -> set[int]:
@@ -210,8 +207,9 @@ def complete(folder: Path, lost: Mapping[str, str]) -> dict[str, str]:
     failed = dict(
         sorted({**lost, **{key: reason for mark in marks for key, reason in mark.pop("failed").items()}}.items())
     )
-    content = {"version": VERSION, "shards": marks, "failed": failed}
-    write_bytes(folder / COMPLETE, json.dumps(content, indent=1).encode())
+    description = {name: _file_digest(folder / name) for name in _description()}
+    content = {"version": VERSION, "shards": marks, "failed": failed, "description": description}
+    write_json(folder / COMPLETE, content, indent=1)
     shutil.rmtree(_marks(folder), ignore_errors=True)
     return failed
 
@@ -221,9 +219,19 @@ def is_complete(folder: Path) -> bool:
     return (folder / COMPLETE).exists()
 
 
+def completion(folder: Path) -> dict[str, Any]:
+    """What the completion mark says: digests of all shards, and why rows hold nothing.
+
+    Raises:
+        DamagedError: It is not what was written.
+        FileNotFoundError: The batch is not complete.
+    """
+    return read_json(folder / COMPLETE)
+
+
 def failed_rows(folder: Path) -> dict[str, str]:
     """Reason by crop_id of the rows of a complete batch that hold nothing because something went wrong."""
-    failed: dict[str, str] = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))["failed"]
+    failed: dict[str, str] = completion(folder)["failed"]
     return failed
 
 
@@ -239,13 +247,20 @@ def open_complete(folder: Path) -> zarr.Group:
     """Open a batch for reading.
 
     Raises:
-        WorkspaceError: It is missing, not whole, or was written by a newer version.
+        DamagedError: It is missing, not whole, or not what was written.
+        WorkspaceError: It was written by a newer version.
     """
-    if not is_complete(folder):
-        raise WorkspaceError(
-            f"The feature store {folder} is missing or not whole; run the same command again, it computes the rest."
-        )
-    group = zarr.open_group(str(folder), mode="r")
+    try:
+        said = completion(folder)
+        for name, sha256 in said.get("description", {}).items():
+            if _file_digest(folder / name) != sha256:
+                raise DamagedError(folder / name, DIFFERS)
+        group = zarr.open_group(str(folder), mode="r")
+        layout_of(group)
+    except FileNotFoundError as error:
+        raise DamagedError(folder, NOT_WHOLE if not is_complete(folder) else f"{error} is missing") from None
+    except (ValueError, LookupError, TypeError) as error:
+        raise DamagedError(folder, f"{type(error).__name__}: {error}"[:200]) from None
     if int(str(group.attrs["version"])) > VERSION:
         raise WorkspaceError(
             f"{folder} was written by a newer Resight (version {group.attrs['version']}); update Resight."
@@ -268,20 +283,48 @@ def digest(values: np.ndarray) -> str:
 
 
 def _is_whole(folder: Path, group: zarr.Group, start: int, stop: int) -> bool:
-    path = _mark(folder, start)
+    path = mark_path(folder, start)
     if not path.exists():
         return False
-    mark = json.loads(path.read_text())
     try:
+        mark = json.loads(path.read_text())
         digests = {name: digest(values) for name, values in read_rows(group, start, stop).items()}
-    except (ValueError, RuntimeError):  # a damaged shard: checksum, zstd frame
+    except (ValueError, RuntimeError):  # a damaged mark or shard: checksum, zstd frame
         return False
     return bool(mark["rows"] == [start, stop] and mark["sha256"] == digests)
+
+
+def _description() -> list[str]:
+    """Files that say what the arrays are."""
+    return ["zarr.json", *(f"{name}/zarr.json" for name in ABOUT)]
+
+
+def chunk_path(folder: Path, name: str, start: int) -> Path:
+    """Where the values of an array lie that belong to the shard that begins with this row."""
+    shard_rows = layout_of(zarr.open_group(str(folder), mode="r")).shard_rows
+    return folder / name / "c" / str(start // shard_rows)
+
+
+def _file_digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _sync_shard(array: Path, number: int) -> None:
+    """Put the chunks of one shard on the disk; there are none where all its values are zero."""
+    chunks = array / "c" / str(number)
+    if chunks.is_dir():
+        sync_tree(chunks)
+    elif chunks.exists():
+        sync_file(chunks)
+    for folder in (chunks.parent, array):
+        if folder.exists():
+            sync_folder(folder)
 
 
 def _marks(folder: Path) -> Path:
     return folder.with_suffix(".marks")
 
 
-def _mark(folder: Path, start: int) -> Path:
+def mark_path(folder: Path, start: int) -> Path:
+    """Mark of the shard that begins with this row, beside an unfinished batch."""
     return _marks(folder) / f"{start:08d}.json"

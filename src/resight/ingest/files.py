@@ -18,6 +18,8 @@ from resight.ingest.versions import time_in
 from resight.runner.runner import Failure, Runner
 from resight.store.fingerprint import fingerprint
 from resight.store.parts import compact, read_parts, write_part
+from resight.store.runs import read_current
+from resight.store.workspace import Workspace
 
 ROW_KEY = ("uri", "size_bytes", "version", "sha256", "decoded", "first_night")
 Key = tuple[str, int, str]
@@ -70,8 +72,11 @@ def read_contents(
         cache = _Cache(folder)
     digest = {f.uri: cache.digest[_key(f)] for f in files if _key(f) in cache.digest and f.uri not in unreadable}
     digest |= {uri: sha for result in results for uri, sha in result.unversioned}
-    nights = _first_nights(folder)
-    facts = {sha: cache.facts[sha] | {"first_night": nights[sha]} for sha in set(digest.values())}
+    nights, told = _first_nights(folder), _nights_of_current(env.workspace)
+    facts = {
+        sha: cache.facts[sha] | {"first_night": min(nights[sha], told.get(sha, nights[sha]))}
+        for sha in set(digest.values())
+    }
     return Contents(digest, facts, unreadable, sum(r.n_decoded for r in results))
 
 
@@ -158,6 +163,13 @@ def _first_nights(folder: Path) -> dict[str, str]:
         for sha, night in _nights_in(sibling):
             nights[sha] = min(night, nights.get(sha, night))
     return nights
+
+
+def _nights_of_current(workspace: Workspace) -> dict[str, str]:
+    """First night by SHA-256 in the newest accepted run, which still knows it when a part is lost."""
+    photos = read_current(workspace, "photos")
+    rows = [] if photos is None else photos.select(["sha256", "first_night"]).to_pylist()
+    return {row["sha256"]: row["first_night"] for row in rows if row["sha256"]}
 
 
 def _nights_in(folder: Path) -> Iterable[tuple[str, str]]:

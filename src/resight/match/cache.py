@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from resight.match.summary import SUMMARY_SCHEMA
 from resight.store.fingerprint import digest_ids
-from resight.store.parts import read_columns, write_part
+from resight.store.parts import whole_parts, write_part
+from resight.store.sealed import read_or_set_aside
 
 KEYS = ("crop_id_a", "crop_id_b")
 PART_SCHEMA = pa.schema([pa.field(key, pa.string()) for key in KEYS] + list(SUMMARY_SCHEMA))
@@ -77,14 +78,21 @@ def look_up(
     """
     numbers, tables = [np.zeros(0, np.int64)], [schema.empty_table()]
     for file in files:
-        keys = pq.read_table(file, columns=list(KEYS), read_dictionary=list(KEYS), partitioning=None)
+        keys = read_or_set_aside(file, _keys)
+        if keys is None:  # it was damaged; its pairs are matched again
+            continue
         pairs = codes.pairs(*(codes.encode(keys.column(key)) for key in KEYS))
         hit = np.flatnonzero(is_in_sorted(pairs, wanted))
         if hit.size:
-            numbers.append(pairs[hit])
-            tables.append(read_columns(file, schema).take(pa.array(hit)))
+            for _, rows in whole_parts([file], schema):
+                numbers.append(pairs[hit])
+                tables.append(rows.take(pa.array(hit)))
     present, first = np.unique(np.concatenate(numbers), return_index=True)
     return present, rows_at(pa.concat_tables(tables), first)
+
+
+def _keys(file: Path) -> pa.Table:
+    return pq.read_table(file, columns=list(KEYS), read_dictionary=list(KEYS), partitioning=None)
 
 
 def rows_at(table: pa.Table, rows: np.ndarray) -> pa.Table:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from resight.environment import Environment
-from resight.errors import ResightError
+from resight.errors import DamagedError, ResightError
 from resight.match.base import PairMatch
 from resight.match.blocks import PairBlock, crop_loader, load_matcher, single_thread
 from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.setup import MatchSetup
 from resight.match.work import CropTable, NumberedPlan, block_maker
-from resight.store.parts import write_bytes
+from resight.store.damage import set_aside
+from resight.store.sealed import read_json, write_json
 
 EFFECT_FILE = "precision.json"
 SAMPLE = 64
@@ -47,8 +48,8 @@ def precision_effect(
     if not isinstance(params, LightGlueParams) or params.precision == "float32":
         return None
     folder = env.workspace.stage_dir("match", name)
-    if (folder / EFFECT_FILE).exists():
-        measured: dict[str, Any] = json.loads((folder / EFFECT_FILE).read_text(encoding="utf-8"))
+    measured = _measured(folder)
+    if measured:
         return measured
     numbered = NumberedPlan.of(plan)
     planned = np.unique(numbered.pair[numbered.planned])
@@ -63,8 +64,19 @@ def precision_effect(
             "set match.precision = 'float32', or run again."
         )
     effect: dict[str, Any] = done[0][1]
-    write_bytes(folder / EFFECT_FILE, json.dumps(effect, indent=2).encode())
+    write_json(folder / EFFECT_FILE, effect)
     return effect
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """What was measured before; empty where nothing was, or it is damaged."""
+    try:
+        return read_json(folder / EFFECT_FILE)
+    except FileNotFoundError:
+        return {}
+    except DamagedError as damage:
+        set_aside(damage, "the effect is measured again")
+        return {}
 
 
 def compare(block: PairBlock) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.environment import Environment
-from resight.errors import BrokenCountError
+from resight.errors import BrokenCountError, DamagedError
 from resight.match.blocks import BlockResult, MatcherSpec, PairBlock, match_block
 from resight.match.cache import CropCodes
 from resight.match.setup import MatchSetup
 from resight.pairs.plan import PLANNED
-from resight.store.parts import write_bytes
+from resight.store.damage import set_aside
+from resight.store.sealed import read_json, write_json
 
 if TYPE_CHECKING:
     from resight.match.halving.block import HalvedBlock
@@ -162,14 +162,21 @@ def cut(pairs: np.ndarray, rate: float, setup: MatchSetup, n_workers: int) -> li
 def read_rate(folder: Path) -> float:
     """Pairs per second of one worker, as measured last time; 0 where it was never measured."""
     try:
-        return float(json.loads((folder / RATE_FILE).read_text(encoding="utf-8"))["pairs_per_second"])
+        rate = read_json(folder / RATE_FILE).get("pairs_per_second")
     except FileNotFoundError:
         return 0.0
+    except DamagedError as damage:
+        set_aside(damage, "the rate is measured again")
+        return 0.0
+    if isinstance(rate, int | float) and math.isfinite(rate) and rate > 0:
+        return float(rate)
+    set_aside(DamagedError(folder / RATE_FILE, "it holds no rate"), "the rate is measured again")
+    return 0.0
 
 
 def write_rate(folder: Path, rate: float) -> None:
     """Remember the rate; it only sizes blocks and is no result."""
-    write_bytes(folder / RATE_FILE, json.dumps({"pairs_per_second": round(rate, 3)}).encode())
+    write_json(folder / RATE_FILE, {"pairs_per_second": round(rate, 3)})
 
 
 def rate_of(results: Sequence[BlockResult | HalvedBlock]) -> float:

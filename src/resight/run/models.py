@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resight.errors import SettingsError, WorkspaceError
+from resight.errors import DamagedError, SettingsError, WorkspaceError
 from resight.settings import DEFAULT_KIND, Settings, settings_from
+from resight.store.damage import MISSING, set_aside
 from resight.store.fingerprint import fingerprint
-from resight.store.runs import write_json
+from resight.store.runs import run_record
+from resight.store.sealed import read_json, write_json
+from resight.store.tables import read_table
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
@@ -97,7 +100,61 @@ def _with_sections(part: Mapping[str, Any]) -> dict[str, Any]:
 def current_model(workspace: Workspace) -> Model | None:
     """The accepted model, or None before the first run."""
     pointer = workspace.models / POINTER
-    return load_model(workspace, json.loads(pointer.read_text())["fingerprint"]) if pointer.exists() else None
+    try:
+        name = str(read_json(pointer)["fingerprint"])
+        known = [model for model in list_models(workspace) if model.fingerprint == name]
+        return known[0] if known else _of_runs(workspace, name)
+    except FileNotFoundError:
+        damage = DamagedError(pointer, MISSING)
+        if not any(record["status"] == "accepted" for record in _records(workspace)):
+            return None
+    except KeyError:
+        damage = DamagedError(pointer, "it names no model")
+    except DamagedError as error:
+        damage = error
+    return _pointed_again(workspace, damage)
+
+
+def _pointed_again(workspace: Workspace, damage: DamagedError) -> Model:
+    """The accepted model where the pointer does not tell it: that of the newest accepted run, or the only one there is."""
+    models = {model.fingerprint: model for model in list_models(workspace)}
+    names = [record["model_fingerprint"] for record in _records(workspace) if record["status"] == "accepted"]
+    names = names[:1] or (list(models) if len(models) == 1 else [])
+    if not names:
+        raise DamagedError(
+            damage.path,
+            damage.why,
+            f"no run tells which of the models {sorted(models)} was accepted; run `resight rebuild` with the settings of the one",
+        )
+    set_aside(damage, f"it names the model of the newest accepted run again, {names[0]}")
+    model = models.get(names[0]) or _of_runs(workspace, names[0])
+    promote(workspace, model)
+    return model
+
+
+def _of_runs(workspace: Workspace, name: str) -> Model:
+    """A model whose file is lost, from the settings of a run that it made; registered again.
+
+    Raises:
+        DamagedError: No run was made with it.
+    """
+    for record in _records(workspace):
+        if record["model_fingerprint"] == name:
+            settings = settings_from(record["settings"], f"run of {record['night']}", stored=True)
+            model = Model(name, settings.model_part(), record["weights"])
+            register(workspace, model)
+            return model
+    path = workspace.models / f"{name}.json"
+    raise DamagedError(path, MISSING, "no run was made with it; put it back from a backup, or run `resight rebuild`")
+
+
+def _records(workspace: Workspace) -> list[dict[str, Any]]:
+    """What runs say of themselves, the newest first; damaged ones are left out."""
+    records = []
+    for file in workspace.runs.glob("[!.]*/runs.parquet"):
+        with suppress(DamagedError):
+            records.append(run_record(read_table(file, "runs")))
+    return sorted(records, key=lambda record: record["ended_at"], reverse=True)
 
 
 def load_model(workspace: Workspace, name: str) -> Model:
@@ -117,7 +174,19 @@ def load_model(workspace: Workspace, name: str) -> Model:
 def list_models(workspace: Workspace) -> list[Model]:
     """All registered models, by fingerprint."""
     files = sorted(workspace.models.glob("*.json")) if workspace.models.exists() else []
-    return [Model(**json.loads(p.read_text())) for p in files if p.name != POINTER]
+    models = []
+    for file in files:
+        if file.name != POINTER:
+            try:
+                models.append(Model(**read_json(file)))
+            except DamagedError as damage:
+                set_aside(damage, "it is made again from a run, where one was made with it")
+            except TypeError:
+                set_aside(
+                    DamagedError(file, "it describes no model"),
+                    "it is made again from a run, where one was made with it",
+                )
+    return models
 
 
 def register(workspace: Workspace, model: Model) -> None:

@@ -24,6 +24,7 @@ from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
 from resight.score.prior import shipped
 from resight.settings import Settings
+from resight.store.damage import Record, fresh_records, watch
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, run_record, staging
 from resight.store.tables import conform, status_counts
@@ -60,6 +61,7 @@ class Run:
         fingerprints: Names of what stages have made.
         notes: Sentences for people.
         seconds: Wall time by stage.
+        damage: What was set aside because it was damaged.
     """
 
     conditions: Conditions
@@ -76,6 +78,7 @@ class Run:
     fingerprints: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    damage: list[Record] = field(default_factory=list)
 
     @property
     def workspace(self) -> Workspace:
@@ -131,6 +134,12 @@ class Run:
                 self.notes.append(sentence)
                 log.warning("%s", sentence)
 
+    def note_damage(self) -> None:
+        """Note what was set aside since the last call, here or on a worker."""
+        records = fresh_records(self.workspace.store)
+        self.note(*(record.sentence() for record in records))
+        self.damage += records
+
     def record_so_far(self) -> dict[str, Any]:
         """The record with JSON columns parsed, and ``notes``, as pages of a run under way need it."""
         return run_record(conform("runs", [self.record("under way")], self.run_id)) | {"notes": self.notes}
@@ -174,6 +183,7 @@ def open_run(
     """
     night = checked_night(night or date.today().isoformat())
     sources = tuple(sources) or settings.ingest.sources
+    watch(workspace.store)
     with open_conditions(workspace, settings, quiet=quiet) as conditions, staging(workspace) as folder:
         yield Run(conditions, model, folder, flow, night, sources)
 

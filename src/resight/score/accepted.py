@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from resight.score.fusion import Fusion
 from resight.score.null import Null
 from resight.store.fingerprint import fingerprint
-from resight.store.runs import write_json
+from resight.store.sealed import read_json, write_json
 from resight.store.workspace import Workspace
 
 POINTER = "accepted.json"
@@ -36,8 +35,8 @@ def accepted(workspace: Workspace, evidence: str) -> Accepted | None:
     folder = workspace.models / "fusion" / evidence
     if not (folder / POINTER).exists():
         return None
-    pointer = json.loads((folder / POINTER).read_text(encoding="utf-8"))
-    values = json.loads((folder / f"{pointer['fingerprint']}.json").read_text(encoding="utf-8"))
+    pointer = read_json(folder / POINTER)
+    values = read_json(folder / f"{pointer['fingerprint']}.json")
     return Accepted(Fusion.from_dict(values), pointer["generation"])
 
 
@@ -55,7 +54,7 @@ def accept(workspace: Workspace, evidence: str, fusion: Fusion) -> Accepted:
 
 def replaced_fusions(workspace: Workspace) -> list[str]:
     """Fingerprints of accepted fusions that replaced an earlier one: they change the results of a run on the same photos."""
-    pointers = [json.loads(p.read_text(encoding="utf-8")) for p in (workspace.models / "fusion").glob(f"*/{POINTER}")]
+    pointers = [read_json(p) for p in (workspace.models / "fusion").glob(f"*/{POINTER}")]
     return sorted(p["fingerprint"] for p in pointers if p["generation"])
 
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 from resight.catalog import table as catalog_table
 from resight.segment.base import Region
 from resight.segment.geometry import CropFrame
+from resight.segment.store import has_crop
 from resight.status import CropStatus, Viewpoint
 from resight.store.fingerprint import canonical_json, fingerprint
-from resight.store.parts import read_columns
+from resight.store.parts import part_files, whole_parts
 from resight.store.workspace import Workspace
 
 Row = dict[str, Any]
@@ -73,10 +74,10 @@ def read_done(workspace: Workspace, parts: Path) -> dict[Key, list[Row]]:
     the same rows, of which the first whole ones are taken.
     """
     done: dict[Key, list[Row]] = {}
-    for file in sorted(parts.glob("[!.]*.parquet")) if parts.exists() else []:
-        for key, rows in groupby(read_columns(file, PART_SCHEMA).to_pylist(), _key):
+    for _, table in whole_parts(part_files(parts), PART_SCHEMA):
+        for key, rows in groupby(table.to_pylist(), _key):
             whole = [{name: row[name] for name in SCHEMA.names} for row in rows]
-            if key not in done and all(row["path"] is None or (workspace.root / row["path"]).exists() for row in whole):
+            if key not in done and all(row["path"] is None or has_crop(workspace, row["path"]) for row in whole):
                 done[key] = whole
     return done
 

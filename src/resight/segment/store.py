@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from resight.errors import WorkspaceError
+from resight.errors import DamagedError, WorkspaceError
+from resight.store.damage import set_aside
 from resight.store.parts import write_bytes
 from resight.store.workspace import Workspace
 
 PNG_LEVEL = 1
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def crop_path(stage_dir: Path, crop_id: str) -> Path:
@@ -26,8 +29,17 @@ def write_crop(path: Path, rgb: np.ndarray, mask: np.ndarray) -> None:
     write_bytes(path, data.tobytes())
 
 
+def has_crop(workspace: Workspace, path: str) -> bool:
+    """Whether a crop is there and can be cut no shorter than its first bytes; `read_crop` looks at all of it."""
+    try:
+        with (workspace.root / path).open("rb") as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except FileNotFoundError:
+        return False
+
+
 def read_crop(workspace: Workspace, path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read a crop by the column ``path`` of the table ``crops``.
+    """Read a crop by the column ``path`` of the table ``crops``. One that is damaged is set aside, so that it is cut anew.
 
     Returns:
         (H, W, 3) uint8 RGB and the (H, W) bool mask.
@@ -37,10 +49,30 @@ def read_crop(workspace: Workspace, path: str) -> tuple[np.ndarray, np.ndarray]:
     """
     cure = "run the same command again, it cuts the crop anew"
     try:
-        data = np.frombuffer((workspace.root / path).read_bytes(), np.uint8)
+        data = (workspace.root / path).read_bytes()
     except FileNotFoundError:
         raise WorkspaceError(f"The crop {path} is missing in {workspace.root}; {cure}.") from None
-    bgra = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    why = what_is_wrong(data)
+    bgra = None if why else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4:
-        raise WorkspaceError(f"The crop {path} in {workspace.root} is damaged; delete it and {cure}.")
+        damage = DamagedError(workspace.root / path, why or "it is no picture with a mask", cure)
+        set_aside(damage, "it is cut again")
+        raise damage
     return np.ascontiguousarray(bgra[..., 2::-1]), bgra[..., 3] > 0
+
+
+def what_is_wrong(png: bytes) -> str:
+    """'' for a whole PNG. OpenCV decodes some damaged ones to something else, so the CRC of each chunk is compared here."""
+    if png[: len(SIGNATURE)] != SIGNATURE:
+        return "it is empty" if not png else "it does not begin like a PNG"
+    view, at, kind = memoryview(png), len(SIGNATURE), b""
+    while kind != b"IEND":
+        length = int.from_bytes(view[at : at + 4], "big")
+        end = at + 8 + length
+        if end + 4 > len(png):
+            return "it is cut short"
+        kind = bytes(view[at + 4 : at + 8])
+        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
+            return "a checksum does not agree"
+        at = end + 4
+    return "" if at == len(png) else "something stands behind its end"

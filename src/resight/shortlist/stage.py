@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from resight.environment import Environment
 from resight.extract.reader import FeatureReader
@@ -24,7 +23,7 @@ from resight.shortlist.store import ShortlistIndex, build_index, open_index
 from resight.shortlist.verified import verified_votes
 from resight.shortlist.votes import CROP_VOTES, search
 from resight.store.fingerprint import digest_ids, fingerprint
-from resight.store.parts import write_part
+from resight.store.parts import whole_parts, write_part
 from resight.store.workspace import Workspace
 
 QUERIES_PER_BLOCK = 32
@@ -116,8 +115,8 @@ def _votes(runner: Runner, index: ShortlistIndex, everything: VoteBlock, planned
     how = everything.params.model_dump(include={"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"})
     key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), digest_ids(pairs), how)
     kept = everything.index.parent / "votes" / f"{key}.parquet"
-    if kept.exists():
-        return pq.read_table(kept, partitioning=None).cast(EVIDENCE_VOTES), 0
+    for _, votes in whole_parts([kept] if kept.exists() else [], EVIDENCE_VOTES):
+        return votes, 0
     blocks = list(_blocks(everything, planned, index.crop_ids))
     done, failed = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
     table = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)])

@@ -13,7 +13,6 @@ encoded. Small segments are merged into the new one and then removed, so that th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,12 +26,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from resight.errors import SettingsError, WorkspaceError
+from resight.errors import DamagedError, SettingsError, WorkspaceError
 from resight.shortlist.codebook import Codebook, Load, train
 from resight.shortlist.entries import CodedCrops, Entries, encode_crops, merge
 from resight.shortlist.params import ShortlistParams
-from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
+from resight.store.damage import set_aside
+from resight.store.fingerprint import digest_ids, fingerprint
 from resight.store.parts import write_bytes, write_part
+from resight.store.sealed import read_json, write_json
 from resight.weights.digests import sha256_of
 
 FORMAT = 1
@@ -40,6 +41,7 @@ INDEX_FILE = "index.json"
 CODEBOOK_FILE = "codebook.safetensors"
 CROPS_PER_PART = 2048
 MERGE_RATIO = 4
+_seen: set[tuple[str, int]] = set()  # indexes of which all bytes were compared in this process
 RETRAIN_GROWTH = 4.0  # for a gallery that has grown so much, the lists are too few and too coarse
 
 
@@ -88,6 +90,7 @@ def build_index(
         WorkspaceError: Files of the index are missing or changed.
     """
     family = params.index_name(descriptor_fingerprint)
+    _set_damaged_aside(folder)
     path = newest_index(folder, family)
     if path is None or len(set(crop_ids)) >= RETRAIN_GROWTH * _read_manifest(path)["n_crops_trained"]:
         codebook = train(crop_ids, load, params)
@@ -99,6 +102,19 @@ def build_index(
     for first in range(0, len(missing), CROPS_PER_PART):
         extend(path, missing[first : first + CROPS_PER_PART], load, params.descriptors_per_crop)
     return open_index(path)
+
+
+def _set_damaged_aside(folder: Path) -> None:
+    """Look at all bytes of the indexes, once in a process; what is damaged is built anew."""
+    for file in sorted(folder.glob(f"*/{INDEX_FILE}")):
+        key = str(file), file.stat().st_mtime_ns
+        if key in _seen:
+            continue
+        try:
+            open_index(file.parent, verify=True)
+            _seen.add(key)
+        except DamagedError as damage:
+            set_aside(DamagedError(file.parent, f"{damage.path.name}: {damage.why}"), "it is built anew")
 
 
 def newest_index(folder: Path, family: str) -> Path | None:
@@ -174,7 +190,7 @@ def _read_codebook(path: Path, manifest: Mapping[str, Any]) -> Codebook:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((path / INDEX_FILE).read_text(encoding="utf-8"))
+    manifest = read_json(path / INDEX_FILE)
     if manifest["format"] > FORMAT:
         raise WorkspaceError(
             f"{path} was written by a newer Resight (format {manifest['format']}, known {FORMAT}); update Resight."
@@ -183,7 +199,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    write_bytes(path / INDEX_FILE, canonical_json(manifest).encode())
+    write_json(path / INDEX_FILE, manifest, indent=None)
 
 
 def _write_tensors(file: Path, **tensors: torch.Tensor) -> None:
@@ -203,12 +219,11 @@ def _described(path: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], verify: bool) -> None:
     for name, expected in files.items():
         file = path / name
+        cure = f"delete {path} and the shortlist is built anew"
         if not file.exists():
-            raise WorkspaceError(f"{file} is missing; delete {path} and the shortlist is built anew.")
+            raise DamagedError(file, "it is missing", cure)
         if file.stat().st_size != expected["bytes"] or (verify and sha256_of(file) != expected["sha256"]):
-            raise WorkspaceError(
-                f"{file} was changed after it was written; delete {path} and the shortlist is built anew."
-            )
+            raise DamagedError(file, "it was changed after it was written", cure)
 
 
 def _remove_superseded(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from resight.store import sealed
+from resight.store.durable import write_bytes as write_bytes
 from resight.store.fingerprint import digest_ids
 
 PARTS_HELD = 64
@@ -20,40 +20,39 @@ BYTES_OF_A_LARGE_PART = 32 << 20
 
 def write_part(folder: Path, name: str, table: pa.Table) -> Path:
     """Write ``table`` to ``folder/name.parquet`` in one rename; whoever reads sees all of it or nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.parquet"
-    temporary = folder / f".{name}.{uuid.uuid4().hex}.tmp"
-    try:
-        pq.write_table(table, temporary, compression="zstd", compression_level=3)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    sealed.write_table(target, table)
     return target
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` in one rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def read_parts(folder: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
-    """All parts of ``folder`` as one table in order of file name; an empty table where there are none.
+    """All whole parts of ``folder`` as one table in order of file name; an empty table where there are none.
 
-    A column that an older part lacks reads as missing values.
+    A column that an older part lacks reads as missing values. A damaged part is set aside, so that what it held is done again.
     """
     wanted = schema if columns is None else pa.schema([schema.field(c) for c in columns])
-    files = part_files(folder)
-    return pa.concat_tables([read_columns(file, wanted) for file in files]) if files else wanted.empty_table()
+    tables = [table for _, table in whole_parts(part_files(folder), wanted)]
+    return pa.concat_tables(tables) if tables else wanted.empty_table()
+
+
+def whole_parts(files: Iterable[Path], wanted: pa.Schema) -> Iterator[tuple[Path, pa.Table]]:
+    """Each part and its columns; damaged ones are set aside and left out."""
+    for file in files:
+        table = sealed.read_or_set_aside(file, lambda path: _columns(path, wanted))
+        if table is not None:
+            yield file, table
 
 
 def read_columns(file: Path, wanted: pa.Schema) -> pa.Table:
-    """One file with exactly the columns of ``wanted``; those that an older file lacks are missing values."""
+    """One file with exactly the columns of ``wanted``; those that an older file lacks are missing values.
+
+    Raises:
+        DamagedError: It is not whole.
+    """
+    return sealed.read(file, lambda path: _columns(path, wanted))
+
+
+def _columns(file: Path, wanted: pa.Schema) -> pa.Table:
     have = pq.read_schema(file).names
     found = pq.read_table(file, columns=[name for name in wanted.names if name in have], partitioning=None)
     arrays = [
@@ -83,7 +82,10 @@ def compact(folder: Path, schema: pa.Schema, keys: Sequence[str], most: int | No
     small = [file for file in part_files(folder) if file.stat().st_size < BYTES_OF_A_LARGE_PART]
     if len(small) <= (PARTS_HELD if most is None else most):
         return
-    table = pa.concat_tables([read_columns(file, schema) for file in small])
+    whole_ones = dict(whole_parts(small, schema))
+    if not whole_ones:
+        return
+    table = pa.concat_tables(list(whole_ones.values()))
     texts = [table[key].cast(pa.string()).combine_chunks() for key in keys]
     joined = pc.binary_join_element_wise(*texts, " ", null_handling="replace", null_replacement="")
     order = pc.array_sort_indices(joined)
@@ -91,6 +93,6 @@ def compact(folder: Path, schema: pa.Schema, keys: Sequence[str], most: int | No
     first = np.append(True, np.asarray(pc.not_equal(ordered[1:], ordered[:-1])))[: len(ordered)]
     chosen = order.filter(pa.array(first))
     whole = write_part(folder, digest_ids(joined.take(chosen).to_pylist()), table.combine_chunks().take(chosen))
-    for file in small:
+    for file in whole_ones:
         if file != whole:
             file.unlink()

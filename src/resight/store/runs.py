@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -12,14 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from resight.catalog import TABLES
-from resight.errors import WorkspaceError
-from resight.store.parts import write_bytes
+from resight.errors import DamagedError, WorkspaceError
+from resight.store import sealed
+from resight.store.damage import MISSING, set_aside
+from resight.store.durable import make_folder, put_in_place, sync_file, sync_tree, write_bytes
 from resight.store.tables import read_table, write_table
 from resight.store.workspace import Workspace, checked_run_id
 
 STAGING_PREFIX = ".staging-"
+FOR_READING = 0o444
+NAMED_BY = ("photos", "crops", "features", "pairs", "novelty", "runs")
+RUN_CURE = (
+    "run the same night again, or `resight verify --repair`, which takes the table from current/ where that is the same run; "
+    "else put it back from a backup"
+)
 REPORT_FILE, ACCURACY_FILE = "report.html", "accuracy.html"
 
 
@@ -42,12 +50,15 @@ class Staging:
         return path
 
     def commit(self, run_id: str) -> Path:
-        """Rename into place. A run that is already there stays as it is: same inputs, same tables."""
+        """Rename into place, for reading only. A run that is already there stays as it is: same inputs, same tables."""
         target = self.workspace.runs / run_id
-        if target.exists():
+        if run_exists(self.workspace, run_id):
             self.discard()
         else:
-            os.rename(self.path, target)
+            for file in self.path.iterdir():
+                file.chmod(FOR_READING)
+            sync_tree(self.path)
+            put_in_place(self.path, target)
         return target
 
     def discard(self) -> None:
@@ -72,27 +83,63 @@ def promote_run(workspace: Workspace, run_id: str) -> None:
 
     All tables carry ``run_id``; a reader that opens two of them while they change can tell.
     """
-    folder = workspace.runs / run_id
-    workspace.current.mkdir(parents=True, exist_ok=True)
-    for source in sorted(folder.iterdir()):
-        temporary = workspace.current / f".{source.name}.{uuid.uuid4().hex}.tmp"
-        try:
-            _link_or_copy(source, temporary)
-            os.replace(temporary, workspace.current / source.name)
-        finally:
-            temporary.unlink(missing_ok=True)
+    make_folder(workspace.current)
+    for source in sorted((workspace.runs / run_id).iterdir()):
+        copy_whole(source, workspace.current / source.name)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def copy_whole(source: Path, target: Path) -> None:
+    """A copy of its own: what users do to current tables must not reach the run."""
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, temporary)
+        sync_file(temporary)
+        put_in_place(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def run_exists(workspace: Workspace, run_id: str) -> bool:
-    """Whether the run's folder is there; a folder that is there is whole."""
-    return (workspace.runs / run_id / "runs.parquet").exists()
+    """Whether the run is there, whole. A run that is damaged is set aside: the same night makes it again from the store."""
+    folder = workspace.runs / run_id
+    if not folder.exists():
+        return False
+    try:
+        if not (folder / "runs.parquet").exists():
+            raise DamagedError(folder, "it has no runs.parquet")
+        for file in folder.glob("*.parquet"):
+            if not sealed.check(file):
+                sealed.read(file, pq.read_table)
+    except DamagedError as damage:
+        why = damage.why if damage.path == folder else f"{damage.path.name}: {damage.why}"
+        set_aside(DamagedError(folder, why), "the run was made again from the store")
+        return False
+    return True
+
+
+def run_behind(workspace: Workspace) -> str | None:
+    """The run whose tables are the current ones: the one that they name, else the newest accepted one; None without any."""
+    for name in NAMED_BY:
+        file = workspace.current / f"{name}.parquet"
+        ids = _column(file, "run_id")
+        if ids and (workspace.runs / ids[0]).is_dir():
+            return ids[0]
+    accepted = []
+    for file in workspace.runs.glob("[!.]*/runs.parquet"):
+        if _column(file, "status") == ["accepted"]:
+            accepted += [(ended, file.parent.name) for ended in _column(file, "ended_at")]
+    return max(accepted)[1] if accepted else None
+
+
+def _column(file: Path, name: str) -> list[Any]:
+    """Values of a column; none where the file is missing or damaged."""
+    try:
+        values: list[Any] = sealed.read(
+            file, lambda path: pq.read_table(path, columns=[name], partitioning=None)[name]
+        ).to_pylist()
+    except (DamagedError, FileNotFoundError):
+        return []
+    return values
 
 
 def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
@@ -100,6 +147,7 @@ def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
 
     Raises:
         WorkspaceError: There is no such run, or it has no such table.
+        DamagedError: The table is not what was written.
     """
     path = workspace.runs / checked_run_id(run_id) / f"{name}.parquet"
     if not path.exists():
@@ -107,13 +155,35 @@ def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
         raise WorkspaceError(
             f"{path} is not there; the runs of this workspace are {known or 'none yet: start with `resight nightly`'}."
         )
-    return read_table(path, name)
+    try:
+        return read_table(path, name)
+    except DamagedError as damage:
+        raise DamagedError(path, damage.why, RUN_CURE) from None
 
 
 def read_current(workspace: Workspace, name: str) -> pa.Table | None:
-    """A table of the newest accepted run, or None before the first one."""
+    """A table of the newest accepted run, or None before the first one. One that is damaged or gone is copied from its run.
+
+    Raises:
+        DamagedError: That of the run is damaged too.
+    """
     path = workspace.current / f"{name}.parquet"
-    return read_table(path, name) if path.exists() else None
+    try:
+        return read_table(path, name)
+    except FileNotFoundError:
+        damage = DamagedError(path, MISSING)
+    except DamagedError as error:
+        damage = error
+    run_id = run_behind(workspace)
+    source = workspace.runs / (run_id or "") / f"{name}.parquet"
+    if not source.is_file():
+        if path.exists():
+            raise DamagedError(path, damage.why, "no run has a copy; put the file back from a backup, or delete it")
+        return None
+    table = read_table(source, name)
+    set_aside(damage, f"it was copied again from runs/{run_id}")
+    copy_whole(source, path)
+    return table
 
 
 def run_record(table: pa.Table) -> dict[str, Any]:

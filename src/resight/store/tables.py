@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from resight.catalog import table as catalog_table
 from resight.errors import BrokenCountError, WorkspaceError
+from resight.store import sealed
 from resight.store.parts import read_columns
 
 
@@ -55,9 +56,8 @@ def _check(name: str, table: pa.Table, schema: pa.Schema, key: tuple[str, ...]) 
 
 def write_table(folder: Path, name: str, table: pa.Table) -> Path:
     """Write a conformed table into a (staging) folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.parquet"
-    pq.write_table(table, path, compression="zstd", compression_level=3, row_group_size=1_000_000)
+    sealed.write_table(path, table, row_group_size=1_000_000)
     return path
 
 
@@ -66,9 +66,10 @@ def read_table(path: Path, name: str) -> pa.Table:
 
     Raises:
         WorkspaceError: A newer version wrote it.
+        DamagedError: It is not what was written.
     """
     spec = catalog_table(name)
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = sealed.read(path, pq.read_schema).metadata or {}
     version = int(metadata.get(b"resight_version", b"0"))
     if version > spec.version:
         raise WorkspaceError(

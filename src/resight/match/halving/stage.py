@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from resight.environment import Environment
 from resight.match.cache import KEYS, PART_SCHEMA, CropCodes, is_in_sorted
@@ -28,7 +27,7 @@ from resight.match.setup import MatchSetup
 from resight.match.work import NumberedPlan, encoded_ids
 from resight.status import PairReason, PairStatus
 from resight.store.fingerprint import digest_ids
-from resight.store.parts import compact, part_files, read_columns
+from resight.store.parts import compact, part_files, whole_parts
 
 
 @dataclass(frozen=True)
@@ -102,10 +101,10 @@ def _look_up(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:
     """Dropped candidates by key, of the queries that are done already."""
     wanted = pa.array(keys, pa.string())
     dropped: dict[str, list[str]] = {}
-    for file in part_files(folder):
-        hit = pc.is_in(pq.read_table(file, columns=["key"], partitioning=None)["key"], wanted)
+    for _, table in whole_parts(part_files(folder), HALVED_SCHEMA):
+        hit = pc.is_in(table["key"], wanted)
         if pc.any(hit).as_py():
-            rows = read_columns(file, HALVED_SCHEMA).filter(hit)
+            rows = table.filter(hit)
             dropped |= dict(zip(rows["key"].to_pylist(), rows["dropped"].to_pylist(), strict=True))
     return dropped
 

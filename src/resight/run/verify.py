@@ -1,0 +1,311 @@
+"""`resight verify`: reads everything that a workspace keeps, and says what is whole, what is damaged and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resight.errors import DamagedError, WorkspaceError
+from resight.extract import damage as shards
+from resight.extract import store as features
+from resight.run.models import POINTER, current_model
+from resight.runner.progress import track
+from resight.segment.rows import PART_SCHEMA
+from resight.segment.store import what_is_wrong
+from resight.shortlist.store import INDEX_FILE, open_index
+from resight.store import sealed
+from resight.store.damage import MISSING, QUARANTINE, set_aside
+from resight.store.durable import make_folder
+from resight.store.parts import read_columns
+from resight.store.runs import copy_whole, read_current, run_behind
+from resight.store.workspace import Workspace
+
+AGAIN, LOST = "again", "lost"
+THEN = {
+    "ingest": "the photos are read again; first nights come from the newest accepted run",
+    "segment": "it is cut again",
+    "extract": "its features are computed again",
+    "match": "its pairs are matched again",
+    "shortlist": "it is built anew",
+    "current": "it is copied again from its run",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to look at.
+
+    Attributes:
+        stage: Folder under ``store``, or ``runs``, ``current``, ``models``.
+        path: File or folder.
+        look: True where it proves that it is whole, False where it was read without a digest; raises `DamagedError`.
+        repair: Moves it out of the way or puts it back; None where nothing can.
+        then: What follows from damage.
+    """
+
+    stage: str
+    path: Path
+    look: Callable[[], bool]
+    repair: Callable[[DamagedError], None] | None
+    then: str
+
+
+def verify(workspace: Workspace, *, repair: bool = False, quiet: bool = True) -> dict[str, Any]:
+    """Read all parts, shards, crops, runs, current tables and models.
+
+    Args:
+        repair: Set aside what can be computed again, and copy back what lies elsewhere; takes the workspace's lock.
+        quiet: Show no progress.
+
+    Returns:
+        ``ok`` (nothing is damaged or lost, or all of it was repaired), ``stages`` (counts by stage), ``damaged`` (``path``,
+        ``stage``, ``why``, ``fate``: ``again`` or ``lost``, ``then``) and ``repaired``, how many.
+
+    Raises:
+        WorkspaceError: Another run is at work, where something is to be repaired.
+    """
+    if repair:
+        with workspace.lock():
+            return _verify(workspace, True, quiet)
+    return _verify(workspace, False, quiet)
+
+
+def _verify(workspace: Workspace, repair: bool, quiet: bool) -> dict[str, Any]:
+    sealed.forget()
+    shards.forget()
+    items = list(_items(workspace))
+    stages: dict[str, dict[str, int]] = {}
+    damaged: list[dict[str, Any]] = []
+    with track("verify", "files", len(items), quiet) as tracker:
+        for item in items:
+            counts = stages.setdefault(item.stage, {"whole": 0, "without_digest": 0, "damaged": 0, "missing": 0})
+            try:
+                counts["whole" if item.look() else "without_digest"] += 1
+            except DamagedError as damage:
+                counts["missing" if damage.why == MISSING else "damaged"] += 1
+                damaged.append(_row(workspace, item, damage, repair))
+            tracker.advance(1)
+    n_repaired = sum(row["repaired"] for row in damaged)
+    wrong = any(not row["repaired"] and (row["why"] != MISSING or row["fate"] == LOST) for row in damaged)
+    return {"ok": not wrong, "stages": stages, "damaged": damaged, "repaired": n_repaired}
+
+
+def _row(workspace: Workspace, item: Item, damage: DamagedError, repair: bool) -> dict[str, Any]:
+    if repair and item.repair:
+        item.repair(damage)
+    return {
+        "path": workspace.relative(damage.path),
+        "stage": item.stage,
+        "why": damage.why,
+        "fate": AGAIN if item.repair else LOST,
+        "then": item.then,
+        "repaired": bool(repair and item.repair),
+    }
+
+
+def _items(workspace: Workspace) -> Iterator[Item]:
+    yield from _models(workspace)
+    yield from _runs(workspace)
+    yield from _current(workspace)
+    for folder in sorted(workspace.store.glob("[!.]*")) if workspace.store.exists() else ():
+        if folder.is_dir() and folder.name != QUARANTINE:
+            yield from _stage(workspace, folder)
+
+
+def _stage(workspace: Workspace, folder: Path) -> Iterator[Item]:
+    """Parts, JSON files, crops, batches of features and indexes of one stage."""
+    stage, then = folder.name, THEN.get(folder.name, "it is computed again")
+    indexes = {file.parent for file in folder.glob(f"*/*/{INDEX_FILE}")}
+    for path in sorted(folder.glob("*/*.zarr")):
+        yield from _batch(path)
+    for path in sorted(folder.rglob("[!.]*")):
+        inside = path.parent in indexes or any(parent.suffix in (".zarr", ".marks") for parent in path.parents)
+        if inside or not path.is_file():
+            continue
+        if path.suffix == ".parquet":
+            yield Item(stage, path, _part_look(path), _aside(then), then)
+            if stage == "segment":
+                yield from _missing_crops(workspace, path)
+        elif path.suffix == ".json":
+            yield Item(stage, path, _json_look(path), _aside(then), then)
+        elif path.suffix == ".png":
+            yield Item(stage, path, _crop_look(path), _aside(then), then)
+    for path in sorted(indexes):
+        yield Item(stage, path, _index_look(path), _aside(then, path), then)
+
+
+def _batch(folder: Path) -> Iterator[Item]:
+    """The shards of a batch; of one that waits to be finished, nothing."""
+    if not features.is_complete(folder):
+        return
+    then = THEN["extract"]
+
+    def opened() -> bool:
+        features.open_complete(folder)
+        return True
+
+    yield Item("extract", folder, opened, _aside(then, folder), then)
+    try:
+        group = features.open_complete(folder)
+        places = features.layout_of(group).shards()
+    except WorkspaceError:
+        return
+    for start, stop in places:
+
+        def look(start: int = start, stop: int = stop) -> bool:
+            if features.is_complete(folder):
+                _, damaged = shards.look_at_shard(folder, group, start, stop)
+                for name, why in damaged.items():
+                    raise DamagedError(features.chunk_path(folder, name, start), why)
+            return True
+
+        def reopen(_: DamagedError, start: int = start, stop: int = stop) -> None:
+            with suppress(DamagedError):
+                shards.read_shard(folder, shards.open_whole(folder), start, stop)
+
+        yield Item("extract", folder, look, reopen, then)
+
+
+def _missing_crops(workspace: Workspace, part: Path) -> Iterator[Item]:
+    """Crops that a part names and that are not there."""
+    with suppress(DamagedError):
+        for path in read_columns(part, pa.schema([PART_SCHEMA.field("path")]))["path"].to_pylist():
+            file = workspace.root / path if path else None
+            if file and not file.exists():
+                yield Item("segment", file, _missing(file), _aside(THEN["segment"]), THEN["segment"])
+
+
+def _runs(workspace: Workspace) -> Iterator[Item]:
+    """Tables of runs. One that is damaged comes back from ``current/`` where that is the same run; else it is lost."""
+    for folder in sorted(workspace.runs.glob("[!.]*")) if workspace.runs.exists() else ():
+        same = run_behind(workspace) == folder.name
+        if not (folder / "runs.parquet").exists():
+            yield Item(
+                "runs", folder / "runs.parquet", _missing(folder / "runs.parquet"), None, "the run is lost for good"
+            )
+        for file in sorted(folder.glob("*.parquet")):
+            copy = workspace.current / file.name
+            repair = None
+            if same and _is_of(copy, folder.name):
+
+                def repair(damage: DamagedError, copy: Path = copy) -> None:
+                    set_aside(damage, "it was copied again from current/")
+                    copy_whole(copy, damage.path)
+
+            then = (
+                "it is copied from current/"
+                if repair
+                else "this table of the run is lost for good; a backup may have it"
+            )
+            yield Item("runs", file, _part_look(file), repair, then)
+
+
+def _is_of(file: Path, run_id: str) -> bool:
+    """Whether a current table is whole, and that of this run."""
+    try:
+        return sealed.check(file) and run_id in pq.read_table(file, columns=["run_id"])["run_id"].to_pylist()[:1]
+    except (DamagedError, FileNotFoundError, KeyError):
+        return False
+
+
+def _current(workspace: Workspace) -> Iterator[Item]:
+    behind = workspace.runs / (run_behind(workspace) or "")
+    for file in sorted(workspace.current.glob("*.parquet")) if workspace.current.exists() else ():
+        there = (behind / file.name).is_file()
+
+        def copied(damage: DamagedError) -> None:
+            read_current(workspace, damage.path.stem)
+
+        then = (
+            THEN["current"]
+            if there
+            else "`resight accuracy` writes it again"
+            if file.stem in MEASURED
+            else "it is lost"
+        )
+        yield Item(
+            "current",
+            file,
+            _part_look(file),
+            copied if there else _aside(then) if file.stem in MEASURED else None,
+            then,
+        )
+    names = {file.name for file in behind.glob("*.parquet")} - {
+        file.name for file in workspace.current.glob("*.parquet")
+    }
+    for name in sorted(names) if behind != workspace.runs else ():
+        path = workspace.current / name
+        yield Item("current", path, _missing(path), lambda damage: _restore(workspace, damage), THEN["current"])
+
+
+MEASURED = ("accuracy", "outcomes", "accuracy_curves", "accuracy_differences", "changes")
+
+
+def _restore(workspace: Workspace, damage: DamagedError) -> None:
+    make_folder(workspace.current)
+    read_current(workspace, damage.path.stem)
+
+
+def _models(workspace: Workspace) -> Iterator[Item]:
+    """Registered models and fusions; the pointer and the model that it names come back from a run."""
+    if not workspace.models.exists():
+        return
+    for file in sorted(workspace.models.rglob("*.json")):
+        if file.parent != workspace.models:
+            yield Item(
+                "models", file, _json_look(file), None, "what was accepted is lost for good; put it back from a backup"
+            )
+            continue
+
+        def again(damage: DamagedError) -> None:
+            if damage.path.name != POINTER:
+                set_aside(damage, "it is made again from a run, where one was made with it")
+            current_model(workspace)
+
+        yield Item("models", file, _json_look(file), again, "it is made again from the newest run with it")
+
+
+def _aside(then: str, path: Path | None = None) -> Callable[[DamagedError], None]:
+    def move(damage: DamagedError) -> None:
+        if damage.why != MISSING:
+            set_aside(DamagedError(path or damage.path, damage.why), then)
+
+    return move
+
+
+def _part_look(path: Path) -> Callable[[], bool]:
+    def look() -> bool:
+        return sealed.check(path) or bool(sealed.read(path, pq.read_table) is None)
+
+    return look
+
+
+def _json_look(path: Path) -> Callable[[], bool]:
+    return lambda: bool(sealed.read_json(path) or True)
+
+
+def _index_look(path: Path) -> Callable[[], bool]:
+    return lambda: bool(open_index(path, verify=True))
+
+
+def _crop_look(path: Path) -> Callable[[], bool]:
+    def look() -> bool:
+        why = what_is_wrong(path.read_bytes())
+        if why:
+            raise DamagedError(path, why)
+        return True
+
+    return look
+
+
+def _missing(path: Path) -> Callable[[], bool]:
+    def look() -> bool:
+        raise DamagedError(path, MISSING)
+
+    return look

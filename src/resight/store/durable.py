@@ -1,0 +1,72 @@
+"""Writing that survives a loss of power: contents, then their folder, then the mark that they are there, then its folder.
+
+A rename alone promises only that a reader of this moment sees old or new. What lies on the disk after the power went is
+settled by `os.fsync`, of the file and of the folder that names it.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write ``data``, whole or in pieces, to ``path`` in one rename; when this returns, it is on the disk."""
+    make_folder(path.parent)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        with temporary.open("wb") as file:
+            for piece in [data] if isinstance(data, bytes) else data:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and those above it; each new one is on the disk."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        sync_folder(new.parent)
+
+
+def put_in_place(temporary: Path, target: Path) -> None:
+    """Rename a file or a folder, whose contents must be on the disk, into place, and put the new name on the disk."""
+    os.replace(temporary, target)
+    sync_folder(target.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Put everything in ``folder`` on the disk, what is inside before what names it."""
+    for here, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync_file(Path(here) / name)
+        sync_folder(Path(here))
+
+
+def sync_file(path: Path) -> None:
+    """Put the contents of a file on the disk."""
+    _sync(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk; Windows does that by itself."""
+    if os.name != "nt":
+        _sync(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

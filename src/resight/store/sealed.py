@@ -1,0 +1,137 @@
+"""Files that prove that they are whole: a SHA-256 lies in each of them, and is compared when a process first reads it.
+
+In a Parquet file the digest stands between the last page and the footer, where no reader looks: pages are found by their
+offset from the start and the footer by its length from the end. It covers everything but itself. In JSON it is the key
+``sha256``. Files without a digest, which earlier versions wrote, are read as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resight.errors import DamagedError
+from resight.store.damage import set_aside
+from resight.store.durable import write_bytes
+from resight.store.fingerprint import canonical_json
+
+T = TypeVar("T")
+
+SEAL = b"resight:sha256:"
+DIGEST_BYTES = 32
+TAIL_BYTES = 8  # length of the footer, and PAR1
+KEY = "sha256"
+DIFFERS = "its contents do not agree with their digest"
+
+_seen: dict[str, tuple[int, int]] = {}  # size and time of change of the files that were compared in this process
+
+
+def write_table(path: Path, table: pa.Table, **options: Any) -> None:
+    """Write ``table`` with its digest, in one rename."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=3, **options)
+    written = memoryview(sink.getvalue())
+    head, foot = written[: _footer_start(written)], written[_footer_start(written) :]
+    digest = hashlib.sha256(head)
+    digest.update(foot)
+    write_bytes(path, [head, SEAL + digest.digest(), foot])
+
+
+def read(file: Path, read_it: Callable[[Path], T]) -> T:
+    """What ``read_it`` reads from a Parquet file that is whole.
+
+    Raises:
+        DamagedError: It is not.
+        OSError: It is not there, may not be read, or the disk fails.
+    """
+    check(file)
+    try:
+        return read_it(file)
+    except OSError as error:
+        if error.errno is not None:  # the machine says so, not the reader of the format
+            raise
+        raise DamagedError(file, _why(error)) from None
+    except (pa.ArrowException, ValueError, LookupError, MemoryError, OverflowError) as error:
+        raise DamagedError(file, _why(error)) from None
+
+
+def read_or_set_aside(file: Path, read_it: Callable[[Path], T]) -> T | None:
+    """As `read` for a part that can be computed again; one that is damaged goes into quarantine, and None comes back."""
+    try:
+        return read(file, read_it)
+    except DamagedError as damage:
+        set_aside(damage)
+        return None
+
+
+def check(file: Path) -> bool:
+    """Compare a Parquet file with its digest, once in a process unless it changes; False where it has none.
+
+    Raises:
+        DamagedError: They differ.
+    """
+    state = file.stat()
+    key, now = str(file), (state.st_size, state.st_mtime_ns)
+    if _seen.get(key) == now:
+        return True
+    data = memoryview(file.read_bytes())
+    if len(data) < TAIL_BYTES + 4 or bytes(data[:4]) != b"PAR1" or bytes(data[-4:]) != b"PAR1":
+        raise DamagedError(file, "it is empty" if not len(data) else "it is no whole Parquet file")
+    foot = _footer_start(data)
+    end = foot - DIGEST_BYTES
+    if end < len(SEAL) or bytes(data[end - len(SEAL) : end]) != SEAL:
+        return False
+    digest = hashlib.sha256(data[: end - len(SEAL)])
+    digest.update(data[foot:])
+    if digest.digest() != bytes(data[end:foot]):
+        raise DamagedError(file, DIFFERS)
+    _seen[key] = now
+    return True
+
+
+def forget() -> None:
+    """Compare files again that were compared before: a disk may lose bits of a file without another time of change."""
+    _seen.clear()
+
+
+def write_json(path: Path, value: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Write a JSON object with its digest, in one rename."""
+    whole = {**value, KEY: _json_digest(value)}
+    write_bytes(path, json.dumps(whole, indent=indent, sort_keys=True).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, without its digest.
+
+    Raises:
+        DamagedError: It is no JSON object, or not the one that was written.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DamagedError(path, _why(error)) from None
+    if not isinstance(value, dict):
+        raise DamagedError(path, "it is no JSON object")
+    digest = value.pop(KEY, None)
+    if digest not in (None, _json_digest(value)):
+        raise DamagedError(path, DIFFERS)
+    return value
+
+
+def _footer_start(data: memoryview) -> int:
+    return len(data) - TAIL_BYTES - int.from_bytes(data[-TAIL_BYTES:-4], "little")
+
+
+def _json_digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(json.loads(json.dumps(value))).encode()).hexdigest()
+
+
+def _why(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

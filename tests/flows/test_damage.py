@@ -1,0 +1,243 @@
+"""Files of a finished night are damaged; the next night says so, computes them again, and gives what it would have given.
+
+The short selection damages one file of every kind at once, once for each way of damage. ``RESIGHT_TORTURE=1`` damages
+every file of the night alone, in every way.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from flow_helpers import SMALL, comparable_tables
+
+from resight.flows.nightly import run_nightly
+from resight.run.models import current_model
+from resight.run.verify import verify
+from resight.store.workspace import Workspace
+
+NIGHT = "2026-06-05"
+TORTURE = bool(os.environ.get("RESIGHT_TORTURE"))
+NEVER_READ = (".toml", ".html", ".lock")
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    _write(path, bytes(data))
+
+
+def zero(path: Path) -> None:
+    _write(path, bytes(path.stat().st_size))
+
+
+def truncate(path: Path) -> None:
+    _write(path, path.read_bytes()[: path.stat().st_size // 3])
+
+
+def empty(path: Path) -> None:
+    _write(path, b"")
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.unlink()  # the file may be for reading only
+    path.write_bytes(data)
+
+
+WAYS = (flip, zero, truncate, empty, delete)
+# One file of every kind that a night reads; the parts of a batch of features take turns, since each hides the others.
+KINDS = (
+    "store/ingest/*/*.parquet",
+    "store/segment/*/parts/*.parquet",
+    "store/extract/*/index/*.parquet",
+    "store/match/*/*.parquet",
+    "store/match/*/rate.json",
+    "store/evidence/*/*.parquet",
+    "models/current.json",
+    "current/photos.parquet",
+    "current/provisional.parquet",
+)
+BATCH = {
+    flip: ["descriptors/c/0/**/*", "scores/c/0/**/*"],
+    zero: ["keypoints/c/0/**/*"],
+    truncate: ["_COMPLETE.json"],
+    empty: ["keypoints/zarr.json"],
+    delete: ["keypoints/c/0/**/*"],
+}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(make_once: Callable[[str, Callable[[Path], None]], Path], finished_night: Path) -> Workspace:
+    """The workspace of the finished night after another one."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setenv("RESIGHT_WEIGHTS", "")
+            monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "no cache"))
+            shutil.copytree(finished_night / "workspace", folder / "workspace")
+            run_nightly(folder / "workspace", NIGHT, SMALL, quiet=True)
+
+    return Workspace(make_once("second night", make) / "workspace")
+
+
+def next_night(workspace: Workspace) -> dict[str, Any]:
+    return run_nightly(workspace.root, NIGHT, SMALL, quiet=True)
+
+
+def same_tables(workspace: Workspace, undisturbed: Workspace) -> None:
+    got, expected = comparable_tables(workspace), comparable_tables(undisturbed)
+    for name, table in expected.items():
+        assert got[name].equals(table), name
+
+
+def chosen(workspace: Workspace, pattern: str) -> Path:
+    return next(path for path in sorted(workspace.root.glob(pattern)) if path.is_file() and path.name[0] != ".")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_damage_of_every_kind_is_said_and_computed_again(
+    night_workspace: Workspace, undisturbed: Workspace, way: Callable[[Path], None]
+) -> None:
+    files = [
+        chosen(night_workspace, pattern) for pattern in (*KINDS, *(f"store/extract/*/*.zarr/{p}" for p in BATCH[way]))
+    ]
+    for file in files:
+        way(file)
+    result = next_night(night_workspace)
+    same_tables(night_workspace, undisturbed)
+    assert current_model(night_workspace) == current_model(undisturbed)
+    said = " ".join(result["notes"])
+    for file in files if way is not delete else ():
+        assert _names(said, night_workspace.relative(file)), f"no note on {file}: {said}"
+    report = verify(night_workspace)
+    assert report["ok"], report["damaged"]
+    assert next_night(night_workspace)["work"]["pairs_matched"] == 0
+
+
+def _names(said: str, path: str) -> bool:
+    """Whether the sentence names the file, or the folder that went into quarantine with it."""
+    parts = path.split("/")
+    return any("/".join(parts[:n]) + " was " in said for n in range(3, len(parts) + 1)) or f"{path} was " in said
+
+
+def test_a_damaged_crop_is_cut_again_in_the_same_night(night_workspace: Workspace, undisturbed: Workspace) -> None:
+    crop = chosen(night_workspace, "store/segment/*/crops/*/*.png")
+    whole = crop.read_bytes()
+    flip(crop)
+    shutil.rmtree(night_workspace.store / "extract")
+    result = next_night(night_workspace)
+    same_tables(night_workspace, undisturbed)
+    assert crop.read_bytes() == whole
+    assert any(night_workspace.relative(crop) in note and "cut again" in note for note in result["notes"])
+
+
+def test_a_damaged_run_is_made_again_by_the_same_night(night_workspace: Workspace, undisturbed: Workspace) -> None:
+    expected = next_night(night_workspace)
+    flip(night_workspace.runs / expected["run_id"] / "pairs.parquet")
+    again = next_night(night_workspace)
+    assert again["run_id"] == expected["run_id"]
+    same_tables(night_workspace, undisturbed)
+    assert any("pairs.parquet" in note and "made again" in note for note in again["notes"])
+
+
+def test_first_nights_outlive_the_parts_of_ingest(night_workspace: Workspace) -> None:
+    shutil.rmtree(night_workspace.store / "ingest")
+    next_night(night_workspace)
+    photos = pq.read_table(night_workspace.current / "photos.parquet")
+    assert set(photos["first_night"].to_pylist()) == {"2026-06-04"}
+
+
+def test_a_model_comes_back_from_its_run(night_workspace: Workspace, undisturbed: Workspace) -> None:
+    model = current_model(night_workspace)
+    assert model is not None
+    truncate(night_workspace.models / f"{model.fingerprint}.json")
+    assert current_model(night_workspace) == model
+    assert (
+        json.loads((night_workspace.models / f"{model.fingerprint}.json").read_text())["fingerprint"]
+        == model.fingerprint
+    )
+
+
+def test_runs_are_for_reading_and_nobody_shares_their_files(night_workspace: Workspace) -> None:
+    result = next_night(night_workspace)
+    for file in (night_workspace.runs / result["run_id"]).iterdir():
+        assert file.stat().st_mode & 0o777 == 0o444
+        assert file.stat().st_nlink == 1
+    kept = pq.read_table(night_workspace.runs / result["run_id"] / "photos.parquet")
+    with (night_workspace.current / "photos.parquet").open("r+b") as file:
+        file.truncate(10)
+    assert pq.read_table(night_workspace.runs / result["run_id"] / "photos.parquet").equals(kept)
+
+
+def test_verify_finds_what_is_damaged_and_repairs_what_can_be(
+    night_workspace: Workspace, undisturbed: Workspace
+) -> None:
+    shutil.copytree(undisturbed.root, night_workspace.root, dirs_exist_ok=True)
+    assert verify(night_workspace)["ok"]
+    newest = max(night_workspace.runs.iterdir()).name
+    files = {
+        chosen(night_workspace, "store/match/*/*.parquet"): "again",
+        chosen(night_workspace, "store/extract/*/*.zarr/descriptors/c/0/**/*"): "again",
+        chosen(night_workspace, "store/segment/*/crops/*/*.png"): "again",
+        night_workspace.runs / newest / "novelty.parquet": "again",
+        min(night_workspace.runs.iterdir()) / "photos.parquet": "lost",
+    }
+    for file in files:
+        flip(file)
+    report = verify(night_workspace)
+    assert not report["ok"] and len(report["damaged"]) == len(files)
+    for file, fate in files.items():
+        (row,) = [r for r in report["damaged"] if night_workspace.relative(file).startswith(r["path"])]
+        assert row["fate"] == fate, row
+    assert verify(night_workspace, repair=True)["repaired"] == len(files) - 1
+    report = verify(night_workspace)
+    assert [row["fate"] for row in report["damaged"] if row["why"] != "it is missing"] == ["lost"]
+    next_night(night_workspace)
+    same_tables(night_workspace, undisturbed)
+
+
+def _every_file(workspace: Path) -> list[str]:
+    return sorted(
+        path.relative_to(workspace).as_posix()
+        for room in ("store", "models", "current")
+        for path in (workspace / room).rglob("*")
+        if path.is_file() and path.suffix not in NEVER_READ and path.name[0] != "."
+    )
+
+
+@pytest.mark.skipif(not TORTURE, reason="RESIGHT_TORTURE=1 damages every file, for half an hour")
+@pytest.mark.parametrize("way", WAYS)
+def test_damage_to_any_one_file(
+    finished_night: Path,
+    undisturbed: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: Callable[[Path], None],
+) -> None:
+    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no cache"))
+    for number, name in enumerate(_every_file(finished_night / "workspace")):
+        workspace = Workspace(tmp_path / str(number))
+        shutil.copytree(finished_night / "workspace", workspace.root)
+        way(workspace.root / name)
+        next_night(workspace)
+        same_tables(workspace, undisturbed)
+        shutil.rmtree(workspace.root)
+
+
+def test_a_column_that_is_not_there_is_no_damage(tmp_path: Path) -> None:
+    from resight.store.parts import read_parts, write_part
+
+    folder = tmp_path / "store" / "match" / "x"
+    write_part(folder, "old", pa.table({"a": [1, 2]}))
+    schema = pa.schema([("a", pa.int64()), ("b", pa.string())])
+    assert read_parts(folder, schema)["b"].null_count == 2
