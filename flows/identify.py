@@ -65,14 +65,8 @@ def identify(
         judged = healed(run, lambda: from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
         if report:
             shutil.copyfile(write_report(run, judged), report)
-        return {
-            "queries": _answers(judged, chosen),
-            "model": run.model.describe(),
-            "work": run.work,
-            "counts": run.counts,
-            "report": str(report) if report else None,
-            "notes": run.notes,
-        }
+        answers = {"queries": _answers(judged, chosen), "model": run.model.describe(), "work": run.work}
+        return answers | {"counts": run.counts, "report": str(report) if report else None, "notes": run.notes}
 
 
 def _photos_of(photos: pa.Table, root: Path, sources: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
 from resight.score.prior import shipped
 from resight.settings import Settings
-from resight.store.damage import Record, fresh_records
+from resight.store.damage import Record, fresh_records, watch
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, run_record, staging
 from resight.store.tables import conform, status_counts
