@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.environment import Environment
+from resight.runner.handshake import Needs
 from resight.runner.runner import Runner
 from resight.settings import load_settings
 from resight.store.tables import conform, status_counts
@@ -27,7 +28,7 @@ def look_at_photos(
 
     place = open_workspace(workspace)
     settings = load_settings(place.root, overrides)
-    with place.lock(), Runner(settings.dask, settings.device, quiet) as runner:
+    with place.lock(), Runner(settings.dask, settings.device, quiet, Needs(place.store)) as runner:
         env = Environment(place, WeightStore(settings.weights_dir, settings.allow_download), runner, settings.device)
         sources, night = absolute_sources(paths), date.today().isoformat()
         ingested = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
