@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resight.errors import KeptAside
 from resight.pairs.cohort import Cohort
 from resight.run.models import model_of, settle
 from resight.run.photo_outcomes import photo_counts
@@ -19,6 +20,7 @@ from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
 from resight.tasks.match import match_pairs
 from resight.tasks.novelty import judge
+from resight.tasks.publish import KEPT_ASIDE
 from resight.tasks.report import write_report
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
@@ -93,3 +95,15 @@ def weight_store(workspace: Path) -> WeightStore:
     """The store that the workspace's settings describe; any folder will do."""
     settings = load_settings(workspace if workspace.is_dir() else None)
     return WeightStore(settings.weights_dir, settings.allow_download)
+
+
+def as_state(result: dict[str, Any]) -> Any:
+    """What a flow gives back: the summary, or for a run that is kept aside a state that an operator sees.
+
+    Whoever calls the flow as a function gets `KeptAside` with the summary then.
+    """
+    if result["status"] != KEPT_ASIDE:
+        return result
+    from prefect.states import Failed
+
+    return Failed(name="KeptAside", message=result["reason"], data=KeptAside(result))

@@ -1,5 +1,7 @@
 """What can go wrong in a way that a person can cure. Each message names the thing and the cure in one sentence."""
 
+from typing import Any
+
 REASON_CHARS = 500
 
 
@@ -37,6 +39,14 @@ class LeakError(ResightError):
 
 class NothingToMeasure(ResightError):
     """There are no labels from which accuracy could be measured."""
+
+
+class KeptAside(ResightError):
+    """A run was computed but not published; ``summary`` is what it would have given back."""
+
+    def __init__(self, summary: dict[str, Any]) -> None:
+        super().__init__(summary["reason"])
+        self.summary = summary
 
 
 def one_line(error: Exception) -> str:

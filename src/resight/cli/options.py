@@ -33,6 +33,13 @@ NightOption = Annotated[str | None, typer.Option(help="Date of the run, e.g. 202
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="Run without Prefect: starts ten seconds sooner, but no server records the run.")
 ]
+AcceptOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept",
+        help="Publish even if photos or names of known animals have been lost since the last night; it is recorded.",
+    ),
+]
 LabelledArgument = Annotated[
     Path, typer.Argument(help="Labelled folder: photos, metadata.csv, and outlines if there are any.")
 ]

@@ -18,8 +18,9 @@ import pyarrow as pa
 from resight.environment import Environment
 from resight.ingest.annotation import Annotation
 from resight.run.conditions import Conditions
-from resight.run.models import Model
+from resight.run.models import Model, weight_names
 from resight.run.names import StageNames
+from resight.runner.handshake import Needs
 from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
@@ -61,6 +62,7 @@ class Run:
         fingerprints: Names of what stages have made.
         notes: Sentences for people.
         seconds: Wall time by stage.
+        reason: Why it is kept aside, or what was overruled to publish it.
     """
 
     workspace: Workspace
@@ -80,6 +82,7 @@ class Run:
     fingerprints: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
 
     @property
     def env(self) -> Environment:
@@ -136,6 +139,7 @@ class Run:
             "flow": self.flow,
             "night": self.night,
             "status": status,
+            "reason": self.reason,
             "started_at": self.started_at,
             "ended_at": datetime.now(UTC),
             "resight_version": __version__,
@@ -169,8 +173,9 @@ def open_run(
     with ExitStack() as stack:
         stack.enter_context(workspace.lock())
         stage = stack.enter_context(staging(workspace))
-        runner = stack.enter_context(Runner(settings.dask, settings.device, quiet))
         weights = WeightStore(settings.weights_dir, settings.allow_download)
+        needs = Needs(workspace.store, weights, tuple(weight_names(settings)))
+        runner = stack.enter_context(Runner(settings.dask, settings.device, quiet, needs))
         yield Run(
             workspace, settings, model, weights, runner, stage, flow, night or date.today().isoformat(),
             tuple(sources) or settings.ingest.sources, datetime.now(UTC),
