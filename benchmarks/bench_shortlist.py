@@ -185,7 +185,7 @@ def _described(
         "pq_bytes": params.pq_bytes,
         "lists": n_lists,
         "n_probe": params.n_probe,
-        "descriptors": sum(map(len, entries.segments)) if entries else 0,
+        "descriptors": sum(map(len, entries.parts)) if entries else 0,
         "build_cpu_s": build_s,
         "index_mb": round(index.n_bytes / 1e6, 1),
     } | spent

@@ -28,6 +28,7 @@ from resight.extract.base import Features
 from resight.extract.kinds.sift import SiftParams
 from resight.extract.kinds.xfeat import XFeatParams
 from resight.ingest.stage import ingest
+from resight.match.base import Matches
 from resight.match.engine.batch import batch_of_one
 from resight.match.engine.engine import LightGlueEngine
 from resight.match.engine_matcher import EngineMatcher
@@ -48,7 +49,7 @@ from resight.train.matcher.links import nearest_of
 from resight.train.matcher.network import Shape, start
 from resight.train.matcher.truth import partners
 from resight.train.matcher.warp import apply, draw_warp, place_keypoints
-from resight.train.matcher.water import under_other_water
+from resight.train.water import under_other_water
 from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")
@@ -188,7 +189,7 @@ def _layers(matcher: EngineMatcher) -> Callable[[Features, Features], list[dict[
             row = scores_of(confidence[index_a], len(a), len(b))
             if layer == heads[-1]:
                 index_b = said.partner[0].numpy()[index_a]
-                agree = inliers_of(a, b, index_a, index_b, confidence[index_a], SURE_AFFINE)
+                agree = inliers_of(a, b, Matches(index_a, index_b, confidence[index_a]), SURE_AFFINE)
                 row["inliers"] = agree.sum() + row["mean"]
             rows.append(row)
         return rows

@@ -22,17 +22,15 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from finding_measures import FOUND_IOU, Folds, Judged, confusion, fit_confidence, judge, table
 
 from resight.segment.kinds.head_finder import HeadFinderParams
 from resight.segment.learned.finder import Finding, HeadFinder, confidence_of
 from resight.segment.learned.weights import from_tensors
 from resight.settings import parse_assignments
 from resight.store.parts import write_bytes
-from resight.train.segmenter.confidence import fit
-from resight.train.segmenter.folds import Folds
-from resight.train.segmenter.judge import FOUND_IOU, Judged, as_rows, confusion, judge, table
 from resight.train.segmenter.recipe import Material, Recipe, load_material, train_head_finder, weights_of
-from resight.train.segmenter.samples import Sample, read_samples
+from resight.train.segmenter.samples import OutlinedPhoto, read_samples
 from resight.weights.loading import load_tensors
 
 SETS = ("zakynthos", "bonaire")
@@ -54,7 +52,7 @@ class Answer:
     """All that was found in one photo, and how good each finding is; ``judged`` has one member more than ``findings`` where
     there are none."""
 
-    sample: Sample
+    sample: OutlinedPhoto
     findings: list[Finding]
     judged: list[Judged]
 
@@ -107,7 +105,13 @@ def main() -> None:
 
 
 def train_folds(
-    samples: Sequence[Sample], data: Path, out: Path, steps: int, device: str, minutes: float, chosen: Sequence[int]
+    samples: Sequence[OutlinedPhoto],
+    data: Path,
+    out: Path,
+    steps: int,
+    device: str,
+    minutes: float,
+    chosen: Sequence[int],
 ) -> None:
     """Weights of the ``chosen`` folds that ``out`` does not have; a fold that was killed goes on."""
     missing = [fold for fold in chosen if not (out / f"fold{fold}.safetensors").exists()]
@@ -125,7 +129,7 @@ def train_folds(
         print(f"fold {fold}: {training.step} steps in {training.seconds:.0f} s", flush=True)
 
 
-def search(samples: Sequence[Sample], out: Path, fold: int, params: HeadFinderParams) -> list[Answer]:
+def search(samples: Sequence[OutlinedPhoto], out: Path, fold: int, params: HeadFinderParams) -> list[Answer]:
     """What the fold's model finds in the photos that it was not trained on."""
     folds = Folds(samples, N_FOLDS)
     finder = HeadFinder(params, from_tensors(load_tensors(out / f"fold{fold}.safetensors")))
@@ -149,7 +153,7 @@ def coefficients_from(found: dict[int, list[Answer]], left_out: int) -> tuple[fl
         if fold != left_out and (a.sample.source != "bonaire" or (fold > 0 and left_out != 0))
     ]
     pairs = [(f.evidence, j.box_iou >= FOUND_IOU) for a in known for f, j in zip(a.findings, a.judged, strict=False)]
-    return fit([evidence for evidence, _ in pairs], [right for _, right in pairs])
+    return fit_confidence([evidence for evidence, _ in pairs], [right for _, right in pairs])
 
 
 def report(found: dict[int, list[Answer]], out: Path, params: HeadFinderParams) -> None:
@@ -163,7 +167,11 @@ def report(found: dict[int, list[Answer]], out: Path, params: HeadFinderParams) 
     result: dict[str, Any] = {}
     for title, members in parts.items():
         rows = table(members, params.min_confidence)
-        result[title] = {"table": rows, "confusion": confusion(members), "photos": as_rows(members)}
+        result[title] = {
+            "table": rows,
+            "confusion": confusion(members),
+            "photos": [dataclasses.asdict(photo) for photo in members],
+        }
         print(f"\n{title}\n{'':34}{'n':>5}" + "".join(f"{name[:15]:>17}" for name in SHOWN))
         for row in rows:
             cells = "".join(f"{row[name]:17.3f}" if row[name] is not None else f"{'':17}" for name in SHOWN)
@@ -207,7 +215,7 @@ def _tile(answer: Answer, side_px: int = 400) -> np.ndarray:
 
 
 def end_to_end(
-    samples: Sequence[Sample],
+    samples: Sequence[OutlinedPhoto],
     found: dict[int, list[Answer]],
     data: Path,
     out: Path,
@@ -235,7 +243,7 @@ def end_to_end(
 def write_folder(
     folder: Path,
     source: Path,
-    samples: Sequence[Sample],
+    samples: Sequence[OutlinedPhoto],
     found: dict[str, Finding | None] | None,
     params: HeadFinderParams,
 ) -> None:

@@ -10,21 +10,18 @@ from resight.compare.base import MethodStatus, Trial
 from resight.compare.compare import Compared, compare_methods
 from resight.compare.methods import chosen
 from resight.compare.page import render_comparison
-from resight.environment import Environment
 from resight.extract.kinds.sift import SiftParams
-from resight.flows.evaluation import prefer_outlines
-from resight.flows.steps import open_workspace, settings_for
-from resight.flows.training import prepare
+from resight.flows.steps import labelled_crops, labelled_folder, settings_for
 from resight.match.kinds.nearest import NearestParams
 from resight.run.models import model_of
-from resight.run.run import Run, absolute_sources, open_run
+from resight.run.run import Run, open_run
 from resight.score.params import ScoreParams
-from resight.settings import Settings, nest
+from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import REPORT_FILE
+from resight.store.workspace import open_workspace
 from resight.train.embedding.params import EmbeddingRecipe
-from resight.weights.store import WeightStore
 
 
 def run_compare(
@@ -53,17 +50,14 @@ def run_compare(
     """
     wanted = chosen(methods, quick, EmbeddingRecipe(steps=steps) if steps else None)
     place = open_workspace(workspace)
-    source = absolute_sources([str(folder)])
-    given = prefer_outlines(place, source[0], nest(overrides or {}))
-    settings, _ = settings_for(place, given)
-    weights = WeightStore(settings.weights_dir, download)
-    shared = shared_settings(settings)
-    with open_run(place, shared, model_of(shared, weights, place), flow="compare", sources=source, quiet=quiet) as run:
-        segmented, cohort = prepare(run)
-        budget = given.get("extract", {}).get("max_keypoints")
-        env = Environment(place, weights, run.runner, shared.device)
+    sources, given = labelled_folder(place, folder, overrides)
+    shared = shared_settings(settings_for(place, given)).model_copy(update={"allow_download": download})
+    model = model_of(shared, shared.weight_store(), place)
+    budget = given.get("extract", {}).get("max_keypoints")
+    with open_run(place, shared, model, flow="compare", sources=sources, quiet=quiet) as run:
+        segmented, cohort = labelled_crops(run)
         most = int(budget) if budget else None
-        trial = Trial(env, shared, segmented.photos, segmented.crops, cohort, most)
+        trial = Trial(run.env, shared, segmented.photos, segmented.crops, cohort, most)
         compared = compare_methods(trial, wanted, quick=quick and not methods)
         _say_what_is_missing(run, compared)
         return _publish(run, compared, str(folder))

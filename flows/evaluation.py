@@ -8,27 +8,17 @@ from typing import Any
 
 from prefect import flow
 
-from resight.flows.steps import (
-    accepted_settings,
-    asked_settings,
-    from_features_to_verdicts,
-    note_of_choice,
-    open_workspace,
-    settings_for,
-)
-from resight.ingest.stage import has_outlines
+from resight.flows import steps
 from resight.run.models import Model
-from resight.run.run import Run, absolute_sources, open_run
-from resight.segment.kinds.auto import AutoParams
+from resight.run.run import Run, open_run
 from resight.settings import Settings
 from resight.store.runs import ACCURACY_FILE
-from resight.store.workspace import Workspace
-from resight.tasks.accuracy import write_accuracy
+from resight.store.workspace import Workspace, open_workspace
 from resight.tasks.background import control_background
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import compare_runs, hide_labels, measure
 from resight.tasks.publish import already_there, current_page, publish, write_current
-from resight.tasks.report import write_report
+from resight.tasks.report import write_accuracy, write_report
 from resight.tasks.score import refit_fusion
 from resight.tasks.segment import segment_photos
 
@@ -48,11 +38,10 @@ def run_evaluate(
         >>> share_right_at_once = metrics["top1_photo"]
     """
     place = open_workspace(workspace)
-    source = absolute_sources([str(folder)])
-    overrides = prefer_outlines(place, source[0], dict(overrides or {}))
-    settings, model = asked_settings(place, overrides)
-    with open_run(place, settings, model, flow="evaluate", sources=source, quiet=quiet) as run:
-        run.note(*note_of_choice(place))
+    sources, overrides = steps.labelled_folder(place, folder, overrides)
+    settings, model = steps.own_settings(place, overrides)
+    with open_run(place, settings, model, flow="evaluate", sources=sources, quiet=quiet) as run:
+        run.note(*steps.note_of_choice(place))
         return _measured(run, accept=False)
 
 
@@ -63,14 +52,14 @@ def run_accuracy(
     *,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Measure the promoted model on the workspace's confirmed labels; the result becomes ``current/accuracy.parquet``.
+    """Measure the accepted model on the workspace's confirmed labels; the result becomes ``current/accuracy.parquet``.
 
     Examples:
         >>> metrics = resight.run_accuracy("my season")["metrics"]
         >>> share_right_at_once = metrics["top1_photo"]
     """
     place = open_workspace(workspace)
-    settings, model, sentence = accepted_settings(place, overrides)
+    settings, model, sentence = steps.accepted_settings(place, overrides)
     return measure_workspace(place, settings, model, night=night, note=sentence, accept=True, quiet=quiet)
 
 
@@ -90,7 +79,7 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
         return done
     segmented = segment_photos(run, ingested)
     hidden = hide_labels(run, segmented)
-    judged = from_features_to_verdicts(run, segmented, hidden.cohort)
+    judged = steps.from_features_to_verdicts(run, segmented, hidden.cohort)
     control = control_background(run, segmented, hidden.cohort) if run.settings.evaluate.background_control else None
     outcomes = measure(run, judged, hidden.same_day_share, (control and control.outcomes) or [])
     compare_runs(run, outcomes, hidden.cohort.protocol)
@@ -104,16 +93,6 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
             write_current(run, name)
         current_page(run, ACCURACY_FILE)
     return result
-
-
-def prefer_outlines(place: Workspace, source: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    """``overrides`` with the folder's outlines as segmenter, where it has some and nobody has chosen another one."""
-    if "segment" in overrides:
-        return overrides
-    settings, _ = settings_for(place, overrides)
-    if settings.segment == AutoParams() and has_outlines(source):
-        return overrides | {"segment": {"kind": "annotations"}}
-    return overrides
 
 
 @flow(name="accuracy", persist_result=False)

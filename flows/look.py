@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from resight.environment import Environment
-from resight.runner.handshake import Needs
-from resight.runner.runner import Runner
+from resight.flows.steps import accepted_settings
+from resight.ingest.stage import ingest
+from resight.report.segment_review import render_review
+from resight.run.conditions import open_conditions
+from resight.run.names import ingest_name
+from resight.run.run import absolute_sources, open_run
+from resight.run.setups import ingest_setup
 from resight.settings import load_settings
 from resight.store.tables import conform, status_counts
-from resight.weights.store import WeightStore
+from resight.store.workspace import open_workspace
+from resight.tasks.ingest import ingest_photos
+from resight.tasks.segment import segment_photos
 
 
 def look_at_photos(
     workspace: Path, paths: Sequence[str], overrides: Mapping[str, Any] | None, quiet: bool
 ) -> dict[str, Any]:
     """Read photos and say what is usable."""
-    from datetime import date
-
-    from resight.flows.steps import open_workspace
-    from resight.ingest.stage import ingest
-    from resight.run.names import ingest_name
-    from resight.run.run import absolute_sources
-    from resight.run.setups import ingest_setup
-
     place = open_workspace(workspace)
-    settings = load_settings(place.root, overrides)
-    with place.lock(), Runner(settings.dask, settings.device, quiet, Needs(place.store)) as runner:
-        env = Environment(place, WeightStore(settings.weights_dir, settings.allow_download), runner, settings.device)
-        sources, night = absolute_sources(paths), date.today().isoformat()
-        ingested = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
+    settings, sources = load_settings(place.root, overrides), absolute_sources(paths)
+    with open_conditions(place, settings, quiet=quiet) as conditions:
+        night, name = date.today().isoformat(), ingest_name(settings)
+        ingested = ingest(conditions.env, ingest_setup(settings), name, sources, night)
     photos = conform("photos", ingested.photos, "look")
     rejected = [r for r in photos.select(["uri", "status", "reason", "message"]).to_pylist() if r["status"] != "ok"]
     return {
@@ -49,11 +47,6 @@ def look_at_crops(
     workspace: Path, paths: Sequence[str], overrides: Mapping[str, Any] | None, *, review: Path | None, quiet: bool
 ) -> dict[str, Any]:
     """Ingest and segment photos, without a run; ``review`` is where the contact sheet goes."""
-    from resight.flows.steps import accepted_settings, open_workspace
-    from resight.run.run import absolute_sources, open_run
-    from resight.tasks.ingest import ingest_photos
-    from resight.tasks.segment import segment_photos
-
     place = open_workspace(workspace)
     settings, model, _ = accepted_settings(place, None)
     if overrides:
@@ -61,11 +54,8 @@ def look_at_crops(
     with open_run(place, settings, model, flow="segment", sources=absolute_sources(paths), quiet=quiet) as run:
         segmented = segment_photos(run, ingest_photos(run))
         if review:
-            from resight.report.segment_review import render_review
-
-            page = render_review(
-                place, segmented.photos, segmented.crops, max_megapixels=settings.ingest.max_megapixels
-            )
+            most = settings.ingest.max_megapixels
+            page = render_review(place, segmented.photos, segmented.crops, max_megapixels=most)
             review.write_text(page, encoding="utf-8")
         return {
             "counts": run.counts["segment"]["out"],

@@ -1,4 +1,4 @@
-"""A new model or setting: everything again beside the old results, measured against them, promoted only if not worse."""
+"""A new model or setting: everything again beside the old results, compared with them, accepted only if not worse."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from prefect import flow
 from resight.errors import NothingToMeasure
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
-from resight.flows.steps import as_state, asked_settings, open_workspace, run_pipeline, settings_for
+from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for
 from resight.pairs.cohort import nightly_cohort
 from resight.run.models import Model, current_model, promote, with_model
 from resight.run.run import open_run
 from resight.settings import Settings
 from resight.store.runs import read_run
 from resight.store.tables import empty_table
-from resight.store.workspace import Workspace
+from resight.store.workspace import Workspace, open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish
 
@@ -32,10 +32,10 @@ def run_rebuild(
     accept: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Compute everything under the asked-for settings and weights, compare with the promoted model, promote if not worse.
+    """Compute everything under the settings and weights of now, compare with the accepted model, accept if not worse.
 
     Args:
-        accept_unmeasured: Promote also where there are too few confirmed labels to compare the two.
+        accept_unmeasured: Accept also where there are too few confirmed labels to compare the two.
         accept: Publish even if photos, or names of known animals, have been lost since the last night.
 
     Returns:
@@ -47,7 +47,7 @@ def run_rebuild(
         >>> is_accepted, why = result["promoted"], result["notes"]
     """
     place = open_workspace(workspace)
-    settings, model = asked_settings(place, overrides)
+    settings, model = own_settings(place, overrides)
     old = current_model(place)
     comparison, page = None, None
     if old and old.fingerprint != model.fingerprint:
@@ -80,9 +80,9 @@ def _compare(
     quiet: bool,
 ) -> tuple[Comparison, str | None]:
     """The verdict, and the page that shows it."""
-    asked, _ = settings_for(place, overrides)
+    old_settings = with_model(settings_for(place, overrides), old)
     try:
-        before = measure_workspace(place, with_model(asked, old), old, night=night, accept=False, quiet=quiet)
+        before = measure_workspace(place, old_settings, old, night=night, accept=False, quiet=quiet)
         paired = settings.evaluate.model_copy(update={"against": before["run_id"]})
         changed = settings.model_copy(update={"evaluate": paired})
         after = measure_workspace(place, changed, model, night=night, accept=False, quiet=quiet)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
-from resight.environment import Environment
-from resight.errors import WorkspaceError
-from resight.run.conditions import Conditions
-from resight.runner.runner import Runner
-from resight.settings import load_settings, settings_from
-from resight.weights.store import WeightStore
+from resight.reading import open_run
+from resight.run.conditions import open_conditions
+from resight.run.pages import draw_accuracy, draw_report
+from resight.settings import load_settings
 
 
 def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: bool) -> list[Path]:
@@ -22,33 +20,16 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
     Raises:
         WorkspaceError: There is no such run.
     """
-    from resight.flows.steps import open_workspace
-    from resight.store.runs import read_current, read_run
-    from resight.tasks.accuracy import draw_accuracy
-    from resight.tasks.report import draw
-
-    place = open_workspace(workspace)
-    newest = read_current(place, "runs")
-    if run_id is None:
-        if newest is None:
-            raise WorkspaceError(f"{place.root} has no run yet; start with `resight nightly`.")
-        run_id = newest["run_id"].to_pylist()[0]
-    settings = load_settings(place.root)
-    old = settings_from(
-        json.loads(read_run(place, run_id, "runs")["settings"].to_pylist()[0]), f"run {run_id}", stored=True
-    )
-    used = old.model_copy(
-        update={"report": settings.report, "dask": settings.dask, "weights_dir": settings.weights_dir}
-    )
-    with place.lock(), Runner(settings.dask, settings.device, quiet) as runner:
-        weights = WeightStore(settings.weights_dir, settings.allow_download)
-        html = draw(Conditions(Environment(place, weights, runner, settings.device), used), run_id)
-    target = out or place.root / f"report-{run_id}.html"
-    target.write_text(html, encoding="utf-8")
-    if not (place.runs / run_id / "outcomes.parquet").exists():
-        return [target]
-    beside = target.with_name(f"accuracy-{run_id}.html" if out is None else f"{target.stem}-accuracy{target.suffix}")
-    worst = {"worst": settings.evaluate.worst}
-    shown = used.model_copy(update={"evaluate": used.evaluate.model_copy(update=worst)})
-    beside.write_text(draw_accuracy(place, run_id, shown), encoding="utf-8")
-    return [target, beside]
+    run = open_run(workspace, run_id)
+    place, record, tables = run.workspace, run.record | {"notes": []}, {name: run.table(name) for name in run.tables}
+    now = load_settings(place.root)
+    evaluate = run.settings.evaluate.model_copy(update={"worst": now.evaluate.worst})
+    settings = run.settings.model_copy(update={"report": now.report, "evaluate": evaluate})
+    page = out or place.root / f"report-{run.run_id}.html"
+    with open_conditions(place, now, quiet=quiet) as conditions:  # workers and weights of today, names of the run
+        page.write_text(draw_report(replace(conditions, settings=settings), record, tables), encoding="utf-8")
+    if "outcomes" not in tables:
+        return [page]
+    beside = page.with_name(f"{page.stem}-accuracy{page.suffix}" if out else f"accuracy-{run.run_id}.html")
+    beside.write_text(draw_accuracy(place, settings, record, tables), encoding="utf-8")
+    return [page, beside]

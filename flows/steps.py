@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import KeptAside
+from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort
-from resight.run.models import model_of, settle
+from resight.run.models import Model, model_of, settle
 from resight.run.photo_outcomes import photo_counts
-from resight.run.run import Run
+from resight.run.run import Run, absolute_sources
 from resight.run.state import Ingested, Judged, Segmented
-from resight.settings import SETTINGS_FILE, Settings, load_settings
+from resight.segment.kinds.auto import AutoParams
+from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
 from resight.settings.choice import Choice, choose
 from resight.store.workspace import Workspace
 from resight.store.workspace import open_workspace as open_workspace
 from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
+from resight.tasks.ingest import ingest_photos
 from resight.tasks.match import match_pairs
+from resight.tasks.measure import hide_labels
 from resight.tasks.novelty import judge
 from resight.tasks.publish import KEPT_ASIDE
 from resight.tasks.report import write_report
@@ -27,12 +31,11 @@ from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
 
 
-def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, WeightStore]:
-    """All layers of settings, and the weights that they point to; without a file, what `resight init` would choose."""
+def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> Settings:
+    """All layers of settings; without a file, what `resight init` would choose."""
     choice = choice_without_file(workspace)
     lowest = {"extract": choice.extract, "match": choice.match, "score": choice.score} if choice else None
-    settings = load_settings(workspace.root, overrides, without_file=lowest)
-    return settings, WeightStore(settings.weights_dir, settings.allow_download)
+    return load_settings(workspace.root, overrides, without_file=lowest)
 
 
 def choice_without_file(workspace: Workspace) -> Choice | None:
@@ -51,21 +54,33 @@ def note_of_choice(workspace: Workspace) -> list[str]:
     ]
 
 
-def asks_for_model(overrides: Mapping[str, Any] | None) -> bool:
-    """Whether the command line itself names parts of the model."""
-    return bool(set(overrides or {}) & Settings.sections_affecting("model"))
+def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Model, str]:
+    """Settings with the accepted model, that model, and a sentence where the settings ask for another one."""
+    settings = settings_for(workspace, overrides)
+    names_model = bool(nest(overrides or {}).keys() & Settings.sections_affecting("model"))
+    return settle(workspace, settings, settings.weight_store(), explicit=names_model)
 
 
-def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Any, str]:
-    """Settings with the promoted model, that model, and a sentence where the settings ask for another one."""
-    asked, weights = settings_for(workspace, overrides)
-    return settle(workspace, asked, weights, explicit=asks_for_model(overrides))
+def own_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Model]:
+    """Settings and the model that they describe, whichever is accepted."""
+    settings = settings_for(workspace, overrides)
+    return settings, model_of(settings, settings.weight_store(), workspace)
 
 
-def asked_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Any]:
-    """Settings and model as asked for, whatever is promoted."""
-    asked, weights = settings_for(workspace, overrides)
-    return asked, model_of(asked, weights, workspace)
+def labelled_folder(
+    workspace: Workspace, folder: str | Path, overrides: Mapping[str, Any] | None
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The folder as sources, and the overrides: its outlines are the segmenter, if it has some and no other is chosen."""
+    sources, nested = absolute_sources([str(folder)]), nest(overrides or {})
+    if "segment" not in nested and settings_for(workspace, nested).segment == AutoParams() and has_outlines(sources[0]):
+        nested["segment"] = {"kind": "annotations"}
+    return sources, nested
+
+
+def labelled_crops(run: Run) -> tuple[Segmented, Cohort]:
+    """Photos and crops of a labelled folder, and which are queries and which gallery."""
+    segmented = segment_photos(run, ingest_photos(run))
+    return segmented, hide_labels(run, segmented).cohort
 
 
 def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) -> Judged:
@@ -89,12 +104,6 @@ def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:
 def as_sources(sources: Sequence[str] | None) -> tuple[str, ...]:
     """Sources from the command line, if any."""
     return tuple(sources or ())
-
-
-def weight_store(workspace: Path) -> WeightStore:
-    """The store that the workspace's settings describe; any folder will do."""
-    settings = load_settings(workspace if workspace.is_dir() else None)
-    return WeightStore(settings.weights_dir, settings.allow_download)
 
 
 def as_state(result: dict[str, Any]) -> Any:

@@ -8,23 +8,22 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from resight.environment import Environment
-from resight.flows.evaluation import prefer_outlines
-from resight.flows.steps import asked_settings, open_workspace
+from resight.flows.steps import labelled_crops, labelled_folder, own_settings
 from resight.novelty.params import NoveltyParams
-from resight.pairs.cohort import Cohort
-from resight.run.run import Run, absolute_sources, open_run
-from resight.run.state import Segmented
-from resight.runner.runner import Runner
+from resight.run.conditions import open_conditions
+from resight.run.run import absolute_sources, open_run
 from resight.settings import load_settings
-from resight.tasks.ingest import ingest_photos
-from resight.tasks.measure import hide_labels
-from resight.tasks.segment import segment_photos
-from resight.train.embedding.crops import training_rows
+from resight.store.workspace import open_workspace
 from resight.train.embedding.params import EmbeddingRecipe
+from resight.train.embedding.samples import training_rows
 from resight.train.embedding.train import train_embedding
+from resight.train.fusion.judge import judge
+from resight.train.fusion.material import by_features, read_run_folder
+from resight.train.fusion.recipe import write_prior
 from resight.train.loop import training_device
-from resight.weights.store import WeightStore
+from resight.train.matcher.material import gather
+from resight.train.matcher.recipe import recipe_for, train_matcher
+from resight.train.segmenter.recipe import Recipe, train_and_write
 
 
 def run_train_embedding(
@@ -45,20 +44,14 @@ def run_train_embedding(
         The fields of `Trained` and ``notes``.
     """
     place = open_workspace(workspace)
-    source = absolute_sources([str(folder)])
-    settings, model = asked_settings(place, prefer_outlines(place, source[0], dict(overrides or {})))
-    with open_run(place, settings, model, flow="train", sources=source, quiet=quiet) as run:
-        segmented, cohort = prepare(run)
+    sources, overrides = labelled_folder(place, folder, overrides)
+    settings, model = own_settings(place, overrides)
+    with open_run(place, settings, model, flow="train", sources=sources, quiet=quiet) as run:
+        segmented, cohort = labelled_crops(run)
         rows = training_rows(segmented.photos, segmented.crops, cohort)
         device = training_device(settings.device)
-        trained = train_embedding(place, rows, recipe or EmbeddingRecipe(), run.weights, device, quiet=quiet)
+        trained = train_embedding(place, rows, recipe or EmbeddingRecipe(), run.env.weights, device, quiet=quiet)
         return asdict(trained) | {"notes": run.notes}
-
-
-def prepare(run: Run) -> tuple[Segmented, Cohort]:
-    """Photos, crops, and who asks whom."""
-    segmented = segment_photos(run, ingest_photos(run))
-    return segmented, hide_labels(run, segmented).cohort
 
 
 def run_train_matcher(
@@ -78,27 +71,22 @@ def run_train_matcher(
     quiet: bool,
 ) -> dict[str, Any]:
     """Train LightGlue for SIFT on photos; writes a new version into the workspace and changes nothing else."""
-    from resight.train.matcher.material import gather
-    from resight.train.matcher.recipe import recipe_for, train_matcher
-
     place = open_workspace(workspace)
-    settings = load_settings(place.root, overrides)
-    weights = WeightStore(settings.weights_dir, settings.allow_download)
+    settings = load_settings(place.root, overrides).model_copy(
+        update={"device": "cpu"}
+    )  # of the photos, not the training
     sources = absolute_sources(photos) if photos else settings.ingest.sources
-    with place.lock(), Runner(settings.dask, "cpu", quiet) as runner:
-        pictures = gather(Environment(place, weights, runner), settings, sources, date.today().isoformat(), leave_out)
+    with open_conditions(place, settings, quiet=quiet) as conditions:
+        pictures = gather(conditions.env, settings, sources, date.today().isoformat(), leave_out)
     folder = (out or place.models / "weights").expanduser().absolute()
     recipe = recipe_for(origin, steps=steps, batch=batch, keypoints=keypoints, seed=seed)
     notes = {"left_out": sorted(leave_out)}
+    weights = conditions.env.weights
     file = train_matcher(pictures, folder, recipe, weights, origin, device, resume=resume, notes=notes, quiet=quiet)
     choose = "--set extract.kind=sift --set match.kind=lightglue"
     command = f"resight rebuild --workspace '{place.root}' {choose} --set 'match.weights={file}'"
-    return {
-        "weights": str(file),
-        "recipe": str(file.with_suffix(".json")),
-        "n_pictures": len(pictures),
-        "next": command,
-    }
+    written = {"weights": str(file), "recipe": str(file.with_suffix(".json"))}
+    return written | {"n_pictures": len(pictures), "next": command}
 
 
 def run_train_segmenter(
@@ -128,21 +116,11 @@ def run_train_segmenter(
     Returns:
         What is written beside the weights, and ``weights``.
     """
-    from resight.train.segmenter.recipe import Recipe, train_and_write
-
     recipe = Recipe() if seed is None else Recipe(seed=seed)
     if steps:
         recipe = replace(recipe, plan=replace(recipe.plan, steps=steps))
-    record = train_and_write(
-        folders,
-        out,
-        recipe,
-        device or training_device("cpu"),
-        checkpoint or out.with_suffix(".checkpoint"),
-        limit_s=60 * minutes,
-        start=start,
-        quiet=quiet,
-    )
+    device, checkpoint = device or training_device("cpu"), checkpoint or out.with_suffix(".checkpoint")
+    record = train_and_write(folders, out, recipe, device, checkpoint, limit_s=60 * minutes, start=start, quiet=quiet)
     return {"weights": str(out)} | record
 
 
@@ -160,10 +138,6 @@ def run_train_fusion(
     Returns:
         ``judged``, a row per run; ``prior``, the content of the file, and its ``path``.
     """
-    from resight.train.fusion.judge import judge
-    from resight.train.fusion.material import by_features, read_run_folder
-    from resight.train.fusion.recipe import write_prior
-
     params = NoveltyParams() if alpha is None else NoveltyParams(alpha=alpha)
     groups = by_features([read_run_folder(folder) for folder in runs])
     judged = [

@@ -14,7 +14,7 @@ KEEPS_NAMES = ("nightly", "rebuild", "demo")
 
 @stage("cluster")
 def group_unknowns(run: Run, judged: Judged) -> Judged:
-    """Compare what nobody knows with each other, and give what seems to be one animal one name that lasts."""
+    """Compare unknown animals with each other, and give what seems to be one animal one name that lasts."""
     before = read_current(run.workspace, "provisional") if run.flow in KEEPS_NAMES else None
     events = [] if before is None else before.drop_columns(["run_id"]).to_pylist()
     grouped = unknowns.group_unknowns(run.conditions, judged, events, run.night, run.run_id)

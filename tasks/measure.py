@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight.errors import NothingToMeasure
 from resight.evaluate.accuracy import Context, accuracy_rows
 from resight.evaluate.curves import curve_rows
 from resight.evaluate.history import asked_encounters, earlier_runs, partner
@@ -23,20 +22,8 @@ Rows = list[dict[str, Any]]
 
 
 def hide_labels(run: Run, segmented: Segmented) -> HiddenLabels:
-    """Split the usable labelled photos into gallery and queries; the ranking sees the gallery's labels alone.
-
-    Raises:
-        NothingToMeasure: Nobody can ask: no animal was met twice, or no photo is labelled or usable.
-        LeakError: A query has a gallery photo of the same animal and day, and that is not tolerated.
-    """
-    hidden = measuring.hide_labels(segmented, run.settings.evaluate)
-    if hidden is None:
-        photos = measuring.usable_photos(segmented)
-        labelled = photos.num_rows - photos["individual_id"].null_count
-        raise NothingToMeasure(
-            f"There is nothing to measure in {', '.join(run.sources)}: {labelled} usable photos have an individual_id, and "
-            "no animal was met in two encounters; add labels and dates (or roles) to metadata.csv."
-        )
+    """Split the usable labelled photos into gallery and queries; the ranking sees the gallery's labels alone."""
+    hidden = measuring.hide_labels(segmented, run.settings.evaluate, run.sources)
     run.note(*hidden.notes)
     return hidden
 

@@ -1,6 +1,6 @@
 """Stage ``novelty``, and the judging of an evaluation that leaves one encounter out at a time."""
 
-import time
+from collections import Counter
 from dataclasses import replace
 
 from resight.run import judging
@@ -24,19 +24,17 @@ def judge_novelty(run: Run, ranked: Ranked) -> Judged:
     return _written(run, judging.judge_novelty(run.settings, ranked))
 
 
+@stage("judge")
 def judge_folds(run: Run, matched: Matched) -> Judged:
-    """Every encounter asks all others; its label and its scores are hidden from what judges it."""
-    start = time.perf_counter()
+    """Each encounter is identified among all others; its label and its scores are hidden from what judges it."""
     judged = judging.judge_folds(run.conditions, matched, run.note)
-    run.seconds["judge"] = time.perf_counter() - start
     scores = run.add("scores", judged.scores)
     run.counts["score"] = {"in": scores.num_rows, "out": {"scored": scores.num_rows}}
     return _written(run, replace(judged, scores=scores))
 
 
 def _written(run: Run, judged: Judged) -> Judged:
-    identifications, novelty = (run.add(name, getattr(judged, name)) for name in ("identifications", "novelty"))
-    decisions = novelty["decision"].to_pylist()
-    counts = {decision: decisions.count(decision) for decision in sorted(set(decisions))}
-    run.counts["novelty"] = {"in": len(decisions), "out": counts}
-    return replace(judged, identifications=identifications, novelty=novelty)
+    written = {name: run.add(name, getattr(judged, name)) for name in ("identifications", "novelty")}
+    decisions = written["novelty"]["decision"].to_pylist()
+    run.counts["novelty"] = {"in": len(decisions), "out": dict(sorted(Counter(decisions).items()))}
+    return replace(judged, **written)

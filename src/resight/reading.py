@@ -15,7 +15,7 @@ from resight.errors import WorkspaceError
 from resight.extract.base import Features
 from resight.extract.reader import FeatureReader
 from resight.match.evidence import Evidence, evidence
-from resight.run.names import stage_names
+from resight.run.conditions import Conditions
 from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
@@ -24,7 +24,6 @@ from resight.settings import Settings, settings_from
 from resight.status import CropStatus, FeatureStatus
 from resight.store.runs import read_current, read_run, run_record, run_tables
 from resight.store.workspace import Workspace, open_workspace
-from resight.weights.store import WeightStore
 
 
 @dataclass(frozen=True)
@@ -111,12 +110,10 @@ class RunResults:
         """
         for crop_id in (query_crop_id, gallery_crop_id):
             self._row("features", self._features, crop_id)
-        pair = (query_crop_id, gallery_crop_id)
-        settings = self.settings
-        weights = WeightStore(settings.weights_dir, settings.allow_download)
+        pair, settings = (query_crop_id, gallery_crop_id), self.settings
         with Runner(DaskParams(mode="inline"), settings.device, quiet=True) as runner:
-            env = Environment(self.workspace, weights, runner, settings.device)
-            name = stage_names(settings, weights).match
+            env = Environment(self.workspace, settings.weight_store(), runner, settings.device)
+            name = Conditions(env, settings).names.match
             points = evidence(env, match_setup(settings), name, [pair], self.table("features"))
         if pair not in points:
             raise WorkspaceError(f"Crops {query_crop_id} and {gallery_crop_id} cannot be matched; the log says why.")

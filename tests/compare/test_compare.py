@@ -92,7 +92,7 @@ def test_methods_by_name():
         chosen(["sift-lightgleu"])
 
 
-@pytest.mark.parametrize("name", [n for n, m in COMPARE_METHODS.kinds().items() if isinstance(m, LocalMethod)])
+@pytest.mark.parametrize("name", [n for n, m in COMPARE_METHODS.items() if isinstance(m, LocalMethod)])
 def test_matchers_read_their_extractors(name, trial):
     method = COMPARE_METHODS[name]
     used = method.settings(trial)

@@ -9,11 +9,18 @@ import torch
 
 from resight.errors import NothingToMeasure, WeightsError
 from resight.train.embedding import learner
-from resight.train.embedding.crops import training_rows
 from resight.train.embedding.learner import EmbeddingLearner
 from resight.train.embedding.loss import circle_loss
 from resight.train.embedding.params import EmbeddingRecipe
-from resight.train.embedding.samples import OUTSIDE, Sample, augmented, canvas, draw_batch, relations
+from resight.train.embedding.samples import (
+    OUTSIDE,
+    TrainingCrop,
+    augmented,
+    canvas,
+    draw_batch,
+    relations,
+    training_rows,
+)
 from resight.train.embedding.train import is_trained, load_net, train_embedding
 from resight.train.loop import train
 from resight.weights.store import WeightStore
@@ -71,7 +78,7 @@ def animals(side=32):
         for i in range(4):
             rgb = np.full((side, side, 3), colour, np.uint8)
             rgb[i * 3 : i * 3 + 6, k * 6 : k * 6 + 10] = 230
-            samples.append(Sample(f"{animal}{i}", animal, ["left", "right"][i % 2], rgb))
+            samples.append(TrainingCrop(f"{animal}{i}", animal, ["left", "right"][i % 2], rgb))
     return samples
 
 

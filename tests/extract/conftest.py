@@ -94,7 +94,7 @@ def random_params(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Extract
     }
     # A kind that needs no weights has its case by being registered.
     cases = {kind: (kind, {}) for kind in EXTRACTORS} | cases
-    return {case: EXTRACTORS.get(kind)(max_keypoints=300, **given) for case, (kind, given) in cases.items()}
+    return {case: EXTRACTORS[kind](max_keypoints=300, **given) for case, (kind, given) in cases.items()}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from resight.environment import Environment
 from resight.errors import WeightsError
 from resight.extract import batch as batch_module
-from resight.extract.block import Block, one_thread
+from resight.extract.block import ExtractBlock, one_thread
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import ExtractResult, extract
 from resight.run.names import stage_names
@@ -38,7 +38,7 @@ class CountingRunner(Runner):
     def __init__(self, pretend: int = 2, dies_after: int = 10**9, kills_worker: str = "") -> None:
         super().__init__(DaskParams(mode="inline"), quiet=True)
         self.pretend, self.dies_after, self.kills_worker = pretend, dies_after, kills_worker
-        self.blocks: list[Block] = []
+        self.blocks: list[ExtractBlock] = []
 
     @property
     def n_workers(self) -> int:

@@ -3,6 +3,11 @@
 import json
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +15,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from flow_helpers import FIRST_NIGHT, SMALL
+from stopping import wait_for
 
 from resight.demo.survey import render_survey
 from resight.flows.nightly import run_nightly
@@ -95,6 +101,28 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def whole_server(tmp_path: Path) -> Iterator[str]:
+    """A server with all its services, as `prefect server start` runs it; the temporary one has no scheduler."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = os.environ | {
+        "PREFECT_HOME": str(tmp_path),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/prefect.db",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log = (tmp_path / "server.log").open("wb")
+    process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(lambda: _healthy(port), process)
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
 def _with_survey(workspace: Workspace, survey: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     _hide_weights(workspace, monkeypatch)
     init_workspace(workspace.root, WeightStore(allow_download=False))
@@ -105,3 +133,11 @@ def _with_survey(workspace: Workspace, survey: Path, monkeypatch: pytest.MonkeyP
 def _hide_weights(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESIGHT_WEIGHTS", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root / "no cache"))
+
+
+def _healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False

@@ -1,14 +1,6 @@
 """The flows as Prefect runs them: records, artifacts, schedules."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,28 +31,6 @@ def test_a_nightly_flow_run_is_recorded_with_its_stages_and_a_summary(
         assert names == wanted
         artifacts = client.read_artifacts()
     assert any(a.key == "resight-nightly" and "report.html" in str(a.data) for a in artifacts)
-
-
-@pytest.fixture
-def whole_server(tmp_path: Path) -> Iterator[str]:
-    """A server with all its services, as `prefect server start` runs it; the temporary one has no scheduler."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = os.environ | {
-        "PREFECT_HOME": str(tmp_path),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/prefect.db",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    log = (tmp_path / "server.log").open("wb")
-    process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
-    try:
-        _until(lambda: {"up"} if _healthy(port) else set(), {"up"}, 120)
-        yield f"http://127.0.0.1:{port}/api"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        log.close()
 
 
 def test_a_cron_deployment_gets_its_scheduled_runs(whole_server: str) -> None:
@@ -94,14 +64,6 @@ def test_the_schedules_in_the_repository_name_flows_that_exist() -> None:
         flow = getattr(importlib.import_module(module), name)
         assert set(deployment["parameters"]) <= set(flow.parameters.properties)
         assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
-
-
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
 
 
 def _cron_name(client: Any, run: Any) -> str:

@@ -1,7 +1,8 @@
 """What people write into label files, in all the ways in which they write it."""
 
+import json
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,62 @@ def test_agreeing_rows_are_silent_and_later_ones_complete(survey: Callable, tmp_
     text = "file,individual_id,viewpoint\na.jpg,Ada,\na.jpg,Ada,left\na.jpg,,left\n"
     rows, result = survey(["a.jpg"], {"metadata.csv": text})
     assert (rows["a.jpg"]["individual_id"], rows["a.jpg"]["viewpoint"], result.notes) == ("Ada", "left", ())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"sep=,\nfile,individual_id\na.jpg,Ada\n",
+        b"\xef\xbb\xbfsep=;\r\nfile;individual_id\r\na.jpg;Ada\r\n",
+        b'"sep=;"\r\nfile;individual_id\r\na.jpg;Ada\r\n',
+        b"SEP=|\nfile|individual_id\na.jpg|Ada\n",
+        b"sep=,,,\nfile,individual_id,x,y\na.jpg,Ada,,\n",
+        b"sep=\t\nfile\tindividual_id\na.jpg\tAda\n",
+        "\ufeffsep=;\r\nfile;individual_id\r\na.jpg;Ada\r\n".encode("utf-16-le"),
+        "\ufefffile;individual_id\r\na.jpg;Ada\r\n".encode("utf-16-be"),
+        "file,individual_id\na.jpg,Ada\n".encode("utf-16-le"),
+        "file,individual_id\na.jpg,Ada\n".encode("utf-16-be"),
+    ],
+)
+def test_tables_as_excel_saves_them(survey: Callable, data: bytes) -> None:
+    rows, result = survey(["a.jpg"], {"metadata.csv": data})
+    assert (rows["a.jpg"]["individual_id"], result.notes) == ("Ada", ())
+
+
+def test_damaged_utf_16_is_told(survey: Callable) -> None:
+    data = "\ufefffile,individual_id\na.jpg,Ada\nb.jpg,".encode("utf-16-le") + b"\x00\xd8A"
+    rows, result = survey(["a.jpg"], {"metadata.csv": data})
+    assert rows["a.jpg"]["individual_id"] == "Ada" and "is damaged UTF-16" in result.notes[0]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "1838-12-31", "3.1.0019"])
+def test_impossible_dates_are_not_believed(survey: Callable, workspace: Workspace, day: str) -> None:
+    rows, result = survey(["a.jpg", "b.jpg"], {"metadata.csv": f"file,taken_at\na.jpg,{day}\nb.jpg,1839-01-01\n"})
+    assert column(rows, "taken_on") == {"a.jpg": None, "b.jpg": date(1839, 1, 1)}
+    assert "1 dates lie before the first photograph or in the future" in result.notes[0]
+    assert "photos/a.jpg" in result.notes[0]
+
+
+def test_tomorrow_is_possible_and_a_later_day_is_not(survey: Callable) -> None:
+    tomorrow, later = (date.today() + timedelta(days=n) for n in (1, 3))
+    rows, result = survey(["a.jpg", "b.jpg"], {"metadata.csv": f"file,taken_at\na.jpg,{tomorrow}\nb.jpg,{later}\n"})
+    assert column(rows, "taken_on") == {"a.jpg": tomorrow, "b.jpg": None}
+    assert "photos/b.jpg" in result.notes[0]
+
+
+@pytest.mark.parametrize("year", ["0001", "1601", "9999"])
+def test_a_camera_with_an_impossible_clock_is_not_believed(
+    workspace: Workspace, read_photos: Callable[..., IngestResult], year: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0132] = f"{year}:01:02 03:04:05"
+    (workspace.root / "photos").mkdir()
+    Image.fromarray(np.full((64, 96, 3), 7, np.uint8)).save(workspace.root / "photos/a.jpg", exif=exif)
+    (workspace.root / "photos/annotations.coco.json").write_text(
+        json.dumps({"images": [{"id": 1, "file_name": "a.jpg", "date": f"{year}-05-05"}]})
+    )
+    for _ in range(2):  # also from the kept row
+        result = read_photos("photos")
+        (row,) = result.photos.to_pylist()
+        assert (row["taken_at"], row["taken_on"]) == (None, None)
+        assert "2 dates lie before the first photograph or in the future" in result.notes[0]

@@ -33,7 +33,7 @@ def built() -> Callable[[str], Matcher]:
 
 
 def params_of(case: str) -> MatcherBase:
-    params = MATCHERS.get(case)(**SETTINGS.get(case, {}))
+    params = MATCHERS[case](**SETTINGS.get(case, {}))
     assert isinstance(params, MatcherBase)
     return params
 

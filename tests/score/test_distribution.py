@@ -22,8 +22,7 @@ from resight.score.distances import (
 from resight.score.distribution import positive_area, read_distributions, sum_above
 from resight.score.null import NullDistribution
 from resight.score.params import ScoreParams
-from resight.score.registry import score_named
-from resight.score.stage import score
+from resight.score.stage import score, score_named
 
 BINS = 64
 FROM_ELSEWHERE = ("lnbnn", "lnbnn_verified", "fused")  # not from the confidences
@@ -165,7 +164,7 @@ def impostors_and_queries():
     return calibrate, [empty, weak, strong], labels
 
 
-@pytest.mark.parametrize("name", [n for n, one in SCORES.kinds().items() if n not in FROM_ELSEWHERE and one.ranks])
+@pytest.mark.parametrize("name", [n for n, one in SCORES.items() if n not in FROM_ELSEWHERE and one.ranks])
 def test_no_match_is_the_worst_and_more_matches_are_better_in_every_score(name):
     calibrate, queries, labels = impostors_and_queries()
     scores = score(pairs_table(*calibrate, *queries), labels, ScoreParams(name=name)).scores

@@ -1,9 +1,11 @@
 """The fusion: against arithmetic on paper, simulation, and animals that it has not seen."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from resight.errors import SettingsError
 from resight.score import logistic
@@ -59,7 +61,7 @@ def test_logistic_regression_solves_its_equations():
     x[:, 0] += y
     weight, prior, precision = rng.random(300) + 0.5, np.array([0.2, 0.0]), np.array([3.0, 1.0])
     a, b = logistic.fit(x, y, weight, prior, precision, np.array([False, False]))
-    rest = weight * (logistic.sigmoid(a + x @ b) - y)
+    rest = weight * (expit(a + x @ b) - y)
     assert rest.sum() == pytest.approx(0, abs=1e-3)
     np.testing.assert_allclose(rest @ x + precision * (b - prior), 0, atol=1e-3)
 
@@ -121,7 +123,7 @@ def test_an_animal_is_judged_by_the_fold_that_has_not_seen_it():
     unseen = np.array([fold_of(i) != k for i in pairs.individuals])
     some = TrainingPairs(
         distributions(pairs.d.confidence_sum[unseen], pairs.d.n_above_05[unseen]),
-        *(v[unseen] for v in (pairs.individuals, pairs.others, pairs.encounters)),
+        *(v[unseen] for v in (pairs.individuals, pairs.gallery_individuals, pairs.encounters)),
     )
     z = fusion.standardised(pairs.d)
     assert fusion.log_ratio(pairs.d, list(pairs.individuals))[0] == pytest.approx(fusion.folds[k](z)[0])
@@ -165,11 +167,11 @@ def test_beta_by_hand_and_on_overconfident_odds():
     assert one(np.array([np.log(4)]))[0] == pytest.approx(2 * np.log(p) - 0.5 * np.log(1 - p) + 0.1)
     rng = np.random.default_rng(1)
     true = rng.normal(0, 2, 4000)
-    genuine = rng.random(4000) < logistic.sigmoid(true)
+    genuine = rng.random(4000) < expit(true)
     fitted = fit_calibrator(BETA, 3 * true, genuine, np.ones(4000))  # three times too sure
     before, after = (logistic.log_loss(v, genuine, np.ones(4000)) for v in (3 * true, fitted(3 * true)))
     assert after < 0.8 * before and after == pytest.approx(logistic.log_loss(true, genuine, np.ones(4000)), abs=0.01)
-    assert Calibrator.from_dict(fitted.as_dict()) == fitted
+    assert Calibrator.from_dict(asdict(fitted)) == fitted
 
 
 def test_rich_calibrators_wait_for_enough_genuine_pairs():
@@ -193,7 +195,7 @@ def test_accepting_keeps_the_old_one_and_counts(workspace):
     assert len(list((workspace.models / "fusion" / evidence).glob("*.json"))) == 3
     assert accepted(workspace, evidence_name("match 2", "votes")) is None
     kept = workspace.stage_dir("null", "m") / f"{keep_null(workspace, 'm', Null())}.json"
-    assert Null.from_dict(json.loads(kept.read_text(encoding="utf-8"))) == Null()
+    assert json.loads(kept.read_text(encoding="utf-8")) == Null().as_dict()
 
 
 def test_the_shipped_prior_is_found_by_its_features_and_otherwise_all_count_the_same():

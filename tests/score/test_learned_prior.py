@@ -15,14 +15,14 @@ from resight.novelty.params import NoveltyParams
 from resight.score.null import learn_null
 from resight.score.prior import prior_from
 from resight.train.fusion.judge import judge
-from resight.train.fusion.material import Labelled, training
+from resight.train.fusion.material import LabelledRun, training
 from resight.train.fusion.recipe import learn_prior, write_prior
 
 ANIMALS = "ABCDEF"
 SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
 
 
-def labelled(seed: int = 1, tell: float = 1.0) -> Labelled:
+def labelled(seed: int = 1, tell: float = 1.0) -> LabelledRun:
     """Six animals met three times, the last time as query; one photo each, named animal and encounter.
 
     ``tell``: how far matches of one animal lie above those of two.
@@ -49,7 +49,7 @@ def labelled(seed: int = 1, tell: float = 1.0) -> Labelled:
     info = {"crop_id": photos, "photo_id": photos, "encounter_id": photos, "taken_at": pa.array(taken, pa.timestamp("us")),
             "individual_id": [known.get(p) for p in photos], "viewpoint": ["left"] * len(photos)}  # fmt: skip
     seen = pa.table({"photo_id": photos, "encounter_id": photos, "individual_id": [p[0] for p in photos]})
-    return Labelled(
+    return LabelledRun(
         f"run {seed}", seen, pairs, {p: p[0] for p in photos}, known, pa.table(info), learn_null(pairs, known, 500)
     )
 

@@ -36,9 +36,7 @@ def rendered_photo(*annotations):
 def runnable():
     """Segmenters whose weights come with the package, or that need none."""
     store = WeightStore(allow_download=False)
-    return [
-        p for p in registry.SEGMENTERS.kinds().values() if all(store.available(name) for name in p().weight_names())
-    ]
+    return [p for p in registry.SEGMENTERS.values() if all(store.available(name) for name in p().weight_names())]
 
 
 @pytest.mark.parametrize("params", runnable(), ids=lambda p: p.model_fields["kind"].default)

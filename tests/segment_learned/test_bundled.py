@@ -2,11 +2,12 @@
 
 import json
 
+from finding_measures import judge
+
 from resight.segment.base import Photo
 from resight.segment.kinds.auto import AutoParams, AutoSegmenter
 from resight.segment.kinds.head_finder import BUNDLED, HeadFinderParams
 from resight.segment.learned.finder import HeadFinder
-from resight.train.segmenter.judge import judge
 from resight.train.segmenter.samples import read_samples
 from resight.weights.store import WeightStore
 

@@ -4,19 +4,18 @@ import math
 
 import numpy as np
 import pytest
+from finding_measures import box_iou, confusion, fit_confidence, judge, table
 
 from resight.segment.learned.finder import Finding
 from resight.segment.learned.network import VIEWS
-from resight.train.segmenter.confidence import fit
-from resight.train.segmenter.judge import box_iou, confusion, judge, table
-from resight.train.segmenter.samples import Sample
+from resight.train.segmenter.samples import OutlinedPhoto
 
 SQUARE = ((0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0))
 
 
 def sample(view="left", visibility="good"):
     head = np.array(SQUARE)
-    return Sample(
+    return OutlinedPhoto(
         "a",
         "t1",
         "zakynthos",
@@ -70,8 +69,8 @@ def test_the_table_counts_heads_and_sides():
 def test_the_confidence_weighs_what_tells_and_balances_in_the_middle():
     evidence = [(x, noise) for x in (-2.0, -1.0, 1.0, 2.0) for noise in (-1.0, 1.0)]
     right = [x > 0 for x, _ in evidence]
-    intercept, (telling, idle) = fit(evidence, right)
+    intercept, (telling, idle) = fit_confidence(evidence, right)
     assert intercept == pytest.approx(0, abs=1e-9) and idle == pytest.approx(0, abs=1e-9)  # by symmetry
     assert telling > 0.5
-    shifted, _ = fit([(x + 3, noise) for x, noise in evidence], right)
+    shifted, _ = fit_confidence([(x + 3, noise) for x, noise in evidence], right)
     assert shifted == pytest.approx(-3 * telling)

@@ -9,10 +9,10 @@ import torch
 
 from resight.errors import WeightsError
 from resight.segment.base import Photo
+from resight.segment.boxes import MAX_REGIONS
 from resight.segment.kinds.open_vocabulary import (
     CLIP,
     GREY,
-    MAX_REGIONS,
     OpenVocabularyParams,
     OpenVocabularySegmenter,
     boxes_of,
@@ -66,7 +66,7 @@ def test_weak_boxes_and_doubles_are_dropped_and_boxes_end_at_the_frame(monkeypat
     assert x + width == pytest.approx(WIDTH) and width < 0.4 * WIDTH
     assert all(r.part == "head" and r.segmenter == "open-vocabulary" for r in found)
     assert segmenter(monkeypatch, [2, 3, 1, -5], centred, min_confidence=0.99).find(photo) == []
-    monkeypatch.setattr("resight.segment.kinds.open_vocabulary.MAX_REGIONS", 1)
+    monkeypatch.setattr("resight.segment.boxes.MAX_REGIONS", 1)
     assert len(segmenter(monkeypatch, [2, 3, 1, -5], centred).find(photo)) == 1
 
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from finding_measures import Folds, folds_by_individual
 
 from resight.errors import WeightsError
 from resight.segment.learned.network import MAP_STRIDE, VIEWS, HeadNet
@@ -14,10 +15,9 @@ from resight.segment.learned.weights import from_tensors, to_tensors
 from resight.train.loop import WARM_UP, rate, train
 from resight.train.segmenter.animals import with_animal
 from resight.train.segmenter.augment import Views, _affine, _example, example
-from resight.train.segmenter.folds import Folds, folds_by_individual
-from resight.train.segmenter.learner import Batch, HeadLearner, Plan, loss_terms
+from resight.train.segmenter.learner import ExampleBatch, HeadLearner, Plan, loss_terms
 from resight.train.segmenter.renders import deck_samples, far_samples, rendered_samples
-from resight.train.segmenter.samples import Sample, close_of, frame_of, upright_from_outlines
+from resight.train.segmenter.samples import OutlinedPhoto, close_of, frame_of, upright_from_outlines
 from resight.train.segmenter.scenes import backgrounds, beside
 
 ELLIPSE = np.array([(150 + 60 * math.cos(a), 100 + 30 * math.sin(a)) for a in np.linspace(0, 2 * math.pi, 40)])
@@ -27,7 +27,7 @@ def sample(view="left", upright_rad=0.0, name="a", individual="x", source="zakyn
     rgb = np.zeros((471, 313, 3), np.uint8)
     rgb[70:130, 90:210, 0] = 255
     head = np.array([(90.0, 70.0), (210.0, 70.0), (210.0, 130.0), (90.0, 130.0)])
-    return Sample(
+    return OutlinedPhoto(
         name,
         individual,
         source,
@@ -121,7 +121,7 @@ def test_losses_of_a_case_worked_out_by_hand():
     maps[0, 2] = 0.5
     along = torch.full((1, 2, 2, 2), math.nan)
     along[0, 0, 0, 0] = 1.0
-    batch = Batch(
+    batch = ExampleBatch(
         torch.zeros(1, 3, 8, 8), torch.zeros(1, 2, 2), torch.full((1, 2, 2), math.nan), along,
         torch.tensor([-1]), torch.tensor([[1.0, 0.0]]),
     )  # fmt: skip

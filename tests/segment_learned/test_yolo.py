@@ -78,10 +78,10 @@ def test_the_letterbox_leads_back_to_the_photo():
 def test_classes_and_confidence_choose_the_regions():
     _, box = letterbox(np.zeros((PHOTO[1], PHOTO[0], 3), np.uint8), SIDE)
     params = YoloOnnxParams(class_ids=(1,), part="body")
-    (found,) = regions_of([v8()[None]], SIDE, box, PHOTO, params)
+    (found,) = regions_of([v8()[None]], box, params)
     assert found.part == "body" and found.confidence == pytest.approx(0.7)
-    assert regions_of([v8()[None]], SIDE, box, PHOTO, YoloOnnxParams(min_confidence=0.95)) == []
-    both = regions_of([v8()[None]], SIDE, box, PHOTO, YoloOnnxParams())
+    assert regions_of([v8()[None]], box, YoloOnnxParams(min_confidence=0.95)) == []
+    both = regions_of([v8()[None]], box, YoloOnnxParams())
     assert [round(r.confidence, 2) for r in both] == [0.9, 0.7]  # the weaker twin is gone
     x, _, w, h = both[0].bbox_xywh_px
     scale = 64 / 313
@@ -92,7 +92,7 @@ def test_prototypes_give_the_outline_inside_the_box():
     _, box = letterbox(np.zeros((96, 64, 3), np.uint8), SIDE)
     prototypes = np.full((2, 24, 16), -1.0, np.float32)
     prototypes[:, :, 7:] = 1.0  # right of x = 28
-    (found, *_) = regions_of([v8(m=2)[None], prototypes[None]], SIDE, box, (64, 96), YoloOnnxParams())
+    (found, *_) = regions_of([v8(m=2)[None], prototypes[None]], box, YoloOnnxParams())
     xs = [x for x, _ in found.polygons_xy_px[0]]
     assert 26 <= min(xs) <= 29 and 39 <= max(xs) <= 40
 

@@ -202,7 +202,7 @@ def test_segments_read_as_one(tmp_path: Path, data: dict[str, np.ndarray], monke
         for part in parts:
             extend(tmp_path / name, part, data.__getitem__, 512)
     one, three = open_index(tmp_path / "one"), open_index(tmp_path / "three")
-    assert three.entries is not None and len(three.entries.segments) == 3
+    assert three.entries is not None and len(three.entries.parts) == 3
     queries = list(crops(4, seed=2).items())
     first, second = (search(index, queries, CODED) for index in (one, three))
     for crop, _ in queries:
@@ -241,7 +241,7 @@ def test_superseded_segments_go_and_others_stay(tmp_path: Path, data: dict[str, 
     index = open_index(tmp_path, verify=True)
     assert sorted(index.crop_ids) == sorted(ids)
     assert index.entries is not None
-    assert len(list(tmp_path.glob("segment-*.safetensors"))) == len(index.entries.segments) < 5
+    assert len(list(tmp_path.glob("segment-*.safetensors"))) == len(index.entries.parts) < 5
 
 
 def test_other_settings_or_descriptors_make_another_index(tmp_path: Path, data: dict[str, np.ndarray]) -> None:

@@ -14,7 +14,7 @@ from resight.train.matcher.loss import IGNORED, UNMATCHED
 from resight.train.matcher.truth import Placed, nothing, partners
 from resight.train.matcher.views import place_on_skin
 from resight.train.matcher.warp import apply, draw_warp, place_keypoints
-from resight.train.matcher.water import cover, under_other_water
+from resight.train.water import cover, under_other_water
 
 
 def placed(xy, sigma=2.0, angle=0.0, known=True, px_per_unit=1.0):

@@ -17,6 +17,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from resight.cli.options import Panel
+from resight.cli.signals import ending_on_signals
 from resight.errors import ResightError
 
 
@@ -47,15 +48,13 @@ def _add_commands() -> None:
 
 
 def main() -> None:
-    """Entry point: errors that a person can cure are one sentence and exit code 1; Ctrl-C is 130."""
+    """Entry point: errors that a person can cure are one sentence and exit code 1."""
     try:
-        app()
+        with ending_on_signals():
+            app()
     except ResightError as error:
         Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped. Run the same command again; it does only what is missing.")
-        sys.exit(130)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,17 +8,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer import Argument, Option
 
 from resight.cli import options
 from resight.cli.options import Panel
-from resight.cli.output import line, print_result
+from resight.cli.output import line, print_notes, print_result
 
 look_app = typer.Typer()
 
 
 @look_app.command(rich_help_panel=Panel.LOOK)
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Folders, files, patterns such as '*.jpg', or fsspec addresses.")],
+    paths: Annotated[list[str], Argument(help="Folders, files, patterns such as '*.jpg', or fsspec addresses.")],
     workspace: options.WorkspaceOption = options.HERE,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
@@ -31,13 +32,11 @@ def ingest(
 
 @look_app.command(rich_help_panel=Panel.LOOK)
 def segment(
-    paths: Annotated[list[str] | None, typer.Argument(help="Photos; the workspace's own if not given.")] = None,
+    paths: Annotated[list[str] | None, Argument(help="Photos; the workspace's own if not given.")] = None,
     workspace: options.WorkspaceOption = options.HERE,
-    review: Annotated[
-        bool, typer.Option("--review", help="Also write a contact sheet, least certain crops first.")
-    ] = False,
+    review: Annotated[bool, Option("--review", help="Also write a contact sheet, least certain crops first.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="File of the contact sheet; segment-review.html in the workspace if not given.")
+        Path | None, Option(help="File of the contact sheet; segment-review.html in the workspace if not given.")
     ] = None,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
@@ -58,8 +57,7 @@ def _show_photos(console: Console, result: dict[str, Any]) -> None:
         console.print(f"  {n:>6} {status}", highlight=False)
     for photo in result["rejected"]:
         line(console, f"[yellow]{escape(photo['reason'])}[/]  {escape(photo['message'])}")
-    for note in result["notes"]:
-        line(console, f"[yellow]Note:[/] {escape(note)}")
+    print_notes(console, result)
 
 
 def _show_crops(console: Console, result: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from resight.cli import options
 from resight.cli.options import Panel
@@ -28,8 +29,9 @@ def accuracy(
     """Measure the accepted model on the workspace's confirmed labels, and show whether it got worse."""
     from resight.cli.screen.run import show_run
     from resight.flows import evaluation as flows
+    from resight.flows.temporary_server import with_server
 
-    job = flows.run_accuracy if plain else flows.accuracy
+    job = flows.run_accuracy if plain else with_server(flows.accuracy)
     chosen = options.measuring_overrides(settings, protocol, against, background_control, tolerate_leak)
     print_result(job(options.absolute(workspace), night, chosen, quiet=as_json), as_json, show_run)
 
@@ -58,13 +60,13 @@ def compare(
     directory: options.LabelledArgument,
     workspace: options.WorkspaceOption = options.HERE,
     methods: Annotated[
-        str, typer.Option(help="Names with commas between them, also timm:MODEL or timm:MODEL=FILE; all if not given.")
+        str, Option(help="Names with commas between them, also timm:MODEL or timm:MODEL=FILE; all if not given.")
     ] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="Only methods that take minutes on a CPU.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of the embedding.")] = None,
+    quick: Annotated[bool, Option("--quick", help="Only methods that take minutes on a CPU.")] = False,
+    steps: Annotated[int | None, Option(min=1, help="Training steps of the embedding.")] = None,
     download: Annotated[
         bool,
-        typer.Option("--download", help="Fetch missing weights from their official address, where that is allowed."),
+        Option("--download", help="Fetch missing weights from their official address, where that is allowed."),
     ] = False,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer import Argument
 
 from resight.cli import options
 from resight.cli.options import Panel
@@ -36,7 +37,7 @@ def models_list(workspace: options.WorkspaceOption = options.HERE, as_json: opti
 
 @models_app.command("promote")
 def models_promote(
-    name: Annotated[str, typer.Argument(help="Fingerprint of the model, or the beginning of it.")],
+    name: Annotated[str, Argument(help="Fingerprint of the model, or the beginning of it.")],
     workspace: options.WorkspaceOption = options.HERE,
     as_json: options.JsonOption = False,
 ) -> None:

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer import Argument, Option
 
 from resight.cli import options
 from resight.cli.options import Panel
-from resight.cli.output import line, print_result
+from resight.cli.output import line, print_notes, print_result
 from resight.errors import KeptAside
 
 KEPT_ASIDE_EXIT = 3
@@ -24,9 +25,7 @@ nights_app = typer.Typer()
 def nightly(
     workspace: options.WorkspaceOption = options.HERE,
     night: options.NightOption = None,
-    source: Annotated[
-        list[str] | None, typer.Option(help="Where the photos are, instead of ingest.sources; may be repeated.")
-    ] = None,
+    source: Annotated[list[str] | None, Option(help="Photos instead of ingest.sources; may be repeated.")] = None,
     accept: options.AcceptOption = False,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
@@ -34,9 +33,10 @@ def nightly(
 ) -> None:
     """A night's work: read new photos, compare them with the known animals, decide, write tables and the report."""
     from resight.flows import nightly as flows
+    from resight.flows.temporary_server import with_server
     from resight.run.run import absolute_sources
 
-    job = flows.run_nightly if plain else flows.nightly
+    job = flows.run_nightly if plain else with_server(flows.nightly)
     sources = list(absolute_sources(source)) if source else None
     where, changed = options.absolute(workspace), options.overrides(settings)
     _end(lambda: job(where, night, changed, sources, accept=accept, quiet=as_json), as_json)
@@ -44,10 +44,10 @@ def nightly(
 
 @nights_app.command(rich_help_panel=Panel.NIGHTS)
 def identify(
-    photos: Annotated[list[Path], typer.Argument(help="Photos to identify; they are not added to the workspace.")],
+    photos: Annotated[list[Path], Argument(help="Photos to identify; they are not added to the workspace.")],
     workspace: options.WorkspaceOption = options.HERE,
-    together: Annotated[bool, typer.Option(help="All photos show one animal, in one encounter.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Also write the page with the evidence to this file.")] = None,
+    together: Annotated[bool, Option(help="All photos show one animal, in one encounter.")] = False,
+    report: Annotated[Path | None, Option(help="Also write the page with the evidence to this file.")] = None,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -60,13 +60,9 @@ def identify(
 
 @nights_app.command(rich_help_panel=Panel.NIGHTS)
 def report(
-    run_id: Annotated[
-        str | None, typer.Argument(help="Run to draw again; the newest accepted one if not given.")
-    ] = None,
+    run_id: Annotated[str | None, Argument(help="Run to draw again; the newest accepted one if not given.")] = None,
     workspace: options.WorkspaceOption = options.HERE,
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; report-RUN.html in the workspace if not given.")
-    ] = None,
+    out: Annotated[Path | None, Option(help="File to write; report-RUN.html in the workspace if not given.")] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Draw the report of a run again, e.g. with more candidates (RESIGHT_REPORT__CANDIDATES=6), and its accuracy page."""
@@ -95,7 +91,7 @@ def rebuild(
     night: options.NightOption = None,
     settings: options.SetOption = None,
     accept_unmeasured: Annotated[
-        bool, typer.Option(help="Accept the new model even if there are too few confirmed labels to compare the two.")
+        bool, Option(help="Accept the new model even if there are too few confirmed labels to compare the two.")
     ] = False,
     accept: options.AcceptOption = False,
     as_json: options.JsonOption = False,
@@ -103,8 +99,9 @@ def rebuild(
 ) -> None:
     """Compute everything again with the settings as they are now; accepted if not worse than the accepted model."""
     from resight.flows import rebuild as flows
+    from resight.flows.temporary_server import with_server
 
-    job = flows.run_rebuild if plain else flows.rebuild
+    job = flows.run_rebuild if plain else with_server(flows.rebuild)
     where, changed = options.absolute(workspace), options.overrides(settings)
     choices = {"accept_unmeasured": accept_unmeasured, "accept": accept, "quiet": as_json}
     _end(lambda: job(where, night, changed, **choices), as_json)
@@ -135,7 +132,6 @@ def _show_candidates(console: Console, result: dict[str, Any]) -> None:
             )  # fmt: skip
         console.print(table)
         line(console, f"[bold]{query['decision'].replace('_', ' ')}[/]: {escape(query['evidence'])}")
-    for note in result["notes"]:
-        line(console, f"[yellow]Note:[/] {escape(note)}")
+    print_notes(console, result)
     if result["report"]:
         line(console, f"Report  {escape(result['report'])}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
+
+from resight.store.workspace import checked_night
 
 
 class Panel(StrEnum):
@@ -22,47 +23,48 @@ class Panel(StrEnum):
 
 
 WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", "-w", help="Folder with resight.toml.", envvar="RESIGHT_WORKSPACE")
+    Path, Option("--workspace", "-w", help="Folder with resight.toml.", envvar="RESIGHT_WORKSPACE")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+JsonOption = Annotated[bool, Option("--json", help="Print one JSON object and nothing else.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change one setting for this command, e.g. extract.max_keypoints=512; may be repeated."),
-]
-NightOption = Annotated[str | None, typer.Option(help="Date of the run, e.g. 2026-06-04; today if not given.")]
-PlainOption = Annotated[
-    bool, typer.Option("--plain", help="Run without Prefect: starts ten seconds sooner, but no server records the run.")
+    Option("--set", help="Change one setting for this command, e.g. extract.max_keypoints=512; may be repeated."),
 ]
 AcceptOption = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--accept",
         help="Publish even if photos or names of known animals have been lost since the last night; it is recorded.",
     ),
 ]
-LabelledArgument = Annotated[
-    Path, typer.Argument(help="Labelled folder: photos, metadata.csv, and outlines if there are any.")
-]
-ProtocolOption = Annotated[
+NightOption = Annotated[
     str | None,
-    typer.Option(
-        help="How photos become queries and gallery: auto, time-aware, role or leave-one-encounter-out (evaluate.protocol)."
+    Option(
+        callback=lambda night: night and checked_night(night),
+        help="Date of the run, e.g. 2026-06-04; today if not given.",
     ),
 ]
-AgainstOption = Annotated[
+PlainOption = Annotated[
+    bool, Option("--plain", help="Run without Prefect: starts ten seconds sooner, but no server records the run.")
+]
+LabelledArgument = Annotated[Path, Argument(help="Labelled folder: photos, metadata.csv, outlines if there are any.")]
+ProtocolOption = Annotated[
     str | None,
-    typer.Option(help="Earlier run to compare with, query by query: a run id, last or none (evaluate.against)."),
+    Option(help="How queries are chosen: auto, time-aware, role or leave-one-encounter-out (evaluate.protocol)."),
+]
+AgainstOption = Annotated[
+    str | None, Option(help="Earlier run to compare with, query by query: a run id, last or none (evaluate.against).")
 ]
 ControlOption = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--background-control",
         help="Match once more with the animals painted over, to see how much the background gives away.",
     ),
 ]
 LeakOption = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--tolerate-leak",
         help="Measure even if a query has gallery photos of the same animal and day; there is no headline then.",
     ),
@@ -86,11 +88,7 @@ def measuring_overrides(
     assignments: list[str] | None, protocol: str | None, against: str | None, control: bool, tolerate_leak: bool
 ) -> dict[str, Any] | None:
     """What ``--set`` and the options of `accuracy` and `evaluate` say, as nested settings."""
-    options = {
-        "protocol": protocol,
-        "against": against,
-        "background_control": control or None,
-        "tolerate_leak": tolerate_leak or None,
-    }
-    given = {key: json.dumps(value) if value is True else value for key, value in options.items() if value is not None}
-    return overrides([*(assignments or []), *(f"evaluate.{key}={value}" for key, value in given.items())])
+    texts = {"protocol": protocol, "against": against}
+    switches = {"background_control": control, "tolerate_leak": tolerate_leak}
+    given = [f"evaluate.{key}={text}" for key, text in texts.items() if text is not None]
+    return overrides([*(assignments or []), *given, *(f"evaluate.{key}=true" for key, on in switches.items() if on)])

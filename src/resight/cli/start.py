@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer import Argument, Option
 
 from resight.cli import options
 from resight.cli.options import Panel
@@ -19,7 +20,7 @@ start_app = typer.Typer()
 
 @start_app.command(rich_help_panel=Panel.START)
 def init(
-    directory: Annotated[Path, typer.Argument(help="Folder to make the workspace in.")],
+    directory: Annotated[Path, Argument(help="Folder to make the workspace in.")],
     as_json: options.JsonOption = False,
 ) -> None:
     """Make a workspace: a settings file with comments (resight.toml), and a folder for photos."""
@@ -28,16 +29,11 @@ def init(
     choice = init_workspace(directory.expanduser().absolute())
 
     def show(console: Console, result: dict[str, Any]) -> None:
-        made = escape(str(directory))
+        made, photos = escape(str(directory)), escape(str(directory / "photos"))
+        kinds = f"[bold]{choice.extract['kind']}[/] + [bold]{choice.match['kind']}[/]"
         line(console, f"Made [bold]{made}[/].")
-        line(
-            console,
-            f"It uses [bold]{choice.extract['kind']}[/] + [bold]{choice.match['kind']}[/], because {choice.why}.",
-        )
-        line(
-            console,
-            f"Put photos into {escape(str(directory / 'photos'))}, then run: resight nightly --workspace '{made}'",
-        )
+        line(console, f"It uses {kinds}, because {choice.why}.")
+        line(console, f"Put photos into {photos}, then run: resight nightly --workspace '{made}'")
 
     print_result({"workspace": str(directory.absolute())} | asdict(choice), as_json, show)
 
@@ -63,16 +59,15 @@ def doctor(workspace: options.WorkspaceOption = options.HERE, as_json: options.J
 
 @start_app.command(rich_help_panel=Panel.START)
 def demo(
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Folder to work in; made if missing.")] = Path(
-        "demo"
-    ),
-    photos: Annotated[Path | None, typer.Option(help="Folder with real photos instead of rendered ones.")] = None,
+    workspace: Annotated[Path, Option("--workspace", "-w", help="Folder to work in; made if missing.")] = Path("demo"),
+    photos: Annotated[Path | None, Option(help="Folder with real photos instead of rendered ones.")] = None,
     as_json: options.JsonOption = False,
     plain: options.PlainOption = False,
 ) -> None:
     """Try it out: a night's work on a small rendered survey, or on a folder of your own photos."""
     from resight.cli.screen.run import show_run
     from resight.flows import demo as flows
+    from resight.flows.temporary_server import with_server
 
-    job = flows.run_demo if plain else flows.demo
+    job = flows.run_demo if plain else with_server(flows.demo)
     print_result(job(str(workspace), str(photos) if photos else None, quiet=as_json), as_json, show_run)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from typer import Argument, Option
 
 from resight.cli import options
 from resight.cli.options import Panel
@@ -20,18 +21,18 @@ train_app = typer.Typer(
     rich_help_panel=Panel.TRAIN,
     no_args_is_help=True,
 )
-StepsOption = Annotated[int | None, typer.Option(min=1, help="Training steps instead of the recipe's.")]
+StepsOption = Annotated[int | None, Option(min=1, help="Training steps instead of the recipe's.")]
 
 
 @train_app.command("embedding")
 def train_embedding(
     directory: Annotated[
-        Path, typer.Argument(help="Labelled folder; only encounters that an evaluation puts into the gallery are used.")
+        Path, Argument(help="Labelled folder; only encounters that an evaluation puts into the gallery are used.")
     ],
     workspace: options.WorkspaceOption = options.HERE,
     steps: StepsOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same weights.")] = 0,
-    origin: Annotated[str, typer.Option("--from", "--init", help="Weights of an earlier training to begin with.")] = "",
+    seed: Annotated[int, Option(min=0, help="Same seed, same weights.")] = 0,
+    origin: Annotated[str, Option("--from", "--init", help="Weights of an earlier training to begin with.")] = "",
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -40,34 +41,28 @@ def train_embedding(
     from resight.train.embedding.params import EmbeddingRecipe
 
     changed: dict[str, Any] = {"seed": seed, "init": origin} | ({"steps": steps} if steps else {})
-    recipe = EmbeddingRecipe(**changed)
-    result = run_train_embedding(
-        directory, options.absolute(workspace), recipe, options.overrides(settings), quiet=as_json
-    )
+    place, recipe = options.absolute(workspace), EmbeddingRecipe(**changed)
+    result = run_train_embedding(directory, place, recipe, options.overrides(settings), quiet=as_json)
     print_result(result, as_json, _show_embedding)
 
 
 @train_app.command("matcher")
 def train_matcher(
     workspace: options.WorkspaceOption = options.HERE,
-    photos: Annotated[
-        list[str] | None, typer.Option(help="Folders with photos; those of the workspace if not given.")
-    ] = None,
+    photos: Annotated[list[str] | None, Option(help="Folders with photos, instead of the workspace's own.")] = None,
     origin: Annotated[
-        str, typer.Option("--from", help="Weights to go on from, by name or path; 'nothing' starts anew.")
+        str, Option("--from", help="Weights to go on from, by name or path; 'nothing' starts anew.")
     ] = "lightglue-sift-turtle",
     leave_out: Annotated[
-        list[str] | None, typer.Option(help="Animal to leave out, so that it can be tested on later; may be repeated.")
+        list[str] | None, Option(help="Animal to leave out, so that it can be tested on later; may be repeated.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for weights, views and curves; models/weights in the workspace.")
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Steps; 0 takes 6000 from nothing and 1000 otherwise.")] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs per step.")] = 8,
-    keypoints: Annotated[int, typer.Option(min=16, help="Keypoints per photo in a step, at most.")] = 160,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped training was.")] = False,
+    out: Annotated[Path | None, Option(help="Folder of the weights; models/weights in the workspace.")] = None,
+    steps: Annotated[int, Option(help="Steps; 0 takes 6000 from nothing and 1000 otherwise.")] = 0,
+    batch: Annotated[int, Option(min=1, help="Pairs per step.")] = 8,
+    keypoints: Annotated[int, Option(min=16, help="Keypoints per photo in a step, at most.")] = 160,
+    seed: Annotated[int, Option(help="Of everything random.")] = 1,
+    device: Annotated[str, Option(help="cpu, cuda or mps.")] = "cpu",
+    resume: Annotated[bool, Option("--resume", help="Go on where a stopped training was.")] = False,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -84,21 +79,19 @@ def train_matcher(
 @train_app.command("segmenter")
 def train_segmenter(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders with photos, metadata.csv and outlines (annotations.coco.json).")
+        list[Path], Argument(help="Folders with photos, metadata.csv and outlines (annotations.coco.json).")
     ],
-    out: Annotated[Path, typer.Option(help="File of the weights; their recipe goes beside it.")] = Path(
+    out: Annotated[Path, Option(help="File of the weights; their recipe goes beside it.")] = Path(
         "headfinder.safetensors"
     ),
-    origin: Annotated[
-        Path | None, typer.Option("--from", help="Weights to go on from; from scratch if not given.")
-    ] = None,
+    origin: Annotated[Path | None, Option("--from", help="Weights to go on from; from scratch if not given.")] = None,
     steps: StepsOption = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random; the recipe's if not given.")] = None,
-    minutes: Annotated[float, typer.Option(min=0, help="Finish within this time; 0 for no limit.")] = 0,
+    seed: Annotated[int | None, Option(min=0, help="Of everything random; the recipe's if not given.")] = None,
+    minutes: Annotated[float, Option(min=0, help="Finish within this time; 0 for no limit.")] = 0,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="File that a stopped training goes on from; beside the weights if not given.")
+        Path | None, Option(help="File that a stopped training goes on from; beside the weights if not given.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; a GPU if there is one and none given.")] = None,
+    device: Annotated[str | None, Option(help="cpu, cuda or mps; a GPU if there is one and none given.")] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Train the head finder on outlined photos; run again after a stop, it goes on where it was."""
@@ -112,13 +105,13 @@ def train_segmenter(
 
 @train_app.command("fusion")
 def train_fusion(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of `resight evaluate` on labelled folders.")],
+    runs: Annotated[list[Path], Argument(help="Run folders of `resight evaluate` on labelled folders.")],
     names: Annotated[
-        list[str] | None, typer.Option("--name", help="What a labelled folder is called in the file; may be repeated.")
+        list[str] | None, Option("--name", help="What a labelled folder is called in the file; may be repeated.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the prior to this file; only judge it if not given.")] = None,
+    out: Annotated[Path | None, Option(help="Write the prior to this file; only judge it if not given.")] = None,
     alpha: Annotated[
-        float | None, typer.Option(help="Error level of the decisions that are judged; novelty.alpha's default.")
+        float | None, Option(help="Error level of the decisions that are judged; novelty.alpha's default.")
     ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -130,21 +123,16 @@ def train_fusion(
 
 
 def _show_embedding(console: Console, result: dict[str, Any]) -> None:
-    line(
-        console,
-        f"{result['n_crops']} crops of {result['n_individuals']} animals, {result['steps']} steps in "
-        f"{result['seconds']:.0f} s on {result['device']}, loss {result['loss_first']:.2f} to {result['loss_last']:.2f}"
-        f"{'' if result['computed'] else ' (trained before)'}.",
-    )
+    crops = f"{result['n_crops']} crops of {result['n_individuals']} animals"
+    steps = f"{result['steps']} steps in {result['seconds']:.0f} s on {result['device']}"
+    loss = f"loss {result['loss_first']:.2f} to {result['loss_last']:.2f}"
+    line(console, f"{crops}, {steps}, {loss}{'' if result['computed'] else ' (trained before)'}.")
     line(console, f"Weights {escape(result['path'])}")
 
 
 def _show_matcher(console: Console, result: dict[str, Any]) -> None:
     line(console, f"Wrote {escape(result['weights'])}")
-    line(
-        console,
-        f"To compare it with the accepted model, and to accept it if it is not worse: {escape(result['next'])}",
-    )
+    line(console, f"To compare it with the accepted model and accept it if it is not worse: {escape(result['next'])}")
 
 
 def _show_segmenter(console: Console, result: dict[str, Any]) -> None:
@@ -158,6 +146,5 @@ def _show_fusion(console: Console, result: dict[str, Any]) -> None:
     for row in result["judged"]:
         measures = {name: value for name, value in row.items() if name not in ("run", "features")}
         line(console, escape(f"{row['run']}, {', '.join(row['features'])}: {json.dumps(measures)}"))
-    line(
-        console, f"Prior {escape(result['path'])}" if result["path"] else "Nothing was written; --out writes the prior."
-    )
+    path = result["path"]
+    line(console, f"Prior {escape(path)}" if path else "Nothing was written; --out writes the prior.")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer import Argument
 
 from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, print_result
+
+if TYPE_CHECKING:
+    from resight.weights.store import WeightStore
 
 weights_app = typer.Typer(
     name="weights",
@@ -21,33 +26,28 @@ weights_app = typer.Typer(
 )
 
 
+def _store(workspace: Path) -> WeightStore:
+    """The store that the settings of the workspace point to; any folder will do."""
+    from resight.settings import load_settings
+
+    return load_settings(workspace if workspace.is_dir() else None).weight_store()
+
+
 @weights_app.command("list")
 def weights_list(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
     """All weights that Resight can use, and where they lie."""
-    from resight.flows.steps import weight_store
     from resight.weights.listing import list_weights
 
-    rows = list_weights(weight_store(workspace))
-
-    def show(console: Console, result: dict[str, Any]) -> None:
-        table = Table()
-        for column in ("name", "status", "licence"):
-            table.add_column(column, no_wrap=True)
-        table.add_column("where, or where to get it", overflow="fold")
-        for row in rows:
-            table.add_row(row.name, row.status, row.licence, row.path or row.address)
-        console.print(table)
-
-    print_result({"weights": [asdict(row) for row in rows]}, as_json, show)
+    rows = list_weights(_store(workspace))
+    print_result({"weights": [asdict(row) for row in rows]}, as_json, _show_table)
 
 
 @weights_app.command("verify")
 def weights_verify(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
     """Check the digest of every weights file that is there; exit code 1 if one is wrong."""
-    from resight.flows.steps import weight_store
     from resight.weights.listing import verify
 
-    rows = verify(weight_store(workspace))
+    rows = verify(_store(workspace))
     ok = all(row.status != "wrong digest" for row in rows)
 
     def show(console: Console, result: dict[str, Any]) -> None:
@@ -61,18 +61,27 @@ def weights_verify(workspace: options.WorkspaceOption = options.HERE, as_json: o
 
 @weights_app.command("fetch")
 def weights_fetch(
-    names: Annotated[list[str], typer.Argument(help="Names from `resight weights list`.")],
+    names: Annotated[list[str], Argument(help="Names from `resight weights list`.")],
     workspace: options.WorkspaceOption = options.HERE,
     as_json: options.JsonOption = False,
 ) -> None:
     """Download weights from their official address into the cache folder."""
-    from resight.flows.steps import weight_store
     from resight.weights.listing import fetch
 
-    files = [fetch(weight_store(workspace), name) for name in names]
+    files = [fetch(_store(workspace), name) for name in names]
 
     def show(console: Console, result: dict[str, Any]) -> None:
         for file in files:
             line(console, f"{file.name}: {file.path} ({file.licence})")
 
     print_result({"weights": [asdict(file) for file in files]}, as_json, show)
+
+
+def _show_table(console: Console, result: dict[str, Any]) -> None:
+    table = Table()
+    for column in ("name", "status", "licence"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("where, or where to get it", overflow="fold")
+    for row in result["weights"]:
+        table.add_row(row["name"], row["status"], row["licence"], row["path"] or row["address"])
+    console.print(table)

@@ -23,12 +23,12 @@ def chosen(names: Sequence[str], quick: bool = False, recipe: EmbeddingRecipe | 
     Raises:
         SettingsError: A name is unknown; names the nearest.
     """
-    methods = [_method(name) for name in dict.fromkeys(names)] if names else list(COMPARE_METHODS.kinds().values())
+    methods = [_method(name) for name in dict.fromkeys(names)] if names else list(COMPARE_METHODS.values())
     return [_prepared(method, quick, recipe) for method in methods]
 
 
 def _method(name: str) -> Method:
-    return timm_method(name) if name.startswith(PREFIX) and name not in COMPARE_METHODS else COMPARE_METHODS.get(name)
+    return timm_method(name) if name.startswith(PREFIX) and name not in COMPARE_METHODS else COMPARE_METHODS[name]
 
 
 def _prepared(method: Method, quick: bool, recipe: EmbeddingRecipe | None) -> Method:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+Colour = tuple[float, float, float]
+
 
 def value_noise(rng: np.random.Generator, size_wh_px: tuple[int, int], cell_px: float, octaves: int = 3) -> np.ndarray:
     """Smooth noise.
@@ -45,11 +47,10 @@ def smoothstep(low: float | np.ndarray, high: float | np.ndarray, x: np.ndarray)
     return (t * t * (3.0 - 2.0 * t)).astype(np.float32)
 
 
-def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+def mix(a: np.ndarray | Colour, b: np.ndarray | Colour, t: np.ndarray) -> np.ndarray:
     """``a`` where t is 0, ``b`` where t is 1; t is (H, W) and each of the two a colour (3,) or a picture (H, W, 3)."""
     weight = t.astype(np.float32, copy=False)
-    planes = [x + (y - x) * weight for x, y in zip(_planes(a), _planes(b), strict=True)]
-    return cv2.merge(planes)
+    return cv2.merge([x + (y - x) * weight for x, y in zip(_planes(a), _planes(b), strict=True)])
 
 
 def shade(rgb: np.ndarray, factor: np.ndarray) -> np.ndarray:
@@ -58,7 +59,7 @@ def shade(rgb: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return cv2.merge([plane * weight for plane in _planes(rgb)])
 
 
-def _planes(colour: np.ndarray) -> tuple[np.ndarray, ...]:
+def _planes(colour: np.ndarray | Colour) -> tuple[np.ndarray, ...]:
     # plane by plane: numpy is several times slower on a last axis of three
     colour = np.asarray(colour, np.float32)
     return tuple(colour) if colour.ndim == 1 else tuple(cv2.split(np.ascontiguousarray(colour)))

@@ -12,7 +12,7 @@ import numpy as np
 from resight.demo.noise import caustics, mix, shade, smoothstep, value_noise
 from resight.demo.scene import Look, Water, backdrop, through_the_camera, water_of
 from resight.demo.shape import View, look_at, skin_normal, surface_theta, trace
-from resight.demo.skin import head_shape, skin_texture, worn_texture
+from resight.demo.skin import head_shape, seam_distance_px, skin_texture, worn_texture
 from resight.demo.unroll import to_texture
 from resight.status import Viewpoint
 
@@ -68,7 +68,7 @@ def make_view(
     centre_xy_px: tuple[float, float] | None = None,
     size_wh_px: tuple[int, int] = (1200, 900),
 ) -> View:
-    """A camera on one animal; see `look_at` for the angles. The head is in the middle unless ``centre_xy_px`` says otherwise."""
+    """A camera on one animal; see `look_at` for the angles. The head is in the middle unless ``centre_xy_px`` is given."""
     width, height = size_wh_px
     return View(
         rotation=look_at(viewpoint, yaw_deg, roll_deg, tilt_deg),
@@ -87,7 +87,7 @@ def render_head(
     """Picture of an animal.
 
     Args:
-        individual_seed: The animal; the same seed has the same skin for ever.
+        individual_seed: The animal; the same seed always has the same skin.
         view: From `make_view`.
         look: Place, day and shot; None gives a clean picture on grey, without water or camera.
         shapes: Shell and flippers; None takes those of a swimming animal.
@@ -96,7 +96,7 @@ def render_head(
     rng = np.random.default_rng([look.encounter_seed if look else 0, 10])
     texture = worn_texture(individual_seed, look.encounter_seed) if look else skin_texture(individual_seed)
     parts = [_ellipsoid(view, shape, individual_seed, water) for shape in (shapes or _body_shapes())]
-    parts.append(_head(view, texture, water, rng))  # last: its edge is the one that must be clean
+    parts.append(_head(view, texture, water, rng))  # last: only its edge must be clean
     width, height = view.size_wh_px
     canvas = backdrop(look, view.size_wh_px) if look else np.full((height, width, 3), 0.5, np.float32)
     canvas, head, body = _compose(canvas, [part for part in parts if part], water)
@@ -147,10 +147,8 @@ class _Grid:
         stack = np.concatenate([f.reshape(self.rows, self.columns, -1)[top:bottom, left:right] for f in fields], -1)
         large = cv2.resize(stack.astype(np.float32), None, fx=_STRIDE, fy=_STRIDE, interpolation=cv2.INTER_LINEAR)
         width, height = self.size_wh_px
-        rows, columns = (
-            slice(top * _STRIDE, min(bottom * _STRIDE, height)),
-            slice(left * _STRIDE, min(right * _STRIDE, width)),
-        )
+        rows = slice(top * _STRIDE, min(bottom * _STRIDE, height))
+        columns = slice(left * _STRIDE, min(right * _STRIDE, width))
         return (rows, columns), large[: rows.stop - rows.start, : columns.stop - columns.start]
 
 
@@ -164,10 +162,10 @@ def _head(view: View, texture: np.ndarray, water: Water, rng: np.random.Generato
     xyz, miss, depth = trace(view, grid.xy_px, steps=20)
     normal = skin_normal(view.shape, xyz) @ view.rotation.T.astype(np.float32)
     gap_px = np.minimum(miss, 1.0) * view.head_px
-    found = grid.enlarge([xyz, normal, gap_px, np.where(np.isfinite(depth), depth, view.distance)], gap_px)
-    if found is None:
+    shown = grid.enlarge([xyz, normal, gap_px, np.where(np.isfinite(depth), depth, view.distance)], gap_px)
+    if shown is None:
         return None
-    window, maps = found
+    window, maps = shown
     point, up, gap, far = maps[..., :3], maps[..., 3:6], maps[..., 6], maps[..., 7]
     column, row = to_texture(point[..., 0], surface_theta(view.shape, point))
     rgb = cv2.remap(texture, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32) / 255
@@ -189,7 +187,7 @@ def _dapple(view: View, point: np.ndarray, rng: np.random.Generator) -> np.ndarr
 
 
 def _light(normal: np.ndarray, water: Water, dapple: np.ndarray | float = 0.0) -> np.ndarray:
-    """Light on surfaces with normals (H, W, 3) in the camera frame: sun from above, and what sand and water give back."""
+    """Light on surfaces with normals (H, W, 3) in the camera frame: sun from above, and reflections of sand and water."""
     from_above = np.clip(0.86 * normal[..., 1] + 0.5 * normal[..., 2], 0, 1)
     from_below = np.clip(-normal[..., 1], 0, 1)
     toward = np.clip(normal[..., 2], 0, 1)
@@ -239,16 +237,16 @@ def _ellipsoid(view: View, shape: BodyShape, individual_seed: int, water: Water)
     gap_px[depth < 0.3] = 60
     normal = (unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-6)) @ to_unit.astype(np.float32)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-    found = grid.enlarge([unit, normal @ view.rotation.T.astype(np.float32), gap_px, depth], gap_px)
-    if found is None:
+    shown = grid.enlarge([unit, normal @ view.rotation.T.astype(np.float32), gap_px, depth], gap_px)
+    if shown is None:
         return None
-    window, maps = found
+    window, maps = shown
     texture = plates(individual_seed, shape.kind)
     second = maps[..., 2] if shape.kind == "shell" else maps[..., 1]
     side = texture.shape[0] - 1
     rgb = cv2.remap(texture, (maps[..., 0] + 1) * (side / 2), (second + 1) * (side / 2), cv2.INTER_LINEAR)
     if shape.kind == "shell":
-        rgb = mix(rgb, np.array([0.80, 0.70, 0.48]), smoothstep(-0.25, -0.45, maps[..., 1]))
+        rgb = mix(rgb, (0.80, 0.70, 0.48), smoothstep(-0.25, -0.45, maps[..., 1]))
     return _Part(window, shade(rgb, _light(maps[..., 3:6], water)), np.clip(1.6 - maps[..., 6], 0, 1), maps[..., 7])
 
 
@@ -263,23 +261,19 @@ def plates(individual_seed: int, kind: str) -> np.ndarray:
     spots = np.clip(spots, 0, 511).astype(int)
     picture[spots[:, 1], spots[:, 0]] = 0
     away, labels = cv2.distanceTransformWithLabels(picture, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    edges = np.full((512, 512), 255, np.uint8)
-    edges[:, 1:][labels[:, 1:] != labels[:, :-1]] = 0
-    edges[1:][labels[1:] != labels[:-1]] = 0
-    gap = cv2.distanceTransform(edges, cv2.DIST_L2, 5)
+    gap = seam_distance_px(labels)
     noise = value_noise(rng, (512, 512), 60, 5)
     tint = rng.normal(0, 0.12, int(labels.max()) + 1).astype(np.float32)[labels]
-    plate = mix(np.array([0.40, 0.26, 0.14]), np.array([0.60, 0.46, 0.26]), np.clip(0.35 + noise * 0.4 + tint, 0, 1))
+    plate = mix((0.40, 0.26, 0.14), (0.60, 0.46, 0.26), np.clip(0.35 + noise * 0.4 + tint, 0, 1))
     plate = shade(plate, 1 + 0.10 * np.sin(away / 5 + 3 * noise))
-    seam = np.array([0.62, 0.53, 0.36]) if kind == "shell" else np.array([0.84, 0.76, 0.58])
+    seam = (0.62, 0.53, 0.36) if kind == "shell" else (0.84, 0.76, 0.58)
     return mix(seam, plate, smoothstep(1.0, 5.0 if kind == "shell" else 9.0, gap))
 
 
 def _compose(canvas: np.ndarray, parts: list[_Part], water: Water) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Parts over the background, nearest on top, seen through the water; with the masks of head and animal."""
     nearest = np.full(canvas.shape[:2], _FAR)
-    head = np.zeros(canvas.shape[:2], bool)
-    body = np.zeros(canvas.shape[:2], bool)
+    head, body = np.zeros((2, *canvas.shape[:2]), bool)
     haze, clear = (water.veil * (1 - water.transmission)).astype(np.float32), water.transmission.astype(np.float32)
     for part in parts:
         shown = part.cover * (part.depth < nearest[part.window] + np.float32(0.02))

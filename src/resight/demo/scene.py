@@ -1,4 +1,4 @@
-"""What is behind the animal, and what the water and the camera do to the picture."""
+"""The background of the animal, and the effects of water and camera on the picture."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from resight.demo.noise import caustics, mix, shade, smoothstep, value_noise
 
 KINDS = ("sand", "rocks", "seagrass", "water")
+_HUES = ((0.13, 0.52, 0.60), (0.08, 0.40, 0.62), (0.25, 0.52, 0.45), (0.34, 0.60, 0.58), (0.06, 0.26, 0.36))
 _MARGIN = 1.3  # how much larger than a photo the painted site is, so that the camera can move about in it
 
 
@@ -42,15 +43,11 @@ class Water:
 def water_of(look: Look) -> Water:
     """Water of an encounter: the hue belongs to the place, how far one sees belongs to the hour."""
     place, hour = np.random.default_rng([look.site_seed, 4]), np.random.default_rng([look.encounter_seed, 5])
-    hues = np.array(
-        [(0.13, 0.52, 0.60), (0.08, 0.40, 0.62), (0.25, 0.52, 0.45), (0.34, 0.60, 0.58), (0.06, 0.26, 0.36)]
-    )
-    veil = hues[place.integers(len(hues))] * place.uniform(0.85, 1.1)
+    veil = np.array(_HUES[place.integers(len(_HUES))]) * place.uniform(0.85, 1.1)
     path = min(0.2 + hour.gamma(1.5, 0.58), 3.0)
     transmission = np.exp(-path * np.array([1.15, 0.52, 0.45]))
-    return Water(
-        veil * hour.uniform(0.9, 1.1), transmission, float(hour.uniform(0.75, 1.2)), float(hour.uniform(0.0, 1.7))
-    )
+    veil = veil * hour.uniform(0.9, 1.1)
+    return Water(veil, transmission, float(hour.uniform(0.75, 1.2)), float(hour.uniform(0.0, 1.7)))
 
 
 @lru_cache(maxsize=6)
@@ -79,9 +76,7 @@ def _open_water(rng: np.random.Generator, veil: np.ndarray, size_wh_px: tuple[in
     if rng.random() < 0.5:  # the surface from below
         band = smoothstep(0.16, 0.0, depth)
         waves = cv2.resize(caustics(rng, (width // 2, height), 60), (width, height))
-        picture = mix(
-            picture, np.array([0.86, 0.95, 0.96]), band * (0.25 + 0.75 * waves).astype(np.float32) * np.float32(0.8)
-        )
+        picture = mix(picture, (0.86, 0.95, 0.96), band * (0.25 + 0.75 * waves).astype(np.float32) * np.float32(0.8))
     return picture
 
 
@@ -93,10 +88,8 @@ def _ground(rng: np.random.Generator, veil: np.ndarray, size_wh_px: tuple[int, i
     away = height * 1.0 / (row + height * 0.10)
     column = (np.arange(width, dtype=np.float32)[None, :] - width / 2) * away
     side = tile.shape[0] - 1
-    cos, sin = (
-        np.float32(np.cos(turn := rng.uniform(0.3, 1.2))),
-        np.float32(np.sin(turn)),
-    )  # so that the mirrors do not show
+    turn = rng.uniform(0.3, 1.2)  # so that the mirrors of `_bounce` do not show
+    cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     across, along = column * np.float32(0.75), away * np.float32(420)
     map_x, map_y = _bounce(across * cos - along * sin + 450, side), _bounce(across * sin + along * cos, side)
     floor = cv2.remap(tile, map_x, map_y, cv2.INTER_LINEAR)
@@ -114,14 +107,14 @@ def _floor_tile(rng: np.random.Generator, kind: str) -> np.ndarray:
     broad = value_noise(rng, side, 220, 4)
     ripples = np.sin(np.arange(900, dtype=np.float32)[:, None] / 7.0 + 5 * value_noise(rng, side, 180, 2))
     sand = _tinted((0.70, 0.66, 0.52), 1 + 0.07 * grain + 0.10 * broad + 0.05 * ripples)
-    tile = mix(sand, np.array([0.95, 0.96, 0.85]), caustics(rng, side, 120) * np.float32(rng.uniform(0.1, 0.6)))
+    tile = mix(sand, (0.95, 0.96, 0.85), caustics(rng, side, 120) * np.float32(rng.uniform(0.1, 0.6)))
     if kind == "rocks":
         relief = value_noise(rng, side, 150, 5)
         stone = _tinted((0.33, 0.33, 0.25), 1 + 0.5 * value_noise(rng, side, 30, 4) + 0.2 * grain)
         light = np.clip(cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=5) * 0.35, -0.6, 0.6)
         tile = mix(tile, shade(stone, 1 - light), smoothstep(-0.05, 0.12, relief))
     elif kind == "seagrass":
-        tile = mix(tile, np.array([0.22, 0.29, 0.14]), smoothstep(-0.2, 0.3, broad) * np.float32(0.8))
+        tile = mix(tile, (0.22, 0.29, 0.14), smoothstep(-0.2, 0.3, broad) * np.float32(0.8))
     return tile
 
 
@@ -162,10 +155,8 @@ def through_the_camera(rgb: np.ndarray, look: Look) -> np.ndarray:
     rgb = _backscatter(rng, rgb)
     rgb = _shaken(rng, cv2.GaussianBlur(rgb, (0, 0), float(min(0.4 + rng.gamma(1.7, 0.5), 3.2))))
     rgb = rgb * (rng.normal(1.0, 0.04, 3) * rng.uniform(0.88, 1.12)).astype(np.float32)
-    corner = np.hypot(
-        *np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
-    )
-    rgb = shade(rgb, 1 - np.float32(rng.uniform(0.02, 0.12)) * corner**2)
+    axes = (np.linspace(-1, 1, n, dtype=np.float32) for n in (width, height))
+    rgb = shade(rgb, 1 - np.float32(rng.uniform(0.02, 0.12)) * np.hypot(*np.meshgrid(*axes)) ** 2)
     noise = rng.standard_normal((height, width), dtype=np.float32) * np.float32(rng.uniform(0.008, 0.030))
     rgb = cv2.add(rgb, cv2.merge([noise, noise, noise]))
     return np.clip(rgb * np.float32(255) + np.float32(0.5), 0, 255).astype(np.uint8)
@@ -191,6 +182,5 @@ def _backscatter(rng: np.random.Generator, rgb: np.ndarray) -> np.ndarray:
     for x, y, size in zip(*rng.uniform(0, 1, (2, n := int(rng.gamma(1.5, 60)))), rng.gamma(1.5, 1.2, n), strict=True):
         centre, radius = (int(x * width * 16), int(y * height * 16)), int((0.7 + size) * 16)
         cv2.circle(specks, centre, radius, int(rng.uniform(25, 150)), -1, cv2.LINE_AA, 4)
-    return mix(
-        rgb, np.array([0.85, 0.92, 0.92]), cv2.GaussianBlur(specks, (0, 0), 1.1).astype(np.float32) / np.float32(255)
-    )
+    blurred = cv2.GaussianBlur(specks, (0, 0), 1.1).astype(np.float32) / np.float32(255)
+    return mix(rgb, (0.85, 0.92, 0.92), blurred)

@@ -55,9 +55,8 @@ def _tables(shape: HeadShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x = np.linspace(X_MIN, X_MAX, _N_TABLE)
     crown, chin, half_width = (np.interp(x, _OUTLINE[:, 0], _OUTLINE[:, i]) for i in (1, 2, 3))
     kernel = np.exp(-0.5 * (np.arange(-60, 61) / 14.0) ** 2)
-    crown, chin, half_width = (
-        np.convolve(np.pad(v, 60, "edge"), kernel / kernel.sum(), "valid") for v in (crown, chin, half_width)
-    )
+    kernel /= kernel.sum()
+    crown, chin, half_width = (np.convolve(np.pad(v, 60, "edge"), kernel, "valid") for v in (crown, chin, half_width))
     cap = np.sqrt(np.clip(1.0 - (np.clip(x - 0.87, 0, None) / 0.13) ** 3, 0.0, 1.0))
     half_height = np.maximum((crown - chin) / 2 * shape.height * cap, 4e-3)
     return (crown + chin) / 2 * shape.height, half_height, np.maximum(half_width * shape.width * cap, 4e-3)
@@ -142,9 +141,8 @@ class View:
         seen = (xyz - self.PIVOT) @ self.rotation.T
         depth = self.distance - seen[:, 2]
         scale = self.head_px * self.distance / depth
-        return np.stack(
-            [self.centre_xy_px[0] + seen[:, 0] * scale, self.centre_xy_px[1] - seen[:, 1] * scale], axis=1
-        ), depth
+        x, y = self.centre_xy_px[0] + seen[:, 0] * scale, self.centre_xy_px[1] - seen[:, 1] * scale
+        return np.stack([x, y], axis=1), depth
 
     def rays(self, xy_px: np.ndarray) -> np.ndarray:
         """Directions (..., 3) in the animal frame through pixels (..., 2), with length 1 along the optical axis."""
@@ -187,8 +185,7 @@ def trace(view: View, xy_px: np.ndarray, steps: int) -> tuple[np.ndarray, np.nda
         best_gap = np.where(closer, gap, best_gap)
         best_t = np.where(closer, t, best_t)
         t = np.minimum(t + np.clip(gap * 0.75, -0.05, 0.12), end)
-    depth = np.full(len(xy_px), np.inf, xy_px.dtype)
-    miss = np.full(len(xy_px), np.inf, xy_px.dtype)
+    depth, miss = np.full((2, len(xy_px)), np.inf, xy_px.dtype)
     depth[live], miss[live] = best_t, np.maximum(best_gap, 0.0)
     points = origin + np.where(np.isfinite(depth), depth, 0.0)[:, None] * direction
     return points, miss, depth
@@ -197,8 +194,8 @@ def trace(view: View, xy_px: np.ndarray, steps: int) -> tuple[np.ndarray, np.nda
 def _box_span(origin: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rays enter and leave the box around head and neck; they miss it where the first is not below the second."""
     safe = np.where(np.abs(direction) < 1e-9, 1e-9, direction)
-    one, two = (_BOX_LOW - origin) / safe, (_BOX_HIGH - origin) / safe
-    span = np.minimum(one, two).max(axis=-1), np.maximum(one, two).min(axis=-1)
+    to_low, to_high = (_BOX_LOW - origin) / safe, (_BOX_HIGH - origin) / safe
+    span = np.minimum(to_low, to_high).max(axis=-1), np.maximum(to_low, to_high).min(axis=-1)
     return span[0].astype(direction.dtype), span[1].astype(direction.dtype)
 
 

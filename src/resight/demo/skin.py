@@ -42,28 +42,20 @@ def worn_texture(individual_seed: int, encounter_seed: int) -> np.ndarray:
     rng = np.random.default_rng([encounter_seed, 3])
     base = skin_texture(individual_seed).astype(np.float32) / 255
     film = smoothstep(-0.9, 1.2, value_noise(rng, TEXTURE_WH_PX, 60, 5)) * rng.beta(1.6, 2.2) * 0.62
-    rgb = mix(base, np.array([0.47, 0.43, 0.31]), film)
+    rgb = mix(base, (0.47, 0.43, 0.31), film)
     growth = smoothstep(0.35, 1.1, value_noise(rng, TEXTURE_WH_PX, 150, 4)) * rng.uniform(0.15, 0.85)
-    rgb = mix(rgb, np.array([0.34, 0.36, 0.20]), growth)
+    rgb = mix(rgb, (0.34, 0.36, 0.20), growth)
     marks = np.zeros(rgb.shape[:2], np.uint8)
     for _ in range(rng.integers(5, 16)):
         start = rng.uniform((450, 150), (1250, 900))
         turns = np.cumsum(rng.normal(0, 0.25, 6)) + rng.uniform(0, 2 * np.pi)
         steps = np.stack([np.cos(turns), np.sin(turns)], 1) * rng.uniform(8, 26)
-        cv2.polylines(
-            marks,
-            [((start + np.cumsum(steps, 0)) * 16).astype(np.int32)],
-            False,
-            255,
-            int(rng.integers(1, 4)),
-            cv2.LINE_AA,
-            4,
-        )
+        scratch = ((start + np.cumsum(steps, 0)) * 16).astype(np.int32)
+        cv2.polylines(marks, [scratch], False, 255, int(rng.integers(1, 4)), cv2.LINE_AA, 4)
     for x, y in rng.uniform((420, 120), (1300, 940), (int(rng.integers(6, 40)), 2)):
         cv2.circle(marks, (int(x), int(y)), int(rng.integers(2, 6)), 200, -1, cv2.LINE_AA)
-    rgb = mix(
-        rgb, np.array([0.86, 0.83, 0.76]), cv2.GaussianBlur(marks, (3, 3), 0).astype(np.float32) / 255 * np.float32(0.7)
-    )
+    blurred = cv2.GaussianBlur(marks, (3, 3), 0).astype(np.float32)
+    rgb = mix(rgb, (0.86, 0.83, 0.76), blurred / 255 * np.float32(0.7))
     return np.clip(rgb * 255, 0, 255).astype(np.uint8)
 
 
@@ -102,64 +94,55 @@ def _individual_layout(rng: np.random.Generator) -> np.ndarray:
 
 def _scutes(rng: np.random.Generator) -> np.ndarray:
     """Scute number of every texture pixel (H, W) int32: relaxed Voronoi cells with merged neighbours and wavy borders."""
-    seeds = _individual_layout(rng)
-    labels, seeds = _voronoi(seeds)
-    labels, seeds = _voronoi((labels.centres + seeds) / 2)
+    _, centres, seeds = _voronoi(_individual_layout(rng))
+    cells, _, seeds = _voronoi((centres + seeds) / 2)
     merged = np.arange(len(seeds) + 1)
     for index in np.flatnonzero((seeds[:, 0] > 0.03) & (rng.random(len(seeds)) < 0.13)):
         gap = np.hypot(*((seeds - seeds[index]) * (1, _GIRTH / (2 * np.pi))).T)
         merged[index] = np.argsort(gap)[1]
-    field = merged[labels.map].astype(np.float32)
+    field = merged[cells].astype(np.float32)
     wobble_x = value_noise(rng, TEXTURE_WH_PX, 46, 3) * 6
     wobble_y = value_noise(rng, TEXTURE_WH_PX, 46, 3) * 6
-    column, row = np.meshgrid(
-        np.arange(TEXTURE_WH_PX[0], dtype=np.float32), np.arange(TEXTURE_WH_PX[1], dtype=np.float32)
-    )
-    return cv2.remap(
-        field, column + wobble_x, row + wobble_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.int32)
+    column, row = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in TEXTURE_WH_PX))
+    x, y = column + wobble_x, row + wobble_y
+    return cv2.remap(field, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE).astype(np.int32)
 
 
-class _Cells:
-    """Nearest seed of every texture pixel, and the middle of each cell."""
-
-    def __init__(self, cells: np.ndarray, centres: np.ndarray) -> None:
-        self.map = cells
-        self.centres = centres
-
-
-def _voronoi(seeds: np.ndarray) -> tuple[_Cells, np.ndarray]:
-    column, row = to_texture(seeds[:, 0], seeds[:, 1])
-    where = np.stack([np.clip(column, 0, TEXTURE_WH_PX[0] - 1), np.clip(row, 0, TEXTURE_WH_PX[1] - 1)], 1).astype(
-        np.int32
-    )
+def _voronoi(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nearest seed (H, W) of every texture pixel, the middle of each cell (N, 2), and the seeds (N, 2), one per pixel."""
+    where = np.stack(to_texture(seeds[:, 0], seeds[:, 1]), 1).clip(0, np.array(TEXTURE_WH_PX) - 1).astype(np.int32)
     where, first = np.unique(where, axis=0, return_index=True)
     seeds = seeds[first]
     picture = np.full((TEXTURE_WH_PX[1], TEXTURE_WH_PX[0]), 255, np.uint8)
     picture[where[:, 1], where[:, 0]] = 0
-    _, found = cv2.distanceTransformWithLabels(picture, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    number = np.zeros(int(found.max()) + 1, np.int64)
-    number[found[where[:, 1], where[:, 0]]] = np.arange(len(where))
-    cells = number[found]
+    _, labels = cv2.distanceTransformWithLabels(picture, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    number = np.zeros(int(labels.max()) + 1, np.int64)  # of the seed behind each of OpenCV's labels
+    number[labels[where[:, 1], where[:, 0]]] = np.arange(len(where))
+    cells = number[labels]
     x, theta, _ = texture_grid()
     count = np.maximum(np.bincount(cells.ravel(), minlength=len(seeds)), 1)
     centres = np.stack([np.bincount(cells.ravel(), v.ravel(), len(seeds)) / count for v in (x, theta)], 1)
-    return _Cells(cells, centres), seeds
+    return cells, centres, seeds
+
+
+def seam_distance_px(labels: np.ndarray) -> np.ndarray:
+    """Distance (H, W) of every pixel to the nearest border between labels."""
+    inside = np.full(labels.shape, 255, np.uint8)
+    inside[:, 1:][labels[:, 1:] != labels[:, :-1]] = 0
+    inside[1:][labels[1:] != labels[:-1]] = 0
+    return cv2.distanceTransform(inside, cv2.DIST_L2, 5)
 
 
 def _seam_distance(labels: np.ndarray) -> np.ndarray:
     """Distance (H, W) of every pixel to the nearest seam, in head lengths."""
-    inside = np.full(labels.shape, 255, np.uint8)
-    inside[:, 1:][labels[:, 1:] != labels[:, :-1]] = 0
-    inside[1:][labels[1:] != labels[:-1]] = 0
-    return cv2.GaussianBlur(cv2.distanceTransform(inside, cv2.DIST_L2, 5), (0, 0), 1.0) / np.float32(PX_PER_HEAD)
+    return cv2.GaussianBlur(seam_distance_px(labels), (0, 0), 1.0) / np.float32(PX_PER_HEAD)
 
 
 def _cell_radius(labels: np.ndarray, gap: np.ndarray) -> np.ndarray:
     """Largest seam distance within the scute that each pixel belongs to, (H, W)."""
-    order = np.zeros(int(labels.max()) + 1, np.float32)
-    np.maximum.at(order, labels.ravel(), gap.ravel())
-    return np.maximum(cv2.GaussianBlur(order[labels], (0, 0), 4.0), 1e-3)
+    radius = np.zeros(int(labels.max()) + 1, np.float32)
+    np.maximum.at(radius, labels.ravel(), gap.ravel())
+    return np.maximum(cv2.GaussianBlur(radius[labels], (0, 0), 4.0), 1e-3)
 
 
 def _clefts(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
@@ -169,9 +152,8 @@ def _clefts(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
         column, row = to_texture(np.array([x]), np.array([theta]))
         turns = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.35, 4))
         steps = np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1) * rng.uniform(5, 11), 0)
-        cv2.polylines(
-            out, [(steps + np.array([column[0], row[0]])).astype(np.int32)], False, float(labels.max() + 1), 1
-        )
+        cleft = (steps + np.array([column[0], row[0]])).astype(np.int32)
+        cv2.polylines(out, [cleft], False, float(labels.max() + 1), 1)
     return out.astype(np.int32)
 
 
@@ -194,9 +176,9 @@ def _paint_scutes(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
     core = smoothstep(0.26, 0.72, gap / _cell_radius(labels, gap) + 0.10 * wobble)
     heart = (plate * (1 - low) + core * low * (0.80 + 0.12 * np.tanh(tint))) * (1 - 0.2 * neck)
     colour = mix(dark, brown, np.clip(0.75 * low + 0.17 * tint + 0.16 * wobble, 0, 1).astype(np.float32))
-    colour = mix(colour, np.array([0.37, 0.31, 0.24]), neck * np.float32(0.8))
+    colour = mix(colour, (0.37, 0.31, 0.24), neck * np.float32(0.8))
     colour = shade(colour, 1 + 0.07 * tint + 0.20 * _grain(rng))
-    edge = mix(pale, np.array([0.83, 0.78, 0.68]), neck)
+    edge = mix(pale, (0.83, 0.78, 0.68), neck)
     edge = shade(edge, 1 - 0.12 * wobble)
     chin = smoothstep(-0.20, -0.29, y) * (1 - neck * np.float32(0.5))
     rgb = mix(edge, colour, (heart * (1 - 0.8 * chin)).astype(np.float32))
@@ -213,11 +195,8 @@ def _relief(plate: np.ndarray) -> np.ndarray:
 def _grain(rng: np.random.Generator) -> np.ndarray:
     """Fine streaks along the head and pores, (H, W) float32."""
     width, height = TEXTURE_WH_PX
-    streaks = cv2.resize(
-        rng.standard_normal((height // 3, width // 14), dtype=np.float32),
-        (width, height),
-        interpolation=cv2.INTER_CUBIC,
-    )
+    coarse = rng.standard_normal((height // 3, width // 14), dtype=np.float32)
+    streaks = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     return 0.5 * streaks + 0.6 * value_noise(rng, TEXTURE_WH_PX, 9, 3)
 
 
@@ -227,9 +206,7 @@ def _speckle(rng: np.random.Generator, rgb: np.ndarray, heart: np.ndarray) -> np
         flecks = np.zeros(rgb.shape[:2], np.uint8)
         columns, rows = rng.uniform(680, 1290, count), rng.uniform(120, 940, count)
         for column, row, size in zip(columns, rows, rng.gamma(2.0, 1.1, (count, 2)) + 0.8, strict=True):
-            axes = (int(size[0] * 16), int(size[1] * 16))
-            cv2.ellipse(
-                flecks, (int(column * 16), int(row * 16)), axes, 360 * rng.random(), 0, 360, 255, -1, cv2.LINE_AA, 4
-            )
+            centre, axes = (int(column * 16), int(row * 16)), (int(size[0] * 16), int(size[1] * 16))
+            cv2.ellipse(flecks, centre, axes, 360 * rng.random(), 0, 360, 255, -1, cv2.LINE_AA, 4)
         rgb = mix(rgb, np.array(colour), flecks.astype(np.float32) / 255 * heart * np.float32(strength))
     return rgb

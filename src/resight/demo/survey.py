@@ -1,4 +1,4 @@
-"""A survey as a field team would hand it in: a folder of photos with metadata and outlines, and the truth beside it."""
+"""A survey as a field team would submit it: a folder of photos with metadata and outlines, and the truth beside it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,8 @@ from resight.demo.plan import NAMES, PhotoTruth, plan_survey
 from resight.demo.render import HeadRender, render_head
 from resight.store.parts import write_bytes
 
-_EXIF_TURNS = {
-    1: 0,
-    6: 1,
-    3: 2,
-    8: 3,
-}  # orientation: quarter turns (counter-clockwise) from the upright photo to what is stored
+# By EXIF orientation, the counter-clockwise quarter turns from the upright photo to the stored one.
+_EXIF_TURNS = {1: 0, 6: 1, 3: 2, 8: 3}
 
 
 @dataclass(frozen=True)
@@ -35,12 +31,8 @@ class SurveyTruth:
 
     @property
     def queries(self) -> tuple[PhotoTruth, ...]:
+        """The photos without a label."""
         return tuple(photo for photo in self.photos if photo.is_query)
-
-    @property
-    def new_individuals(self) -> frozenset[str]:
-        """Animals that the gallery does not have."""
-        return frozenset(photo.individual_id for photo in self.photos if photo.is_new)
 
 
 def render_survey(
@@ -69,14 +61,14 @@ def render_survey(
         progress: Called with (photos done, photos in all).
 
     Returns:
-        What the queries really show, new animals included; ``truth.csv`` says the same.
+        What the photos show, including new animals; ``truth.csv`` has the same for the queries.
 
     Raises:
         ValueError: A number is negative, or there are more animals than names.
     """
     if min(n_individuals, n_new, gallery_encounters, query_encounters, photos_per_encounter, min(size_px) - 64) < 0:
         raise ValueError(
-            "a survey cannot have a negative number of animals, encounters or photos, or photos below 64 px"
+            "a survey cannot have negative numbers of animals, encounters or photos, or photos below 64 px"
         )
     if n_individuals + n_new > len(NAMES):
         raise ValueError(f"there are names for {len(NAMES)} animals, not for {n_individuals + n_new}")
@@ -134,14 +126,8 @@ class _Coco:
     def add(self, photo: PhotoTruth, render: HeadRender) -> None:
         height, width = render.mask.shape
         image_id = len(self.content["images"]) + 1
-        image = {
-            "id": image_id,
-            "file_name": photo.file,
-            "width": width,
-            "height": height,
-            "viewpoint": photo.viewpoint.value,
-        }
-        self.content["images"].append(image)
+        image = {"id": image_id, "file_name": photo.file, "width": width, "height": height}
+        self.content["images"].append(image | {"viewpoint": photo.viewpoint.value})
         for category, mask in ((1, render.mask), (2, render.body_mask)):
             outline = _outline(mask)
             if outline is not None:

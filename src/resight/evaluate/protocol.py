@@ -136,8 +136,8 @@ def _sides(
         return (TIME_AWARE, *by_time)
     gallery, query, notes = _leave_one_out(rows)
     if protocol == AUTO:
-        notes = (f"Only {len(by_time[1])} encounters could ask if earlier ones were the gallery and later ones asked, so every "
-                 f"encounter asks in its turn ({LEAVE_ONE_OUT}).", *notes)  # fmt: skip
+        notes = (f"Only {len(by_time[1])} encounters could be queries if later ones were the queries and earlier ones the gallery, so "
+                 f"each encounter is identified among all others ({LEAVE_ONE_OUT}).", *notes)  # fmt: skip
     return LEAVE_ONE_OUT, gallery, query, notes
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def is_binary(descriptors: np.ndarray) -> bool:
-    """Whether descriptors (N, D) are packed bits: that is what uint8 stands for, here and in the store."""
+    """Whether descriptors (N, D) are packed bits: that is what uint8 means, here and in the store."""
     return descriptors.dtype == np.uint8
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from resight.environment import Environment
 from resight.extract import store
-from resight.extract.block import Block, built, run_block
+from resight.extract.block import ExtractBlock, built, extract_block
 from resight.extract.params import ExtractorBase
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import read_parts, write_part
@@ -123,7 +123,7 @@ class Batches:
         blocks = list(self._blocks(group, paths))
         results, failures = self.env.runner.run(
             "extract",
-            run_block,
+            extract_block,
             blocks,
             size=lambda block: len(block.crops),
             unit="crops",
@@ -138,14 +138,14 @@ class Batches:
             self._write_index(group)
         return Outcome(n_computed, failed, tuple(lost))
 
-    def _blocks(self, group: Path, paths: dict[str, str]) -> Iterator[Block]:
+    def _blocks(self, group: Path, paths: dict[str, str]) -> Iterator[ExtractBlock]:
         """A block for every shard that is not there yet."""
         ids, whole = store.crop_ids_of(group), store.whole_shards(group)
         for start, stop in store.shards_of(group):
             if start not in whole:
                 crops = tuple((crop_id, paths[crop_id]) for crop_id in ids[start:stop])
                 name, env = self.env.workspace.relative(group), self.env
-                yield Block(env.workspace, name, start, crops, self.extractor, env.weights, env.device)
+                yield ExtractBlock(env.workspace, name, start, crops, self.extractor, env.weights, env.device)
 
     def _write_index(self, group: Path) -> None:
         failed = store.failed_rows(group)

@@ -22,16 +22,16 @@ log = logging.getLogger("resight")
 
 
 @dataclass(frozen=True)
-class Block:
-    """Everything that a worker has to know; small and picklable.
+class ExtractBlock:
+    """Crops that become one shard, and all that a worker needs to know for it; small and picklable.
 
     Attributes:
         workspace: Where the crops lie.
         store: The batch's group, relative to the workspace.
-        start: First row.
+        start: First row of the shard in that group.
         crops: (crop_id, path) of the rows.
         params: Settings of the extractor.
-        weights: Where it finds its weights.
+        weights: Where the extractor finds its weights.
         device: Where it runs.
     """
 
@@ -44,7 +44,7 @@ class Block:
     device: str
 
 
-def run_block(block: Block) -> dict[str, str]:
+def extract_block(block: ExtractBlock) -> dict[str, str]:
     """Extract all crops of a block and write its shard.
 
     One crop that cannot be read or breaks the extractor leaves an empty row.
@@ -63,7 +63,7 @@ def run_block(block: Block) -> dict[str, str]:
             try:
                 rgb, mask = read_crop(block.workspace, path)
                 rows.append(extractor.extract(rgb, mask))
-            except Exception as error:
+            except Exception as error:  # one bad crop must not take the others of its shard with it
                 log.debug("crop %s failed", crop_id, exc_info=True)
                 failed[crop_id] = one_line(error)
                 rows.append(nothing((0, 0), extractor.descriptor_dim, extractor.descriptor_dtype))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
+from resight.extract.base import Extractor
 from resight.plugins.params import Params
-
-if TYPE_CHECKING:
-    from resight.extract.base import Extractor
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 
 class ExtractorBase(Params):

@@ -1,4 +1,4 @@
-"""The stage as a whole: which crops have features already, which are to do, and one row for every crop."""
+"""The stage as a whole: features of the crops that have none yet, and one row for every crop."""
 
 from __future__ import annotations
 

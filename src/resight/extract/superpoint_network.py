@@ -40,12 +40,12 @@ def peaks(heat: torch.Tensor, radius: int) -> torch.Tensor:
     def largest(values: torch.Tensor) -> torch.Tensor:
         return F.max_pool2d(values[None, None], 2 * radius + 1, 1, radius)[0, 0]
 
-    found = heat == largest(heat)
+    is_peak = heat == largest(heat)
     for _ in range(2):
-        covered = largest(found.float()) > 0
+        covered = largest(is_peak.float()) > 0
         rest = torch.where(covered, torch.zeros_like(heat), heat)
-        found |= (rest == largest(rest)) & ~covered
-    return found
+        is_peak |= (rest == largest(rest)) & ~covered
+    return is_peak
 
 
 def sample(dense: torch.Tensor, xy: torch.Tensor) -> torch.Tensor:
@@ -56,5 +56,5 @@ def sample(dense: torch.Tensor, xy: torch.Tensor) -> torch.Tensor:
     """
     cells = dense.new_tensor([dense.shape[-1], dense.shape[-2]])
     grid = (xy - (CELL_PX - 1) / 2) / (CELL_PX * cells - (CELL_PX + 1) / 2) * 2 - 1
-    found = F.grid_sample(dense, grid[None, None], mode="bilinear", align_corners=True)
-    return F.normalize(found[0, :, 0].T, dim=1)
+    sampled = F.grid_sample(dense, grid[None, None], mode="bilinear", align_corners=True)
+    return F.normalize(sampled[0, :, 0].T, dim=1)

@@ -1,4 +1,4 @@
-"""What the extractors that run in torch share: device, picture to tensor, and the way from a network to `Features`.
+"""What the extractors that run in torch share: device, image to tensor, and the way from a network to `Features`.
 
 torch is imported in the functions, so that a kind can inherit from `TorchExtractor` in the file of its settings.
 """
@@ -6,7 +6,9 @@ torch is imported in the functions, so that a kind can inherit from `TorchExtrac
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -43,10 +45,10 @@ def to_tensor(rgb: np.ndarray, device: torch.device, multiple: int = 1) -> torch
     import torch
     import torch.nn.functional as F
 
-    picture = torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(2, 0, 1)[None].float() / 255
+    image = torch.from_numpy(np.ascontiguousarray(rgb)).to(device).permute(2, 0, 1)[None].float() / 255
     height, width = rgb.shape[:2]
     right, below = (_padded(side, multiple) - side for side in (width, height))
-    return F.pad(picture, (0, right, 0, below), mode="replicate")
+    return F.pad(image, (0, right, 0, below), mode="replicate")
 
 
 def _padded(side: int, multiple: int) -> int:
@@ -54,10 +56,10 @@ def _padded(side: int, multiple: int) -> int:
     return side + -side % multiple
 
 
-def to_grey(picture: torch.Tensor) -> torch.Tensor:
+def to_grey(image: torch.Tensor) -> torch.Tensor:
     """(1, 3, H, W) to (1, 1, H, W) with the weights of ITU-R BT.601."""
-    weights = picture.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return (picture * weights).sum(dim=1, keepdim=True)
+    weights = image.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (image * weights).sum(dim=1, keepdim=True)
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
@@ -66,8 +68,33 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     return array
 
 
+class Described(NamedTuple):
+    """What is computed for the K keypoints that stay: (K, D) descriptors, and (K,) scale and angle where there are any."""
+
+    descriptors: torch.Tensor
+    scale: torch.Tensor | None = None
+    angle: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Detections:
+    """All keypoints that a network sees in a crop, before the strongest are chosen.
+
+    Attributes:
+        xy: (N, 2), crop pixels.
+        score: (N,).
+        describe: From the (K,) int64 indices of the keypoints that stay, strongest first, to their descriptors.
+        angle: (N,) rad, decides between keypoints of equal score and place; None: they have none yet.
+    """
+
+    xy: torch.Tensor
+    score: torch.Tensor
+    describe: Callable[[torch.Tensor], Described]
+    angle: torch.Tensor | None = None
+
+
 class TorchExtractor(ABC):
-    """One picture at a time, in float32, no gradients. A subclass detects and describes."""
+    """One crop at a time, in float32, no gradients. A subclass detects and describes."""
 
     family: str
     descriptor_dim: int
@@ -83,37 +110,30 @@ class TorchExtractor(ABC):
 
         size = (rgb.shape[1], rgb.shape[0])
         with torch.inference_mode():
-            extracted = None if is_blank(rgb, mask) else self._extract(rgb, mask, size)
-        return nothing(size, self.descriptor_dim, self.descriptor_dtype) if extracted is None else extracted
+            detections = None if is_blank(rgb, mask) else self._detect(rgb, mask)
+            if detections is not None:
+                xy, score = to_numpy(detections.xy), to_numpy(detections.score)
+                angle = np.zeros(len(xy)) if detections.angle is None else to_numpy(detections.angle)
+                index = keep(xy, score, angle, mask, size, self.max_keypoints)
+                if len(index):
+                    described = detections.describe(torch.from_numpy(index).to(self.device))
+                    return self._features(xy[index], score[index], size, described)
+        return nothing(size, self.descriptor_dim, self.descriptor_dtype)
 
     @abstractmethod
-    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
-        """As `extract`, for a picture that shows something; None where nothing was found."""
+    def _detect(self, rgb: np.ndarray, mask: np.ndarray | None) -> Detections | None:
+        """Keypoints of a crop that shows something, inside the mask or not; None may stand for no keypoints."""
 
-    def _chosen(
-        self, xy: torch.Tensor, score: torch.Tensor, mask: np.ndarray | None, size: tuple[int, int]
-    ) -> torch.Tensor:
-        """Indices of the (N, 2) keypoints that stay, strongest first."""
-        import torch
+    def _features(self, xy: np.ndarray, score: np.ndarray, size: tuple[int, int], described: Described) -> Features:
+        scale = None if described.scale is None else to_numpy(described.scale)
+        angle = None if described.angle is None else wrap(to_numpy(described.angle))
+        return features(xy, to_numpy(described.descriptors), score, size, self.descriptor_dtype, scale, angle)
 
-        index = keep(to_numpy(xy), to_numpy(score), np.zeros(len(xy)), mask, size, self.max_keypoints)
-        return torch.from_numpy(index).to(xy.device)
+    def _filled(
+        self, network: torch.nn.Module, state: Mapping[str, torch.Tensor], name: str, may_lack: Iterable[str] = ()
+    ) -> Any:
+        """``network`` with the tensors of the weights ``name``, on the device, ready to run."""
+        from resight.weights.loading import strict_load
 
-    def _features(
-        self,
-        xy: torch.Tensor,
-        descriptors: torch.Tensor,
-        score: torch.Tensor,
-        size: tuple[int, int],
-        scale: torch.Tensor | None = None,
-        angle: torch.Tensor | None = None,
-    ) -> Features:
-        return features(
-            to_numpy(xy),
-            to_numpy(descriptors),
-            to_numpy(score),
-            size,
-            self.descriptor_dtype,
-            None if scale is None else to_numpy(scale),
-            None if angle is None else wrap(to_numpy(angle)),
-        )
+        strict_load(network, state, may_lack, name)
+        return network.eval().to(self.device)

@@ -3,12 +3,17 @@
 Three forms of one file: its *address* (absolute path with forward slashes, or the full remote address), its *uri* in the
 tables (relative to the workspace where it lies inside, so that a moved workspace stays whole; otherwise the address),
 and whatever the user typed.
+
+All three are text. File names need not be: on Linux they are bytes, and old archives hold names in Latin-1. A byte that
+is not UTF-8 is written as the replacement character and two hex digits, so ``caf\\xe9.jpg`` is ``caf\ufffdE9.jpg`` in every
+table, report and message; `path_of` gives the name on the disk back, and label files and sources may use that form.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +25,24 @@ from resight.errors import SettingsError
 
 REMOTE_MARK = "://"
 LOCAL_PROTOCOLS = ("file://", "local://")
+REPLACEMENT = "\ufffd"
+SURROGATE_BASE = 0xDC00  # Python's stand-in for an undecodable byte is U+DC00 plus the byte (PEP 383)
 SPOOL_BYTES = 64 << 20
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+
+
+def text_of(path: str) -> str:
+    """A path as text that every table, page and terminal can hold; the inverse of `path_of`."""
+    marked = re.sub(
+        f"{REPLACEMENT}(?=[89A-F][0-9A-F])", "".join(f"{REPLACEMENT}{b:02X}" for b in REPLACEMENT.encode()), path
+    )
+    return re.sub("[\udc80-\udcff]", lambda byte: f"{REPLACEMENT}{ord(byte[0]) - SURROGATE_BASE:02X}", marked)
+
+
+def path_of(text: str) -> str:
+    """The path that `text_of` has written down, as Python hands it to the system."""
+    path = re.sub(f"{REPLACEMENT}([89A-F][0-9A-F])", lambda byte: chr(SURROGATE_BASE + int(byte[1], 16)), text)
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 def is_remote(address: str) -> bool:
@@ -31,8 +52,7 @@ def is_remote(address: str) -> bool:
 
 def uri_of(address: str, root: Path) -> str:
     """How the tables name the file at ``address``."""
-    inside = Path(os.path.abspath(root)).as_posix().rstrip("/") + "/"
-    return address.removeprefix(inside)
+    return address.removeprefix(_text_of_root(root).rstrip("/") + "/")
 
 
 def address_of(uri: str, root: Path | None) -> str:
@@ -45,14 +65,18 @@ def address_of(uri: str, root: Path | None) -> str:
         return uri
     if root is None:
         raise ValueError(f"{uri} is relative to a workspace; say which one")
-    return (Path(os.path.abspath(root)) / uri).as_posix()
+    return posixpath.join(_text_of_root(root), uri)
+
+
+def _text_of_root(root: Path) -> str:
+    return text_of(Path(os.path.abspath(root)).as_posix())
 
 
 def local_source(source: str, root: Path) -> Path:
     """Absolute path of a source on this machine, symbolic links kept."""
     for protocol in LOCAL_PROTOCOLS:
         source = source.removeprefix(protocol)
-    return Path(os.path.abspath(root / Path(source).expanduser()))
+    return Path(os.path.abspath(root / Path(path_of(source)).expanduser()))
 
 
 def filesystem(source: str) -> tuple[Any, str]:
@@ -91,7 +115,7 @@ def opened(address: str) -> Iterator[IO[bytes]]:
         OSError: It cannot be read.
     """
     if not is_remote(address):
-        with open(address, "rb") as file:
+        with open(path_of(address), "rb") as file:
             yield file
         return
     fs, path = filesystem(address)

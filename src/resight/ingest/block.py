@@ -97,7 +97,7 @@ def run_block(block: Block) -> BlockResult:
         rows.append(row)
     kept = [row for row in rows if row["decoded"] or row["version"]]
     if kept:
-        write_part(block.folder, _part_name(kept), pa.Table.from_pylist(kept, schema=PART_SCHEMA))
+        write_part(block.folder, part_name(kept), pa.Table.from_pylist(kept, schema=PART_SCHEMA))
     unversioned = tuple((row["uri"], row["sha256"]) for row in rows if not row["version"])
     return BlockResult(sum(row["decoded"] for row in rows), tuple(unreadable), unversioned)
 
@@ -132,5 +132,6 @@ def _facts(picture: Picture) -> Row:
     return {**header, **asdict(picture.exif), **quality, "reason": picture.reason, "detail": picture.detail}
 
 
-def _part_name(rows: list[Row]) -> str:
+def part_name(rows: list[Row]) -> str:
+    """Name of the part that holds these rows."""
     return digest_ids(f"{row['uri']}\t{row['size_bytes']}\t{row['version']}\t{row['sha256']}" for row in rows)

@@ -7,14 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from resight.environment import Environment
-from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, run_block
+from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, part_name, run_block
 from resight.ingest.decode import DECODE_REVISION, Limits
 from resight.ingest.params import IngestParams
 from resight.ingest.sources import FoundFile
+from resight.ingest.versions import time_in
 from resight.runner.runner import Failure, Runner
 from resight.store.fingerprint import fingerprint
-from resight.store.parts import compact, read_parts
+from resight.store.parts import compact, read_parts, write_part
 
 ROW_KEY = ("uri", "size_bytes", "version", "sha256", "decoded", "first_night")
 Key = tuple[str, int, str]
@@ -58,6 +61,8 @@ def read_contents(
     limits = _limits(params)
     folder = env.workspace.stage_dir("ingest", name)
     cache = _Cache(folder)
+    if _keep_full_versions(folder, cache, files):
+        cache = _Cache(folder)
     blocks = _blocks(files, cache, Block(folder, limits, night, ()))
     results, unreadable = _run(env.runner, blocks)
     if blocks:
@@ -82,12 +87,32 @@ class _Cache:
         self.facts: dict[str, Row] = {row["sha256"]: row for row in reversed(rows) if row["decoded"]}
         whole = (row for row in rows if row["version"] and row["sha256"] in self.facts)
         self.digest = {(row["uri"], row["size_bytes"], row["version"]): row["sha256"] for row in whole}
+        self._full = {
+            (uri, size, time_in(version)) for uri, size, version in self.digest if time_in(version) != version
+        }
+
+    def digest_of_time(self, file: FoundFile) -> str | None:
+        """Of a file that was only ever seen by a release that took the time of change as its version."""
+        key = file.uri, file.size_bytes, time_in(file.version)
+        return None if key in self._full else self.digest.get(key)
 
     def by_size(self) -> dict[int, tuple[str, ...]]:
         sizes = defaultdict(list)
         for sha, row in self.facts.items():
             sizes[row["size_bytes"]].append(sha)
         return {size: tuple(sorted(shas)) for size, shas in sizes.items()}
+
+
+def _keep_full_versions(folder: Path, cache: _Cache, files: Sequence[FoundFile]) -> bool:
+    """Write down the full versions of files that an older release has seen, so that from now on every change shows."""
+    rows: list[Row] = [
+        {"uri": file.uri, "size_bytes": file.size_bytes, "version": file.version, "sha256": sha256, "decoded": False}
+        for file in files
+        if _key(file) not in cache.digest and (sha256 := cache.digest_of_time(file))
+    ]
+    if rows:
+        write_part(folder, f"{part_name(rows)}-versions", pa.Table.from_pylist(rows, schema=PART_SCHEMA))
+    return bool(rows)
 
 
 def _key(file: FoundFile) -> Key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
@@ -14,6 +15,9 @@ from resight.ingest.values import is_missing, parse_coordinates, parse_role, par
 from resight.status import Viewpoint
 
 DELIMITERS = (",", ";", "\t")
+EXCEL_SEPARATOR = re.compile(
+    r"\"?sep=([^\w\s\"]|\t)\"?\W*$", re.IGNORECASE
+)  # other separators may follow as empty cells
 NAMES = {
     "file": ("file", "path", "file_name", "filename", "file_path", "image", "image_name", "image_path", "photo"),
     "individual_id": ("individual_id", "identity", "individual", "turtle_id", "animal_id"),
@@ -49,10 +53,17 @@ class Entry:
 
 
 def read_table(data: bytes, where: str, notes: Notes) -> list[dict[str, str]]:
-    """Rows of a CSV file with stripped cells and lower-case column names; comma, semicolon or tab, UTF-8, UTF-16 or Windows-1252."""
+    """Rows of a CSV file with stripped cells and lower-case column names.
+
+    Comma, semicolon, tab or what Excel's line ``sep=`` says; UTF-8, UTF-16 or Windows-1252.
+    """
     text = _decode(data, where, notes)
-    first = text.split("\n", 1)[0]
-    delimiter = max(DELIMITERS, key=first.count)
+    first, _, rest = text.partition("\n")
+    separator = EXCEL_SEPARATOR.match(first)
+    if separator:
+        text, delimiter = rest, separator[1]
+    else:
+        delimiter = max(DELIMITERS, key=first.count)
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="", restval="")
         rows = [{k.strip().casefold(): v.strip() for k, v in row.items() if k} for row in reader]
@@ -125,13 +136,21 @@ def merge(labels: Sequence[Label], uri: str, notes: Notes) -> Label:
 
 
 def _decode(data: bytes, where: str, notes: Notes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:2]:
+        text = data.decode(_utf_16(data), errors="replace").removeprefix("\ufeff")
+        if "\ufffd" in text:
+            notes.add(f"{where} is damaged UTF-16, so some letters are lost; save it as UTF-8.")
+        return text
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         notes.add(f"{where} is not UTF-8 and was read as Windows-1252; save it as UTF-8 if names look wrong.")
         return data.decode("cp1252", errors="replace")
+
+
+def _utf_16(data: bytes) -> str:
+    """Its byte order, by the mark or by where the first letter has its zero."""
+    return "utf-16-be" if data[:2] == b"\xfe\xff" or data[:1] == b"\0" else "utf-16-le"
 
 
 def _columns(row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from resight.ingest.addresses import text_of
+
 SHOWN = 5
 
 
@@ -26,7 +28,12 @@ class Notes:
         return tuple(_render(sentence, items) for sentence, items in self._items.items())
 
 
+def printable(text: str) -> str:
+    """Text in one line, also of a file name with line breaks or control characters in it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text_of(text))
+
+
 def _render(sentence: str, items: list[str]) -> str:
     named = list(dict.fromkeys(item for item in items if item))
     listed = ", ".join(named[:SHOWN]) + (f" and {len(named) - SHOWN} more" if len(named) > SHOWN else "")
-    return sentence.replace("{n}", str(len(items))).replace("{items}", listed)
+    return printable(sentence.replace("{n}", str(len(items))).replace("{items}", listed))

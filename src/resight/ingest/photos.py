@@ -7,7 +7,8 @@ import json
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -26,6 +27,8 @@ from resight.status import PhotoReason, PhotoStatus, Viewpoint
 
 PHOTO_ID_CHARS = 20
 SCHEMA = pa.schema([f for f in catalog_table("photos").schema if f.name != "run_id"])
+FIRST_PHOTOGRAPH = date(1839, 1, 1)
+ONE_DAY = timedelta(days=1)  # of time zones: it may be tomorrow where the photo was taken
 COPIED = ("format", "width_px", "height_px", "camera", "sharpness", "exposure", "contrast", "clipped_fraction")
 Unlabelled = Literal["photo", "folder"]
 
@@ -42,11 +45,12 @@ def build_rows(
     groups: dict[str, list[FoundFile]] = defaultdict(list)
     for file in sorted(files, key=lambda f: f.uri):
         groups[contents.digest.get(file.uri, "unreadable:" + file.uri)].append(file)
+    today = max(date.today(), date.fromisoformat(night))
     rows, annotations = [], {}
     for digest, group in groups.items():
-        facts = contents.facts.get(digest, {"first_night": night})
+        facts = _with_possible_time(contents.facts.get(digest, {"first_night": night}), group[0].uri, today, notes)
         row = _identity(digest, group) | _facts(facts) | _verdict(facts, group, contents)
-        label = _label([f.uri for f in group], sidecars, notes)
+        label = _label([f.uri for f in group], sidecars, today, notes)
         row |= _labelled(label, facts) | _encounter(label, row | _labelled(label, facts), unlabelled)
         rows.append(row)
         outlines = _outlines(row, facts, sidecars, notes)
@@ -87,10 +91,37 @@ def _verdict(facts: Row, group: Sequence[FoundFile], contents: Contents) -> Row:
     return {"status": str(PhotoStatus.REJECTED), "reason": reason, "message": message}
 
 
-def _label(uris: Sequence[str], sidecars: SidecarLabels, notes: Notes) -> Label:
+def _is_possible(day: date, uri: str, today: date, notes: Notes) -> bool:
+    """Whether a photo can have been taken on that day; notes it otherwise."""
+    if day >= FIRST_PHOTOGRAPH and day - ONE_DAY <= today:
+        return True
+    notes.add(
+        "{n} dates lie before the first photograph or in the future and are ignored ({items}); correct the label file or the camera's clock.",
+        f"{day} for {uri}",
+    )
+    return False
+
+
+def _with_possible_time(facts: Row, uri: str, today: date, notes: Notes) -> Row:
+    """What the camera wrote, without an impossible time."""
+    taken_at: datetime | None = facts.get("taken_at")
+    return facts if taken_at is None or _is_possible(taken_at.date(), uri, today, notes) else facts | {"taken_at": None}
+
+
+def _possible_labels(labels: Mapping[str, list[Label]], uris: Sequence[str], today: date, notes: Notes) -> list[Label]:
+    return [
+        label
+        if label.taken_on is None or _is_possible(label.taken_on, uri, today, notes)
+        else replace(label, taken_at=None, taken_on=None)
+        for uri in uris
+        for label in labels.get(uri, [])
+    ]
+
+
+def _label(uris: Sequence[str], sidecars: SidecarLabels, today: date, notes: Notes) -> Label:
     """What tables say; what COCO files say fills fields about which no table says anything at all."""
-    strong = [label for uri in uris for label in sidecars.labels.get(uri, [])]
-    weak = [label for uri in uris for label in sidecars.weak_labels.get(uri, [])]
+    strong = _possible_labels(sidecars.labels, uris, today, notes)
+    weak = _possible_labels(sidecars.weak_labels, uris, today, notes)
     first, second = merge(strong, uris[0], notes), merge(weak, uris[0], notes)
     silent = [name for name in vars(first) if name != "extra" and all(getattr(label, name) is None for label in strong)]
     if "taken_on" not in silent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resight.ingest.notes import printable
 from resight.status import PhotoReason
 
 SENTENCES = {
@@ -39,7 +40,7 @@ def complaint(reason: PhotoReason, uri: str, n_files: int = 1, detail: str = "")
         detail: What the sentence has to say besides, e.g. size and limit.
     """
     named = uri if n_files == 1 else f"{uri} (like {n_files - 1} more with the same content)"
-    return SENTENCES[reason].replace("{detail}", detail).replace("{uri}", named)
+    return printable(SENTENCES[reason].replace("{detail}", detail).replace("{uri}", named))
 
 
 def photo_error(reason: PhotoReason, uri: str, detail: str = "") -> PhotoError:

@@ -18,14 +18,15 @@ def rle_polygons(segmentation: dict[str, Any], max_pixels: float) -> tuple[Polyg
         max_pixels: Larger masks are refused.
 
     Raises:
-        ValueError: Size and runs do not fit each other.
+        ValueError, TypeError, LookupError, OverflowError: It is no mask, or size and runs do not fit each other.
     """
     import cv2
 
     height, width = (int(v) for v in segmentation["size"])
-    counts = segmentation["counts"]
+    counts, pixels = segmentation["counts"], height * width
     runs = unpack_counts(counts.encode() if isinstance(counts, str) else counts)
-    if not 0 < height * width <= max_pixels or runs.size == 0 or runs.min() < 0 or runs.sum() != height * width:
+    fits = 0 < pixels <= max_pixels and min(height, width) > 0 and runs.ndim == 1 and runs.size > 0
+    if not fits or runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
         raise ValueError("the runs do not fill the mask")
     mask, x0 = _filled_columns(runs, height)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, 0))

@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import SettingsError
-from resight.ingest.addresses import LOCAL_PROTOCOLS, filesystem, folder_of, is_remote, local_source, name_of, uri_of
+from resight.ingest.addresses import (
+    LOCAL_PROTOCOLS,
+    filesystem,
+    folder_of,
+    is_remote,
+    local_source,
+    name_of,
+    text_of,
+    uri_of,
+)
 from resight.ingest.notes import Notes
+from resight.ingest.versions import version_of
 from resight.store.workspace import Workspace
 
 SIDECAR_ENDINGS = (".csv", ".json", ".xlsx", ".xls")
@@ -122,13 +132,17 @@ def _local(source: str, workspace: Workspace, notes: Notes) -> Iterator[_Entry]:
             Path(hit) for hit in sorted(glob.glob(str(path), recursive=True)) if not _hidden(os.path.relpath(hit, base))
         ]
         if not hits:
-            raise SettingsError(f"Nothing fits the source {source} (looked for {path}); correct it in ingest.sources.")
+            raise SettingsError(
+                text_of(f"Nothing fits the source {source} (looked for {path}); correct it in ingest.sources.")
+            )
         for folder in (hit for hit in hits if hit.is_dir()):
             yield from _walk(folder, workspace, notes)
         yield from _named_files([hit for hit in hits if not hit.is_dir()], named=False)
     else:
         raise SettingsError(
-            f"The source {source} does not exist (looked for {path}); make the folder or correct ingest.sources."
+            text_of(
+                f"The source {source} does not exist (looked for {path}); make the folder or correct ingest.sources."
+            )
         )
 
 
@@ -167,11 +181,12 @@ def _named_files(paths: Sequence[Path], named: bool) -> Iterator[_Entry]:
 
 
 def _local_entry(path: Path, named: bool = False, whole_folder: bool = True) -> _Entry:
+    address = text_of(path.as_posix())
     try:
         stat = path.stat()
     except OSError:  # a dead link, or deleted this moment: opening it will say so
-        return _Entry(path.as_posix(), 0, "", named, whole_folder)
-    return _Entry(path.as_posix(), stat.st_size, str(stat.st_mtime_ns), named, whole_folder)
+        return _Entry(address, 0, "", named, whole_folder)
+    return _Entry(address, stat.st_size, version_of(stat), named, whole_folder)
 
 
 def _remote(source: str) -> Iterator[_Entry]:

@@ -3,10 +3,10 @@
 A match is a point (x, y, x', y') in four dimensions, and an affine map between the photos is a plane there. The plane nearest
 to some matches comes from the eigenvectors of their covariance: the map that moves both photos' keypoints least (Gold
 Standard algorithm for affine maps: Hartley and Zisserman, Multiple View Geometry, 2nd ed., algorithm 14.1). Unlike a fit
-from one photo to the other it takes neither side.
+from one photo to the other, it treats both alike.
 
-Planes to begin with come from single matches where the detector says how large and how turned a keypoint is (Philbin et al.,
-CVPR 2007), one each, so that nothing is drawn by lot; otherwise from three matches each, as in RANSAC (Fischler and Bolles
+The first planes come from single matches where the detector gives the size and direction of a keypoint (Philbin et al., CVPR
+2007): one per match, so that nothing is random. Otherwise they come from three matches each, as in RANSAC (Fischler and Bolles
 1981). The best of them are fitted again to the matches that agree (Chum et al., DAGM 2003).
 """
 
@@ -18,16 +18,16 @@ from itertools import combinations
 import numpy as np
 
 REFINED, ROUNDS = 16, 3
-COARSE = 2.0  # a single keypoint's size and turn are rough: its plane may be missed by so many thresholds
+COARSE = 2.0  # a keypoint's size and direction are rough: for its plane, matches within so many thresholds agree
 LOOSE = 1.5  # a plane is fitted to matches within so many thresholds
 LARGEST_ZOOM, LARGEST_STRETCH = 4.0, 3.0
 MIN_SPREAD_PX = 5.0  # three points nearer to one line than that fix no plane
-FIXES, RNG_SEED = 3, 0
+FIXES, RNG_SEED = 3, 0  # so many matches fix an affine map
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the detector says about both keypoints of M matches.
+    """Size and direction of the keypoints of M matches, as the detector gives them.
 
     Attributes:
         zoom: (M,) size in photo b over size in photo a.
@@ -52,12 +52,11 @@ class _Planes:
         """(H, M) squared distance of each match, in px of either photo where they are of one size."""
         off = np.einsum("mi,hij->hmj", points, self.normals, optimize=True)
         off -= np.einsum("hi,hij->hj", self.point, self.normals)[:, None]
-        return np.asarray(
-            2 * np.square(off).sum(axis=-1)
-        )  # one photo's keypoint off by d lies d / sqrt(2) from the plane
+        # A match one of whose keypoints is off by d lies d / sqrt(2) from the plane.
+        return np.asarray(2 * np.square(off).sum(axis=-1))
 
     def sane(self) -> np.ndarray:
-        """(H,) bool: no mirror, no zoom beyond 4 and no stretch beyond 3, which no view of one side of a head has."""
+        """(H,) bool: no mirror image, no zoom beyond 4 and no stretch beyond 3, which two views of one side of a head never have."""
         of_a, of_b = self.normals[:, :2], self.normals[:, 2:]
         solvable = np.abs(np.linalg.det(of_b)) > 1e-9
         linear = np.zeros_like(of_a)
@@ -83,7 +82,7 @@ def affine_consensus(
         weight: (M,) positive, e.g. confidences.
         threshold_px: Largest distance between a point and its partner's place, the photos being of one size.
         samples: Triples to draw where ``shapes`` is None.
-        shapes: Sizes and turns of the keypoints, where the detector gives them.
+        shapes: Sizes and directions of the keypoints, where the detector gives them.
 
     Returns:
         (M,) bool.
@@ -137,7 +136,7 @@ def _fitted(points: np.ndarray, weight: np.ndarray) -> _Planes:
 
 
 def _single(points: np.ndarray, shapes: Shapes, order: np.ndarray) -> _Planes:
-    """A plane through each match, turned and zoomed as its keypoints say."""
+    """A plane through each match, from the size and direction of its keypoints."""
     zoom, turn = shapes.zoom[order].astype(np.float64), shapes.turn_rad[order].astype(np.float64)
     cos, sin = zoom * np.cos(turn), zoom * np.sin(turn)
     linear = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
@@ -147,7 +146,7 @@ def _single(points: np.ndarray, shapes: Shapes, order: np.ndarray) -> _Planes:
 
 
 def _triples(points: np.ndarray, samples: int) -> _Planes:
-    """Planes through three matches each: all triples where they are not many, otherwise drawn, the same ones every time."""
+    """Planes through three matches each: all triples where they are few, otherwise a seeded sample."""
     n = len(points)
     if n * (n - 1) * (n - 2) // 6 <= samples:
         index = np.array(list(combinations(range(n), FIXES)), np.int64).reshape(-1, FIXES)

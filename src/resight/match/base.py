@@ -13,6 +13,25 @@ from resight.extract.base import Features
 
 
 @dataclass(frozen=True)
+class Matches:
+    """Mutual matches of two crops: each keypoint is in at most one.
+
+    Attributes:
+        index_a, index_b: (M,) int, keypoints of crop a and of crop b.
+        confidence: (M,) float32 in (0, 1].
+    """
+
+    index_a: np.ndarray
+    index_b: np.ndarray
+    confidence: np.ndarray
+
+    @staticmethod
+    def none() -> Matches:
+        """Of two crops without any."""
+        return Matches(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
 class PairMatch:
     """Mutual matches of two crops.
 
@@ -47,7 +66,7 @@ class PairMatch:
 
 @runtime_checkable
 class Matcher(Protocol):
-    """Matches two feature sets. Must not depend on any other pair, nor on the order in which pairs come."""
+    """Matches two feature sets. What it gives for a pair must not depend on other pairs or on their order."""
 
     def match(self, a: Features, b: Features) -> PairMatch:
         """Match crop ``a`` with crop ``b``; either may have 0 keypoints."""

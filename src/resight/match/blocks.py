@@ -1,16 +1,16 @@
-"""One piece of matching work: a block of pairs, run on a worker, that leaves one part file behind.
+"""One piece of matching work: a block of pairs, run on a worker, that writes one part file.
 
-A result depends on its two crops only: one thread, smaller crop id first, no padding that counts. On CPU it is bitwise
-the same whatever else is in the block and however many workers there are.
+A result depends on its two crops only: one thread, smaller crop id first, no influence of padding. On CPU it is bitwise the
+same whatever else is in the block and however many workers there are.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 from resight.errors import ResightError, WeightsError, one_line
 from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch, TileMatcher
-from resight.match.cache import PART_SCHEMA, write_pairs
+from resight.match.cache import KEYS, PART_SCHEMA, write_pairs
 from resight.match.summary import summarise
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
@@ -28,12 +28,13 @@ from resight.weights.store import WeightStore
 if TYPE_CHECKING:
     from resight.match.params import MatcherBase
 
-CROPS_IN_MEMORY = 192
-PAIRS_PER_TILE = {"cpu": 256, "cuda": 4096}  # a tile's crops lie on the device together
+CROPS_IN_MEMORY = 192  # more than the crops on both sides of a square of `work.TILE` pairs
+PAIRS_PER_TILE = {"cpu": 256, "cuda": 4096}  # a tile's crops are on the device at the same time
 
-RowOf = Callable[[int, PairMatch, Features, Features], dict[str, Any]]
-# What a crop that cannot be read, numbers that do not fit and a device without memory raise; anything else is a mistake in the
-# code, and fails the block with its own message.
+LoadCrop = Callable[[int], Features]
+RowOf = Callable[[PairMatch, Features, Features], dict[str, Any]]
+# Raised by crops that cannot be read, numbers that do not fit and devices without memory. Anything else is a mistake in the code,
+# and fails the block with its own message.
 TILE_ERRORS = (OSError, ValueError, LookupError, RuntimeError, MemoryError)
 
 
@@ -62,7 +63,7 @@ class PairBlock:
 
     Attributes:
         root: The workspace's folder.
-        folder: Where the part file goes.
+        folder: Where the part file is written.
         spec: The matcher.
         crops: (crop_id, store, row in the store) of each crop in the block.
         index_a: (P,) int32 into ``crops``.
@@ -88,14 +89,14 @@ class PairBlock:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What a block gives back.
+    """Results of a block.
 
     Attributes:
         part: Name of the part file; empty where every pair failed.
         n_matched: Pairs in it.
         seconds: Time for them, without loading the matcher.
         failed: (crop_id_a, crop_id_b, reason) of the others.
-        slowed_by: Why pairs had to be matched one by one; empty where none had to.
+        slowed_by: Why pairs were matched one by one; empty where none were.
     """
 
     part: str
@@ -107,7 +108,7 @@ class BlockResult:
 
 @dataclass(frozen=True)
 class TileResult:
-    """What the pairs of a tile gave; the attributes are those of `BlockResult`."""
+    """Results of the pairs of a tile; the attributes are those of `BlockResult`."""
 
     rows: pa.Table
     failed: list[tuple[str, str, str]]
@@ -121,88 +122,91 @@ def match_block(block: PairBlock) -> BlockResult:
         ResightError: The matcher cannot be built or does not fit the features.
     """
 
-    def row(k: int, match: PairMatch, _a: Features, _b: Features) -> dict[str, Any]:
-        a, b = block.ids(k)
-        return {"crop_id_a": a, "crop_id_b": b} | summarise(match, block.bins)
+    def row(match: PairMatch, _a: Features, _b: Features) -> dict[str, Any]:
+        return summarise(match, block.bins)
 
-    matcher = load_matcher(block.spec)
-    if isinstance(matcher, TileMatcher) and matcher.tiles:
-        return _run(block, PART_SCHEMA, lambda pairs, crops: _tile(block, matcher, pairs, crops, row))
-    return run_block(block, row, PART_SCHEMA)
-
-
-def run_block(block: PairBlock, row: RowOf, schema: pa.Schema) -> BlockResult:
-    """Match each pair, turn it into a row, write the part."""
-    matcher = load_matcher(block.spec)
-    return _run(block, schema, lambda pairs, crops: _one_by_one(block, matcher, pairs, crops, row, schema))
+    work = _BlockWork(block, load_matcher(block.spec), crop_loader(block), row, PART_SCHEMA)
+    if isinstance(work.matcher, TileMatcher) and work.matcher.tiles:
+        return work.run(partial(work.tile, work.matcher))
+    return work.run(work.one_by_one)
 
 
-def _run(block: PairBlock, schema: pa.Schema, work: Callable[[np.ndarray, CropReader], TileResult]) -> BlockResult:
-    """Give ``work`` the block's pairs tile by tile, gather rows and failures, write the part."""
-    single_thread()
-    crops = CropReader(block)
-    tiles: list[TileResult] = []
-    start = time.perf_counter()
-    size = PAIRS_PER_TILE["cuda" if block.spec.device == "cuda" else "cpu"]
-    for first in range(0, len(block), size):
-        tiles.append(work(np.arange(first, min(first + size, len(block))), crops))
-    rows = pa.concat_tables([schema.empty_table(), *(tile.rows for tile in tiles)])
-    part = write_pairs(block.folder, rows).name if rows.num_rows else ""
-    failed = tuple(pair for tile in tiles for pair in tile.failed)
-    slowed_by = next((tile.slowed_by for tile in tiles if tile.slowed_by), "")
-    return BlockResult(part, rows.num_rows, time.perf_counter() - start, failed, slowed_by)
+def match_pair_by_pair(block: PairBlock, row: RowOf, schema: pa.Schema) -> BlockResult:
+    """Match each pair of ``block``, turn it into a row of ``schema`` (crop ids, then what ``row`` gives), write the part."""
+    work = _BlockWork(block, load_matcher(block.spec), crop_loader(block), row, schema)
+    return work.run(work.one_by_one)
 
 
-class CropReader:
-    """Features of a block's crops, the last few kept."""
+def crop_loader(block: PairBlock) -> LoadCrop:
+    """What loads the features of a crop by its place in ``block.crops``; the last few are kept."""
+    from resight.extract.reader import FeatureReader
 
-    def __init__(self, block: PairBlock) -> None:
-        from resight.extract.reader import FeatureReader
+    reader = FeatureReader(Workspace(block.root))
 
-        reader = FeatureReader(Workspace(block.root))
+    @lru_cache(maxsize=CROPS_IN_MEMORY)
+    def load(crop: int) -> Features:
+        _, store, store_row = block.crops[crop]
+        return reader.load(store, store_row)
 
-        @lru_cache(maxsize=CROPS_IN_MEMORY)
-        def load(crop: int) -> Features:
-            _, store, at = block.crops[crop]
-            loaded: Features = reader.load(store, at)
-            return loaded
-
-        self.load = load
+    return load
 
 
-def _tile(block: PairBlock, matcher: TileMatcher, pairs: np.ndarray, crops: CropReader, row: RowOf) -> TileResult:
-    """All pairs at once; where that fails, one by one, so that a bad pair does not take the others with it."""
-    used, place = np.unique(np.concatenate([block.index_a[pairs], block.index_b[pairs]]), return_inverse=True)
-    try:
-        features = [(block.crops[c][0], crops.load(int(c))) for c in used]
-        table = matcher.match_tile(features, place[: len(pairs)], place[len(pairs) :], block.bins)
-    except ResightError:
-        raise
-    except TILE_ERRORS as error:
-        if not isinstance(matcher, Matcher):
-            raise
-        return replace(_one_by_one(block, matcher, pairs, crops, row, PART_SCHEMA), slowed_by=one_line(error))
-    ids = [[block.ids(k)[side] for k in pairs] for side in (0, 1)]
-    for at, (name, column) in enumerate(zip(("crop_id_a", "crop_id_b"), ids, strict=True)):
-        table = table.add_column(at, name, pa.array(column, pa.string()))
-    return TileResult(table.select(PART_SCHEMA.names).cast(PART_SCHEMA), [])
+@dataclass(frozen=True)
+class _BlockWork:
+    """The matching of a block's pairs: each becomes a row of ``schema`` or fails with a reason."""
 
+    block: PairBlock
+    matcher: Matcher
+    load: LoadCrop
+    row: RowOf
+    schema: pa.Schema
 
-def _one_by_one(
-    block: PairBlock, matcher: Matcher, pairs: np.ndarray, crops: CropReader, row: RowOf, schema: pa.Schema
-) -> TileResult:
-    """Rows of the pairs that can be matched, and the reasons of the others."""
-    rows: list[dict[str, Any]] = []
-    failed: list[tuple[str, str, str]] = []
-    for k in pairs.tolist():
+    def run(self, match_tile: Callable[[np.ndarray], TileResult]) -> BlockResult:
+        """Match the pairs tile by tile, gather rows and failures, write the part."""
+        single_thread()
+        block, start = self.block, time.perf_counter()
+        size = PAIRS_PER_TILE["cuda" if block.spec.device == "cuda" else "cpu"]
+        tiles = [match_tile(np.arange(i, min(i + size, len(block)))) for i in range(0, len(block), size)]
+        rows = pa.concat_tables([self.schema.empty_table(), *(tile.rows for tile in tiles)])
+        part = write_pairs(block.folder, rows).name if rows.num_rows else ""
+        failed = tuple(pair for tile in tiles for pair in tile.failed)
+        slowed_by = next((tile.slowed_by for tile in tiles if tile.slowed_by), "")
+        return BlockResult(part, rows.num_rows, time.perf_counter() - start, failed, slowed_by)
+
+    def tile(self, matcher: TileMatcher, pairs: np.ndarray) -> TileResult:
+        """All pairs at once; where that fails, one by one, so that a bad pair does not take the others with it."""
+        block = self.block
+        used, place = np.unique(np.concatenate([block.index_a[pairs], block.index_b[pairs]]), return_inverse=True)
         try:
-            a, b = crops.load(int(block.index_a[k])), crops.load(int(block.index_b[k]))
-            rows.append(row(k, matcher.match(a, b), a, b))
+            crops = [(block.crops[c][0], self.load(int(c))) for c in used]
+            table = matcher.match_tile(crops, place[: len(pairs)], place[len(pairs) :], block.bins)
         except ResightError:
             raise
-        except Exception as error:  # one bad pair must not take the others of its block with it
-            failed.append((*block.ids(k), one_line(error)))
-    return TileResult(pa.Table.from_pylist(rows, schema=schema), failed)
+        except TILE_ERRORS as error:
+            return replace(self.one_by_one(pairs), slowed_by=one_line(error))
+        return TileResult(with_crop_ids(table, *zip(*map(block.ids, pairs), strict=True)), [])
+
+    def one_by_one(self, pairs: np.ndarray) -> TileResult:
+        """Rows of the pairs that can be matched, and the reasons of the others."""
+        rows: list[dict[str, Any]] = []
+        failed: list[tuple[str, str, str]] = []
+        for k in pairs.tolist():
+            ids = self.block.ids(k)
+            try:
+                a, b = self.load(int(self.block.index_a[k])), self.load(int(self.block.index_b[k]))
+                rows.append(dict(zip(KEYS, ids, strict=True)) | self.row(self.matcher.match(a, b), a, b))
+            except ResightError:
+                raise
+            except Exception as error:  # one bad pair must not take the others of its block with it
+                failed.append((*ids, one_line(error)))
+        return TileResult(pa.Table.from_pylist(rows, schema=self.schema), failed)
+
+
+def with_crop_ids(rows: pa.Table, first: Sequence[str], second: Sequence[str]) -> pa.Table:
+    """`PART_SCHEMA` from `SUMMARY_SCHEMA` rows and the ids of their crops."""
+    ids = [pa.array(side, pa.string()) for side in (first, second)]
+    table = pa.table([*ids, *rows.columns], names=[*KEYS, *rows.column_names])
+    return table.select(PART_SCHEMA.names).cast(PART_SCHEMA)
 
 
 def single_thread() -> None:

@@ -1,9 +1,10 @@
-"""The fast exact LightGlue in the pipeline: crops encoded once and kept, pairs reduced tile by tile."""
+"""The fast exact LightGlue in the pipeline: crops are encoded once and kept, pairs are summarised tile by tile."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,11 @@ import torch
 
 from resight.errors import SettingsError
 from resight.extract.base import Features
-from resight.match.base import PairMatch
+from resight.match.base import Matches, PairMatch
 from resight.match.engine.batch import Encoded, Scores
 from resight.match.engine.engine import LightGlueEngine, matches_of
 from resight.match.engine.summary import FIELDS, TileSummary, summarise
-from resight.match.inputs import inside, scale_and_orientation
+from resight.match.inputs import lightglue_inputs
 from resight.match.presets import NetworkShape, scale_ori_of
 from resight.match.summary import SUMMARY_SCHEMA
 from resight.match.verify import inliers_of, verified_match
@@ -50,15 +51,14 @@ class EngineMatcher:
 
     def match(self, a: Features, b: Features) -> PairMatch:
         """Match two crops and give back every mutual match."""
-        index_a, index_b, confidence = self._run(self.encode(a), self.encode(b))
-        return verified_match(a, b, index_a, index_b, np.minimum(confidence, np.float32(1)), self.params.verify)
+        return verified_match(a, b, _at_most_one(self._run(self.encode(a), self.encode(b))), self.params.verify)
 
     def match_tile(
         self, crops: Sequence[tuple[str, Features]], index_a: np.ndarray, index_b: np.ndarray, bins: int
     ) -> pa.Table:
         """`SUMMARY_SCHEMA` rows of many pairs of the same crops.
 
-        Where geometry is asked for, the matches of each batch are read back for it; otherwise they never leave the device.
+        Where geometry is tried, the matches of each batch are read back for it; otherwise they never leave the device.
 
         Args:
             crops: (crop_id, features); what was encoded is kept under its crop_id.
@@ -66,15 +66,14 @@ class EngineMatcher:
             bins: Bins of the histogram.
         """
         encoded = [self.kept(crop_id, lambda f=features: f) for crop_id, features in crops]  # type: ignore[misc]
-        # One by one on CPU: batches of small crops would save a little, and a score's last digits would depend on its mates.
+        # One by one on CPU: in batches of small crops, which save little, a score's last digits depend on the other pairs.
         alone = 1 if self.engine.device.type == "cpu" else None
         n_inliers = np.zeros(len(index_a), np.int32)
 
         def look(places: np.ndarray, scores: Scores) -> None:
-            for k, found in zip(places, matches_of(scores), strict=True):
-                pair = crops[index_a[k]][1], crops[index_b[k]][1], found.index_a, found.index_b
-                confidence = np.minimum(found.confidence, np.float32(1))
-                n_inliers[k] = inliers_of(*pair, confidence, self.params.verify).sum()
+            for k, matches in zip(places, matches_of(scores), strict=True):
+                pair = crops[index_a[k]][1], crops[index_b[k]][1]
+                n_inliers[k] = inliers_of(*pair, _at_most_one(matches), self.params.verify).sum()
 
         verified = self.params.verify.model != "none"
         tile = self.engine.match_tile(
@@ -97,12 +96,12 @@ class EngineMatcher:
             (S,) int64, candidates that went through all layers, and their S rows of `SUMMARY_SCHEMA`.
         """
         first = [crop_id < query[0] for crop_id, _ in gallery]
-        encoded = [one for _, one in gallery]
-        came = self.engine.match_halving(query[1], encoded, self.params.halving, gallery_first=first)
-        through = np.flatnonzero(came.layers == self.engine.arch.n_layers)
+        encoded = [candidate for _, candidate in gallery]
+        halving = self.engine.match_halving(query[1], encoded, self.params.halving, gallery_first=first)
+        through = np.flatnonzero(halving.layers == self.engine.arch.n_layers)
         rows = torch.zeros(len(through), len(FIELDS) + bins, dtype=torch.float64)
         for row, i in enumerate(through):
-            rows[row] = summarise(torch.from_numpy(came.confidences[i])[None], bins)[0]
+            rows[row] = summarise(torch.from_numpy(halving.confidences[i])[None], bins)[0]
         sides = np.array([(len(query[1]), len(encoded[i]))[:: -1 if first[i] else 1] for i in through], np.int32)
         n_a, n_b = sides.reshape(-1, 2).T
         return through, _summary_rows(TileSummary.from_rows(rows), n_a, n_b)
@@ -113,28 +112,20 @@ class EngineMatcher:
         Raises:
             SettingsError: The descriptors are not as wide as the network expects.
         """
-        width = features.descriptors.shape[1]
-        if width != self.input_dim:
-            raise SettingsError(
-                f"The LightGlue checkpoint reads descriptors of width {self.input_dim}, the extractor gives {width}; "
-                "set match.weights to one that was trained for this extractor."
-            )
-        size_wh = np.asarray(features.size_wh_px, np.float32)
-        given = (None, None) if self.scale_ori == "none" else scale_and_orientation(features, self.scale_ori)
-        descriptors = np.asarray(features.descriptors, np.float32)
-        size = (float(size_wh[0]), float(size_wh[1]))
-        return self.engine.encode(inside(features.xy_px, size_wh), descriptors, size, *given)
+        crop = lightglue_inputs(features, self.input_dim, self.scale_ori)
+        size = (float(crop.size_wh[0]), float(crop.size_wh[1]))
+        return self.engine.encode(crop.keypoints, crop.descriptors, size, crop.scales, crop.oris)
 
     def kept(self, crop_id: str, load: Callable[[], Features]) -> Encoded:
         """What depends on this crop only, from the cache where it is there; ``load`` is called where it is not."""
-        found = self._encoded.pop(crop_id, None)
-        if found is None:
-            found = self.encode(load())
-            self._held_bytes += found.nbytes
+        encoded = self._encoded.pop(crop_id, None)
+        if encoded is None:
+            encoded = self.encode(load())
+            self._held_bytes += encoded.nbytes
             while self._held_bytes > self._limit_bytes and self._encoded:
                 self._held_bytes -= self._encoded.popitem(last=False)[1].nbytes
-        self._encoded[crop_id] = found
-        return found
+        self._encoded[crop_id] = encoded  # last in the order, so that the crops used longest ago go first
+        return encoded
 
     def _check_rounds(self) -> None:
         """Refuse rounds that the checkpoint has no trained head for, before any pair is matched.
@@ -151,12 +142,16 @@ class EngineMatcher:
             )
         self.engine.require_heads([layer - 1 for layer in layers], "match.halving needs")
 
-    def _run(self, a: Encoded, b: Encoded) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _run(self, a: Encoded, b: Encoded) -> Matches:
         if self.params.exits_early and len(a) and len(b):
             early = self.engine.match_adaptive(a, b, self.params.depth_confidence, self.params.width_confidence)
-            return early.index_a, early.index_b, early.confidence
-        match = self.engine.match_pair(a, b)
-        return match.index_a, match.index_b, match.confidence
+            return Matches(early.index_a, early.index_b, early.confidence)
+        return self.engine.match_pair(a, b)
+
+
+def _at_most_one(matches: Matches) -> Matches:
+    """Rounding can lift exp(log p) a hair above 1."""
+    return replace(matches, confidence=np.minimum(matches.confidence, np.float32(1)))
 
 
 def _summary_rows(tile: TileSummary, n_a: np.ndarray, n_b: np.ndarray, n_inliers: np.ndarray | None = None) -> pa.Table:

@@ -1,4 +1,4 @@
-"""The pictures that prove it: which points of two crops belong together. Kept, like the results of the pairs."""
+"""Which points of two crops correspond, for people to look at. Kept on disk, like the results of the pairs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import pyarrow as pa
 from resight.environment import Environment
 from resight.extract.base import Features
 from resight.match.base import PairMatch
-from resight.match.blocks import BlockResult, PairBlock, run_block
+from resight.match.blocks import BlockResult, PairBlock, match_pair_by_pair
 from resight.match.cache import KEYS, CropCodes, look_up
 from resight.match.setup import MatchSetup
 from resight.match.work import CropTable, block_maker
-from resight.runner.runner import Runner
 from resight.store.parts import part_files
 
 log = logging.getLogger("resight")
@@ -25,19 +24,10 @@ log = logging.getLogger("resight")
 SHOWN_MATCHES = 80
 PAIRS_PER_BLOCK = 32
 
-_POINTS = pa.list_(pa.float32())
 EVIDENCE_SCHEMA = pa.schema(
-    [
-        ("crop_id_a", pa.string()),
-        ("crop_id_b", pa.string()),
-        ("x_a_px", _POINTS),
-        ("y_a_px", _POINTS),
-        ("x_b_px", _POINTS),
-        ("y_b_px", _POINTS),
-        ("confidence", _POINTS),
-        ("inlier", pa.list_(pa.bool_())),
-        ("verified", pa.bool_()),
-    ]
+    [(key, pa.string()) for key in KEYS]
+    + [(name, pa.list_(pa.float32())) for name in ("x_a_px", "y_a_px", "x_b_px", "y_b_px", "confidence")]
+    + [("inlier", pa.list_(pa.bool_())), ("verified", pa.bool_())]
 )
 
 
@@ -73,7 +63,7 @@ def evidence(
         features: The catalog's ``features`` table.
 
     Returns:
-        By pair as asked. A pair that cannot be matched is not in it; the log says why.
+        By the pairs as they were given. A pair that cannot be matched is missing; the log says why.
     """
     if not pairs:
         return {}
@@ -87,8 +77,10 @@ def evidence(
     if missing.size:
         table = CropTable.of(codes, features, missing)
         groups = np.array_split(table.by_tile(missing), -(-len(missing) // PAIRS_PER_BLOCK))
-        maker = block_maker(env, setup, folder, table)
-        _run([maker.block(group) for group in groups], env.runner)
+        blocks = list(map(block_maker(env, setup, folder, table), groups))
+        done, _ = env.runner.run("evidence", evidence_block, blocks, size=len, unit="pairs", gpu=True)
+        for failed in (pair for _, result in done for pair in result.failed):
+            log.warning("evidence: %s and %s cannot be matched: %s", *failed)
     kept, rows = look_up(part_files(folder), codes, wanted, EVIDENCE_SCHEMA)
     row_of = dict(zip(kept.tolist(), rows.to_pylist(), strict=True))
     return {pair: _evidence(row_of[n], pair) for pair, n in zip(pairs, numbers.tolist(), strict=True) if n in row_of}
@@ -96,19 +88,7 @@ def evidence(
 
 def evidence_block(block: PairBlock) -> BlockResult:
     """Match the pairs of ``block`` and write where their strongest matches are."""
-
-    def row(k: int, match: PairMatch, a: Features, b: Features) -> dict[str, Any]:
-        id_a, id_b = block.ids(k)
-        return {"crop_id_a": id_a, "crop_id_b": id_b} | _strongest(match, a, b)
-
-    return run_block(block, row, EVIDENCE_SCHEMA)
-
-
-def _run(blocks: list[PairBlock], runner: Runner) -> None:
-    done, _ = runner.run("evidence", evidence_block, blocks, size=len, unit="pairs", gpu=True)
-    for _, result in done:
-        for a, b, reason in result.failed:
-            log.warning("evidence: %s and %s cannot be matched: %s", a, b, reason)
+    return match_pair_by_pair(block, _strongest, EVIDENCE_SCHEMA)
 
 
 def _strongest(match: PairMatch, a: Features, b: Features) -> dict[str, Any]:

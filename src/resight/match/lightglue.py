@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import re
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from resight.errors import DeviceError, SettingsError, WeightsError
+from resight.errors import SettingsError, WeightsError
 from resight.extract.base import Features
-from resight.match.base import Matcher, PairMatch
-from resight.match.inputs import inside, scale_and_orientation
+from resight.extract.torch_base import torch_device
+from resight.match.base import Matcher, Matches, PairMatch
+from resight.match.engine.checkpoint import kornia_names
+from resight.match.inputs import lightglue_inputs
 from resight.match.presets import NetworkShape, ScaleOri, read_architecture, scale_ori_of
 from resight.match.verify import verified_match
 from resight.weights.store import WeightStore
@@ -29,7 +29,7 @@ class LightGlueMatcher:
     """The confidence of a match is LightGlue's matching score, in float32, before any threshold.
 
     kornia zeroes the score of keypoints that are not mutual and leaves all others as they are, whatever
-    ``filter_threshold`` says; that one only removes indices. It is 0 here, so every mutual match comes back.
+    ``filter_threshold`` is, which only removes indices. It is 0 here, so every mutual match comes back.
     Attention runs in the model's own float32: the flash variant would cast to float16 on CUDA without saying so.
     """
 
@@ -46,34 +46,24 @@ class LightGlueMatcher:
         Raises:
             SettingsError: The descriptors are not as wide as the network expects.
         """
-        index_a, index_b, confidence = self._run(a, b) if len(a) and len(b) else _nothing()
-        return verified_match(a, b, index_a, index_b, confidence, self.params.verify)
+        matches = self._run(a, b) if len(a) and len(b) else Matches.none()
+        return verified_match(a, b, matches, self.params.verify)
 
     @torch.inference_mode()
-    def _run(self, a: Features, b: Features) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _run(self, a: Features, b: Features) -> Matches:
         out = self.model({"image0": self._inputs(a), "image1": self._inputs(b)})
         partner = out["matches0"][0].cpu().numpy()
         score = out["matching_scores0"][0].float().cpu().numpy()
         index_a = np.flatnonzero((partner >= 0) & (score > 0))
         # Rounding can lift exp(log p) a hair above 1.
-        return index_a, partner[index_a], np.minimum(score[index_a], np.float32(1))
+        return Matches(index_a, partner[index_a], np.minimum(score[index_a], np.float32(1)))
 
     def _inputs(self, features: Features) -> dict[str, torch.Tensor]:
         """Keypoints in pixels with image size (width, height); the model normalises by the longer side."""
-        width = features.descriptors.shape[1]
-        if width != self.architecture.input_dim:
-            raise SettingsError(
-                f"The LightGlue checkpoint reads descriptors of width {self.architecture.input_dim}, the extractor "
-                f"gives {width}; set match.weights to one that was trained for this extractor."
-            )
-        size_wh = np.asarray(features.size_wh_px, np.float32)
-        inputs = {
-            "keypoints": inside(features.xy_px, size_wh),
-            "descriptors": np.asarray(features.descriptors, np.float32),
-            "image_size": size_wh,
-        }
-        if self.scale_ori != "none":
-            inputs["scales"], inputs["oris"] = scale_and_orientation(features, self.scale_ori)
+        crop = lightglue_inputs(features, self.architecture.input_dim, self.scale_ori)
+        inputs = {"keypoints": crop.keypoints, "descriptors": crop.descriptors, "image_size": crop.size_wh}
+        if crop.scales is not None and crop.oris is not None:
+            inputs |= {"scales": crop.scales, "oris": crop.oris}
         return {key: torch.tensor(value, device=self.device)[None] for key, value in inputs.items()}
 
 
@@ -85,7 +75,7 @@ def build_lightglue(params: LightGlueParams, weights: WeightStore, family: str, 
         SettingsError: A setting contradicts the file, or the backend is not installed.
         DeviceError: The device is not there.
     """
-    _check_device(device)
+    torch_device(device)
     name = params.weight_names_for(family)[0]
     state = kornia_names(weights.state_dict(name))
     architecture = read_architecture({key: tuple(value.shape) for key, value in state.items()}, name)
@@ -109,22 +99,13 @@ def _engine(
     return EngineMatcher(engine, architecture, params, family)
 
 
-def kornia_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename the tensors of older and of training checkpoints; of the latter only the matcher's part is kept."""
-    if any(key.startswith("matcher.") for key in state):
-        state = {key.removeprefix("matcher."): value for key, value in state.items() if key.startswith("matcher.")}
-    return {
-        re.sub(r"^(self_attn|cross_attn)\.(\d+)\.", r"transformers.\2.\1.", key): value for key, value in state.items()
-    }
-
-
 def load_strictly(
     model: torch.nn.Module, state: dict[str, torch.Tensor], architecture: NetworkShape, early_exit: bool, name: str
 ) -> None:
     """Fill ``model``; every tensor must be there and fit.
 
-    Only the heads of inner layers may be missing, and only while no layer but the last is asked (some published files
-    were cut). In files that were saved again after such a load the same heads are there but were never trained.
+    Only the heads of inner layers may be missing, and only while no layer but the last is used: some published files were
+    cut. Files that were saved again after such a load hold these heads, but they were never trained.
 
     Raises:
         WeightsError: Tensors are missing, unknown, of another shape, or needed and never trained.
@@ -185,14 +166,3 @@ def _light_glue_class(backend: str) -> Any:
             "match.backend = 'lightglue' needs the lightglue package: run "
             "`pip install git+https://github.com/cvg/LightGlue`, or set match.backend = 'kornia'."
         ) from None
-
-
-def _check_device(device: str) -> None:
-    checks: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    check = checks.get(device)
-    if check and not check():
-        raise DeviceError(f"device = '{device}', but torch sees no such device on this machine; set device = 'cpu'.")
-
-
-def _nothing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)

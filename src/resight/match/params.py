@@ -6,10 +6,10 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from resight.plugins.params import Params, expert_field
+from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:
     from resight.match.base import Matcher
-    from resight.weights.store import WeightStore
 
 
 class MatcherBase(Params):
@@ -20,7 +20,7 @@ class MatcherBase(Params):
         """Whether it reads descriptors of this family (see `ExtractorBase.family`).
 
         Raises:
-            SettingsError: The settings do not say.
+            SettingsError: The settings leave that open.
         """
 
     def weight_names_for(self, family: str) -> list[str]:

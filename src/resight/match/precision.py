@@ -1,4 +1,4 @@
-"""What half precision does to scores, measured on pairs of the run itself and written into its record."""
+"""How half precision changes scores, measured on pairs of the run itself and written into its record."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from resight.environment import Environment
 from resight.errors import ResightError
 from resight.match.base import PairMatch
-from resight.match.blocks import CropReader, PairBlock, load_matcher, single_thread
-from resight.match.cache import CropCodes
+from resight.match.blocks import PairBlock, crop_loader, load_matcher, single_thread
 from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.setup import MatchSetup
-from resight.match.work import CropTable, block_maker
-from resight.pairs.plan import PLANNED
+from resight.match.work import CropTable, NumberedPlan, block_maker
 from resight.store.parts import write_bytes
 
 EFFECT_FILE = "precision.json"
@@ -28,11 +25,11 @@ SAMPLE = 64
 def precision_effect(
     env: Environment, setup: MatchSetup, name: str, plan: pa.Table, features: pa.Table
 ) -> dict[str, Any] | None:
-    """Compare the matcher as it is set with itself in float32, once per matcher; None where it is in float32 anyway.
+    """Compare the matcher with itself in float32, once per matcher; None where it runs in float32 anyway.
 
     Args:
-        env: Keeps the answer beside the pair results, so that a run with nothing new does no device work; its runner
-            measures on the device that matches.
+        env: Keeps the effect beside the pair results, so that a run with nothing new needs no device; its runner measures on
+            the device that matches.
         setup: The matcher.
         name: From `match_fingerprint`.
         plan: From `plan_pairs`; up to `SAMPLE` of its planned pairs are compared, evenly spread.
@@ -53,13 +50,12 @@ def precision_effect(
     if (folder / EFFECT_FILE).exists():
         measured: dict[str, Any] = json.loads((folder / EFFECT_FILE).read_text(encoding="utf-8"))
         return measured
-    planned = plan.filter(pc.equal(plan["status"], PLANNED))
-    if not planned.num_rows:
+    numbered = NumberedPlan.of(plan)
+    planned = np.unique(numbered.pair[numbered.planned])
+    if not planned.size:
         return None
-    codes = CropCodes.of(planned["query_crop_id"], planned["gallery_crop_id"])
-    every = np.unique(codes.pairs(*(codes.encode(planned[side]) for side in ("query_crop_id", "gallery_crop_id"))))
-    chosen = every[np.linspace(0, len(every) - 1, min(SAMPLE, len(every))).astype(np.int64)]
-    block = block_maker(env, setup, folder, CropTable.of(codes, features, chosen)).block(chosen)
+    chosen = planned[np.linspace(0, len(planned) - 1, min(SAMPLE, len(planned))).astype(np.int64)]
+    block = block_maker(env, setup, folder, CropTable.of(numbered.codes, features, chosen))(chosen)
     done, failed = env.runner.run("precision", compare, [block], unit="comparison", gpu=True)
     if failed:
         raise ResightError(
@@ -76,22 +72,22 @@ def compare(block: PairBlock) -> dict[str, Any]:
     single_thread()
     params = block.spec.params
     full = replace(block.spec, params=params.model_copy(update={"precision": "float32"}))
-    matchers, crops = (load_matcher(block.spec), load_matcher(full)), CropReader(block)
-    sums, kept, there = [], 0, 0
+    matchers, load = (load_matcher(block.spec), load_matcher(full)), crop_loader(block)
+    sums, n_kept, n_whole = [], 0, 0
     for i, j in zip(block.index_a.tolist(), block.index_b.tolist(), strict=True):
-        half, whole = (matcher.match(crops.load(i), crops.load(j)) for matcher in matchers)
+        half, whole = (matcher.match(load(i), load(j)) for matcher in matchers)
         sums.append([float(match.confidence.astype(np.float64).sum()) for match in (half, whole)])
-        kept, there = kept + len(_matches(half) & _matches(whole)), there + whole.n_matches
+        n_kept, n_whole = n_kept + len(_matches(half) & _matches(whole)), n_whole + whole.n_matches
     half_sums, whole_sums = np.array(sums).T
-    some = whole_sums > 0
-    apart = np.abs(half_sums - whole_sums)[some] / whole_sums[some]
+    matched = whole_sums > 0
+    difference = np.abs(half_sums - whole_sums)[matched] / whole_sums[matched]
     return {
         "precision": params.model_dump()["precision"],
         "pairs": len(block),
-        "sum_difference_median": float(np.median(apart)) if some.any() else 0.0,
-        "sum_difference_largest": float(apart.max(initial=0.0)),
+        "sum_difference_median": float(np.median(difference)) if matched.any() else 0.0,
+        "sum_difference_largest": float(difference.max(initial=0.0)),
         "rank_correlation": _spearman(half_sums, whole_sums),
-        "matches_kept": kept / there if there else 1.0,
+        "matches_kept": n_kept / n_whole if n_whole else 1.0,
     }
 
 

@@ -1,4 +1,4 @@
-"""What is known about LightGlue checkpoints: whose descriptors they read, and their architecture. Imports no torch."""
+"""Facts about LightGlue checkpoints: whose descriptors they read, and their architecture. Imports no torch."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def families_of(params: LightGlueParams, family: str) -> tuple[str, ...]:
 
     Args:
         params: The matcher's settings.
-        family: The extractor's family; looked for in the name even where no official checkpoint knows it.
+        family: The extractor's family; looked for in the name even where there is no official checkpoint for it.
 
     Raises:
-        SettingsError: Neither the settings nor the file name says it.
+        SettingsError: Neither the settings nor the file name tell.
     """
     if params.families:
         return params.families
@@ -65,20 +65,20 @@ def families_of(params: LightGlueParams, family: str) -> tuple[str, ...]:
         return (family,) if family in OFFICIAL else ()
     if params.weights.removeprefix(PREFIX) in OFFICIAL:
         return (params.weights.removeprefix(PREFIX),)
-    found = _families_in(file_name(params.weights), {*OFFICIAL, *NEEDS_FRAMES, family})
-    if not found:
+    named = _families_in(file_name(params.weights), {*OFFICIAL, *NEEDS_FRAMES, family})
+    if not named:
         raise SettingsError(
             f"match.weights = '{params.weights}' does not say whose descriptors this LightGlue checkpoint reads; set "
             f"match.families, e.g. families = ['{family}']."
         )
-    return tuple(one for one in found if one not in NEEDS_FRAMES)
+    return tuple(name for name in named if name not in NEEDS_FRAMES)
 
 
 def scale_ori_of(family: str) -> ScaleOri:
-    """How scale and orientation of ``family`` reach a network that asks for them.
+    """How scale and orientation of ``family`` are given to a network that reads them.
 
     Raises:
-        SettingsError: Nobody has said how for this family.
+        SettingsError: There is no way for this family.
     """
     kind = OFFICIAL.get(family, "none")
     if kind == "none":
@@ -121,13 +121,13 @@ def file_name(weights: str) -> str:
     return re.sub(r"\.(safetensors|pth|pt|tar|bin|ckpt)$", "", name, flags=re.IGNORECASE)
 
 
-def _families_in(name: str, known: set[str]) -> tuple[str, ...]:
-    """Known families that stand in ``name`` as words, without those that are part of a longer one."""
-    text = _words(name)
-    hits = {one for one in known if f"_{_words(one)}_" in f"_{text}_"}
-    inner = {one for one in hits for other in hits if one != other and f"_{_words(one)}_" in f"_{_words(other)}_"}
+def _families_in(name: str, families: set[str]) -> tuple[str, ...]:
+    """Families whose names are words of ``name``, without those that are part of a longer one: aliked in raco-aliked."""
+    hits = {family for family in families if _words(family) in _words(name)}
+    inner = {short for short in hits for long in hits if short != long and _words(short) in _words(long)}
     return tuple(sorted(hits - inner))
 
 
 def _words(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    """Lower-case words between underscores, one before the first and one behind the last, so that only whole words are found."""
+    return f"_{re.sub(r'[^a-z0-9]+', '_', name.lower()).strip('_')}_"

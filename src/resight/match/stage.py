@@ -12,17 +12,9 @@ import pyarrow.compute as pc
 from resight.catalog import table as catalog_table
 from resight.environment import Environment
 from resight.errors import BrokenCountError
-from resight.match.cache import (
-    KEYS,
-    PART_SCHEMA,
-    CropCodes,
-    is_in_sorted,
-    look_up,
-    rows_at,
-)
+from resight.match.cache import KEYS, PART_SCHEMA, is_in_sorted, look_up, rows_at
 from resight.match.setup import MatchSetup
-from resight.match.work import Work
-from resight.pairs.plan import PLANNED
+from resight.match.work import NumberedPlan, Work
 from resight.status import PairStatus
 from resight.store.parts import compact, part_files
 
@@ -43,7 +35,7 @@ class MatchResult:
 
 
 def match(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, features: pa.Table) -> MatchResult:
-    """Match the planned pairs that nobody has matched before.
+    """Match the planned pairs that were never matched before.
 
     Args:
         env: Where features are and results go.
@@ -56,7 +48,7 @@ def match(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
         BrokenCountError: A planned crop has no features, or a pair got no status.
     """
     folder = env.workspace.stage_dir("match", name)
-    numbered = _NumberedPlan.of(plan)
+    numbered = NumberedPlan.of(plan)
     wanted = np.unique(numbered.pair[numbered.planned])
     kept, kept_rows = look_up(part_files(folder), numbered.codes, wanted)
     missing = np.setdiff1d(wanted, kept, assume_unique=True)
@@ -68,45 +60,21 @@ def match(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
     numbers = np.concatenate([kept, new])
     order = np.argsort(numbers)
     results = _Results(numbers[order], rows_at(pa.concat_tables([kept_rows, new_rows]), order), failed)
-    return MatchResult(_joined(numbered, results, name), len(new))
-
-
-@dataclass(frozen=True)
-class _NumberedPlan:
-    """A plan whose pairs are numbers.
-
-    Attributes:
-        plan: The plan.
-        codes: Numbers of its crops.
-        pair: (rows,) int64, number of each row's pair.
-        planned: (rows,) bool, which rows are to be matched.
-    """
-
-    plan: pa.Table
-    codes: CropCodes
-    pair: np.ndarray
-    planned: np.ndarray
-
-    @staticmethod
-    def of(plan: pa.Table) -> _NumberedPlan:
-        sides = [plan["query_crop_id"], plan["gallery_crop_id"]]
-        codes = CropCodes.of(*sides)
-        pair = codes.pairs(*(codes.encode(side) for side in sides))
-        return _NumberedPlan(plan, codes, pair, np.asarray(pc.equal(plan["status"], PLANNED)))
+    return MatchResult(_joined(plan, numbered, results, name), len(new))
 
 
 @dataclass(frozen=True)
 class _Results:
-    """What is known about pairs: (P,) sorted numbers of those that were matched, their P rows, why others failed."""
+    """Results of pairs: (P,) sorted numbers of those that were matched, their P rows, and why others failed, by number."""
 
     numbers: np.ndarray
     rows: pa.Table
     failed: Mapping[int, str]
 
 
-def _joined(numbered: _NumberedPlan, results: _Results, name: str) -> pa.Table:
+def _joined(plan: pa.Table, numbered: NumberedPlan, results: _Results, name: str) -> pa.Table:
     """Every row of the plan with the result of its pair."""
-    plan, planned = numbered.plan, numbered.planned
+    planned = numbered.planned
     at = np.searchsorted(results.numbers, numbered.pair)
     scored = planned & is_in_sorted(numbered.pair, results.numbers)
     reasons = [results.failed.get(int(pair)) for pair in numbered.pair[planned & ~scored]]
@@ -120,7 +88,7 @@ def _joined(numbered: _NumberedPlan, results: _Results, name: str) -> pa.Table:
     columns = {column: plan[column] for column in PASSED_ON}
     rows = results.rows
     of_row = rows_at(rows, at) if scored.all() else rows.take(pa.array(np.where(scored, at, 0), mask=~scored))
-    columns |= _oriented(of_row, plan, numbered.codes)
+    columns |= _oriented(of_row, numbered)
     matched_as = pc.if_else(pa.array(planned), pa.scalar(name), pa.scalar(None, pa.string()))
     columns |= {"match_fingerprint": matched_as, "status": status, "reason": reason}
     votes = ("lnbnn", "lnbnn_verified")  # the shortlist's
@@ -140,9 +108,9 @@ def _ending(
     return status, reason
 
 
-def _oriented(rows: pa.Table, plan: pa.Table, codes: CropCodes) -> dict[str, pa.ChunkedArray | pa.Array]:
+def _oriented(rows: pa.Table, numbered: NumberedPlan) -> dict[str, pa.ChunkedArray | pa.Array]:
     """Summary columns with the keypoint counts of query and gallery on the right side."""
-    forward = pa.array(codes.encode(plan["query_crop_id"]) <= codes.encode(plan["gallery_crop_id"]))
+    forward = pa.array(numbered.query <= numbered.gallery)
     a, b = rows["n_keypoints_a"].combine_chunks(), rows["n_keypoints_b"].combine_chunks()
     counts = {"n_keypoints_query": pc.if_else(forward, a, b), "n_keypoints_gallery": pc.if_else(forward, b, a)}
     return counts | {name: rows[name] for name in PART_SCHEMA.names if not name.endswith(("_a", "_b"))}

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from resight.match.base import PairMatch
 
-LLR_LARGEST = 1 - 1e-6
+LLR_LARGEST = 1 - 1e-6  # so that a confidence of 1 does not make the log-likelihood ratio infinite
 
 SUMMARY_SCHEMA = pa.schema(
     [

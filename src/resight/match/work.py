@@ -1,13 +1,14 @@
-"""The work of one call: missing pairs cut into blocks that share crops, run, and their outcome gathered."""
+"""The work of one call: missing pairs are cut into blocks that share crops and run, and the results gathered."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +19,45 @@ from resight.errors import BrokenCountError
 from resight.match.blocks import BlockResult, MatcherSpec, PairBlock, match_block
 from resight.match.cache import CropCodes
 from resight.match.setup import MatchSetup
+from resight.pairs.plan import PLANNED
 from resight.store.parts import write_bytes
+
+if TYPE_CHECKING:
+    from resight.match.halving.block import HalvedBlock
 
 log = logging.getLogger("resight")
 RATE_FILE = "rate.json"
-PROBE_PAIRS = 16
-TILE = 64
-PROBE_GROWS = 8
-PROBE_S = 3.0  # what is over sooner tells the start of a worker rather than its rate
+PROBE_PAIRS, PROBE_GROWS = 16, 8
+TILE = 64  # crops on a side of a square of pairs that are matched together
+PROBE_S = 3.0  # the time of shorter work is that of a worker's start rather than its rate
 PAIRS_AT_UNKNOWN_RATE = 4096
 WORTH_A_BLOCK_S = 5.0
 LAST_BLOCK_S = 1.0
+
+
+@dataclass(frozen=True)
+class NumberedPlan:
+    """A plan whose crops and pairs are numbers.
+
+    Attributes:
+        codes: Numbers of the crops.
+        query, gallery: (rows,) int64, codes of each row's crops.
+        pair: (rows,) int64, number of each row's unordered pair.
+        planned: (rows,) bool, which rows are to be matched.
+    """
+
+    codes: CropCodes
+    query: np.ndarray
+    gallery: np.ndarray
+    pair: np.ndarray
+    planned: np.ndarray
+
+    @staticmethod
+    def of(plan: pa.Table) -> NumberedPlan:
+        codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
+        query, gallery = codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"])
+        planned = np.asarray(pc.equal(plan["status"], PLANNED))
+        return NumberedPlan(codes, query, gallery, codes.pairs(query, gallery), planned)
 
 
 @dataclass(frozen=True)
@@ -83,36 +112,18 @@ class CropTable:
         return tuple((crop_id, self.store[code], int(self.row[code])) for crop_id, code in zip(ids, crops, strict=True))
 
 
-@dataclass(frozen=True)
-class BlockMaker:
-    """Turns numbers of pairs into the description of a block that travels to a worker.
+def block_maker(
+    env: Environment, setup: MatchSetup, folder: Path, table: CropTable
+) -> Callable[[np.ndarray], PairBlock]:
+    """What makes blocks from numbers of pairs (`CropCodes.pairs`), with this matcher and with parts in ``folder``."""
+    spec = matcher_spec(env, setup)
 
-    Attributes:
-        root: The workspace's folder.
-        folder: Where the block's part file goes.
-        spec: The matcher.
-        table: Where the features of the crops are.
-        bins: Bins of the histogram.
-    """
+    def block(pairs: np.ndarray) -> PairBlock:
+        crops, index = np.unique(np.concatenate(table.codes.unpack(pairs)), return_inverse=True)
+        index_a, index_b = np.split(index.astype(np.int32), 2)
+        return PairBlock(env.workspace.root, folder, spec, table.places(crops), index_a, index_b, setup.bins)
 
-    root: Path
-    folder: Path
-    spec: MatcherSpec
-    table: CropTable
-    bins: int
-
-    def block(self, pairs: np.ndarray) -> PairBlock:
-        """A block of the pairs with these numbers (`CropCodes.pairs`)."""
-        low, high = self.table.codes.unpack(pairs)
-        crops, index = np.unique(np.concatenate([low, high]), return_inverse=True)
-        index = index.astype(np.int32)
-        a, b = index[: len(pairs)], index[len(pairs) :]
-        return PairBlock(self.root, self.folder, self.spec, self.table.places(crops), a, b, self.bins)
-
-
-def block_maker(env: Environment, setup: MatchSetup, folder: Path, table: CropTable) -> BlockMaker:
-    """A maker of blocks of this matcher whose parts go into ``folder``."""
-    return BlockMaker(env.workspace.root, folder, matcher_spec(env, setup), table, setup.bins)
+    return block
 
 
 def matcher_spec(env: Environment, setup: MatchSetup) -> MatcherSpec:
@@ -125,12 +136,12 @@ def cut(pairs: np.ndarray, rate: float, setup: MatchSetup, n_workers: int) -> li
     """Cut ordered pairs into blocks of about ``block_seconds`` that grow smaller towards the end.
 
     A block is at most half of a worker's share of what is left (guided self-scheduling, Polychronopoulos and Kuck
-    1987), so that all workers end within about `LAST_BLOCK_S` of each other. What is over before it was worth sending
-    stays one block, and so does the work of a lone worker up to ``block_seconds``.
+    1987), so that all workers end within about `LAST_BLOCK_S` of each other. Work of less than `WORTH_A_BLOCK_S` stays one
+    block, and so does that of a single worker up to ``block_seconds``.
 
     Args:
         pairs: Ordered by `CropTable.by_tile`.
-        rate: Pairs per second of one worker; 0 where nobody knows.
+        rate: Pairs per second of one worker; 0 where it is not known.
         setup: Size of a block.
         n_workers: How many share the work.
     """
@@ -149,7 +160,7 @@ def cut(pairs: np.ndarray, rate: float, setup: MatchSetup, n_workers: int) -> li
 
 
 def read_rate(folder: Path) -> float:
-    """Pairs per second of one worker, as measured last time; 0 where nobody has."""
+    """Pairs per second of one worker, as measured last time; 0 where it was never measured."""
     try:
         return float(json.loads((folder / RATE_FILE).read_text(encoding="utf-8"))["pairs_per_second"])
     except FileNotFoundError:
@@ -161,9 +172,10 @@ def write_rate(folder: Path, rate: float) -> None:
     write_bytes(folder / RATE_FILE, json.dumps({"pairs_per_second": round(rate, 3)}).encode())
 
 
-def _rate(results: Sequence[BlockResult]) -> float:
-    seconds = sum(r.seconds for r in results)
-    return sum(r.n_matched for r in results) / seconds if seconds > 0 else 0.0
+def rate_of(results: Sequence[BlockResult | HalvedBlock]) -> float:
+    """Pairs per second of the worker that the results come from; 0 where no time has passed."""
+    seconds = sum(result.seconds for result in results)
+    return sum(result.n_matched for result in results) / seconds if seconds > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -184,28 +196,29 @@ class Work:
         """
         table = CropTable.of(self.codes, self.features, missing)
         missing = table.by_tile(missing)
-        blocks = block_maker(self.env, self.setup, self.folder, table)
+        block = block_maker(self.env, self.setup, self.folder, table)
         results: list[BlockResult] = []
         failed: dict[int, str] = {}
         rate = read_rate(self.folder)
         for groups in self._probes(missing, rate):
-            more, more_failed = self._run(blocks, groups)
-            results, failed, rate = results + more, failed | more_failed, _rate(more)
+            probes, probes_failed = self._run([block(group) for group in groups])
+            results, failed, rate = results + probes, failed | probes_failed, rate_of(probes)
             missing = missing[sum(map(len, groups)) :]
-            is_reliable = max((r.seconds for r in more), default=0.0) >= PROBE_S
+            is_reliable = max((probe.seconds for probe in probes), default=0.0) >= PROBE_S
             if is_reliable or len(missing) <= rate * WORTH_A_BLOCK_S:
                 break
         if missing.size:
-            more, more_failed = self._run(blocks, cut(missing, rate, self.setup, self.env.runner.n_workers))
-            results, failed, rate = results + more, failed | more_failed, _rate(more) or rate
+            groups = cut(missing, rate, self.setup, self.env.runner.n_workers)
+            rest, rest_failed = self._run([block(group) for group in groups])
+            results, failed, rate = results + rest, failed | rest_failed, rate_of(rest) or rate
         if rate:
             write_rate(self.folder, rate)
         return results, failed
 
     def _probes(self, missing: np.ndarray, rate: float) -> Iterator[list[np.ndarray]]:
-        """While nobody knows the rate: a few pairs, then ever more on all workers, until a block takes some seconds.
+        """While the rate is not known: a few pairs, then ever more on all workers, until a block takes some seconds.
 
-        The first pairs of a worker include the time of its start, on a GPU a hundred times that of the pairs themselves.
+        The first pairs of a worker include the time of its start, which on a GPU is a hundred times that of the pairs.
         """
         size, n = min(PROBE_PAIRS, self.setup.max_block_pairs), 1
         while not rate and missing.size:
@@ -213,16 +226,18 @@ class Work:
             missing, n = missing[size:], self.env.runner.n_workers
             size = min(size * PROBE_GROWS, n * self.setup.max_block_pairs)
 
-    def _run(self, maker: BlockMaker, groups: Sequence[np.ndarray]) -> tuple[list[BlockResult], dict[int, str]]:
-        blocks = [maker.block(group) for group in groups]
+    def _run(self, blocks: Sequence[PairBlock]) -> tuple[list[BlockResult], dict[int, str]]:
         done, lost = self.env.runner.run("match", match_block, blocks, size=len, unit="pairs", gpu=True)
         results = [result for _, result in done]
         for reason in sorted({result.slowed_by for result in results} - {""}):
             log.warning("match: pairs are matched one by one, which is slow, because of %s", reason)
         failed = [pair for result in results for pair in result.failed]
         failed += [(*f.block.ids(k), f.reason) for f in lost for k in range(len(f.block))]
-        return results, self._by_number(failed)
+        first, second = encoded_ids(self.codes, failed)
+        return results, {int(n): pair[2] for n, pair in zip(self.codes.pairs(first, second), failed, strict=True)}
 
-    def _by_number(self, failed: Sequence[tuple[str, str, str]]) -> dict[int, str]:
-        first, second = (self.codes.encode(pa.array([pair[side] for pair in failed], pa.string())) for side in (0, 1))
-        return {int(n): reason for n, (_, _, reason) in zip(self.codes.pairs(first, second), failed, strict=True)}
+
+def encoded_ids(codes: CropCodes, failed: Sequence[tuple[str, str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) codes of the first and of the second crop of failed pairs (crop id, crop id, reason)."""
+    first, second = (codes.encode(pa.array([pair[side] for pair in failed], pa.string())) for side in (0, 1))
+    return first, second

@@ -1,4 +1,4 @@
-"""Gallery encounters play the unknown animal: what they score when their own animal is taken out, and for it."""
+"""Gallery encounters stand in for unknown animals: their scores without, and for, their own animal."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ MAXIMA_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the calibration pairs say.
+    """Scores of the calibration pairs.
 
     Attributes:
         comparisons: `COMPARISON_SCHEMA`, a row per gallery encounter and animal that it was compared with; ``genuine``
             where that is its own animal, seen in another encounter.
         maxima: `MAXIMA_SCHEMA`, a row per gallery encounter; see `impostor_maxima`.
-        met_again: Individuals with at least two gallery encounters: each of them should be found.
+        met_again: Individuals with at least two gallery encounters: each of these should be identified.
     """
 
     comparisons: pa.Table
@@ -53,21 +53,24 @@ def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams) -> Cal
     """Rank every calibration encounter as if it were a query, by the same rule.
 
     Args:
-        scores: The ``scores`` table; only rows with purpose ``calibrate`` count. Pairs within one encounter are left
-            out by the planning of the pairs.
+        scores: The ``scores`` table; only rows with purpose ``calibrate`` count. Pairs within one encounter are never
+            planned.
         crops_info: See `rank.photo_pairs`; here both crops of a pair belong to a known animal.
         params: The rule by which photos vote.
     """
     ranked = rank_all(scores, crops_info, params, purpose="calibrate")
     ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
-    own = _individual_of(crops_info)
-    owner = [own.get(e) for e in ranked["encounter_id"].to_pylist()]
+    crops = crops_info.select(["encounter_id", "individual_id"]).to_pylist()
+    meetings = {(crop["encounter_id"], crop["individual_id"]) for crop in crops if crop["individual_id"]}
+    owner_of = dict(sorted(meetings, reverse=True))  # of several animals in an encounter, the alphabetically first
+    owner = [owner_of.get(e) for e in ranked["encounter_id"].to_pylist()]
     rows = pa.table(
         [ranked["encounter_id"], pa.array(owner, pa.string()), ranked["individual_id"], ranked["score"]],
         names=COMPARISON_SCHEMA.names[:4],
     )
     rows = rows.append_column("genuine", pc.equal(rows["individual_id"], rows["candidate_id"])).cast(COMPARISON_SCHEMA)
-    return Calibration(rows, impostor_maxima(rows), _met_again(crops_info))
+    met = Counter(individual for _, individual in meetings)
+    return Calibration(rows, impostor_maxima(rows), frozenset(name for name, count in met.items() if count > 1))
 
 
 def impostor_maxima(comparisons: pa.Table) -> pa.Table:
@@ -78,29 +81,14 @@ def impostor_maxima(comparisons: pa.Table) -> pa.Table:
         with, ``genuine_score`` where the animal was not met in another encounter that could be compared.
     """
     maxima: dict[str, dict[str, Any]] = {}
+    empty = {"impostor_maximum": None, "genuine_score": None, "n_impostors": 0}
     for row in comparisons.to_pylist():
-        maximum = maxima.setdefault(row["encounter_id"], _nothing(row))
+        encounter = {name: row[name] for name in ("encounter_id", "individual_id")}
+        maximum = maxima.setdefault(row["encounter_id"], encounter | empty)
         kind = "genuine_score" if row["genuine"] else "impostor_maximum"
         maximum[kind] = row["score"] if maximum[kind] is None else max(maximum[kind], row["score"])
         maximum["n_impostors"] += not row["genuine"]
     return pa.Table.from_pylist([maxima[e] for e in sorted(maxima)], schema=MAXIMA_SCHEMA)
-
-
-def _nothing(row: dict[str, Any]) -> dict[str, Any]:
-    empty = {"impostor_maximum": None, "genuine_score": None, "n_impostors": 0}
-    return {"encounter_id": row["encounter_id"], "individual_id": row["individual_id"]} | empty
-
-
-def _met_again(crops_info: pa.Table) -> frozenset[str]:
-    rows = crops_info.select(["encounter_id", "individual_id"]).to_pylist()
-    met = Counter(name for _, name in {(r["encounter_id"], r["individual_id"]) for r in rows if r["individual_id"]})
-    return frozenset(name for name, count in met.items() if count > 1)
-
-
-def _individual_of(crops_info: pa.Table) -> dict[str, str]:
-    rows = crops_info.select(["encounter_id", "individual_id"]).to_pylist()
-    named = {(r["encounter_id"], r["individual_id"]) for r in rows if r["individual_id"]}
-    return dict(sorted(named, reverse=True))
 
 
 def shares(individuals: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which encounters of unknown animals are the same animal? Greedy agglomeration with pairs that may never be joined."""
+"""Which encounters of unknown animals are of the same animal? Greedy agglomeration with pairs that may never be joined."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 import numpy as np
 
 Pair = tuple[str, str]
-LARGEST = 500.0  # exp of more does not add up in float64
+LARGEST = 500.0  # sums of larger exponentials may overflow float64
 
 
 def cluster(
@@ -20,14 +20,14 @@ def cluster(
 ) -> list[list[str]]:
     """Join the two most likely groups again and again, as long as their probability is high enough.
 
-    What speaks for two groups being one animal is the mean likelihood ratio of all their pairs that could be compared, in
-    logarithms ``log mean exp``: one clear match counts although others of the same animal fail, and a lucky one among many
-    is diluted. A priori a group is on its own with probability ``prior_single``, otherwise any of the other groups with
-    the same one. Groups with no compared pair, or with one pair that cannot be one animal, are never joined.
+    The evidence that two groups are one animal is the mean likelihood ratio of all their compared pairs, in logarithms ``log mean
+    exp``: a single clear match is enough although other pairs of the same animal fail, and a chance match among many is diluted.
+    A priori a group belongs to no other group with probability ``prior_single``, and otherwise to each of the others with equal
+    probability. Groups without a compared pair, or with a pair that cannot be one animal, are never joined.
 
     Args:
         nodes: Names in a meaningful order, first met first.
-        log_ratio: By pair in either order, the log likelihood ratio of same against different animal.
+        log_ratio: By pair, in either order, the log likelihood ratio of same against different animal.
         cannot_link: Pairs in either order.
         prior_single: Above 0 and below 1.
         least_probability: Posterior from which two groups are joined.
@@ -73,7 +73,7 @@ def _best_link(total: np.ndarray, count: np.ndarray, apart: np.ndarray) -> tuple
 
 
 def _joined(matrix: np.ndarray, a: int, b: int) -> np.ndarray:
-    """Row and column b added to a and taken out."""
+    """The matrix with row and column b added to those of a, and removed."""
     matrix = matrix.copy()
     matrix[a] += matrix[b]
     matrix[:, a] += matrix[:, b]

@@ -16,6 +16,8 @@ from resight.novelty.evidence import sentence
 from resight.novelty.identity_log import provisional_id
 from resight.novelty.model import NONE, NoveltyModel
 from resight.novelty.params import NoveltyParams
+from resight.rank.photos import codes
+from resight.rank.stage import rank_numbers
 from resight.status import Decision
 
 NOVELTY_SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("novelty").schema if f.name != "run_id"])
@@ -24,7 +26,7 @@ NO_COMPARABLE_PHOTO = "no_comparable_photo"
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What `decide` gives back.
+    """Result of `decide`.
 
     Attributes:
         ranked: The table that came in, with ``probability`` and ``in_candidate_set`` filled at level ``encounter``.
@@ -46,10 +48,10 @@ def decide(
 ) -> Verdicts:
     """Judge every query encounter.
 
-    ``known``: the best candidate has probability >= ``decide_known`` and a p-value <= ``alpha``. Where so few animals
-    were there to calibrate on that no p-value can be that small, the guarantee cannot be given: the verdict is ``unsure``, and
-    the evidence says how many animals it takes; with ``without_guarantee = "name"`` a score above all impostor maxima will
-    do instead. ``new``: ``p_new`` >= ``decide_new``. Otherwise ``unsure``; ``not_compared`` where there is no scored pair.
+    ``known``: the best candidate has probability >= ``decide_known`` and a p-value <= ``alpha``. If there were too few animals
+    to calibrate on for a p-value that small, the guarantee cannot be given: the verdict is ``unsure``, and the evidence says how
+    many animals are needed; with ``without_guarantee = "name"`` a score above all impostor maxima is enough. ``new``: ``p_new``
+    >= ``decide_new``. Otherwise ``unsure``; ``not_compared`` if there is no scored pair.
 
     Args:
         ranked: All candidates from `rank.rank_all`, not only the first few.
@@ -57,8 +59,8 @@ def decide(
         gallery: Individuals that have a photo in the gallery.
         model: From `fit`.
         params: Limits and the share of new animals.
-        truth: Hidden individual by encounter_id, where an evaluation knows it.
-        deleted: By encounter_id, an individual that counts as not in the gallery (to play the unknown animal).
+        truth: In an evaluation, the hidden individual by encounter_id.
+        deleted: By encounter_id, an individual to be treated as not in the gallery, so that it is unknown.
     """
     truth, deleted = truth or {}, deleted or {}
     ranked = _delete(ranked, deleted)
@@ -83,9 +85,9 @@ def decide(
 
 
 def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
-    """The first ``top_k`` candidates of each query, and in ``p_other`` the probability of all other animals known.
+    """The first ``top_k`` candidates of each query, and in ``p_other`` the probability of all other known animals.
 
-    What is listed for an encounter, ``p_new`` and ``p_other`` sum to 1.
+    For each encounter the listed probabilities, ``p_new`` and ``p_other`` sum to 1.
     """
     kept = verdicts.ranked.filter(pc.less_equal(verdicts.ranked["rank"], top_k))
     shown: dict[str, float] = {}
@@ -105,7 +107,7 @@ def posterior(
     """Probability of each candidate, of a new animal, and of all animals of the gallery that were not compared.
 
     With G animals in the gallery each weighs ``(1 - prior_new) / G * LR(score)`` and a new animal ``prior_new``; an
-    animal that could not be compared (no photo of a fitting side) has ``LR = 1``: nothing speaks for or against it.
+    animal that could not be compared (no photo of a matching side) has ``LR = 1``: there is no evidence for or against it.
     The three parts sum to 1.
 
     Args:
@@ -114,10 +116,10 @@ def posterior(
         model: Gives the likelihood ratio.
         prior_new: Share of encounters with animals that nobody has seen before.
     """
-    each = math.log1p(-prior_new) - math.log(n_animals)
-    hidden = n_animals - len(scores)
-    rest = each + math.log(hidden) if hidden else -math.inf
-    logs = np.concatenate([each + model.log_likelihood_ratio(scores), [math.log(prior_new), rest]])
+    prior_each = math.log1p(-prior_new) - math.log(n_animals)
+    n_uncompared = n_animals - len(scores)
+    rest = prior_each + math.log(n_uncompared) if n_uncompared else -math.inf
+    logs = np.concatenate([prior_each + model.log_likelihood_ratio(scores), [math.log(prior_new), rest]])
     weight = np.exp(logs - logs.max())
     weight /= weight.sum()
     return weight[:-2], float(weight[-2]), float(weight[-1])
@@ -139,11 +141,8 @@ def _judge(
     row |= {"encounter_id": encounter, "n_calibration": model.n_individuals, "method": model.method, "reason": ""}
     row["n_needed"] = animals_needed(params.alpha)
     if not candidates:
-        return row | {
-            "decision": Decision.NOT_COMPARED.value,
-            "status": Decision.NOT_COMPARED.value,
-            "reason": NO_COMPARABLE_PHOTO,
-        }, {}
+        not_compared = Decision.NOT_COMPARED.value
+        return row | {"decision": not_compared, "status": not_compared, "reason": NO_COMPARABLE_PHOTO}, {}
     best, n_compared = candidates[0], len(candidates)
     row |= {"individual_id": best["individual_id"], "best_score": best["score"], "status": "ok"}
     if model.n_individuals:
@@ -163,7 +162,7 @@ def _judge(
 
 
 def animals_needed(alpha: float) -> int:
-    """Animals that it takes before a p-value can be as small as ``alpha``: ``1 / (n + 1) <= alpha``."""
+    """Animals needed before a p-value can be as small as ``alpha``: ``1 / (n + 1) <= alpha``."""
     return math.ceil(round(1 / alpha - 1, 9))
 
 
@@ -179,24 +178,20 @@ def _decision(row: dict[str, Any], n_compared: int, model: NoveltyModel, params:
 
 
 def _delete(ranked: pa.Table, deleted: Mapping[str, str]) -> pa.Table:
-    """Take the deleted animals out and close the gaps that they leave in the ranks."""
+    """Remove the deleted animals and close the gaps that they leave in the ranks."""
     if not deleted:
         return ranked
     gone = pa.array([deleted.get(e) for e in ranked["encounter_id"].to_pylist()], pa.string())
     kept = ranked.filter(pc.invert(pc.fill_null(pc.equal(gone, ranked["individual_id"]), False)))
     kept = kept.sort_by([("level", "ascending"), ("query_id", "ascending"), ("rank", "ascending")])
-    queries = list(zip(kept["level"].to_pylist(), kept["query_id"].to_pylist(), strict=True))
-    ranks: list[int] = []
-    for k, query in enumerate(queries):
-        ranks.append(ranks[-1] + 1 if k and queries[k - 1] == query else 1)
+    ranks = rank_numbers(codes(kept["level"]), codes(kept["query_id"]))
     return kept.set_column(kept.schema.get_field_index("rank"), "rank", pa.array(ranks, pa.int32()))
 
 
 def _by_encounter(ranked: pa.Table, level: str) -> dict[str, list[dict[str, Any]]]:
     """Rows of one level by encounter, best first."""
-    chosen = ranked.filter(pc.equal(ranked["level"], level)).select(
-        ["encounter_id", "query_id", "rank", "individual_id", "score"]
-    )
+    columns = ["encounter_id", "query_id", "rank", "individual_id", "score"]
+    chosen = ranked.filter(pc.equal(ranked["level"], level)).select(columns)
     by_encounter: dict[str, list[dict[str, Any]]] = {}
     for row in chosen.sort_by([("encounter_id", "ascending"), ("rank", "ascending")]).to_pylist():
         by_encounter.setdefault(row["encounter_id"], []).append(row)

@@ -1,6 +1,6 @@
-"""Provisional names that stay the same from night to night, and a record of everything that ever happened to them.
+"""Provisional names that stay the same from night to night, and a log of everything that happened to them.
 
-Events are only ever appended. Replaying them gives who carries which name; a night that changes nothing adds nothing.
+Events are only ever appended. Replaying them gives the name of every encounter; a night that changes nothing adds no event.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain, count
 from typing import Any
 
 
@@ -29,7 +30,7 @@ ENDS = frozenset({Event.CONFIRMED, Event.IDENTIFIED, Event.WITHDRAWN})
 
 @dataclass(frozen=True)
 class IdentityLog:
-    """What `advance` gives back.
+    """Result of `advance`.
 
     Attributes:
         names: Provisional name by encounter.
@@ -41,7 +42,7 @@ class IdentityLog:
 
 
 def provisional_id(encounter_id: str) -> str:
-    """Name of an animal until somebody says who it is: made from the encounter that it was first met in."""
+    """Name of an animal until a person names it, made from the encounter in which it was first met."""
     return "new-" + hashlib.sha256(encounter_id.encode()).hexdigest()[:8]
 
 
@@ -69,15 +70,15 @@ def advance(
 ) -> IdentityLog:
     """Give tonight's clusters names and write down what changed.
 
-    A cluster keeps the name that most of its encounters carry; where two clusters want one name, the one with more of
-    its encounters, then the one that holds the encounter it was made from, has it. Names that no cluster keeps are
-    ``merged`` into the one that took their encounters; encounters that leave a name that lives on are ``split`` from it.
+    A cluster keeps the name that most of its encounters carry. If two clusters claim one name, it goes to the one with more of
+    its encounters, then to the one that holds the encounter it was made from. Names that no cluster keeps are ``merged`` into
+    the name that took their encounters; encounters that leave a name that another cluster keeps are ``split`` from it.
 
     Args:
         events: All events so far, in order.
         clusters: Encounters of each unknown animal, the first met first; no encounter is in two.
         named: Individual by encounter that a person has named.
-        identified: Individual by encounter that the program now calls known.
+        identified: Individual by encounter that is now identified automatically.
         night: ISO date.
         run_id: The run under way.
     """
@@ -98,7 +99,7 @@ def _ends(
     named: Mapping[str, str],
     identified: Mapping[str, str],
 ) -> Iterator[Change]:
-    """Encounters that carry a provisional name no longer."""
+    """Encounters that no longer carry a provisional name."""
     unknown = {encounter for cluster in clusters for encounter in cluster}
     for encounter, name in sorted(before.items()):
         if encounter in named:
@@ -125,14 +126,14 @@ def _moves(before: Mapping[str, str], clusters: Sequence[Sequence[str]], names: 
 
 def _names(clusters: Sequence[Sequence[str]], before: Mapping[str, str]) -> list[str]:
     """A name for each cluster, all different."""
-    wishes = []
+    claims = []
     for place, cluster in enumerate(clusters):
         shared = Counter(before[e] for e in cluster if e in before)
-        for name, count in shared.items():
+        for name, n_shared in shared.items():
             founder = any(provisional_id(e) == name for e in cluster)
-            wishes.append((-count, not founder, name, place))
+            claims.append((-n_shared, not founder, name, place))
     name_of: dict[int, str] = {}
-    for _, _, name, place in sorted(wishes):
+    for _, _, name, place in sorted(claims):
         if place not in name_of and name not in name_of.values():
             name_of[place] = name
     taken = set(name_of.values()) | set(before.values())
@@ -144,11 +145,6 @@ def _names(clusters: Sequence[Sequence[str]], before: Mapping[str, str]) -> list
 
 
 def _fresh(cluster: Sequence[str], taken: set[str]) -> str:
-    """The name made from the first encounter whose name is free."""
-    wanted = (provisional_id(e) for e in cluster)
-    free = next((name for name in wanted if name not in taken), None)
-    number = 2
-    while free is None:
-        name = f"{provisional_id(cluster[0])}-{number}"
-        free, number = (None if name in taken else name), number + 1
-    return free
+    """The first free name among those made from the encounters; if none is free, a numbered one."""
+    numbered = (f"{provisional_id(cluster[0])}-{number}" for number in count(2))
+    return next(name for name in chain(map(provisional_id, cluster), numbered) if name not in taken)

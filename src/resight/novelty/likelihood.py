@@ -1,4 +1,4 @@
-"""How many times more likely a score is under the same animal than under different ones, by two methods."""
+"""How many times more likely a score is for the same animal than for different ones, by two methods."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def log_score(score: np.ndarray | float, epsilon: float | None) -> np.ndarray:
 
 
 def choose_epsilon(scores: np.ndarray) -> float:
-    """The median positive score, so that it fits scores of any unit; 0.001 where nothing matched at all.
+    """The median positive score, so that it suits scores of any unit; 0.001 if nothing matched at all.
 
-    Like the 1 in ``log(sum + 1)`` it keeps differences among the lowest scores, which are noise, from counting.
+    Like the 1 in ``log(sum + 1)`` it suppresses differences among the lowest scores, which are noise.
     """
     positive = scores[scores > 0]
     return float(np.median(positive)) if positive.size else 1e-3
@@ -31,10 +31,10 @@ def choose_epsilon(scores: np.ndarray) -> float:
 def fit_logistic(x: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """Intercept and slope of the log likelihood ratio ``a + b x`` by weighted logistic regression.
 
-    The slope per standard deviation of x carries a ridge penalty ``RIDGE b^2 / 2``, so that separated classes stay
-    finite, and is never negative: a higher score is never evidence for different animals. The share of genuine rows in the
-    training data is taken out of the intercept, so that what is left is a ratio of densities and any prior can be put
-    on it (prior correction, King and Zeng 2001). Newton's method.
+    The slope per standard deviation of x carries a ridge penalty ``RIDGE b^2 / 2``, so that it stays finite for separated
+    classes, and is never negative: a higher score is never evidence for different animals. The share of genuine
+    rows in the training data is removed from the intercept, which leaves a ratio of densities that any prior can be added
+    to (prior correction, King and Zeng 2001). Newton's method.
 
     Args:
         x: (N,) log scores.

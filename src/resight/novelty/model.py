@@ -1,4 +1,4 @@
-"""What was learned about scores of the same and of different animals, small enough to pass around."""
+"""How high pairs of the same and of different animals score, as learned from the gallery."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from resight.novelty.calibration import Calibration, shares
-from resight.novelty.likelihood import (
-    choose_epsilon,
-    evidence_bound,
-    fit_gumbel,
-    fit_logistic,
-    gumbel_tail,
-    log_score,
-)
+from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail, log_score
 from resight.novelty.tail import fit_tail, tail_probability
 from resight.score.base import ShippedCalibration
 
@@ -37,13 +30,13 @@ class NoveltyModel:
         n_animals: Median number of animals behind an impostor maximum.
         epsilon: Added to scores before the logarithm; None where scores are logarithms already.
         intercept, slope: Log likelihood ratio over the log score (method ``logistic``).
-        log_score_range: Log scores that the regression has seen; the ratio is not followed beyond them.
+        log_score_range: Log scores that the regression has seen; the ratio is constant beyond them.
         location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
-        smallest_p: Tail probabilities are not believed below this.
-        n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio rests on.
+        smallest_p: Lower limit of the tail probabilities.
+        n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio was learned from.
         shipped_share: Share of it that comes from other places.
-        genuine: Score of each gallery encounter for its own animal, met another time; minus infinity where that could not be
-            compared or was not shortlisted.
+        genuine: Score of each gallery encounter for its own animal, met another time; minus infinity if that was not
+            compared or not shortlisted.
         genuine_individuals: The animal that each of them is of.
         tail: Shape, scale, threshold and share above it of the largest impostor maxima (`tail.fit_tail`); empty where there
             are too few.
@@ -70,14 +63,11 @@ class NoveltyModel:
 
     @property
     def n_individuals(self) -> int:
-        """Animals that stand behind the p-value."""
+        """Animals that the p-value is based on."""
         return len(set(self.maxima_individuals))
 
     def without(self, individual_id: str) -> NoveltyModel:
-        """The model with the impostor maxima of one animal taken out: it cannot be its own yardstick.
-
-        The likelihood ratio stays as fitted.
-        """
+        """The model without the scores of one animal, which must not be compared with itself; the likelihood ratio is kept."""
         kept = [(m, i) for m, i in zip(self.maxima, self.maxima_individuals, strict=True) if i != individual_id]
         own = [(g, i) for g, i in zip(self.genuine, self.genuine_individuals, strict=True) if i != individual_id]
         return replace(
@@ -96,9 +86,9 @@ class NoveltyModel:
         """``(1 + sum over animals of the share of their impostor maxima >= score) / (n + 1)``.
 
         Animals, not encounters, are exchangeable with the next unknown one: each of the n counts once, shared by its
-        encounters (hierarchical conformal prediction: Lee, Barber and Willett, arXiv 2306.06342). Where the gallery now
-        holds over 20 % more animals than the one that was calibrated on, `grown` makes up for it; a smaller one is left
-        alone, which errs to the safe side.
+        encounters (hierarchical conformal prediction: Lee, Barber and Willett, arXiv 2306.06342). If the gallery now
+        holds over 20 % more animals than the one that was calibrated on, `grown` corrects for it; a smaller one is not
+        corrected for, which is conservative.
         """
         return self.grown(self._raw_p(score), n_animals)
 
@@ -109,9 +99,9 @@ class NoveltyModel:
         return float(-np.expm1(n_animals / self.n_animals * np.log1p(-p))) if p < 1 else 1.0
 
     def coverage(self, wanted: float) -> float | None:
-        """Coverage that candidate sets can be guaranteed to have: ``wanted``, or ``n / (n + 1)`` of n animals met again.
+        """Coverage that candidate sets can guarantee: ``wanted``, or ``n / (n + 1)`` if n animals met again allow no more.
 
-        None with fewer than two of them.
+        None with fewer than two such animals.
         """
         n = len(set(self.genuine_individuals))
         return min(wanted, n / (n + 1)) if n > 1 else None
@@ -119,9 +109,9 @@ class NoveltyModel:
     def in_candidate_set(self, scores: np.ndarray, coverage: float) -> np.ndarray:
         """(C,) bool: ``(1 + sum over animals of the share of their genuine scores <= s) / (n + 1) > 1 - coverage``.
 
-        Split conformal prediction (Vovk et al. 2005) with animals as the exchangeable units: of animals that are in the
-        gallery, at least the share ``coverage`` has its true name in the set. One that was not compared is not in it, which
-        the calibration counts as a genuine score of minus infinity.
+        Split conformal prediction (Vovk et al. 2005) with animals as the exchangeable units: of the animals in the
+        gallery, at least the share ``coverage`` is in its own set. An animal that was not compared is not, which the calibration
+        counts as a genuine score of minus infinity.
         """
         weight = shares(np.array(self.genuine_individuals, dtype=str))
         genuine = np.array(self.genuine, np.float64)
@@ -130,9 +120,9 @@ class NoveltyModel:
         return np.asarray(p > round(1 - coverage, 12))
 
     def tail_p_value(self, score: float, n_animals: int) -> float | None:
-        """p-value from the fitted tail of the impostor maxima, which goes below 1 / (n + 1); no guarantee stands behind it.
+        """p-value from the fitted tail of the impostor maxima, which can be below 1 / (n + 1) but guarantees nothing.
 
-        None where there is no tail, or the score does not lie in it.
+        None if there is no tail, or the score does not lie in it.
         """
         x = float(log_score(score, self.epsilon))
         if not self.tail or x < self.tail[2]:
@@ -140,11 +130,11 @@ class NoveltyModel:
         return self.grown(tail_probability(x, self.tail), n_animals)
 
     def smallest_p_value(self, n_animals: int) -> float:
-        """What a score above all impostor maxima gets."""
+        """The p-value of a score above all impostor maxima."""
         return self.grown(_rounded(1 / (self.n_individuals + 1)), n_animals)
 
     def threshold(self, alpha: float, n_animals: int) -> float | None:
-        """Smallest score whose p-value is at most ``alpha``; None where no score can have one."""
+        """Smallest score whose p-value is at most ``alpha``; None if no score has one."""
         if self.smallest_p_value(n_animals) > alpha:
             return None
         above = [float(np.nextafter(m, np.inf)) for m in sorted(set(self.maxima))]
@@ -155,7 +145,7 @@ class NoveltyModel:
 
         ``logistic``: the regression line within the range of log scores that it has seen, constant outside.
         ``evidence_bound``: the largest ratio that the Gumbel tail probability can stand for, with probabilities cut off
-        at a tenth of 1 / (impostor scores + 1): it favours the candidate, and says nothing about scores that speak against it.
+        at a tenth of 1 / (impostor scores + 1): it favours the candidate, and never counts against one.
         """
         x = log_score(score, self.epsilon)
         if self.method == LOGISTIC:
@@ -182,8 +172,8 @@ def fit(calibration: Calibration, signed: bool = False, shipped: ShippedCalibrat
     score, every animal with the same weight; with fewer it is the Sellke-Bayarri-Berger bound on a Gumbel fit to the
     scores of different animals; with impostor maxima of fewer than 3 animals there is none.
 
-    Where it is known what the score has meant at other places (``shipped``), the line of the regression is shrunk towards
-    that: the mean of both, weighted by genuine encounters and by ``shipped.worth``. No number of encounters is needed then.
+    If it has been measured what the score means at other places (``shipped``), the line of the regression is shrunk towards
+    that: the mean of both, weighted by genuine encounters and by ``shipped.worth``. No encounters are required then.
     """
     rows = calibration.comparisons
     score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
@@ -214,7 +204,7 @@ def fit(calibration: Calibration, signed: bool = False, shipped: ShippedCalibrat
 
 
 def _rounded(p: float) -> float:
-    return round(p, 12)  # three thirds of an animal must add up to one
+    return round(p, 12)  # so that the shares of an animal, such as three thirds, add up to 1
 
 
 def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:
@@ -229,8 +219,8 @@ def _shrunk(
     own = _logistic(model, x, genuine, owner) if genuine.any() and not genuine.all() else model
     share = shipped.worth / (shipped.worth + model.n_genuine)
 
-    def between(here: float, there: float) -> float:
-        return float((1 - share) * here + share * there)
+    def between(fitted: float, elsewhere: float) -> float:
+        return float((1 - share) * fitted + share * elsewhere)
 
     return replace(
         model,

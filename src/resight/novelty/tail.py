@@ -1,4 +1,4 @@
-"""The tail of the impostor maxima, to say more of a score that is above all of them than "below 1 / (n + 1)"."""
+"""The tail of the impostor maxima, for a finer p-value than "below 1 / (n + 1)" of scores above all of them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def fit_tail(x: np.ndarray, individuals: Sequence[str]) -> tuple[float, ...]:
         individuals: (N,) the animal of each; every animal weighs the same in the share above the quantile.
 
     Returns:
-        Shape, scale, threshold, share above it; empty with fewer than 20 excesses or 50 animals, where the empirical
-        p-value is all that can be known.
+        Shape, scale, threshold, share above it; empty with fewer than 20 excesses or 50 animals, too few
+        to go beyond the empirical p-value.
     """
     values = np.asarray(x, np.float64)
     if len(set(individuals)) < MIN_INDIVIDUALS:

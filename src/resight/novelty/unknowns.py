@@ -1,4 +1,4 @@
-"""Encounters of unknown animals against each other: who is compared, and which of them are one animal."""
+"""Encounters of unknown animals: which are compared with each other, and which are of one animal."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ CLUSTER = "cluster"
 def sightings(crops_info: pa.Table, encounters: Collection[str]) -> pa.Table:
     """Crops of the unknown encounters, ``encounter_id`` and ``individual_id`` replaced by the sighting that each belongs to.
 
-    A sighting is one animal in one encounter: the encounter itself, but for crops that share their photo with others, each
-    of which is a sighting of its own (``encounter#crop``).
+    A sighting is one animal in one encounter. It has the name of the encounter, except for crops that share their photo with
+    other crops: each of these is a sighting of its own (``encounter#crop``).
     """
     usable = pc.equal(crops_info["feature_status"], "ok")
     chosen = crops_info.filter(
@@ -45,7 +45,7 @@ def encounter_of(sighting: str) -> str:
 
 
 def plan_clusters(seen: pa.Table, policy: PairsParams) -> pa.Table:
-    """Each two sightings of different encounters once, the one with the smaller name asking.
+    """Each pair of sightings of different encounters once, with the alphabetically first as the query.
 
     Args:
         seen: From `sightings`.
@@ -54,8 +54,8 @@ def plan_clusters(seen: pa.Table, policy: PairsParams) -> pa.Table:
     plan = plan_pairs(seen, seen, policy=policy, purpose=CLUSTER, forbid_same_encounter=True)
     name = dict(zip(seen["crop_id"].to_pylist(), seen["encounter_id"].to_pylist(), strict=True))
     sides = [[name[c] for c in plan[f"{side}_crop_id"].to_pylist()] for side in ("query", "gallery")]
-    once = [q < g and encounter_of(q) != encounter_of(g) for q, g in zip(*sides, strict=True)]
-    return plan.filter(pa.array(once, pa.bool_()))
+    keep = [q < g and encounter_of(q) != encounter_of(g) for q, g in zip(*sides, strict=True)]
+    return plan.filter(pa.array(keep, pa.bool_()))
 
 
 def group(
@@ -67,18 +67,19 @@ def group(
     params: NoveltyParams,
     is_ratio: bool,
 ) -> list[list[str]]:
-    """Sightings by animal, the first met first; each on its own where nothing says what a score stands for.
+    """Sightings by animal, the first met first.
 
-    That is the regression over gallery encounters, where there were enough of them; before that a score that is a log
-    likelihood ratio by itself (``is_ratio``).
+    Grouping takes likelihood ratios: those of the regression over gallery encounters, or, while there are too few of these, the
+    scores themselves if they are log likelihood ratios (``is_ratio``). Without either, each sighting is on its own.
 
     Args:
         scores: The ``scores`` table with rows of purpose ``cluster``.
         seen: From `sightings`.
-        first_met: Day of each encounter, where it is known.
+        first_met: Day of each dated encounter.
         model: Gives the likelihood ratio.
         rank: The rule by which photos vote.
         params: Priors and limits.
+        is_ratio: Whether scores are log likelihood ratios.
     """
     nodes = sorted(set(seen["encounter_id"].to_pylist()), key=lambda s: (first_met.get(encounter_of(s), date.max), s))
     if model.method != LOGISTIC and not is_ratio:
@@ -93,11 +94,11 @@ def group(
 
 
 def apart(seen: pa.Table) -> set[Pair]:
-    """Sightings that share a photo: two animals."""
-    together: dict[str, set[str]] = {}
+    """Pairs of sightings that share a photo, and so are two animals."""
+    by_photo: dict[str, set[str]] = {}
     for photo, sighting in zip(seen["photo_id"].to_pylist(), seen["encounter_id"].to_pylist(), strict=True):
-        together.setdefault(photo, set()).add(sighting)
-    return {pair for names in together.values() for pair in combinations(sorted(names), 2)}
+        by_photo.setdefault(photo, set()).add(sighting)
+    return {pair for names in by_photo.values() for pair in combinations(sorted(names), 2)}
 
 
 def name_of(encounter: str, names: Mapping[str, str], sighted: Sequence[str]) -> str | None:

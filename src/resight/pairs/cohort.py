@@ -1,4 +1,4 @@
-"""Who asks and who is asked: query and gallery photos of a run, and which labels the run may see."""
+"""Query and gallery photos of a run, and which labels the run may see."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ class Cohort:
     """Photo ids by part.
 
     Attributes:
-        queries: Photos that ask.
-        gallery: Photos of known animals.
+        queries: Photos whose animal is to be identified.
+        gallery: Photos of animals with a label.
         labels: Visible individual of each gallery photo.
-        truth: Hidden individual of query photos, where an evaluation knows it.
+        truth: Hidden individual of query photos, which an evaluation has.
         evaluating: Keep photos of one encounter apart.
         protocol: How the two parts were chosen.
-        leave_one_out: One encounter is left out of the gallery at a time and asks all others; a photo may be in both parts.
+        leave_one_out: One encounter at a time is taken out of the gallery and compared with all others, so that a photo may
+            be in both parts.
     """
 
     queries: frozenset[str]
@@ -36,7 +37,7 @@ class Cohort:
 
 
 def nightly_cohort(photos: pa.Table) -> Cohort:
-    """Labelled photos are the gallery, all others ask, on every night until somebody confirms who they are."""
+    """Labelled photos are the gallery; all others are queries, every night until somebody confirms who they are."""
     usable = [
         p for p in photos.select(["photo_id", "individual_id", "role", "status"]).to_pylist() if p["status"] == "ok"
     ]
@@ -46,7 +47,7 @@ def nightly_cohort(photos: pa.Table) -> Cohort:
 
 
 def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Cohort) -> pa.Table:
-    """One row per usable-or-not crop with what planning, ranking and calibration need, labels as far as visible."""
+    """One row per crop, usable or not, with what planning, ranking and calibration need; labels as far as visible."""
     extra = dict(zip(photos["photo_id"].to_pylist(), photos["extra"].to_pylist(), strict=True))
     of_photo = dict(zip(photos["photo_id"].to_pylist(), range(photos.num_rows), strict=True))
     state = dict(zip(features["crop_id"].to_pylist(), features["status"].to_pylist(), strict=True))
@@ -67,13 +68,13 @@ def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Coh
 
 
 def plan(info: pa.Table, cohort: Cohort, policy: PairsParams, calibration_encounters: int) -> pa.Table:
-    """All pairs of the run: queries with the gallery, and gallery photos among each other to learn what non-matching looks like.
+    """All pairs of the run: queries with the gallery, and gallery photos among each other to learn the scores of non-matches.
 
     Args:
         info: From `crop_info`.
         cohort: Queries and gallery.
         policy: Which crops are compared.
-        calibration_encounters: Gallery encounters that play the unknown animal, at most.
+        calibration_encounters: At most so many gallery encounters stand in for unknown animals.
     """
     queries, gallery = _of(info, cohort.queries), _of(info, cohort.gallery)
     apart = cohort.evaluating and policy.exclude_same_encounter
@@ -88,7 +89,7 @@ def plan(info: pa.Table, cohort: Cohort, policy: PairsParams, calibration_encoun
 
 
 def calibration_photos(info: pa.Table, cohort: Cohort, most: int) -> frozenset[str]:
-    """Photos of the gallery encounters that play the unknown animal: one of each individual first, in an order by digest.
+    """Photos of the gallery encounters that stand in for unknown animals: one of each individual first, ordered by digest.
 
     The order does not depend on what else is in the gallery, so a growing gallery reuses the pairs of the night before.
     """

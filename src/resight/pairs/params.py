@@ -1,4 +1,4 @@
-"""Which pairs of photos are compared, and in what blocks."""
+"""Settings of the pairs of photos that are compared, and of the size of blocks."""
 
 from typing import ClassVar, Literal
 

@@ -30,7 +30,7 @@ _COMPATIBLE = np.array(
 )
 _MAY_COMPARE = {"same": np.eye(len(_SIDES), dtype=bool), "compatible": _COMPATIBLE, "any": np.ones_like(_COMPATIBLE)}
 
-# Every outcome of the plan, weakest first: a later one overrules those before it.
+# Every outcome of the plan in the order in which they are written: a later one overwrites those before it.
 _OUTCOMES: tuple[tuple[str, str], ...] = (
     (PLANNED, ""),
     (PairStatus.NO_FEATURES.value, ""),
@@ -45,7 +45,7 @@ OTHER = "other_"  # other_species, other_site, …: reason of a pair that a colu
 def plan_pairs(
     queries: pa.Table, gallery: pa.Table, *, policy: PairsParams, purpose: str, forbid_same_encounter: bool
 ) -> pa.Table:
-    """Give every query x gallery pair exactly one row that says what happens to it.
+    """Give every query x gallery pair exactly one row: planned, or why not.
 
     Args:
         queries: Columns ``crop_id``, ``photo_id``, ``encounter_id``, ``viewpoint``, ``feature_status``, and where
@@ -54,7 +54,7 @@ def plan_pairs(
         policy: Which viewpoints are compared, and in which columns of the metadata two photos must agree. Under
             ``same``, unknown is compared with unknown.
         purpose: ``identify`` or ``calibrate``; copied into every row.
-        forbid_same_encounter: Keep photos of one encounter apart; the caller knows whether it evaluates.
+        forbid_same_encounter: Keep photos of one encounter apart; for evaluations, where they would be too easy.
 
     Returns:
         ``query_crop_id, gallery_crop_id, query_photo_id, gallery_photo_id, purpose, status, reason``, queries x
@@ -64,14 +64,14 @@ def plan_pairs(
     outcome = _outcomes(queries, gallery, policy, forbid_same_encounter).ravel()
     q = pa.array(np.repeat(np.arange(queries.num_rows, dtype=np.int64), gallery.num_rows))
     g = pa.array(np.tile(np.arange(gallery.num_rows, dtype=np.int64), queries.num_rows))
-    others = [(PairStatus.EXCLUDED_BY_POLICY.value, f"{OTHER}{column}") for column in policy.must_agree]
-    statuses, reasons = (pa.array(column, pa.string()) for column in zip(*_OUTCOMES, *others, strict=True))
+    by_metadata = [(PairStatus.EXCLUDED_BY_POLICY.value, f"{OTHER}{column}") for column in policy.must_agree]
+    statuses, reasons = (pa.array(column, pa.string()) for column in zip(*_OUTCOMES, *by_metadata, strict=True))
     return pa.table(
         {
-            "query_crop_id": _strings(queries, "crop_id").take(q),
-            "gallery_crop_id": _strings(gallery, "crop_id").take(g),
-            "query_photo_id": _strings(queries, "photo_id").take(q),
-            "gallery_photo_id": _strings(gallery, "photo_id").take(g),
+            "query_crop_id": text_column(queries, "crop_id").take(q),
+            "gallery_crop_id": text_column(gallery, "crop_id").take(g),
+            "query_photo_id": text_column(queries, "photo_id").take(q),
+            "gallery_photo_id": text_column(gallery, "photo_id").take(g),
             "purpose": pa.repeat(pa.scalar(purpose, pa.string()), len(q)),
             "status": statuses.take(pa.array(outcome)),
             "reason": reasons.take(pa.array(outcome)),
@@ -79,9 +79,9 @@ def plan_pairs(
     )
 
 
-def comparable(views: Sequence[str], others: Sequence[str], viewpoint: str = "compatible") -> np.ndarray:
-    """(A, B) bool: which of A views may be compared with which of B under that policy; an unheard-of view is unknown."""
-    rows, columns = (_side(pa.array(sides, pa.string())) for sides in (views, others))
+def comparable(queries: Sequence[str], gallery: Sequence[str], viewpoint: str = "compatible") -> np.ndarray:
+    """(A, B) bool: which of A views may be compared with which of B under that policy; any other word counts as unknown."""
+    rows, columns = (_side(pa.array(views, pa.string())) for views in (queries, gallery))
     allowed: np.ndarray = _MAY_COMPARE[viewpoint][np.ix_(rows, columns)]
     return allowed
 
@@ -90,7 +90,7 @@ def _outcomes(queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_
     """(queries, gallery) int8, index into `_OUTCOMES` followed by the columns of ``must_agree``."""
     out = np.zeros((queries.num_rows, gallery.num_rows), np.int8)
     out[~(_usable(queries)[:, None] & _usable(gallery)[None, :])] = _NO_FEATURES
-    sides = (_side(_strings(table, "viewpoint")) for table in (queries, gallery))
+    sides = (_side(text_column(table, "viewpoint")) for table in (queries, gallery))
     out[~_MAY_COMPARE[policy.viewpoint][np.ix_(*sides)]] = _VIEWPOINT
     for i, column in enumerate(policy.must_agree):
         out[_differ(_metadata(queries, column), _metadata(gallery, column))] = len(_OUTCOMES) + i
@@ -100,39 +100,42 @@ def _outcomes(queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_
     return out
 
 
-def _strings(table: pa.Table, column: str) -> pa.Array:
+def text_column(table: pa.Table, column: str) -> pa.Array:
+    """A column as strings in one piece."""
     return table.column(column).cast(pa.string()).combine_chunks()
 
 
 def _usable(table: pa.Table) -> np.ndarray:
-    return np.asarray(pc.fill_null(pc.equal(_strings(table, "feature_status"), FeatureStatus.OK.value), False))
+    return np.asarray(pc.fill_null(pc.equal(text_column(table, "feature_status"), FeatureStatus.OK.value), False))
 
 
 def _side(views: pa.Array) -> np.ndarray:
-    """Row of `_COMPATIBLE`; whatever is no known side counts as unknown."""
+    """Row of `_COMPATIBLE`; whatever is no side counts as unknown."""
     row = pc.index_in(views, pa.array([side.value for side in _SIDES], pa.string()))
     return np.asarray(pc.fill_null(row, _SIDES.index(Viewpoint.UNKNOWN)))
 
 
 def _equal(queries: pa.Table, gallery: pa.Table, column: str) -> np.ndarray:
     """(queries, gallery) bool; a missing value equals nothing."""
-    names = pc.unique(_strings(queries, column).drop_null())
-    left = np.asarray(pc.fill_null(pc.index_in(_strings(queries, column), names, skip_nulls=True), -1))
-    right = np.asarray(pc.fill_null(pc.index_in(_strings(gallery, column), names, skip_nulls=True), -2))
-    equal: np.ndarray = left[:, None] == right[None, :]
-    return equal
+    left, right = _codes(text_column(queries, column), text_column(gallery, column))
+    return np.asarray((left[:, None] == right[None, :]) & (left >= 0)[:, None])
 
 
 def _metadata(table: pa.Table, column: str) -> pa.Array:
-    """What the metadata says in ``column`` about each crop's photo, in lower case; missing where it says nothing."""
-    encoded = _strings(table, "extra").dictionary_encode()
+    """The value of metadata ``column`` for each crop's photo, in lower case; missing where the cell is empty."""
+    encoded = text_column(table, "extra").dictionary_encode()
     values = [json.loads(text).get(column, "").strip().casefold() or None for text in encoded.dictionary.to_pylist()]
     return pa.array(values, pa.string()).take(encoded.indices)
 
 
 def _differ(left: pa.Array, right: pa.Array) -> np.ndarray:
     """(queries, gallery) bool; a missing value differs from nothing."""
+    a, b = _codes(left, right)
+    return np.asarray((a[:, None] != b[None, :]) & (a >= 0)[:, None] & (b >= 0)[None, :])
+
+
+def _codes(left: pa.Array, right: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """A number for each value of both arrays, the same for equal values; -1 where it is missing."""
     names = pc.unique(pa.chunked_array([left, right], pa.string()).drop_null())
-    a, b = (np.asarray(pc.fill_null(pc.index_in(side, names, skip_nulls=True), -1)) for side in (left, right))
-    different: np.ndarray = (a[:, None] != b[None, :]) & (a >= 0)[:, None] & (b >= 0)[None, :]
-    return different
+    a, b = (np.asarray(pc.fill_null(pc.index_in(values, names, skip_nulls=True), -1)) for values in (left, right))
+    return a, b

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from resight.errors import SettingsError
 from resight.plugins.params import Params
@@ -25,26 +25,24 @@ from resight.plugins.params import Params
 Kind = TypeVar("Kind")
 
 
-class Registry(Generic[Kind]):
+class Registry(Mapping[str, Kind]):
     """Kinds of one stage by name: the built-in ones in the order listed, then those of other packages by name.
+
+    All are loaded when somebody first looks.
 
     Attributes:
         what: What one of them is called, e.g. ``extractor``.
         group: Entry points of this group are read.
+
+    Raises:
+        SettingsError: On the first look: a plug-in cannot be loaded, is no kind, or has the name of another one; names its
+            package and the cure.
     """
 
     def __init__(self, what: str, group: str, built_in: tuple[str, ...]) -> None:
         self.what, self.group, self._lines = what, group, built_in
 
-    def kinds(self) -> dict[str, Kind]:
-        """All kinds by name, loaded once.
-
-        Raises:
-            SettingsError: A plug-in cannot be loaded, is no kind, or has the name of another one; names its package and the cure.
-        """
-        return dict(self._all)
-
-    def get(self, name: str) -> Kind:
+    def __getitem__(self, name: str) -> Kind:
         """The kind of that name.
 
         Raises:
@@ -56,14 +54,14 @@ class Registry(Generic[Kind]):
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise SettingsError(f"There is no {self.what} '{name}'; {hint}Known are {', '.join(self._all)}.")
 
-    def __getitem__(self, name: str) -> Kind:
-        return self.get(name)
-
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._all
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
     @cached_property
     def built_in(self) -> dict[str, Kind]:
@@ -164,9 +162,6 @@ SCORES: Registry[Any] = Registry(
         "resight.score.kinds.confidences:SCORES",
         "resight.score.kinds.null:SCORES",
         "resight.score.kinds.evidence:SCORES",
-        "resight.score.kinds.geometry:SCORES",
-        "resight.score.kinds.votes:SCORES",
-        "resight.score.kinds.fused:SCORES",
     ),
 )
 COMPARE_METHODS: Registry[Any] = Registry(

@@ -10,19 +10,18 @@ import pyarrow as pa
 def moments(crops_info: pa.Table, burst_seconds: float) -> dict[str, str]:
     """The moment of each photo: the smallest photo_id of its burst.
 
-    A burst are photos of one encounter that show the same side and follow each other within ``burst_seconds``; a photo
-    without a time of day is a moment of its own, and so is one of several crops that show different sides.
+    A burst is a series of photos of one encounter that show the same side, each taken within ``burst_seconds`` of the one before.
+    A photo without a time of day is a moment of its own, and so is one with crops of different sides.
 
     Args:
         crops_info: Columns ``photo_id``, ``encounter_id``, ``viewpoint`` and ``taken_at``.
         burst_seconds: Longest pause within a burst; 0 turns bursts off.
     """
-    names = [n for n in ("photo_id", "encounter_id", "viewpoint", "taken_at") if n in crops_info.column_names]
-    rows = crops_info.select(names).to_pylist()
-    own = {r["photo_id"]: r["photo_id"] for r in rows}
-    if burst_seconds <= 0 or len(names) < 4:
-        return own
-    for series in _series(rows):
+    moment = {photo: photo for photo in crops_info["photo_id"].to_pylist()}
+    names = ("photo_id", "encounter_id", "viewpoint", "taken_at")
+    if burst_seconds <= 0 or not set(names) <= set(crops_info.column_names):
+        return moment
+    for series in _series(crops_info.select(names).to_pylist()):
         burst: list[str] = []
         last: datetime | None = None
         for taken_at, photo in series:
@@ -30,8 +29,8 @@ def moments(crops_info: pa.Table, burst_seconds: float) -> dict[str, str]:
                 burst = []
             burst.append(photo)
             last = taken_at
-            own |= dict.fromkeys(burst, min(burst))
-    return own
+            moment |= dict.fromkeys(burst, min(burst))
+    return moment
 
 
 def _series(rows: list[dict[str, object]]) -> list[list[tuple[datetime, str]]]:
@@ -39,9 +38,9 @@ def _series(rows: list[dict[str, object]]) -> list[list[tuple[datetime, str]]]:
     sides: dict[str, set[object]] = {}
     for row in rows:
         sides.setdefault(str(row["photo_id"]), set()).add(row["viewpoint"])
-    found: dict[tuple[object, object], set[tuple[datetime, str]]] = {}
+    series: dict[tuple[object, object], set[tuple[datetime, str]]] = {}
     for row in rows:
         taken_at, photo = row["taken_at"], str(row["photo_id"])
         if isinstance(taken_at, datetime) and len(sides[photo]) == 1:
-            found.setdefault((row["encounter_id"], row["viewpoint"]), set()).add((taken_at, photo))
-    return [sorted(photos) for photos in found.values()]
+            series.setdefault((row["encounter_id"], row["viewpoint"]), set()).add((taken_at, photo))
+    return [sorted(photos) for photos in series.values()]

@@ -1,4 +1,4 @@
-"""From pairs of crops to pairs of photos, with everything that ranking asks of them."""
+"""From pairs of crops to pairs of photos, with all columns that ranking needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def photo_pairs(scores: pa.Table, crops_info: pa.Table, purpose: str = "identify
     """One row per query photo and gallery photo: their best pair of crops (ties: smallest crop ids).
 
     Args:
-        scores: The ``scores`` table; rows of another purpose are passed over.
+        scores: The ``scores`` table; rows of another purpose are ignored.
         crops_info: Columns ``crop_id, photo_id, encounter_id, individual_id``; every gallery crop has an individual.
         purpose: ``identify`` or ``calibrate``.
 
@@ -53,7 +53,7 @@ def photo_pairs(scores: pa.Table, crops_info: pa.Table, purpose: str = "identify
 
 
 def codes(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """(N,) int64 that sort like the strings."""
+    """(N,) int64 codes that sort like the strings."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     encoded = array.dictionary_encode()
     place = np.empty(len(encoded.dictionary), np.int64)

@@ -1,4 +1,4 @@
-"""Which rule by which photos vote is best here? Gallery encounters whose animal was met twice say it."""
+"""Which voting rule is best for this gallery? Tried on the gallery encounters of animals that were met twice."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MIN_ENCOUNTERS, MIN_INDIVIDUALS = 20, 10
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A rule and why.
+class ChosenRule:
+    """A rule and why it was chosen.
 
     Attributes:
         params: The settings with that rule.
-        right: Share of the gallery encounters that each rule has right, animals weighing the same; empty where there were
-            too few.
-        n_encounters, n_individuals: What that rests on.
+        right: By rule, the share of gallery encounters identified correctly, every animal weighing the same; empty if there
+            were too few.
+        n_encounters, n_individuals: How many were tried.
     """
 
     params: RankParams
@@ -42,47 +42,49 @@ class Chosen:
         return f"Photos vote by the rule {self.params.rule}, the best on {about} ({shares})."
 
 
-def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_ratio: bool) -> Chosen:
-    """Settle ``rank.rule = "auto"`` on the calibration pairs: gallery encounters ask for their own animal.
+def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_ratio: bool) -> ChosenRule:
+    """Settle ``rank.rule = "auto"`` on the calibration pairs, with gallery encounters as queries for their own animal.
 
-    The rule that has most of them right is chosen, every animal weighing the same; among equals the one with the larger
-    mean margin between the right animal and the best other one, in standard deviations of that rule's scores; then the
-    order of `RULES`. With fewer than 20 encounters of 10 animals, whose
-    verdict would be chance, it stays with a default: ``mean_max`` for log likelihood ratios, otherwise ``max``.
+    The rule that identifies most of them is chosen, every animal weighing the same; among equals the one with the larger mean
+    margin between the right animal and the best other one, in standard deviations of that rule's scores; then the order of
+    `RULES`. Fewer than 20 encounters of 10 animals would decide by chance, so the default is used: ``mean_max`` for log
+    likelihood ratios, otherwise ``max``.
 
     Args:
         scores: The ``scores`` table.
         crops_info: See `photo_pairs`.
-        params: Its ``rule`` is tried alone unless it is ``auto``.
+        params: A ``rule`` other than ``auto`` is taken as it is.
         is_ratio: The score is a log likelihood ratio.
     """
     if params.rule != "auto":
-        return Chosen(params, {}, 0, 0)
+        return ChosenRule(params, {}, 0, 0)
     rules = RULES if is_ratio else RULES[:3]
-    told = {rule: _outcome(scores, crops_info, params.model_copy(update={"rule": rule})) for rule in rules}
-    owners, *_ = told[rules[0]]
+    outcomes = {rule: _outcome(scores, crops_info, params.model_copy(update={"rule": rule})) for rule in rules}
+    owners, *_ = outcomes[rules[0]]
     names = np.unique(owners)
     if len(owners) < MIN_ENCOUNTERS or len(names) < MIN_INDIVIDUALS:
         default = params.model_copy(update={"rule": DEFAULT_RULE[is_ratio]})
-        return Chosen(default, {}, len(owners), len(names))
-    means = {rule: tuple(_by_animal(owners, v) for v in (right, margin)) for rule, (_, right, margin) in told.items()}
+        return ChosenRule(default, {}, len(owners), len(names))
+    means = {
+        rule: tuple(_by_animal(owners, v) for v in (right, margin)) for rule, (_, right, margin) in outcomes.items()
+    }
     best = max(rules, key=lambda rule: (round(means[rule][0], 9), round(means[rule][1], 9), -rules.index(rule)))
     right = {rule: means[rule][0] for rule in rules}
-    return Chosen(params.model_copy(update={"rule": best}), right, len(owners), len(names))
+    return ChosenRule(params.model_copy(update={"rule": best}), right, len(owners), len(names))
 
 
 def _outcome(scores: pa.Table, crops_info: pa.Table, params: RankParams) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Owner of each gallery encounter that could find its animal, whether it did, and by what margin."""
+    """Owner of each gallery encounter that could be identified, whether it was, and by what margin."""
     ranked = rank_all(scores, crops_info, params, purpose="calibrate")
     ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
-    own = dict(zip(crops_info["encounter_id"].to_pylist(), crops_info["individual_id"].to_pylist(), strict=True))
-    found: dict[str, dict[str, float]] = {}
+    owner = dict(zip(crops_info["encounter_id"].to_pylist(), crops_info["individual_id"].to_pylist(), strict=True))
+    candidates: dict[str, dict[str, float]] = {}
     for row in ranked.select(["encounter_id", "individual_id", "score"]).to_pylist():
-        found.setdefault(row["encounter_id"], {})[row["individual_id"]] = row["score"]
-    asked = [(own[e], c) for e, c in sorted(found.items()) if own[e] in c and len(c) > 1]
+        candidates.setdefault(row["encounter_id"], {})[row["individual_id"]] = row["score"]
+    trials = [(owner[e], c) for e, c in sorted(candidates.items()) if owner[e] in c and len(c) > 1]
     spread = float(np.std(ranked["score"].to_numpy())) or 1.0 if ranked.num_rows else 1.0
-    gap = np.array([(c[o] - max(v for n, v in c.items() if n != o)) / spread for o, c in asked])
-    return np.array([o for o, _ in asked], str), (gap > 0).astype(np.float64), gap
+    gap = np.array([(c[o] - max(v for n, v in c.items() if n != o)) / spread for o, c in trials])
+    return np.array([o for o, _ in trials], str), (gap > 0).astype(np.float64), gap
 
 
 def _by_animal(owners: np.ndarray, values: np.ndarray) -> float:

@@ -49,8 +49,8 @@ def rank_all(
         scores: The ``scores`` table.
         crops_info: See `photo_pairs`.
         params: The rule, not ``auto``; see `rule.choose_rule`.
-        truth: Hidden individual by query photo_id, where an evaluation knows it.
-        purpose: ``identify``, or ``calibrate`` for the gallery encounters that play the unknown animal.
+        truth: In an evaluation, the hidden individual by query photo_id.
+        purpose: ``identify``, or ``calibrate`` for the gallery encounters that stand in for unknown animals.
 
     Returns:
         Sorted by level, query and rank. Queries without any scored pair are not in it.
@@ -81,19 +81,17 @@ def _rank_level(pairs: pa.Table, level: str, rule: str, truth: Mapping[str, str]
     best = pairs.take(pa.array(first))
     order = np.lexsort((codes(best["individual_id"]), -n_pairs, -score, codes(best[key])))
     best = best.take(pa.array(order))
+    names = best[key].to_pylist(), best["individual_id"].to_pylist()
     columns = {
         "level": pa.repeat(pa.scalar(level), len(order)),
         "query_id": best[key],
         "encounter_id": best["query_encounter_id"],
-        "rank": pa.array(_rank_numbers(codes(best[key])), pa.int32()),
+        "rank": pa.array(rank_numbers(codes(best[key])), pa.int32()),
         "individual_id": best["individual_id"],
         "score": pa.array(score[order]),
         "probability": pa.nulls(len(order), pa.float64()),
         "in_candidate_set": pa.nulls(len(order), pa.bool_()),
-        "n_photos": pa.array(
-            [n_photos[one] for one in zip(best[key].to_pylist(), best["individual_id"].to_pylist(), strict=True)],
-            pa.int32(),
-        ),
+        "n_photos": pa.array([n_photos[candidate] for candidate in zip(*names, strict=True)], pa.int32()),
         "n_pairs": pa.array(n_pairs[order], pa.int32()),
         "best_query_crop_id": best["query_crop_id"],
         "best_gallery_crop_id": best["gallery_crop_id"],
@@ -121,21 +119,21 @@ def _rule(pairs: pa.Table, first: np.ndarray, rule: str) -> np.ndarray:
 
 
 def _mean_over_moments(pairs: pa.Table, first: np.ndarray, score: np.ndarray, rule: str) -> np.ndarray:
-    """Mean over the query moments of the best, or of the log mean exp, of each one's pairs."""
-    of_row = np.repeat(np.arange(len(first)), np.diff(np.append(first, pairs.num_rows)))
+    """Mean over the query moments of the best, or of the log mean exp, of the pairs of each."""
+    candidate = np.repeat(np.arange(len(first)), np.diff(np.append(first, pairs.num_rows)))
     moment = codes(pairs["query_moment"])
-    order = np.lexsort((np.arange(len(moment)), moment, of_row))  # best first within a moment
-    begin = starts(of_row[order], moment[order])
+    order = np.lexsort((np.arange(len(moment)), moment, candidate))  # best first within a moment
+    begin = starts(candidate[order], moment[order])
     value = score[order[begin]]
     if rule == "mean_lme" and len(begin):
         size = np.diff(np.append(begin, len(order)))
         value = value + np.log(np.add.reduceat(np.exp(score[order] - np.repeat(value, size)), begin) / size)
-    group = of_row[order[begin]]
+    group = candidate[order[begin]]
     return np.bincount(group, value, len(first)) / np.bincount(group, minlength=len(first))
 
 
 def _photos_compared(pairs: pa.Table, key: str) -> dict[tuple[str, str], int]:
-    """Query photos that could be compared with a candidate, bursts and all."""
+    """By query and candidate, the query photos that could be compared; all photos of a burst count."""
     counted = pairs.group_by([key, "individual_id"]).aggregate([("query_photo_id", "count_distinct")])
     names = zip(counted[key].to_pylist(), counted["individual_id"].to_pylist(), strict=True)
     return dict(zip(names, counted["query_photo_id_count_distinct"].to_pylist(), strict=True))
@@ -149,6 +147,7 @@ def _once_per_burst(pairs: pa.Table, query: str) -> pa.Table:
     return pairs.take(pa.array(np.sort(kept)))
 
 
-def _rank_numbers(query: np.ndarray) -> np.ndarray:
-    first = starts(query)
-    return np.arange(len(query)) - np.repeat(first, np.diff(np.append(first, len(query)))) + 1
+def rank_numbers(*sorted_keys: np.ndarray) -> np.ndarray:
+    """(N,) ranks from 1 on within each group of rows with equal keys."""
+    first, n = starts(*sorted_keys), len(sorted_keys[0])
+    return np.arange(n) - np.repeat(first, np.diff(np.append(first, n))) + 1

@@ -49,7 +49,7 @@ def background_control(conditions: Conditions, segmented: Segmented, cohort: Coh
     Args:
         conditions: Of the run.
         segmented: The run's photos, their outlines and crops.
-        cohort: Who asks whom; whoever could not be painted over takes no part.
+        cohort: Queries and gallery; photos that could not be painted over take no part.
         note: Takes sentences for people.
     """
     part = cohort.queries | cohort.gallery

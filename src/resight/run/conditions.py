@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from resight.environment import Environment
 from resight.run.names import StageNames, stage_names
+from resight.runner.handshake import Needs
+from resight.runner.runner import Runner
 from resight.settings import Settings
+from resight.store.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Conditions:
 
     Attributes:
         env: Workspace, weights, workers.
-        settings: All sections; each stage is told its own by `setups`.
+        settings: All sections; `setups` gives each stage its own.
     """
 
     env: Environment
@@ -31,3 +36,24 @@ class Conditions:
     def with_sections(self, **sections: Any) -> Conditions:
         """The same but for these sections of the settings."""
         return replace(self, settings=self.settings.model_copy(update=sections))
+
+
+@contextmanager
+def open_conditions(
+    workspace: Workspace, settings: Settings, *, weight_names: Sequence[str] = (), quiet: bool = False
+) -> Iterator[Conditions]:
+    """A workspace that nobody else works in meanwhile, with workers; released whatever happens.
+
+    Args:
+        workspace: Where results lie and go; every worker must see it.
+        settings: All sections.
+        weight_names: Weights that every worker must have.
+        quiet: Show no progress.
+
+    Raises:
+        WorkspaceError: Another run is at work in the workspace.
+    """
+    weights = settings.weight_store()
+    needs = Needs(workspace.store, weights, tuple(weight_names))
+    with workspace.lock(), Runner(settings.dask, settings.device, quiet, needs) as runner:
+        yield Conditions(Environment(workspace, weights, runner, settings.device), settings)

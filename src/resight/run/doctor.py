@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from resight.errors import ResightError
+from resight.plugins.registry import EXTRACTORS, MATCHERS, SCORES, SEGMENTERS
 from resight.run.models import current_model, weight_names, with_model
 from resight.settings import Settings, load_settings
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 LEAST_FREE_GB = 2.0
+PACKAGES = ("prefect", "dask", "torch", "kornia", "zarr", "pyarrow")
+DRIVERS = {"s3": ("s3fs", "s3"), "gs": ("gcsfs", "gs"), "gcs": ("gcsfs", "gs")}  # and the extra that installs it
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,7 @@ def examine(workspace: Workspace) -> list[Finding]:
 
 
 def _findings(workspace: Workspace, settings: Settings) -> Iterator[Finding]:
-    yield Finding(
-        "packages",
-        True,
-        ", ".join(f"{p} {version(p)}" for p in ("prefect", "dask", "torch", "kornia", "zarr", "pyarrow")),
-    )
+    yield Finding("packages", True, ", ".join(f"{package} {version(package)}" for package in PACKAGES))
     yield _folder(workspace)
     yield from (_source(workspace, s) for s in settings.ingest.sources)
     yield from (_weights(settings, name) for name in weight_names(settings))
@@ -54,44 +53,36 @@ def _findings(workspace: Workspace, settings: Settings) -> Iterator[Finding]:
 def _folder(workspace: Workspace) -> Finding:
     writable = os.access(workspace.root, os.W_OK)
     free_gb = shutil.disk_usage(workspace.root).free / 1e9
-    return Finding(
-        "workspace",
-        writable and free_gb >= LEAST_FREE_GB,
-        f"{workspace.root}, {'writable' if writable else 'NOT writable'}, {free_gb:.0f} GB free",
-    )
+    says = f"{workspace.root}, {'writable' if writable else 'NOT writable'}, {free_gb:.0f} GB free"
+    return Finding("workspace", writable and free_gb >= LEAST_FREE_GB, says)
 
 
 def _source(workspace: Workspace, source: str) -> Finding:
     if "://" in source:
-        scheme = source.split("://")[0]
-        driver = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}.get(scheme)
-        ok = driver is None or importlib.util.find_spec(driver) is not None
-        return Finding(
-            "photos",
-            ok,
-            source if ok else f"{source} needs {driver}: pip install 'resight[{'s3' if scheme == 's3' else 'gs'}]'",
-        )
+        driver, extra = DRIVERS.get(source.split("://")[0], ("", ""))
+        ok = not driver or importlib.util.find_spec(driver) is not None
+        return Finding("photos", ok, source if ok else f"{source} needs {driver}: pip install 'resight[{extra}]'")
     path = workspace.root / source
     ok = path.exists() or any(c in source for c in "*?[")
-    return Finding("photos", ok, f"{path}" + ("" if ok else " is not there; make it, or change ingest.sources"))
+    return Finding("photos", ok, f"{path}" if ok else f"{path} is not there; make it, or change ingest.sources")
 
 
 def _weights(settings: Settings, name: str) -> Finding:
     try:
-        found = WeightStore(settings.weights_dir, allow_download=False).find(name)
+        file = WeightStore(settings.weights_dir, allow_download=False).find(name)
     except ResightError as error:
         return Finding("weights", False, str(error))
-    return Finding(
-        "weights", True, f"{name}: {found.path}, sha256 {found.sha256[:12]}…, {found.licence or 'licence not known'}"
-    )
+    licence = file.licence or "licence not known"
+    return Finding("weights", True, f"{name}: {file.path}, sha256 {file.sha256[:12]}…, {licence}")
 
 
 def _device(settings: Settings) -> Finding:
     import torch
 
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[settings.device]
+    device = settings.device
+    is_here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[device]
     return Finding(
-        "device", there or bool(settings.dask.address), settings.device + ("" if there else " is not on this machine")
+        "device", is_here or bool(settings.dask.address), device if is_here else f"{device} is not on this machine"
     )
 
 
@@ -112,17 +103,11 @@ def _model(workspace: Workspace, settings: Settings) -> Finding:
     if accepted is None:
         return Finding("model", True, "none accepted yet; the first `resight nightly` accepts what the settings say")
     same = with_model(settings, accepted).model_part() == settings.model_part()
-    return Finding(
-        "model",
-        True,
-        f"{accepted.fingerprint}: {accepted.describe()}"
-        + ("" if same else "; the settings ask for another one: `resight rebuild`"),
-    )
+    other = "" if same else "; the settings ask for another one: `resight rebuild`"
+    return Finding("model", True, f"{accepted.fingerprint}: {accepted.describe()}{other}")
 
 
 def _plug_ins() -> Finding:
-    from resight.plugins.registry import EXTRACTORS, MATCHERS, SCORES, SEGMENTERS
-
     stages = {"segment": SEGMENTERS, "extract": EXTRACTORS, "match": MATCHERS, "score": SCORES}
     try:
         choices = [f"{stage} {', '.join(registry)}" for stage, registry in stages.items()]

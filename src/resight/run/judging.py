@@ -1,4 +1,4 @@
-"""From matched pairs to verdicts, for one cohort or for many in turn. Reads and writes no table."""
+"""From matched pairs to verdicts, for one cohort or for many. Reads and writes no table."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def judge(conditions: Conditions, matched: Matched, note: Note) -> Judged:
 
     Args:
         conditions: Settings, and the workspace that keeps the accepted fusion.
-        matched: Pairs and who asked whom.
+        matched: Pairs, and which photos are queries and which gallery.
         note: Takes sentences for people.
     """
     if matched.cohort.leave_one_out:
@@ -46,12 +46,13 @@ def judge(conditions: Conditions, matched: Matched, note: Note) -> Judged:
 
 
 def judge_folds(conditions: Conditions, matched: Matched, note: Note) -> Judged:
-    """Every encounter asks all others; its label and its scores are hidden from what judges it."""
+    """Each encounter is identified among all others; its label and its scores are hidden from what judges it."""
     settings, cohorts = conditions.settings, leave_encounters_out(matched.cohort, matched.photos)
     folds = [judge(conditions, seen_by(settings, matched, cohort), note) for cohort in cohorts]
     if settings.rank.rule == "auto":
         rules = Counter(fold.rule.params.rule for fold in folds).most_common()
-        note(f"Photos vote by a rule chosen for every turn: {', '.join(f'{rule} in {n}' for rule, n in rules)}.")
+        counts = ", ".join(f"{rule} in {n}" for rule, n in rules)
+        note(f"The rule by which photos vote was chosen anew for each encounter: {counts}.")
     return _joined(matched, folds)
 
 
@@ -71,9 +72,9 @@ def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
     null = learn_null(matched.pairs, cohort.labels, settings.score.null_pairs, viewpoints_of(matched.info))
     fused = ChosenFusion()
     if settings.score.name == FUSED:
-        known = LabelledPairs(matched.pairs, matched.info, cohort.labels, null)
-        place, evidence, how = conditions.env.workspace, conditions.names.evidence, settings.score.calibration
-        fused = choose_fusion(place, evidence, known, how, evaluating=cohort.evaluating)
+        labelled = LabelledPairs(matched.pairs, matched.info, cohort.labels, null)
+        place, name, how = conditions.env.workspace, conditions.names.evidence, settings.score.calibration
+        fused = choose_fusion(place, name, labelled, how, evaluating=cohort.evaluating)
     scores = scores_of(settings, matched, cohort.labels, null, fused)
     return matched.then(Scored, scores=scores, null=null, fused=fused)
 
@@ -102,8 +103,8 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     cohort, queries = ranked.cohort, query_photos(ranked)
     encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
     calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params)
-    chosen = SCORES[settings.score.name]
-    model = fit(calibration, chosen.signed, chosen.shipped)
+    kind = SCORES[settings.score.name]
+    model = fit(calibration, kind.signed, kind.shipped)
     truth = {encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of}
     verdicts = decide(ranked.candidates, queries, set(cohort.labels.values()), model, settings.novelty, truth=truth)
     _reconcile_verdicts(ranked, verdicts.novelty)
@@ -116,13 +117,13 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
 def query_photos(matched: Matched) -> pa.Table:
     """``photo_id`` and ``encounter_id`` of all query photos, compared or not."""
     photos = matched.photos.select(["photo_id", "encounter_id"])
-    asks = [p in matched.cohort.queries for p in photos["photo_id"].to_pylist()]
-    return photos.filter(pa.array(asks, pa.bool_()))
+    is_query = [p in matched.cohort.queries for p in photos["photo_id"].to_pylist()]
+    return photos.filter(pa.array(is_query, pa.bool_()))
 
 
 def _reconcile_verdicts(matched: Matched, novelty: pa.Table) -> None:
-    asked = set(query_photos(matched)["encounter_id"].to_pylist())
-    reconcile("novelty", asked, novelty["encounter_id"].to_pylist())
+    encounters = set(query_photos(matched)["encounter_id"].to_pylist())
+    reconcile("novelty", encounters, novelty["encounter_id"].to_pylist())
 
 
 def _joined(matched: Matched, folds: Sequence[Judged]) -> Judged:

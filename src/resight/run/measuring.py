@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.errors import NothingToMeasure
 from resight.evaluate.folds import cohort_of, leave_animals_out, leave_encounters_out, open_rounds
-from resight.evaluate.outcomes import (
-    CLOSED,
-    ENCOUNTER,
-    OPEN,
-    PHOTO,
-    WITHOUT_OWN,
-    PhotoFacts,
-    TrialResult,
-    outcome_rows,
-)
+from resight.evaluate.outcomes import CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN, PhotoFacts, TrialResult, outcome_rows
 from resight.evaluate.params import EvaluateParams
 from resight.evaluate.protocol import refuse_leak, split
 from resight.novelty.decide import decide
@@ -40,7 +32,7 @@ JUDGING_STAGES = ("extract", "shortlist", "match", "score", "rank", "novelty", "
 
 @dataclass(frozen=True)
 class HiddenLabels:
-    """Who asks whom in an evaluation; the ranking sees the gallery's labels alone.
+    """Which photos of an evaluation are queries and which gallery; the ranking sees the gallery's labels alone.
 
     Attributes:
         cohort: Gallery and queries.
@@ -53,22 +45,31 @@ class HiddenLabels:
     notes: tuple[str, ...]
 
 
-def hide_labels(segmented: Segmented, how: EvaluateParams) -> HiddenLabels | None:
-    """Split the usable labelled photos into gallery and queries; None where no animal was met in two encounters.
+def hide_labels(segmented: Segmented, how: EvaluateParams, sources: Sequence[str]) -> HiddenLabels:
+    """Split the usable labelled photos into gallery and queries.
+
+    Args:
+        segmented: Photos and crops.
+        how: Protocol, and whether a leak is tolerated.
+        sources: Where the photos are, for messages.
 
     Raises:
         LeakError: A query has a gallery photo of the same animal and day, and that is not tolerated.
-        NothingToMeasure: The roles were to decide, and no photo has one.
+        NothingToMeasure: There is no query: no animal was met twice, or no photo is labelled or usable, or has a role.
     """
-    photos = usable_photos(segmented)
+    photos = _usable_photos(segmented)
     parts = split(photos, how.tolerate_leak, how.protocol, how.few_queries)
     cohort = cohort_of(photos, parts)
     if not cohort.truth or not cohort.gallery:
-        return None
+        labelled = photos.num_rows - photos["individual_id"].null_count
+        raise NothingToMeasure(
+            f"There is nothing to measure in {', '.join(sources)}: {labelled} usable photos have an individual_id, and "
+            "no animal was met in two encounters; add labels and dates (or roles) to metadata.csv."
+        )
     return HiddenLabels(cohort, _leak_gate(cohort, photos, how.tolerate_leak), parts.notes)
 
 
-def usable_photos(segmented: Segmented) -> pa.Table:
+def _usable_photos(segmented: Segmented) -> pa.Table:
     """The rows of ``photos`` that have a usable crop."""
     crops = segmented.crops.select(["photo_id", "status"]).to_pylist()
     usable = {c["photo_id"] for c in crops if c["status"] == CropStatus.OK}
@@ -107,8 +108,9 @@ def seconds_per_query(judged: Judged, n_matched: int, seconds: Mapping[str, floa
         seconds: Wall time by stage.
     """
     pairs = judged.pairs
-    asked = pc.sum(pc.and_(pc.equal(pairs["status"], "scored"), pc.equal(pairs["purpose"], "identify"))).as_py() or 0
-    if not asked or n_matched < asked:
+    compared = pc.and_(pc.equal(pairs["status"], "scored"), pc.equal(pairs["purpose"], "identify"))
+    n_compared = pc.sum(compared).as_py() or 0
+    if not n_compared or n_matched < n_compared:
         return None
     return sum(seconds.get(stage, 0.0) for stage in JUDGING_STAGES) / len(judged.cohort.queries)
 

@@ -35,9 +35,8 @@ class Model:
     def describe(self) -> str:
         """One line for people."""
         files = f" ({', '.join(sorted(Path(name).name for name in self.weights))})" if self.weights else ""
-        return (
-            f"{self.part['extract']['kind']} + {self.part['match']['kind']}{files}, score {self.part['score']['name']}"
-        )
+        kinds = f"{self.part['extract']['kind']} + {self.part['match']['kind']}"
+        return f"{kinds}{files}, score {self.part['score']['name']}"
 
 
 def weight_names(settings: Settings) -> list[str]:
@@ -96,7 +95,7 @@ def _with_sections(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_model(workspace: Workspace) -> Model | None:
-    """The promoted model, or None before the first run."""
+    """The accepted model, or None before the first run."""
     pointer = workspace.models / POINTER
     return load_model(workspace, json.loads(pointer.read_text())["fingerprint"]) if pointer.exists() else None
 
@@ -107,15 +106,12 @@ def load_model(workspace: Workspace, name: str) -> Model:
     Raises:
         WorkspaceError: None or several fit.
     """
-    files = (
-        [p for p in sorted(workspace.models.glob(f"{name}*.json")) if p.name != POINTER]
-        if workspace.models.exists()
-        else []
-    )
-    if len(files) != 1:
-        known = [m.fingerprint for m in list_models(workspace)]
-        raise WorkspaceError(f"{len(files)} models are called {name}…; known are {known}.")
-    return Model(**json.loads(files[0].read_text()))
+    models = list_models(workspace)
+    fitting = [model for model in models if model.fingerprint.startswith(name)]
+    if len(fitting) != 1:
+        names = ", ".join(model.fingerprint for model in models) or "none"
+        raise WorkspaceError(f"{len(fitting)} models have a name that begins with '{name}'; there are: {names}.")
+    return fitting[0]
 
 
 def list_models(workspace: Workspace) -> list[Model]:
@@ -130,34 +126,34 @@ def register(workspace: Workspace, model: Model) -> None:
 
 
 def promote(workspace: Workspace, model: Model) -> None:
-    """Make ``model`` the one that `nightly` uses from now on."""
+    """Make ``model`` the accepted one, which `nightly` uses from now on."""
     register(workspace, model)
     write_json(workspace.models / POINTER, {"fingerprint": model.fingerprint})
 
 
-def settle(workspace: Workspace, asked: Settings, weights: WeightStore, explicit: bool) -> tuple[Settings, Model, str]:
-    """Which model tonight's run uses: the promoted one, or on the first night the one that was asked for.
+def settle(workspace: Workspace, wanted: Settings, weights: WeightStore, explicit: bool) -> tuple[Settings, Model, str]:
+    """Which model tonight's run uses: the accepted one, or on the first night that of the settings.
 
     Args:
-        explicit: The model was asked for on the command line, so that using another one would be a surprise.
+        explicit: The command line names parts of the model, so that using another one would be a surprise.
 
     Returns:
         Settings, model, and a sentence for people where the two differ ('' otherwise).
 
     Raises:
-        SettingsError: Asked for explicitly and not the promoted one, or the promoted one's weights have changed.
+        SettingsError: Named explicitly and not the accepted one, or the accepted one's weights have changed.
     """
     accepted = current_model(workspace)
     if accepted is None:
-        return asked, model_of(asked, weights, workspace), ""
-    settings = with_model(asked, accepted)
+        return wanted, model_of(wanted, weights, workspace), ""
+    settings = with_model(wanted, accepted)
     digests = weights.digests(weight_names(settings))
     if sorted(digests.values()) != sorted(accepted.weights.values()):
         raise SettingsError(
             f"The weights of the accepted model {accepted.fingerprint} have changed on disk (was {accepted.weights}, is {digests}); "
             "run `resight rebuild` to compare and accept the new ones, or put the old files back."
         )
-    if asked.model_part() == settings.model_part():
+    if wanted.model_part() == settings.model_part():
         return settings, accepted, ""
     sentence = (
         f"The settings ask for another model than the accepted one ({accepted.fingerprint}: {accepted.describe()}); "

@@ -42,7 +42,7 @@ def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> 
         votes=listed.votes,
         shortlisted=bool(listed.votes.num_rows) or halved.plan is not every,
         n_voting_extracted=listed.n_extracted,
-        n_shortlisted=listed.n_asked,
+        n_shortlisted=listed.n_voted,
         n_halved=halved.n_matched,
     )
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,24 @@ from typing import Any
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.ingest.addresses import text_of
 from resight.ingest.annotation import Annotation
-from resight.run.conditions import Conditions
+from resight.run.conditions import Conditions, open_conditions
 from resight.run.models import Model, weight_names
 from resight.run.names import StageNames
-from resight.runner.handshake import Needs
-from resight.runner.runner import Runner
 from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
 from resight.score.prior import shipped
 from resight.settings import Settings
 from resight.store.fingerprint import canonical_json, fingerprint
-from resight.store.runs import Staging, staging
+from resight.store.runs import Staging, run_record, staging
 from resight.store.tables import conform, status_counts
-from resight.store.workspace import Workspace
+from resight.store.workspace import Workspace, checked_night
 from resight.version import __version__
-from resight.weights.store import WeightStore
 
 log = logging.getLogger("resight")
 MEASURING = ("accuracy", "evaluate")
-PACKAGES = (
+PACKAGES = [
     "dask",
     "distributed",
     "kornia",
@@ -46,16 +43,17 @@ PACKAGES = (
     "scipy",
     "torch",
     "zarr",
-)
+]
 
 
 @dataclass
 class Run:
-    """One run under way: where it works, and its record. What its stages hand on is in `state`.
+    """One run under way: its conditions and its record. What its stages hand on is in `state`.
 
     Tasks get it by reference: they are called in the flow's own process.
 
     Attributes:
+        conditions: Under which its stages compute.
         written: Tables of the catalog by name, as they were written; for the pages, never for the next stage.
         counts: By stage, how many came in and how each ended.
         work: What was really computed.
@@ -65,17 +63,14 @@ class Run:
         reason: Why it is kept aside, or what was overruled to publish it.
     """
 
-    workspace: Workspace
-    settings: Settings
+    conditions: Conditions
     model: Model
-    weights: WeightStore
-    runner: Runner
     staging: Staging
     flow: str
     night: str
     sources: tuple[str, ...]
-    started_at: datetime
     run_id: str = ""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     written: dict[str, pa.Table] = field(default_factory=dict)
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     work: dict[str, int] = field(default_factory=dict)
@@ -83,6 +78,16 @@ class Run:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     reason: str = ""
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where its tables go."""
+        return self.env.workspace
+
+    @property
+    def settings(self) -> Settings:
+        """All sections of its settings."""
+        return self.conditions.settings
 
     @property
     def env(self) -> Environment:
@@ -93,11 +98,6 @@ class Run:
     def names(self) -> StageNames:
         """Names of what its stages compute."""
         return self.conditions.names
-
-    @cached_property
-    def conditions(self) -> Conditions:
-        """Under which its stages compute."""
-        return Conditions(Environment(self.workspace, self.weights, self.runner, self.settings.device), self.settings)
 
     def name_after_inputs(self, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> None:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
@@ -111,7 +111,7 @@ class Run:
             canonical_json([_plain(r) for r in inputs]),
             outlines,
             *([shipped()] if self.settings.score.name == FUSED else []),
-            *(replaced_fusions(self.workspace) if self.flow not in ("accuracy", "evaluate") else []),
+            *(replaced_fusions(self.workspace) if self.flow not in MEASURING else []),
         )
         self.run_id = f"{self.night}-{self.flow}-{digest[:8]}"
 
@@ -132,6 +132,10 @@ class Run:
             if sentence and sentence not in self.notes:
                 self.notes.append(sentence)
                 log.warning("%s", sentence)
+
+    def record_so_far(self) -> dict[str, Any]:
+        """The record with JSON columns parsed, and ``notes``, as pages of a run under way need it."""
+        return run_record(conform("runs", [self.record("under way")], self.run_id)) | {"notes": self.notes}
 
     def record(self, status: str) -> dict[str, Any]:
         """The run's row in the `runs` table."""
@@ -168,18 +172,14 @@ def open_run(
     """Everything a run needs, closed and cleaned up whatever happens.
 
     Raises:
+        SettingsError: The night is no date.
         WorkspaceError: Another run is at work in the workspace.
     """
-    with ExitStack() as stack:
-        stack.enter_context(workspace.lock())
-        stage = stack.enter_context(staging(workspace))
-        weights = WeightStore(settings.weights_dir, settings.allow_download)
-        needs = Needs(workspace.store, weights, tuple(weight_names(settings)))
-        runner = stack.enter_context(Runner(settings.dask, settings.device, quiet, needs))
-        yield Run(
-            workspace, settings, model, weights, runner, stage, flow, night or date.today().isoformat(),
-            tuple(sources) or settings.ingest.sources, datetime.now(UTC),
-        )  # fmt: skip
+    night = checked_night(night or date.today().isoformat())
+    sources = tuple(sources) or settings.ingest.sources
+    opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet)
+    with opened as conditions, staging(workspace) as folder:
+        yield Run(conditions, model, folder, flow, night, sources)
 
 
 def device_name(device: str) -> str:
@@ -197,4 +197,4 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def absolute_sources(sources: Sequence[str]) -> tuple[str, ...]:
     """Local paths made absolute against the current folder; addresses stay."""
-    return tuple(s if "://" in s else str(Path(s).expanduser().absolute()) for s in sources)
+    return tuple(s if "://" in s else text_of(str(Path(s).expanduser().absolute())) for s in sources)

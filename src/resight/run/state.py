@@ -15,7 +15,7 @@ import pyarrow as pa
 from resight.ingest.annotation import Annotation
 from resight.novelty.model import NoveltyModel
 from resight.pairs.cohort import Cohort
-from resight.rank.rule import Chosen
+from resight.rank.rule import ChosenRule
 from resight.score.choose import ChosenFusion
 from resight.score.null import Null
 
@@ -64,14 +64,14 @@ class Extracted(Segmented):
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Extracted):
-    """It is settled who is compared with whom.
+    """It is settled which pairs are compared.
 
     Attributes:
-        cohort: Who asks whom, and which labels may be seen.
+        cohort: Which photos are queries and which gallery, and which labels may be seen.
         info: `cohort.crop_info`, with the labels that the cohort shows.
         plan: `plan.plan_pairs` after shortlist and halving.
         votes: `shortlist.EVIDENCE_VOTES`.
-        shortlisted: Whether votes or halving had a say.
+        shortlisted: Whether votes or halving may have left out pairs.
         n_voting_extracted, n_shortlisted, n_halved: Crops, queries and pairs that were really computed on the way.
     """
 
@@ -125,7 +125,7 @@ class Ranked(Scored):
     """
 
     candidates: pa.Table
-    rule: Chosen
+    rule: ChosenRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +136,8 @@ class Judged(Ranked):
         model: What was learned about scores of the same and of different animals.
         identifications: The table of that name: the first few candidates.
         novelty: The table of that name.
-        folds: Where every encounter asked all others (leave one out), what each found; ``null``, ``fused``, ``rule`` and
-            ``model`` are then those of the last one.
+        folds: Where each encounter was identified among all others (leave one encounter out), the verdicts one by one;
+            ``null``, ``fused``, ``rule`` and ``model`` are then those of the last one.
     """
 
     model: NoveltyModel

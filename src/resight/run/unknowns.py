@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.match.stage import MatchResult, match
@@ -33,7 +34,7 @@ class Grouped:
     Attributes:
         judged: With the pairs and scores among the unknown, and their provisional names.
         log: Who carries which name, and all events.
-        n_encounters: Encounters of animals that nobody knows.
+        n_encounters: Encounters of unknown animals.
         n_shortlisted: Queries whose votes were really computed.
         matched: Pairs among them.
     """
@@ -53,9 +54,9 @@ class Grouped:
 def group_unknowns(
     conditions: Conditions, judged: Judged, events: Events = (), night: str = "", run_id: str = ""
 ) -> Grouped:
-    """Compare what nobody knows with each other, and give what seems to be one animal one name that lasts.
+    """Compare unknown animals with each other, and give what seems to be one animal one name that lasts.
 
-    Every unlabelled photo of the workspace asks on every night, so those of earlier nights are here too; their pairs were
+    Every unlabelled photo of the workspace is a query on every night, so those of earlier nights are here too; their pairs were
     matched before and are only looked up.
 
     Args:
@@ -66,15 +67,15 @@ def group_unknowns(
     """
     settings = conditions.settings
     verdicts = judged.novelty.select(["encounter_id", "decision", "individual_id"]).to_pylist()
-    known = {r["encounter_id"]: r["individual_id"] for r in verdicts if r["decision"] == Decision.KNOWN}
-    unknown = {r["encounter_id"] for r in verdicts} - set(known)
+    identified = {r["encounter_id"]: r["individual_id"] for r in verdicts if r["decision"] == Decision.KNOWN}
+    unknown = {r["encounter_id"] for r in verdicts} - set(identified)
     seen = sightings(judged.info, unknown)
     judged, matched, n_shortlisted = _compare(conditions, judged, seen)
     groups = group(
         judged.scores, seen, _first_met(judged.photos), judged.model, judged.rule.params, settings.novelty,
         SCORES[settings.score.name].is_ratio,
     )  # fmt: skip
-    log = advance(events, groups, _named(judged, events), known, night, run_id)
+    log = advance(events, groups, _named(judged, events), identified, night, run_id)
     named = replace(judged, novelty=_with_names(judged.novelty, log.names))
     return Grouped(named, log, len(unknown), n_shortlisted, matched)
 
@@ -96,14 +97,14 @@ def _compare(conditions: Conditions, judged: Judged, seen: pa.Table) -> tuple[Ju
 
 
 def _shortlisted(conditions: Conditions, judged: Judged, planned: pa.Table) -> tuple[pa.Table, pa.Table, int]:
-    """The plan after the shortlist, votes, and queries asked. The known gallery takes part: the background is as ever."""
-    asking = set(planned["query_crop_id"].to_pylist())
-    others = judged.plan.select(planned.column_names)
-    others = others.filter(pa.array([q in asking for q in others["query_crop_id"].to_pylist()], pa.bool_()))
-    both = pa.concat_tables([planned, others], promote_options="permissive") if planned.num_rows else planned
+    """The plan after the shortlist, votes, and how many queries were searched; the gallery takes part as in the run itself."""
+    queries = pa.array(planned["query_crop_id"].to_pylist(), pa.string())
+    with_gallery = judged.plan.select(planned.column_names)
+    with_gallery = with_gallery.filter(pc.is_in(with_gallery["query_crop_id"], queries))
+    both = pa.concat_tables([planned, with_gallery], promote_options="permissive") if planned.num_rows else planned
     among_unknown = voting(conditions.settings, conditions.names.voting_unknown)
     result = shortlist(conditions.env, among_unknown, both, judged.crops, judged.features)
-    return result.plan.slice(0, planned.num_rows), result.votes, result.n_asked
+    return result.plan.slice(0, planned.num_rows), result.votes, result.n_voted
 
 
 def _first_met(photos: pa.Table) -> dict[str, date]:

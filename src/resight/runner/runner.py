@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resight.errors import DeviceError, ResightError
+from resight.runner.children import deaf_to_interrupt, kill_workers
 from resight.runner.connect import client_at, require_gpu
 from resight.runner.crew import Crew
 from resight.runner.handshake import Needs, guarded
@@ -78,10 +79,12 @@ class Runner:
     def __enter__(self) -> Runner:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        for open_one in (self._crew, self._client, self._cluster):
-            if open_one is not None:
-                open_one.close()
+    def __exit__(self, error: type[BaseException] | None = None, *_: object) -> None:
+        if self._cluster is not None and error is not None and not issubclass(error, Exception):  # Ctrl-C and the like
+            kill_workers(self._cluster)
+        for opened in (self._crew, self._client, self._cluster):
+            if opened is not None:
+                opened.close()
         self._crew = self._client = self._cluster = None
 
     @property
@@ -229,7 +232,8 @@ class Runner:
             if self._dask.address:
                 self._client = client_at(self._dask)
             else:
-                self._cluster = _local_cluster(self._dask.workers or _default_workers(self._device), self._device)
+                with deaf_to_interrupt():
+                    self._cluster = _local_cluster(self._dask.workers or _default_workers(self._device), self._device)
                 self._client = Client(self._cluster, set_as_default=True)
         if self._crew is None:
             self._crew = Crew(self._client, self._needs, self._dask.address, self._dask.wait_for_workers_seconds)

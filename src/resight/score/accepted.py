@@ -1,7 +1,7 @@
-"""Which fusion speaks for a workspace: artefacts that are never changed, and a pointer to the accepted one.
+"""The fusion that a workspace uses: files that are never changed, and a pointer to the accepted one.
 
-``models/fusion/<evidence>/<fingerprint>.json`` holds a fusion, ``accepted.json`` beside it says which one counts.
-``evidence`` names what it was fitted on: extractor, matcher and votes; under another one nothing carries over.
+``models/fusion/<evidence>/<fingerprint>.json`` holds a fusion, ``accepted.json`` beside it names the one in use.
+``evidence`` names what it was fitted on: extractor, matcher and votes; nothing carries over to another one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ POINTER = "accepted.json"
 
 @dataclass(frozen=True)
 class Accepted:
-    """A fusion and how often the accepted one was replaced before it (0: the first)."""
+    """A fusion and how many accepted ones came before it (0: none)."""
 
     fusion: Fusion
     generation: int
@@ -42,7 +42,7 @@ def accepted(workspace: Workspace, evidence: str) -> Accepted | None:
 
 
 def accept(workspace: Workspace, evidence: str, fusion: Fusion) -> Accepted:
-    """Keep a fusion and make it the one that counts; the one before stays beside it."""
+    """Keep a fusion and make it the one in use; the one before stays beside it."""
     before = accepted(workspace, evidence)
     if before is not None and before.fusion.fingerprint == fusion.fingerprint:
         return before
@@ -54,7 +54,7 @@ def accept(workspace: Workspace, evidence: str, fusion: Fusion) -> Accepted:
 
 
 def replaced_fusions(workspace: Workspace) -> list[str]:
-    """Fingerprints of accepted fusions that replaced an earlier one: they change what a run with the same photos says."""
+    """Fingerprints of accepted fusions that replaced an earlier one: they change the results of a run on the same photos."""
     pointers = [json.loads(p.read_text(encoding="utf-8")) for p in (workspace.models / "fusion").glob(f"*/{POINTER}")]
     return sorted(p["fingerprint"] for p in pointers if p["generation"])
 

@@ -14,15 +14,15 @@ FUSED = "fused"
 
 @dataclass(frozen=True)
 class ShippedCalibration:
-    """What a score has meant at other places, as shipped: a line for the log likelihood ratio of same against different animal.
+    """What a score has meant at other places: a line for the log likelihood ratio of same against different animal.
 
     Only scores that are compared with the gallery's own impostors mean much the same everywhere.
 
     Attributes:
         intercept, slope: The ratio is ``intercept + slope * score``.
-        lowest, highest: The ratio does not fall below that of ``lowest``: some photos of an animal show nothing of it, and
-            how many do is for each place to find out; nor rise above that of ``highest``.
-        worth: It counts like so many gallery encounters that met their animal again.
+        lowest, highest: Scores are clipped to this range before the line is applied. Some photos show nothing of their
+            animal, and how many differs from place to place, so a low score must not count without limit.
+        worth: The line counts as much as this number of gallery encounters that met their animal again.
     """
 
     intercept: float
@@ -34,21 +34,20 @@ class ShippedCalibration:
 
 @dataclass(frozen=True)
 class Score:
-    """A score; the same whichever of the two photos asks.
+    """A score; symmetric in the two photos.
 
     Attributes:
         compute: (N,) float64 from N pairs; NaN where it cannot be computed.
         source: Where the definition comes from.
         description: One line.
-        needs: What it takes, said to whoever chose it where that is missing; '' if it can always be computed.
+        needs: What it requires, for the error where that is missing; '' if it can always be computed.
         larger_is_better: Whether larger values speak for the same animal.
-        no_match: Value of a pair without any match: the worst there is.
-        signed: Values below 0 occur and are no worse than the scale says; evidence grows with the value itself, not with its
-            logarithm.
+        no_match: Value of a pair without any match, the worst possible one.
+        signed: Values below 0 occur, and evidence grows with the value itself, not with its logarithm.
         is_ratio: It is the logarithm of a likelihood ratio, so that prior odds can be added to it.
-        needs_cohorts: What a pair scores hangs on the other pairs of its two photos, and so on who is in the gallery.
-        shipped: What it has meant at other places, if that is known.
-        ranks: Whether it may rank; one without direction may not.
+        needs_cohorts: It depends on the other pairs of the two photos, and so on who is in the gallery.
+        shipped: What it has meant at other places, if that has been measured.
+        ranks: Whether it may rank; a score without direction may not.
     """
 
     name: str

@@ -13,7 +13,7 @@ from resight.score import logistic
 
 LOGISTIC, BETA, ISOTONIC = "logistic", "beta", "isotonic"
 MIN_GENUINE = {LOGISTIC: 0, BETA: 100, ISOTONIC: 1000}
-KEEPS_ORDER = 1e-3
+KEEPS_ORDER = 1e-3  # slope that keeps apart log odds which an isotonic step would make equal
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,9 @@ class Calibrator:
             return np.interp(z, self.x, self.y) + KEEPS_ORDER * z
         return z
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"kind": self.kind, "x": list(self.x), "y": list(self.y)}
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibrator:
-        """What `as_dict` gave."""
+        """From its fields as plain values."""
         return cls(values["kind"], tuple(values["x"]), tuple(values["y"]))
 
 

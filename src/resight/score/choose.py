@@ -1,4 +1,4 @@
-"""Which fusion makes one number of a run's evidence, and whether a new one replaces it; each with a sentence for people."""
+"""Which fusion combines a run's evidence, and whether a new one replaces it; each with a sentence for people."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from resight.store.workspace import Workspace
 
 NOT_WORSE = 0.01
 TOO_FEW = (
-    "Too few pairs of different known animals to say what these look like; evidence is fused by what other places have "
-    "taught, held against this run's own pairs."
+    "Too few pairs of different known animals to learn from; evidence is fused as learned at other places, on the scale of "
+    "this run's own pairs."
 )
 
 
 @dataclass(frozen=True)
 class ChosenFusion:
-    """A fusion and why.
+    """A fusion and why it was chosen.
 
     Attributes:
         fusion: None where the score is not fused, or nothing could be fitted.
-        note: For people; '' where there is nothing to say.
-        fingerprint: Name of the fusion where it was learned from labels here; '' where it was not.
+        note: For people; '' if there is nothing to report.
+        fingerprint: Name of the fusion if it was learned from this workspace's labels, otherwise ''.
     """
 
     fusion: Fusion | None = None
@@ -40,7 +40,7 @@ class ChosenFusion:
 
 @dataclass(frozen=True)
 class LabelledPairs:
-    """Matched pairs with what is known about their crops.
+    """Matched pairs with the labels of their photos.
 
     Attributes:
         pairs: The ``pairs`` table.
@@ -59,19 +59,25 @@ class LabelledPairs:
         """By crop_id."""
         return viewpoints_of(self.info)
 
-    def training(self, purposes: tuple[str, ...] = ()) -> TrainingPairs:
-        """Scored pairs of known animals, of different encounters; of these purposes, where some are given."""
+    def training(self, purposes: tuple[str, ...] = (), visible: Mapping[str, str] | None = None) -> TrainingPairs:
+        """Scored pairs of known animals, of different encounters.
+
+        Args:
+            purposes: Only pairs of these purposes; all if empty.
+            visible: Labels that cohorts may use; all if not given.
+        """
         pairs = scored_only(self.pairs)
         encounter_of = dict(zip(self.info["photo_id"].to_pylist(), self.info["encounter_id"].to_pylist(), strict=True))
         sides = [pairs[f"{side}_photo_id"].to_pylist() for side in ("query", "gallery")]
-        owners, others = ([self.labels.get(p) for p in photos] for photos in sides)
-        encounters, other_encounters = ([encounter_of[p] for p in photos] for photos in sides)
+        owners, candidates = ([self.labels.get(p) for p in photos] for photos in sides)
+        encounters, met_before = ([encounter_of[p] for p in photos] for photos in sides)
         wanted = [not purposes or purpose in purposes for purpose in pairs["purpose"].to_pylist()]
-        rows = zip(wanted, owners, others, encounters, other_encounters, strict=True)
-        keep = np.array([bool(w and a and b and e != o) for w, a, b, e, o in rows], bool)
+        rows = zip(wanted, owners, candidates, encounters, met_before, strict=True)
+        keep = np.array([bool(w and a and b and e != m) for w, a, b, e, m in rows], bool)
         kept = pairs.filter(pa.array(keep, pa.bool_()))
-        names = (np.array(column, object)[keep].astype(str) for column in (owners, others, encounters))
-        return TrainingPairs(distributions(kept, self.labels, self.null, self.viewpoints), *names)
+        names = (np.array(column, object)[keep].astype(str) for column in (owners, candidates, encounters))
+        labels = self.labels if visible is None else visible
+        return TrainingPairs(distributions(kept, labels, self.null, self.viewpoints), *names)
 
 
 def viewpoints_of(info: pa.Table) -> dict[str, str]:
@@ -80,24 +86,24 @@ def viewpoints_of(info: pa.Table) -> dict[str, str]:
 
 
 def choose_fusion(
-    workspace: Workspace, evidence: str, known: LabelledPairs, calibration: str, *, evaluating: bool
+    workspace: Workspace, evidence: str, labelled: LabelledPairs, calibration: str, *, evaluating: bool
 ) -> ChosenFusion:
-    """The accepted fusion; on the first night one that is fitted now and accepted; in an evaluation one of its own gallery.
+    """The accepted fusion; on the first night, one fitted now and accepted; in an evaluation, one fitted on its gallery.
 
     Args:
         workspace: Keeps the accepted fusion.
         evidence: See `accepted.evidence_name`.
-        known: Pairs with the labels that may be seen.
+        labelled: Pairs with the labels that may be seen.
         calibration: Setting ``score.calibration``.
-        evaluating: Neither look at what is accepted, which has seen the hidden labels, nor change it.
+        evaluating: Neither use the accepted fusion, which has seen the hidden labels, nor replace it.
     """
     before = None if evaluating else accepted(workspace, evidence)
     if before is not None:
         name = before.fusion.fingerprint
         return ChosenFusion(before.fusion, f"Evidence is fused by the accepted fusion {name}.", name)
-    fusion = fit_fusion(known.training(("calibrate",)), calibration)
+    fusion = fit_fusion(labelled.training(("calibrate",)), calibration)
     if fusion is None:
-        return ChosenFusion(_unfitted(known), TOO_FEW)
+        return ChosenFusion(_unfitted(labelled), TOO_FEW)
     name, about = fusion.fingerprint, _about(fusion)
     if evaluating:
         note = f"Evidence is fused by {name}, fitted on the gallery of this split alone ({about})."
@@ -106,20 +112,20 @@ def choose_fusion(
     return ChosenFusion(fusion, f"Evidence is fused by {name}, fitted now for the first time ({about}) and kept.", name)
 
 
-def refit(workspace: Workspace, evidence: str, known: LabelledPairs, calibration: str) -> ChosenFusion:
+def refit(workspace: Workspace, evidence: str, labelled: LabelledPairs, calibration: str) -> ChosenFusion:
     """Fit the fusion anew on all labels of a measured run, and accept it if it is not worse.
 
-    Call it when everything has been measured: it looks at the labels that the measuring had hidden. The old fusion may have
-    been fitted on the very pairs that the two are compared on, the new one is judged on folds that it has not seen.
+    Only for when everything has been measured: it uses the labels that were hidden until then. The old fusion may have been
+    fitted on the very pairs that the two are compared on; the new one is judged on folds that it has not seen.
 
     Args:
         workspace, evidence, calibration: As in `choose_fusion`.
-        known: Pairs with all labels, the hidden ones included.
+        labelled: Pairs with all labels, including the hidden ones.
 
     Returns:
-        The fusion that counts from now on; none where nothing could be fitted.
+        The fusion to use from now on; none if nothing could be fitted.
     """
-    pairs = known.training()
+    pairs = labelled.training()
     new, old = fit_fusion(pairs, calibration), accepted(workspace, evidence)
     if new is None:
         return ChosenFusion(note="The fusion stays as it is: too few pairs of different animals to fit it again.")
@@ -153,10 +159,10 @@ def _about(fusion: Fusion) -> str:
     return f"{facts['n_genuine_encounters']} encounters of {facts['n_genuine_individuals']} animals"
 
 
-def _unfitted(known: LabelledPairs) -> Fusion | None:
-    """What the shipped prior says, on the scale of these pairs."""
-    scored = scored_only(known.pairs)
+def _unfitted(labelled: LabelledPairs) -> Fusion | None:
+    """The shipped prior, on the scale of these pairs."""
+    scored = scored_only(labelled.pairs)
     if not scored.num_rows:
         return None
-    someone, other = np.full(scored.num_rows, "query"), np.full(scored.num_rows, "gallery")
-    return fit_fusion(TrainingPairs(distributions(scored, {}, known.null, None), someone, other, someone), at_least=1)
+    query, gallery = np.full(scored.num_rows, "query"), np.full(scored.num_rows, "gallery")
+    return fit_fusion(TrainingPairs(distributions(scored, {}, labelled.null, None), query, gallery, query), at_least=1)

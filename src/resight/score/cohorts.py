@@ -1,7 +1,7 @@
-"""Scores held against what the same two crops score with other animals (S-norm, as in speaker recognition).
+"""Scores compared with what the same two crops score with other animals (S-norm, as in speaker recognition).
 
-Auckenthaler et al., Digital Signal Processing 10 (2000): a score is z-scored by the impostor cohort of either side, and the
-two are averaged. Some crops, sharp ones with many keypoints, match everybody; their own cohort takes that out.
+Auckenthaler et al., Digital Signal Processing 10 (2000): a score is z-scored by the impostor cohort of each side, and the two
+are averaged. Some crops, sharp ones with many keypoints, match every animal; their own cohort corrects for that.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ NOBODY = -1
 
 @dataclass(frozen=True)
 class Cohorts:
-    """Which pairs each crop is held against.
+    """Which pairs each crop is compared with.
 
-    The cohort of a query crop are its pairs with animals other than the candidate (and its own, where that is known); the
-    cohort of a gallery crop are its calibration pairs with animals other than its own and the query's.
+    The cohort of a query crop consists of its pairs with animals other than the candidate (and its own, if labelled); that of a
+    gallery crop consists of its calibration pairs with animals other than its own and the query's.
 
     Attributes:
         query, gallery: (N,) number of each pair's crops.
-        own, other: (N,) number of the query's and of the gallery photo's animal, `NOBODY` where nobody has said.
+        own, other: (N,) number of the query's and of the gallery photo's animal, `NOBODY` if unlabelled.
         calibrate: (N,) bool, both photos are of known animals.
     """
 
@@ -48,10 +48,10 @@ class Cohorts:
     def scores(self, x: np.ndarray, null: Moments | None) -> np.ndarray:
         """(N,) mean of the two z-scores of ``x``; NaN without a null.
 
-        Each cohort is shrunk towards the pooled null by `PSEUDO_PAIRS` imagined pairs, so that a small one cannot give wild values.
+        Each cohort is shrunk towards the pooled null by `PSEUDO_PAIRS` imagined pairs, so that a small one cannot give extreme values.
 
         Args:
-            x: (N,) values of the pairs on a scale on which a mean and a spread say something.
+            x: (N,) values of the pairs on a scale on which mean and spread are meaningful.
             null: Mean and spread of ``x`` among pairs of different animals.
         """
         if null is None:
@@ -66,7 +66,7 @@ class Cohorts:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Number, sum and sum of squares of the cohort of each crop, and the part of each animal in them."""
+    """Number, sum and sum of squares of each crop's cohort, in all (totals) and by animal (parts, one row per key)."""
 
     keys: np.ndarray
     parts: np.ndarray
@@ -83,7 +83,7 @@ class _Sums:
         return cls(keys, parts, np.stack([np.bincount(crop, p, n_crops) for p in powers], axis=1), n_names)
 
     def z(self, x: np.ndarray, crop: np.ndarray, without: np.ndarray, null: Moments) -> np.ndarray:
-        """(N,) ``x`` in standard deviations above each crop's cohort, from which one animal is left out."""
+        """(N,) ``x`` in standard deviations above each crop's cohort, without one animal."""
         n, first, second = (self.totals[crop] - self._part(crop, without)).T
         mean, variance = shrunk(n, first, second, null, PSEUDO_PAIRS)
         return np.asarray((x - mean) / np.sqrt(np.maximum(variance, 1e-12)))
@@ -93,8 +93,8 @@ class _Sums:
             return np.zeros((len(crop), 3))
         wanted = crop * self.n_names + name
         at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        found = (self.keys[at] == wanted) & (name != NOBODY)
-        return np.where(found[:, None], self.parts[at], 0.0)
+        met = (self.keys[at] == wanted) & (name != NOBODY)
+        return np.where(met[:, None], self.parts[at], 0.0)
 
 
 def _how_many(query: np.ndarray, gallery: np.ndarray) -> int:

@@ -1,7 +1,7 @@
 """Distances between a pair's distribution of confidences and the null: transport, energy and supremum.
 
-All look at the pooled full vectors of both crops, so it does not matter which one asks, and are NaN where there is no null.
-Both cumulative curves are known at the edges of B equal bins and taken as straight between them; at 0 both jump by their
+All look at the pooled full vectors of both crops, so they are symmetric, and are NaN where there is no null.
+Both cumulative curves are given at the edges of B equal bins and taken as straight between them; at 0 both jump by their
 share of zeros. ``g = F_null - F_pair`` is positive where the pair has more high confidences than pairs of different animals.
 """
 

@@ -1,7 +1,7 @@
 """The distribution of match confidences of many pairs at once, and the mathematics on it.
 
 The full vector of a crop holds one confidence per keypoint: those of the mutual matches, and exactly 0 for all others.
-Both crops of a pair share the positive part, each match once, so one histogram and two keypoint counts say everything.
+Both crops of a pair share the positive part, each match once, so one histogram and two keypoint counts are enough.
 """
 
 from __future__ import annotations
@@ -16,13 +16,8 @@ from resight.errors import BrokenCountError
 from resight.status import PairStatus
 
 _INTEGERS = ("n_keypoints_query", "n_keypoints_gallery", "n_matches", "n_above_01", "n_above_05")
-_FLOATS = (
-    "confidence_sum",
-    "confidence_sum_squares",
-    "confidence_sum_above_half",
-    "confidence_max",
-    "log_likelihood_ratio",
-)
+_CONFIDENCES = ("confidence_sum", "confidence_sum_squares", "confidence_sum_above_half", "confidence_max")
+_FLOATS = (*_CONFIDENCES, "log_likelihood_ratio")
 ROWS_AT_ONCE = 65_536
 
 
@@ -34,10 +29,10 @@ class Distributions:
         histogram: (N, B) int64, mutual matches by confidence in B equal bins over (0, 1].
         n_inliers: (N,) float64, NaN where geometry was not tried.
         null_cdf: (C, B + 1) float64, cumulative null distributions at the edges 0, 1/B, ..., 1.
-        null_row: (N,) int64, row of ``null_cdf`` that a pair is held against, -1 for none.
+        null_row: (N,) int64, row of ``null_cdf`` that a pair is compared with, -1 for none.
         residual, cohort_score: (N,) see `score.null.CountNull.residual` and `score.cohorts`; NaN without a null.
         cohort_inliers: (N,) see `score.cohorts`; NaN where geometry was not tried for all pairs.
-        lnbnn, lnbnn_verified: (N,) votes, NaN where there were none to be had.
+        lnbnn, lnbnn_verified: (N,) votes, NaN without voting.
         fused: (N,) log likelihood ratio of the fusion, NaN without one.
     """
 
@@ -76,7 +71,7 @@ def inlier_score(
 
 
 def scored_only(pairs: pa.Table) -> pa.Table:
-    """The rows that were really matched; all others have no score, not even a bad one."""
+    """The rows that were matched; no other row has a score, not even a bad one."""
     return pairs.filter(pc.equal(pairs["status"], PairStatus.SCORED.value))
 
 
@@ -91,7 +86,7 @@ def read_distributions(
     numbers = {name: _column(scored, name, np.int64) for name in _INTEGERS}
     numbers |= {name: _column(scored, name, np.float64) for name in _FLOATS}
     numbers["n_inliers"] = optional(scored, "n_inliers")
-    for name in ("lnbnn", "lnbnn_verified"):  # no vote where others have some is 0 votes
+    for name in ("lnbnn", "lnbnn_verified"):  # a pair without votes among pairs with votes has 0 of them
         votes = optional(scored, name)
         numbers[name] = votes if np.isnan(votes).all() else np.nan_to_num(votes)
     unknown = np.full(scored.num_rows, np.nan)
@@ -147,7 +142,7 @@ def _check(scored: pa.Table, numbers: dict[str, np.ndarray], histogram: np.ndarr
 
 
 def seed_auc(d: Distributions) -> np.ndarray:
-    """(N,) area under the cumulative curve of a crop's full vector of confidences, the mean of both crops; 1 without matches.
+    """(N,) area under the cumulative curve of a crop's full vector of confidences, averaged over both crops; 1 without matches.
 
     With n keypoints, ``1 - mean - (mean - (min + max) / 2) / (n - 1)``, which equals the trapezoid rule over the
     sorted confidences against ``linspace(0, 1, n)``. A single keypoint has no such curve; it gets the exact area

@@ -1,4 +1,4 @@
-"""What the fusion looks at: each piece of evidence on a scale on which a straight line is a fair description."""
+"""Inputs of the fusion: each piece of evidence on a scale on which its effect is about linear."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VOTE_UNITS = 4.0  # votes are differences of distances between unit vectors, a f
 
 @dataclass(frozen=True)
 class Feature:
-    """Evidence.
+    """One piece of evidence about a pair.
 
     Attributes:
         compute: (N,) float64; NaN where it is missing.
@@ -40,4 +40,4 @@ _ALL = (
         "log(4 votes that agree in turn, size and place + 1)",
     ),
 )
-FEATURES: dict[str, Feature] = {one.name: one for one in _ALL}
+FEATURES: dict[str, Feature] = {feature.name: feature for feature in _ALL}

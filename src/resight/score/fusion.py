@@ -1,16 +1,16 @@
 """All evidence about a pair in one number: a regularised logistic regression, learned from pairs of different encounters.
 
-What comes out is a logarithm of a likelihood ratio, free of any prior: whoever uses it adds the log odds that fit. Features
-are standardised by the workspace's own pairs of different animals, of which there are always many, so that coefficients mean
-the same under any extractor; those come from the workspace's pairs of the same animal, shrunk towards a shipped prior by as
-much as there are few of them.
+The result is the logarithm of a likelihood ratio, free of any prior: whoever uses it adds prior log odds. Features are
+standardised by the workspace's own pairs of different animals, of which there are always many, so that coefficients mean the
+same under any extractor. The coefficients come from the workspace's pairs of the same animal, shrunk towards a shipped prior:
+the fewer such pairs, the more.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -39,15 +39,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Fusion:
-    """Frozen and plain: `as_dict` and `from_dict` bring back the same.
+    """A fitted regression; `as_dict` and `from_dict` are inverse to each other.
 
     Attributes:
         features: Names in `FEATURES`.
         centre, spread: Mean and standard deviation of each among pairs of different animals.
-        line: Log likelihood ratio over the standardised features.
-        folds: The same without the animals of one fold each; see `fold_of`.
-        calibrator: What follows.
-        training: What it rests on: counts, share of genuine pairs (the training prior), held-out log loss, where its
+        line: Log likelihood ratio as a function of the standardised features.
+        folds: The same, each fitted without the animals of one fold; see `fold_of`.
+        calibrator: Applied to the result of the line.
+        training: What it was fitted on: counts, share of genuine pairs (the training prior), held-out log loss, where its
             prior came from.
     """
 
@@ -90,15 +90,7 @@ class Fusion:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "features": list(self.features),
-            "centre": list(self.centre),
-            "spread": list(self.spread),
-            "line": _plain(self.line),
-            "folds": [_plain(one) for one in self.folds],
-            "calibrator": self.calibrator.as_dict(),
-            "training": dict(self.training),
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Fusion:
@@ -108,7 +100,7 @@ class Fusion:
             tuple(values["centre"]),
             tuple(values["spread"]),
             _line(values["line"]),
-            tuple(_line(one) for one in values["folds"]),
+            tuple(_line(fold) for fold in values["folds"]),
             Calibrator.from_dict(values["calibrator"]),
             values["training"],
         )
@@ -116,11 +108,11 @@ class Fusion:
 
 @dataclass(frozen=True)
 class Prior:
-    """Where coefficients are shrunk to, learned once from labelled folders.
+    """What coefficients are shrunk towards, learned once from labelled folders.
 
     Attributes:
         line: On standardised features.
-        strength: Worth so many genuine encounters of the workspace's own.
+        strength: Number of the workspace's own genuine encounters that weigh as much as the prior.
         source: What it was learned from.
     """
 
@@ -156,11 +148,7 @@ def read_features(d: Distributions, names: Sequence[str]) -> np.ndarray:
 
 def available(d: Distributions) -> tuple[str, ...]:
     """Features that every pair has."""
-    return tuple(name for name, one in FEATURES.items() if not np.isnan(one.compute(d)).any())
-
-
-def _plain(line: Line) -> dict[str, Any]:
-    return {"intercept": line.intercept, "coefficients": list(line.coefficients)}
+    return tuple(name for name, feature in FEATURES.items() if not np.isnan(feature.compute(d)).any())
 
 
 def _line(values: Mapping[str, Any]) -> Line:

@@ -26,22 +26,22 @@ class TrainingPairs:
     Attributes:
         d: What the scores are computed from.
         individuals: (N,) animal of the query.
-        others: (N,) animal of the gallery photo.
+        gallery_individuals: (N,) animal of the gallery photo.
         encounters: (N,) encounter of the query.
     """
 
     d: Distributions
     individuals: np.ndarray
-    others: np.ndarray
+    gallery_individuals: np.ndarray
     encounters: np.ndarray
 
     @property
     def genuine(self) -> np.ndarray:
         """(N,) bool, both photos are of the same animal."""
-        return np.asarray(self.individuals == self.others)
+        return np.asarray(self.individuals == self.gallery_individuals)
 
     def counts(self) -> dict[str, Any]:
-        """What a fit rests on."""
+        """Sizes of what a fit is learned from."""
         n, n_genuine = len(self.genuine), int(self.genuine.sum())
         return {
             "n_pairs": n,
@@ -54,27 +54,24 @@ class TrainingPairs:
 
 
 def fit_fusion(
-    pairs: TrainingPairs,
-    calibration: str = "auto",
-    prior: Prior | None = None,
-    at_least: int = MIN_IMPOSTOR_PAIRS,
+    pairs: TrainingPairs, calibration: str = "auto", prior: Prior | None = None, at_least: int = MIN_IMPOSTOR_PAIRS
 ) -> Fusion | None:
     """Learn from a workspace's known animals how evidence adds up.
 
     Every genuine encounter weighs the same, however many pairs it has, and all impostor pairs together as much as the
     genuine ones, so that what is learned is a likelihood ratio; the share of genuine pairs is kept in ``training``. The
-    coefficients are shrunk towards the shipped prior by its strength in encounters. Without any genuine pair the prior
-    speaks alone.
+    coefficients are shrunk towards the shipped prior by its strength in encounters; without any genuine pair the prior is
+    taken as it is.
 
     Args:
         pairs: See `TrainingPairs`.
         calibration: ``logistic``, ``beta``, ``isotonic``, or ``auto``: whichever has the lowest log loss on held-out
             animals among those that enough genuine pairs allow (100 for beta, 1,000 for isotonic).
         prior: Instead of the shipped one.
-        at_least: Pairs of different animals that it takes.
+        at_least: Fewest pairs of different animals to learn from.
 
     Returns:
-        None where fewer show what these look like.
+        None if there are fewer.
     """
     impostor = ~pairs.genuine
     if impostor.sum() < at_least:
@@ -85,11 +82,11 @@ def fit_fusion(
     centre, spread = raw[impostor].mean(axis=0), raw[impostor].std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)
     z = ((raw - centre) / spread).clip(-LARGEST, None)
-    whole = _line(z, pairs, np.ones(len(z), bool), names, prior)
+    line = _line(z, pairs, np.ones(len(z), bool), names, prior)
     fold = np.array([fold_of(str(i)) for i in pairs.individuals], np.int64)
-    lines = tuple(_line(z, pairs, fold != k, names, prior) for k in range(N_FOLDS))
-    fused = Fusion(names, tuple(centre.tolist()), tuple(spread.tolist()), whole, lines, Calibrator(), pairs.counts())
-    held_out = np.choose(fold, [line(z) for line in lines])
+    folds = tuple(_line(z, pairs, fold != k, names, prior) for k in range(N_FOLDS))
+    fused = Fusion(names, tuple(centre.tolist()), tuple(spread.tolist()), line, folds, Calibrator(), pairs.counts())
+    held_out = np.choose(fold, [without(z) for without in folds])
     calibrator, report = _calibrated(held_out, pairs, fold, calibration)
     training = dict(fused.training) | report | {"prior": prior.source, "prior_strength": prior.strength}
     return replace(fused, calibrator=calibrator, training=training)
@@ -126,15 +123,15 @@ def _line(z: np.ndarray, pairs: TrainingPairs, rows: np.ndarray, names: Sequence
 
 
 def _calibrated(
-    held_out: np.ndarray, pairs: TrainingPairs, fold: np.ndarray, asked: str
+    held_out: np.ndarray, pairs: TrainingPairs, fold: np.ndarray, calibration: str
 ) -> tuple[Calibrator, dict[str, Any]]:
-    """The calibrator, and what each kind loses on folds that neither line nor calibrator has seen."""
+    """The calibrator, and the log loss of each kind on folds that neither line nor calibrator has seen."""
     n_genuine = int(pairs.genuine.sum())
     weight = weights(pairs, np.ones(len(fold), bool))
     if not n_genuine:
         return Calibrator(), {"calibration": LOGISTIC, "held_out_log_loss": {}}
     kinds = [kind for kind in (LOGISTIC, BETA, ISOTONIC) if n_genuine >= MIN_GENUINE[kind]]
-    kinds = kinds if asked == "auto" else [asked]
+    kinds = kinds if calibration == "auto" else [calibration]
     losses = {kind: _held_out_loss(kind, held_out, pairs.genuine, weight, fold) for kind in kinds}
     best = min(losses, key=lambda kind: (losses[kind], kinds.index(kind)))
     calibrator = fit_calibrator(best, held_out, pairs.genuine, weight)
@@ -146,6 +143,6 @@ def _held_out_loss(kind: str, x: np.ndarray, genuine: np.ndarray, weight: np.nda
     for k in np.unique(fold):
         seen = fold != k
         both = genuine[seen].any() and not genuine[seen].all()
-        one = fit_calibrator(kind, x[seen], genuine[seen], weight[seen]) if both else Calibrator()
-        calibrated[~seen] = one(x[~seen])
+        calibrator = fit_calibrator(kind, x[seen], genuine[seen], weight[seen]) if both else Calibrator()
+        calibrated[~seen] = calibrator(x[~seen])
     return logistic.log_loss(calibrated, genuine, weight)

@@ -18,9 +18,9 @@ def fit(
     precision: np.ndarray,
     monotone: np.ndarray,
 ) -> tuple[float, np.ndarray]:
-    """Most probable intercept and coefficients: ``sum w log p(y | x) - sum precision (beta - prior)^2 / 2`` at its largest.
+    """Most probable intercept and coefficients: ``sum w log p(y | x) - sum precision (beta - prior)^2 / 2`` maximised.
 
-    The intercept is free. Evidence that can only speak for the same animal keeps a coefficient of at least 0. The problem is
+    The intercept is free. Evidence that can only speak for the same animal has a coefficient of at least 0. The problem is
     convex; Newton's method, projected where a coefficient is held at 0 (Bertsekas, SIAM J. Control and Optimization 20, 1982).
 
     Args:
@@ -28,7 +28,7 @@ def fit(
         genuine: (N,) bool, both kinds occur.
         weight: (N,) positive.
         prior: (F,) where the coefficients are shrunk to.
-        precision: (F,) how strongly; in units of rows of weight 1.
+        precision: (F,) how strongly, in units of rows of weight 1.
         monotone: (F,) bool, coefficients that may not be negative.
     """
     design = np.ones((len(x), x.shape[1] + 1))
@@ -68,11 +68,6 @@ def _newton_step(gradient: np.ndarray, hessian: np.ndarray, at_bound: np.ndarray
     step = np.zeros(len(gradient))
     step[free] = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
     return np.where(at_bound & (step > 0), 0.0, step)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """``1 / (1 + exp(-x))`` without overflow."""
-    return 0.5 * (1 + np.tanh(np.asarray(x) / 2))
 
 
 def log_loss(log_odds: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> float:

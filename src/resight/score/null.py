@@ -1,4 +1,4 @@
-"""What the confidences of different animals look like: the null distribution."""
+"""The null distribution: match confidences of pairs of different animals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALIBRATE = "calibrate"
 
 @dataclass(frozen=True)
 class NullDistribution:
-    """All confidences of impostor pairs in one heap, the zeros of both crops' unmatched keypoints included.
+    """All confidences of impostor pairs pooled, including the zeros of both crops' unmatched keypoints.
 
     Attributes:
         n_pairs: Pairs behind it.
@@ -36,11 +36,6 @@ class NullDistribution:
         """(B + 1,) cumulative distribution at the bin edges; the first is the share of zeros, the last is 1."""
         return cdf_at_edges(np.array(self.counts), np.array(self.n_values))
 
-    def mean(self) -> float:
-        """Mean confidence, from the middles of the bins."""
-        middles = (np.arange(len(self.counts)) + 0.5) / len(self.counts)
-        return float(np.dot(self.counts, middles) / self.n_values)
-
 
 @dataclass(frozen=True)
 class Moments:
@@ -50,13 +45,13 @@ class Moments:
     spread: float
 
 
-# What impostors of other places have: counts like that many pairs, so that a gallery of two animals has a scale too.
+# What impostors elsewhere score, counted as 20 pairs, so that a gallery of two animals has a scale too.
 SHIPPED_INLIERS, SHIPPED_PAIRS = Moments(1.2, 3.0), 20
 
 
 @dataclass(frozen=True)
 class CountNull:
-    """What ``log(S + 1)`` of impostor pairs is for given keypoint counts, S the sum of confidences.
+    """``log(S + 1)`` of impostor pairs for given keypoint counts, where S is the sum of confidences.
 
     ``E = intercept + slope * log(n0 n1) + bend * log(n0 / n1)^2``: symmetric in the two crops, by least squares.
 
@@ -78,7 +73,7 @@ class CountNull:
         return Moments(self.mean, self.spread)
 
     def residual(self, log_sum: np.ndarray, n0: np.ndarray, n1: np.ndarray) -> np.ndarray:
-        """(N,) standard deviations above what impostors with so many keypoints have."""
+        """(N,) standard deviations above impostors with as many keypoints."""
         expected = count_terms(n0, n1) @ (self.intercept, self.slope, self.bend)
         return (log_sum - expected) / self.residual_spread
 
@@ -87,8 +82,8 @@ class CountNull:
 class Null:
     """The pooled null, and one for each class of viewpoints with at least `MIN_CLASS_PAIRS` pairs.
 
-    ``counts`` is None where there are fewer than `MIN_COUNT_PAIRS` pairs, or all score the same. ``inliers`` is what other
-    places have shown as long as there are no pairs here.
+    ``counts`` is None where there are fewer than `MIN_COUNT_PAIRS` pairs, or all score the same. ``inliers`` stays at
+    the shipped value as long as there are no pairs.
     """
 
     pooled: NullDistribution | None = None
@@ -103,39 +98,25 @@ class Null:
         names = sorted(self.by_class)
         row = {name: k + 1 for k, name in enumerate(names)}
         cdf = np.stack([self.pooled.cdf(), *(self.by_class[name].cdf() for name in names)])
-        return cdf, np.array([row.get(one, 0) for one in classes], np.int64)
+        return cdf, np.array([row.get(name, 0) for name in classes], np.int64)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        named = {"pooled": self.pooled} if self.pooled else {}
-        classes = {
-            k: vars(v) | {"counts": list(v.counts)} for k, v in (named | dict(sorted(self.by_class.items()))).items()
-        }
+        named = ({"pooled": self.pooled} if self.pooled else {}) | dict(sorted(self.by_class.items()))
+        classes = {name: vars(null) | {"counts": list(null.counts)} for name, null in named.items()}
         log_sum = vars(self.counts) if self.counts else None
         return {"classes": classes, "log_sum": log_sum, "inliers": vars(self.inliers)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Null:
-        """What `as_dict` gave."""
-        classes = {
-            name: NullDistribution(one["n_pairs"], one["n_values"], tuple(one["counts"]))
-            for name, one in values["classes"].items()
-        }
-        pooled = classes.pop("pooled", None)
-        counts = CountNull(**values["log_sum"]) if values["log_sum"] else None
-        inliers = Moments(**values["inliers"]) if "inliers" in values else SHIPPED_INLIERS
-        return cls(pooled, classes, counts, inliers)
 
 
 def learn_null(
     pairs: pa.Table, labels: Mapping[str, str | None], most: int, viewpoints: Mapping[str, str] | None = None
 ) -> Null:
-    """Null from the calibration pairs of two different known animals; never from the pairs that are being judged.
+    """Null from the calibration pairs of two different known animals, never from the pairs being judged.
 
     Args:
         pairs: The ``pairs`` table.
-        labels: Individual by photo_id; missing or None where nobody has said.
-        most: Pairs to use at most; more are thinned by a digest of their ids, whatever order they come in.
+        labels: Individual by photo_id; missing or None for unlabelled photos.
+        most: Most pairs to use; if there are more, a digest of their ids decides which, so that their order does not matter.
         viewpoints: Viewpoint by crop_id.
 
     Returns:
@@ -162,7 +143,7 @@ def same_individual(pairs: pa.Table, labels: Mapping[str, str | None]) -> pa.Arr
 
 
 def viewpoint_classes(pairs: pa.Table, viewpoints: Mapping[str, str] | None) -> list[str]:
-    """Class of each pair: its two viewpoints in alphabetical order, e.g. ``left-top``; '' where they are not known."""
+    """Class of each pair: its two viewpoints in alphabetical order, e.g. ``left-top``; '' if unknown."""
     if viewpoints is None:
         return [""] * pairs.num_rows
     sides = ([viewpoints.get(c, "") for c in pairs[f"{side}_crop_id"].to_pylist()] for side in ("query", "gallery"))
@@ -170,7 +151,7 @@ def viewpoint_classes(pairs: pa.Table, viewpoints: Mapping[str, str] | None) -> 
 
 
 def labels_of(photo_ids: pa.ChunkedArray, labels: Mapping[str, str | None]) -> pa.Array:
-    """Individual of each photo; missing where nobody has said."""
+    """Individual of each photo; missing for unlabelled photos."""
     encoded = photo_ids.combine_chunks().dictionary_encode()
     names = pa.array([labels.get(p) for p in encoded.dictionary.to_pylist()], pa.string())
     return names.take(encoded.indices)
@@ -196,21 +177,18 @@ def _count_null(impostors: pa.Table) -> CountNull | None:
 
 
 def _inlier_null(impostors: pa.Table) -> Moments:
-    """Of the score ``inliers``, together with `SHIPPED_PAIRS` pairs of other places."""
+    """Of the score ``inliers``, together with `SHIPPED_PAIRS` pairs of elsewhere."""
     sums = impostors["confidence_sum"].to_numpy().astype(np.float64)
-    x = inlier_score(
-        optional(impostors, "n_inliers"), sums, _keypoints(impostors, "query"), _keypoints(impostors, "gallery")
-    )
+    keypoints = (_keypoints(impostors, side) for side in ("query", "gallery"))
+    x = inlier_score(optional(impostors, "n_inliers"), sums, *keypoints)
     x = x[~np.isnan(x)]
     mean, variance = shrunk(len(x), x.sum(), np.square(x).sum(), SHIPPED_INLIERS, SHIPPED_PAIRS)
     return Moments(float(mean), float(np.sqrt(variance)))
 
 
 def shrunk(n: Any, first: Any, second: Any, towards: Moments, pairs: float) -> tuple[Any, Any]:
-    """Mean and variance of ``n`` values with that sum and sum of squares, together with imagined pairs of ``towards``.
-
-    Numbers, or arrays of one shape.
-    """
+    """Mean and variance of ``n`` values with that sum and sum of squares, together with ``pairs`` imagined pairs
+    of ``towards``; numbers, or arrays of one shape."""
     n, first = n + pairs, first + pairs * towards.mean
     second = second + pairs * (towards.mean**2 + towards.spread**2)
     return first / n, second / n - (first / n) ** 2
@@ -221,18 +199,20 @@ def _keypoints(pairs: pa.Table, side: str) -> np.ndarray:
 
 
 def _pool(histogram: np.ndarray, values: np.ndarray) -> NullDistribution:
-    counts = 2 * histogram.sum(axis=0)  # each match is a confidence of either crop
+    counts = 2 * histogram.sum(axis=0)  # each match is a confidence of both crops
     return NullDistribution(len(histogram), int(values.sum()), tuple(int(c) for c in counts))
 
 
 def _thin(pairs: pa.Table, most: int) -> pa.Table:
     if pairs.num_rows <= most:
         return pairs
-    turned = (_digests(pairs["query_crop_id"]) * np.uint64(3)) ^ _digests(pairs["gallery_crop_id"])
-    return pairs.take(pa.array(np.argsort(turned, kind="stable")[:most]))
+    # Times 3, so that (a, b) and (b, a) have different digests.
+    digests = (_digests(pairs["query_crop_id"]) * np.uint64(3)) ^ _digests(pairs["gallery_crop_id"])
+    return pairs.take(pa.array(np.argsort(digests, kind="stable")[:most]))
 
 
 def _digests(ids: pa.ChunkedArray) -> np.ndarray:
     encoded = ids.combine_chunks().dictionary_encode()
-    of = [int.from_bytes(hashlib.sha256(one.encode()).digest()[:8], "big") for one in encoded.dictionary.to_pylist()]
-    return np.array(of, np.uint64)[encoded.indices.to_numpy()]
+    names = encoded.dictionary.to_pylist()
+    digests = [int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") for name in names]
+    return np.array(digests, np.uint64)[encoded.indices.to_numpy()]

@@ -1,6 +1,6 @@
-"""The fusion's shipped prior: what labelled folders have taught about how evidence adds up.
+"""The fusion's shipped prior: how evidence adds up, as learned from labelled folders.
 
-``prior.json`` is written by ``resight train fusion``, which says in it what it was learned from.
+``prior.json`` is written by ``resight train fusion``, and says what it was learned from.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ NOTHING = "no labelled folder with these features; all count the same"
 
 
 def prior_for(features: Sequence[str]) -> Prior:
-    """The shipped prior for exactly these features; where there is none, one by which they all count the same."""
+    """The shipped prior for exactly these features; if there is none, one that gives all the same coefficient."""
     return prior_from(shipped(), features)
 
 
 def prior_from(content: dict[str, Any], features: Sequence[str]) -> Prior:
     """As `prior_for`, from the content of another file."""
-    for one in content["priors"]:
-        if tuple(one["features"]) == tuple(features):
-            line = Line(one["intercept"], tuple(one["coefficients"]))
-            return Prior(tuple(features), line, content["strength"], one["source"])
-    return Prior(
-        tuple(features), Line(0.0, (1.0 / max(len(features), 1),) * len(features)), content["strength"], NOTHING
-    )
+    names = tuple(features)
+    for prior in content["priors"]:
+        if tuple(prior["features"]) == names:
+            line = Line(prior["intercept"], tuple(prior["coefficients"]))
+            return Prior(names, line, content["strength"], prior["source"])
+    return Prior(names, Line(0.0, (1.0 / max(len(names), 1),) * len(names)), content["strength"], NOTHING)
 
 
 @lru_cache(maxsize=1)

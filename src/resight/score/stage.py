@@ -17,7 +17,6 @@ from resight.score.distribution import Distributions, read_distributions, scored
 from resight.score.fusion import Fusion
 from resight.score.null import Null, learn_null, same_individual, viewpoint_classes
 from resight.score.params import ScoreParams
-from resight.score.registry import score_named
 
 _IDS = ("query_crop_id", "gallery_crop_id", "purpose")
 _COLUMNS = frozenset(catalog_table("scores").schema.names)
@@ -43,15 +42,15 @@ def score(
 
     Args:
         pairs: The ``pairs`` table, of any purpose.
-        labels: Individual by photo_id; missing or None where nobody has said.
+        labels: Individual by photo_id; missing or None for unlabelled photos.
         params: Which score ranks.
         viewpoints: Viewpoint by crop_id, for a null of each class of views; one null for all without it.
-        fusion: What makes one number of all evidence; the column ``fused`` stays empty without it.
+        fusion: Combines all evidence into one number; the column ``fused`` stays empty without it.
         null: What pairs of different animals look like; learned from the calibration pairs if not given.
 
     Raises:
         SettingsError: The chosen score is unknown or cannot be computed for these pairs.
-        BrokenCountError: A scored pair is not whole.
+        BrokenCountError: A scored pair lacks values or contradicts itself.
     """
     chosen = score_named(params.name)
     null = null or learn_null(pairs, labels, params.null_pairs, viewpoints)
@@ -59,20 +58,34 @@ def score(
     d = distributions(scored, labels, null, viewpoints)
     if fusion is not None:
         d = replace(d, fused=fusion.log_ratio(d, [labels.get(p) for p in scored["query_photo_id"].to_pylist()]))
-    # A score without a column of its own is computed where it ranks, and stands in `score` alone.
-    values = {name: kind.compute(d) for name, kind in SCORES.kinds().items() if name in _COLUMNS or name == chosen.name}
+    # A score without a column of its own is computed only if it ranks, and only `score` holds it.
+    values = {name: each.compute(d) for name, each in SCORES.items() if name in _COLUMNS or name == chosen.name}
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}
     columns |= {n: pa.array(v, pa.float64(), from_pandas=True) for n, v in values.items() if n in _COLUMNS}
-    columns["score"] = pa.array(_chosen(chosen, values[chosen.name]), pa.float64())
+    columns["score"] = pa.array(_ranking_values(chosen, values[chosen.name]), pa.float64())
     columns["score_name"] = pa.repeat(pa.scalar(chosen.name), scored.num_rows)
     columns["same_individual"] = same_individual(scored, labels)
     return ScoreResult(pa.table(columns), null)
 
 
+def score_named(name: str) -> Score:
+    """The score of that name.
+
+    Raises:
+        SettingsError: There is none, or it cannot rank; names the nearest.
+    """
+    chosen: Score = SCORES[name]
+    if not chosen.ranks:
+        raise SettingsError(
+            f"score.name = '{name}' has no direction, so it cannot rank; choose another one, e.g. wasserstein."
+        )
+    return chosen
+
+
 def distributions(
     scored: pa.Table, labels: Mapping[str, str | None], null: Null, viewpoints: Mapping[str, str] | None
 ) -> Distributions:
-    """What every score is computed from, but for the fusion."""
+    """What every score but the fusion is computed from."""
     d = read_distributions(scored, *null.table(viewpoint_classes(scored, viewpoints)))
     cohorts = Cohorts.of(scored, labels)
     tried = not np.isnan(d.n_inliers).any()
@@ -84,7 +97,7 @@ def distributions(
     return replace(d, residual=residual, cohort_score=cohorts.scores(log_sum, null.counts.moments))
 
 
-def _chosen(chosen: Score, values: np.ndarray) -> np.ndarray:
+def _ranking_values(chosen: Score, values: np.ndarray) -> np.ndarray:
     missing = int(np.isnan(values).sum())
     if missing:
         raise SettingsError(

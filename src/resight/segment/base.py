@@ -2,7 +2,7 @@
 
 Pixel convention: x right, y down, photo shown upright. Boxes and outlines are measured from the outer corner of the
 frame, as in COCO: the whole photo is (0, 0, width, height). Points (keypoints, clicks) have integers at pixel centres; the
-centre of pixel 0 lies at 0.5 of an outline. `resight.segment.geometry` and `masks` convert, and nobody else.
+centre of pixel 0 lies at 0.5 of an outline. Only `resight.segment.geometry` and `masks` convert.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Photo:
     Attributes:
         photo_id: Identity from the content.
         rgb: (H, W, 3) uint8, upright.
-        viewpoint: What ``metadata.csv`` or the outlines say, else unknown.
+        viewpoint: From ``metadata.csv`` or the outlines, else unknown.
         annotations: Outlines that came with it.
     """
 
@@ -42,7 +42,7 @@ class Region:
         bbox_xywh_px: Left, top, width, height (float) in the upright photo.
         polygons_xy_px: Outline as closed polygons; empty means that the box is the outline.
         mask: (H, W) bool in photo pixels where the outline is not a polygon; wins over the polygons.
-        viewpoint: Side that is seen.
+        viewpoint: Side of the animal that the photo shows.
         confidence: 0 to 1; 1 for outlines drawn by people and for whole photos.
         upright_rotation_rad: Turn (counter-clockwise, as the picture is seen) that brings the animal upright.
         segmenter: The kind that found it (``annotations``, ``grabcut``, ``whole`` or a learned model's name).
@@ -62,7 +62,7 @@ class Region:
 class Segmenter(Protocol):
     """Finds animals in a photo. A learned model is one more class with this one method.
 
-    An attribute ``nothing_found`` (a `CropStatus`) may say what an empty list means; without it, it means ``no_head``.
+    An attribute ``nothing_found`` (a `CropStatus`) tells what an empty list means; without it, it means ``no_head``.
     """
 
     def find(self, photo: Photo) -> list[Region]:

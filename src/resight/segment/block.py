@@ -57,8 +57,8 @@ class SegmentSetup:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Everything that a worker has to know; small and picklable."""
+class SegmentBlock:
+    """Photos that are segmented together, and all that a worker needs to know for it; small and picklable."""
 
     workspace: Workspace
     weights: WeightStore
@@ -73,14 +73,14 @@ class Block:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What a block did. The rows of the photos that went well lie in its part file; failed ones are only here."""
+    """Results of a block. Rows of photos that were segmented are in its part file; those of photos that failed are here."""
 
     n_photos: int
     n_cut: int
     failed: tuple[Row, ...]
 
 
-def run_block(block: Block) -> BlockResult:
+def segment_block(block: SegmentBlock) -> BlockResult:
     """Segment and cut all photos of a block, then write its part file.
 
     A photo that cannot be read or that breaks the segmenter becomes a row with the status ``failed``, which is not kept,
@@ -108,14 +108,14 @@ def _segmenter(params: SegmenterBase, weights: WeightStore) -> Segmenter:
     return params.build(weights)
 
 
-def _photo_rows(job: PhotoJob, block: Block, segmenter: Segmenter) -> list[Row]:
+def _photo_rows(job: PhotoJob, block: SegmentBlock, segmenter: Segmenter) -> list[Row]:
     try:
         rgb = _load(job, block)
         regions = segmenter.find(Photo(job.photo_id, rgb, job.viewpoint, job.annotations))
         rows = {row["crop_id"]: row for region in regions for row in _region_rows(job, block, rgb, region)}
     except ResightError:
         raise
-    except Exception as error:
+    except Exception as error:  # one bad photo must not take the others of its block with it
         return [empty_row(job.photo_id, block.fingerprint, CropStatus.FAILED, one_line(error))]
     if rows:
         return list(rows.values())
@@ -123,7 +123,7 @@ def _photo_rows(job: PhotoJob, block: Block, segmenter: Segmenter) -> list[Row]:
     return [empty_row(job.photo_id, block.fingerprint, status, NOTHING_FOUND[status])]
 
 
-def _region_rows(job: PhotoJob, block: Block, rgb: np.ndarray, region: Region) -> list[Row]:
+def _region_rows(job: PhotoJob, block: SegmentBlock, rgb: np.ndarray, region: Region) -> list[Row]:
     """One row, or none where nothing of the region lies inside the photo."""
     tidied = tidy(region, (rgb.shape[1], rgb.shape[0]))
     if tidied is None:
@@ -140,11 +140,11 @@ def _region_rows(job: PhotoJob, block: Block, rgb: np.ndarray, region: Region) -
     return [row | frame_columns(crop.frame) | {"path": block.workspace.relative(path)}]
 
 
-def _load(job: PhotoJob, block: Block) -> np.ndarray:
+def _load(job: PhotoJob, block: SegmentBlock) -> np.ndarray:
     """The first of the photo's files that can still be read.
 
     Raises:
-        OSError: None can; says why for each.
+        OSError: None can; with the reason for each.
     """
     problems = []
     for uri in job.uris:

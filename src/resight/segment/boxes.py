@@ -1,4 +1,4 @@
-"""Boxes as detectors give them, and which of them say the same thing."""
+"""Boxes as detectors give them, which of them show the same animal, and the regions that they become."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resight.segment.base import Region
+
 MAX_OVERLAP = 0.5  # two boxes that share more show the same animal
-MAX_REGIONS = 4  # photos of more turtles than this are not used to tell one
+MAX_REGIONS = 4  # a photo of more turtles than this is no portrait of any of them
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,23 @@ class Boxes:
         """Those at ``places``."""
         return Boxes(self.xyxy_px[places], self.scores[places], self.classes[places], self.coefficients[places])
 
+    def best(self, wanted: np.ndarray) -> Boxes:
+        """Of the boxes that are ``wanted`` ((N,) bool) at most `MAX_REGIONS`, best first, each animal once."""
+        chosen = self.take(np.flatnonzero(wanted))
+        return chosen.take(suppress(chosen)[:MAX_REGIONS])
+
+
+def corners_of(centred: np.ndarray) -> np.ndarray:
+    """(N, 4) left, top, right and bottom from (N, 4) centre and size."""
+    half = centred[:, 2:] / 2
+    return np.concatenate([centred[:, :2] - half, centred[:, :2] + half], 1)
+
+
+def box_region(part: str, xyxy_px: np.ndarray, photo_wh_px: tuple[int, int]) -> Region | None:
+    """A region with what of a box (left, top, right, bottom) lies inside the photo; None where nothing does."""
+    (left, top), (right, bottom) = np.clip(xyxy_px.reshape(2, 2), 0, photo_wh_px).tolist()
+    return Region(part, (left, top, right - left, bottom - top)) if right > left and bottom > top else None
+
 
 def suppress(boxes: Boxes, max_overlap: float = MAX_OVERLAP) -> np.ndarray:
     """Places of the boxes that are kept, best first: greedy, by intersection over union within a class."""
@@ -42,7 +61,7 @@ def suppress(boxes: Boxes, max_overlap: float = MAX_OVERLAP) -> np.ndarray:
     return np.array(kept, int)
 
 
-def _iou(one: np.ndarray, others: np.ndarray) -> np.ndarray:
-    low, high = np.maximum(one[:2], others[:, :2]), np.minimum(one[2:], others[:, 2:])
+def _iou(box: np.ndarray, rivals: np.ndarray) -> np.ndarray:
+    low, high = np.maximum(box[:2], rivals[:, :2]), np.minimum(box[2:], rivals[:, 2:])
     both = np.prod(np.clip(high - low, 0, None), axis=1)
-    return both / (np.prod(one[2:] - one[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - both + 1e-9)
+    return both / (np.prod(box[2:] - box[:2]) + np.prod(rivals[:, 2:] - rivals[:, :2], axis=1) - both + 1e-9)

@@ -22,7 +22,7 @@ HALF = 127
 
 @dataclass(frozen=True)
 class Crop:
-    """A cut-out picture.
+    """A part of a photo, cut out.
 
     Attributes:
         rgb: (H, W, 3) uint8; beyond the photo's edge its last pixels are repeated.
@@ -78,16 +78,16 @@ def cut(rgb: np.ndarray, region: Region, params: CropParams) -> Crop:
 def resample(image: np.ndarray, frame: CropFrame) -> np.ndarray:
     """The window ``frame`` of ``image``, exactly as `CropFrame.matrix` says.
 
-    To shrink, the window is drawn cubically with a whole number of samples per crop pixel and side, at least as dense as
-    the photo, and each block of them is averaged: area interpolation that also works turned and shifted by parts of a
-    pixel.
+    To shrink, the window is sampled cubically, a whole number of times per crop pixel and side and at least as densely as the
+    photo, and the samples of each pixel are averaged: area interpolation that also works for windows that are turned or
+    shifted by parts of a pixel.
     """
     factor = max(1, math.ceil(1 / frame.scale - 1e-9))
     fine = frame.finer(factor)
-    drawn = cv2.warpAffine(
+    sampled = cv2.warpAffine(
         image, fine.matrix(), fine.size_wh_px, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return drawn if factor == 1 else cv2.resize(drawn, frame.size_wh_px, interpolation=cv2.INTER_AREA)
+    return sampled if factor == 1 else cv2.resize(sampled, frame.size_wh_px, interpolation=cv2.INTER_AREA)
 
 
 def crop_id(photo_id: str, fingerprint: str, region: Region) -> str:

@@ -12,11 +12,12 @@ import numpy as np
 from resight.segment.base import Region
 
 Polygon = tuple[tuple[float, float], ...]
+Box = tuple[float, float, float, float]  # left, top, width, height in outline coordinates
 
 
 @dataclass(frozen=True)
 class CropFrame:
-    """A similarity between photo and crop: turned about the centre of the region's box, then scaled, never stretched.
+    """A similarity between photo and crop: turned about the centre of the region's box and scaled, never stretched.
 
     Attributes:
         center_xy: Centre of the region's box in outline coordinates of the photo; it becomes the centre of the crop.
@@ -93,8 +94,8 @@ def frame_for(
 ) -> CropFrame:
     """The window to cut: the turned outline, padded on all sides, with ``side_px`` on its longer side.
 
-    The padding ends where the photo ends on both sides of the region; where it ends on one side only, the window sticks out,
-    so that the region stays in the middle.
+    The padding is cut where it would leave the photo on both sides of the region. Where it leaves the photo on one side only,
+    the window reaches beyond it, so that the region stays in the middle.
     """
     x, y, width, height = region.bbox_xywh_px
     center = np.array([x + width / 2, y + height / 2])
@@ -115,6 +116,12 @@ def outline(region: Region) -> list[np.ndarray]:
     return [np.array(p, np.float64) for p in polygons]
 
 
+def bounds(xy: np.ndarray) -> Box:
+    """The smallest box around (N, 2) points, its sides along the axes."""
+    (left, top), (right, bottom) = xy.min(axis=0), xy.max(axis=0)
+    return float(left), float(top), float(right - left), float(bottom - top)
+
+
 def box_polygon(bbox_xywh: Sequence[float]) -> Polygon:
     """The corners of a box, clockwise from the upper left."""
     x, y, w, h = bbox_xywh
@@ -133,17 +140,14 @@ def clip_region(region: Region, photo_wh_px: tuple[int, int]) -> Region | None:
     corners = np.array([corner for shape in shapes for corner in shape])
     if not len(corners):
         return None
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    if right <= left or bottom <= top:
-        return None
-    box = (float(left), float(top), float(right - left), float(bottom - top))
-    return replace(region, bbox_xywh_px=box, polygons_xy_px=polygons)
+    box = bounds(corners)
+    return replace(region, bbox_xywh_px=box, polygons_xy_px=polygons) if min(box[2:]) > 0 else None
 
 
 def clip_polygon(polygon: Polygon, photo_wh_px: tuple[int, int]) -> Polygon:
     """Cut ``polygon`` to the frame (Sutherland and Hodgman, Communications of the ACM 17, 1974); empty where nothing is left.
 
-    Pieces of a concave outline stay joined along the frame's edge, which neither a filled shape nor its bounds show.
+    Pieces of a concave outline stay joined along the frame's edge, which changes neither a filled shape nor its bounds.
     """
     points = [(float(x), float(y)) for x, y in polygon]
     for axis, limit, sign in ((0, 0, 1), (1, 0, 1), (0, photo_wh_px[0], -1), (1, photo_wh_px[1], -1)):
@@ -155,13 +159,13 @@ def _clip_half_plane(
     points: list[tuple[float, float]], axis: int, limit: float, sign: int
 ) -> list[tuple[float, float]]:
     kept: list[tuple[float, float]] = []
-    for before, here in zip(points[-1:] + points[:-1], points, strict=True):
-        inside = sign * (here[axis] - limit) >= 0
+    for before, point in zip(points[-1:] + points[:-1], points, strict=True):
+        inside = sign * (point[axis] - limit) >= 0
         if inside != (sign * (before[axis] - limit) >= 0):
-            share = (limit - before[axis]) / (here[axis] - before[axis])
-            crossing = [before[0] + share * (here[0] - before[0]), before[1] + share * (here[1] - before[1])]
+            share = (limit - before[axis]) / (point[axis] - before[axis])
+            crossing = [before[0] + share * (point[0] - before[0]), before[1] + share * (point[1] - before[1])]
             crossing[axis] = limit
             kept.append((crossing[0], crossing[1]))
         if inside:
-            kept.append(here)
+            kept.append(point)
     return kept

@@ -1,4 +1,4 @@
-"""Masks: from outlines, grown, and back to outlines."""
+"""Masks: from outlines, grown, and back to outlines; and photos resized for a network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from resight.segment.base import Region
 from resight.segment.geometry import CropFrame, Polygon, outline, transform
 
 SUBPIXEL_BITS = 4
+
+
+def resized(rgb: np.ndarray, scale: float) -> np.ndarray:
+    """(H, W, 3) uint8 scaled by ``scale``, no side shorter than a pixel."""
+    height, width = rgb.shape[:2]
+    size_wh_px = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(rgb, size_wh_px, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
 def fill_polygons(polygons_xy_px: list[np.ndarray], size_wh_px: tuple[int, int]) -> np.ndarray:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from resight.plugins.params import Params, expert_field
-
-if TYPE_CHECKING:
-    from resight.segment.base import Segmenter
-    from resight.weights.store import WeightStore
+from resight.segment.base import Segmenter
+from resight.weights.store import WeightStore
 
 
 class SegmenterBase(Params):
@@ -17,7 +15,7 @@ class SegmenterBase(Params):
 
     Attributes:
         reads: What it looks at besides the pixels, of ``annotations`` and ``viewpoint``: when that changes, the photo is
-            segmented again. A class that does not say is taken to look at both.
+            segmented again. By default it looks at both.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("annotations", "viewpoint")

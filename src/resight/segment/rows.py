@@ -25,7 +25,7 @@ PART_SCHEMA = SCHEMA.append(pa.field("input_digest", pa.string()))
 
 
 def empty_row(photo_id: str, segment_fingerprint: str, status: CropStatus, reason: str = "") -> Row:
-    """The statement that a photo has no crop, and why."""
+    """The row of a photo without a crop, with the reason."""
     row: Row = dict.fromkeys(SCHEMA.names)
     return row | {
         "crop_id": f"{photo_id}-none",
@@ -38,7 +38,7 @@ def empty_row(photo_id: str, segment_fingerprint: str, status: CropStatus, reaso
 
 
 def region_row(crop_id: str, photo_id: str, segment_fingerprint: str, region: Region) -> Row:
-    """What is known about a tidy region before it is cut; its status is ``ok``."""
+    """The row of a tidy region before it is cut; its status is ``ok``."""
     x, y, width, height = region.bbox_xywh_px
     return empty_row(photo_id, segment_fingerprint, CropStatus.OK) | {
         "crop_id": crop_id,
@@ -56,7 +56,7 @@ def region_row(crop_id: str, photo_id: str, segment_fingerprint: str, region: Re
 
 
 def frame_columns(frame: CropFrame) -> Row:
-    """The columns that say how crop and photo lie to each other."""
+    """The columns that relate crop and photo pixels."""
     return {"crop_width_px": frame.size_wh_px[0], "crop_height_px": frame.size_wh_px[1], "crop_scale": frame.scale}
 
 

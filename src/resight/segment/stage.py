@@ -1,4 +1,4 @@
-"""The stage as a whole: what is done already, what is to do, and one row or more for every photo."""
+"""The stage as a whole: which photos are segmented already, the others in blocks, and one row or more for every photo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resight.environment import Environment
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import DECODE_REVISION
 from resight.runner.runner import Failure
-from resight.segment.block import PARTS, Block, BlockResult, PhotoJob, SegmentSetup, run_block
+from resight.segment.block import PARTS, BlockResult, PhotoJob, SegmentBlock, SegmentSetup, segment_block
 from resight.segment.params import CropParams, SegmenterBase
 from resight.segment.rows import SCHEMA, Key, Row, empty_row, input_digest, read_done
 from resight.status import CropStatus, PhotoStatus, Viewpoint
@@ -62,10 +62,12 @@ def segment(
     done = read_done(env.workspace, parts)
     todo = [job for job in usable if _key(job) not in done]
     blocks = [
-        Block(env.workspace, env.weights, setup, name, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
+        SegmentBlock(env.workspace, env.weights, setup, name, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
         for i in range(0, len(todo), PHOTOS_PER_BLOCK)
     ]
-    results, failures = env.runner.run("segment", run_block, blocks, size=lambda block: len(block.jobs), unit="photos")
+    results, failures = env.runner.run(
+        "segment", segment_block, blocks, size=lambda block: len(block.jobs), unit="photos"
+    )
     if blocks:
         done = read_done(env.workspace, parts)
     failed = [row for _, result in results for row in result.failed] + _lost_rows(failures, done, name)
@@ -118,7 +120,7 @@ def _lost_rows(failures: Iterable[Failure], done: Mapping[Key, list[Row]], finge
 
 
 def _result(rows: list[Row], results: list[BlockResult], photos: pa.Table) -> SegmentResult:
-    """Sort the rows and let the photo's viewpoint stand in where people know better than the region."""
+    """Sort the rows and replace the region's viewpoint by the photo's where people know better."""
     of_photo = dict(zip(photos.column("photo_id").to_pylist(), photos.column("viewpoint").to_pylist(), strict=True))
     n_crops = Counter(row["photo_id"] for row in rows)
     filled = [
@@ -130,8 +132,8 @@ def _result(rows: list[Row], results: list[BlockResult], photos: pa.Table) -> Se
 
 
 def _viewpoint(row: Row, of_photo: str, n_crops: int) -> str:
-    """What people say about a photo goes before what a model says about its only crop; with several animals in the photo,
-    nobody knows which one is meant."""
+    """What people say about a photo counts more than what a model says about its only crop. With several animals in the photo
+    it is not clear which of them people mean."""
     of_region = row["viewpoint"]
     by_model = row["segmenter"] not in (None, DRAWN_BY_PEOPLE) and of_region != Viewpoint.UNKNOWN
     if of_region == Viewpoint.UNKNOWN or (by_model and n_crops == 1 and of_photo != Viewpoint.UNKNOWN):

@@ -36,8 +36,8 @@ OFFICIAL = (
 def choose(weights: WeightStore) -> Choice:
     """Official LightGlue where its weights were fetched, otherwise the bundled one, which needs no download.
 
-    Either ranks by the matches that agree with one geometry, held against what the same photos have with other animals, which
-    named more loggerheads than the mean confidence or fused evidence (docs/accuracy.md).
+    Either ranks by the matches that agree with one geometry, relative to those that the same photos have with other animals:
+    that named more loggerheads than the mean confidence or fused evidence (docs/accuracy.md).
     """
     for needed, kind in OFFICIAL:
         if all(weights.available(name) for name in needed):

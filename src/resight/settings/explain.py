@@ -43,7 +43,7 @@ def known_keys() -> list[str]:
     """All dotted keys, those of every kind included."""
     keys: set[str] = set()
     for name, field in Settings.model_fields.items():
-        groups = [*KINDS[name].kinds().values()] if name in KINDS else [type(field.default)]
+        groups = [*KINDS[name].values()] if name in KINDS else [type(field.default)]
         sections = [group for group in groups if issubclass(group, Params)]
         keys |= {key for group in sections for key in _keys_of(group, name)} if sections else {name}
     return sorted(keys)

@@ -90,7 +90,7 @@ def settings_text(choice: Choice, novelty: dict[str, Any] | None = None) -> str:
 def _group(name: str, default: Params, chosen: dict[str, dict[str, Any]]) -> Params:
     """The section as the new workspace has it."""
     if name in ("extract", "match"):
-        return KINDS[name].get(chosen[name]["kind"])(**chosen[name])
+        return KINDS[name][chosen[name]["kind"]](**chosen[name])
     return default.model_copy(update=chosen.get(name, {}))
 
 

@@ -17,16 +17,16 @@ def refuse_broken_plugins() -> None:
     """Say what is wrong with a plug-in before any setting is read.
 
     Raises:
-        SettingsError: See `Registry.kinds`.
+        SettingsError: See `Registry`.
     """
     for registry in KINDS.values():
-        registry.kinds()
+        len(registry)
 
 
 def _one_of(registry: Registry[type[Params]]) -> Any:
     try:
-        kinds = registry.kinds()
-    except SettingsError:  # said by `refuse_broken_plugins`: an import must not fail with a traceback
+        kinds = dict(registry)
+    except SettingsError:  # `refuse_broken_plugins` reports it: an import must not fail with a traceback
         kinds = registry.built_in
     return Annotated[Union[tuple(kinds.values())], Field(discriminator="kind")]  # noqa: UP007 (built at run time)
 

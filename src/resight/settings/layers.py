@@ -23,7 +23,7 @@ from resight.settings.settings import DEFAULT_KIND, Settings
 
 SETTINGS_FILE = "resight.toml"
 ENV_PREFIX = "RESIGHT_"
-OTHER_ENV = {"RESIGHT_WEIGHTS", "RESIGHT_SHARED", "RESIGHT_WORKSPACE"}
+OTHER_ENV = {"RESIGHT_WEIGHTS", "RESIGHT_SHARED", "RESIGHT_TORTURE", "RESIGHT_WORKSPACE"}
 
 
 def load_settings(

@@ -21,6 +21,7 @@ from resight.segment.kinds.auto import AutoParams
 from resight.segment.params import CropParams
 from resight.settings.kinds import ExtractorParams, MatcherParams, SegmenterParams
 from resight.shortlist.params import ShortlistParams
+from resight.weights.store import WeightStore
 
 DEFAULT_KIND = {"segment": "auto", "extract": "sift", "match": "nearest"}
 
@@ -80,6 +81,10 @@ class Settings(Params):
                 "set shortlist.descriptors = 'sift'"
             )
         return self
+
+    def weight_store(self) -> WeightStore:
+        """The weights files that the settings point to."""
+        return WeightStore(self.weights_dir, self.allow_download)
 
     def model_part(self) -> dict[str, Any]:
         """The settings that make up the model, by section: whatever has to be accepted before a night uses it."""

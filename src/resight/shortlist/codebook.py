@@ -1,15 +1,14 @@
 """What an index is trained on: the centres of its inverted lists and the codes of its product quantiser.
 
 A descriptor is stored as the number of the nearest centre and, of what is left (the residual), one byte per sub-vector:
-IVFADC, Jégou, Douze and Schmid, PAMI 2011. Everything here is a function of the crops alone: the sample is drawn in the
-order of digests, k-means is seeded, and one thread adds the sums up.
+IVFADC, Jégou, Douze and Schmid, PAMI 2011. All of it depends on the crops alone: the sample is drawn in the order of digests,
+k-means is seeded, and a single thread adds, since the sums of several end in other last digits.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 
 from resight.errors import SettingsError
 from resight.extract.base import is_binary
+from resight.extract.block import one_thread
 from resight.shortlist.params import ShortlistParams
 
 CODES = 256
@@ -80,7 +80,7 @@ class Codebook:
         return out
 
     def decode(self, stored: torch.Tensor, lists: torch.Tensor) -> torch.Tensor:
-        """Descriptors (N, D) as they are seen through the codes."""
+        """The approximate descriptors (N, D) that the codes stand for."""
         if not self.n_bytes:
             return stored
         offsets = torch.arange(self.n_bytes) * CODES
@@ -88,19 +88,8 @@ class Codebook:
         return self.centres[lists] + rest
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums of several threads end in other last digits than those of one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def as_float(descriptors: np.ndarray, crop_id: str, most: int) -> torch.Tensor:
-    """The ``most`` strongest (first) descriptors as float32.
+    """The first ``most`` descriptors, which are the strongest, as float32.
 
     Raises:
         SettingsError: They are binary, or no table of numbers.
@@ -148,7 +137,7 @@ def auto_lists(n_descriptors: int) -> int:
 
 def draw_sample(crop_ids: Sequence[str], load: Load, params: ShortlistParams) -> torch.Tensor | None:
     """(N, D) float32, evenly from each crop, crops in the order of their digests until there are enough."""
-    ids = sorted(set(crop_ids), key=lambda one: hashlib.sha256(one.encode()).digest())
+    ids = sorted(set(crop_ids), key=lambda crop_id: hashlib.sha256(crop_id.encode()).digest())
     n_lists = params.n_lists or auto_lists(len(ids) * params.descriptors_per_crop)
     budget = min(MAX_SAMPLE, max(n_lists * SAMPLE_PER_LIST, PQ_SAMPLE))
     per_crop = max(LEAST_PER_CROP, -(-budget // max(1, len(ids))))
@@ -168,8 +157,8 @@ def draw_sample(crop_ids: Sequence[str], load: Load, params: ShortlistParams) ->
 def kmeans(x: torch.Tensor, k: int) -> torch.Tensor:
     """Centres (k, D) by Lloyd's algorithm from rows drawn with a fixed seed.
 
-    A centre that loses all its rows moves to the row that is farthest from its own centre. Fewer rows than centres are
-    their own centres, the last one several times.
+    A centre that loses all its rows moves to the row that is farthest from its own centre. Where there are fewer rows than
+    centres, each row is a centre, and the last one fills the rest.
     """
     if len(x) <= k:
         return torch.cat([x, x[-1:].expand(k - len(x), -1)]).contiguous()
@@ -189,10 +178,9 @@ def kmeans(x: torch.Tensor, k: int) -> torch.Tensor:
 def _train_codes(sample: torch.Tensor, centres: torch.Tensor, n_bytes: int) -> torch.Tensor:
     if not n_bytes:
         return torch.zeros(0, CODES, 0)
-    step = -(-len(sample) // PQ_SAMPLE)
-    some = sample[::step]
-    rest = _sub_vectors(some - centres[_assign(some, centres)[1]], n_bytes)
-    return torch.stack([kmeans(part.contiguous(), CODES) for part in rest])
+    part = sample[:: -(-len(sample) // PQ_SAMPLE)]
+    residuals = _sub_vectors(part - centres[_assign(part, centres)[1]], n_bytes)
+    return torch.stack([kmeans(x.contiguous(), CODES) for x in residuals])
 
 
 def _check_width(dim: int, params: ShortlistParams) -> None:
@@ -210,6 +198,7 @@ def _assign(x: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, torch
 
 
 def _chunks(x: torch.Tensor, columns: int) -> tuple[torch.Tensor, ...]:
+    """Parts of the rows of ``x``, so that a matrix of part and ``columns`` has at most `CHUNK_FLOATS` numbers."""
     return x.split(max(1, CHUNK_FLOATS // max(1, columns)))
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
-import numpy as np
 import torch
 
-from resight.shortlist.codebook import Codebook, Load, as_float, one_thread
+from resight.extract.block import one_thread
+from resight.shortlist.codebook import Codebook, Load, as_float
 
 
 @dataclass(frozen=True, eq=False)
-class Segment:
+class CodedCrops:
     """The coded descriptors of some crops, list by list; inside a list by crop, inside a crop strongest first.
 
-    So a segment is a function of its crops and the codebook: it does not matter whether it was encoded at once or merged.
+    It depends on its crops and the codebook alone: it does not matter whether it was encoded at once or merged.
 
     Attributes:
         crop_ids: Sorted; crops without descriptors are among them.
@@ -36,41 +37,39 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """All segments of an index under common row numbers: row ``r`` is the crop ``crop_ids[r]``."""
+    """All parts of an index under common row numbers: row ``r`` is the crop ``crop_ids[r]``."""
 
     codebook: Codebook
-    segments: Sequence[Segment]
-    bases: list[int] = field(init=False)
+    parts: Sequence[CodedCrops]
 
-    def __post_init__(self) -> None:
-        counts = [0] + [len(s.crop_ids) for s in self.segments]
-        object.__setattr__(self, "bases", np.cumsum(counts)[:-1].tolist())
+    @cached_property
+    def _bases(self) -> list[int]:
+        """Row of each part's first crop."""
+        return list(accumulate((len(part.crop_ids) for part in self.parts), initial=0))[:-1]
 
     @cached_property
     def crop_ids(self) -> tuple[str, ...]:
         """(R,) crop of each row."""
-        return tuple(one for segment in self.segments for one in segment.crop_ids)
+        return tuple(crop_id for part in self.parts for crop_id in part.crop_ids)
 
     @cached_property
     def _starts(self) -> list[list[int]]:
-        return [segment.starts.tolist() for segment in self.segments]
+        return [part.starts.tolist() for part in self.parts]
 
     def of_list(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """(N, M) stored and (N,) int64 rows of one inverted list."""
         stored, rows = [], []
-        for segment, base, starts in zip(self.segments, self.bases, self._starts, strict=True):
+        for part, base, starts in zip(self.parts, self._bases, self._starts, strict=True):
             first, last = starts[number], starts[number + 1]
             if last > first:
-                stored.append(segment.stored[first:last])
-                rows.append(segment.crops[first:last].long() + base)
-        if len(rows) == 1:
-            return stored[0], rows[0]
+                stored.append(part.stored[first:last])
+                rows.append(part.crops[first:last].long() + base)
         if not rows:
-            return torch.zeros(0, max(1, self.codebook.n_bytes), dtype=torch.uint8), torch.zeros(0, dtype=torch.int64)
-        return torch.cat(stored), torch.cat(rows)
+            return _nothing(self.codebook), torch.zeros(0, dtype=torch.int64)
+        return (stored[0], rows[0]) if len(rows) == 1 else (torch.cat(stored), torch.cat(rows))
 
 
-def encode_crops(codebook: Codebook, crop_ids: Sequence[str], load: Load, most: int) -> Segment:
+def encode_crops(codebook: Codebook, crop_ids: Sequence[str], load: Load, most: int) -> CodedCrops:
     """Encode the ``most`` strongest descriptors of each crop.
 
     Raises:
@@ -90,23 +89,23 @@ def encode_crops(codebook: Codebook, crop_ids: Sequence[str], load: Load, most: 
     return _sorted(ids, torch.cat(lists), torch.cat(stored), crops, len(codebook.centres))
 
 
-def merge(segments: Sequence[Segment]) -> Segment:
-    """One segment with all crops; equal to what `encode_crops` gives for them."""
-    ids = tuple(sorted(one for segment in segments for one in segment.crop_ids))
-    place = {one: at for at, one in enumerate(ids)}
-    crops = [torch.tensor([place[c] for c in s.crop_ids], dtype=torch.int64)[s.crops.long()] for s in segments]
-    lists = [torch.repeat_interleave(torch.arange(len(s.starts) - 1), s.starts.diff()) for s in segments]
-    stored = torch.cat([s.stored for s in segments])
-    return _sorted(ids, torch.cat(lists), stored, torch.cat(crops), len(segments[0].starts) - 1)
+def merge(parts: Sequence[CodedCrops]) -> CodedCrops:
+    """All crops in one; equal to what `encode_crops` gives for them."""
+    ids = tuple(sorted(crop_id for part in parts for crop_id in part.crop_ids))
+    place = {crop_id: at for at, crop_id in enumerate(ids)}
+    crops = [torch.tensor([place[c] for c in p.crop_ids], dtype=torch.int64)[p.crops.long()] for p in parts]
+    lists = [torch.repeat_interleave(torch.arange(len(p.starts) - 1), p.starts.diff()) for p in parts]
+    stored = torch.cat([p.stored for p in parts])
+    return _sorted(ids, torch.cat(lists), stored, torch.cat(crops), len(parts[0].starts) - 1)
 
 
 def _sorted(
     ids: tuple[str, ...], lists: torch.Tensor, stored: torch.Tensor, crops: torch.Tensor, n_lists: int
-) -> Segment:
+) -> CodedCrops:
     order = (lists * max(1, len(ids)) + crops).argsort(stable=True)
     counts = torch.bincount(lists, minlength=n_lists)
     starts = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-    return Segment(ids, starts, stored[order].contiguous(), crops[order].to(torch.int32))
+    return CodedCrops(ids, starts, stored[order].contiguous(), crops[order].to(torch.int32))
 
 
 def _nothing(codebook: Codebook) -> torch.Tensor:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from resight.errors import SettingsError
-from resight.shortlist.codebook import Codebook, one_thread
+from resight.extract.block import one_thread
+from resight.shortlist.codebook import Codebook
 from resight.shortlist.entries import Entries
 
 BITS = 8
@@ -42,7 +43,7 @@ class FaissScanner:
             bits = np.packbits(allowed.numpy(), bitorder="little")
             options["sel"] = self.faiss.IDSelectorBitmap(bits)
         parameters = self.faiss.SearchParametersIVF(**options)
-        before = self.faiss.omp_get_max_threads()
+        before = self.faiss.omp_get_max_threads()  # faiss has threads of its own, which `one_thread` does not reach
         self.faiss.omp_set_num_threads(1)
         try:
             squared, rows = self.index.search(x.numpy(), n, params=parameters)

@@ -48,7 +48,7 @@ class ShortlistParams(Params):
         return n_gallery > self.k and (self.enabled == "on" or n_gallery >= self.min_gallery)
 
     def votes(self, fused: bool) -> bool:
-        """Whether votes are counted where no shortlist is made; ``fused``: the score asks for them."""
+        """Whether votes are counted where no shortlist is made; ``fused``: the score uses them."""
         return self.enabled == "votes" or (fused and self.enabled != "off")
 
     def exact(self) -> ShortlistParams:
@@ -73,6 +73,6 @@ class ShortlistParams(Params):
     def index_name(self, *upstream: str) -> str:
         """Name of an index's family: what decides how it is built, on top of the descriptors' fingerprint.
 
-        How it is asked (``k``, ``n_probe``, ``neighbours``, ``backend``) is not part of it.
+        What only decides how it is searched (``k``, ``n_probe``, ``neighbours``, ``backend``) is not part of it.
         """
         return self.name_within({"descriptors", "descriptors_per_crop", "n_lists", "pq_bytes"}, *upstream)

@@ -30,8 +30,8 @@ class Voting:
     Attributes:
         params: Settings of the shortlist.
         extractor: Whose descriptors vote; see `ShortlistParams.extractor`.
-        own: Whether that is the extractor of the run, so that its features are there already.
-        as_evidence: Whether votes are counted where no shortlist is made, because the score asks for them.
+        own: Whether that is the extractor of the run, whose features have been computed already.
+        as_evidence: Whether votes are counted where no shortlist is made, because the score uses them.
         names: Under which names features and indexes are kept.
     """
 

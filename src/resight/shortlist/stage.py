@@ -39,16 +39,16 @@ class ShortlistResult:
 
     Attributes:
         plan: The plan with the same rows; what was left out has the status ``not_shortlisted``.
-        votes: `EVIDENCE_VOTES` of all candidates, kept or not: `CROP_VOTES`, and the sum of the votes that hold together, for
-            those that were kept.
+        votes: `EVIDENCE_VOTES` of all candidates, kept or not: `CROP_VOTES`, and for those that were kept the sum of the
+            votes that pass spatial verification.
         n_extracted: Crops whose voting descriptors were computed in this call.
-        n_asked: Query crops that voted in this call; 0 where the votes were there already.
+        n_voted: Query crops that voted in this call; 0 where the votes of an earlier call could be read.
     """
 
     plan: pa.Table
     votes: pa.Table
     n_extracted: int
-    n_asked: int
+    n_voted: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,8 @@ class VoteBlock:
 def shortlist(env: Environment, voting: Voting, plan: pa.Table, crops: pa.Table, features: pa.Table) -> ShortlistResult:
     """Keep the ``k`` gallery crops per query crop that get the most LNBNN votes, where the gallery is large enough.
 
-    Gallery encounters that play the unknown animal (calibration) go the same way as real queries: a best of k must be
-    judged by what a best of k looks like. In a smaller gallery the votes are evidence alone and the plan stays as it is; its
+    Gallery encounters that stand in for unknown animals (calibration) are treated like real queries: the best of k must be
+    judged by scores of a best of k. In a smaller gallery the votes are evidence alone and the plan stays as it is; its
     descriptors are then kept exactly.
 
     Args:
@@ -100,40 +100,35 @@ def shortlist(env: Environment, voting: Voting, plan: pa.Table, crops: pa.Table,
     places, reader = _places(features), FeatureReader(env.workspace)
     gallery = [c for c in gallery if c in places]
     index = build_index(folder, gallery, lambda c: reader.load(*places[c]).descriptors, params, voting.names.features)
-    asking = tuple((c, places[c]) for c in queries if c in places)
+    voters = tuple((c, places[c]) for c in queries if c in places)
     stores, rows = _place_arrays(index.crop_ids, places)
     everything = VoteBlock(
-        env.workspace.root, folder / index.name, params, asking, (), stores, rows, params.k if cut else len(gallery)
+        env.workspace.root, folder / index.name, params, voters, (), stores, rows, params.k if cut else len(gallery)
     )
-    votes, n_asked = _votes(env.runner, index, everything, planned)
-    return ShortlistResult(apply_shortlist(plan, votes, params.k) if cut else plan, votes, n_extracted, n_asked)
+    votes, n_voted = _votes(env.runner, index, everything, planned)
+    return ShortlistResult(apply_shortlist(plan, votes, params.k) if cut else plan, votes, n_extracted, n_voted)
 
 
 def _votes(runner: Runner, index: ShortlistIndex, everything: VoteBlock, planned: pa.Table) -> tuple[pa.Table, int]:
     """Votes of all queries, and how many voted now: none where the same queries have voted on the same plan before."""
-    params = everything.params
-    pairs = (
-        f"{q} {g}" for q, g in zip(*(planned[c].to_pylist() for c in ("query_crop_id", "gallery_crop_id")), strict=True)
-    )
-    how = params.model_dump(include={"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"})
+    sides = (planned[column].to_pylist() for column in ("query_crop_id", "gallery_crop_id"))
+    pairs = (f"{query} {gallery}" for query, gallery in zip(*sides, strict=True))
+    how = everything.params.model_dump(include={"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"})
     key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), digest_ids(pairs), how)
     kept = everything.index.parent / "votes" / f"{key}.parquet"
     if kept.exists():
         return pq.read_table(kept, partitioning=None).cast(EVIDENCE_VOTES), 0
     blocks = list(_blocks(everything, planned, index.crop_ids))
     done, failed = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
-    for failure in failed:  # a query that nobody voted for keeps all its pairs
-        done += [(failure.block, EVIDENCE_VOTES.empty_table())]
-    table = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)]).sort_by(
-        [("query_crop_id", "ascending"), ("rank", "ascending")]
-    )
-    if not failed:
+    table = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)])
+    table = table.sort_by([("query_crop_id", "ascending"), ("rank", "ascending")])
+    if not failed:  # queries of a failed block have no votes, so they keep all their pairs, and vote in the next run
         write_part(kept.parent, key, table)
     return table, len(everything)
 
 
 def _blocks(everything: VoteBlock, planned: pa.Table, crop_ids: Sequence[str]) -> Iterator[VoteBlock]:
-    """Cut into blocks of queries, each with what they may find."""
+    """Blocks of queries, each with the rows of the index that they may find."""
     rows_of = allowed_by_plan(planned, crop_ids)
     for first in range(0, len(everything), QUERIES_PER_BLOCK):
         queries = everything.queries[first : first + QUERIES_PER_BLOCK]
@@ -149,10 +144,10 @@ def vote_block(block: VoteBlock) -> pa.Table:
         q: np.unpackbits(np.frombuffer(b, np.uint8), count=n).astype(bool)
         for (q, _), b in zip(block.queries, block.allowed, strict=True)
     }
-    asking = {crop_id: reader.load(*place) for crop_id, place in block.queries}
+    queries = {crop_id: reader.load(*place) for crop_id, place in block.queries}
     background: dict[str, np.ndarray] = {}
-    queries = ((crop_id, features.descriptors) for crop_id, features in asking.items())
-    votes = search(index, queries, block.params, allowed=masks.__getitem__, background=background)
+    descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
+    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background)
     row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
     verified: list[float | None] = [None] * votes.num_rows
     for place, row in sorted(enumerate(votes.to_pylist()), key=lambda r: r[1]["gallery_crop_id"]):
@@ -161,7 +156,7 @@ def vote_block(block: VoteBlock) -> pa.Table:
             query = row["query_crop_id"]
             gallery = reader.load(block.stores[store], int(at))
             most, k = block.params.descriptors_per_crop, block.params.neighbours
-            verified[place] = verified_votes(asking[query], gallery, background[query], most, k)
+            verified[place] = verified_votes(queries[query], gallery, background[query], most, k)
     return votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
 
 

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,11 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from resight.errors import SettingsError, WorkspaceError
 from resight.shortlist.codebook import Codebook, Load, train
-from resight.shortlist.entries import Entries, Segment, encode_crops, merge
+from resight.shortlist.entries import CodedCrops, Entries, encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
 from resight.store.parts import write_bytes, write_part
@@ -41,7 +40,7 @@ INDEX_FILE = "index.json"
 CODEBOOK_FILE = "codebook.safetensors"
 CROPS_PER_PART = 2048
 MERGE_RATIO = 4
-RETRAIN_GROWTH = 4.0  # from here on the lists of the smaller gallery are too few and too coarse
+RETRAIN_GROWTH = 4.0  # for a gallery that has grown so much, the lists are too few and too coarse
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,7 @@ class ShortlistIndex:
 
     Attributes:
         name: Its fingerprint; empty where the gallery has no descriptor at all.
-        entries: Codebook and segments; None where the gallery has no descriptor at all.
+        entries: Codebook and coded descriptors; None where the gallery has no descriptor at all.
         n_bytes: Size on disk.
     """
 
@@ -106,8 +105,11 @@ def build_index(
 
 def newest_index(folder: Path, family: str) -> Path | None:
     """Of the indexes of that family the one that was trained on the largest gallery."""
-    found = [(m["n_crops_trained"], p.name, p) for p, m in _manifests(folder) if m["family"] == family]
-    return max(found)[2] if found else None
+    indexes = [(file.parent, _read_manifest(file.parent)) for file in folder.glob(f"*/{INDEX_FILE}")]
+    sizes = [
+        (manifest["n_crops_trained"], path.name, path) for path, manifest in indexes if manifest["family"] == family
+    ]
+    return max(sizes)[2] if sizes else None
 
 
 def open_index(path: Path, *, verify: bool = False) -> ShortlistIndex:
@@ -122,21 +124,18 @@ def open_index(path: Path, *, verify: bool = False) -> ShortlistIndex:
     """
     manifest = _read_manifest(path)
     _check_files(path, manifest["codebook"], verify=True)
-    codebook = _read_codebook(path, manifest)
-    segments = [_read_segment(path, one, verify) for one in manifest["segments"]]
-    sizes = [
-        f["bytes"]
-        for part in [manifest["codebook"], *(s["files"] for s in manifest["segments"])]
-        for f in part.values()
-    ]
-    return ShortlistIndex(path.name, Entries(codebook, segments), sum(sizes))
+    entries = Entries(
+        _read_codebook(path, manifest), [_read_segment(path, segment, verify) for segment in manifest["segments"]]
+    )
+    parts = [manifest["codebook"], *(segment["files"] for segment in manifest["segments"])]
+    return ShortlistIndex(path.name, entries, sum(file["bytes"] for files in parts for file in files.values()))
 
 
 def write_codebook(path: Path, codebook: Codebook, family: str) -> None:
-    """Begin an index without crops; one that is there already stays."""
+    """Begin an index without crops; an existing one stays."""
     if (path / INDEX_FILE).exists():
         return
-    _write_tensors(path / CODEBOOK_FILE, {"centres": codebook.centres, "codes": codebook.codes})
+    _write_tensors(path / CODEBOOK_FILE, centres=codebook.centres, codes=codebook.codes)
     manifest = {
         "format": FORMAT,
         "family": family,
@@ -149,7 +148,7 @@ def write_codebook(path: Path, codebook: Codebook, family: str) -> None:
 
 
 def extend(path: Path, crop_ids: Sequence[str], load: Load, most: int) -> None:
-    """Encode more crops with the codebook that is there; segments up to `MERGE_RATIO` times as large are merged in."""
+    """Encode more crops with the index's codebook; segments up to `MERGE_RATIO` times as large are merged with them."""
     manifest = _read_manifest(path)
     new = encode_crops(_read_codebook(path, manifest), crop_ids, load, most)
     kept = list(manifest["segments"])
@@ -160,28 +159,23 @@ def extend(path: Path, crop_ids: Sequence[str], load: Load, most: int) -> None:
     _remove_superseded(path, manifest)
 
 
-def _write_segment(path: Path, segment: Segment) -> dict[str, Any]:
-    name = f"segment-{digest_ids(segment.crop_ids)}"
-    tensors = {"starts": segment.starts, "stored": segment.stored, "crops": segment.crops}
-    _write_tensors(path / f"{name}.safetensors", tensors)
-    write_part(path, name, pa.table({"crop_id": pa.array(segment.crop_ids, pa.string())}))
+def _write_segment(path: Path, coded: CodedCrops) -> dict[str, Any]:
+    name = f"segment-{digest_ids(coded.crop_ids)}"
+    _write_tensors(path / f"{name}.safetensors", starts=coded.starts, stored=coded.stored, crops=coded.crops)
+    write_part(path, name, pa.table({"crop_id": pa.array(coded.crop_ids, pa.string())}))
     files = _described(path, [f"{name}.safetensors", f"{name}.parquet"])
-    return {"name": name, "n_crops": len(segment.crop_ids), "n_descriptors": len(segment), "files": files}
+    return {"name": name, "n_crops": len(coded.crop_ids), "n_descriptors": len(coded), "files": files}
 
 
-def _read_segment(path: Path, described: Mapping[str, Any], verify: bool) -> Segment:
+def _read_segment(path: Path, described: Mapping[str, Any], verify: bool) -> CodedCrops:
     _check_files(path, described["files"], verify)
     ids = pq.read_table(path / f"{described['name']}.parquet", partitioning=None)["crop_id"].to_pylist()
-    return Segment(tuple(ids), **_read_tensors(path / f"{described['name']}.safetensors"))
+    return CodedCrops(tuple(ids), **_read_tensors(path / f"{described['name']}.safetensors"))
 
 
 def _read_codebook(path: Path, manifest: Mapping[str, Any]) -> Codebook:
     tensors = _read_tensors(path / CODEBOOK_FILE)
     return Codebook(tensors["centres"], tensors["codes"], manifest["n_crops_trained"], manifest["sample_sha256"])
-
-
-def _manifests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    return [(file.parent, _read_manifest(file.parent)) for file in sorted(folder.glob(f"*/{INDEX_FILE}"))]
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -197,14 +191,8 @@ def _write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     write_bytes(path / INDEX_FILE, canonical_json(manifest).encode())
 
 
-def _write_tensors(target: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        save_file({name: one.contiguous() for name, one in tensors.items()}, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _write_tensors(file: Path, **tensors: torch.Tensor) -> None:
+    write_bytes(file, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
@@ -237,7 +225,5 @@ def _remove_superseded(path: Path, manifest: Mapping[str, Any]) -> None:
     wanted = {name for segment in manifest["segments"] for name in segment["files"]}
     for file in path.glob("segment-*"):
         if file.name not in wanted:
-            try:
+            with suppress(PermissionError):  # Windows keeps files that are mapped; the next call removes them
                 file.unlink()
-            except PermissionError:  # Windows keeps files that are mapped; the next call removes them
-                continue

@@ -1,7 +1,8 @@
-"""Votes that hold together: those whose points agree in turn, size and place.
+"""Votes that survive spatial verification: those whose keypoints agree in turn, size and place.
 
-HotSpotter (Crall et al., WACV 2013) counts LNBNN votes only after spatial verification. Here a vote must turn and scale like
-an upright head photographed again, and lie on one affine map with the others (RANSAC, OpenCV, seeded).
+HotSpotter (Crall et al., WACV 2013) counts LNBNN votes only after spatial verification. Here the two
+keypoints of a vote must differ in turn and size no more than an upright head that is photographed again, and all votes must
+agree with one affine map (RANSAC, OpenCV, seeded).
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from resight.extract.base import Features
 
 LARGEST_TURN_RAD = 0.7
 LARGEST_LOG2_SCALE = 1.5
-THRESHOLD_FRACTION = 0.04  # of the gallery crop's long side; heads are curved and bend, so generous
-MIN_VOTES = 4  # one more than an affine map takes
+THRESHOLD_FRACTION = 0.04  # of the gallery crop's long side; generous, because heads are curved and bend
+MIN_VOTES = 4  # one more than fixes an affine map
 RNG_SEED = 0
 
 
@@ -54,8 +55,8 @@ def _agree(query: Features, gallery: Features, i: np.ndarray, j: np.ndarray) -> 
     turn = query.angle_rad[i] - gallery.angle_rad[j]
     turn = np.abs(np.mod(turn + np.pi, 2 * np.pi) - np.pi)
     a, b = query.scale_px[i], gallery.scale_px[j]
-    known = (a > 0) & (b > 0)
-    change = np.abs(np.log2(np.divide(a, b, out=np.ones_like(a), where=known)))
+    have_size = (a > 0) & (b > 0)
+    change = np.abs(np.log2(np.divide(a, b, out=np.ones_like(a), where=have_size)))
     return (turn < LARGEST_TURN_RAD) & (change < LARGEST_LOG2_SCALE)
 
 

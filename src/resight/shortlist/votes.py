@@ -1,9 +1,9 @@
-"""LNBNN: what each query descriptor says for the crops that hold its nearest neighbours.
+"""LNBNN: each query descriptor votes for the crops that hold its nearest neighbours.
 
 McCann and Lowe, Local Naive Bayes Nearest Neighbor for Image Classification, CVPR 2012, in the form of HotSpotter (Crall
 et al., WACV 2013): with d(1) <= d(2) <= … the distances to the nearest descriptors of all *allowed* gallery crops, the
 k-th neighbour's crop gets ``d(K+1) - d(k)`` for k = 1..K. The K+1-th stands for the background: a descriptor that
-is near to everything gives nobody much. Where fewer than K+1 were found, the farthest found takes its place.
+is near to everything votes for none by much. Where there are fewer than K+1 neighbours, the farthest takes its place.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def search(
         background: Filled with (N,) distances by query: from each of its descriptors to the nearest one that gets no vote.
 
     Returns:
-        `CROP_VOTES`: every candidate with a vote, queries in the order asked, best first; ``rank`` is 1 for the best, equal votes
+        `CROP_VOTES`: every candidate with a vote, queries in the order in which they come, best candidate first; ``rank`` is 1 for the best, equal votes
         are ordered by crop id.
 
     Raises:
@@ -74,27 +74,27 @@ def search(
     return pa.concat_tables(tables).combine_chunks()
 
 
-def lnbnn(distance: np.ndarray, found: np.ndarray) -> np.ndarray:
+def lnbnn(distance: np.ndarray, is_neighbour: np.ndarray) -> np.ndarray:
     """Votes of each neighbour but the last.
 
     Args:
         distance: (N, K + 1) in rising order.
-        found: (N, K + 1) bool; the first ones of a row.
+        is_neighbour: (N, K + 1) bool, False for the last of a row where it has fewer neighbours.
 
     Returns:
-        (N, K) float64, 0 where nothing was found.
+        (N, K) float64, 0 where there is no neighbour.
     """
-    last = np.maximum(found.sum(axis=1) - 1, 0)
+    last = np.maximum(is_neighbour.sum(axis=1) - 1, 0)
     background = np.take_along_axis(distance, last[:, None], axis=1).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # infinite less infinite where nothing was found
+    with np.errstate(invalid="ignore"):  # infinite minus infinite where there is no neighbour
         votes = background - distance[:, :-1]
-    return np.where(found[:, :-1], votes, 0.0)
+    return np.where(is_neighbour[:, :-1], votes, 0.0)
 
 
 def _cast(
     scanner: Scanner, x: torch.Tensor, mask: np.ndarray | None, params: ShortlistParams
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, K) rows, -1 for none, (N, K) votes, and (N,) background distances, 0 where nothing was found."""
+    """(N, K) rows, -1 for none, (N, K) votes, and (N,) background distances, 0 where there is no neighbour."""
     allowed = None if mask is None else torch.from_numpy(mask)
     distance, rows = scanner.nearest(x, allowed, params.n_probe, params.neighbours + 1)
     where = rows.numpy()
@@ -106,13 +106,13 @@ def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> np
     """(R,) bool."""
     if allowed is None:
         return None
-    given = np.asarray(allowed(crop_id) if callable(allowed) else allowed[number])
-    if given.dtype == bool:
-        if given.shape != (n_rows,):
-            raise ValueError(f"allowed has shape {given.shape} for query {crop_id}, but the index has {n_rows} rows")
-        return np.ascontiguousarray(given)
+    rows = np.asarray(allowed(crop_id) if callable(allowed) else allowed[number])
+    if rows.dtype == bool:
+        if rows.shape != (n_rows,):
+            raise ValueError(f"allowed has shape {rows.shape} for query {crop_id}, but the index has {n_rows} rows")
+        return np.ascontiguousarray(rows)
     mask = np.zeros(n_rows, bool)
-    mask[given.astype(np.int64)] = True
+    mask[rows.astype(np.int64)] = True
     return mask
 
 

@@ -17,7 +17,7 @@ from resight.catalog import TABLES
 from resight.errors import WorkspaceError
 from resight.store.parts import write_bytes
 from resight.store.tables import read_table, write_table
-from resight.store.workspace import Workspace
+from resight.store.workspace import Workspace, checked_run_id
 
 STAGING_PREFIX = ".staging-"
 REPORT_FILE, ACCURACY_FILE = "report.html", "accuracy.html"
@@ -108,7 +108,7 @@ def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
     Raises:
         WorkspaceError: There is no such run, or it has no such table.
     """
-    path = workspace.runs / run_id / f"{name}.parquet"
+    path = workspace.runs / checked_run_id(run_id) / f"{name}.parquet"
     if not path.exists():
         known = sorted(p.name for p in workspace.runs.glob("[!.]*")) if workspace.runs.exists() else []
         raise WorkspaceError(

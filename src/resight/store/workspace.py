@@ -12,14 +12,19 @@ DIR/current/            the newest accepted run's tables: what analysts open
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from resight.errors import WorkspaceError
+from resight.errors import SettingsError, WorkspaceError
+
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,40 @@ def open_workspace(root: str | Path) -> Workspace:
         'runs'
     """
     path = Path(root).expanduser().absolute()
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise WorkspaceError(
+            f"The path {str(path)!r} is not UTF-8; rename that folder, or make the workspace elsewhere."
+        ) from None
     if not path.is_dir():
         raise WorkspaceError(f"{path} is not a folder; make a workspace with `resight init '{path}'`.")
     return Workspace(path)
+
+
+def checked_night(text: str) -> str:
+    """The night if it is a date such as 2026-06-04: it becomes part of a folder's name.
+
+    Raises:
+        SettingsError: It is not.
+    """
+    try:
+        real = DAY.fullmatch(text) and date.fromisoformat(text)
+    except ValueError:
+        real = None
+    if not real:
+        raise SettingsError(f"{text!r} is no date of a night; write it as year, month and day, e.g. 2026-06-04.")
+    return text
+
+
+def checked_run_id(text: str) -> str:
+    """The name of a run if it is one: it names a folder in ``runs`` and nothing outside.
+
+    Raises:
+        WorkspaceError: It is not.
+    """
+    if not RUN_ID.fullmatch(text):
+        raise WorkspaceError(
+            f"{text!r} is no name of a run; the folders in `runs` have such names, e.g. 2026-06-04-nightly-ad832977."
+        )
+    return text

@@ -1,4 +1,4 @@
-"""Digests of weights files, and the memory of those that no record pins."""
+"""Digests of weights files, and those remembered of files without a digest on record."""
 
 from __future__ import annotations
 
@@ -50,12 +50,8 @@ def remember(file_name: str, sha256: str) -> None:
             if file_name not in seen:
                 write_bytes(target, (json.dumps(seen | {file_name: sha256}, indent=1, sort_keys=True) + "\n").encode())
     except OSError as error:
-        log.warning(
-            "The digest of %s cannot be kept in %s (%s), so a later change of the file goes unnoticed.",
-            file_name,
-            target,
-            error,
-        )
+        lost = "The digest of %s cannot be kept in %s (%s), so a later change of the file goes unnoticed."
+        log.warning(lost, file_name, target, error)
 
 
 def _read_seen() -> dict[str, str]:

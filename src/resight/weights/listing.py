@@ -1,4 +1,4 @@
-"""What `resight weights list`, `verify` and `fetch` show and do."""
+"""Commands `resight weights list`, `verify` and `fetch`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def verify(store: WeightStore) -> list[WeightRow]:
 
 
 def fetch(store: WeightStore, name: str) -> WeightFile:
-    """Get one registry entry, whatever ``allow_download`` says: whoever calls this has asked for it.
+    """Fetch a registry entry, even if ``allow_download`` is off: this is only called on request.
 
     Raises:
         WeightsError: The name is unknown, the weights are never fetched, or no address gave the right bytes.
@@ -56,17 +56,17 @@ def fetch(store: WeightStore, name: str) -> WeightFile:
 
 
 def _row(entry: KnownWeights, store: WeightStore) -> WeightRow:
-    there = store.locate(entry.name)
+    located = store.locate(entry.name)
     address = next((a for file in entry.files for a in file.addresses), "")
-    path, status = (str(there[1]), "found") if there else ("", "missing")
+    path, status = (str(located[1]), "found") if located else ("", "missing")
     return WeightRow(entry.name, entry.loads_into, entry.licence, entry.commercial, path, status, address)
 
 
 def _verdict(name: str, store: WeightStore) -> str:
-    there = store.locate(name)
-    if there is None:
+    located = store.locate(name)
+    if located is None:
         return "missing"
-    expected = expected_digest(there[0])
+    expected = expected_digest(located[0])
     if expected is None:
         return "no record"
-    return "right" if expected == sha256_of(there[1]) else "wrong digest"
+    return "right" if expected == sha256_of(located[1]) else "wrong digest"

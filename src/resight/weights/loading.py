@@ -63,10 +63,10 @@ def strict_load(
             if own[k].shape != state[k].shape
         ],
     }
-    found = [_sentence(problem, keys) for problem, keys in problems.items() if keys]
-    if found:
+    mismatches = [_sentence(problem, keys) for problem, keys in problems.items() if keys]
+    if mismatches:
         raise WeightsError(
-            f"{name} does not fit {type(module).__name__}: it {', '.join(found)}; choose the file that "
+            f"{name} does not fit {type(module).__name__}: it {', '.join(mismatches)}; choose the file that "
             "belongs to this network (`resight weights list`)."
         )
     module.load_state_dict(dict(state), strict=False)

@@ -13,6 +13,7 @@ KORNIA = "https://huggingface.co/kornia"
 XFEAT = "https://github.com/verlab/accelerated_features/raw/main/weights"
 ALIKED = "https://github.com/Shiaoming/ALIKED/raw/main/models"
 AFFNET = "https://github.com/ducha-aiki/affnet/raw/master/pretrained"
+MISHKIN = "https://cmp.felk.cvut.cz/~mishkdmy/models"
 DEDODE = "https://github.com/Parskatt/DeDoDe/releases/download/dedode_pretrained_models"
 
 
@@ -23,7 +24,7 @@ class KnownFile:
     Attributes:
         file_name: Name under which it is looked for and kept.
         sha256: Its digest; None where no record was found.
-        addresses: Where it can be fetched, in this order; empty for files that people must bring.
+        addresses: Where it can be fetched, in this order; empty for files that are never fetched.
     """
 
     file_name: str
@@ -33,7 +34,7 @@ class KnownFile:
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Weights under one name, in one or several file formats of equal worth.
+    """Weights under one name, in one or several file formats, all equally good.
 
     Attributes:
         name: What settings call them.
@@ -54,25 +55,21 @@ class KnownWeights:
     how_to_get: str = ""
 
 
-def _one(
-    name: str, loads_into: str, licence: str, file_name: str, sha256: str | None, *addresses: str, prefix: str = ""
-) -> KnownWeights:
-    return KnownWeights(name, loads_into, licence, (KnownFile(file_name, sha256, addresses),), prefix=prefix)
+def _one(name: str, loads_into: str, licence: str, file: str, sha256: str | None, *folders: str) -> KnownWeights:
+    """Weights in one file, which lies in each of these folders; one that is no address is a folder of kornia's."""
+    bases = (folder if "://" in folder else f"{KORNIA}/{folder}/resolve/main" for folder in folders)
+    return KnownWeights(
+        name, loads_into, licence, (KnownFile(file, sha256, tuple(f"{base}/{file}" for base in bases)),)
+    )
 
 
 def _aliked(variant: str, sha256: str) -> KnownWeights:
-    file = f"{variant}.pth"
-    return _one(
-        variant, "ALIKED", "BSD-3-Clause", file, sha256, f"{ALIKED}/{file}", f"{KORNIA}/aliked/resolve/main/{file}"
-    )
+    return _one(variant, "ALIKED", "BSD-3-Clause", f"{variant}.pth", sha256, ALIKED, "aliked")
 
 
 def _lightglue(family: str, sha256: str) -> KnownWeights:
     file = f"{family}_lightglue.pth"
-    mirror = f"{KORNIA}/lightglue/resolve/main/{file}"
-    return _one(
-        f"lightglue-{family}", f"LightGlue for {family}", "Apache-2.0", file, sha256, f"{LIGHTGLUE}/{file}", mirror
-    )
+    return _one(f"lightglue-{family}", f"LightGlue for {family}", "Apache-2.0", file, sha256, LIGHTGLUE, "lightglue")
 
 
 _LIGHTERGLUE_FILE = KnownFile(
@@ -114,37 +111,18 @@ _ALL = (
     _aliked("aliked-n16", "5be8704840ed662d9d8c561bf7279c222092674e7eb05fd0feab94899e9d82f2"),
     _aliked("aliked-n16rot", "ddf3abbf38e86f6a74540d214e1a9712c54b2d8551abc864542199f2347d7332"),
     _aliked("aliked-n32", "055283fd1624d3ab46a05c3b617b1a79a3f28d1f551737eef2d653e8c8232890"),
-    _one(
-        "disk-depth", "DISK", "Apache-2.0", "depth-save.pth",
-        "9c2ee4ded238892dfa51569941372601e35e4a74aa6f84ea80053d2ab1c07abe",
-        "https://raw.githubusercontent.com/cvlab-epfl/disk/master/depth-save.pth",
-        f"{KORNIA}/disk/resolve/main/depth-save.pth",
-    ),
-    _one(
-        "dedode-detector-l", "DeDoDe detector L", "MIT", "dedode_detector_L.pth", None,
-        f"{DEDODE}/dedode_detector_L.pth", f"{KORNIA}/dedode/resolve/main/dedode_detector_L.pth",
-    ),
-    _one(
-        "dedode-descriptor-b", "DeDoDe descriptor B", "MIT", "dedode_descriptor_B.pth", None,
-        f"{DEDODE}/dedode_descriptor_B.pth", f"{KORNIA}/dedode/resolve/main/dedode_descriptor_B.pth",
-    ),
-    _one(
-        "hardnet-liberty", "HardNet", "MIT", "checkpoint_liberty_with_aug.pth",
-        "1e9a41b19f1dc93c986e91df9aaf5696d1a777ac1d67498492856a65d6f49c16",
-        "https://github.com/DagnyT/hardnet/raw/master/pretrained/train_liberty_with_aug/checkpoint_liberty_with_aug.pth",
-        f"{KORNIA}/hardnet/resolve/main/checkpoint_liberty_with_aug.pth",
-    ),
-    _one(
-        "keynet", "KeyNet", "MIT", "keynet_pytorch.pth", None,
-        "https://github.com/axelBarroso/Key.Net-Pytorch/raw/main/model/weights/keynet_pytorch.pth",
-        f"{KORNIA}/keynet/resolve/main/keynet_pytorch.pth",
-    ),
-    _one(
-        "affnet", "AffNet", "MIT", "AffNet.pth", None, f"{AFFNET}/AffNet.pth", f"{KORNIA}/affnet/resolve/main/AffNet.pth",
-    ),
-    _one(
-        "orinet", "OriNet", "MIT", "OriNet.pth", None, f"{AFFNET}/OriNet.pth", f"{KORNIA}/orinet/resolve/main/OriNet.pth",
-    ),
+    _one("disk-depth", "DISK", "Apache-2.0", "depth-save.pth",
+         "9c2ee4ded238892dfa51569941372601e35e4a74aa6f84ea80053d2ab1c07abe",
+         "https://raw.githubusercontent.com/cvlab-epfl/disk/master", "disk"),
+    _one("dedode-detector-l", "DeDoDe detector L", "MIT", "dedode_detector_L.pth", None, DEDODE, "dedode"),
+    _one("dedode-descriptor-b", "DeDoDe descriptor B", "MIT", "dedode_descriptor_B.pth", None, DEDODE, "dedode"),
+    _one("hardnet-liberty", "HardNet", "MIT", "checkpoint_liberty_with_aug.pth",
+         "1e9a41b19f1dc93c986e91df9aaf5696d1a777ac1d67498492856a65d6f49c16",
+         "https://github.com/DagnyT/hardnet/raw/master/pretrained/train_liberty_with_aug", "hardnet"),
+    _one("keynet", "KeyNet", "MIT", "keynet_pytorch.pth", None,
+         "https://github.com/axelBarroso/Key.Net-Pytorch/raw/main/model/weights", "keynet"),
+    _one("affnet", "AffNet", "MIT", "AffNet.pth", None, AFFNET, "affnet"),
+    _one("orinet", "OriNet", "MIT", "OriNet.pth", None, AFFNET, "orinet"),
     KnownWeights(
         "superpoint",
         "SuperPoint",
@@ -154,10 +132,7 @@ _ALL = (
         how_to_get="for non-commercial use only, so it is never fetched; read its licence and get it from "
         "https://github.com/magicleap/SuperPointPretrainedNetwork",
     ),
-    _one(
-        "loftr-outdoor", "LoFTR", "Apache-2.0", "loftr_outdoor.ckpt", None, f"{KORNIA}/loftr/resolve/main/loftr_outdoor.ckpt",
-        "https://cmp.felk.cvut.cz/~mishkdmy/models/loftr_outdoor.ckpt",
-    ),
+    _one("loftr-outdoor", "LoFTR", "Apache-2.0", "loftr_outdoor.ckpt", None, "loftr", MISHKIN),
     KnownWeights(
         "lightglue-sift-turtle",
         "LightGlue, 3 layers of width 160, for sift",
@@ -170,22 +145,27 @@ _ALL = (
     _lightglue("disk", "b5b21d47ea24f2c5e501aec9c91b9716e4c8c3429a4dc1e615c133c4c9378335"),
     _lightglue("aliked", "d975e965b105311a6143194852297dff4f02aea5cc2e10cecfed966ca0e22503"),
     _lightglue("doghardnet", "21468c1b417a1b15f83a7c3b5ae2bd5e1d7c31d392aa2732e247e7223bb4aa40"),
-    _one(
-        "lightglue-dedodeb", "LightGlue for dedodeb", "Apache-2.0", "dedodeb_lightglue.pth", None,
-        f"{KORNIA}/lightglue/resolve/main/dedodeb_lightglue.pth",
-        "https://cmp.felk.cvut.cz/~mishkdmy/models/dedodeb_lightglue.pth",
-    ),
-    _one(
-        "lightglue-keynet_affnet_hardnet", "LightGlue for keynet_affnet_hardnet", "Apache-2.0",
-        "keynet_affnet_hardnet_lightglue.pth", None,
-        f"{KORNIA}/lightglue/resolve/main/keynet_affnet_hardnet_lightglue.pth",
-        "https://cmp.felk.cvut.cz/~mishkdmy/models/keynet_affnet_hardnet_lightlue.pth",
+    _one("lightglue-dedodeb", "LightGlue for dedodeb", "Apache-2.0", "dedodeb_lightglue.pth", None, "lightglue", MISHKIN),
+    KnownWeights(
+        "lightglue-keynet_affnet_hardnet",
+        "LightGlue for keynet_affnet_hardnet",
+        "Apache-2.0",
+        (
+            KnownFile(
+                "keynet_affnet_hardnet_lightglue.pth",
+                None,
+                (
+                    f"{KORNIA}/lightglue/resolve/main/keynet_affnet_hardnet_lightglue.pth",
+                    f"{MISHKIN}/keynet_affnet_hardnet_lightlue.pth",  # misspelt there
+                ),
+            ),
+        ),
     ),
 )  # fmt: skip
 
-WEIGHTS: dict[str, KnownWeights] = {one.name: one for one in _ALL}
+WEIGHTS: dict[str, KnownWeights] = {entry.name: entry for entry in _ALL}
 
 
 def known_by_digest(sha256: str) -> KnownWeights | None:
     """The entry that a file with this digest belongs to."""
-    return next((one for one in _ALL for file in one.files if file.sha256 == sha256), None)
+    return next((entry for entry in _ALL for file in entry.files if file.sha256 == sha256), None)

@@ -23,7 +23,7 @@ SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".params"}
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A weights file that was found and whose digest is right.
+    """A weights file whose digest is right.
 
     Attributes:
         name: Registry name, or the path as given.
@@ -58,10 +58,7 @@ class WeightStore:
         entry = WEIGHTS.get(name)
         if entry is None:
             return self._by_path(name)
-        there = self.locate(name)
-        if there is None:
-            there = self._fetch(entry)
-        file, path = there
+        file, path = self.locate(name) or self._fetch(entry)
         digest = sha256_of(path)
         check_digest(file, path, digest)
         if file.sha256 is None:
@@ -76,8 +73,8 @@ class WeightStore:
         """Whether `find` would succeed without a download."""
         if name not in WEIGHTS:
             return self._path_of(name) is not None
-        there = self.locate(name)
-        return there is not None and expected_digest(there[0]) in (None, sha256_of(there[1]))
+        located = self.locate(name)
+        return located is not None and expected_digest(located[0]) in (None, sha256_of(located[1]))
 
     def state_dict(self, name: str) -> dict[str, torch.Tensor]:
         """Load tensors from safetensors, or from a torch file with ``weights_only=True``; nothing is ever unpickled.
@@ -94,7 +91,7 @@ class WeightStore:
         return without_prefix(state, WEIGHTS[name].prefix) if name in WEIGHTS else state
 
     def locate(self, name: str) -> tuple[KnownFile, Path] | None:
-        """Where the first acceptable file of a registry entry lies; the digest is not looked at."""
+        """Where the first acceptable file of a registry entry lies; the digest is not checked."""
         for folder in self.folders():
             for file in WEIGHTS[name].files:
                 if (folder / file.file_name).is_file():
@@ -104,7 +101,7 @@ class WeightStore:
     def folders(self) -> Iterator[Path]:
         """Folders that are searched, in order."""
         named = [self.weights_dir, *os.environ.get(ENV, "").split(os.pathsep)]
-        yield from (Path(one).expanduser() for one in named if one)
+        yield from (Path(folder).expanduser() for folder in named if folder)
         yield cache_dir()
         yield BUNDLED
 
@@ -136,7 +133,7 @@ class WeightStore:
             return None
         given = Path(name).expanduser()
         candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in self.folders())]
-        return next((one for one in candidates if one.is_file()), None)
+        return next((path for path in candidates if path.is_file()), None)
 
     def _unknown(self, name: str) -> str:
         if Path(name).suffix.lower() in SUFFIXES or any(sep in name for sep in "/\\"):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from resight.cli.output import line
+from resight.cli.output import line, print_notes
 from resight.compare.base import MethodStatus
 from resight.compare.page import STATUS_WORDS, numbered, seconds, share, span
 
@@ -30,17 +30,13 @@ def show_comparison(console: Console, result: dict[str, Any]) -> None:
             _with_span(r, "top1_encounter"), auroc, seconds(r["seconds_per_query"]),
         )  # fmt: skip
     console.print(table)
-    console.print(
-        "new: known against new animals (AUROC); s/query: seconds per query photo, one core.", highlight=False
-    )
+    line(console, "new: known against new animals (AUROC); s/query: seconds per query photo, one core.")
     for r in result["rows"]:
         if r["status"] != MethodStatus.OK:
-            reason = f"[yellow]{escape(r['method'])}, {STATUS_WORDS[r['status']]}:[/] {escape(r['reason'])}"
-            line(console, reason)
+            line(console, f"[yellow]{escape(r['method'])}, {STATUS_WORDS[r['status']]}:[/] {escape(r['reason'])}")
     computed = ", ".join(result["computed"]) or "nothing, all rows were there already"
     line(console, f"Computed in this run: {escape(computed)}.")
-    for note in result["notes"]:
-        line(console, f"[yellow]Note:[/] {escape(note)}")
+    print_notes(console, result)
     line(console, f"Tables  {escape(result['folder'])}")
     line(console, f"Page    {escape(result['report'])}")
 

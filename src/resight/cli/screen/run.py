@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from resight.cli.output import line
+from resight.cli.output import line, print_notes
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
@@ -44,8 +44,7 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
             line(console, _comparison(result))
     elif result["decisions"]:
         console.print(_verdicts(result))
-    for note in result["notes"]:
-        line(console, f"[yellow]Note:[/] {escape(note)}")
+    print_notes(console, result)
     line(console, f"Model   {escape(result['model']['describe'])}")
     line(console, f"Tables  {escape(result['folder'])}")
     if result["report"]:
@@ -53,11 +52,8 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
     if result.get("accuracy_page"):
         line(console, f"Accuracy {escape(result['accuracy_page'])}")
     if "promoted" in result:
-        console.print(
-            "The new model is promoted."
-            if result["promoted"]
-            else "[bold]The accepted model stays;[/] this run is kept aside."
-        )
+        stays = "[bold]The accepted model stays;[/] this run is kept aside."
+        console.print("The new model is accepted." if result["promoted"] else stays)
     elif result["flow"] == "nightly" and result["status"] == "kept_aside":
         console.print("[bold]This night is kept aside;[/] what was current stays so (exit code 3).", highlight=False)
 
@@ -90,12 +86,12 @@ def _metrics(result: dict[str, Any]) -> Table:
 def _comparison(result: dict[str, Any]) -> str:
     """One line on what changed since the run before."""
     rows = {r["metric"]: r for r in result["differences"]}
-    told = [
+    changes = [
         f"{100 * r['difference']:+.1f} points per {level} ({r['n_gained']} gained, {r['n_lost']} lost, p = {r['p_value_mcnemar']:.2g})"
         for level in ("encounter", "photo")
         if (r := rows.get(f"top1_{level}")) and r["difference"] is not None
     ]
-    return f"Against {result['against']}: right at once {', '.join(told)}." if told else ""
+    return f"Against {result['against']}: right at once {', '.join(changes)}." if changes else ""
 
 
 def _verdicts(result: dict[str, Any]) -> Table:

@@ -12,8 +12,8 @@ import torch
 from resight.compare.base import Family, Trial
 from resight.compare.vectors import Embedder, VectorMethod
 from resight.store.fingerprint import fingerprint
-from resight.train.embedding.crops import training_rows
 from resight.train.embedding.params import QUICK_STEPS, EmbeddingRecipe
+from resight.train.embedding.samples import training_rows
 from resight.train.embedding.train import Trained, is_trained, load_net, train_embedding, training_fingerprint
 from resight.train.loop import training_device
 from resight.train.pixels import to_tensor

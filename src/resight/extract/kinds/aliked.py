@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from resight.extract.base import Extractor, Features
+from resight.extract.base import Extractor
 from resight.extract.params import ExtractorBase
-from resight.extract.torch_base import TorchExtractor, to_tensor
+from resight.extract.torch_base import Described, Detections, TorchExtractor, to_tensor
 from resight.plugins.params import expert_field
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 DIM = {"aliked-t16": 64}
 
@@ -44,27 +42,23 @@ class AlikedExtractor(TorchExtractor):
     def __init__(self, params: AlikedParams, weights: WeightStore, device: str) -> None:
         from kornia.feature import ALIKED
 
-        from resight.weights.loading import strict_load
-
         super().__init__(params, device)
         self.descriptor_dim = DIM.get(params.variant, 128)
         # As many as there are pixels for a peak of 5 x 5: all maxima come back, the strongest inside the mask are chosen here.
         model = ALIKED(params.variant, max_num_keypoints=1 << 20, detection_threshold=0.0)
         name = params.weight_names()[0]
-        strict_load(model, weights.state_dict(name), ("dkd.hw_grid",), name)
-        self._model = model.eval().to(self.device)
+        self._model = self._filled(model, weights.state_dict(name), name, ("dkd.hw_grid",))
 
-    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
+    def _detect(self, rgb: np.ndarray, mask: np.ndarray | None) -> Detections:
         import torch
 
-        picture = to_tensor(rgb, self.device)
-        dense, heat = self._model.extract_dense_map(picture)
-        normalised, scores, _ = self._model.dkd(heat)
-        wh = torch.tensor([picture.shape[-1] - 1, picture.shape[-2] - 1], device=self.device)
-        xy = wh * (normalised[0] + 1) / 2
-        index = self._chosen(xy, scores[0], mask, size_wh_px)
-        index = index[scores[0][index] > self.params.detection_threshold]
-        if len(index) == 0:
-            return None
-        descriptors, _ = self._model.desc_head(dense, [normalised[0][index]])
-        return self._features(xy[index], descriptors[0], scores[0][index], size_wh_px)
+        image = to_tensor(rgb, self.device)
+        dense, heat = self._model.extract_dense_map(image)
+        (normalised,), (scores,), _ = self._model.dkd(heat)  # from -1 to 1 across the image
+        good = scores > self.params.detection_threshold
+        normalised, wh = normalised[good], torch.tensor([image.shape[-1] - 1, image.shape[-2] - 1], device=self.device)
+        return Detections(
+            wh * (normalised + 1) / 2,
+            scores[good],
+            lambda index: Described(self._model.desc_head(dense, [normalised[index]])[0][0]),
+        )

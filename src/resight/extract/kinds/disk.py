@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from resight.extract.base import Extractor, Features
+from resight.extract.base import Extractor
 from resight.extract.params import ExtractorBase
-from resight.extract.torch_base import TorchExtractor, to_tensor
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.extract.torch_base import Described, Detections, TorchExtractor, to_tensor
+from resight.weights.store import WeightStore
 
 STRIDE_PX = 16
 
@@ -39,16 +37,11 @@ class DiskExtractor(TorchExtractor):
     def __init__(self, params: DiskParams, weights: WeightStore, device: str) -> None:
         from kornia.feature import DISK
 
-        from resight.weights.loading import strict_load
-
         super().__init__(params, device)
-        model = DISK()
-        strict_load(model, weights.state_dict(params.weights), name=params.weights)
-        self._model = model.eval().to(self.device)
+        self._model = self._filled(DISK(), weights.state_dict(params.weights), params.weights)
 
-    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
-        found = self._model(to_tensor(rgb, self.device, STRIDE_PX))[0]
-        index = self._chosen(found.keypoints, found.detection_scores, mask, size_wh_px)
-        return self._features(
-            found.keypoints[index], found.descriptors[index], found.detection_scores[index], size_wh_px
+    def _detect(self, rgb: np.ndarray, mask: np.ndarray | None) -> Detections:
+        detected = self._model(to_tensor(rgb, self.device, STRIDE_PX))[0]
+        return Detections(
+            detected.keypoints, detected.detection_scores, lambda index: Described(detected.descriptors[index])
         )

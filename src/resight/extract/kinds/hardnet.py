@@ -13,15 +13,13 @@ from pydantic import Field
 
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
-from resight.extract.select import keep
-from resight.extract.torch_base import TorchExtractor, to_grey, to_numpy, to_tensor
+from resight.extract.torch_base import Described, Detections, TorchExtractor, to_grey, to_tensor
 from resight.plugins.params import expert_field
+from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:
     import torch
     from kornia.feature import LAFDescriptor
-
-    from resight.weights.store import WeightStore
 
 SIGMAS_PER_FRAME = 6.0
 FRAME_GROWTH = 2.0
@@ -58,7 +56,7 @@ class KeynetHardnetParams(ExtractorBase):
         return KeynetHardnetExtractor(self, weights, device)
 
 
-def lightglue_scale_ori(found: Features) -> tuple[np.ndarray, np.ndarray]:
+def lightglue_scale_ori(keypoints: Features) -> tuple[np.ndarray, np.ndarray]:
     """What LightGlue's DoG-HardNet checkpoint reads besides the position.
 
     OpenCV's ``KeyPoint.size``, which is 2 sigma (kornia gives it frames of 12 sigma and divides by 6), and kornia's
@@ -67,24 +65,24 @@ def lightglue_scale_ori(found: Features) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (N,) float32 size in pixels and (N,) float32 angle in rad.
     """
-    angle = np.mod(-found.angle_rad.astype(np.float64), 2 * math.pi).astype(np.float32)
-    return 2 * found.scale_px, np.where(angle >= np.float32(2 * math.pi), np.float32(0), angle)
+    angle = np.mod(-keypoints.angle_rad.astype(np.float64), 2 * math.pi).astype(np.float32)
+    return 2 * keypoints.scale_px, np.where(angle >= np.float32(2 * math.pi), np.float32(0), angle)
 
 
-def _descriptor(weights: WeightStore, name: str) -> LAFDescriptor:
-    from kornia.feature import HardNet, LAFDescriptor
-
-    from resight.weights.loading import strict_load
-
-    network = HardNet(pretrained=False)
-    strict_load(network, weights.state_dict(name), name=name)
-    return LAFDescriptor(network.eval(), patch_size=32, grayscale_descriptor=True)
-
-
-class DogHardnetExtractor(TorchExtractor):
-    """As kornia's ``DoGHardNet``: frames of 6 sigma are found and turned, and described at 12 sigma."""
+class HardnetExtractor(TorchExtractor):
+    """HardNet on patches of 32 x 32 grey pixels."""
 
     descriptor_dim = 128
+
+    def _hardnet(self, weights: WeightStore, name: str) -> LAFDescriptor:
+        from kornia.feature import HardNet, LAFDescriptor
+
+        network = self._filled(HardNet(pretrained=False), weights.state_dict(name), name)
+        return LAFDescriptor(network, patch_size=32, grayscale_descriptor=True).to(self.device)
+
+
+class DogHardnetExtractor(HardnetExtractor):
+    """As kornia's ``DoGHardNet``: frames of 6 sigma are found and turned, and described at 12 sigma."""
 
     def __init__(self, params: DogHardnetParams, weights: WeightStore, device: str) -> None:
         from kornia.feature import BlobDoG, LAFOrienter, ScaleSpaceDetector
@@ -102,9 +100,9 @@ class DogHardnetExtractor(TorchExtractor):
             minima_are_also_good=True,
             mr_size=SIGMAS_PER_FRAME,
         ).to(self.device)
-        self._descriptor = _descriptor(weights, params.weights).to(self.device)
+        self._descriptor = self._hardnet(weights, params.weights)
 
-    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
+    def _detect(self, rgb: np.ndarray, mask: np.ndarray | None) -> Detections:
         from kornia.feature import scale_laf
 
         from resight.extract.lafs import detector_mask, filled, read_lafs
@@ -112,30 +110,25 @@ class DogHardnetExtractor(TorchExtractor):
         grey = to_grey(to_tensor(rgb, self.device))
         lafs, response = self._detector(grey, detector_mask(mask, grey))
         good = filled(lafs)
-        lafs, response = lafs[:, good], response[0, good]
+        lafs = lafs[:, good]
         xy, scale, angle = read_lafs(lafs)
-        index = keep(to_numpy(xy), to_numpy(response), to_numpy(angle), mask, size_wh_px, self.max_keypoints)
-        if len(index) == 0:
-            return None
-        descriptors = self._descriptor(grey, scale_laf(lafs[:, index], FRAME_GROWTH))[0]
-        return self._features(
-            xy[index], descriptors, response[index], size_wh_px, scale[index] / SIGMAS_PER_FRAME, angle[index]
-        )
+
+        def describe(index: torch.Tensor) -> Described:
+            descriptors = self._descriptor(grey, scale_laf(lafs[:, index], FRAME_GROWTH))[0]
+            return Described(descriptors, scale[index] / SIGMAS_PER_FRAME, angle[index])
+
+        return Detections(xy, response[0, good], describe, angle)
 
 
-class KeynetHardnetExtractor(TorchExtractor):
+class KeynetHardnetExtractor(HardnetExtractor):
     """KeyNet (ICCV 2019) finds, AffNet and OriNet (ECCV 2018) shape and turn, HardNet describes.
 
     ``scale_px`` is the pixel size of the pyramid level: KeyNet has no sigma. The affine shape is used for the descriptor and
     not kept.
     """
 
-    descriptor_dim = 128
-
     def __init__(self, params: KeynetHardnetParams, weights: WeightStore, device: str) -> None:
         from kornia.feature import KeyNetDetector, LAFAffNetShapeEstimator, LAFOrienter, OriNet
-
-        from resight.weights.loading import strict_load
 
         super().__init__(params, device)
         detector = KeyNetDetector(pretrained=False, num_features=2 * params.max_keypoints)
@@ -144,29 +137,27 @@ class KeynetHardnetExtractor(TorchExtractor):
         network: torch.nn.Module = detector.get_submodule("model")
         names = (params.keynet_weights, params.affnet_weights, params.orinet_weights)
         for module, name in zip((network, shape, orientation), names, strict=True):
-            strict_load(module, weights.state_dict(name), name=name)
+            self._filled(module, weights.state_dict(name), name)
         self._detector = detector.eval().to(self.device)
-        self._shape = shape.eval().to(self.device)
+        self._shape = shape
         self._orient = LAFOrienter(angle_detector=orientation).eval().to(self.device)
-        self._descriptor = _descriptor(weights, params.hardnet_weights).to(self.device)
+        self._descriptor = self._hardnet(weights, params.hardnet_weights)
 
-    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
+    def _detect(self, rgb: np.ndarray, mask: np.ndarray | None) -> Detections:
         from resight.extract.lafs import detector_mask, filled, read_lafs
 
         grey = to_grey(to_tensor(rgb, self.device))
         response, lafs = self._detector.detect(grey, detector_mask(mask, grey))
         good = filled(lafs)
-        lafs, response = self._centred(lafs[:, good]), response[0, good]
+        lafs = self._centred(lafs[:, good])
         xy, scale, _ = read_lafs(lafs)
-        index = keep(to_numpy(xy), to_numpy(response), np.zeros(len(xy)), mask, size_wh_px, self.max_keypoints)
-        if len(index) == 0:
-            return None
-        frames = self._orient(self._shape(lafs[:, index], grey), grey)
-        _, _, angle = read_lafs(frames)
-        descriptors = self._descriptor(grey, frames)[0]
-        return self._features(
-            xy[index], descriptors, response[index], size_wh_px, scale[index] / self._detector.mr_size, angle
-        )
+
+        def describe(index: torch.Tensor) -> Described:
+            frames = self._orient(self._shape(lafs[:, index], grey), grey)
+            _, _, angle = read_lafs(frames)
+            return Described(self._descriptor(grey, frames)[0], scale[index] / self._detector.mr_size, angle)
+
+        return Detections(xy, response[0, good], describe)
 
     def _centred(self, lafs: torch.Tensor) -> torch.Tensor:
         """Move the centres to where the level's pixel centres really lie.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.select import features, is_blank, keep, nothing, opencv_keypoints
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 PATCH_PX = 31
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.select import features, is_blank, keep, nothing, opencv_keypoints, wrap
-from resight.extract.torch_base import TorchExtractor, to_grey, to_numpy, to_tensor
+from resight.extract.torch_base import Described, Detections, TorchExtractor, to_grey, to_numpy, to_tensor
 from resight.plugins.params import expert_field
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 LAYERS = 3
 EDGE_THRESHOLD = 10.0  # as Lowe has it; OpenCV's default
@@ -43,7 +41,7 @@ class SiftParams(ExtractorBase):
         return SiftExtractor(self) if self.backend == "opencv" else KorniaSiftExtractor(self, device)
 
 
-def lightglue_scale_ori(found: Features) -> tuple[np.ndarray, np.ndarray]:
+def lightglue_scale_ori(keypoints: Features) -> tuple[np.ndarray, np.ndarray]:
     """What LightGlue's SIFT checkpoint reads besides the position.
 
     It was trained on COLMAP keypoints (cvg/LightGlue issue 130; kornia's ``LightGlueMatcher``): sigma, and the angle from
@@ -52,7 +50,7 @@ def lightglue_scale_ori(found: Features) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (N,) float32 sigma in pixels and (N,) float32 angle in rad.
     """
-    return found.scale_px, wrap(found.angle_rad)
+    return keypoints.scale_px, wrap(keypoints.angle_rad)
 
 
 def root_sift(descriptors: np.ndarray) -> np.ndarray:
@@ -92,7 +90,7 @@ class SiftExtractor:
         import cv2
 
         self.params, self.family, self.max_keypoints = params, params.family, params.max_keypoints
-        # OpenCV cuts to nfeatures before it looks at a mask, so it is asked for all. Its default doubling of the picture
+        # OpenCV cuts to nfeatures before it looks at a mask, so it must find all. Its default doubling of the image
         # moves every keypoint by a quarter of a pixel; the precise one does not.
         self._sift = cv2.SIFT.create(
             nfeatures=0,
@@ -148,7 +146,7 @@ class KorniaSiftExtractor(TorchExtractor):
             device=self.device,
         ).eval()
 
-    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
+    def _detect(self, rgb: np.ndarray, mask: np.ndarray | None) -> Detections:
         import torch
 
         from resight.extract.lafs import detector_mask, filled, read_lafs
@@ -161,6 +159,9 @@ class KorniaSiftExtractor(TorchExtractor):
         xy, scale, angle = read_lafs(lafs)
         sigma = scale / SIGMAS_PER_FRAME
         score = strength(to_numpy(response), to_numpy(sigma), self.params.size_exponent)
-        index = keep(to_numpy(xy), score, to_numpy(angle), mask, size_wh_px, self.max_keypoints)
-        strengths = torch.from_numpy(score[index])
-        return self._features(xy[index], descriptors[index], strengths, size_wh_px, sigma[index], angle[index])
+        return Detections(
+            xy,
+            torch.from_numpy(score),
+            lambda index: Described(descriptors[index], sigma[index], angle[index]),
+            angle,
+        )

@@ -5,18 +5,16 @@ The published weights are for non-commercial use only and are never fetched.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from resight.extract.base import Extractor, Features
+from resight.extract.base import Extractor
 from resight.extract.params import ExtractorBase
-from resight.extract.torch_base import TorchExtractor, to_grey, to_tensor
+from resight.extract.torch_base import Described, Detections, TorchExtractor, to_grey, to_tensor
 from resight.plugins.params import expert_field
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 BORDER_PX = 4
 NMS_RADIUS_PX = 4  # as published
@@ -44,14 +42,11 @@ class SuperpointExtractor(TorchExtractor):
 
     def __init__(self, params: SuperpointParams, weights: WeightStore, device: str) -> None:
         from resight.extract.superpoint_network import SuperpointNetwork
-        from resight.weights.loading import strict_load
 
         super().__init__(params, device)
-        network = SuperpointNetwork()
-        strict_load(network, weights.state_dict(params.weights), name=params.weights)
-        self._network = network.eval().to(self.device)
+        self._network = self._filled(SuperpointNetwork(), weights.state_dict(params.weights), params.weights)
 
-    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
+    def _detect(self, rgb: np.ndarray, mask: np.ndarray | None) -> Detections:
         import torch
         import torch.nn.functional as F
 
@@ -61,10 +56,7 @@ class SuperpointExtractor(TorchExtractor):
         heat = F.pixel_shuffle(logits.softmax(dim=1)[:, : CELL_PX**2], CELL_PX)[0, 0]
         good = peaks(heat, NMS_RADIUS_PX) & (heat > self.params.detection_threshold)
         y, x = good.nonzero(as_tuple=True)
-        width, height = size_wh_px
+        height, width = rgb.shape[:2]
         inner = (x >= BORDER_PX) & (x < width - BORDER_PX) & (y >= BORDER_PX) & (y < height - BORDER_PX)
-        xy, score = torch.stack([x, y], dim=1)[inner].float(), heat[y, x][inner]
-        index = self._chosen(xy, score, mask, size_wh_px)
-        if len(index) == 0:
-            return None
-        return self._features(xy[index], sample(dense, xy[index]), score[index], size_wh_px)
+        xy = torch.stack([x, y], dim=1)[inner].float()
+        return Detections(xy, heat[y, x][inner], lambda index: Described(sample(dense, xy[index])))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from resight.extract.base import Extractor, Features
+from resight.extract.base import Extractor
 from resight.extract.params import ExtractorBase
-from resight.extract.torch_base import TorchExtractor, to_tensor
+from resight.extract.torch_base import Described, Detections, TorchExtractor, to_tensor
 from resight.plugins.params import expert_field
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 CELL_PX = 8
 STRIDE_PX = 32
@@ -41,7 +39,7 @@ class XFeatParams(ExtractorBase):
 class XFeatExtractor(TorchExtractor):
     """Sparse keypoints at integer pixels.
 
-    kornia's own wrapper shrinks the picture to a multiple of 32, which moves keypoints by up to half of the difference;
+    kornia's own wrapper shrinks the image to a multiple of 32, which moves keypoints by up to half of the difference;
     here it is padded instead, and the mask is applied before the strongest are chosen. float32 only (the network breaks in
     half precision). The fine matcher, which only the semi-dense variant uses, need not be in the file.
     """
@@ -51,23 +49,21 @@ class XFeatExtractor(TorchExtractor):
     def __init__(self, params: XFeatParams, weights: WeightStore, device: str) -> None:
         from kornia.feature.xfeat import InterpolateSparse2d, XFeatModel
 
-        from resight.weights.loading import strict_load, without_prefix
+        from resight.weights.loading import without_prefix
 
         super().__init__(params, device)
-        model = XFeatModel()
         state = without_prefix(without_prefix(weights.state_dict(params.weights), "extractor.model.net."), "net.")
-        strict_load(model, state, ("fine_matcher.*",), params.weights)
-        self._model = model.eval().to(self.device)
+        self._model = self._filled(XFeatModel(), state, params.weights, ("fine_matcher.*",))
         self._bilinear, self._bicubic = InterpolateSparse2d("bilinear"), InterpolateSparse2d("bicubic")
 
-    def _extract(self, rgb: np.ndarray, mask: np.ndarray | None, size_wh_px: tuple[int, int]) -> Features | None:
+    def _detect(self, rgb: np.ndarray, mask: np.ndarray | None) -> Detections | None:
         import torch
         import torch.nn.functional as F
         from kornia.geometry.subpix import nms2d
 
-        picture = to_tensor(rgb, self.device, STRIDE_PX)
-        height, width = picture.shape[-2:]
-        dense, logits, reliability = self._model(picture)
+        image = to_tensor(rgb, self.device, STRIDE_PX)
+        height, width = image.shape[-2:]
+        dense, logits, reliability = self._model(image)
         heat = F.pixel_shuffle(logits.softmax(dim=1)[:, : CELL_PX**2], CELL_PX)
         peaks = nms2d(heat, (NMS_PX, NMS_PX), mask_only=True) & (heat > self.params.detection_threshold)
         y, x = peaks[0, 0].nonzero(as_tuple=True)
@@ -75,8 +71,9 @@ class XFeatExtractor(TorchExtractor):
             return None
         xy = torch.stack([x, y], dim=1).float()
         score = heat[0, 0, y, x] * self._bilinear(reliability, xy[None], height, width)[0, :, 0]
-        index = self._chosen(xy, score, mask, size_wh_px)
-        if len(index) == 0:
-            return None
-        described = self._bicubic(F.normalize(dense, dim=1), xy[index][None], height, width)[0]
-        return self._features(xy[index], F.normalize(described, dim=-1), score[index], size_wh_px)
+
+        def describe(index: torch.Tensor) -> Described:
+            descriptors = self._bicubic(F.normalize(dense, dim=1), xy[index][None], height, width)[0]
+            return Described(F.normalize(descriptors, dim=-1))
+
+        return Detections(xy, score, describe)

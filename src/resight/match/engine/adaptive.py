@@ -36,9 +36,9 @@ def run_adaptive(network: Network, batch: PairBatch, depth: float, width: float,
     total, last = batch.a.rows + batch.b.rows, network.arch.n_layers - 1
     alive = [torch.arange(side.rows, device=batch.x.device) for side in (batch.a, batch.b)]
     if 0 in (batch.a.rows, batch.b.rows):
-        full = [np.full(len(one), last + 1, np.int64) for one in alive]
+        full = [np.full(len(rows), last + 1, np.int64) for rows in alive]
         return _result(alive, torch.zeros(0), torch.zeros(0, dtype=torch.int64), 0, full)
-    passed = [torch.ones_like(one) if width > 0 else torch.full_like(one, last + 1) for one in alive]
+    passed = [torch.ones_like(rows) if width > 0 else torch.full_like(rows, last + 1) for rows in alive]
     layer = 0
     for layer in range(last + 1):
         batch = network.run(batch, layer, layer + 1)
@@ -51,10 +51,10 @@ def run_adaptive(network: Network, batch: PairBatch, depth: float, width: float,
         if width > 0:
             keeps = _keeps(network, batch, layer, tokens, threshold, width, min_keypoints)
             batch = batch.select(*keeps)
-            for one, (keep, side) in enumerate(zip(keeps, (len(alive[0]), len(alive[1])), strict=True)):
-                alive[one] = alive[one][keep]
-                if side > min_keypoints:
-                    passed[one][alive[one]] += 1
+            for side, (keep, n_rows) in enumerate(zip(keeps, (len(alive[0]), len(alive[1])), strict=True)):
+                alive[side] = alive[side][keep]
+                if n_rows > min_keypoints:
+                    passed[side][alive[side]] += 1
     scores = network.assign(batch, layer)
     return _result(alive, scores.confidence[0], scores.partner[0], layer + 1, [p.cpu().numpy() for p in passed])
 
@@ -97,6 +97,6 @@ def _result(
     alive: list[Tensor], confidence: Tensor, partner: Tensor, stop: int, passed: list[np.ndarray]
 ) -> AdaptiveMatch:
     rows = (partner >= 0).nonzero()[:, 0]
-    index_a, index_b, found = alive[0][rows], alive[1][partner[rows]], confidence[rows]
+    index_a, index_b = alive[0][rows], alive[1][partner[rows]]
     indices = [t.cpu().numpy().astype(np.int32) for t in (index_a, index_b)]
-    return AdaptiveMatch(indices[0], indices[1], found.float().cpu().numpy(), stop, passed[0], passed[1])
+    return AdaptiveMatch(indices[0], indices[1], confidence[rows].float().cpu().numpy(), stop, passed[0], passed[1])

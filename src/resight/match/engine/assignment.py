@@ -29,8 +29,8 @@ def assign(batch: PairBatch, head: Head, kernel: Kernel) -> Scores:
     for i, (n, m) in enumerate(zip(batch.a.counts, batch.b.counts, strict=True)):
         if n and m:
             best, partner, column_best = _best_of_pair(s_a[i, :n], s_b[i, :m], z_a[i, :n], z_b[i, :m])
-            one = _mutual(best[None], partner[None], column_best[None])
-            out.confidence[i, :n], out.partner[i, :n] = one.confidence[0], one.partner[0]
+            pair = _mutual(best[None], partner[None], column_best[None])
+            out.confidence[i, :n], out.partner[i, :n] = pair.confidence[0], pair.partner[0]
     return out
 
 
@@ -84,10 +84,10 @@ def _mutual(best: Tensor, partner: Tensor, column_best: Tensor) -> Scores:
     """Keep what is best both ways."""
     mutual = (best == column_best.gather(1, partner)) & (best > -torch.inf)
     row = torch.arange(best.shape[1], device=best.device).expand_as(partner)
-    nobody = best.shape[1]
-    first = torch.full_like(column_best, nobody, dtype=torch.int64).scatter_reduce_(
-        1, partner, torch.where(mutual, row, nobody), "amin"
+    no_row = best.shape[1]
+    first = torch.full_like(column_best, no_row, dtype=torch.int64).scatter_reduce_(
+        1, partner, torch.where(mutual, row, no_row), "amin"
     )
-    mutual &= first.gather(1, partner) == row
+    mutual &= first.gather(1, partner) == row  # of rows that tie for a column the first keeps it
     confidence = torch.where(mutual, best.exp().clamp(max=1.0), 0.0)
     return Scores(confidence, torch.where(confidence > 0, partner, -1))

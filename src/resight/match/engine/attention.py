@@ -32,7 +32,7 @@ def self_attention(qk: Tensor, v: Tensor, batch: PairBatch, kernel: Kernel) -> T
         qk: (T, 2, H, h), queries and keys after the rotation, queries scaled.
         v: (T, H, h).
         batch: Says which rows are whose.
-        kernel: Which way.
+        kernel: Which of the two ways.
 
     Returns:
         (T, H h).
@@ -153,11 +153,11 @@ def borrow(name: str, size: int, dtype: torch.dtype) -> Tensor:
     if size * dtype.itemsize > SCRATCH_BYTES:
         return torch.empty(size, dtype=dtype)
     store = _local.__dict__.setdefault("store", {})
-    found = store.get((name, dtype))
-    if found is None or found.numel() < size:
+    scratch = store.get((name, dtype))
+    if scratch is None or scratch.numel() < size:
         with torch.inference_mode(False):  # so that it can be written to in either mode
-            found = store[name, dtype] = torch.empty(size, dtype=dtype)
-    return found[:size]
+            scratch = store[name, dtype] = torch.empty(size, dtype=dtype)
+    return scratch[:size]
 
 
 def _attend_side(qk: Tensor, v: Tensor, side: Side, kernel: Kernel) -> Tensor:

@@ -1,4 +1,4 @@
-"""Reading a LightGlue checkpoint: every dimension comes from the shapes, and every key is accounted for."""
+"""Reading a LightGlue checkpoint: every dimension follows from the shapes, and every key is checked."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Architecture:
 def read_checkpoint(state: dict[str, Tensor], num_heads: int | None) -> tuple[Architecture, dict[str, Tensor]]:
     """Check all keys and shapes and give float64 tensors under kornia's names.
 
-    The older names of the published files (``self_attn.0…``, ``matcher.…``) are understood. Assignment heads of inner
-    layers, token confidences and the table of thresholds may be missing: they matter to early exit only.
+    The older names of the published files (``self_attn.0…``, ``matcher.…``) are read too. Assignment heads of inner layers,
+    token confidences and the table of thresholds may be missing: only early exit needs them.
 
     Raises:
         WeightsError: The first few keys that are missing, unknown or of the wrong shape.
     """
-    named = {_modern(key): value for key, value in state.items()}
+    named = kornia_names(state)
     arch = _architecture(named, num_heads)
     required, optional = _expected(arch)
     _refuse("misses", [key for key in required if key not in named])
@@ -70,9 +70,13 @@ def read_checkpoint(state: dict[str, Tensor], num_heads: int | None) -> tuple[Ar
     return arch, {key: value.detach().to("cpu", torch.float64) for key, value in named.items()}
 
 
-def _modern(key: str) -> str:
-    key = key.removeprefix("matcher.")
-    return re.sub(r"^(self_attn|cross_attn)\.(\d+)\.", r"transformers.\2.\1.", key)
+def kornia_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of older and of training checkpoints; of the latter only the matcher's part is kept."""
+    if any(key.startswith("matcher.") for key in state):
+        state = {key.removeprefix("matcher."): value for key, value in state.items() if key.startswith("matcher.")}
+    return {
+        re.sub(r"^(self_attn|cross_attn)\.(\d+)\.", r"transformers.\2.\1.", key): value for key, value in state.items()
+    }
 
 
 def _refuse(what: str, keys: list[str]) -> None:
@@ -128,7 +132,7 @@ def _check_dimensions(width: int, head_width: int, positions: int, num_heads: in
 def _is_trained(weight: Tensor | None) -> bool:
     """Whether a weight matrix is anything but torch's initialisation, uniform within 1/sqrt(fan in).
 
-    Files that were cut or converted may carry inner heads that nobody ever trained; they load without a complaint.
+    Files that were cut or converted may hold inner heads that were never trained, and load without an error.
     """
     if weight is None or weight.ndim != 2:
         return False
@@ -157,8 +161,8 @@ def _expected(arch: Architecture) -> tuple[dict[str, tuple[int, ...]], dict[str,
             required |= _linear(f"log_assignment.{i}.final_proj", d, d) | _linear(
                 f"log_assignment.{i}.matchability", 1, d
             )
-    for i, there in enumerate(arch.token_heads):
-        required |= _linear(f"token_confidence.{i}.token.0", 1, d) if there else {}
+    for i, has_head in enumerate(arch.token_heads):
+        required |= _linear(f"token_confidence.{i}.token.0", 1, d) if has_head else {}
     return required, optional
 
 

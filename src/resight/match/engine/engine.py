@@ -1,15 +1,15 @@
-"""The engine that everything else calls."""
+"""LightGlue as a whole: encode photos, match pairs, tiles of pairs and shortlists."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from resight.errors import WeightsError
+from resight.match.base import Matches
 from resight.match.engine.adaptive import AdaptiveMatch, run_adaptive
 from resight.match.engine.attention import Kernel
 from resight.match.engine.batch import Encoded, PairBatch, Scores, Stack, batch_of, batch_of_one
@@ -29,20 +29,6 @@ CPU_BATCHED_KEYPOINTS = 256
 CPU_BATCH = 8
 OUTSIDE = 1 + 1e-6
 Look = Callable[[np.ndarray, Scores], None]
-
-
-@dataclass(frozen=True)
-class Match:
-    """Mutual matches of one pair, by ``index_a``.
-
-    Attributes:
-        index_a, index_b: (M,) int32.
-        confidence: (M,) float32 in (0, 1].
-    """
-
-    index_a: np.ndarray
-    index_b: np.ndarray
-    confidence: np.ndarray
 
 
 class LightGlueEngine:
@@ -70,7 +56,7 @@ class LightGlueEngine:
 
         Args:
             state: Tensors by name.
-            num_heads: Checked against the file, which says it too.
+            num_heads: Checked against that of the file.
             device: Where to run.
             dtype: Of products and attention: float32 and float64 are exact; float16 and bfloat16 move scores by percents.
             kernel: ``blocked`` (CPU only) or ``sdpa``; None takes the faster one that is exact there.
@@ -88,7 +74,7 @@ class LightGlueEngine:
         chosen = kernel or ("blocked" if fits_blocked else "sdpa")
         if chosen == "blocked" and not fits_blocked:
             raise ValueError(
-                f"kernel 'blocked' runs on CPU in float32 or float64 and is not compiled (asked: {where.type}, {dtype}); leave kernel out"
+                f"kernel 'blocked' runs on CPU in float32 or float64 and is not compiled (given: {where.type}, {dtype}); leave kernel out"
             )
         return cls(Network(arch, fold(arch, named, dtype, where), chosen, dtype), where, compiled)
 
@@ -123,13 +109,13 @@ class LightGlueEngine:
             ValueError: Shapes do not fit, keypoints lie outside the picture, or scales are missing.
         """
         state = torch.promote_types(self.network.dtype, torch.float32)
-        xy, given = (torch.as_tensor(t).to(self.device, state) for t in (keypoints_px, descriptors))
-        if xy.ndim != 2 or xy.shape[1] != 2 or given.shape != (xy.shape[0], self.arch.input_dim):
+        xy, inputs = (torch.as_tensor(t).to(self.device, state) for t in (keypoints_px, descriptors))
+        if xy.ndim != 2 or xy.shape[1] != 2 or inputs.shape != (xy.shape[0], self.arch.input_dim):
             raise ValueError(
-                f"keypoints are {tuple(xy.shape)} and descriptors {tuple(given.shape)}, expected (N, 2) and (N, {self.arch.input_dim})"
+                f"keypoints are {tuple(xy.shape)} and descriptors {tuple(inputs.shape)}, expected (N, 2) and (N, {self.arch.input_dim})"
             )
         positions = self._positions(xy, size_wh, scales, oris)
-        return self.network.encode(positions, given)
+        return self.network.encode(positions, inputs)
 
     def _positions(self, xy: Tensor, size_wh: tuple[float, float], scales: Array | None, oris: Array | None) -> Tensor:
         size = torch.tensor([float(s) for s in size_wh], dtype=xy.dtype, device=xy.device)
@@ -170,7 +156,7 @@ class LightGlueEngine:
         x = self._compiled(batch.without_counts(), 0, last)
         return self.network.assign(batch.with_x(x), last - 1)
 
-    def match_pair(self, a: Encoded, b: Encoded) -> Match:
+    def match_pair(self, a: Encoded, b: Encoded) -> Matches:
         """All mutual matches of a pair: the evidence for people to look at."""
         return matches_of(self.match([a], [b]))[0]
 
@@ -282,11 +268,11 @@ class LightGlueEngine:
         """Match a query with a shortlist, dropping the weaker candidates on the way through the layers.
 
         Args:
-            query: Photo that asks.
+            query: Encoded photo.
             gallery: Candidates.
             keep: Rounds ``(layers, fraction)``: after so many layers keep that fraction of the candidates still there.
             batch_size: Candidates at once; None fits it to the device.
-            gallery_first: Per candidate, whether it stands as photo a and the query as photo b; empty: none does.
+            gallery_first: Per candidate, whether it is photo a and the query photo b; empty: none is.
                 Scores then are bitwise those of matching in that order, and ``confidences`` are of the candidate's keypoints.
 
         Raises:
@@ -305,7 +291,7 @@ class LightGlueEngine:
 
         Raises:
             ValueError: There is no such layer.
-            WeightsError: The checkpoint lacks a head there, or nobody trained it.
+            WeightsError: The checkpoint lacks a head there, or holds an untrained one.
         """
         for layer in layers:
             if not 0 <= layer < self.arch.n_layers:
@@ -320,11 +306,11 @@ class LightGlueEngine:
                 )
 
 
-def matches_of(scores: Scores) -> list[Match]:
-    """All mutual matches of each pair of a batch, read back at once."""
+def matches_of(scores: Scores) -> list[Matches]:
+    """All mutual matches of each pair of a batch by ``index_a``, read back at once."""
     partner, confidence = scores.partner.cpu().numpy(), scores.confidence.float().cpu().numpy()
     index = [np.flatnonzero(row > 0) for row in confidence]
     return [
-        Match(of.astype(np.int32), to[of].astype(np.int32), sure[of])
-        for of, to, sure in zip(index, partner, confidence, strict=True)
+        Matches(of_a.astype(np.int32), of_b[of_a].astype(np.int32), sure[of_a])
+        for of_a, of_b, sure in zip(index, partner, confidence, strict=True)
     ]

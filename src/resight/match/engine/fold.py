@@ -84,12 +84,12 @@ def fold(arch: Architecture, named: dict[str, Tensor], dtype: torch.dtype, devic
         frequencies=named["posenc.Wr.weight"].to(device, state),
         layers=tuple(_layer(arch, named, f"transformers.{i}", dtype, device) for i in range(arch.n_layers)),
         heads=tuple(
-            _head(named, f"log_assignment.{i}", state, device) if there else None
-            for i, there in enumerate(arch.assignment_heads)
+            _head(named, f"log_assignment.{i}", state, device) if has_head else None
+            for i, has_head in enumerate(arch.assignment_heads)
         ),
         tokens=tuple(
-            linear(f"token_confidence.{i}.token.0", state) if there else None
-            for i, there in enumerate(arch.token_heads)
+            linear(f"token_confidence.{i}.token.0", state) if has_head else None
+            for i, has_head in enumerate(arch.token_heads)
         ),
         thresholds=tuple(float(t) for t in thresholds),
     )

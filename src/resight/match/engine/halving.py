@@ -1,7 +1,7 @@
 """Successive halving (Jamieson and Talwalkar 2016) over the layers of the matcher.
 
 LightGlue is trained with an assignment head at every layer, so a shortlist can be scored after a few layers, and only
-the better part of it need go on, from where it stands: nothing is computed twice.
+the better part of it goes on through the other layers: nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from resight.match.engine.network import Network
 
 @dataclass(frozen=True)
 class Halving:
-    """How far each of G candidates came.
+    """How far each of G candidates went.
 
     Attributes:
-        layers: (G,) int32, layers that the candidate was scored after; 0 where it or the query has no keypoints.
+        layers: (G,) int32, layers after which the candidate was last scored; 0 where it or the query has no keypoints.
         confidence_sum: (G,) float64, sum of confidences under that layer's head. Comparable among candidates of equal
             ``layers``; of those that went all the way, it is what full matching gives.
-        confidences: Per candidate, (N,) float32 confidences after that layer, of the keypoints of the query or of those
-            of a candidate that stood first.
+        confidences: Per candidate, (N,) float32 confidences after that layer, of the keypoints of photo a: the query's, or
+            the candidate's where that is photo a.
     """
 
     layers: np.ndarray
@@ -34,7 +34,7 @@ class Halving:
 
     @property
     def order(self) -> np.ndarray:
-        """(G,) int64, candidates best first: those that came further, then those with the larger sum."""
+        """(G,) int64, candidates best first: those that went further, then those with the larger sum."""
         return np.lexsort((np.arange(len(self.layers)), -self.confidence_sum, -self.layers))
 
 
@@ -48,9 +48,9 @@ def run_halving(
 ) -> Halving:
     """Rounds as in `LightGlueEngine.match_halving`; ``batch_size`` candidates go together."""
     rounds = [*_checked(keep, network.arch.n_layers), (network.arch.n_layers, 0.0)]
-    there = [i for i, one in enumerate(gallery) if len(one) and len(query)]
+    matchable = [i for i, photo in enumerate(gallery) if len(photo) and len(query)]
     first = list(gallery_first) or [False] * len(gallery)
-    sides = [[i for i in there if first[i] == side] for side in (False, True)]
+    sides = [[i for i in matchable if first[i] == side] for side in (False, True)]
     groups = [side[i : i + batch_size] for side in sides for i in range(0, len(side), batch_size)]
     batches = [_batch(query, [gallery[i] for i in group], first[group[0]]) for group in groups]
     layers, sums = np.zeros(len(gallery), np.int32), np.zeros(len(gallery))
@@ -84,9 +84,9 @@ def _batch(query: Encoded, photos: Sequence[Encoded], photos_first: bool) -> Pai
         return batch_of_one(photos[0], query) if photos_first else batch_of_one(query, photos[0])
     index = torch.arange(len(photos), device=query.x.device)
     length = max(map(len, photos))
-    asking = Stack.of([query], len(query)).take([0] * len(photos), index * 0, len(query))
-    asked = Stack.of(photos, length).take(range(len(photos)), index, length)
-    return batch_of(asked, asking) if photos_first else batch_of(asking, asked)
+    query_side = Stack.of([query], len(query)).take([0] * len(photos), index * 0, len(query))
+    gallery_side = Stack.of(photos, length).take(range(len(photos)), index, length)
+    return batch_of(gallery_side, query_side) if photos_first else batch_of(query_side, gallery_side)
 
 
 def _note(
@@ -98,16 +98,16 @@ def _note(
     sums: np.ndarray,
     confidences: list[np.ndarray],
 ) -> None:
-    found = scores.confidence.double().sum(-1).cpu().numpy()
+    totals = scores.confidence.double().sum(-1).cpu().numpy()
     vectors = scores.confidence.float().cpu().numpy()
     for row, candidate in enumerate(group):
-        layers[candidate], sums[candidate], confidences[candidate] = reach, found[row], vectors[row, : counts[row]]
+        layers[candidate], sums[candidate], confidences[candidate] = reach, totals[row], vectors[row, : counts[row]]
 
 
 def _best(
     groups: list[list[int]], batches: list[PairBatch], sums: np.ndarray, fraction: float
 ) -> tuple[list[list[int]], list[PairBatch]]:
-    """Keep the best fraction, at least one; ties go to the candidate that came first."""
+    """Keep the best fraction, at least one; ties go to the earlier candidate."""
     everyone = np.array([i for group in groups for i in group], np.int64)
     n = max(1, int(np.ceil(fraction * len(everyone))))
     kept = set(everyone[np.lexsort((everyone, -sums[everyone]))][:n].tolist())

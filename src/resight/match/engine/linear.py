@@ -1,4 +1,4 @@
-"""A linear layer whose weights lie as the processor likes them."""
+"""A linear layer whose weights are laid out for the processor."""
 
 from __future__ import annotations
 

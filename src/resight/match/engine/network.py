@@ -35,8 +35,8 @@ class Network:
         cos, sin = phases.cos(), phases.sin()
         x = descriptors if self.weights.input_proj is None else self.weights.input_proj(descriptors)
         n, layer = x.shape[0], self.weights.layers[0]
-        nobody = Side((0,), 0, None)
-        alone = PairBatch(x, cos[:, None, None], sin[:, None, None], Side((n,), n, None), nobody, (x, x))
+        no_side = Side((0,), 0, None)
+        alone = PairBatch(x, cos[:, None, None], sin[:, None, None], Side((n,), n, None), no_side, (x, x))
         x = self._self_block(alone, layer)
         return Encoded(x, layer.cross_qkv(x.to(self.dtype)), cos, sin)
 

@@ -23,7 +23,7 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class TileSummary:
-    """Columns of table ``pairs``, one row per pair, in the order in which the pairs came.
+    """Columns of table ``pairs``, one row per pair, in the order of the pairs.
 
     Attributes:
         confidence_histogram: (P, bins) int32, mutual matches in equal bins (k/bins, (k + 1)/bins].
@@ -55,7 +55,7 @@ class TileSummary:
 def summarise(confidence: Tensor, bins: int) -> Tensor:
     """(B, N) confidences, 0 where there is no match, to (B, fields + bins) float64 rows.
 
-    What float32 cannot tell from 0 is no match in any precision.
+    A confidence that is 0 in float32 is no match in any precision.
     """
     c = torch.where(confidence.float() > 0, confidence, 0.0).double()
     half = torch.where(c > 0.5, c, 0.0)

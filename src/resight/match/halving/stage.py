@@ -1,11 +1,11 @@
 """Successive halving in the pipeline: of a query's candidates only the better go on to the deeper layers.
 
-Whoever goes all the way is matched: its row lands in the cache of pair results, where stage ``match`` finds it.
-Whoever falls behind is left out of the plan. Which those are depends on who else was in the plan for that query, so
-that is remembered per query and its candidates.
+A candidate that goes through all layers is matched: its row is written to the cache of pair results, where stage ``match`` reads
+it. A candidate that falls behind is left out of the plan. Which ones fall behind depends on the query's other candidates, so it is
+stored by query and list of candidates.
 
-A pair that is planned in both directions (gallery crops among each other, to calibrate) is left out only where neither
-crop brings the other through: there is one result per pair, so once it is there it counts in both directions.
+A pair that is planned in both directions (gallery crops among each other, to calibrate) is left out only where it falls behind in
+both: there is one result per pair, and it counts in both directions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from resight.match.halving.block import HALVED_SCHEMA, HalvedBlock
 from resight.match.halving.work import HalvingWork, Query
 from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.setup import MatchSetup
-from resight.pairs.plan import PLANNED
+from resight.match.work import NumberedPlan, encoded_ids
 from resight.status import PairReason, PairStatus
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import compact, part_files, read_columns
@@ -45,10 +45,10 @@ class HalvingResult:
 
 
 def halve(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, features: pa.Table) -> HalvingResult:
-    """Run the rounds of ``match.halving`` for every query whose candidates are not those of an earlier call.
+    """Run the rounds of ``match.halving`` for every query whose candidates differ from those of earlier calls.
 
-    Queries of either purpose go the same way: a best of survivors must be judged by what a best of survivors looks like.
-    A crop that cannot be read fails its pairs, and its query is asked again in the next run.
+    Queries to calibrate are treated like queries to identify: the best of the survivors must be judged by scores of a best of
+    survivors. A crop that cannot be read fails its pairs, and its query is tried again in the next run.
 
     Args:
         env: Where features are and results go.
@@ -65,7 +65,7 @@ def halve(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
     if not (isinstance(setup.params, LightGlueParams) and setup.params.halving):
         return HalvingResult(plan, 0)
     folder, pairs_folder = env.workspace.stage_dir("halving", name), env.workspace.stage_dir("match", name)
-    numbered = _NumberedPlan.of(plan)
+    numbered = NumberedPlan.of(plan)
     queries = _queries(numbered)
     dropped = _look_up(folder, [query.key for query in queries])
     todo = [query for query in queries if query.key not in dropped]
@@ -80,48 +80,26 @@ def halve(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
     return HalvingResult(_with_ending(plan, ending), n_matched)
 
 
-@dataclass(frozen=True)
-class _NumberedPlan:
-    """A plan whose crops are numbers.
-
-    Attributes:
-        codes: Numbers of the crops.
-        query, gallery: (rows,) int64, codes of each row's crops.
-        planned: (N,) int64, rows that take part.
-    """
-
-    codes: CropCodes
-    query: np.ndarray
-    gallery: np.ndarray
-    planned: np.ndarray
-
-    @staticmethod
-    def of(plan: pa.Table) -> _NumberedPlan:
-        codes = CropCodes.of(plan["query_crop_id"], plan["gallery_crop_id"])
-        query, gallery = codes.encode(plan["query_crop_id"]), codes.encode(plan["gallery_crop_id"])
-        return _NumberedPlan(codes, query, gallery, np.flatnonzero(np.asarray(pc.equal(plan["status"], PLANNED))))
-
-    def directed(self, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-        """(N,) int64, one number per (query, gallery)."""
-        numbers: np.ndarray = query * len(self.codes.ids) + gallery
-        return numbers
+def _directed(codes: CropCodes, query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """(N,) int64, one number per (query, gallery), which `CropCodes.pairs` does not tell from (gallery, query)."""
+    return np.asarray(query * len(codes.ids) + gallery)
 
 
-def _queries(numbered: _NumberedPlan) -> list[Query]:
+def _queries(numbered: NumberedPlan) -> list[Query]:
     """Planned rows by query crop, the candidates in the order of their ids."""
-    q, g, planned = numbered.query, numbered.gallery, numbered.planned
+    q, g, planned = numbered.query, numbered.gallery, np.flatnonzero(numbered.planned)
     rows = planned[np.lexsort((g[planned], q[planned]))]
     starts = np.flatnonzero(np.diff(q[rows], prepend=-1))
     return [_query(numbered, part) for part in np.split(rows, starts[1:]) if part.size]
 
 
-def _query(numbered: _NumberedPlan, rows: np.ndarray) -> Query:
+def _query(numbered: NumberedPlan, rows: np.ndarray) -> Query:
     crop, gallery = int(numbered.query[rows[0]]), numbered.gallery[rows]
     return Query(crop, gallery, rows, digest_ids(numbered.codes.ids.take(pa.array([crop, *gallery])).to_pylist()))
 
 
 def _look_up(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:
-    """Dropped candidates by key, of the queries that were asked before."""
+    """Dropped candidates by key, of the queries that are done already."""
     wanted = pa.array(keys, pa.string())
     dropped: dict[str, list[str]] = {}
     for file in part_files(folder):
@@ -132,13 +110,6 @@ def _look_up(folder: Path, keys: Sequence[str]) -> dict[str, list[str]]:
     return dropped
 
 
-def _reasons(failed: Sequence[tuple[str, str, str]], numbered: _NumberedPlan) -> dict[int, str]:
-    """Why pairs failed, by `_NumberedPlan.directed`."""
-    sides = (numbered.codes.encode(pa.array([pair[side] for pair in failed], pa.string())) for side in (0, 1))
-    numbers = numbered.directed(*sides)
-    return {int(n): reason for n, (_, _, reason) in zip(numbers, failed, strict=True)}
-
-
 @dataclass(frozen=True)
 class _Ending:
     """How each row of the plan ends.
@@ -146,7 +117,7 @@ class _Ending:
     Attributes:
         pair: (rows,) int64, number of the unordered pair.
         survived: (rows,) bool, the candidate went through all layers in this direction.
-        dropped: (rows,) bool, it fell behind, and no other direction brought the pair through.
+        dropped: (rows,) bool, it fell behind, and the pair did not survive in the other direction.
         reasons: By row, why it failed.
     """
 
@@ -157,19 +128,21 @@ class _Ending:
 
     @staticmethod
     def of(
-        numbered: _NumberedPlan,
+        numbered: NumberedPlan,
         queries: Sequence[Query],
         dropped_ids: dict[str, list[str]],
         failed: Sequence[tuple[str, str, str]],
     ) -> _Ending:
         """Of all rows, from the candidates that fell behind by query key and (query, gallery, reason) of failed pairs."""
-        pair = numbered.codes.pairs(numbered.query, numbered.gallery)
+        pair = numbered.pair
         fell, took_part = np.zeros(len(pair), bool), np.zeros(len(pair), bool)
         for query in queries:
             took_part[query.rows] = True
             gone = np.sort(numbered.codes.encode(pa.array(dropped_ids.get(query.key, []), pa.string())))
             fell[query.rows] = is_in_sorted(query.gallery, gone)
-        directed, why = numbered.directed(numbered.query, numbered.gallery), _reasons(failed, numbered)
+        directed = _directed(numbered.codes, numbered.query, numbered.gallery)
+        failed_numbers = _directed(numbered.codes, *encoded_ids(numbered.codes, failed))
+        why = {int(number): pair[2] for number, pair in zip(failed_numbers, failed, strict=True)}
         broken = is_in_sorted(directed, np.array(sorted(why), np.int64)) & took_part
         survived = took_part & ~fell & ~broken
         left = ~is_in_sorted(pair, np.unique(pair[survived]))

@@ -1,4 +1,4 @@
-"""The work of one call of successive halving: queries cut into blocks, run, and their outcome gathered."""
+"""The work of one call of successive halving: queries are cut into blocks and run, and the results gathered."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow as pa
 from resight.environment import Environment
 from resight.match.blocks import MatcherSpec
 from resight.match.cache import CropCodes
-from resight.match.halving.block import Asking, HalvedBlock, HalvingBlock, halve_block
+from resight.match.halving.block import HalvedBlock, HalvingBlock, QueryPlaces, halve_block
 from resight.match.setup import MatchSetup
-from resight.match.work import CropTable, cut, matcher_spec, read_rate, write_rate
+from resight.match.work import CropTable, cut, matcher_spec, rate_of, read_rate, write_rate
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,20 @@ class HalvingWork:
     features: pa.Table
 
     def run(self, todo: Sequence[Query]) -> HalvedBlock:
-        """Ask all queries of ``todo``: one alone where nobody knows how long that takes, then blocks of the others."""
+        """Halve the candidates of all queries in ``todo``: one alone where the rate is not known, then blocks of the others."""
         pairs = np.concatenate([self.codes.pairs(np.full(len(q.gallery), q.crop), q.gallery) for q in todo])
         table = CropTable.of(self.codes, self.features, np.unique(pairs))
         rate, results = read_rate(self.folder), list[HalvedBlock]()
         if not rate:
             results += self._run(table, [todo[:1]])
-            todo, rate = todo[1:], _rate(results)
+            todo, rate = todo[1:], rate_of(results)
         if todo:
             results += self._run(table, _cut(todo, rate, self.setup, self.env.runner.n_workers))
-        if _rate(results):
-            write_rate(self.folder, _rate(results))
+        if rate_of(results):
+            write_rate(self.folder, rate_of(results))
         dropped = {key: ids for result in results for key, ids in result.dropped.items()}
         failed = tuple(pair for result in results for pair in result.failed)
-        return HalvedBlock(dropped, failed, sum(r.n_pairs for r in results), sum(r.seconds for r in results))
+        return HalvedBlock(dropped, failed, sum(r.n_matched for r in results), sum(r.seconds for r in results))
 
     def _run(self, table: CropTable, groups: Sequence[Sequence[Query]]) -> list[HalvedBlock]:
         spec = matcher_spec(self.env, self.setup)
@@ -64,12 +64,12 @@ class HalvingWork:
 
     def _block(self, spec: MatcherSpec, table: CropTable, group: Sequence[Query]) -> HalvingBlock:
         used = np.unique(np.concatenate([np.append(query.gallery, query.crop) for query in group]))
-        asking = [
-            Asking(q.key, int(np.searchsorted(used, q.crop)), np.searchsorted(used, q.gallery).astype(np.int32))
+        queries = tuple(
+            QueryPlaces(q.key, int(np.searchsorted(used, q.crop)), np.searchsorted(used, q.gallery).astype(np.int32))
             for q in group
-        ]
+        )
         root, crops, bins = self.env.workspace.root, table.places(used), self.setup.bins
-        return HalvingBlock(root, self.folder, self.pairs_folder, spec, crops, tuple(asking), bins)
+        return HalvingBlock(root, self.folder, self.pairs_folder, spec, crops, queries, bins)
 
 
 def _cut(todo: Sequence[Query], rate: float, setup: MatchSetup, n_workers: int) -> list[Sequence[Query]]:
@@ -79,8 +79,3 @@ def _cut(todo: Sequence[Query], rate: float, setup: MatchSetup, n_workers: int) 
     block = (np.cumsum(sizes) - sizes) * n_blocks // sizes.sum()
     edges = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(todo)]
     return [todo[start:stop] for start, stop in pairwise(edges)]
-
-
-def _rate(results: Sequence[HalvedBlock]) -> float:
-    seconds = sum(r.seconds for r in results)
-    return sum(r.n_pairs for r in results) / seconds if seconds > 0 else 0.0

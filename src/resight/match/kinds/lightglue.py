@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from resight.match.params import MatcherBase, VerifyParams
 from resight.match.presets import families_of
 from resight.plugins.params import expert_field
+from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:
     from resight.match.base import Matcher
-    from resight.weights.store import WeightStore
 
 BUNDLED = "lightglue-sift-turtle"
 # What has measured best with every LightGlue: `resight init` takes it from here.
@@ -76,7 +76,7 @@ class LightGlueParams(MatcherBase):
 
     @property
     def exits_early(self) -> bool:
-        """Whether inner layers' heads are asked for."""
+        """Whether pairs may stop before the last layer or lose keypoints on the way, which needs the heads of inner layers."""
         return self.depth_confidence > 0 or self.width_confidence > 0
 
     def weight_names_for(self, family: str) -> list[str]:
@@ -95,7 +95,7 @@ class LightGlueParams(MatcherBase):
 
 def _shown(rounds: tuple[tuple[int, float], ...]) -> str:
     """As it is written in the settings file."""
-    return str([list(one) for one in rounds])
+    return str([list(pair) for pair in rounds])
 
 
 # What comes with the package, and how it measures best: `resight init` and `resight compare` take it from here.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from resight.extract.base import Features, is_binary
+from resight.match.base import Matcher, Matches, PairMatch
 from resight.match.params import MatcherBase, VerifyParams
 from resight.plugins.params import expert_field
-
-if TYPE_CHECKING:
-    from resight.match.base import Matcher, PairMatch
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 
 class NearestParams(MatcherBase):
@@ -38,9 +36,9 @@ class NearestMatcher:
 
     The confidence of a match is ``1 - max(ratio_ab, ratio_ba)``, where ``ratio`` is the distance to the nearest
     descriptor of the other crop divided by that to the second nearest (Lowe 2004), looked at from either side. It is in
-    (0, 1]: a match whose second neighbour is just as near has confidence 0 and is none. Two equal descriptors at
-    distance 0 make the ratio 0/0; it counts as 1. A crop with a single keypoint offers no second neighbour, so nothing
-    tells a match from chance and there is none.
+    (0, 1]: a match whose second neighbour is just as near would have confidence 0 and is not counted. Two equal descriptors at
+    distance 0 make the ratio 0/0; it counts as 1. A crop with a single keypoint has no second neighbour to compare with, so
+    there are no matches.
     """
 
     def __init__(self, params: NearestParams) -> None:
@@ -50,15 +48,13 @@ class NearestMatcher:
         """Match two crops; swapping them swaps the matches (inliers may differ, see `verify.inliers`)."""
         from resight.match.verify import verified_match
 
-        index_a, index_b, confidence = self._ratio_matches(a.descriptors, b.descriptors)
-        return verified_match(a, b, index_a, index_b, confidence, self.params.verify)
+        return verified_match(a, b, self._ratio_matches(a.descriptors, b.descriptors), self.params.verify)
 
-    def _ratio_matches(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _ratio_matches(self, a: np.ndarray, b: np.ndarray) -> Matches:
         if min(len(a), len(b)) < 2:
-            none = np.zeros(0, np.int64)
-            return none, none, np.zeros(0)
+            return Matches.none()
         binary = is_binary(a)
-        a, b = (_signs(a), _signs(b)) if binary else (_float(a), _float(b))
+        a, b = (_signs(x) if binary else np.ascontiguousarray(x, np.float32) for x in (a, b))
         squared = _squared_distances(a, b)
         transposed = np.ascontiguousarray(squared.T)
         near_ab, ratio_ab = _nearest(a, b, squared, binary)
@@ -67,7 +63,7 @@ class NearestMatcher:
         index_b = near_ab[index_a]
         ratio = np.maximum(ratio_ab[index_a], ratio_ba[index_b])
         keep = (ratio <= self.params.ratio) & (ratio < 1)
-        return index_a[keep], index_b[keep], (1 - ratio)[keep]
+        return Matches(index_a[keep], index_b[keep], (1 - ratio)[keep])
 
 
 def _nearest(a: np.ndarray, b: np.ndarray, squared: np.ndarray, binary: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -85,10 +81,6 @@ def _distance(a: np.ndarray, b: np.ndarray, binary: bool) -> np.ndarray:
     squared = np.square(a - b).sum(axis=1, dtype=np.float64)
     distance: np.ndarray = squared / 4 if binary else np.sqrt(squared)
     return distance
-
-
-def _float(descriptors: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(descriptors, np.float32)
 
 
 def _signs(descriptors: np.ndarray) -> np.ndarray:

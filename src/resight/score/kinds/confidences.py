@@ -9,7 +9,6 @@ from resight.score.distribution import mean_confidence, pooled_mean, seed_auc, s
 
 LIGHTGLUE = "LightGlue (Lindenberger et al., ICCV 2023) as used by WildFusion (Cermak et al., ECCVW 2024)"
 
-
 SCORES = (
     Score("count", lambda d: d.n_above_01.astype(np.float64), LIGHTGLUE, "confidences above 0.1"),
     Score("count_05", lambda d: d.n_above_05.astype(np.float64), LIGHTGLUE, "confidences above 0.5"),

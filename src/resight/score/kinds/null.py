@@ -7,7 +7,6 @@ from resight.score.base import Score
 
 NULL = "pairs of different known animals with the same kind of view to learn from (score.null_pairs above 0)"
 
-
 SCORES = (
     Score(
         "wasserstein",

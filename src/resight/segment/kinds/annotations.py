@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,9 +10,7 @@ from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.geometry import clip_region
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 
 class AnnotationsParams(SegmenterBase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,9 +13,7 @@ from resight.segment.kinds.head_finder import HeadFinderParams
 from resight.segment.kinds.whole import WholeSegmenter
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 
 class AutoParams(SegmenterBase):
@@ -50,7 +48,7 @@ class AutoParams(SegmenterBase):
 
 
 class AutoSegmenter:
-    """Asks the outlines first; ``segmenter`` of each region names what found it."""
+    """Looks for outlines first; ``segmenter`` of each region names what found it."""
 
     def __init__(self, params: AutoParams, weights: WeightStore) -> None:
         self.outlines = AnnotationSegmenter(AnnotationsParams(part=params.part))
@@ -64,5 +62,5 @@ class AutoSegmenter:
         self.nothing_found = CropStatus.NO_HEAD if self.otherwise else CropStatus.NO_ANNOTATION
 
     def find(self, photo: Photo) -> list[Region]:
-        found = self.outlines.find(photo)
-        return found if found or self.otherwise is None else self.otherwise.find(photo)
+        outlines = self.outlines.find(photo)
+        return outlines if outlines or self.otherwise is None else self.otherwise.find(photo)

@@ -6,16 +6,15 @@ which GrabCut would take for an object; so a smooth background is taken away fir
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from resight.segment.base import Photo, Region, Segmenter
+from resight.segment.geometry import bounds
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 SEED = 1
 WORK_SIDE_PX = 320  # an outline needs no more, and GrabCut takes seconds on a whole photo
@@ -44,7 +43,7 @@ class GrabCutParams(SegmenterBase):
 class GrabCutSegmenter:
     """Works on a small copy of the photo and gives at most one region.
 
-    Its confidence is the share of the found foreground that lies in the chosen piece: 1 where all of it hangs together.
+    Its confidence is the share of the foreground that lies in the chosen piece: 1 where all of it is connected.
     """
 
     nothing_found = CropStatus.NO_HEAD
@@ -53,20 +52,19 @@ class GrabCutSegmenter:
         self.params = params
 
     def find(self, photo: Photo) -> list[Region]:
-        from resight.segment.masks import polygons_of
+        from resight.segment.masks import polygons_of, resized
 
-        small = _shrink(photo.rgb, WORK_SIDE_PX)
+        small = resized(photo.rgb, min(1.0, WORK_SIDE_PX / max(photo.rgb.shape[:2])))
         foreground = _open(self._cut(small))
         piece = fill_holes(main_component(foreground))
         if piece.sum() < MIN_AREA_FRACTION * piece.size:
             return []
         scale = np.array(photo.rgb.shape[1::-1]) / np.array(small.shape[1::-1])
         polygon = np.array(polygons_of(piece)[0]) * scale
-        (left, top), (right, bottom) = polygon.min(axis=0), polygon.max(axis=0)
         return [
             Region(
                 "whole",
-                (float(left), float(top), float(right - left), float(bottom - top)),
+                bounds(polygon),
                 (tuple((float(x), float(y)) for x, y in polygon),),
                 confidence=float((foreground & piece).sum() / foreground.sum()),
                 segmenter="grabcut",
@@ -74,7 +72,7 @@ class GrabCutSegmenter:
         ]
 
     def _cut(self, rgb: np.ndarray) -> np.ndarray:
-        """Foreground of a small picture, (H, W) bool. A picture of one colour has none."""
+        """Foreground of a small image, (H, W) bool. An image of one colour has none."""
         import cv2
 
         if np.ptp(rgb.reshape(-1, 3), axis=0).max() == 0:
@@ -97,7 +95,7 @@ class GrabCutSegmenter:
 
 
 def flatten(rgb: np.ndarray) -> np.ndarray:
-    """CIE Lab minus a smooth background, grey where the picture is like it: (H, W, 3) uint8 in, the same out.
+    """CIE Lab minus a smooth background, grey where the image is like it: (H, W, 3) uint8 in, the same out.
 
     The background is a quadratic surface per channel, fitted by iteratively reweighted least squares with Cauchy's weights
     squared. It starts from the outer tenth on each side; what does not fit, the animal, soon weighs nothing.
@@ -152,13 +150,3 @@ def _open(mask: np.ndarray) -> np.ndarray:
     size = 2 * round(OPENING_FRACTION * max(mask.shape) / 2) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel).astype(bool)
-
-
-def _shrink(rgb: np.ndarray, side_px: int) -> np.ndarray:
-    import cv2
-
-    height, width = rgb.shape[:2]
-    scale = side_px / max(height, width)
-    if scale >= 1:
-        return rgb
-    return cv2.resize(rgb, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from resight.plugins.params import expert_field
 from resight.segment.base import Segmenter
 from resight.segment.params import SegmenterBase
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 BUNDLED = Path(__file__).parents[1] / "learned" / "headfinder.safetensors"
 

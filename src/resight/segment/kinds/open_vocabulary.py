@@ -1,6 +1,6 @@
 """Open-vocabulary detectors through ``transformers``: OWLv2 (Minderer et al., NeurIPS 2023) and Grounding DINO (Liu et al., ECCV 2024).
 
-They look for what a text says. The photo is prepared here, so that neither torchvision nor a processor's settings are needed; the
+They look for what a text names. The photo is prepared here, so that neither torchvision nor a processor's settings are needed; the
 folder holds what ``save_pretrained`` writes: ``config.json``, ``model.safetensors``, ``tokenizer.json``.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,14 +17,13 @@ from pydantic import Field
 
 from resight.errors import SettingsError, WeightsError
 from resight.segment.base import Photo, Region, Segmenter
-from resight.segment.boxes import MAX_REGIONS, Boxes, suppress
+from resight.segment.boxes import Boxes, box_region, corners_of
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
+from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:
     import torch
-
-    from resight.weights.store import WeightStore
 
 NAME = "open-vocabulary"
 CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -74,32 +73,33 @@ class OpenVocabularySegmenter:
     def __init__(self, params: OpenVocabularyParams, folder: Path) -> None:
         self.params = params
         self.kind, self.net, tokenizer = load(folder)
-        text: Any = [one.lower() for one in params.prompts]
+        text: Any = [prompt.lower() for prompt in params.prompts]
         if self.kind == "grounding-dino":
-            text = " ".join(f"{one.rstrip('.')}." for one in text)
+            text = " ".join(f"{prompt.rstrip('.')}." for prompt in text)
         longest = {"padding": "max_length", "max_length": 16} if self.kind == "owlv2" else {}
         self.words = tokenizer(text, return_tensors="pt", truncation=True, **longest)
 
     def find(self, photo: Photo) -> list[Region]:
         size_wh_px = (photo.rgb.shape[1], photo.rgb.shape[0])
-        boxes = self.ask(photo.rgb)
-        boxes = boxes.take(np.flatnonzero(boxes.scores >= self.params.min_confidence))
-        kept = boxes.take(suppress(boxes)[:MAX_REGIONS])
-        found = (_region(kept, k, size_wh_px, self.params.part) for k in range(len(kept.scores)))
-        return [region for region in found if region is not None]
+        boxes = self.detect(photo.rgb)
+        boxes = boxes.best(boxes.scores >= self.params.min_confidence)
+        regions = [box_region(self.params.part, corners, size_wh_px) for corners in boxes.xyxy_px]
+        return [
+            replace(region, confidence=float(score), segmenter=NAME)
+            for region, score in zip(regions, boxes.scores, strict=True)
+            if region is not None
+        ]
 
-    def ask(self, rgb: np.ndarray) -> Boxes:
+    def detect(self, rgb: np.ndarray) -> Boxes:
         """All boxes of a photo (H, W, 3) uint8, in its pixels, with their scores."""
         import torch
 
-        picture = squared(rgb, self._side_px()) if self.kind == "owlv2" else shortened(rgb)
+        side_px = int(self.net.config.vision_config.image_size) if self.kind == "owlv2" else 0
+        image = squared(rgb, side_px) if self.kind == "owlv2" else shortened(rgb)
         words = {name: self.words[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
-            answer = self.net(pixel_values=picture.values, **words)
-        return boxes_of(answer.logits[0].numpy(), answer.pred_boxes[0].numpy(), picture.extent_wh_px)
-
-    def _side_px(self) -> int:
-        return int(self.net.config.vision_config.image_size)
+            output = self.net(pixel_values=image.values, **words)
+        return boxes_of(output.logits[0].numpy(), output.pred_boxes[0].numpy(), image.extent_wh_px)
 
 
 def load(folder: Path) -> tuple[str, Any, Any]:
@@ -144,21 +144,22 @@ def kind_of(folder: Path) -> str:
 
 def squared(rgb: np.ndarray, side_px: int) -> ModelInput:
     """The photo (H, W, 3) uint8 in the upper left corner of a grey square, as OWLv2 wants it."""
-    height, width = rgb.shape[:2]
-    longest = max(height, width)
-    scale = side_px / longest
-    w, h = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = np.full((side_px, side_px, 3), GREY, np.uint8)
-    picture[:h, :w] = _resized(rgb, (w, h))
-    return ModelInput(_normalised(picture, *CLIP), (float(longest), float(longest)))
+    from resight.segment.masks import resized
+
+    longest = max(rgb.shape[:2])
+    small = resized(rgb, side_px / longest)
+    image = np.full((side_px, side_px, 3), GREY, np.uint8)
+    image[: small.shape[0], : small.shape[1]] = small
+    return ModelInput(_normalised(image, *CLIP), (float(longest), float(longest)))
 
 
 def shortened(rgb: np.ndarray) -> ModelInput:
     """The photo (H, W, 3) uint8 with the sides that Grounding DINO was trained with."""
+    from resight.segment.masks import resized
+
     height, width = rgb.shape[:2]
     scale = min(SHORT_SIDE_PX / min(height, width), LONG_SIDE_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return ModelInput(_normalised(_resized(rgb, size), *IMAGENET), (float(width), float(height)))
+    return ModelInput(_normalised(resized(rgb, scale), *IMAGENET), (float(width), float(height)))
 
 
 def boxes_of(logits: np.ndarray, centred: np.ndarray, extent_wh_px: tuple[float, float]) -> Boxes:
@@ -170,24 +171,9 @@ def boxes_of(logits: np.ndarray, centred: np.ndarray, extent_wh_px: tuple[float,
         extent_wh_px: What the boxes are parts of.
     """
     scores = 1 / (1 + np.exp(-np.clip(logits.max(1), -60, 60)))
-    half = centred[:, 2:] / 2
-    corners = np.concatenate([centred[:, :2] - half, centred[:, :2] + half], 1) * np.tile(extent_wh_px, 2)
-    # Several prompts are several ways to say the same thing: one class.
+    corners = corners_of(centred) * np.tile(extent_wh_px, 2)
+    # Several prompts are several names of the same thing: one class.
     return Boxes(corners.astype(np.float32), scores, np.zeros(len(scores), int), np.zeros((len(scores), 0), np.float32))
-
-
-def _region(boxes: Boxes, k: int, size_wh_px: Sequence[int], part: str) -> Region | None:
-    left, top, right, bottom = np.clip(boxes.xyxy_px[k], 0, np.tile(size_wh_px, 2)).tolist()
-    if right <= left or bottom <= top:
-        return None
-    return Region(part, (left, top, right - left, bottom - top), confidence=float(boxes.scores[k]), segmenter=NAME)
-
-
-def _resized(rgb: np.ndarray, size_wh_px: tuple[int, int]) -> np.ndarray:
-    import cv2
-
-    smaller = size_wh_px[0] < rgb.shape[1]
-    return cv2.resize(rgb, size_wh_px, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def _normalised(rgb: np.ndarray, mean: Sequence[float], spread: Sequence[float]) -> torch.Tensor:

@@ -10,15 +10,15 @@ import numpy as np
 from pydantic import Field
 
 from resight.segment.base import Photo, Region, Segmenter
+from resight.segment.geometry import Box, bounds
 from resight.segment.kinds.annotations import AnnotationsParams
 from resight.segment.kinds.head_finder import BUNDLED, HeadFinderParams
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
+from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from resight.weights.store import WeightStore
 
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SURROUNDINGS = 3.0  # side of what is looked at, in long sides of the box: small heads at full resolution
@@ -67,21 +67,17 @@ class SamSegmenter:
         polygons = tuple(tuple((x + offset[0], y + offset[1]) for x, y in p) for p in polygons_of(mask)[:1])
         if not polygons:
             return region
-        corners = np.array(polygons[0])
-        (left, top), (right, bottom) = corners.min(0), corners.max(0)
         return replace(
             region,
-            bbox_xywh_px=(float(left), float(top), float(right - left), float(bottom - top)),
+            bbox_xywh_px=bounds(np.array(polygons[0])),
             polygons_xy_px=polygons,
             confidence=region.confidence * quality,
             segmenter=f"sam on {region.segmenter}",
         )
 
 
-def mask_in_box(
-    net: Any, rgb: np.ndarray, bbox_xywh_px: tuple[float, float, float, float]
-) -> tuple[np.ndarray, tuple[int, int], float]:
-    """Ask the network for the one thing in a box.
+def mask_in_box(net: Any, rgb: np.ndarray, bbox_xywh_px: Box) -> tuple[np.ndarray, tuple[int, int], float]:
+    """The outline of what fills a box, by the network.
 
     Args:
         net: A `kornia.models.sam.Sam`.
@@ -96,24 +92,25 @@ def mask_in_box(
     import torch
     from torch.nn import functional as F
 
+    from resight.segment.masks import resized
+
     x, y, width, height = bbox_xywh_px
     reach = SURROUNDINGS * max(width, height) / 2
     left, top = max(0, math.floor(x + width / 2 - reach)), max(0, math.floor(y + height / 2 - reach))
     part = rgb[top : math.ceil(y + height / 2 + reach), left : math.ceil(x + width / 2 + reach)]
     side = int(net.image_encoder.img_size)
     scale = side / max(part.shape[:2])
-    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
-    resized = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    picture = torch.from_numpy(resized).permute(2, 0, 1)[None].float() / 255
-    picture = (picture - picture.new_tensor(MEAN)[:, None, None]) / picture.new_tensor(SPREAD)[:, None, None]
-    padded = F.pad(picture, (0, side - size[0], 0, side - size[1]))
+    image = torch.from_numpy(resized(part, scale)).permute(2, 0, 1)[None].float() / 255
+    image = (image - image.new_tensor(MEAN)[:, None, None]) / image.new_tensor(SPREAD)[:, None, None]
+    height_px, width_px = image.shape[2:]
+    padded = F.pad(image, (0, side - width_px, 0, side - height_px))
     box = torch.tensor([[x - left, y - top, x - left + width, y - top + height]], dtype=torch.float32) * scale
     with torch.inference_mode():
-        (answer,) = net(padded, [{"boxes": box}], multimask_output=False)
-    logits = F.interpolate(answer.logits.float(), (side, side), mode="bilinear", align_corners=False)[0, 0]
-    inside = logits[: size[1], : size[0]].numpy()
+        (segmented,) = net(padded, [{"boxes": box}], multimask_output=False)
+    logits = F.interpolate(segmented.logits.float(), (side, side), mode="bilinear", align_corners=False)[0, 0]
+    inside = logits[:height_px, :width_px].numpy()
     mask = cv2.resize(inside, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_LINEAR) > 0
-    return mask, (left, top), float(answer.scores[0, 0].clamp(0, 1))
+    return mask, (left, top), float(segmented.scores[0, 0].clamp(0, 1))
 
 
 def load_sam(params: SamParams, weights: WeightStore) -> nn.Module:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
-
-if TYPE_CHECKING:
-    from resight.weights.store import WeightStore
+from resight.weights.store import WeightStore
 
 
 class WholeParams(SegmenterBase):

@@ -1,6 +1,6 @@
-"""Detectors and segmenters of the YOLO family, exported to ONNX by whoever trained them.
+"""Detectors and segmenters of the YOLO family, exported to ONNX.
 
-Three layouts are told apart by shape. With ``n`` cells in the strides 8, 16 and 32 of the input, the output is
+Three layouts are recognised by their shape. With ``n`` cells in the strides 8, 16 and 32 of the input, the output is
 ``(1, 3 n, 5 + classes + m)`` (v5: centre, size, objectness, classes, m mask coefficients), ``(1, 4 + classes + m, n)`` (v8, v9, v11:
 without objectness, transposed), or ``(1, k, 6 + m)`` (v10 and exports with suppression inside: corners, score, class). Segmenters
 have a second output ``(1, m, h, w)`` of prototypes.
@@ -9,7 +9,7 @@ have a second output ``(1, m, h, w)`` of prototypes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,14 +18,14 @@ from pydantic import Field
 from resight.errors import SettingsError, WeightsError
 from resight.plugins.params import expert_field
 from resight.segment.base import Photo, Region, Segmenter
-from resight.segment.boxes import MAX_REGIONS, Boxes, suppress
+from resight.segment.boxes import Boxes, box_region, corners_of
+from resight.segment.geometry import Polygon
 from resight.segment.params import SegmenterBase
 from resight.status import CropStatus
+from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from resight.weights.store import WeightStore
 
 STRIDES = (8, 16, 32)
 GREY = 114  # what these models were trained to see beyond the picture
@@ -54,10 +54,12 @@ class YoloOnnxParams(SegmenterBase):
 
 @dataclass(frozen=True)
 class Letterbox:
-    """A photo, shrunk or enlarged by ``scale`` and moved by ``shift_xy_px`` into the network's input."""
+    """A photo, shrunk or enlarged by ``scale`` and moved by ``shift_xy_px`` into the network's input of ``size_wh_px``."""
 
     scale: float
     shift_xy_px: tuple[int, int]
+    size_wh_px: tuple[int, int]
+    photo_wh_px: tuple[int, int]
 
     def to_photo(self, xy_px: np.ndarray) -> np.ndarray:
         """Points (..., 2) of the input in outline coordinates of the photo."""
@@ -89,34 +91,28 @@ class YoloOnnxSegmenter:
         self.size_wh_px = _input_size(self.input.shape, params.side_px)
 
     def find(self, photo: Photo) -> list[Region]:
-        picture, box = letterbox(photo.rgb, self.size_wh_px)
+        image, box = letterbox(photo.rgb, self.size_wh_px)
         kind = np.float16 if "float16" in self.input.type else np.float32
-        values = np.ascontiguousarray(picture.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255))
+        values = np.ascontiguousarray(image.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255))
         outputs = self.session.run(None, {self.input.name: values.astype(kind)})
-        return regions_of(outputs, self.size_wh_px, box, (photo.rgb.shape[1], photo.rgb.shape[0]), self.params)
+        return regions_of(outputs, box, self.params)
 
 
 def letterbox(rgb: np.ndarray, size_wh_px: tuple[int, int]) -> tuple[np.ndarray, Letterbox]:
     """Fit (H, W, 3) uint8 into ``size_wh_px``, centred on grey."""
-    import cv2
+    from resight.segment.masks import resized
 
     height, width = rgb.shape[:2]
     scale = min(size_wh_px[0] / width, size_wh_px[1] / height)
-    w, h = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = resized(rgb, scale)
+    h, w = small.shape[:2]
     left, top = (size_wh_px[0] - w) // 2, (size_wh_px[1] - h) // 2
-    picture = np.full((size_wh_px[1], size_wh_px[0], 3), GREY, np.uint8)
-    picture[top : top + h, left : left + w] = small
-    return picture, Letterbox(scale, (left, top))
+    image = np.full((size_wh_px[1], size_wh_px[0], 3), GREY, np.uint8)
+    image[top : top + h, left : left + w] = small
+    return image, Letterbox(scale, (left, top), size_wh_px, (width, height))
 
 
-def regions_of(
-    outputs: Sequence[np.ndarray],
-    size_wh_px: tuple[int, int],
-    box: Letterbox,
-    photo_wh_px: tuple[int, int],
-    params: YoloOnnxParams,
-) -> list[Region]:
+def regions_of(outputs: Sequence[np.ndarray], box: Letterbox, params: YoloOnnxParams) -> list[Region]:
     """From the model's outputs to regions of the photo, best first."""
     prototypes = next((np.asarray(o[0], np.float32) for o in outputs if o.ndim == 4), None)
     raw = next((np.asarray(o, np.float32) for o in outputs if o.ndim == 3), None)
@@ -124,14 +120,19 @@ def regions_of(
         raise WeightsError(
             f"The model's outputs {[list(o.shape) for o in outputs]} are none of a YOLO detector or segmenter."
         )
-    boxes = read_boxes(raw[0], size_wh_px, 0 if prototypes is None else len(prototypes))
+    boxes = read_boxes(raw[0], box.size_wh_px, 0 if prototypes is None else len(prototypes))
     wanted = boxes.scores >= params.min_confidence
     if params.class_ids:
         wanted &= np.isin(boxes.classes, params.class_ids)
-    boxes = boxes.take(np.flatnonzero(wanted))
-    boxes = boxes.take(suppress(boxes)[:MAX_REGIONS])
-    regions = [_region(boxes, k, prototypes, size_wh_px, box, photo_wh_px, params) for k in range(len(boxes.scores))]
-    return [one for one in regions if one is not None]
+    boxes = boxes.best(wanted)
+    regions: list[Region] = []
+    for k, corners in enumerate(boxes.xyxy_px):
+        region = box_region(params.part, box.to_photo(corners.reshape(2, 2)), box.photo_wh_px)
+        if region is not None:
+            outline = () if prototypes is None else _outline(corners, boxes.coefficients[k], prototypes, box)
+            confidence = float(np.clip(boxes.scores[k], 0, 1))
+            regions.append(replace(region, polygons_xy_px=outline, confidence=confidence, segmenter="yolo-onnx"))
+    return regions
 
 
 def read_boxes(raw: np.ndarray, size_wh_px: tuple[int, int], n_coefficients: int) -> Boxes:
@@ -159,47 +160,24 @@ def read_boxes(raw: np.ndarray, size_wh_px: tuple[int, int], n_coefficients: int
 def _scored(rows: np.ndarray, first_class: int, m: int, objectness: np.ndarray | None) -> Boxes:
     chances = rows[:, first_class : rows.shape[1] - m]
     scores = chances.max(1) * (1.0 if objectness is None else objectness)
-    half = rows[:, 2:4] / 2
-    corners = np.concatenate([rows[:, :2] - half, rows[:, :2] + half], 1)
-    return Boxes(corners, scores, chances.argmax(1), rows[:, rows.shape[1] - m :] if m else rows[:, :0])
+    return Boxes(corners_of(rows[:, :4]), scores, chances.argmax(1), rows[:, rows.shape[1] - m :] if m else rows[:, :0])
 
 
-def _region(
-    boxes: Boxes, k: int, prototypes: np.ndarray | None, size_wh_px: tuple[int, int], box: Letterbox,
-    photo_wh_px: tuple[int, int], params: YoloOnnxParams,
-) -> Region | None:  # fmt: skip
-    from resight.segment.masks import polygons_of
-
-    corners = box.to_photo(boxes.xyxy_px[k].reshape(2, 2))
-    (left, top), (right, bottom) = np.clip(corners, 0, photo_wh_px)
-    if right <= left or bottom <= top:
-        return None
-    polygons: tuple[tuple[tuple[float, float], ...], ...] = ()
-    if prototypes is not None:
-        mask = _mask(boxes.xyxy_px[k], boxes.coefficients[k], prototypes, size_wh_px)
-        points = (box.to_photo(np.array(polygon)) for polygon in polygons_of(mask)[:1])
-        polygons = tuple(tuple((float(x), float(y)) for x, y in one) for one in points)
-    return Region(
-        params.part,
-        (float(left), float(top), float(right - left), float(bottom - top)),
-        polygons,
-        confidence=float(np.clip(boxes.scores[k], 0, 1)),
-        segmenter="yolo-onnx",
-    )
-
-
-def _mask(
-    xyxy_px: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray, size_wh_px: tuple[int, int]
-) -> np.ndarray:
-    """(H, W) bool in the network's input: the linear mix of prototypes above 0, inside the box."""
+def _outline(
+    corners: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray, box: Letterbox
+) -> tuple[Polygon, ...]:
+    """The outline in the photo of what a mask in the network's input shows: the linear mix of prototypes above 0, in the box."""
     import cv2
 
+    from resight.segment.masks import polygons_of
+
     mixed = np.tensordot(coefficients, prototypes, 1)
-    mask = cv2.resize(mixed, size_wh_px, interpolation=cv2.INTER_LINEAR) > 0
+    mask = cv2.resize(mixed, box.size_wh_px, interpolation=cv2.INTER_LINEAR) > 0
     inside = np.zeros(mask.shape, bool)
-    left, top, right, bottom = np.round(xyxy_px).astype(int)
+    left, top, right, bottom = np.round(corners).astype(int)
     inside[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
-    return mask & inside
+    outlines = (box.to_photo(np.array(polygon)) for polygon in polygons_of(mask & inside)[:1])
+    return tuple(tuple((float(x), float(y)) for x, y in outline) for outline in outlines)
 
 
 def _input_size(shape: Sequence[Any], side_px: int) -> tuple[int, int]:

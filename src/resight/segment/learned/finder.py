@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resight.segment.base import Photo, Region
-from resight.segment.geometry import Polygon, clip_polygon
-from resight.segment.learned.looks import (
-    NONE,
-    SAME,
-    Box,
-    Candidate,
-    CloseView,
-    look_close,
-    look_wide,
-    overlap,
-    turned_box,
-)
+from resight.segment.geometry import Box, Polygon, bounds, clip_polygon
+from resight.segment.learned.looks import NONE, SAME, Candidate, CloseView, look_close, look_wide, overlap
 from resight.segment.learned.network import VIEWS, HeadNet
 from resight.status import CropStatus, Viewpoint
 
@@ -29,7 +19,7 @@ if TYPE_CHECKING:
     from resight.segment.kinds.head_finder import HeadFinderParams
 
 NAME = "head-finder"
-WIDE_SIDES_PX = (96, 192, 384)  # of the copies for the first look: finds heads from a tenth of the photo to all of it
+WIDE_SIDES_PX = (96, 192, 384)  # of the copies for the first look: heads from a tenth of the photo to all of it
 LOOK_AGAIN_DEG = 60  # the network saw heads within this of upright; others are turned and looked at once more
 TURN_FROM_DEG = 60  # crops of heads that lie less askew stay as they are in the photo
 EVIDENCE = (
@@ -46,7 +36,7 @@ COEFFICIENTS = (1.211, 3.062, 0.771, 0.345, 0.039, 6.584)
 
 @dataclass(frozen=True)
 class Finding:
-    """A head that was found.
+    """A head in a photo.
 
     Attributes:
         bbox_xywh_px: Its box in outline coordinates of the photo.
@@ -71,9 +61,9 @@ class Finding:
     @property
     def viewpoint(self) -> tuple[str, float]:
         """The likeliest view of a head, and its chance among them (without ``none``)."""
-        seen = {name: chance for name, chance in self.view_chances.items() if name != "none"}
-        best = max(seen, key=lambda name: seen[name])
-        return best, seen[best] / max(sum(seen.values()), 1e-9)
+        chances = {name: chance for name, chance in self.view_chances.items() if name != "none"}
+        best = max(chances, key=lambda name: chances[name])
+        return best, chances[best] / max(sum(chances.values()), 1e-9)
 
 
 class HeadFinder:
@@ -89,11 +79,11 @@ class HeadFinder:
         findings, bodies = self.look(photo.rgb)
         further = max(self.params.min_confidence, self.params.min_confidence_further)
         least = [self.params.min_confidence] + [further] * len(findings)
-        heads = [one for one, enough in zip(findings, least, strict=False) if one.confidence >= enough]
+        heads = [finding for finding, enough in zip(findings, least, strict=False) if finding.confidence >= enough]
         if self.params.part == "body":
-            boxes = [(one.body_xywh_px, one.confidence) for one in heads if one.body_xywh_px]
+            boxes = [(head.body_xywh_px, head.confidence) for head in heads if head.body_xywh_px]
             return [_body(box, confidence) for box, confidence in dict(boxes).items()]
-        return [self._region(one) for one in heads] or self._instead(photo, bodies)
+        return [self._region(head) for head in heads] or self._without_head(photo, bodies)
 
     def look(self, rgb: np.ndarray) -> tuple[list[Finding], tuple[Box, ...]]:
         """All candidates, however unlikely, best first, and the boxes of animals.
@@ -102,40 +92,39 @@ class HeadFinder:
             rgb: (H, W, 3) uint8, upright as its EXIF says.
         """
         wide = look_wide(self.net, rgb, WIDE_SIDES_PX, 2 * self.params.max_heads)
-        firsts = [(one, look_close(self.net, rgb, one.bbox_xywh_px)) for one in wide.candidates]
-        firsts = sorted((pair for pair in firsts if pair[1].polygons_xy_px), key=lambda pair: -_promise(*pair))
-        seen = [self._second(rgb, *pair, wide.bodies) for pair in firsts[: self.params.max_heads + 1]]
-        found: list[Finding] = []
-        for one in sorted((f for f in seen if f is not None), key=lambda f: -f.confidence):
-            if all(overlap(one.bbox_xywh_px, other.bbox_xywh_px) < SAME for other in found):
-                found.append(one)
-        return found[: self.params.max_heads], wide.bodies
+        firsts = [(candidate, look_close(self.net, rgb, candidate.bbox_xywh_px)) for candidate in wide.candidates]
+        firsts = sorted((pair for pair in firsts if pair[1].polygons_xy_px), key=lambda pair: -_chance(*pair))
+        findings = [self._second(rgb, *pair, wide.bodies) for pair in firsts[: self.params.max_heads + 1]]
+        heads: list[Finding] = []
+        for finding in sorted((f for f in findings if f is not None), key=lambda f: -f.confidence):
+            if all(overlap(finding.bbox_xywh_px, head.bbox_xywh_px) < SAME for head in heads):
+                heads.append(finding)
+        return heads[: self.params.max_heads], wide.bodies
 
     def _second(
         self, rgb: np.ndarray, candidate: Candidate, first: CloseView, bodies: tuple[Box, ...]
     ) -> Finding | None:
         """Look once more with the head in the middle of the window and upright."""
         turn = first.upright_rad if abs(first.upright_rad) > math.radians(LOOK_AGAIN_DEG) else 0.0
-        again = look_close(self.net, rgb, turned_box(first.polygons_xy_px, 0.0), turn)
+        again = look_close(self.net, rgb, first.bbox_xywh_px, turn)
         best = again if again.polygons_xy_px else first
         return _finding(rgb, candidate, best, first, bodies)
 
-    def _region(self, one: Finding) -> Region:
-        view, chance = one.viewpoint
-        known = chance >= self.params.min_view_confidence
-        turns = abs(one.upright_rad) >= math.radians(TURN_FROM_DEG)
+    def _region(self, head: Finding) -> Region:
+        view, chance = head.viewpoint
+        turns = abs(head.upright_rad) >= math.radians(TURN_FROM_DEG) and head.upright_trust >= 0.5
         return Region(
             "head",
-            one.bbox_xywh_px,
-            one.polygons_xy_px,
-            viewpoint=Viewpoint(view) if known else Viewpoint.UNKNOWN,
-            confidence=one.confidence,
-            upright_rotation_rad=one.upright_rad if turns and one.upright_trust >= 0.5 else 0.0,
+            head.bbox_xywh_px,
+            head.polygons_xy_px,
+            viewpoint=Viewpoint(view) if chance >= self.params.min_view_confidence else Viewpoint.UNKNOWN,
+            confidence=head.confidence,
+            upright_rotation_rad=head.upright_rad if turns else 0.0,
             segmenter=NAME,
         )
 
-    def _instead(self, photo: Photo, bodies: tuple[Box, ...]) -> list[Region]:
-        """What goes on where no head is found: nothing, the body, or the photo, marked by its part and name."""
+    def _without_head(self, photo: Photo, bodies: tuple[Box, ...]) -> list[Region]:
+        """What is used where no head is found: nothing, the body or the photo, marked by its part and by ``segmenter``."""
         if self.params.if_no_head == "body" and bodies:
             return [_body(bodies[0], 0.0)]
         if self.params.if_no_head in ("body", "whole"):
@@ -146,8 +135,8 @@ class HeadFinder:
         return []
 
 
-def _promise(candidate: Candidate, first: CloseView) -> float:
-    """What speaks for looking again, before the second look."""
+def _chance(candidate: Candidate, first: CloseView) -> float:
+    """How likely the candidate is a head, before the second look: a sum of log odds."""
     return _logit(candidate.confidence) + _logit(first.confidence) + _logit(1 - float(first.view_chances[NONE]))
 
 
@@ -159,12 +148,11 @@ def _finding(
     rgb: np.ndarray, candidate: Candidate, best: CloseView, first: CloseView, bodies: tuple[Box, ...]
 ) -> Finding | None:
     height, width = rgb.shape[:2]
-    polygons = tuple(p for one in best.polygons_xy_px if len(p := clip_polygon(one, (width, height))) >= 3)
+    clipped = (clip_polygon(polygon, (width, height)) for polygon in best.polygons_xy_px)
+    polygons = tuple(polygon for polygon in clipped if len(polygon) >= 3)
     if not polygons:
         return None
-    corners = np.array([corner for polygon in polygons for corner in polygon])
-    (left, top), (right, bottom) = corners.min(0), corners.max(0)
-    box = (float(left), float(top), float(right - left), float(bottom - top))
+    box = bounds(np.concatenate(polygons))
     chances = (first.view_chances + best.view_chances) / 2
     evidence = _evidence(candidate, best, float(chances[NONE]), box)
     return Finding(
@@ -189,8 +177,8 @@ def confidence_of(
     evidence: tuple[float, ...], intercept: float = INTERCEPT, coefficients: Sequence[float] = COEFFICIENTS
 ) -> float:
     """Logistic regression of `EVIDENCE`; the coefficients were fitted to the findings of the cross-validation."""
-    value = intercept + sum(weight * one for weight, one in zip(coefficients, evidence, strict=True))
-    return 1 / (1 + math.exp(-max(min(value, 30.0), -30.0)))
+    log_odds = intercept + sum(weight * value for weight, value in zip(coefficients, evidence, strict=True))
+    return 1 / (1 + math.exp(-max(min(log_odds, 30.0), -30.0)))
 
 
 def _logit(chance: float) -> float:

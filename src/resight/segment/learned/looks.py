@@ -1,4 +1,4 @@
-"""The two looks: where in the frame may heads be, and what is this head like at full resolution."""
+"""The two looks: where in the frame heads may be, and a head at full resolution."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import numpy as np
 import torch
 
 from resight.segment.cropper import resample
-from resight.segment.geometry import CropFrame, Polygon, rotation_matrix, transform
+from resight.segment.geometry import Box, CropFrame, Polygon, bounds, transform
 from resight.segment.learned.network import MAP_STRIDE, STRIDE, SWAPPED, VIEWS, HeadNet
-from resight.segment.masks import polygons_of
+from resight.segment.masks import polygons_of, resized
 
-Box = tuple[float, float, float, float]
 CLOSE_SIDE_PX = 128
 WINDOW = 2.3  # side of the second look's window, in long sides of the head
 SIDE_STEEPNESS = 4.0  # how fast the slopes' determinant becomes certainty about the side
-CLEAR_SLOPE = 1.5  # about two thirds of what a head has whose places are told perfectly
-CORE = 0.85  # a head that ran together with a flipper often stands alone from here on
-INSIDE = 0.5  # chance from which on a pixel counts as head or body
+CLEAR_SLOPE = 1.5  # about two thirds of the slope that perfect maps would have
+CORE = 0.85  # at this level a head that was joined to a flipper is often a piece of its own
+INSIDE = 0.5  # least chance of a pixel that counts as head or body
 NONE = VIEWS.index("none")
 SAME = 0.5  # boxes that share more of the smaller one's area are one head
 
@@ -49,10 +48,10 @@ class WideView:
 
 @dataclass(frozen=True)
 class Lie:
-    """How a head lies in a picture.
+    """How a head lies in an image.
 
     Attributes:
-        snoutward: (2,) slope of the map of that name to the right and down, per half side of the picture.
+        snoutward: (2,) slope of the map of that name to the right and down, per half side of the image.
         crownward: (2,) the same of the other.
     """
 
@@ -60,10 +59,10 @@ class Lie:
     crownward: np.ndarray
 
     def sided(self, views: np.ndarray) -> np.ndarray:
-        """Chances (6,) of the views with left and right shared out by geometry.
+        """Chances (6,) of the views, with left and right divided between them by geometry.
 
         Snout and crown turn into each other clockwise on one side of the head and counter-clockwise on the other, however the
-        photo is turned. This tells the sides apart far better than the network's vote, which is kept for the rest.
+        photo is turned. This distinguishes the sides far better than the network's vote, which is kept for the other views.
         """
         crossed = self.snoutward[0] * self.crownward[1] - self.snoutward[1] * self.crownward[0]
         left = 1 / (1 + math.exp(-float(np.clip(SIDE_STEEPNESS * crossed, -30, 30))))
@@ -88,7 +87,7 @@ class CloseView:
         polygons_xy_px: Outline in the photo; empty where the window shows no head.
         view_chances: (6,) in the order of `VIEWS`, sum 1.
         upright_rad: Turn of the photo, counter-clockwise, that brings the head upright.
-        upright_trust: 0 to 1: how clearly crown and throat, or snout and neck, were told apart.
+        upright_trust: 0 to 1: how clearly crown and throat, or snout and neck, differ.
         confidence: Mean chance of the pixels inside the outline, 0 to 1.
         lie: How the head lies in the window.
     """
@@ -102,9 +101,7 @@ class CloseView:
 
     @property
     def bbox_xywh_px(self) -> Box:
-        corners = np.array([corner for polygon in self.polygons_xy_px for corner in polygon])
-        (left, top), (right, bottom) = corners.min(0), corners.max(0)
-        return float(left), float(top), float(right - left), float(bottom - top)
+        return bounds(np.concatenate(self.polygons_xy_px))
 
 
 def look_wide(net: HeadNet, rgb: np.ndarray, sides_px: Sequence[int], max_heads: int) -> WideView:
@@ -115,24 +112,23 @@ def look_wide(net: HeadNet, rgb: np.ndarray, sides_px: Sequence[int], max_heads:
     heads: list[Candidate] = []
     bodies: list[Box] = []
     for side_px in sorted(set(sides_px)):
-        found = _look_once(net, rgb, side_px, max_heads)
-        heads += found.candidates
-        bodies += found.bodies
+        view = _look_once(net, rgb, side_px, max_heads)
+        heads += view.candidates
+        bodies += view.bodies
     best: list[Candidate] = []
-    for one in sorted(heads, key=lambda c: -c.confidence):
+    for head in sorted(heads, key=lambda c: -c.confidence):
         # A box inside another stays: in a small copy, head and shoulders are easily one piece.
-        if all(_alike(one.bbox_xywh_px, other.bbox_xywh_px) < SAME for other in best):
-            best.append(one)
+        if all(_iou(head.bbox_xywh_px, better.bbox_xywh_px) < SAME for better in best):
+            best.append(head)
     return WideView(tuple(best[:max_heads]), tuple(sorted(bodies, key=lambda b: -b[2] * b[3])))
 
 
 def _look_once(net: HeadNet, rgb: np.ndarray, side_px: int, max_heads: int) -> WideView:
     height, width = rgb.shape[:2]
-    scale = min(1.0, side_px / max(height, width))
-    small = cv2.resize(rgb, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    small = resized(rgb, min(1.0, side_px / max(height, width)))
     h, w = small.shape[:2]
     padded = cv2.copyMakeBorder(small, 0, -h % STRIDE, 0, -w % STRIDE, cv2.BORDER_CONSTANT)
-    maps, _ = _ask(net, padded)
+    maps, _ = _predict(net, padded)
     enlarged = cv2.resize(maps[..., :2], (padded.shape[1], padded.shape[0]), interpolation=cv2.INTER_LINEAR)[:h, :w]
     factor = (width / w, height / h)
     heads = _candidates(enlarged[..., 0], factor, max_heads)
@@ -144,7 +140,7 @@ def look_close(net: HeadNet, rgb: np.ndarray, box: Box, turn_rad: float = 0.0) -
     x, y, width, height = box
     scale = CLOSE_SIDE_PX / (WINDOW * max(width, height, 4.0))
     frame = CropFrame((x + width / 2, y + height / 2), turn_rad, scale, (CLOSE_SIDE_PX, CLOSE_SIDE_PX))
-    maps, views = _ask(net, _window(rgb, frame))
+    maps, views = _predict(net, _window(rgb, frame))
     head = cv2.resize(maps[..., 0], frame.size_wh_px, interpolation=cv2.INTER_LINEAR)
     mask = _central(head)
     polygons = tuple(_to_photo(polygon, frame) for polygon in polygons_of(mask)[:1])
@@ -177,14 +173,14 @@ def _window(rgb: np.ndarray, frame: CropFrame) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _ask(net: HeadNet, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Answers for a picture and its mirror image, taken together.
+def _predict(net: HeadNet, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the network makes of an image and its mirror image, averaged.
 
     Returns:
         Maps (H/4, W/4, 4): chances of head and body, places along the head; chances (6,) of the views.
     """
-    pictures = torch.from_numpy(np.stack([rgb, rgb[:, ::-1]])).permute(0, 3, 1, 2).float() / 255
-    maps, views, _ = net(pictures.contiguous(memory_format=torch.channels_last))
+    images = torch.from_numpy(np.stack([rgb, rgb[:, ::-1]])).permute(0, 3, 1, 2).float() / 255
+    maps, views, _ = net(images.contiguous(memory_format=torch.channels_last))
     chances = torch.cat([maps[:, :2].sigmoid(), maps[:, 2:]], 1).numpy()
     both = (chances[0] + chances[1][:, :, ::-1]) / 2  # what is snout or crown stays so in the mirror
     views = views.softmax(1).numpy()
@@ -196,8 +192,8 @@ def _candidates(chance: np.ndarray, factor: tuple[float, float], max_heads: int)
     pieces = [piece for level in (INSIDE, CORE) for piece in _pieces(chance, level)]
     if not pieces:
         pieces = _pieces(chance, max(float(chance.max()) * 0.6, 1e-3))
-    found = [Candidate(_scaled(box, factor), confidence) for box, confidence in pieces]
-    return sorted(found, key=lambda c: -c.confidence * math.sqrt(c.bbox_xywh_px[2] * c.bbox_xywh_px[3]))[:max_heads]
+    heads = [Candidate(_scaled(box, factor), confidence) for box, confidence in pieces]
+    return sorted(heads, key=lambda c: -c.confidence * math.sqrt(c.bbox_xywh_px[2] * c.bbox_xywh_px[3]))[:max_heads]
 
 
 def _pieces(chance: np.ndarray, threshold: float) -> list[tuple[Box, float]]:
@@ -238,14 +234,6 @@ def _wrapped(angle_rad: float) -> float:
     return (angle_rad + math.pi) % (2 * math.pi) - math.pi
 
 
-def turned_box(polygons: Sequence[Polygon], turn_rad: float) -> Box:
-    """Box about the same middle as the bounds of ``polygons``, as wide and high as they are once turned."""
-    points = np.array([corner for polygon in polygons for corner in polygon])
-    middle = (points.min(0) + points.max(0)) / 2
-    size = np.ptp((points - middle) @ rotation_matrix(turn_rad).T, axis=0)
-    return float(middle[0] - size[0] / 2), float(middle[1] - size[1] / 2), float(size[0]), float(size[1])
-
-
 def overlap(a: Box, b: Box) -> float:
     """Area that two boxes share, over that of the smaller."""
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
@@ -253,7 +241,7 @@ def overlap(a: Box, b: Box) -> float:
     return max(width, 0.0) * max(height, 0.0) / max(min(a[2] * a[3], b[2] * b[3]), 1e-9)
 
 
-def _alike(a: Box, b: Box) -> float:
+def _iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes."""
     both = overlap(a, b) * min(a[2] * a[3], b[2] * b[3])
     return both / max(a[2] * a[3] + b[2] * b[3] - both, 1e-9)

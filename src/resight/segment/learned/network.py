@@ -1,4 +1,4 @@
-"""The network of both looks: an encoder of plain convolutions, a light decoder, and a vote on view and upright."""
+"""The network of both looks: an encoder of plain convolutions, a light decoder, and a vote on view and upright direction."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class HeadNet(nn.Module):
     def __init__(self, widths: tuple[int, int, int, int, int] = (16, 32, 64, 112, 160)) -> None:
         super().__init__()
         a, b, c, d, e = widths
-        self.at_4 = nn.Sequential(_conv(3, a, 2), _conv(a, b, 2), _Block(b))
-        self.at_8 = nn.Sequential(_conv(b, c, 2), _Block(c))
-        self.at_16 = nn.Sequential(_conv(c, d, 2), _Block(d))
-        self.at_32 = nn.Sequential(_conv(d, e, 2), _Block(e))
+        self.at_4 = nn.Sequential(_conv(3, a, 2), _conv(a, b, 2), _Residual(b))
+        self.at_8 = nn.Sequential(_conv(b, c, 2), _Residual(c))
+        self.at_16 = nn.Sequential(_conv(c, d, 2), _Residual(d))
+        self.at_32 = nn.Sequential(_conv(d, e, 2), _Residual(e))
         self.context = nn.Sequential(nn.Linear(e, e), nn.ReLU(inplace=True), nn.Linear(e, e))
         self.up_16, self.up_8, self.up_4 = _Up(e, d, d), _Up(d, c, c), _Up(c, b, b)
         self.maps = nn.Conv2d(b, len(MAPS), 1)
@@ -54,12 +54,14 @@ class HeadNet(nn.Module):
         y8 = self.up_8(y16, x8)
         maps = self.maps(self.up_4(y8, x4))
         chance = maps[:, :1].detach().sigmoid()
-        seen = [x32.mean((2, 3)), *(_pooled(x, chance) for x in (x32, y16, y8)), _lie(maps[:, 2:], chance)]
-        voted = self.vote(torch.cat(seen, 1))
+        features = [x32.mean((2, 3)), *(_pooled(x, chance) for x in (x32, y16, y8)), _lie(maps[:, 2:], chance)]
+        voted = self.vote(torch.cat(features, 1))
         return maps, self.view(voted), self.upright(voted)
 
 
-class _Block(nn.Module):
+class _Residual(nn.Module):
+    """Two convolutions, added to what goes in."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = _conv(width, width)
@@ -101,8 +103,8 @@ def _pooled(features: Tensor, chance: Tensor) -> Tensor:
 
 
 def _lie(along: Tensor, chance: Tensor) -> Tensor:
-    """How the head lies in the picture, (B, 5): the slopes of the maps ``along`` (B, 2, h, w) to the right and down, over the
-    pixels that are head, and their determinant, whose sign tells left from right however the head is turned."""
+    """How the head lies in the image, (B, 5): the slopes of the maps ``along`` (B, 2, h, w) to the right and down, over the
+    pixels that are head, and their determinant, whose sign distinguishes left from right however the head is turned."""
     height, width = along.shape[2:]
     x = torch.linspace(-1, 1, width, device=along.device, dtype=along.dtype)[None, None, None, :].expand_as(chance)
     y = torch.linspace(-1, 1, height, device=along.device, dtype=along.dtype)[None, None, :, None].expand_as(chance)

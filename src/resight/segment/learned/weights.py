@@ -13,7 +13,7 @@ from resight.weights.store import WeightStore
 
 
 def network(weights: WeightStore, name: str) -> HeadNet:
-    """The network, ready to be asked.
+    """The network with the weights of that name, ready to run.
 
     Raises:
         WeightsError: The file is missing, damaged, or belongs to another network.

@@ -11,7 +11,7 @@ from torch import Tensor
 from resight.train.embedding.loss import circle_loss
 from resight.train.embedding.network import EmbeddingNet
 from resight.train.embedding.params import EmbeddingRecipe
-from resight.train.embedding.samples import Batch, Sample, draw_batch
+from resight.train.embedding.samples import CropBatch, TrainingCrop, draw_batch
 from resight.train.loop import Learner, rate
 from resight.train.pixels import to_tensor
 
@@ -32,7 +32,7 @@ class EmbeddingLearner(Learner):
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[TrainingCrop],
         settings: EmbeddingRecipe,
         device: str = "cpu",
         start: Mapping[str, Tensor] | None = None,
@@ -57,7 +57,7 @@ class EmbeddingLearner(Learner):
         return {"loss": batch_loss(self.net, batch, self.settings, self.device)}
 
 
-def batch_loss(net: EmbeddingNet, batch: Batch, recipe: EmbeddingRecipe, device: str) -> Tensor:
+def batch_loss(net: EmbeddingNet, batch: CropBatch, recipe: EmbeddingRecipe, device: str) -> Tensor:
     """Circle loss of a batch; the similarities are taken in float32."""
     with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=recipe.bfloat16):
         vectors = net(to_tensor(batch.rgb, device))

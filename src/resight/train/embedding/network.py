@@ -19,7 +19,7 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class Block(nn.Module):
+class ConvNextBlock(nn.Module):
     """Depthwise 7 x 7, then a perceptron on every place: ``x + gamma * f(x)``."""
 
     def __init__(self, width: int) -> None:
@@ -54,7 +54,7 @@ class EmbeddingNet(nn.Module):
         stages: list[nn.Module] = []
         for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             before = [ChannelNorm(widths[i - 1], eps=1e-6), nn.Conv2d(widths[i - 1], width, 2, stride=2)] if i else []
-            stages.append(nn.Sequential(*before, *(Block(width) for _ in range(depth))))
+            stages.append(nn.Sequential(*before, *(ConvNextBlock(width) for _ in range(depth))))
         self.stages = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(widths[-1], eps=1e-6)
         self.head = nn.Linear(widths[-1], dim, bias=False)

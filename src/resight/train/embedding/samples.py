@@ -1,4 +1,4 @@
-"""Crops as training pictures: batches of a few animals with a few crops each, left and right kept apart."""
+"""Which crops the embedding learns from, and batches of them: a few animals with a few crops each."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
+from resight.pairs.cohort import Cohort
 from resight.pairs.plan import comparable
 from resight.segment.store import read_crop
-from resight.status import Viewpoint
+from resight.status import CropStatus, Viewpoint
 from resight.store.workspace import Workspace
-from resight.train.segmenter.augment import under_water
+from resight.train.water import under_water
 
 OUTSIDE = 127
 MIRRORED = {Viewpoint.LEFT.value: Viewpoint.RIGHT.value, Viewpoint.RIGHT.value: Viewpoint.LEFT.value}
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A crop of a known animal; ``rgb`` is (S, S, 3) uint8, see `canvas`."""
+class TrainingCrop:
+    """A crop of a labelled animal; ``rgb`` is (S, S, 3) uint8, see `canvas`."""
 
     crop_id: str
     individual_id: str
@@ -31,7 +33,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Batch:
+class CropBatch:
     """Pictures and which of them belong together.
 
     Attributes:
@@ -67,36 +69,55 @@ def canvas(rgb: np.ndarray, mask: np.ndarray | None, side_px: int) -> np.ndarray
     return square
 
 
-def load_samples(workspace: Workspace, rows: Sequence[Mapping[str, Any]], side_px: int) -> list[Sample]:
+def training_rows(photos: pa.Table, crops: pa.Table, cohort: Cohort) -> list[dict[str, Any]]:
+    """Usable crops of the gallery's photos, except those that are also queries, as in leave-one-out folds.
+
+    Returns:
+        ``crop_id, path, individual_id, viewpoint, encounter_id``, sorted by crop_id.
+    """
+    labels = {p: name for p, name in cohort.labels.items() if p not in cohort.queries}
+    encounter = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
+    rows = crops.select(["crop_id", "photo_id", "path", "viewpoint", "status"]).to_pylist()
+    usable = [
+        {k: r[k] for k in ("crop_id", "path", "viewpoint")}
+        | {"individual_id": labels[r["photo_id"]], "encounter_id": encounter[r["photo_id"]]}
+        for r in rows
+        if r["status"] == CropStatus.OK and r["photo_id"] in labels
+    ]
+    return sorted(usable, key=lambda r: r["crop_id"])
+
+
+def load_samples(workspace: Workspace, rows: Sequence[Mapping[str, Any]], side_px: int) -> list[TrainingCrop]:
     """Read the crops of ``rows`` (crop_id, path, individual_id, viewpoint)."""
     return [
-        Sample(
+        TrainingCrop(
             r["crop_id"], r["individual_id"], r["viewpoint"], canvas(*read_crop(workspace, r["path"]), side_px=side_px)
         )
         for r in rows
     ]
 
 
-def draw_batch(samples: Sequence[Sample], n_classes: int, n_each: int, rng: np.random.Generator) -> Batch:
+def draw_batch(samples: Sequence[TrainingCrop], n_classes: int, n_each: int, rng: np.random.Generator) -> CropBatch:
     """P classes with K crops each (Hermans et al., In Defense of the Triplet Loss, 2017).
 
-    A class is an animal, or an animal in the mirror: a head seen from the left looks, mirrored, like the right side of
-    an animal that does not exist, so mirroring doubles the animals and never says that left and right are alike. An
-    animal and its own mirror image share skin and light but no pattern: they are neither alike nor different.
+    A class is an animal, mirrored or not: a mirrored left side of a head looks like the right side of an animal that does not
+    exist, so mirroring doubles the animals without teaching that left and right are alike. An animal and its own mirror image
+    share skin and light but no pattern, so they are neither a positive nor a negative pair.
     """
     animals = sorted({s.individual_id for s in samples})
     by_animal = {a: [s for s in samples if s.individual_id == a] for a in animals}
     classes = [(animal, mirrored) for animal in animals for mirrored in (False, True)]
     chosen = rng.choice(len(classes), min(n_classes, len(classes)), replace=False)
-    picked: list[tuple[Sample, str, bool]] = []
+    picked: list[tuple[TrainingCrop, str, bool]] = []
     for animal, mirrored in (classes[c] for c in chosen):
-        own = by_animal[animal]
-        take = rng.permutation(len(own))[:n_each] if len(own) >= n_each else rng.integers(len(own), size=n_each)
-        picked += [(own[i], animal, mirrored) for i in take]
+        crops = by_animal[animal]
+        n = len(crops)
+        take = rng.permutation(n)[:n_each] if n >= n_each else rng.integers(n, size=n_each)
+        picked += [(crops[i], animal, mirrored) for i in take]
     rgb = np.stack([augmented(sample.rgb, mirrored, rng) for sample, _, mirrored in picked])
     views = [MIRRORED.get(s.viewpoint, s.viewpoint) if mirrored else s.viewpoint for s, _, mirrored in picked]
     names, turned = np.array([a for _, a, _ in picked]), np.array([m for _, _, m in picked])
-    return Batch(rgb, *relations(names, turned, views))
+    return CropBatch(rgb, *relations(names, turned, views))
 
 
 def relations(names: np.ndarray, mirrored: np.ndarray, views: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

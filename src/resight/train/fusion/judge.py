@@ -22,11 +22,11 @@ from resight.score.learn import fit_fusion
 from resight.score.params import ScoreParams
 from resight.score.stage import score
 from resight.status import Decision
-from resight.train.fusion.material import Labelled, training
+from resight.train.fusion.material import LabelledRun, training
 from resight.train.fusion.recipe import learn_prior
 
 
-def judge(run: Labelled, runs: Sequence[Labelled], novelty: NoveltyParams) -> dict[str, Any]:
+def judge(run: LabelledRun, runs: Sequence[LabelledRun], novelty: NoveltyParams) -> dict[str, Any]:
     """Everything as the pipeline does it, but with the prior learned from the other animals of ``runs``.
 
     Returns:
@@ -48,7 +48,9 @@ def judge(run: Labelled, runs: Sequence[Labelled], novelty: NoveltyParams) -> di
     }
 
 
-def _measure(run: Labelled, individual: str, prior: Any, novelty: NoveltyParams, measured: dict[str, list[Any]]) -> str:
+def _measure(
+    run: LabelledRun, individual: str, prior: Any, novelty: NoveltyParams, measured: dict[str, list[Any]]
+) -> str:
     fusion = fit_fusion(training(run, gallery_alone=True), prior=prior)
     scores = score(run.pairs, run.gallery, ScoreParams(name=FUSED), None, fusion, run.null).scores
     chosen = choose_rule(scores, run.info, RankParams(), is_ratio=True)

@@ -10,23 +10,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.score.distribution import scored_only
+from resight.score.choose import LabelledPairs
 from resight.score.fusion import LARGEST, available, read_features
 from resight.score.learn import TrainingPairs
-from resight.score.null import Null, learn_null
-from resight.score.stage import distributions
+from resight.score.null import CALIBRATE, Null, learn_null
 from resight.store.fingerprint import digest_ids
 from resight.store.tables import read_table
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledRun:
     """A run of `resight evaluate` with all labels.
 
     Attributes:
         labels: Individual by photo_id, those of the queries too.
         gallery: Individual by gallery photo_id, as the run saw it.
-        info: What ranking needs to know of each crop, labels of the gallery alone.
+        info: What ranking needs of each crop, with the labels of the gallery alone.
     """
 
     name: str
@@ -44,31 +43,23 @@ class Labelled:
         return {p: self.labels[p] for p in sorted(queries) if p in self.labels}
 
 
-def read_run_folder(folder: Path) -> Labelled:
+def read_run_folder(folder: Path) -> LabelledRun:
     """Read a run's tables."""
     photos, crops, pairs = (read_table(folder / f"{n}.parquet", n) for n in ("photos", "crops", "pairs"))
-    pairs = pairs.filter(pc.is_in(pairs["purpose"], pa.array(["identify", "calibrate"])))
+    pairs = pairs.filter(pc.is_in(pairs["purpose"], pa.array(["identify", CALIBRATE])))
     labels = {
         p: i for p, i in zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True) if i
     }
     gallery_photos = set(pairs["gallery_photo_id"].to_pylist())
     gallery = {p: labels[p] for p in sorted(gallery_photos)}
     null = learn_null(pairs, gallery, 2000, None)
-    return Labelled(folder.name, photos, pairs, labels, gallery, _info(photos, crops, gallery), null)
+    return LabelledRun(folder.name, photos, pairs, labels, gallery, _info(photos, crops, gallery), null)
 
 
-def training(run: Labelled, *, gallery_alone: bool) -> TrainingPairs:
+def training(run: LabelledRun, *, gallery_alone: bool) -> TrainingPairs:
     """Pairs of different encounters: those of the gallery alone, or the queries' too."""
-    scored = scored_only(run.pairs)
-    encounter = dict(zip(run.photos["photo_id"].to_pylist(), run.photos["encounter_id"].to_pylist(), strict=True))
-    q, g = (scored[f"{side}_photo_id"].to_pylist() for side in ("query", "gallery"))
-    calibrate = [p == "calibrate" for p in scored["purpose"].to_pylist()]
-    keep = [encounter[a] != encounter[b] and (c or not gallery_alone) for a, b, c in zip(q, g, calibrate, strict=True)]
-    kept = scored.filter(pa.array(keep, pa.bool_()))
-    owners = np.array([run.labels[p] for p in kept["query_photo_id"].to_pylist()])
-    others = np.array([run.labels[p] for p in kept["gallery_photo_id"].to_pylist()])
-    encounters = np.array([encounter[p] for p in kept["query_photo_id"].to_pylist()])
-    return TrainingPairs(distributions(kept, run.gallery, run.null, None), owners, others, encounters)
+    pairs = LabelledPairs(run.pairs, run.info, run.labels, run.null)
+    return pairs.training((CALIBRATE,) if gallery_alone else (), visible=run.gallery)
 
 
 def standardised(pairs: TrainingPairs, like: TrainingPairs) -> tuple[tuple[str, ...], np.ndarray]:
@@ -79,15 +70,15 @@ def standardised(pairs: TrainingPairs, like: TrainingPairs) -> tuple[tuple[str, 
     return names, ((read_features(pairs.d, names) - null.mean(axis=0)) / spread).clip(-LARGEST, None)
 
 
-def by_features(runs: Sequence[Labelled]) -> dict[tuple[str, ...], list[Labelled]]:
+def by_features(runs: Sequence[LabelledRun]) -> dict[tuple[str, ...], list[LabelledRun]]:
     """Runs with the same features together."""
-    groups: dict[tuple[str, ...], list[Labelled]] = {}
+    groups: dict[tuple[str, ...], list[LabelledRun]] = {}
     for run in runs:
         groups.setdefault(available(training(run, gallery_alone=False).d), []).append(run)
     return groups
 
 
-def digest(run: Labelled) -> str:
+def digest(run: LabelledRun) -> str:
     """Digest of the photos and pairs behind it."""
     ids = zip(run.pairs["query_crop_id"].to_pylist(), run.pairs["gallery_crop_id"].to_pylist(), strict=True)
     return digest_ids([*sorted(run.labels), *(f"{q} {g}" for q, g in ids)])

@@ -14,13 +14,13 @@ from resight.score.features import FEATURES
 from resight.score.fusion import Line, Prior
 from resight.score.learn import weights
 from resight.store.parts import write_bytes
-from resight.train.fusion.material import Labelled, digest, standardised, training
+from resight.train.fusion.material import LabelledRun, digest, standardised, training
 
 RIDGE = 1.0
 STRENGTH = 10.0
 
 
-def learn_prior(runs: Sequence[Labelled], without: str | None = None) -> Prior:
+def learn_prior(runs: Sequence[LabelledRun], without: str | None = None) -> Prior:
     """Balanced logistic regression over the pairs of all runs, each standardised by its own gallery's impostors.
 
     Args:
@@ -37,7 +37,7 @@ def learn_prior(runs: Sequence[Labelled], without: str | None = None) -> Prior:
     return Prior(names, Line(intercept, tuple(float(b) for b in beta)), STRENGTH, source)
 
 
-def write_prior(groups: Sequence[Sequence[Labelled]], labels: Sequence[str], target: Path) -> dict[str, Any]:
+def write_prior(groups: Sequence[Sequence[LabelledRun]], labels: Sequence[str], target: Path) -> dict[str, Any]:
     """Learn from everything and write ``prior.json`` with what it was made of."""
     priors = []
     for runs in groups:
@@ -66,10 +66,14 @@ def write_prior(groups: Sequence[Sequence[Labelled]], labels: Sequence[str], tar
     return content
 
 
-def _part(run: Labelled, without: str | None) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
+def _part(run: LabelledRun, without: str | None) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
     pairs, gallery = training(run, gallery_alone=False), training(run, gallery_alone=True)
     names, z = standardised(pairs, gallery)
-    rows = np.ones(len(z), bool) if without is None else (pairs.individuals != without) & (pairs.others != without)
+    rows = (
+        np.ones(len(z), bool)
+        if without is None
+        else (pairs.individuals != without) & (pairs.gallery_individuals != without)
+    )
     weight = weights(pairs, rows)
     used = weight > 0
     return names, z[used], pairs.genuine[used], weight[used]

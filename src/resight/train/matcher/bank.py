@@ -1,4 +1,4 @@
-"""Views on disk and in memory: extracted once, drawn from for as long as the training runs."""
+"""Views on disk and in memory: extracted once, and drawn from during the whole training."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from resight.train.matcher.truth import Placed
 from resight.train.matcher.views import View2D
 
 log = logging.getLogger("resight")
-VIEWS_PER_SHARD = 256
+VIEWS_PER_SHARD, MIN_KEYPOINTS = 256, 16
+PLACED = ("place", "px_per_unit", "sigma_px", "angle_rad", "known")
 TAGS = ("space", "animal", "encounter", "side", "kind")
 
 
@@ -47,16 +49,15 @@ class Bank:
     def placed_of(self, view: int, n: int) -> Placed:
         """The strongest ``n`` keypoints of a view."""
         n = min(n, int(self.counts[view]))
-        p = self.placed
-        return Placed(*(t[view, :n] for t in (p.place, p.px_per_unit, p.sigma_px, p.angle_rad, p.known)))
+        return Placed(*(getattr(self.placed, name)[view, :n] for name in PLACED))
 
 
 def fill(folder: Path, groups: Sequence[tuple[str, int, Iterable[View2D]]], max_keypoints: int) -> None:
-    """Write shards that are not there yet; a killed filling goes on where it was, shard by shard.
+    """Write shards that are not there yet; after a kill, only the group under way is written again.
 
     Args:
         folder: Of the bank.
-        groups: Name, number of views in all (for the time left), and the views; a group that is whole is not looked at.
+        groups: Name, number of views (for the estimate of the time left), and the views; a finished group is skipped.
         max_keypoints: K.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,9 +65,9 @@ def fill(folder: Path, groups: Sequence[tuple[str, int, Iterable[View2D]]], max_
         if (folder / f"{name}.done").exists():
             continue
         began, done = time.monotonic(), 0
-        for number, some in enumerate(_chunks(views)):
-            write_bytes(folder / f"{name}-{number:04d}.safetensors", _shard(some, max_keypoints))
-            done += len(some)
+        for number, chunk in enumerate(_chunks(views)):
+            write_bytes(folder / f"{name}-{number:04d}.safetensors", _shard(chunk, max_keypoints))
+            done += len(chunk)
             rate = done / (time.monotonic() - began)
             log.info("views %s: %d of %d, %.1f a second, %.0f s left", name, done, total, rate, (total - done) / rate)
         write_bytes(folder / f"{name}.done", b"")
@@ -84,37 +85,23 @@ def read_bank(folder: Path) -> Bank:
             words: dict[str, Any] = json.loads(shard.metadata()["tags"])
         for tag in TAGS:
             tags[tag] += words[tag]
-    whole = {key: np.concatenate(parts) for key, parts in arrays.items()}
-    placed = Placed(*(whole[key] for key in ("place", "px_per_unit", "sigma_px", "angle_rad", "known")))
+    joined = {key: np.concatenate(parts) for key, parts in arrays.items()}
+    placed = Placed(*(joined[key] for key in PLACED))
     words_by_tag = {tag: np.array(values) for tag, values in tags.items()}
-    return Bank(whole["descriptors"], whole["positions"], placed, whole["counts"], words_by_tag)
+    return Bank(joined["descriptors"], joined["positions"], placed, joined["counts"], words_by_tag)
 
 
 def _chunks(views: Iterable[View2D]) -> Iterator[list[View2D]]:
-    some: list[View2D] = []
-    for view in views:
-        if len(view.placed) < 16:
-            continue
-        some.append(view)
-        if len(some) == VIEWS_PER_SHARD:
-            yield some
-            some = []
-    if some:
-        yield some
+    usable = (view for view in views if len(view.placed) >= MIN_KEYPOINTS)
+    while chunk := list(islice(usable, VIEWS_PER_SHARD)):
+        yield chunk
 
 
 def _shard(views: Sequence[View2D], k: int) -> bytes:
     def stack(arrays: Iterable[np.ndarray]) -> np.ndarray:
         return np.stack([np.pad(a[:k], [(0, k - min(k, len(a)))] + [(0, 0)] * (a.ndim - 1)) for a in arrays])
 
-    arrays = {
-        "descriptors": stack(v.descriptors for v in views),
-        "positions": stack(v.positions for v in views),
-        "place": stack(v.placed.place for v in views),
-        "px_per_unit": stack(v.placed.px_per_unit for v in views),
-        "sigma_px": stack(v.placed.sigma_px for v in views),
-        "angle_rad": stack(v.placed.angle_rad for v in views),
-        "known": stack(v.placed.known for v in views),
-        "counts": np.array([min(k, len(v.placed)) for v in views], np.int64),
-    }
+    arrays = {name: stack(getattr(v, name) for v in views) for name in ("descriptors", "positions")}
+    arrays |= {name: stack(getattr(v.placed, name) for v in views) for name in PLACED}
+    arrays["counts"] = np.array([min(k, len(v.placed)) for v in views], np.int64)
     return save(arrays, {"tags": json.dumps({tag: [getattr(v, tag) for v in views] for tag in TAGS})})

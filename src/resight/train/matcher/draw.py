@@ -1,4 +1,4 @@
-"""What goes into a step: pairs of views with their truth. A batch follows from seed and step alone, so a resumed run sees the same."""
+"""The pairs of views of a step, with their truth. A batch depends on seed and step alone, so that a resumed run repeats it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from resight.train.matcher.truth import Placed, nothing, partners
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares of the kinds of pairs; what a bank cannot give falls to the others.
+    """Shares of the kinds of pairs; kinds that a bank does not have leave their share to the others.
 
     Attributes:
         head: Two views of one head crop.
@@ -38,21 +38,21 @@ class Mix:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PairBatch:
     """B pairs with their truth, padded."""
 
     a: Sides
     b: Sides
     truth: Targets
 
-    def to(self, device: str) -> Batch:
+    def to(self, device: str) -> PairBatch:
         """The same on another device."""
         a, b = (Sides(*(t.to(device) for t in (s.descriptors, s.positions, s.mask))) for s in (self.a, self.b))
-        return Batch(a, b, Targets(self.truth.partner_a.to(device), self.truth.partner_b.to(device)))
+        return PairBatch(a, b, Targets(self.truth.partner_a.to(device), self.truth.partner_b.to(device)))
 
 
 @dataclass(frozen=True)
-class Pair:
+class ViewPair:
     """Two views, the keypoints of either that are used, and their partners among those."""
 
     views: tuple[int, int]
@@ -65,7 +65,7 @@ class Sampler:
 
     Args:
         bank: Views.
-        links: Weakly known pairs.
+        links: Pairs with weak truth.
         mix: Shares.
         views: Which views may be drawn; all if not given.
     """
@@ -94,7 +94,7 @@ class Sampler:
 
     @cached_property
     def named(self) -> dict[str, np.ndarray]:
-        """By kind, the views whose animal is known, where there are at least two animals."""
+        """By kind, the views with a labelled animal, if there are at least two animals."""
         animals = self.bank.tags["animal"][self.views]
         kinds = self.bank.tags["kind"][self.views]
         groups = {str(kind): self.views[(kinds == kind) & (animals != "")] for kind in np.unique(kinds)}
@@ -103,22 +103,24 @@ class Sampler:
     @cached_property
     def shares(self) -> tuple[list[str], np.ndarray]:
         """Kinds of pairs that can be drawn, and their chances."""
-        there = {kind: bool(self.spaces.get(kind)) for kind in ("head", "whole", "rendered")}
-        there |= {f"other_{kind}": kind in self.named for kind in ("head", "rendered")} | {"linked": bool(self.links)}
-        shares = {name: share for name, share in asdict(self.mix).items() if share > 0 and there[name]}
+        drawable = {kind: bool(self.spaces.get(kind)) for kind in ("head", "whole", "rendered")}
+        drawable |= {f"other_{kind}": kind in self.named for kind in ("head", "rendered")} | {
+            "linked": bool(self.links)
+        }
+        shares = {name: share for name, share in asdict(self.mix).items() if share > 0 and drawable[name]}
         if not shares:
             raise ValueError("no pairs can be drawn: every picture needs at least two views")
         chances = np.array(list(shares.values()))
         return list(shares), chances / chances.sum()
 
-    def batch(self, seed: int, step: int, size: int, keypoints: Sequence[int]) -> Batch:
+    def batch(self, seed: int, step: int, size: int, keypoints: Sequence[int]) -> PairBatch:
         """``size`` pairs of at most one of ``keypoints`` keypoints."""
         rng = np.random.default_rng([seed, step])
         n = int(rng.choice(np.asarray(keypoints)))
         names, chances = self.shares
         return self.collate([self._pair(str(rng.choice(names, p=chances)), n, rng) for _ in range(size)], n)
 
-    def _pair(self, name: str, n: int, rng: np.random.Generator) -> Pair:
+    def _pair(self, name: str, n: int, rng: np.random.Generator) -> ViewPair:
         if name == "linked":
             link = self.links[rng.integers(len(self.links))]
             tag = self.bank.tags["space"]
@@ -128,24 +130,24 @@ class Sampler:
         else:
             space = self.spaces[name][rng.integers(len(self.spaces[name]))]
             link, (a, b) = None, rng.choice(space, 2, replace=False).tolist()
-        index_a, index_b = (self._some(v, n, rng) for v in (a, b))
+        index_a, index_b = (self._keypoints(v, n, rng) for v in (a, b))
         placed_a, placed_b = (self._placed(v, i) for v, i in ((a, index_a), (b, index_b)))
         if link is not None:
             truth = partners(link.near(placed_a), link.into_first(placed_b), TOLERANCE, sure_of_none=False)
         else:
             truth = (nothing if name.startswith("other_") else partners)(placed_a, placed_b)
-        return Pair((a, b), (index_a, index_b), truth)
+        return ViewPair((a, b), (index_a, index_b), truth)
 
     def _impostors(self, kind: str, rng: np.random.Generator) -> tuple[int, int]:
-        """Two animals, mostly seen from one side, the harder case."""
+        """Views of two animals, mostly of the same side, which is harder."""
         views, tags = self.named[kind], self.bank.tags
         a = int(rng.choice(views))
-        others = views[tags["animal"][views] != tags["animal"][a]]
-        alike = others[tags["side"][others] == tags["side"][a]]
-        return a, int(rng.choice(alike if len(alike) and rng.random() < 0.8 else others))
+        impostors = views[tags["animal"][views] != tags["animal"][a]]
+        same_side = impostors[tags["side"][impostors] == tags["side"][a]]
+        return a, int(rng.choice(same_side if len(same_side) and rng.random() < 0.8 else impostors))
 
-    def _some(self, view: int, n: int, rng: np.random.Generator) -> np.ndarray:
-        """The strongest ``n`` keypoints, or any."""
+    def _keypoints(self, view: int, n: int, rng: np.random.Generator) -> np.ndarray:
+        """The strongest ``n`` keypoints, or a random ``n``."""
         count = int(self.bank.counts[view])
         if rng.random() < 0.5 or count <= n:
             return np.arange(min(n, count))
@@ -154,14 +156,14 @@ class Sampler:
     def _placed(self, view: int, index: np.ndarray) -> Placed:
         return self.bank.placed_of(view, int(self.bank.counts[view])).take(index)
 
-    def collate(self, pairs: Sequence[Pair], n: int) -> Batch:
+    def collate(self, pairs: Sequence[ViewPair], n: int) -> PairBatch:
         """Pairs padded to ``n`` keypoints."""
         a, b = (self._sides([(p.views[side], p.keypoints[side]) for p in pairs], n) for side in (0, 1))
         of_a, of_b = (np.full((len(pairs), n), IGNORED, np.int64) for _ in range(2))
         for row, pair in enumerate(pairs):
             for of, partner in zip((of_a, of_b), pair.partners, strict=True):
                 of[row, : len(partner)] = partner
-        return Batch(a, b, Targets(torch.from_numpy(of_a), torch.from_numpy(of_b)))
+        return PairBatch(a, b, Targets(torch.from_numpy(of_a), torch.from_numpy(of_b)))
 
     def _sides(self, chosen: Sequence[tuple[int, np.ndarray]], n: int) -> Sides:
         descriptors = np.zeros((len(chosen), n, self.bank.descriptors.shape[-1]), np.float32)

@@ -1,4 +1,4 @@
-"""What the matcher's training does in a step, and how its pairs kept apart are looked at."""
+"""A step of the matcher's training, and its measures on validation pairs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Plan:
         clip: Largest norm of the gradient.
         keep: Share of the running mean that a step keeps.
         bf16: Products in bfloat16 (autocast); weights, heads and loss stay float32.
-        look_every: Steps between two looks at the pairs kept apart.
+        look_every: Steps between two measurements on validation pairs.
         look_pairs: Number of those pairs.
     """
 
@@ -52,9 +52,9 @@ class MatcherLearner(Learner):
 
     Args:
         net: What is trained.
-        sampler: Pairs to learn from.
-        apart: Pairs to look at.
-        plan: How.
+        sampler: Training pairs.
+        apart: Validation pairs.
+        plan: Length, rates and batches.
         seed: Of the batches.
         device: Where it runs.
     """
@@ -84,7 +84,7 @@ class MatcherLearner(Learner):
         return {"loss": loss_of(assignments, batch.truth)}
 
     def look(self, training: Training) -> dict[str, float]:
-        """Of the mean weights, on pairs kept apart: see `measure`."""
+        """Measures of the mean weights on validation pairs; see `measure`."""
         return measure(training.result, self.apart, self.plan, self.seed, self.device) if self.apart else {}
 
     def describe(self, row: Mapping[str, float]) -> str:
@@ -94,7 +94,7 @@ class MatcherLearner(Learner):
 
 @torch.no_grad()
 def measure(net: torch.nn.Module, apart: Sampler, plan: Plan, seed: int, device: str) -> dict[str, float]:
-    """Loss, and recall and precision of every layer's head, on pairs kept apart; always the same pairs."""
+    """Loss, and recall and precision of every layer's head, on validation pairs; always the same ones."""
     sums: dict[str, float] = {}
     n_batches = -(-plan.look_pairs // plan.batch)
     for number in range(n_batches):

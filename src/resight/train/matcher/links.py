@@ -1,11 +1,12 @@
-"""Two photos of one animal as weak truth: what the current model matches and one geometry agrees with."""
+"""Two photos of one animal as weak truth: what the current model matches and one geometry confirms."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -16,14 +17,13 @@ from resight.match.params import VerifyParams
 from resight.match.verify import MAX_SAMPLES, RNG_SEED, SURE
 from resight.store.parts import write_bytes
 from resight.train.matcher.bank import Bank
-from resight.train.matcher.truth import Placed
+from resight.train.matcher.truth import Placed, carried
 
 log = logging.getLogger("resight")
-REACH_PX = 36.0  # how far from a verified match the common geometry is believed
+REACH_PX = 36.0  # how far from a verified match the common geometry is trusted
 TOLERANCE = 3.0  # heads bend and turn, so that one homography is off by some pixels
 MIN_INLIERS = 10
-N_IMPOSTORS, N_PAIRS = 400, 1200  # looked at, at most
-STEP_PX = 1.0
+N_IMPOSTORS, N_PAIRS = 400, 1200  # most pairs to match
 Match = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
 
 
@@ -45,25 +45,20 @@ class Link:
     def into_first(self, placed: Placed) -> Placed:
         """Keypoints of a view of picture b, placed in picture a."""
         xy = placed.place[:, :2].astype(np.float64)
-        back = np.linalg.inv(self.homography)
-        here = _map(back, xy)
-        along = np.stack([np.cos(placed.angle_rad), np.sin(placed.angle_rad)], 1) * STEP_PX
-        right, down, ahead = (_map(back, xy + step) - here for step in ([STEP_PX, 0.0], [0.0, STEP_PX], along))
-        area = np.abs(right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]).clip(1e-6, 1e6)
-        px = placed.px_per_unit / np.sqrt(np.where(np.isfinite(area), area, 1.0))
-        angle = np.arctan2(ahead[:, 1], ahead[:, 0])
-        place = np.column_stack([here, np.zeros(len(here))]).astype(np.float32)
+        xy_a, area, angle = carried(partial(_map, np.linalg.inv(self.homography)), xy, placed.angle_rad)
+        px = placed.px_per_unit / np.sqrt(np.where(np.isnan(area), 1.0, area.clip(1e-6, 1e6)))
+        place = np.column_stack([xy_a, np.zeros(len(xy_a))]).astype(np.float32)
         return self.near(Placed(place, px.astype(np.float32), placed.sigma_px, angle.astype(np.float32), placed.known))
 
     def near(self, placed: Placed) -> Placed:
         """The same with only the keypoints near a verified match known."""
         gap = np.linalg.norm(placed.place[:, None, :2] - self.verified_xy_px[None], axis=-1)
-        known = placed.known & (np.where(np.isfinite(gap), gap, np.inf).min(1) < REACH_PX)
-        return Placed(placed.place, placed.px_per_unit, placed.sigma_px, placed.angle_rad, known)
+        near = np.where(np.isfinite(gap), gap, np.inf).min(1) < REACH_PX
+        return replace(placed, known=placed.known & near)
 
 
 def find_links(bank: Bank, plain: Iterable[int], match: Match, seed: int) -> list[Link]:
-    """Links among labelled pictures; as many inliers are asked for as one impostor pair in 200 has by chance, and two more.
+    """Links among labelled pictures. A link needs two inliers more than one impostor pair in 200 reaches by chance.
 
     Args:
         bank: Views.
@@ -74,11 +69,11 @@ def find_links(bank: Bank, plain: Iterable[int], match: Match, seed: int) -> lis
     heads = [v for v in plain if bank.tags["animal"][v] and bank.tags["kind"][v] == "head"]
     pairs = [(a, b) for a, b in combinations(heads, 2) if not opposite(bank, a, b)]
     same = [p for p in pairs if bank.tags["animal"][p[0]] == bank.tags["animal"][p[1]]]
-    others = [p for p in pairs if bank.tags["animal"][p[0]] != bank.tags["animal"][p[1]]]
+    impostors = [p for p in pairs if bank.tags["animal"][p[0]] != bank.tags["animal"][p[1]]]
     rng = np.random.default_rng([seed, 41])
-    some = [others[i] for i in rng.permutation(len(others))[:N_IMPOSTORS]]
+    impostors = [impostors[i] for i in rng.permutation(len(impostors))[:N_IMPOSTORS]]
     same = [same[i] for i in np.sort(rng.permutation(len(same))[:N_PAIRS])]
-    chance = [len(link.verified_xy_px) if (link := _link(bank, a, b, match)) else 0 for a, b in some]
+    chance = [len(link.verified_xy_px) if (link := _link(bank, a, b, match)) else 0 for a, b in impostors]
     least = max(MIN_INLIERS, int(np.quantile(chance, 0.995)) + 2) if chance else MIN_INLIERS
     links = [link for a, b in same if (link := _link(bank, a, b, match)) and len(link.verified_xy_px) >= least]
     log.info("links: %d of %d pairs of one animal have %d verified matches or more", len(links), len(same), least)
@@ -86,7 +81,7 @@ def find_links(bank: Bank, plain: Iterable[int], match: Match, seed: int) -> lis
 
 
 def write_links(file: Path, links: Sequence[Link]) -> None:
-    """Keep links, so that a resumed training need not look for them again."""
+    """Keep links, so that a resumed training need not search for them again."""
     rows = [[int(link.a), int(link.b), link.homography.tolist(), link.verified_xy_px.tolist()] for link in links]
     write_bytes(file, json.dumps(rows).encode())
 

@@ -1,7 +1,7 @@
-"""Negative log-likelihood of assignment and matchability at every layer, and how much of the truth is found.
+"""Negative log-likelihood of assignment and matchability at every layer, and the recall of true matches.
 
-Written after LightGlue's paper (section 3.4) and glue-factory's description of it: matched pairs want a high assignment, keypoints
-without a partner a low matchability, either side with equal weight; the mean over all layers trains every head.
+Written after LightGlue's paper (section 3.4) and glue-factory's description of it: matched pairs should have a high assignment,
+keypoints without a partner a low matchability, both sides with equal weight; the mean over all layers trains every head.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Targets:
     """Truth of B pairs.
 
     Attributes:
-        partner_a: (B, N) int64, keypoint of b; `UNMATCHED` for none, `IGNORED` where nobody knows, and for padding.
+        partner_a: (B, N) int64, keypoint of b; `UNMATCHED` for none, `IGNORED` if undecided, and for padding.
         partner_b: (B, M) int64, likewise.
     """
 
@@ -38,17 +38,17 @@ def loss_of(layers: Sequence[Assignment], truth: Targets) -> Tensor:
 
 def layer_loss(assignment: Assignment, truth: Targets) -> Tensor:
     """Half from the matches, a quarter from either side's keypoints without a partner; each a mean within its pair."""
-    there = truth.partner_a >= 0
+    has_partner = truth.partner_a >= 0
     log_p_of_true = assignment.log_p.gather(2, truth.partner_a.clamp(min=0)[..., None]).squeeze(-1)
-    matched = -_mean(log_p_of_true, there)
+    matched = -_mean(log_p_of_true, has_partner)
     alone_a = -_mean(F.logsigmoid(-assignment.z_a), truth.partner_a == UNMATCHED)
     alone_b = -_mean(F.logsigmoid(-assignment.z_b), truth.partner_b == UNMATCHED)
     return (0.5 * matched + 0.25 * (alone_a + alone_b)).mean()
 
 
-def _mean(values: Tensor, of: Tensor) -> Tensor:
-    """(B, N) to (B,), mean over the entries ``of`` a row; 0 where there are none."""
-    return torch.where(of, values, 0.0).sum(1) / of.sum(1).clamp(min=1)
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """(B, N) to (B,), mean over the chosen entries of each row; 0 if there are none."""
+    return torch.where(chosen, values, 0.0).sum(1) / chosen.sum(1).clamp(min=1)
 
 
 @torch.no_grad()
@@ -63,14 +63,11 @@ def found_matches(assignment: Assignment) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def counts(assignment: Assignment, truth: Targets, above: float = 0.1) -> dict[str, float]:
-    """Right and wrong matches with a confidence above ``above``, and true ones in all; ignored keypoints do not count."""
+    """Right matches, all matches (``told``) with a confidence above ``above``, and true matches; ignored keypoints do not count."""
     partner, confidence = found_matches(assignment)
     sure = (partner >= 0) & (confidence > above)
     judged = sure & (truth.partner_a != IGNORED)
     judged &= truth.partner_b.gather(1, partner.clamp(min=0)) != IGNORED
     right = judged & (partner == truth.partner_a)
-    return {
-        "right": float(right.sum()),
-        "told": float(judged.sum()),
-        "true": float((truth.partner_a >= 0).sum()),
-    }
+    sums = {"right": right.sum(), "told": judged.sum(), "true": (truth.partner_a >= 0).sum()}
+    return {name: float(value) for name, value in sums.items()}

@@ -1,11 +1,10 @@
-"""Photos to learn from: what the pipeline itself cuts out of them, with labels where there are some."""
+"""What the matcher learns from: crops as the pipeline cuts them, with their labels."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -29,14 +28,14 @@ WHOLE_SIDE_PX = 1024
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A crop to learn from; its pixels stay on disk until they are asked for.
+class SourceCrop:
+    """A crop to learn from; its pixels are read when they are needed.
 
     Attributes:
         name: The crop's id.
         path: As in the table ``crops``.
         head: Whether it is a head (or body) with a mask, or a whole photo.
-        individual_id: Animal, '' if nobody has said.
+        individual_id: Animal, '' if unlabelled.
         encounter_id: Animal and day.
         viewpoint: Side that is seen.
         workspace: Where it lies.
@@ -63,15 +62,15 @@ class Picture:
 
 def gather(
     env: Environment, settings: Settings, sources: Sequence[str], night: str, leave_out: Collection[str] = ()
-) -> list[Picture]:
-    """Cut the photos of ``sources``: heads where there are outlines or a segmenter finds them, and every photo as a whole.
+) -> list[SourceCrop]:
+    """Cut the photos of ``sources``: heads, from outlines or as found by a segmenter, and every photo as a whole.
 
     Args:
         env: Where crops are kept and segmenters find their weights.
         settings: As for a nightly run.
         sources: Folders or addresses; ``metadata.csv`` beside the photos names the animals.
         night: ISO date of the run.
-        leave_out: Animals none of whose photos may be seen.
+        leave_out: Animals whose photos must not be used.
 
     Raises:
         NothingToMeasure: No photo is left.
@@ -80,10 +79,10 @@ def gather(
     photos = _without(ingested.photos, leave_out)
     heads = settings.model_copy(update={"segment": AutoParams(otherwise="head-finder")})
     heads = settings if settings.segment != AutoParams() else heads
-    whole = settings.model_copy(update={"segment": WholeParams()})
+    uncut = settings.model_copy(update={"segment": WholeParams()})
     rows = {row["photo_id"]: row for row in photos.to_pylist()}
     pictures = []
-    for cutting in (heads, whole):
+    for cutting in (heads, uncut):
         name = segment_name(cutting, env.weights)
         crops = segment(env, segment_setup(cutting), name, photos, ingested.annotations).crops
         pictures += [_picture(env.workspace, c, rows[c["photo_id"]]) for c in crops.to_pylist() if c["status"] == CropStatus.OK]  # fmt: skip
@@ -92,13 +91,13 @@ def gather(
     return sorted(pictures, key=lambda p: (not p.head, p.name))
 
 
-def digest_of(pictures: Sequence[Picture]) -> str:
+def digest_of(pictures: Sequence[SourceCrop]) -> str:
     """SHA-256 over names and labels; a crop's name is a digest of its photo's content and of its outline."""
     lines = sorted(f"{p.name} {p.head} {p.individual_id} {p.encounter_id} {p.viewpoint}" for p in pictures)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def summary(pictures: Sequence[Picture]) -> dict[str, Any]:
+def crop_counts(pictures: Sequence[SourceCrop]) -> dict[str, Any]:
     """Counts for the recipe."""
     heads = [p for p in pictures if p.head]
     return {
@@ -113,19 +112,7 @@ def _without(photos: pa.Table, leave_out: Collection[str]) -> pa.Table:
     return photos.filter(pa.array(keep))
 
 
-def _picture(workspace: Workspace, crop: dict[str, Any], photo: dict[str, Any]) -> Picture:
+def _picture(workspace: Workspace, crop: dict[str, Any], photo: dict[str, Any]) -> SourceCrop:
     side = crop.get("viewpoint") or photo.get("viewpoint") or ""
-    return Picture(
-        crop["crop_id"],
-        crop["path"],
-        crop["part"] != "whole",
-        photo["individual_id"] or "",
-        photo["encounter_id"] or "",
-        str(side),
-        workspace,
-    )
-
-
-def folder_of(path: Path) -> str:
-    """The folder as a source."""
-    return str(path.expanduser().absolute())
+    names = photo["individual_id"] or "", photo["encounter_id"] or ""
+    return SourceCrop(crop["crop_id"], crop["path"], crop["part"] != "whole", *names, str(side), workspace)

@@ -1,4 +1,4 @@
-"""The whole training: photos, views, pairs, network, weights; and beside them what they were made of."""
+"""The whole training: photos, views, pairs, network, weights; and a record of what they were made of."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from resight.train.matcher.draw import Mix, Sampler, plain_views
 from resight.train.matcher.learner import MatcherLearner, Plan
 from resight.train.matcher.links import Link, Match, find_links, nearest, read_links, write_links
 from resight.train.matcher.loss import found_matches
-from resight.train.matcher.material import Picture, digest_of, summary
+from resight.train.matcher.material import SourceCrop, crop_counts, digest_of
 from resight.train.matcher.network import Shape, Sides, TrainedLightGlue, start
 from resight.train.matcher.views import extractor, photo_views, rendered_views
 from resight.train.matcher.weights import from_store, to_bytes
@@ -77,7 +77,7 @@ def recipe_for(origin: str, *, steps: int, batch: int, seed: int, keypoints: int
 
 
 def train_matcher(
-    pictures: Sequence[Picture],
+    pictures: Sequence[SourceCrop],
     folder: Path,
     recipe: Recipe,
     weights: WeightStore,
@@ -130,23 +130,23 @@ def _check_state(folder: Path, resume: bool) -> None:
         )
 
 
-def views_of(pictures: Sequence[Picture], folder: Path, recipe: Recipe) -> Bank:
-    """Extract what is not extracted yet; views are kept by the data and the settings that made them."""
+def views_of(pictures: Sequence[SourceCrop], folder: Path, recipe: Recipe) -> Bank:
+    """Extract what is not extracted yet; views are kept under a name made from the crops and the settings."""
     sift = extractor(recipe.max_keypoints)
-    heads, whole = [p for p in pictures if p.head], [p for p in pictures if not p.head]
+    heads, photos = [p for p in pictures if p.head], [p for p in pictures if not p.head]
     name = f"{digest_of(pictures)[:12]}-{zlib.crc32(repr(replace(recipe, plan=Plan(), mix=Mix(), shape=Shape())).encode()):08x}"
     groups = [
         ("heads", len(heads) * recipe.head_views, photo_views(heads, recipe.head_views, sift, recipe.seed)),
         ("rendered", recipe.rendered_animals * recipe.rendered_views,
          rendered_views(recipe.rendered_animals, recipe.rendered_views, sift, recipe.seed)),
-        ("whole", len(whole) * recipe.whole_views, photo_views(whole, recipe.whole_views, sift, recipe.seed)),
+        ("whole", len(photos) * recipe.whole_views, photo_views(photos, recipe.whole_views, sift, recipe.seed)),
     ]  # fmt: skip
     fill(folder / name, groups, recipe.max_keypoints)
     return read_bank(folder / name)
 
 
 def samplers(bank: Bank, links: Sequence[Link], recipe: Recipe) -> tuple[Sampler, Sampler | None]:
-    """Pairs to learn from, and pairs to look at: a tenth of the pictures and rendered animals is kept apart for that.
+    """Pairs to train on, and pairs to validate on, for which a tenth of the pictures and rendered animals is kept apart.
 
     Raises:
         NothingToMeasure: Not a single pair can be drawn.
@@ -201,7 +201,7 @@ def _side(bank: Bank, view: int, device: str) -> Sides:
 
 
 def _record(
-    pictures: Sequence[Picture],
+    pictures: Sequence[SourceCrop],
     bank: Bank,
     links: Sequence[Link],
     seen: Sampler,
@@ -216,7 +216,7 @@ def _record(
         "trained_on": date.today().isoformat(),
         "from": origin,
         "data_sha256": digest_of(pictures),
-        "photos": summary(pictures),
+        "photos": crop_counts(pictures),
         "views": dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
         "links": len(links),
         "shares": {name: round(float(chance), 3) for name, chance in zip(names, chances, strict=True)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from resight.train.matcher.loss import IGNORED, UNMATCHED
 
 NEAR_PX, NEAR_SIGMAS = 3.0, 0.3
-FAR = 2.0  # a keypoint without any other one within so many times the tolerance has no partner for sure
+FAR = 2.0  # a keypoint with no other one within this multiple of the tolerance certainly has no partner
 LOG2_SIZE, ANGLE_RAD = 0.75, 0.6
 
 
@@ -23,7 +24,7 @@ class Placed:
         px_per_unit: (N,) float32, pixels of the view per unit there.
         sigma_px: (N,) float32, size in pixels of the view.
         angle_rad: (N,) float32, direction in that space.
-        known: (N,) bool, whether anybody knows if it has a partner.
+        known: (N,) bool, whether it can be decided if it has a partner.
     """
 
     place: np.ndarray
@@ -40,12 +41,32 @@ class Placed:
         return Placed(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
+def carried(
+    to_space: Callable[[np.ndarray], np.ndarray], xy_px: np.ndarray, angle_rad: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Where a smooth map takes keypoints, by finite differences of one pixel.
+
+    Args:
+        to_space: Maps (N, 2) pixels to (N, 2) float64 places, NaN where they are undefined.
+        xy_px: (N, 2) float64.
+        angle_rad: (N,) directions in the view.
+
+    Returns:
+        Places (N, 2), area (N,) that a square pixel covers there, and directions (N,) there.
+    """
+    along = np.stack([np.cos(angle_rad), np.sin(angle_rad)], 1)
+    place = to_space(xy_px)
+    right, down, ahead = (to_space(xy_px + step) - place for step in ([1.0, 0.0], [0.0, 1.0], along))
+    area = np.abs(right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0])
+    return place, area, np.arctan2(ahead[:, 1], ahead[:, 0])
+
+
 def partners(a: Placed, b: Placed, tolerance: float = 1.0, sure_of_none: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Partner of each keypoint of a and of b; `UNMATCHED` for none, `IGNORED` where it cannot be told.
+    """Partner of each keypoint of a and of b; `UNMATCHED` for none, `IGNORED` if undecided.
 
     Two keypoints are one if they are the best for each other among those nearer than ``3 px + 0.3 sigma``, whose sizes differ by
-    less than 0.75 octaves and whose directions by less than 0.6 rad. SIFT gives several keypoints at one place, so that the place
-    alone does not say which belong together. Keypoints without another one within twice that distance have no partner.
+    less than 0.75 octaves and whose directions by less than 0.6 rad. SIFT gives several keypoints at one place, so the place alone
+    does not decide which belong together. Keypoints without another one within twice that distance have no partner.
 
     Args:
         a, b: Two views in one space.
@@ -80,7 +101,7 @@ def _side(cost: np.ndarray, far: np.ndarray, known: np.ndarray, none: int) -> np
 
 
 def _mutual(of: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """Second choices are neither partners nor alone."""
+    """Keypoints that are only the second choice of their partner are left undecided."""
     chosen = of >= 0
     kept = back[np.where(chosen, of, 0)] == np.arange(len(of))
     return np.where(chosen & ~kept, IGNORED, of)

@@ -1,4 +1,4 @@
-"""Views: a picture under other water and from elsewhere, its keypoints, and where they lie in the picture."""
+"""Views: a picture under other water and from another viewpoint, its keypoints, and where they lie in the picture."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from resight.demo.shape import View, skin_chart
 from resight.extract.base import Extractor, Features
 from resight.extract.kinds.sift import SiftExtractor, SiftParams, lightglue_scale_ori
 from resight.status import Viewpoint
-from resight.train.matcher.material import Picture
+from resight.train.matcher.material import SourceCrop
 from resight.train.matcher.truth import Placed
 from resight.train.matcher.warp import apply, draw_warp, place_keypoints
-from resight.train.matcher.water import cover, under_other_water
+from resight.train.water import cover, under_other_water
 
 RENDER_WH_PX = (640, 520)
 
@@ -32,8 +32,8 @@ class View2D:
         positions: (N, 4) float32, as `Sides.positions`.
         placed: Where the keypoints lie in the view's space.
         space: The picture (or rendered animal) that the view shows; views of one space have exact correspondences.
-        animal: Who it is; '' if nobody has said.
-        encounter: Animal and day; '' if nobody has said.
+        animal: Individual; '' if unlabelled.
+        encounter: Animal and day; '' if unlabelled.
         side: Viewpoint.
         kind: ``head``, ``whole`` or ``rendered``.
     """
@@ -53,8 +53,8 @@ def extractor(max_keypoints: int) -> Extractor:
     return SiftExtractor(SiftParams(max_keypoints=max_keypoints))
 
 
-def photo_views(pictures: Sequence[Picture], each: int, sift: Extractor, seed: int) -> Iterator[View2D]:
-    """``each`` views of every picture; the first one of each is the picture as it is. Follows from the seed alone."""
+def photo_views(pictures: Sequence[SourceCrop], each: int, sift: Extractor, seed: int) -> Iterator[View2D]:
+    """``each`` views of every picture; the first is the picture as it is. Depends on the seed alone."""
     for picture in pictures:
         rgb, mask = picture.pixels()
         for number in range(each):
@@ -63,7 +63,7 @@ def photo_views(pictures: Sequence[Picture], each: int, sift: Extractor, seed: i
 
 
 def _photo_view(
-    picture: Picture, rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator, sift: Extractor, plain: bool
+    picture: SourceCrop, rgb: np.ndarray, mask: np.ndarray, rng: np.random.Generator, sift: Extractor, plain: bool
 ) -> View2D:
     warp = draw_warp(rng, (mask.shape[1], mask.shape[0]), (0.75, 1.35) if picture.head else (0.8, 2.0), plain)
     view, shown = apply(warp, rgb, mask)
@@ -106,13 +106,13 @@ def place_on_skin(view: View, features: Features) -> Placed:
     """Keypoints of a rendered picture on the animal, in head lengths; those beside it lie nowhere."""
     xy = np.asarray(features.xy_px, np.float64)
     step = np.stack([np.cos(features.angle_rad), np.sin(features.angle_rad)], 1)
-    here, on = view.surface_at(xy)
+    skin, on = view.surface_at(xy)
     ahead, still_on = view.surface_at(xy + step)
-    on = on & still_on & (here[:, 0] > 0)
-    depth = view.project(here)[1]
-    along = skin_chart(view.shape, ahead) - skin_chart(view.shape, here)
+    on = on & still_on & (skin[:, 0] > 0)
+    depth = view.project(skin)[1]
+    along = skin_chart(view.shape, ahead) - skin_chart(view.shape, skin)
     return Placed(
-        np.where(on[:, None], here, np.nan).astype(np.float32),
+        np.where(on[:, None], skin, np.nan).astype(np.float32),
         np.where(on, view.head_px * view.distance / np.maximum(depth, 1e-3), 1.0).astype(np.float32),
         features.scale_px,
         np.where(on, np.arctan2(along[:, 1], along[:, 0]), 0.0).astype(np.float32),

@@ -1,4 +1,4 @@
-"""Other views of a picture: turned, tilted, bent, seen around a rounded head. Every keypoint can be led back to the picture exactly."""
+"""Other views of a picture: turned, tilted, bent, seen around a rounded head; every keypoint maps back to the picture exactly."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
-from resight.train.matcher.truth import Placed
+from resight.train.matcher.truth import Placed, carried
 
 _STRIDE = 4
-_STEP_PX = 1.0
 _SEEN_RAD = 1.25  # how far around the head the skin is still seen
 
 
@@ -120,19 +119,14 @@ def place_keypoints(
     warp: Warp, xy_px: np.ndarray, sigma_px: np.ndarray, angle_rad: np.ndarray, covered: np.ndarray
 ) -> Placed:
     """Keypoints of a view in the picture that it shows; those that are ``covered`` (N,) by something else lie nowhere."""
-    xy = np.asarray(xy_px, np.float64)
-    along = np.stack([np.cos(angle_rad), np.sin(angle_rad)], 1) * _STEP_PX
-    here = warp.to_picture(xy)
-    right, down, ahead = (warp.to_picture(xy + step) - here for step in ([_STEP_PX, 0.0], [0.0, _STEP_PX], along))
-    area = np.abs(right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0])
-    lost = covered | ~np.isfinite(here).all(1) | ~np.isfinite(area) | ~np.isfinite(ahead).all(1) | (area < 1e-6)
+    xy, area, angle = carried(warp.to_picture, np.asarray(xy_px, np.float64), angle_rad)
+    lost = covered | ~np.isfinite(xy).all(1) | ~np.isfinite(area) | ~np.isfinite(angle) | (area < 1e-6)
     px_per_unit = np.where(lost, 1.0, 1 / np.sqrt(np.where(lost, 1.0, area)))
-    place = np.column_stack([np.where(lost[:, None], np.nan, here), np.zeros(len(xy))])
-    angle = np.where(lost, 0.0, np.arctan2(ahead[:, 1], ahead[:, 0]))
+    place = np.column_stack([np.where(lost[:, None], np.nan, xy), np.zeros(len(xy))])
     return Placed(
         place.astype(np.float32),
         px_per_unit.astype(np.float32),
         np.asarray(sigma_px, np.float32),
-        angle.astype(np.float32),
+        np.where(lost, 0.0, angle).astype(np.float32),
         np.ones(len(xy), bool),
     )

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from resight.errors import WeightsError
 from resight.match.engine.checkpoint import read_checkpoint
-from resight.match.lightglue import kornia_names
 from resight.train.matcher.network import Shape, TrainedLightGlue
 from resight.weights.loading import strict_load
 from resight.weights.store import WeightStore
@@ -41,7 +40,7 @@ def from_store(weights: WeightStore, name: str) -> TrainedLightGlue:
 
 def from_tensors(state: Mapping[str, Tensor], name: str) -> TrainedLightGlue:
     """The same from tensors of any precision."""
-    arch, named = read_checkpoint(kornia_names(dict(state)), None)
+    arch, named = read_checkpoint(dict(state), None)
     if arch.input_dim != SIFT_WIDTH or arch.width == SIFT_WIDTH or not arch.scale_ori:
         raise WeightsError(
             f"'{name}' reads descriptors of width {arch.input_dim}; `resight train matcher` goes on from LightGlue for SIFT "

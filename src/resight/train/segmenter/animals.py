@@ -7,16 +7,16 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from resight.segment.learned.looks import Box
-from resight.train.segmenter.samples import Sample
+from resight.segment.geometry import Box
+from resight.train.segmenter.samples import OutlinedPhoto
 
 WORK_SIDE_PX = 224
 ROUNDS = 3
 LIKELY = (0.25, 0.95)  # share of the body's box that an animal covers; anything else is a cut that went wrong
 
 
-def with_animal(sample: Sample) -> Sample:
-    """The sample with `Sample.animal`, or without where the cut is not to be trusted: no body's box, nothing beside it, or an
+def with_animal(sample: OutlinedPhoto) -> OutlinedPhoto:
+    """The sample with `OutlinedPhoto.animal`, or without where the cut is not to be trusted: no body's box, nothing beside it, or an
     unlikely share of it."""
     height, width = sample.rgb.shape[:2]
     if sample.body_xywh_px is None or not len(sample.head_xy_px):
@@ -42,7 +42,7 @@ def with_animal(sample: Sample) -> Sample:
 
 
 def _prior(
-    sample: Sample, body_xywh_px: Box, scale: float, size_wh_px: tuple[int, int]
+    sample: OutlinedPhoto, body_xywh_px: Box, scale: float, size_wh_px: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels for GrabCut, (h, w) uint8, and the inside of the body's box, (h, w) bool."""
     x, y, w, h = (v * scale for v in body_xywh_px)

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from resight.segment.learned.network import MAP_STRIDE, SWAPPED, VIEWS
-from resight.train.segmenter.samples import SNOUT_RAD, Sample, wrapped
+from resight.train.segmenter.samples import SNOUT_RAD, OutlinedPhoto, wrapped
 from resight.train.segmenter.scenes import blended
+from resight.train.water import daylight, under_water
 
 NONE = VIEWS.index("none")
 SWAPPED_SHARE = 0.35  # of the windows with a head: another background, where it is known what is animal
@@ -44,8 +45,8 @@ class Example:
 class Views:
     """The same photo twice: the whole frame, and the surroundings of the head at the resolution of the second look."""
 
-    wide: Sample
-    close: Sample
+    wide: OutlinedPhoto
+    close: OutlinedPhoto
 
 
 def example(views: Views, side_px: int, rng: np.random.Generator, scenes: Sequence[np.ndarray] = ()) -> Example:
@@ -74,7 +75,7 @@ def _wide_example(views: Views, side_px: int, rng: np.random.Generator, behind: 
     return _example(sample, _affine(centre, scale, turn, rng.random() < 0.5, side_px), side_px, turn, rng, behind)
 
 
-def _close_example(sample: Sample, side_px: int, rng: np.random.Generator, behind: np.ndarray | None) -> Example:
+def _close_example(sample: OutlinedPhoto, side_px: int, rng: np.random.Generator, behind: np.ndarray | None) -> Example:
     """The head's region as the first look may have found it, well or badly."""
     low, high = sample.head_xy_px.min(0), sample.head_xy_px.max(0)
     head_px = float((high - low).max())
@@ -93,7 +94,7 @@ def _turn(rng: np.random.Generator, upright_share: float) -> float:
     return quarter if chance < upright_share + 0.6 * (1 - upright_share) else float(rng.uniform(-math.pi, math.pi))
 
 
-def _wide_centre(sample: Sample, window_px: float, rng: np.random.Generator) -> np.ndarray:
+def _wide_centre(sample: OutlinedPhoto, window_px: float, rng: np.random.Generator) -> np.ndarray:
     height, width = sample.rgb.shape[:2]
     if len(sample.head_xy_px) and rng.random() < 0.85:
         middle = (sample.head_xy_px.min(0) + sample.head_xy_px.max(0)) / 2
@@ -106,7 +107,7 @@ def _wide_centre(sample: Sample, window_px: float, rng: np.random.Generator) -> 
     return np.asarray(np.clip(centre, margin, np.array([width, height]) - margin))
 
 
-def _empty_example(sample: Sample, side_px: int, rng: np.random.Generator) -> Example:
+def _empty_example(sample: OutlinedPhoto, side_px: int, rng: np.random.Generator) -> Example:
     """A window without a head in its middle half: body, flipper, ground, water."""
     height, width = sample.rgb.shape[:2]
     window = rng.uniform(0.15, 0.6) * max(height, width)
@@ -144,7 +145,7 @@ def _affine(centre: np.ndarray, scale: float, turn_rad: float, mirrored: bool, s
 
 
 def _example(
-    sample: Sample,
+    sample: OutlinedPhoto,
     placed: _Placed,
     side_px: int,
     turn_rad: float,
@@ -161,7 +162,7 @@ def _example(
     rgb = cv2.warpAffine(source, corner, (side_px, side_px), flags=cv2.INTER_LINEAR, borderMode=border)
     if behind is not None and sample.animal is not None:
         cover = cv2.warpAffine(sample.animal, corner, (side_px, side_px), flags=cv2.INTER_LINEAR)
-        front = _daylight(rgb) if rng.random() < 0.4 else rgb
+        front = daylight(rgb) if rng.random() < 0.4 else rgb
         rgb = blended(front, _part_of(behind, side_px, rng), cover)
     outline = sample.head_xy_px @ m[:, :2].T + m[:, 2]
     head = _map([outline] if len(outline) else [], side_px)
@@ -212,64 +213,3 @@ def _part_of(scene: np.ndarray, side_px: int, rng: np.random.Generator) -> np.nd
     part = scene[top : top + side, left : left + side]
     part = part[:, ::-1] if rng.random() < 0.5 else part
     return cv2.resize(under_water(part, rng) if rng.random() < 0.5 else part, (side_px, side_px))
-
-
-def _daylight(rgb: np.ndarray) -> np.ndarray:
-    """The same without water: channels stretched to the same range."""
-    pixels = rgb.reshape(-1, 3)[::7]
-    low, high = np.percentile(pixels, 2, axis=0), np.percentile(pixels, 98, axis=0)
-    return np.asarray(np.clip((rgb - low) * (235 / np.maximum(high - low, 25)) + 8, 0, 255)).astype(np.uint8)
-
-
-def water_table(
-    rng: np.random.Generator,
-    *,
-    gamma: float,
-    tint: float,
-    contrast_share: float,
-    least_contrast: float,
-    most_haze: float,
-) -> np.ndarray:
-    """(1, 256, 3) uint8, a table of tones: another camera, another day's colour and contrast, haze in the colour of water.
-
-    Args:
-        rng: Draws it.
-        gamma, tint: Standard deviations of the logarithms of the exponent and of each channel's gain.
-        contrast_share: How often contrast changes.
-        least_contrast: The flattest it gets.
-        most_haze: Largest share of the veil.
-    """
-    curve = np.arange(256, dtype=np.float32)[:, None].repeat(3, 1) / 255
-    curve = curve ** np.float32(np.exp(rng.normal(0, gamma)))
-    curve = curve * np.exp(rng.normal(0, tint, 3) + rng.normal(0, 0.15)).astype(np.float32)
-    if rng.random() < contrast_share:
-        curve = (curve - 0.4) * np.float32(rng.uniform(least_contrast, 1.5)) + np.float32(0.4)
-    if rng.random() < 0.45:
-        veil = rng.uniform((0.05, 0.25, 0.3), (0.45, 0.65, 0.75)).astype(np.float32)
-        away = np.float32(rng.uniform(0.05, most_haze))
-        curve = curve * (1 - away) + veil * away
-    return np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)[None]
-
-
-def under_water(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Another day's water and another camera: colour, haze, light from above, ripples, blur, noise."""
-    table = water_table(rng, gamma=0.25, tint=0.15, contrast_share=0.4, least_contrast=0.6, most_haze=0.5)
-    x = cv2.LUT(_daylight(rgb) if rng.random() < 0.12 else rgb, table)
-    if rng.random() < 0.06:
-        x = cv2.cvtColor(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    if rng.random() < 0.45:
-        x = cv2.multiply(x, cv2.merge([_light(rng, x.shape[0])] * 3), dtype=cv2.CV_8U)
-    if rng.random() < 0.25:
-        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.4)))
-    if rng.random() < 0.25:
-        noise = np.asarray(rng.standard_normal(x.shape, dtype=np.float32) * np.float32(rng.uniform(2, 11)))
-        x = cv2.add(x, noise, dtype=cv2.CV_8U)
-    return x
-
-
-def _light(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Light that falls off in some direction, with ripples: (side, side) float32 about 1."""
-    coarse = rng.normal(0, 0.12, (5, 5)).astype(np.float32)
-    ripple = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-    fall = np.linspace(1, -1, side, dtype=np.float32)[:, None] * np.float32(rng.uniform(-0.1, 0.35))
-    return np.exp(ripple + fall)

@@ -110,7 +110,7 @@ def _by_view(samples: Sequence[Views]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ExampleBatch:
     """Examples as tensors: rgb (B, 3, S, S) 0 to 1; head and body (B, S/4, S/4); along (B, 2, S/4, S/4); view (B,); upright (B, 2), NaN if unknown."""
 
     rgb: Tensor
@@ -121,11 +121,11 @@ class Batch:
     upright: Tensor
 
 
-def collate(examples: Sequence[Example], device: str) -> Batch:
+def collate(examples: Sequence[Example], device: str) -> ExampleBatch:
     """Stack examples."""
     rgb = to_tensor(np.stack([e.rgb for e in examples]), device)
     angles = torch.tensor([e.upright_rad for e in examples], device=device)
-    return Batch(
+    return ExampleBatch(
         rgb.contiguous(memory_format=torch.channels_last),
         torch.from_numpy(np.stack([e.head for e in examples])).to(device),
         torch.from_numpy(np.stack([e.body for e in examples])).to(device),
@@ -135,7 +135,7 @@ def collate(examples: Sequence[Example], device: str) -> Batch:
     )
 
 
-def loss_terms(maps: Tensor, view: Tensor, upright: Tensor, batch: Batch) -> dict[str, Tensor]:
+def loss_terms(maps: Tensor, view: Tensor, upright: Tensor, batch: ExampleBatch) -> dict[str, Tensor]:
     """Cross entropy and soft Dice (Milletari et al., 3DV 2016) of the maps, absolute difference of the
     places on the head, cross entropy of the view, 1 - cosine of upright."""
     has_body = ~batch.body.isnan()

@@ -20,7 +20,7 @@ from resight.train.segmenter.animals import with_animal
 from resight.train.segmenter.augment import Views
 from resight.train.segmenter.learner import HeadLearner, Plan
 from resight.train.segmenter.renders import deck_samples, far_samples, rendered_samples
-from resight.train.segmenter.samples import Sample, close_of, digest_of_folders, frame_of, read_samples
+from resight.train.segmenter.samples import OutlinedPhoto, close_of, digest_of_folders, frame_of, read_samples
 from resight.train.segmenter.scenes import backgrounds
 from resight.weights.digests import sha256_of
 from resight.weights.loading import load_tensors
@@ -34,7 +34,7 @@ class Material:
     rendered: list[Views]
     n_scenes: int = 0
 
-    def without(self, left_out: Callable[[Sample], bool]) -> Material:
+    def without(self, left_out: Callable[[OutlinedPhoto], bool]) -> Material:
         """The same without the photos for which ``left_out`` is true."""
         return Material([views for views in self.real if not left_out(views.wide)], self.rendered, self.n_scenes)
 

@@ -13,13 +13,13 @@ from resight.demo.render import BodyShape, HeadRender, make_view, render_head
 from resight.demo.scene import Look
 from resight.segment.learned.network import VIEWS
 from resight.status import Viewpoint
-from resight.train.segmenter.samples import SNOUT_RAD, Sample, wrapped
+from resight.train.segmenter.samples import SNOUT_RAD, OutlinedPhoto, wrapped
 from resight.train.segmenter.scenes import blended, deck
 
 SIDES = (Viewpoint.LEFT, Viewpoint.RIGHT)
 
 
-def rendered_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (640, 480)) -> list[Sample]:
+def rendered_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (640, 480)) -> list[OutlinedPhoto]:
     """Pictures of heads in the middle of the frame, as the demo draws them; their view, outline and upright are exact."""
     n_animals = 25
     plan = plan_survey(seed, n_animals, 0, math.ceil(n_photos / (n_animals * 4)), 0, 4, size_px)
@@ -30,7 +30,7 @@ def rendered_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (640, 
     return _with_heads([_sample(file, name, render, free=False) for file, name, render in renders])
 
 
-def far_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (480, 360)) -> list[Sample]:
+def far_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (480, 360)) -> list[OutlinedPhoto]:
     """Whole animals, small in the frame, most of them from above, turned any way, with shells and flippers of many shapes."""
     rng = np.random.default_rng([seed, 31])
     samples = []
@@ -54,7 +54,7 @@ def far_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (480, 360))
     return _with_heads(samples)
 
 
-def deck_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (480, 360)) -> list[Sample]:
+def deck_samples(n_photos: int, seed: int, size_px: tuple[int, int] = (480, 360)) -> list[OutlinedPhoto]:
     """Captured animals: a large head from the side in daylight, with hands, cloth and written signs about it."""
     rng = np.random.default_rng([seed, 32])
     samples = []
@@ -99,7 +99,7 @@ def some_shapes(rng: np.random.Generator) -> list[BodyShape]:
     return shapes
 
 
-def _sample(name: str, individual_id: str, render: HeadRender, free: bool = True) -> Sample:
+def _sample(name: str, individual_id: str, render: HeadRender, free: bool = True) -> OutlinedPhoto:
     """``free``: may stand before another background."""
     view = render.view
     # A rendered head lies with the snout to the right in the views from the right and from above, tilted by the pose.
@@ -108,7 +108,7 @@ def _sample(name: str, individual_id: str, render: HeadRender, free: bool = True
     viewpoint = view.viewpoint.value
     upright = math.pi / 2 - math.atan2(up_y, up_x) if viewpoint == "front" else SNOUT_RAD[viewpoint] - math.atan2(y, x)
     left, top, width, height = cv2.boundingRect(render.body_mask.astype(np.uint8))
-    return Sample(
+    return OutlinedPhoto(
         name,
         individual_id,
         "rendered",
@@ -123,7 +123,7 @@ def _sample(name: str, individual_id: str, render: HeadRender, free: bool = True
     )
 
 
-def _with_heads(samples: Sequence[Sample]) -> list[Sample]:
+def _with_heads(samples: Sequence[OutlinedPhoto]) -> list[OutlinedPhoto]:
     return [sample for sample in samples if len(sample.head_xy_px)]
 
 

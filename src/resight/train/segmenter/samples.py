@@ -26,7 +26,7 @@ MIN_BODY = 2.2  # long side of the body's box in long sides of the head's; below
 
 
 @dataclass(frozen=True)
-class Sample:
+class OutlinedPhoto:
     """A picture and its truth, in outline coordinates of the picture (x right, y down, from the outer corner).
 
     Attributes:
@@ -56,7 +56,7 @@ class Sample:
     animal: np.ndarray | None = None
 
 
-def read_samples(folder: Path) -> list[Sample]:
+def read_samples(folder: Path) -> list[OutlinedPhoto]:
     """All photos of a data set that have outlines, at their full size; one at a time would do, they are few.
 
     Args:
@@ -75,12 +75,12 @@ def read_samples(folder: Path) -> list[Sample]:
     ]
 
 
-def _sample(folder: Path, image: dict[str, Any], drawn: dict[str, dict[str, Any]], individual_id: str) -> Sample:
+def _sample(folder: Path, image: dict[str, Any], drawn: dict[str, dict[str, Any]], individual_id: str) -> OutlinedPhoto:
     rgb = load_rgb(str(folder / image["file_name"]), 200)
     head = np.array(drawn["head"]["segmentation"][0]).reshape(-1, 2) if "head" in drawn else np.zeros((0, 2))
     body = _box(drawn["body"]["bbox"]) if "body" in drawn else None
     view = image.get("viewpoint") or "none"
-    sample = Sample(
+    sample = OutlinedPhoto(
         image["file_name"],
         individual_id,
         folder.name,
@@ -139,12 +139,12 @@ def _filled(outline_xy: np.ndarray, side: int = 100) -> np.ndarray:
     return np.asarray(np.argwhere(mask)[:, ::-1] * step + low)
 
 
-def frame_of(sample: Sample, side_px: int = FRAME_SIDE_PX) -> Sample:
+def frame_of(sample: OutlinedPhoto, side_px: int = FRAME_SIDE_PX) -> OutlinedPhoto:
     """A copy with a long side of at most ``side_px``."""
     return _resized(sample, min(1.0, side_px / max(sample.rgb.shape[:2])))
 
 
-def close_of(sample: Sample) -> Sample:
+def close_of(sample: OutlinedPhoto) -> OutlinedPhoto:
     """The surroundings of the head at the resolution of the second look; without a head, the photo."""
     if not len(sample.head_xy_px):
         return frame_of(sample)
@@ -164,7 +164,7 @@ def close_of(sample: Sample) -> Sample:
     return _resized(cut, min(1.0, CLOSE_HEAD_PX / side))
 
 
-def _resized(sample: Sample, scale: float) -> Sample:
+def _resized(sample: OutlinedPhoto, scale: float) -> OutlinedPhoto:
     height, width = sample.rgb.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     factor = np.array([size[0] / width, size[1] / height])

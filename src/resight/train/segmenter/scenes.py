@@ -11,14 +11,14 @@ import numpy as np
 from resight.demo.noise import value_noise
 from resight.demo.render import plates
 from resight.demo.scene import Look, backdrop
-from resight.train.segmenter.samples import Sample
+from resight.train.segmenter.samples import OutlinedPhoto
 
 SIDE_PX = 240
 SKIN = ((0.85, 0.65, 0.52), (0.62, 0.43, 0.32), (0.38, 0.25, 0.19), (0.08, 0.08, 0.09))  # the last is a glove
 MIN_EMPTY = 0.22
 
 
-def backgrounds(n_drawn: int, photos: Sequence[Sample], seed: int) -> list[np.ndarray]:
+def backgrounds(n_drawn: int, photos: Sequence[OutlinedPhoto], seed: int) -> list[np.ndarray]:
     """Pictures without a turtle, (h, w, 3) uint8: ``n_drawn`` decks and half as many sea floors, and what photos show
     beside their animal."""
     rng = np.random.default_rng([seed, 33])
@@ -29,7 +29,7 @@ def backgrounds(n_drawn: int, photos: Sequence[Sample], seed: int) -> list[np.nd
     return drawn + [part for photo in photos if (part := beside(photo)) is not None]
 
 
-def beside(sample: Sample) -> np.ndarray | None:
+def beside(sample: OutlinedPhoto) -> np.ndarray | None:
     """The largest strip of a photo that its animal's box leaves free; None where there is little or nobody drew a box."""
     if sample.body_xywh_px is None:
         return None

@@ -1,22 +1,58 @@
-"""How good findings are against outlines drawn by people."""
+"""How good the head finder's findings are against outlines drawn by people: folds of animals, measures, and confidence."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from resight.score import logistic
+from resight.segment.geometry import Box
 from resight.segment.learned.finder import Finding
-from resight.segment.learned.looks import Box
 from resight.segment.learned.network import VIEWS
 from resight.segment.masks import fill_polygons
-from resight.train.segmenter.samples import Sample, wrapped
+from resight.train.segmenter.samples import OutlinedPhoto, wrapped
 
 FOUND_IOU = 0.5
 MASK_SIDE_PX = 512
+RIDGE = 1.0
+
+
+def folds_by_individual(samples: Sequence[OutlinedPhoto], n_folds: int) -> dict[str, int]:
+    """Fold of every animal; folds get about the same number of photos. Depends on names and counts alone."""
+    counts = Counter(sample.individual_id for sample in samples)
+    totals, fold_of = [0] * n_folds, {}
+    for name in sorted(counts, key=lambda name: (-counts[name], name)):
+        fold = totals.index(min(totals))
+        fold_of[name] = fold
+        totals[fold] += counts[name]
+    return fold_of
+
+
+class Folds:
+    """Cross-validation over two data sets.
+
+    The animals of the first (``zakynthos``) are split into ``n_folds``. The second (``bonaire``), of another species, is left out
+    of training as a whole in fold 0; in the other folds only a part of its animals is, so that all of them are tested once by a
+    model that knows the species.
+    """
+
+    def __init__(self, samples: Sequence[OutlinedPhoto], n_folds: int = 3) -> None:
+        self.n_folds = n_folds
+        self._first = folds_by_individual([sample for sample in samples if sample.source != "bonaire"], n_folds)
+        self._second = folds_by_individual(
+            [sample for sample in samples if sample.source == "bonaire"], max(1, n_folds - 1)
+        )
+
+    def tests(self, sample: OutlinedPhoto, fold: int) -> bool:
+        """Whether ``sample`` is kept out of training in ``fold``."""
+        if sample.source == "bonaire":
+            return fold == 0 or self._second[sample.individual_id] == fold - 1
+        return self._first[sample.individual_id] == fold
 
 
 @dataclass(frozen=True)
@@ -56,7 +92,7 @@ class Judged:
     seconds: float
 
 
-def judge(sample: Sample, finding: Finding | None, seconds: float = 0.0) -> Judged:
+def judge(sample: OutlinedPhoto, finding: Finding | None, seconds: float = 0.0) -> Judged:
     """Compare the best finding in a photo with its truth; ``sample`` has the photo's full size."""
     truth = _bounds(sample.head_xy_px) if len(sample.head_xy_px) else None
     fraction = max(truth[2:]) / max(sample.size_wh_px) if truth else 0.0
@@ -88,7 +124,7 @@ def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     return both / union if union > 0 else 0.0
 
 
-def mask_iou(sample: Sample, finding: Finding) -> float:
+def mask_iou(sample: OutlinedPhoto, finding: Finding) -> float:
     """Intersection over union of the outlines, drawn around the true head at `MASK_SIDE_PX`."""
     points = np.concatenate([sample.head_xy_px, *map(np.array, finding.polygons_xy_px)])
     low = points.min(0)
@@ -134,11 +170,6 @@ def confusion(judged: Iterable[Judged]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def as_rows(judged: Iterable[Judged]) -> list[dict[str, Any]]:
-    """For JSON."""
-    return [asdict(photo) for photo in judged]
-
-
 def _groups(judged: Sequence[Judged]) -> Mapping[str, list[Judged]]:
     tests: dict[str, Callable[[Judged], bool]] = {
         "all": lambda j: True,
@@ -171,3 +202,23 @@ def _median(values: Iterable[float]) -> float | None:
 def _bounds(outline_xy: np.ndarray) -> Box:
     (left, top), (right, bottom) = outline_xy.min(0), outline_xy.max(0)
     return float(left), float(top), float(right - left), float(bottom - top)
+
+
+def fit_confidence(evidence: Sequence[Sequence[float]], right: Sequence[bool]) -> tuple[float, tuple[float, ...]]:
+    """Logistic regression with a ridge on the standardised coefficients.
+
+    Args:
+        evidence: (N, k), the columns of `resight.segment.learned.finder.EVIDENCE`.
+        right: Whether each finding overlaps the true head by at least a half; both occur.
+
+    Returns:
+        Intercept and (k,) coefficients.
+    """
+    raw = np.asarray(evidence, np.float64)
+    mean, spread = raw.mean(0), raw.std(0) + 1e-9
+    zeros = np.zeros(raw.shape[1])
+    intercept, beta = logistic.fit(
+        (raw - mean) / spread, np.asarray(right, bool), np.ones(len(raw)), zeros, zeros + RIDGE, zeros > 0
+    )
+    coefficients = beta / spread
+    return float(intercept - coefficients @ mean), tuple(float(c) for c in coefficients)

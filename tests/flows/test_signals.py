@@ -1,0 +1,100 @@
+"""Ctrl-C, SIGTERM and SIGKILL: a command ends within seconds, with one sentence and with nothing left behind."""
+
+import os
+import time
+from itertools import product
+from pathlib import Path
+
+import pytest
+from stopping import OPENCV, SENTENCE, SIGNALS, SLEEP, TORCH, runs, start, wait_for
+
+from resight.store.workspace import Workspace
+
+pytestmark = pytest.mark.kill
+ALL = bool(os.environ.get("RESIGHT_TORTURE"))
+CODES = {"INT": 130, "TERM": 143, "KILL": -9}
+WORKERS = ("--set", "dask.workers=2")
+INLINE = ("--set", "dask.mode=inline")
+LIMIT_S = 5.0
+
+# mode, signal, to the whole group, work in blocks
+MATRIX = [
+    *product(("plain", "prefect"), ("INT", "TERM"), (False, True), ("workers", "opencv", "torch")),
+    *product(("plain", "prefect"), ("KILL",), (False,), ("workers",)),
+]
+SHORT = {
+    ("plain", "INT", True, "workers"),
+    ("plain", "TERM", False, "opencv"),
+    ("prefect", "INT", True, "workers"),
+    ("prefect", "TERM", False, "workers"),
+    ("prefect", "KILL", False, "workers"),
+}
+WORK = {"workers": SLEEP, "opencv": OPENCV, "torch": TORCH}
+
+
+@pytest.mark.parametrize(("mode", "signal_name", "group", "work"), [c for c in MATRIX if ALL or c in SHORT])
+def test_a_command_ends_at_a_signal(
+    mode: str, signal_name: str, group: bool, work: str, field_workspace: Workspace, tmp_path: Path
+) -> None:
+    options = WORKERS if work == "workers" else INLINE
+    plain = ("--plain",) if mode == "plain" else ()
+    arguments = ["nightly", "--workspace", str(field_workspace.root), *plain, *options]
+    with start(tmp_path / "command", arguments, WORK[work]) as command:
+        command.wait_for_work()
+        listening = command.listening()
+        code, output, left = command.stop(SIGNALS[signal_name], group)
+    assert listening.keys() <= {"127.0.0.1", "::1"}, listening
+    assert listening or (mode, work) != ("prefect", "workers")
+    print(f"{mode} {signal_name} group={group} {work}: {code} after {command.seconds:.1f} s, "
+          f"last process after {command.seconds_to_last:.1f} s\n{output}")  # fmt: skip
+    assert code == CODES[signal_name]
+    assert not left
+    assert "Traceback" not in output
+    assert output.count(SENTENCE) == (signal_name != "KILL")
+    assert command.seconds < LIMIT_S
+    if mode == "prefect" and signal_name != "KILL" and work == "workers":
+        assert command.state() in ("CRASHED", "CANCELLED")
+    with field_workspace.lock():
+        pass
+
+
+@pytest.mark.prefect
+def test_cancelling_a_served_flow_run_ends_it_and_frees_the_workspace(
+    field_workspace: Workspace, whole_server: str, tmp_path: Path
+) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.states import Cancelling
+
+    arguments = ["serve", "--workspace", str(field_workspace.root), *WORKERS]
+    with (
+        start(tmp_path / "command", arguments, PREFECT_API_URL=whole_server) as command,
+        temporary_settings({PREFECT_API_URL: whole_server}),
+        get_client(sync_client=True) as client,
+    ):
+        wait_for(lambda: "nightly" in {d.name for d in client.read_deployments()}, command.process)
+        deployment = next(d for d in client.read_deployments() if d.name == "nightly")
+        run_id = client.create_flow_run_from_deployment(deployment.id).id
+        command.wait_for_work()
+        family = command.family()[1:]
+        begun = time.monotonic()
+        client.set_flow_run_state(run_id, Cancelling())
+        wait_for(lambda: client.read_flow_run(run_id).state_name == "Cancelled", command.process, 30)
+        told = time.monotonic() - begun
+        wait_for(lambda: not any(map(runs, family)), command.process, 30)
+        print(f"cancelled after {told:.1f} s, last process after {time.monotonic() - begun:.1f} s")
+        assert time.monotonic() - begun < 2 * LIMIT_S
+        with field_workspace.lock():
+            pass
+        (command.folder / "began").unlink()
+        run_id = client.create_flow_run_from_deployment(deployment.id).id
+        command.wait_for_work()
+        code, output, left = command.stop(SIGNALS["TERM"])
+        print(
+            f"serve: {code} after {command.seconds:.1f} s, last process after {command.seconds_to_last:.1f} s\n{output}"
+        )
+        assert (code, left) == (143, [])
+        assert "Traceback" not in output
+        assert output.count(SENTENCE) == 1
+        assert command.seconds < LIMIT_S
+        assert client.read_flow_run(run_id).state_name not in ("Running", "Completed")
