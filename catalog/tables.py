@@ -384,12 +384,13 @@ COMPARISON = Table(
 )  # fmt: skip
 
 RUNS = Table(
-    "runs", 1, "a run", ("run_id",),
+    "runs", 2, "a run", ("run_id",),
     (
         RUN,
         Column("flow", S, "nightly, rebuild, accuracy, evaluate, compare or demo", nullable=False),
         Column("night", S, "night of the run (ISO date)", nullable=False),
-        Column("status", S, "accepted, or kept_aside if a rebuild was worse", nullable=False),
+        Column("status", S, "accepted, or kept_aside: computed, but not published", nullable=False),
+        Column("reason", S, "why a night or a rebuild is kept aside, or what `--accept` has overruled; empty otherwise"),
         Column("started_at", UTC, "start", "UTC", nullable=False),
         Column("ended_at", UTC, "end", "UTC", nullable=False),
         Column("resight_version", S, "version of this program", nullable=False),

@@ -205,7 +205,8 @@ def command_line_page() -> str:
         "# Command line",
         "",
         "Generated from the program. Every command prints the same with `--help`. The exit code is 0 where it worked, 1 where a",
-        "person has to do something (one sentence says what), 2 for a misspelt option, 130 after Ctrl-C, 143 after SIGTERM.",
+        "person has to do something (one sentence says what), 2 for a misspelt option, 3 where a night or a rebuild is kept aside,",
+        "130 after Ctrl-C, 143 after SIGTERM.",
     ]
     for path, command in commands(typer.main.get_command(app), "resight"):
         lines += ["", f"## {path}", "", " ".join((command.help or "").split()).replace("``", "`"), ""]

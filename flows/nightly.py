@@ -9,12 +9,12 @@ from typing import Any
 
 from prefect import flow
 
-from resight.flows.steps import accepted_settings, as_sources, note_of_choice, open_workspace, run_pipeline
+from resight.flows.steps import accepted_settings, as_sources, as_state, note_of_choice, open_workspace, run_pipeline
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import current_model
 from resight.run.run import open_run
 from resight.tasks.ingest import ingest_photos
-from resight.tasks.publish import already_there, publish
+from resight.tasks.publish import already_there, may_publish, publish
 
 
 def run_nightly(
@@ -23,6 +23,7 @@ def run_nightly(
     overrides: Mapping[str, Any] | None = None,
     sources: Sequence[str] | None = None,
     *,
+    accept: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """One night. Safe to call again at any time: it does only what is missing.
@@ -32,9 +33,12 @@ def run_nightly(
         night: ISO date that the run is for; today if not given. The same night with the same photos is there once.
         overrides: Settings above all other layers.
         sources: Where the photos are; the settings say so if not given.
+        accept: Publish even if photos, or names of known animals, have been lost since the last night.
 
     Returns:
         The summary: run id, counts by stage and status, what was really computed, decisions, where the report is.
+        ``status`` is ``kept_aside`` where too much is lost (section ``gate`` of the settings): ``reason`` says what, and
+        what is current stays as it was.
 
     Examples:
         >>> night = resight.run_nightly("my season", night="2026-06-05")
@@ -47,11 +51,12 @@ def run_nightly(
         ingested = ingest_photos(run)
         cohort = nightly_cohort(ingested.photos)
         run.note(*_what_is_missing(cohort))
-        done = already_there(run, accept=True)
+        whole = may_publish(run, ingested, accept)
+        done = already_there(run, accept=whole)
         if done:
             return done
         run_pipeline(run, ingested, cohort)
-        return publish(run, accept=True, model=current_model(place) is None)
+        return publish(run, accept=whole, model=current_model(place) is None)
 
 
 def _what_is_missing(cohort: Cohort) -> list[str]:
@@ -85,7 +90,11 @@ def nightly(
     night: str | None = None,
     overrides: dict[str, Any] | None = None,
     sources: list[str] | None = None,
+    accept: bool = False,
     quiet: bool = False,
-) -> dict[str, Any]:
-    """`run_nightly` as a flow; a scheduled run that starts late is still for the night it was scheduled for."""
-    return run_nightly(workspace, night or _scheduled_night(), overrides, sources, quiet=quiet)
+) -> Any:
+    """`run_nightly` as a flow; a scheduled run that starts late is still for the night it was scheduled for.
+
+    A night that is kept aside ends in the state KeptAside, which counts as failed.
+    """
+    return as_state(run_nightly(workspace, night or _scheduled_night(), overrides, sources, accept=accept, quiet=quiet))

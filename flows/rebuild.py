@@ -11,7 +11,7 @@ from prefect import flow
 from resight.errors import NothingToMeasure
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
-from resight.flows.steps import own_settings, run_pipeline, settings_for
+from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for
 from resight.pairs.cohort import nightly_cohort
 from resight.run.models import Model, current_model, promote, with_model
 from resight.run.run import open_run
@@ -20,7 +20,7 @@ from resight.store.runs import read_run
 from resight.store.tables import empty_table
 from resight.store.workspace import Workspace, open_workspace
 from resight.tasks.ingest import ingest_photos
-from resight.tasks.publish import already_there, publish
+from resight.tasks.publish import already_there, may_publish, publish
 
 
 def run_rebuild(
@@ -29,12 +29,14 @@ def run_rebuild(
     overrides: Mapping[str, Any] | None = None,
     *,
     accept_unmeasured: bool = False,
+    accept: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Compute everything under the settings and weights of now, compare with the accepted model, accept if not worse.
 
     Args:
         accept_unmeasured: Accept also where there are too few confirmed labels to compare the two.
+        accept: Publish even if photos, or names of known animals, have been lost since the last night.
 
     Returns:
         The new run's summary with ``comparison`` (old and new metrics on the same queries, their differences with
@@ -54,6 +56,10 @@ def run_rebuild(
     with open_run(place, settings, model, flow="rebuild", night=night, quiet=quiet) as run:
         run.note(comparison.sentence if comparison else "")
         ingested = ingest_photos(run)
+        whole = may_publish(run, ingested, accept)
+        if comparison and not promoted:
+            run.reason = comparison.sentence
+        promoted = promoted and whole
         result = already_there(run, accept=promoted)
         if result is None:
             run_pipeline(run, ingested, nightly_cohort(ingested.photos))
@@ -93,7 +99,10 @@ def rebuild(
     night: str | None = None,
     overrides: dict[str, Any] | None = None,
     accept_unmeasured: bool = False,
+    accept: bool = False,
     quiet: bool = False,
-) -> dict[str, Any]:
-    """`run_rebuild` as a flow."""
-    return run_rebuild(workspace, night, overrides, accept_unmeasured=accept_unmeasured, quiet=quiet)
+) -> Any:
+    """`run_rebuild` as a flow; one that is kept aside ends in the state KeptAside, which counts as failed."""
+    return as_state(
+        run_rebuild(workspace, night, overrides, accept_unmeasured=accept_unmeasured, accept=accept, quiet=quiet)
+    )

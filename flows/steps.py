@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from resight.errors import DamagedError
+from resight.errors import DamagedError, KeptAside
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort
 from resight.run.models import Model, model_of, settle
@@ -24,6 +24,7 @@ from resight.tasks.ingest import ingest_photos
 from resight.tasks.match import match_pairs
 from resight.tasks.measure import hide_labels
 from resight.tasks.novelty import judge
+from resight.tasks.publish import KEPT_ASIDE
 from resight.tasks.report import write_report
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
@@ -131,3 +132,15 @@ def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:
 def as_sources(sources: Sequence[str] | None) -> tuple[str, ...]:
     """Sources from the command line, if any."""
     return tuple(sources or ())
+
+
+def as_state(result: dict[str, Any]) -> Any:
+    """What a flow gives back: the summary, or for a run that is kept aside a state that an operator sees.
+
+    Whoever calls the flow as a function gets `KeptAside` with the summary then.
+    """
+    if result["status"] != KEPT_ASIDE:
+        return result
+    from prefect.states import Failed
+
+    return Failed(name="KeptAside", message=result["reason"], data=KeptAside(result))

@@ -6,12 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from resight.evaluate.accuracy import headline
+from resight.run.gate import reason_to_keep_aside
 from resight.run.models import Model, promote, register
 from resight.run.run import Run
+from resight.run.state import Ingested
 from resight.store.parts import write_bytes, write_part
 from resight.store.runs import ACCURACY_FILE, REPORT_FILE, promote_run, read_run, run_exists, run_record
 from resight.store.tables import empty_table
 from resight.store.workspace import Workspace
+
+KEPT_ASIDE = "kept_aside"
+
+
+def may_publish(run: Run, ingested: Ingested, overrule: bool) -> bool:
+    """Whether the photos of the run are as whole as those of the current one; otherwise says why not, in `Run.reason` too.
+
+    Args:
+        overrule: A person says that it is as it should be.
+    """
+    reason = reason_to_keep_aside(run.workspace, ingested.photos, run.sources, run.settings.gate)
+    if reason and overrule:
+        reason = "Published by --accept, overruling this: " + reason
+    run.reason = reason
+    run.note(reason)
+    return overrule or not reason
 
 
 def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
@@ -21,9 +39,9 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
         accept: Make its tables the current ones.
         model: Make its model the promoted one (the first night).
     """
-    run.add("runs", [run.record("accepted" if accept else "kept_aside")])
-    run.staging.commit(run.run_id)
-    if model:
+    run.add("runs", [run.record("accepted" if accept else KEPT_ASIDE)])
+    run.staging.commit(run.run_id, instead=accept and run_exists(run.workspace, run.run_id))
+    if model and accept:
         promote(run.workspace, run.model)
     else:
         register(run.workspace, run.model)
@@ -34,8 +52,15 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
 
 
 def already_there(run: Run, *, accept: bool) -> dict[str, Any] | None:
-    """The summary of an earlier run with the same inputs, settings and night, or None if there is none."""
+    """The summary of an earlier run with the same inputs, settings and night, or None if there is none.
+
+    One that was kept aside and is accepted now is made again from what is in the store: names of unknown animals go on from
+    the run that is current now.
+    """
     if not run_exists(run.workspace, run.run_id):
+        return None
+    record = run_record(read_run(run.workspace, run.run_id, "runs"))
+    if accept and record["status"] == KEPT_ASIDE:
         return None
     if accept:
         promote_run(run.workspace, run.run_id)
@@ -46,8 +71,12 @@ def already_there(run: Run, *, accept: bool) -> dict[str, Any] | None:
         "queries_shortlisted": 0,
         "pairs_matched": 0,
     }
-    run.note(f"Nothing is new since run {run.run_id}; its tables stay current.")
-    return run_summary(run)
+    if run.reason and not accept:
+        run.note(f"Nothing is new since run {run.run_id}, which stays aside.")
+    else:
+        run.note(f"Nothing is new since run {run.run_id}; its tables stay current.")
+    summary = run_summary(run)
+    return summary | {"status": KEPT_ASIDE, "reason": run.reason} if run.reason and not accept else summary
 
 
 def run_summary(run: Run) -> dict[str, Any]:
@@ -61,6 +90,7 @@ def run_summary(run: Run) -> dict[str, Any]:
         "flow": record["flow"],
         "night": record["night"],
         "status": record["status"],
+        "reason": record.get("reason") or "",
         "model": {
             "fingerprint": record["model_fingerprint"],
             "weights": record["weights"],
@@ -120,6 +150,7 @@ def _tell_prefect(run: Run) -> None:
     lines = [
         f"# {run.flow} {run.night}",
         "",
+        *([run.reason, ""] if run.reason else []),
         f"Tables: `{folder}`",
         "",
         f"Report: <{(folder / REPORT_FILE).as_uri()}>",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 REASON_CHARS = 500
 
@@ -58,6 +59,14 @@ class LeakError(ResightError):
 
 class NothingToMeasure(ResightError):
     """There are no labels from which accuracy could be measured."""
+
+
+class KeptAside(ResightError):
+    """A run was computed but not published; ``summary`` is what it would have given back."""
+
+    def __init__(self, summary: dict[str, Any]) -> None:
+        super().__init__(summary["reason"])
+        self.summary = summary
 
 
 def one_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,9 @@ from typer import Argument, Option
 from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, print_notes, print_result
+from resight.errors import KeptAside
 
+KEPT_ASIDE_EXIT = 3
 nights_app = typer.Typer()
 
 
@@ -23,20 +26,20 @@ def nightly(
     workspace: options.WorkspaceOption = options.HERE,
     night: options.NightOption = None,
     source: Annotated[list[str] | None, Option(help="Photos instead of ingest.sources; may be repeated.")] = None,
+    accept: options.AcceptOption = False,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
     plain: options.PlainOption = False,
 ) -> None:
     """A night's work: read new photos, compare them with the known animals, decide, write tables and the report."""
-    from resight.cli.screen.run import show_run
     from resight.flows import nightly as flows
     from resight.flows.temporary_server import with_server
     from resight.run.run import absolute_sources
 
     job = flows.run_nightly if plain else with_server(flows.nightly)
     sources = list(absolute_sources(source)) if source else None
-    result = job(options.absolute(workspace), night, options.overrides(settings), sources, quiet=as_json)
-    print_result(result, as_json, show_run)
+    where, changed = options.absolute(workspace), options.overrides(settings)
+    _end(lambda: job(where, night, changed, sources, accept=accept, quiet=as_json), as_json)
 
 
 @nights_app.command(rich_help_panel=Panel.NIGHTS)
@@ -90,17 +93,31 @@ def rebuild(
     accept_unmeasured: Annotated[
         bool, Option(help="Accept the new model even if there are too few confirmed labels to compare the two.")
     ] = False,
+    accept: options.AcceptOption = False,
     as_json: options.JsonOption = False,
     plain: options.PlainOption = False,
 ) -> None:
     """Compute everything again with the settings as they are now; accepted if not worse than the accepted model."""
-    from resight.cli.screen.run import show_run
     from resight.flows import rebuild as flows
     from resight.flows.temporary_server import with_server
 
-    job, chosen = flows.run_rebuild if plain else with_server(flows.rebuild), options.overrides(settings)
-    result = job(options.absolute(workspace), night, chosen, accept_unmeasured=accept_unmeasured, quiet=as_json)
+    job = flows.run_rebuild if plain else with_server(flows.rebuild)
+    where, changed = options.absolute(workspace), options.overrides(settings)
+    choices = {"accept_unmeasured": accept_unmeasured, "accept": accept, "quiet": as_json}
+    _end(lambda: job(where, night, changed, **choices), as_json)
+
+
+def _end(job: Callable[[], dict[str, Any]], as_json: bool) -> None:
+    """Run and show it; exit code 3 where the run is kept aside."""
+    from resight.cli.screen.run import show_run
+
+    try:
+        result = job()
+    except KeptAside as kept:
+        result = kept.summary
     print_result(result, as_json, show_run)
+    if result["status"] == "kept_aside":
+        raise typer.Exit(KEPT_ASIDE_EXIT)
 
 
 def _show_candidates(console: Console, result: dict[str, Any]) -> None:

@@ -30,6 +30,13 @@ SetOption = Annotated[
     list[str] | None,
     Option("--set", help="Change one setting for this command, e.g. extract.max_keypoints=512; may be repeated."),
 ]
+AcceptOption = Annotated[
+    bool,
+    Option(
+        "--accept",
+        help="Publish even if photos or names of known animals have been lost since the last night; it is recorded.",
+    ),
+]
 NightOption = Annotated[
     str | None,
     Option(

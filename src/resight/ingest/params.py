@@ -33,3 +33,25 @@ class EncounterParams(Params):
         "photo",
         description="photo: every photo is an encounter of its own; folder: all photos of one folder and day show one animal",
     )
+
+
+class GateParams(Params):
+    """When a night is kept aside instead of published."""
+
+    affects: ClassVar[Affects] = "execution"
+
+    max_vanished: float = Field(
+        0.1, ge=0, le=1, description="share of the current photos that may be gone before a night is kept aside"
+    )
+    max_unreadable: float = Field(
+        0.1, ge=0, le=1, description="share of the photos that may have become unreadable before a night is kept aside"
+    )
+    max_gallery_loss: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of the photos of known animals that may be lost before a night is kept aside",
+    )
+    least_photos: int = expert_field(
+        5, ge=1, description="fewer lost photos than this keep no night aside, unless all are lost"
+    )

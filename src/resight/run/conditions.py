@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import Any
 
 from resight.environment import Environment
 from resight.run.names import StageNames, stage_names
+from resight.runner.handshake import Needs
 from resight.runner.runner import Runner
 from resight.settings import Settings
 from resight.store.workspace import Workspace
@@ -38,11 +39,21 @@ class Conditions:
 
 
 @contextmanager
-def open_conditions(workspace: Workspace, settings: Settings, *, quiet: bool = False) -> Iterator[Conditions]:
+def open_conditions(
+    workspace: Workspace, settings: Settings, *, weight_names: Sequence[str] = (), quiet: bool = False
+) -> Iterator[Conditions]:
     """A workspace that nobody else works in meanwhile, with workers; released whatever happens.
+
+    Args:
+        workspace: Where results lie and go; every worker must see it.
+        settings: All sections.
+        weight_names: Weights that every worker must have.
+        quiet: Show no progress.
 
     Raises:
         WorkspaceError: Another run is at work in the workspace.
     """
-    with workspace.lock(), Runner(settings.dask, settings.device, quiet) as runner:
-        yield Conditions(Environment(workspace, settings.weight_store(), runner, settings.device), settings)
+    weights = settings.weight_store()
+    needs = Needs(workspace.store, weights, tuple(weight_names))
+    with workspace.lock(), Runner(settings.dask, settings.device, quiet, needs) as runner:
+        yield Conditions(Environment(workspace, weights, runner, settings.device), settings)

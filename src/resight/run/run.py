@@ -18,7 +18,7 @@ from resight.environment import Environment
 from resight.ingest.addresses import text_of
 from resight.ingest.annotation import Annotation
 from resight.run.conditions import Conditions, open_conditions
-from resight.run.models import Model
+from resight.run.models import Model, weight_names
 from resight.run.names import StageNames
 from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
@@ -62,6 +62,7 @@ class Run:
         notes: Sentences for people.
         seconds: Wall time by stage.
         damage: What was set aside because it was damaged.
+        reason: Why it is kept aside, or what was overruled to publish it.
     """
 
     conditions: Conditions
@@ -79,6 +80,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     damage: list[Record] = field(default_factory=list)
+    reason: str = ""
 
     @property
     def workspace(self) -> Workspace:
@@ -150,6 +152,7 @@ class Run:
             "flow": self.flow,
             "night": self.night,
             "status": status,
+            "reason": self.reason,
             "started_at": self.started_at,
             "ended_at": datetime.now(UTC),
             "resight_version": __version__,
@@ -184,7 +187,8 @@ def open_run(
     night = checked_night(night or date.today().isoformat())
     sources = tuple(sources) or settings.ingest.sources
     watch(workspace.store)
-    with open_conditions(workspace, settings, quiet=quiet) as conditions, staging(workspace) as folder:
+    opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet)
+    with opened as conditions, staging(workspace) as folder:
         yield Run(conditions, model, folder, flow, night, sources)
 
 

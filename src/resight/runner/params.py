@@ -24,3 +24,11 @@ class DaskParams(Params):
     stall_seconds: float = expert_field(
         1800.0, gt=0, description="if no block is finished for this long, the run stops and says so"
     )
+    wait_for_workers_seconds: float = expert_field(
+        60.0,
+        gt=0,
+        description="if the scheduler at dask.address has no worker for this long, the run stops and says so",
+    )
+    tls_ca: str = Field("", description="certificate of the authority (PEM file), for a scheduler at tls://…")
+    tls_cert: str = Field("", description="certificate of this machine (PEM file), signed by that authority")
+    tls_key: str = Field("", description="key of that certificate (PEM file)")

@@ -10,17 +10,22 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from resight.errors import DeviceError, ResightError
 from resight.runner.children import deaf_to_interrupt, kill_workers
+from resight.runner.connect import client_at, require_gpu
+from resight.runner.crew import Crew
+from resight.runner.handshake import Needs, guarded
 from resight.runner.params import DaskParams
 from resight.runner.progress import track
 
 log = logging.getLogger("resight")
 TICK_S = 2.0
+WAIT_S = 0.2  # without anything under way: no worker is there
 NOBODY_S = 60.0  # a local worker that dies while it starts is sometimes not replaced
 RESULT_S = 30.0  # results are tiny; one that went with its worker Dask may wait for without end
 LOST = "KilledWorker"
@@ -57,12 +62,19 @@ class Runner:
     """Starts workers when the first real work comes, and stops them at the end.
 
     A run with nothing to do starts nothing.
+
+    Args:
+        dask: Where the work runs.
+        device: Where networks run.
+        quiet: Show no progress.
+        needs: What every worker must have beside the same code.
     """
 
-    def __init__(self, dask: DaskParams, device: str = "cpu", quiet: bool = False) -> None:
-        self._dask, self._device, self.quiet = dask, device, quiet
+    def __init__(self, dask: DaskParams, device: str = "cpu", quiet: bool = False, needs: Needs | None = None) -> None:
+        self._dask, self._device, self.quiet, self._needs = dask, device, quiet, needs or Needs()
         self._client: Any = None
         self._cluster: Any = None
+        self._crew: Crew | None = None
 
     def __enter__(self) -> Runner:
         return self
@@ -70,10 +82,10 @@ class Runner:
     def __exit__(self, error: type[BaseException] | None = None, *_: object) -> None:
         if self._cluster is not None and error is not None and not issubclass(error, Exception):  # Ctrl-C and the like
             kill_workers(self._cluster)
-        for one in (self._client, self._cluster):
-            if one is not None:
-                one.close()
-        self._client = self._cluster = None
+        for opened in (self._crew, self._client, self._cluster):
+            if opened is not None:
+                opened.close()
+        self._crew = self._client = self._cluster = None
 
     @property
     def started(self) -> bool:
@@ -86,7 +98,7 @@ class Runner:
         if self._dask.mode == "inline":
             return 1
         if self._dask.address:
-            return max(1, len(self._connect().ncores()))
+            return max(1, len(self._connect()[0].ncores()))
         return self._dask.workers or _default_workers(self._device)
 
     def run(
@@ -115,6 +127,8 @@ class Runner:
         Raises:
             ClusterLost: The scheduler went away.
             Stalled: No block came back within the set time.
+            ForeignWorker: A worker has other code, packages or weights, or does not see the workspace.
+            NoWorkers: The scheduler had no worker for the set time.
             DeviceError: No worker offers a GPU.
         """
         blocks = list(blocks)
@@ -164,32 +178,38 @@ class Runner:
     def _in_window(
         self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool
     ) -> Iterable[tuple[int, Any, str]]:
-        client = self._connect()
-        resources = {"GPU": 1} if gpu else None
+        client, crew = self._connect()
+        crew.wait()
         if gpu:
-            _require_gpu(client)
-        window = BLOCKS_PER_WORKER * max(1, len(client.ncores()))
-        waiting = iter(range(len(blocks)))
-        pending: dict[Any, int] = {}
+            require_gpu(client)
+        resources = {"GPU": 1} if gpu else None
+        waiting = list(reversed(range(len(blocks))))
+        pending: dict[Any, _Placed] = {}
         last = somebody = time.monotonic()
         try:
-            while True:
-                while len(pending) < window and (index := next(waiting, None)) is not None:
-                    pending[client.submit(function, blocks[index], pure=False, resources=resources)] = index
-                if not pending:
-                    return
+            while waiting or pending:
+                workers = crew.present()
+                window = BLOCKS_PER_WORKER * max(1, len(workers))
+                while waiting and len(pending) < window and (workers or self._cluster):
+                    index = waiting.pop()
+                    allowed = workers if self._dask.address else None
+                    future = _submit(client, function, blocks[index], resources, allowed, crew.code)
+                    pending[future] = _Placed(index, workers)
                 done = _finished(client, pending)
                 for future in done:
-                    yield _outcome(future, pending.pop(future))
+                    yield _outcome(future, pending.pop(future).index)
                     future.release()
-                last = time.monotonic() if done else last
-                somebody = time.monotonic() if done or self._cluster is None or client.ncores() else somebody
-                if time.monotonic() - somebody > NOBODY_S:
-                    client = self._start_again()
+                if self._dask.address:
+                    yield from _left_alone(pending, workers)
+                now = time.monotonic()
+                last = now if done or not pending else last
+                somebody = now if done or self._cluster is None or client.ncores() else somebody
+                if now - somebody > NOBODY_S:
+                    client, crew = self._start_again()
                     somebody = time.monotonic()
-                    yield from ((index, None, f"{LOST}: all workers died") for index in pending.values())
+                    yield from ((placed.index, None, f"{LOST}: all workers died") for placed in pending.values())
                     pending.clear()
-                if time.monotonic() - last > self._dask.stall_seconds:
+                if now - last > self._dask.stall_seconds:
                     raise Stalled(
                         f"No block came back for {self._dask.stall_seconds:.0f} s and {len(pending)} are under way; look at the workers' "
                         "logs, or raise dask.stall_seconds, then run the same command again."
@@ -198,23 +218,50 @@ class Runner:
             for future in pending:
                 future.release()
 
-    def _start_again(self) -> Any:
+    def _start_again(self) -> tuple[Any, Crew]:
         log.warning("No worker is left on this machine; new ones are started.")
         self.__exit__()
         return self._connect()
 
-    def _connect(self) -> Any:
+    def _connect(self) -> tuple[Any, Crew]:
+        """Dask's client, and the workers."""
         if self._client is None:
             _quiet_dask()
             from distributed import Client
 
             if self._dask.address:
-                self._client = _client_at(self._dask.address)
+                self._client = client_at(self._dask)
             else:
                 with deaf_to_interrupt():
                     self._cluster = _local_cluster(self._dask.workers or _default_workers(self._device), self._device)
                 self._client = Client(self._cluster, set_as_default=True)
-        return self._client
+        if self._crew is None:
+            self._crew = Crew(self._client, self._needs, self._dask.address, self._dask.wait_for_workers_seconds)
+        return self._client, self._crew
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A block under way, and the workers that it may go to."""
+
+    index: int
+    workers: frozenset[str]
+
+
+def _submit(client: Any, function: Callable[[Any], Any], block: Any, resources: Any, workers: Any, code: str) -> Any:
+    """Hand out one block; ``workers`` None: our own may all have it, also those that are started instead of one that died."""
+    if workers is None:
+        return client.submit(function, block, pure=False, resources=resources)
+    key = f"{getattr(function, '__name__', 'block')}-{uuid.uuid4().hex}"
+    where = {"resources": resources, "workers": sorted(workers)}
+    return client.submit(guarded, function, block, code, key=key, pure=False, **where)
+
+
+def _left_alone(pending: dict[Any, _Placed], workers: frozenset[str]) -> Iterator[tuple[int, Any, str]]:
+    """Take out the blocks of which every worker that may have them is gone; Dask would keep them without end."""
+    for future in [f for f, placed in pending.items() if placed.workers.isdisjoint(workers)]:
+        yield pending.pop(future).index, None, f"{LOST}: its workers went away"
+        future.release()
 
 
 def _quiet_dask() -> None:
@@ -233,6 +280,9 @@ def _finished(client: Any, pending: Iterable[Any]) -> set[Any]:
     from distributed import wait
     from distributed.client import FuturesCancelledError
 
+    if not pending:
+        time.sleep(WAIT_S)
+        return set()
     try:
         done = wait(list(pending), timeout=TICK_S, return_when="FIRST_COMPLETED").done
     except TimeoutError:
@@ -261,17 +311,6 @@ def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
     return index, None, f"{type(error).__name__}: {error}"[:500] if error else f"{LOST}: its worker died"
 
 
-def _client_at(address: str) -> Any:
-    from distributed import Client
-
-    try:
-        return Client(address, timeout=20)
-    except OSError as error:
-        raise DeviceError(
-            f"No Dask scheduler answers at {address} ({error}); start one, or set dask.address = '' to use this machine."
-        ) from None
-
-
 def _local_cluster(n: int, device: str) -> Any:
     import dask
     from distributed import Nanny, SpecCluster
@@ -297,15 +336,6 @@ def _local_cluster(n: int, device: str) -> Any:
         "options": {"host": LOOPBACK, "port": 0, "dashboard": False, "dashboard_address": f"{LOOPBACK}:0"},
     }
     return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.ERROR)
-
-
-def _require_gpu(client: Any) -> None:
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if not any(w.get("resources", {}).get("GPU", 0) >= 1 for w in workers):
-        raise DeviceError(
-            "device = 'cuda', but no Dask worker offers a GPU; start one per GPU with "
-            "`CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nworkers 1 --nthreads 1 --resources GPU=1`, or set device = 'cpu'."
-        )
 
 
 def _default_workers(device: str) -> int:

@@ -49,9 +49,15 @@ class Staging:
         path.write_text(html, encoding="utf-8")
         return path
 
-    def commit(self, run_id: str) -> Path:
-        """Rename into place, for reading only. A run that is already there stays as it is: same inputs, same tables."""
+    def commit(self, run_id: str, instead: bool = False) -> Path:
+        """Rename into place, for reading only. A run that is already there stays as it is: same inputs, same tables.
+
+        Args:
+            instead: It was kept aside, and this one takes its place.
+        """
         target = self.workspace.runs / run_id
+        if target.exists() and instead:
+            target.rename(self.path.with_name(f"{self.path.name}-replaced"))  # cleared as left over
         if run_exists(self.workspace, run_id):
             self.discard()
         else:
@@ -62,8 +68,9 @@ class Staging:
         return target
 
     def discard(self) -> None:
-        """Throw the unfinished folder away."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Throw the unfinished folder away, and a run that it has replaced."""
+        for folder in (self.path, self.path.with_name(f"{self.path.name}-replaced")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -54,6 +54,8 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
     if "promoted" in result:
         stays = "[bold]The accepted model stays;[/] this run is kept aside."
         console.print("The new model is accepted." if result["promoted"] else stays)
+    elif result["flow"] == "nightly" and result["status"] == "kept_aside":
+        console.print("[bold]This night is kept aside;[/] what was current stays so (exit code 3).", highlight=False)
 
 
 def _counts(result: dict[str, Any]) -> Table:
