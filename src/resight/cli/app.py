@@ -17,7 +17,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from resight.cli.options import Panel
-from resight.errors import ResightError
+from resight.errors import ResightError, machine_error
 
 
 class ByPanel(TyperGroup):
@@ -50,8 +50,13 @@ def main() -> None:
     """Entry point: errors that a person can cure are one sentence and exit code 1; Ctrl-C is 130."""
     try:
         app()
-    except ResightError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except (ResightError, OSError, MemoryError) as error:
+        sentence = error if isinstance(error, ResightError) else machine_error(error)
+        if sentence is None:
+            raise
+        text = escape(str(sentence).encode("utf-8", "backslashreplace").decode())
+        Console(stderr=True).print(f"[bold red]Error:[/] {text}", highlight=False, soft_wrap=True)
+        logging.getLogger("resight").debug("Where it happened:", exc_info=error)
         sys.exit(1)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped. Run the same command again; it does only what is missing.")

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from resight.errors import one_line
+from resight.errors import machine_errors_at, one_line
 from resight.ingest.addresses import opened
 from resight.ingest.decode import Limits, Picture, examine
 from resight.ingest.sources import FoundFile
@@ -83,7 +83,16 @@ class BlockResult:
 
 
 def run_block(block: Block) -> BlockResult:
-    """Look at all files of a block, then write its part file."""
+    """Look at all files of a block, then write its part file.
+
+    Raises:
+        MachineError: Full disk and the like, which is no photo's status.
+    """
+    with machine_errors_at(block.folder):
+        return _run_block(block)
+
+
+def _run_block(block: Block) -> BlockResult:
     rows: list[Row] = []
     unreadable: list[tuple[str, str]] = []
     seen: set[str] = set()
@@ -91,7 +100,7 @@ def run_block(block: Block) -> BlockResult:
         try:
             row = _look_at(job, seen, block)
         except Exception as error:  # one bad file must not take the others with it
-            unreadable.append((job.file.uri, one_line(error)))
+            unreadable.append((job.file.uri, one_line(error, own=(PermissionError,))))
             continue
         seen.add(row["sha256"])
         rows.append(row)

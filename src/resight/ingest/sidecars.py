@@ -11,6 +11,7 @@ from resight.ingest.coco import CocoImage, read_coco
 from resight.ingest.labels import Entry, Label, read_metadata, read_table
 from resight.ingest.lookup import Lookup
 from resight.ingest.notes import Notes
+from resight.ingest.reasons import raise_if_machine
 from resight.ingest.sources import FoundFile, Sidecar
 from resight.ingest.wildbook import is_wildbook, read_wildbook
 
@@ -89,6 +90,7 @@ def _read(sidecar: Sidecar, notes: Notes) -> bytes:
     try:
         return read_bytes(sidecar.address)
     except OSError as error:
+        raise_if_machine(error, sidecar.address)
         notes.add(
             "Label files that cannot be read were passed over ({items}); check their permissions.",
             f"{sidecar.address}: {error}",

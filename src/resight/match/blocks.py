@@ -181,7 +181,9 @@ def _tile(block: PairBlock, matcher: TileMatcher, pairs: np.ndarray, crops: Crop
     except TILE_ERRORS as error:
         if not isinstance(matcher, Matcher):
             raise
-        return replace(_one_by_one(block, matcher, pairs, crops, row, PART_SCHEMA), slowed_by=one_line(error))
+        return replace(
+            _one_by_one(block, matcher, pairs, crops, row, PART_SCHEMA), slowed_by=one_line(error, (MemoryError,))
+        )
     ids = [[block.ids(k)[side] for k in pairs] for side in (0, 1)]
     for at, (name, column) in enumerate(zip(("crop_id_a", "crop_id_b"), ids, strict=True)):
         table = table.add_column(at, name, pa.array(column, pa.string()))

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.errors import machine_errors_at
 from resight.ingest.addresses import text_of
 from resight.ingest.annotation import Annotation
 from resight.run.conditions import Conditions
@@ -167,9 +168,11 @@ def open_run(
     Raises:
         SettingsError: The night is no date.
         WorkspaceError: Another run is at work in the workspace.
+        MachineError: Disk, memory or permissions fail.
     """
     night = checked_night(night or date.today().isoformat())
     with ExitStack() as stack:
+        stack.enter_context(machine_errors_at(workspace.root))
         stack.enter_context(workspace.lock())
         stage = stack.enter_context(staging(workspace))
         runner = stack.enter_context(Runner(settings.dask, settings.device, quiet))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resight.errors import DeviceError, ResightError
+from resight.errors import DeviceError, ResightError, one_line
 from resight.runner.params import DaskParams
 from resight.runner.progress import track
 
@@ -113,6 +113,7 @@ class Runner:
             ClusterLost: The scheduler went away.
             Stalled: No block came back within the set time.
             DeviceError: No worker offers a GPU.
+            MachineError: A full disk or the like, on whatever machine.
         """
         blocks = list(blocks)
         if not blocks:
@@ -144,7 +145,7 @@ class Runner:
                 raise
             except Exception as error:
                 log.debug("block failed", exc_info=True)
-                yield index, None, f"{type(error).__name__}: {error}"
+                yield index, None, one_line(error)
 
     def _on_dask(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Iterable[tuple[int, Any, str]]:
         """All blocks, and those whose worker died once more alone: Dask also blames those that only waited there."""
@@ -254,7 +255,7 @@ def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
     error = future.exception() if future.status == "error" else None
     if isinstance(error, ResightError):
         raise error
-    return index, None, f"{type(error).__name__}: {error}"[:500] if error else f"{LOST}: its worker died"
+    return index, None, one_line(error) if error else f"{LOST}: its worker died"
 
 
 def _client_at(address: str) -> Any:
