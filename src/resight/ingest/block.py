@@ -17,7 +17,7 @@ import pyarrow as pa
 from resight.errors import machine_errors_at, one_line
 from resight.ingest.addresses import opened
 from resight.ingest.decode import Limits, Picture, examine
-from resight.ingest.sources import FoundFile
+from resight.ingest.sources import PhotoFile
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import write_part
 
@@ -51,10 +51,10 @@ PART_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Job:
-    """A file to look at; ``known`` are the digests of decoded contents of the same size."""
+    """A file to look at; ``decoded`` are the digests of decoded contents of the same size."""
 
-    file: FoundFile
-    known: tuple[str, ...]
+    file: PhotoFile
+    decoded: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _look_at(job: Job, seen: Iterable[str], block: Block) -> Row:
             "sha256": sha256,
             "decoded": False,
         }
-        if sha256 in job.known or sha256 in seen:
+        if sha256 in job.decoded or sha256 in seen:
             return row
         stream.seek(0)
         return row | {"decoded": True, "first_night": block.night} | _facts(examine(stream, file.uri, block.limits))

@@ -12,7 +12,7 @@ from resight.ingest.labels import Entry, Label, read_metadata, read_table
 from resight.ingest.lookup import Lookup
 from resight.ingest.notes import Notes
 from resight.ingest.reasons import raise_if_machine
-from resight.ingest.sources import FoundFile, Sidecar
+from resight.ingest.sources import PhotoFile, Sidecar
 from resight.ingest.wildbook import is_wildbook, read_wildbook
 
 METADATA_NAMES = {"metadata.csv", "metadata_splits.csv"}
@@ -33,7 +33,7 @@ class SidecarLabels:
     outlines: dict[str, list[tuple[str, CocoImage]]] = field(default_factory=lambda: defaultdict(list))
 
 
-def read_sidecars(sidecars: Sequence[Sidecar], files: Sequence[FoundFile], notes: Notes) -> SidecarLabels:
+def read_sidecars(sidecars: Sequence[Sidecar], files: Sequence[PhotoFile], notes: Notes) -> SidecarLabels:
     """Read them all; what cannot be read is noted and left out."""
     labels, lookup = SidecarLabels(), Lookup(files)
     for sidecar in sidecars:
@@ -78,7 +78,7 @@ def _add_coco(sidecar: Sidecar, lookup: Lookup, labels: SidecarLabels, notes: No
 
 def _join(
     sidecar: Sidecar, entries: Sequence[Entry], lookup: Lookup, into: Mapping[str, list[Label]], notes: Notes
-) -> list[FoundFile | None]:
+) -> list[PhotoFile | None]:
     files = lookup.match(sidecar, [entry.names for entry in entries], notes)
     for entry, file in zip(entries, files, strict=True):
         if file:
