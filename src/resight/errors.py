@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 REASON_CHARS = 500
+AGAIN = "then run the same command again, it does the rest"
+GONE = f"The disk or the network share with {{path}} went away; connect it again, {AGAIN}."
+# Of the machine, never of a photo or a pair: whatever is under way has to stop, or nights would be wrong in silence.
+MACHINE = {
+    errno.ENOSPC: f"The disk with {{path}} is full; free some space, {AGAIN}.",
+    errno.EDQUOT: f"The space that you may use on the disk with {{path}} is used up; free some, {AGAIN}.",
+    errno.EFBIG: f"The disk with {{path}} takes no file of that size; move the workspace to another one, {AGAIN}.",
+    errno.EROFS: f"The disk with {{path}} can only be read; mount it for writing, {AGAIN}.",
+    errno.EACCES: f"You have no permission for {{path}}; change its owner or its mode, {AGAIN}.",
+    errno.EPERM: f"You have no permission for {{path}}; change its owner or its mode, {AGAIN}.",
+    errno.EIO: f"The disk or the network share with {{path}} reports an input or output error; check it, {AGAIN}.",
+    errno.ENOMEM: f"There is not enough memory (at {{path}}); close other programs or set a lower dask.workers, {AGAIN}.",
+    errno.EMFILE: f"Too many files are open at once (at {{path}}); raise the limit (ulimit -n 4096), {AGAIN}.",
+    errno.ENFILE: f"Too many files are open on this machine (at {{path}}); close other programs, {AGAIN}.",
+    errno.ESTALE: GONE,
+    errno.ENOTCONN: GONE,
+} | dict.fromkeys(
+    (errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH),
+    f"The network connection for {{path}} failed; check it, {AGAIN}.",
+)
 
 
 class ResightError(Exception):
@@ -57,6 +80,22 @@ class LeakError(ResightError):
     """An evaluation split has photos of one animal and one day on both sides."""
 
 
+class MachineError(ResightError):
+    """The machine fails, not the thing it works on: full disk, no permission, no memory.
+
+    Args:
+        number: Its ``errno``, one of `MACHINE`.
+        path: What was read or written; '' where nobody knows.
+    """
+
+    def __init__(self, number: int, path: str = "") -> None:
+        super().__init__(number, path)
+        self.number, self.path = number, path
+
+    def __str__(self) -> str:
+        return MACHINE[self.number].replace("{path}", self.path or "the workspace or temporary files")
+
+
 class NothingToMeasure(ResightError):
     """There are no labels from which accuracy could be measured."""
 
@@ -69,7 +108,49 @@ class KeptAside(ResightError):
         self.summary = summary
 
 
-def one_line(error: Exception) -> str:
-    """The reason that a table keeps: the message in one line, after the type where no person was meant to read it."""
+def machine_error(error: BaseException, place: str = "") -> MachineError | None:
+    """The error as one of the machine; None where it is about the thing that was worked on.
+
+    Args:
+        error: What was raised.
+        place: What is named if the error names no path.
+    """
+    if isinstance(error, MachineError):
+        return error if error.path or not place else MachineError(error.number, place)
+    number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else None
+    if number not in MACHINE:
+        return None
+    path = getattr(error, "filename", None)
+    return MachineError(number, path if isinstance(path, str) else place)
+
+
+@contextmanager
+def machine_errors_at(place: object) -> Iterator[None]:
+    """Errors of the machine in the block become sentences; ``place`` is named where they name no path.
+
+    Raises:
+        MachineError: The machine fails.
+    """
+    try:
+        yield
+    except (OSError, MemoryError, MachineError) as error:
+        sentence = machine_error(error, str(place))
+        if sentence is None or sentence is error:
+            raise
+        raise sentence from error
+
+
+def one_line(error: Exception, own: tuple[type[Exception], ...] = ()) -> str:
+    """The reason that a table keeps: the message in one line, after the type where no person was meant to read it.
+
+    Args:
+        error: What happened to a photo, crop or pair.
+        own: Errors that are the thing's own although the machine raises them too.
+
+    Raises:
+        MachineError: The machine fails, which is nobody's status.
+    """
+    if not isinstance(error, own) and (sentence := machine_error(error)):
+        raise sentence from error
     text = str(error) if isinstance(error, ResightError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:REASON_CHARS]

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from resight.cli.options import Panel
 from resight.cli.signals import ending_on_signals
-from resight.errors import ResightError
+from resight.errors import ResightError, machine_error
 
 
 class ByPanel(TyperGroup):
@@ -52,8 +52,13 @@ def main() -> None:
     try:
         with ending_on_signals():
             app()
-    except ResightError as error:
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except (ResightError, OSError, MemoryError) as error:
+        sentence = error if isinstance(error, ResightError) else machine_error(error)
+        if sentence is None:
+            raise
+        text = escape(str(sentence).encode("utf-8", "backslashreplace").decode())
+        Console(stderr=True).print(f"[bold red]Error:[/] {text}", highlight=False, soft_wrap=True)
+        logging.getLogger("resight").debug("Where it happened:", exc_info=error)
         sys.exit(1)
 
 

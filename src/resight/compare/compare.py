@@ -13,7 +13,7 @@ import pyarrow as pa
 from resight.catalog import table as catalog_table
 from resight.compare.base import Method, MethodStatus, Trial
 from resight.compare.rows import blank_row, measured_row, method_fingerprint
-from resight.errors import MissingWeightsError, ResightError, one_line
+from resight.errors import MachineError, MissingWeightsError, ResightError, one_line
 from resight.runner.runner import ClusterLost, Stalled
 from resight.store.counts import reconcile
 from resight.store.parts import read_columns, write_part
@@ -79,7 +79,7 @@ def _run_method(trial: Trial, method: Method, quick: bool) -> tuple[dict[str, An
         if kept.exists():
             return read_columns(kept, ROW_SCHEMA).to_pylist()[0], False
         row = measured_row(trial, method, method.run(trial), digests, name)
-    except (ClusterLost, Stalled):
+    except (ClusterLost, Stalled, MachineError):
         raise
     except ResightError as error:
         return blank_row(method, MethodStatus.FAILED, str(error)), True

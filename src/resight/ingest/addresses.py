@@ -15,6 +15,7 @@ import os
 import posixpath
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,6 +116,8 @@ def opened(address: str) -> Iterator[IO[bytes]]:
         OSError: It cannot be read.
     """
     if not is_remote(address):
+        if not stat.S_ISREG(os.stat(path_of(address)).st_mode):  # to open a pipe would wait without end
+            raise OSError(f"{address} is no file")
         with open(path_of(address), "rb") as file:
             yield file
         return

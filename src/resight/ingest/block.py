@@ -14,10 +14,10 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from resight.errors import one_line
+from resight.errors import machine_errors_at, one_line
 from resight.ingest.addresses import opened
 from resight.ingest.decode import Limits, Picture, examine
-from resight.ingest.sources import FoundFile
+from resight.ingest.sources import PhotoFile
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import write_part
 
@@ -51,10 +51,10 @@ PART_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Job:
-    """A file to look at; ``known`` are the digests of decoded contents of the same size."""
+    """A file to look at; ``decoded`` are the digests of decoded contents of the same size."""
 
-    file: FoundFile
-    known: tuple[str, ...]
+    file: PhotoFile
+    decoded: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,16 @@ class BlockResult:
 
 
 def run_block(block: Block) -> BlockResult:
-    """Look at all files of a block, then write its part file."""
+    """Look at all files of a block, then write its part file.
+
+    Raises:
+        MachineError: Full disk and the like, which is no photo's status.
+    """
+    with machine_errors_at(block.folder):
+        return _run_block(block)
+
+
+def _run_block(block: Block) -> BlockResult:
     rows: list[Row] = []
     unreadable: list[tuple[str, str]] = []
     seen: set[str] = set()
@@ -91,7 +100,7 @@ def run_block(block: Block) -> BlockResult:
         try:
             row = _look_at(job, seen, block)
         except Exception as error:  # one bad file must not take the others with it
-            unreadable.append((job.file.uri, one_line(error)))
+            unreadable.append((job.file.uri, one_line(error, own=(PermissionError,))))
             continue
         seen.add(row["sha256"])
         rows.append(row)
@@ -113,7 +122,7 @@ def _look_at(job: Job, seen: Iterable[str], block: Block) -> Row:
             "sha256": sha256,
             "decoded": False,
         }
-        if sha256 in job.known or sha256 in seen:
+        if sha256 in job.decoded or sha256 in seen:
             return row
         stream.seek(0)
         return row | {"decoded": True, "first_night": block.night} | _facts(examine(stream, file.uri, block.limits))

@@ -22,7 +22,7 @@ from resight.ingest.addresses import address_of, opened
 from resight.ingest.exif import UPRIGHT, Exif, read_exif
 from resight.ingest.pixels import to_rgb
 from resight.ingest.quality import MEASURE_SIDE_PX, Quality, measure
-from resight.ingest.reasons import PhotoError, photo_error
+from resight.ingest.reasons import PhotoError, photo_error, raise_if_machine
 from resight.status import PhotoReason
 
 DECODE_REVISION = 1
@@ -101,6 +101,7 @@ def load_rgb(uri: str, max_megapixels: float, root: Path | None = None) -> np.nd
 
     Raises:
         PhotoError: It cannot be read or decoded, or is too large; an ``OSError`` with ``reason`` and ``message``.
+        MachineError: The disk or the network fails.
     """
     limits = Limits(max_side_px=1 << 30, max_megapixels=max_megapixels, min_side_px=1)
     try:
@@ -111,6 +112,7 @@ def load_rgb(uri: str, max_megapixels: float, root: Path | None = None) -> np.nd
     except PhotoError:
         raise
     except OSError as error:
+        raise_if_machine(error, uri)
         raise photo_error(PhotoReason.UNREADABLE, uri, str(error)) from error
 
 
@@ -146,7 +148,8 @@ def _opened(file: IO[bytes], uri: str) -> Iterator[Image.Image]:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         raise photo_error(PhotoReason.TRUNCATED if MAGIC.match(start) else PhotoReason.NOT_AN_IMAGE, uri) from None
-    except DAMAGE:
+    except DAMAGE as error:
+        raise_if_machine(error, uri)
         raise photo_error(PhotoReason.TRUNCATED, uri) from None
     with image:
         yield image
@@ -186,7 +189,8 @@ def _decode(image: Image.Image, uri: str) -> Exif:
     before = read_exif(image) if image.format != "PNG" else None
     try:
         image.load()
-    except DAMAGE:
+    except DAMAGE as error:
+        raise_if_machine(error, uri)
         raise photo_error(PhotoReason.TRUNCATED, uri) from None
     return before or read_exif(image)
 

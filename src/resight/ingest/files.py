@@ -13,7 +13,7 @@ from resight.environment import Environment
 from resight.ingest.block import PART_SCHEMA, Block, BlockResult, Job, Row, part_name, run_block
 from resight.ingest.decode import DECODE_REVISION, Limits
 from resight.ingest.params import IngestParams
-from resight.ingest.sources import FoundFile
+from resight.ingest.sources import PhotoFile
 from resight.ingest.versions import time_in
 from resight.runner.runner import Failure, Runner
 from resight.store.fingerprint import fingerprint
@@ -49,7 +49,7 @@ def ingest_fingerprint(params: IngestParams) -> str:
 
 
 def read_contents(
-    env: Environment, params: IngestParams, name: str, files: Sequence[FoundFile], night: str
+    env: Environment, params: IngestParams, name: str, files: Sequence[PhotoFile], night: str
 ) -> Contents:
     """Look at the files that are new or changed; what a run that was killed had done is not done again.
 
@@ -96,7 +96,7 @@ class _Cache:
             (uri, size, time_in(version)) for uri, size, version in self.digest if time_in(version) != version
         }
 
-    def digest_of_time(self, file: FoundFile) -> str | None:
+    def digest_of_time(self, file: PhotoFile) -> str | None:
         """Of a file that was only ever seen by a release that took the time of change as its version."""
         key = file.uri, file.size_bytes, time_in(file.version)
         return None if key in self._full else self.digest.get(key)
@@ -108,7 +108,7 @@ class _Cache:
         return {size: tuple(sorted(shas)) for size, shas in sizes.items()}
 
 
-def _keep_full_versions(folder: Path, cache: _Cache, files: Sequence[FoundFile]) -> bool:
+def _keep_full_versions(folder: Path, cache: _Cache, files: Sequence[PhotoFile]) -> bool:
     """Write down the full versions of files that an older release has seen, so that from now on every change shows."""
     rows: list[Row] = [
         {"uri": file.uri, "size_bytes": file.size_bytes, "version": file.version, "sha256": sha256, "decoded": False}
@@ -120,11 +120,11 @@ def _keep_full_versions(folder: Path, cache: _Cache, files: Sequence[FoundFile])
     return bool(rows)
 
 
-def _key(file: FoundFile) -> Key:
+def _key(file: PhotoFile) -> Key:
     return file.uri, file.size_bytes, file.version
 
 
-def _blocks(files: Sequence[FoundFile], cache: _Cache, empty: Block) -> list[Block]:
+def _blocks(files: Sequence[PhotoFile], cache: _Cache, empty: Block) -> list[Block]:
     """Files whose version is known are left out. Equal contents have equal sizes, so they are sorted into one block."""
     of_size = cache.by_size()
     new = sorted((f for f in files if _key(f) not in cache.digest), key=lambda f: (f.size_bytes, f.uri))

@@ -9,22 +9,22 @@ from collections.abc import Sequence
 
 from resight.ingest.addresses import folder_of, is_remote, name_of
 from resight.ingest.notes import Notes
-from resight.ingest.sources import FoundFile, Sidecar
+from resight.ingest.sources import PhotoFile, Sidecar
 
 
 class Lookup:
     """All photos of the sources by address."""
 
-    def __init__(self, files: Sequence[FoundFile]) -> None:
+    def __init__(self, files: Sequence[PhotoFile]) -> None:
         self._exact = {f.address: f for f in files}
-        self._folded: dict[str, list[FoundFile]] = defaultdict(list)
-        self._by_name: dict[str, list[FoundFile]] = defaultdict(list)
+        self._folded: dict[str, list[PhotoFile]] = defaultdict(list)
+        self._by_name: dict[str, list[PhotoFile]] = defaultdict(list)
         for file in files:
             folded = _fold(file.address)
             self._folded[folded].append(file)
             self._by_name[name_of(folded)].append(file)
 
-    def match(self, sidecar: Sidecar, rows: Sequence[tuple[str, ...]], notes: Notes) -> list[FoundFile | None]:
+    def match(self, sidecar: Sidecar, rows: Sequence[tuple[str, ...]], notes: Notes) -> list[PhotoFile | None]:
         """The photo of every row; notes those that are not there or fit several photos.
 
         Names count from the folder of the file that holds them. If not one of them is there, leading folders are taken off
@@ -33,19 +33,19 @@ class Lookup:
         folder = folder_of(sidecar.address)
         depth = max((len(_parts(name)) for names in rows for name in names), default=0)
         for drop in range(max(1, depth - 1)):
-            hits = [self._find(folder, names, drop) for names in rows]
-            if any(hits):
+            matches = [self._find(folder, names, drop) for names in rows]
+            if any(matches):
                 break
         else:
-            hits = [[] for _ in rows]
-        for names, found in zip(rows, hits, strict=True):
-            _note(sidecar, names, found, notes)
-        return [found[0] if len(found) == 1 else None for found in hits]
+            matches = [[] for _ in rows]
+        for names, photos in zip(rows, matches, strict=True):
+            _note(sidecar, names, photos, notes)
+        return [photos[0] if len(photos) == 1 else None for photos in matches]
 
-    def _find(self, folder: str, names: tuple[str, ...], drop: int) -> list[FoundFile]:
-        return next((found for name in names if (found := self._find_one(folder, name, drop))), [])
+    def _find(self, folder: str, names: tuple[str, ...], drop: int) -> list[PhotoFile]:
+        return next((photos for name in names if (photos := self._find_name(folder, name, drop))), [])
 
-    def _find_one(self, folder: str, name: str, drop: int) -> list[FoundFile]:
+    def _find_name(self, folder: str, name: str, drop: int) -> list[PhotoFile]:
         parts = _parts(name)[drop:]
         if not parts or (drop and len(parts) < 2):
             return []
@@ -69,13 +69,13 @@ def _fold(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
-def _note(sidecar: Sidecar, names: tuple[str, ...], found: list[FoundFile], notes: Notes) -> None:
-    if len(found) > 1:
+def _note(sidecar: Sidecar, names: tuple[str, ...], photos: list[PhotoFile], notes: Notes) -> None:
+    if len(photos) > 1:
         notes.add(
             f"{sidecar.address}: {{n}} entries fit several photos and are ignored ({{items}}); write the folder too.",
             names[0],
         )
-    elif not found and sidecar.whole_folder:
+    elif not photos and sidecar.whole_folder:
         notes.add(
             f"{sidecar.address}: {{n}} entries name photos that are not there ({{items}}); correct the names or add the photos.",
             names[0],

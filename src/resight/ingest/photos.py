@@ -22,7 +22,7 @@ from resight.ingest.labels import Label, merge
 from resight.ingest.notes import Notes
 from resight.ingest.reasons import complaint
 from resight.ingest.sidecars import SidecarLabels
-from resight.ingest.sources import FoundFile
+from resight.ingest.sources import PhotoFile
 from resight.status import PhotoReason, PhotoStatus, Viewpoint
 
 PHOTO_ID_CHARS = 20
@@ -34,7 +34,7 @@ Unlabelled = Literal["photo", "folder"]
 
 
 def build_rows(
-    files: Sequence[FoundFile],
+    files: Sequence[PhotoFile],
     contents: Contents,
     sidecars: SidecarLabels,
     unlabelled: Unlabelled,
@@ -42,7 +42,7 @@ def build_rows(
     notes: Notes,
 ) -> tuple[list[Row], dict[str, tuple[Annotation, ...]]]:
     """Rows of the table ``photos`` sorted by photo, and the outlines by photo."""
-    groups: dict[str, list[FoundFile]] = defaultdict(list)
+    groups: dict[str, list[PhotoFile]] = defaultdict(list)
     for file in sorted(files, key=lambda f: f.uri):
         groups[contents.digest.get(file.uri, "unreadable:" + file.uri)].append(file)
     today = max(date.today(), date.fromisoformat(night))
@@ -61,7 +61,7 @@ def build_rows(
     return rows, {row["photo_id"]: annotations[row["photo_id"]] for row in rows if row["photo_id"] in annotations}
 
 
-def _identity(digest: str, group: Sequence[FoundFile]) -> Row:
+def _identity(digest: str, group: Sequence[PhotoFile]) -> Row:
     readable = not digest.startswith("unreadable:")
     uris = [f.uri for f in group]
     return {
@@ -79,7 +79,7 @@ def _facts(facts: Row) -> Row:
     return {name: facts.get(name) for name in COPIED} | exif
 
 
-def _verdict(facts: Row, group: Sequence[FoundFile], contents: Contents) -> Row:
+def _verdict(facts: Row, group: Sequence[PhotoFile], contents: Contents) -> Row:
     uri = group[0].uri
     if uri in contents.unreadable:
         reason, detail = str(PhotoReason.UNREADABLE), contents.unreadable[uri]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resight.errors import machine_error
 from resight.ingest.notes import printable
 from resight.status import PhotoReason
 
@@ -46,3 +47,14 @@ def complaint(reason: PhotoReason, uri: str, n_files: int = 1, detail: str = "")
 def photo_error(reason: PhotoReason, uri: str, detail: str = "") -> PhotoError:
     """The error that says so."""
     return PhotoError(reason, complaint(reason, uri, detail=detail), detail)
+
+
+def raise_if_machine(error: Exception, place: str) -> None:
+    """Leave what may be wrong with one file; whatever is the machine's must not become a photo's reason.
+
+    Raises:
+        MachineError: The disk, the memory or the network fails; ``place`` is named where the error names no path.
+    """
+    sentence = machine_error(error, place)
+    if sentence and not isinstance(error, PermissionError):  # a single file may well be another user's
+        raise sentence from error

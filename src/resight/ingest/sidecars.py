@@ -11,7 +11,8 @@ from resight.ingest.coco import CocoImage, read_coco
 from resight.ingest.labels import Entry, Label, read_metadata, read_table
 from resight.ingest.lookup import Lookup
 from resight.ingest.notes import Notes
-from resight.ingest.sources import FoundFile, Sidecar
+from resight.ingest.reasons import raise_if_machine
+from resight.ingest.sources import PhotoFile, Sidecar
 from resight.ingest.wildbook import is_wildbook, read_wildbook
 
 METADATA_NAMES = {"metadata.csv", "metadata_splits.csv"}
@@ -32,7 +33,7 @@ class SidecarLabels:
     outlines: dict[str, list[tuple[str, CocoImage]]] = field(default_factory=lambda: defaultdict(list))
 
 
-def read_sidecars(sidecars: Sequence[Sidecar], files: Sequence[FoundFile], notes: Notes) -> SidecarLabels:
+def read_sidecars(sidecars: Sequence[Sidecar], files: Sequence[PhotoFile], notes: Notes) -> SidecarLabels:
     """Read them all; what cannot be read is noted and left out."""
     labels, lookup = SidecarLabels(), Lookup(files)
     for sidecar in sidecars:
@@ -77,7 +78,7 @@ def _add_coco(sidecar: Sidecar, lookup: Lookup, labels: SidecarLabels, notes: No
 
 def _join(
     sidecar: Sidecar, entries: Sequence[Entry], lookup: Lookup, into: Mapping[str, list[Label]], notes: Notes
-) -> list[FoundFile | None]:
+) -> list[PhotoFile | None]:
     files = lookup.match(sidecar, [entry.names for entry in entries], notes)
     for entry, file in zip(entries, files, strict=True):
         if file:
@@ -89,6 +90,7 @@ def _read(sidecar: Sidecar, notes: Notes) -> bytes:
     try:
         return read_bytes(sidecar.address)
     except OSError as error:
+        raise_if_machine(error, sidecar.address)
         notes.add(
             "Label files that cannot be read were passed over ({items}); check their permissions.",
             f"{sidecar.address}: {error}",

@@ -36,7 +36,7 @@ VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified"
 
 
 @dataclass(frozen=True)
-class FoundFile:
+class PhotoFile:
     """A photo file.
 
     Attributes:
@@ -61,10 +61,10 @@ class Sidecar:
 
 
 @dataclass(frozen=True)
-class Found:
+class Listing:
     """What the sources hold, each sorted."""
 
-    photos: tuple[FoundFile, ...]
+    photos: tuple[PhotoFile, ...]
     sidecars: tuple[Sidecar, ...]
 
 
@@ -77,7 +77,7 @@ class _Entry:
     whole_folder: bool = True
 
 
-def find_files(workspace: Workspace, sources: Sequence[str], extensions: Sequence[str], notes: Notes) -> Found:
+def list_files(workspace: Workspace, sources: Sequence[str], extensions: Sequence[str], notes: Notes) -> Listing:
     """List all sources; a file that several of them hold is there once.
 
     Raises:
@@ -95,8 +95,8 @@ def find_files(workspace: Workspace, sources: Sequence[str], extensions: Sequenc
         Sidecar(e.address, e.whole_folder) for e in entries.values() if e.address.lower().endswith(SIDECAR_ENDINGS)
     ]
     _note_passed_over(entries.values(), endings, notes)
-    files = [FoundFile(uri_of(e.address, workspace.root), e.address, e.size_bytes, e.version) for e in photos]
-    return Found(tuple(sorted(files, key=lambda f: f.uri)), tuple(sorted(sidecars, key=lambda s: s.address)))
+    files = [PhotoFile(uri_of(e.address, workspace.root), e.address, e.size_bytes, e.version) for e in photos]
+    return Listing(tuple(sorted(files, key=lambda f: f.uri)), tuple(sorted(sidecars, key=lambda s: s.address)))
 
 
 def _is_photo(entry: _Entry, endings: tuple[str, ...]) -> bool:

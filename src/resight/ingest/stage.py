@@ -18,7 +18,7 @@ from resight.ingest.notes import Notes
 from resight.ingest.params import EncounterParams, IngestParams
 from resight.ingest.photos import SCHEMA, build_rows
 from resight.ingest.sidecars import is_outline_file, read_sidecars
-from resight.ingest.sources import find_files
+from resight.ingest.sources import list_files
 from resight.store.counts import reconcile
 from resight.store.workspace import Workspace
 
@@ -70,7 +70,7 @@ def ingest(env: Environment, setup: IngestSetup, name: str, sources: Sequence[st
         BrokenCountError: A file is in no row.
     """
     notes = Notes()
-    listed = find_files(env.workspace, sources, setup.params.extensions, notes)
+    listed = list_files(env.workspace, sources, setup.params.extensions, notes)
     if not listed.photos:
         notes.add(
             "No photos were found in {items}; put some there or name other folders in ingest.sources.",
@@ -91,7 +91,7 @@ def has_outlines(source: str, root: Path | None = None) -> bool:
         SettingsError: It does not exist.
     """
     silent = Notes()
-    listed = find_files(Workspace(root or Path(os.getcwd())), [source], (), silent)
+    listed = list_files(Workspace(root or Path(os.getcwd())), [source], (), silent)
     outlines = (s.address for s in listed.sidecars if is_outline_file(name_of(s.address).casefold()))
     images = (image for address in outlines for image in read_coco(read_bytes(address), address, silent))
     return any(outline.part == "head" for image in images for outline in image.outlines)

@@ -183,7 +183,7 @@ class _BlockWork:
         except ResightError:
             raise
         except TILE_ERRORS as error:
-            return replace(self.one_by_one(pairs), slowed_by=one_line(error))
+            return replace(self.one_by_one(pairs), slowed_by=one_line(error, (MemoryError,)))
         return TileResult(with_crop_ids(table, *zip(*map(block.ids, pairs), strict=True)), [])
 
     def one_by_one(self, pairs: np.ndarray) -> TileResult:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from resight.environment import Environment
+from resight.errors import machine_errors_at
 from resight.ingest.addresses import text_of
 from resight.ingest.annotation import Annotation
 from resight.run.conditions import Conditions, open_conditions
@@ -183,12 +184,13 @@ def open_run(
     Raises:
         SettingsError: The night is no date.
         WorkspaceError: Another run is at work in the workspace.
+        MachineError: Disk, memory or permissions fail.
     """
     night = checked_night(night or date.today().isoformat())
     sources = tuple(sources) or settings.ingest.sources
     watch(workspace.store)
     opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet)
-    with opened as conditions, staging(workspace) as folder:
+    with machine_errors_at(workspace.root), opened as conditions, staging(workspace) as folder:
         yield Run(conditions, model, folder, flow, night, sources)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resight.errors import DeviceError, ResightError
+from resight.errors import DeviceError, ResightError, one_line
 from resight.runner.children import deaf_to_interrupt, kill_workers
 from resight.runner.connect import client_at, require_gpu
 from resight.runner.crew import Crew
@@ -29,6 +29,7 @@ WAIT_S = 0.2  # without anything under way: no worker is there
 NOBODY_S = 60.0  # a local worker that dies while it starts is sometimes not replaced
 RESULT_S = 30.0  # results are tiny; one that went with its worker Dask may wait for without end
 LOST = "KilledWorker"
+Outcomes = Iterable[tuple[int, Any, str]]  # index of a block, its result, and why there is none
 BLOCKS_PER_WORKER = 2  # in flight: one under way, one waiting; more would be lost time at the end
 LOOPBACK = "127.0.0.1"  # nobody authenticates to a local worker, so nothing local may be reachable from the network
 # Dask's own default gives freed memory back at once; the matcher then pays a page fault for every few kilobytes of every pair.
@@ -130,6 +131,7 @@ class Runner:
             ForeignWorker: A worker has other code, packages or weights, or does not see the workspace.
             NoWorkers: The scheduler had no worker for the set time.
             DeviceError: No worker offers a GPU.
+            MachineError: A full disk or the like, on whatever machine.
         """
         blocks = list(blocks)
         if not blocks:
@@ -146,14 +148,14 @@ class Runner:
                 tracker.advance(size(blocks[index]))
         return [(blocks[i], results[i]) for i in sorted(results)], failures
 
-    def _outcomes(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Iterable[tuple[int, Any, str]]:
+    def _outcomes(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Outcomes:
         alone = len(blocks) == 1 and not self._dask.address and self._client is None
         if alone or self._dask.mode == "inline":
             return self._inline(function, blocks)
         return self._on_dask(function, blocks, gpu)
 
     @staticmethod
-    def _inline(function: Callable[[Any], Any], blocks: list[Any]) -> Iterable[tuple[int, Any, str]]:
+    def _inline(function: Callable[[Any], Any], blocks: list[Any]) -> Outcomes:
         for index, block in enumerate(blocks):
             try:
                 yield index, function(block), ""
@@ -161,9 +163,9 @@ class Runner:
                 raise
             except Exception as error:
                 log.debug("block failed", exc_info=True)
-                yield index, None, f"{type(error).__name__}: {error}"
+                yield index, None, one_line(error)
 
-    def _on_dask(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Iterable[tuple[int, Any, str]]:
+    def _on_dask(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Outcomes:
         """All blocks, and those whose worker died once more alone: Dask also blames those that only waited there."""
         suspects = []
         for index, result, reason in self._in_window(function, blocks, gpu):
@@ -175,9 +177,7 @@ class Runner:
             for _, result, reason in self._in_window(function, [blocks[suspect]], gpu):
                 yield suspect, result, reason
 
-    def _in_window(
-        self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool
-    ) -> Iterable[tuple[int, Any, str]]:
+    def _in_window(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Outcomes:
         client, crew = self._connect()
         crew.wait()
         if gpu:
@@ -308,7 +308,7 @@ def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
     error = future.exception() if future.status == "error" else None
     if isinstance(error, ResightError):
         raise error
-    return index, None, f"{type(error).__name__}: {error}"[:500] if error else f"{LOST}: its worker died"
+    return index, None, one_line(error) if error else f"{LOST}: its worker died"
 
 
 def _local_cluster(n: int, device: str) -> Any:
