@@ -99,7 +99,7 @@ def _reliability_of(name: str, rows: Sequence[Row], mix: np.ndarray, c: Context)
     for k, (mean, share, weight) in enumerate(table):
         if not weight > 0:
             continue
-        inside = np.flatnonzero(bins == k)
+        inside = np.flatnonzero(bins == k).tolist()
         statistic = partial(_mixed_mean, correct[inside], mix[inside])
         low, high = interval(statistic, animals_of([rows[i] for i in inside]), c.draws, c.seed)
         edges = k / RELIABILITY_BINS, (k + 1) / RELIABILITY_BINS
