@@ -9,10 +9,11 @@ from typing import Any
 
 from prefect import flow
 
-from resight.flows.steps import accepted_settings, as_sources, as_state, note_of_choice, open_workspace, run_pipeline
+from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import current_model
 from resight.run.run import open_run
+from resight.store.workspace import open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish
 
@@ -46,7 +47,9 @@ def run_nightly(
     """
     place = open_workspace(workspace)
     settings, model, sentence = accepted_settings(place, overrides)
-    with open_run(place, settings, model, flow="nightly", night=night, sources=as_sources(sources), quiet=quiet) as run:
+    with open_run(
+        place, settings, model, flow="nightly", night=night, sources=tuple(sources or ()), quiet=quiet
+    ) as run:
         run.note(*note_of_choice(place), sentence)
         ingested = ingest_photos(run)
         cohort = nightly_cohort(ingested.photos)

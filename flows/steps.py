@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,6 @@ from resight.segment.kinds.auto import AutoParams
 from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
 from resight.settings.choice import Choice, choose
 from resight.store.workspace import Workspace
-from resight.store.workspace import open_workspace as open_workspace
 from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
 from resight.tasks.ingest import ingest_photos
@@ -127,11 +126,6 @@ def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:
         write_report(run, from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
 
     healed(run, from_photos_to_page)
-
-
-def as_sources(sources: Sequence[str] | None) -> tuple[str, ...]:
-    """Sources from the command line, if any."""
-    return tuple(sources or ())
 
 
 def as_state(result: dict[str, Any]) -> Any:

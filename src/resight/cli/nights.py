@@ -36,7 +36,7 @@ def nightly(
     from resight.flows.temporary_server import with_server
     from resight.run.run import absolute_sources
 
-    job = flows.run_nightly if plain else with_server(flows.nightly)
+    job: Any = flows.run_nightly if plain else with_server(flows.nightly)
     sources = list(absolute_sources(source)) if source else None
     where, changed = options.absolute(workspace), options.overrides(settings)
     _end(lambda: job(where, night, changed, sources, accept=accept, quiet=as_json), as_json)
@@ -101,7 +101,7 @@ def rebuild(
     from resight.flows import rebuild as flows
     from resight.flows.temporary_server import with_server
 
-    job = flows.run_rebuild if plain else with_server(flows.rebuild)
+    job: Any = flows.run_rebuild if plain else with_server(flows.rebuild)
     where, changed = options.absolute(workspace), options.overrides(settings)
     choices = {"accept_unmeasured": accept_unmeasured, "accept": accept, "quiet": as_json}
     _end(lambda: job(where, night, changed, **choices), as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,19 +192,18 @@ def _runs(workspace: Workspace) -> Iterator[Item]:
             )
         for file in sorted(folder.glob("*.parquet")):
             copy = workspace.current / file.name
-            repair = None
-            if same and _is_of(copy, folder.name):
-
-                def repair(damage: DamagedError, copy: Path = copy) -> None:
-                    set_aside(damage, "it was copied again from current/")
-                    copy_whole(copy, damage.path)
-
+            repair = partial(_copy_again, copy) if same and _is_of(copy, folder.name) else None
             then = (
                 "it is copied from current/"
                 if repair
                 else "this table of the run is lost for good; a backup may have it"
             )
             yield Item("runs", file, _part_look(file), repair, then)
+
+
+def _copy_again(copy: Path, damage: DamagedError) -> None:
+    set_aside(damage, "it was copied again from current/")
+    copy_whole(copy, damage.path)
 
 
 def _is_of(file: Path, run_id: str) -> bool:

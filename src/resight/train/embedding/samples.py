@@ -90,8 +90,10 @@ def training_rows(photos: pa.Table, crops: pa.Table, cohort: Cohort) -> list[dic
 def load_samples(workspace: Workspace, rows: Sequence[Mapping[str, Any]], side_px: int) -> list[TrainingCrop]:
     """Read the crops of ``rows`` (crop_id, path, individual_id, viewpoint)."""
     pictures = (canvas(*read_crop(workspace, r["path"]), side_px=side_px) for r in rows)
-    columns = ("crop_id", "individual_id", "viewpoint")
-    return [TrainingCrop(*(r[c] for c in columns), rgb) for r, rgb in zip(rows, pictures, strict=True)]
+    return [
+        TrainingCrop(row["crop_id"], row["individual_id"], row["viewpoint"], rgb)
+        for row, rgb in zip(rows, pictures, strict=True)
+    ]
 
 
 def draw_batch(samples: Sequence[TrainingCrop], n_classes: int, n_each: int, rng: np.random.Generator) -> CropBatch:
