@@ -73,7 +73,8 @@ def look_at_shard(
         raise DamagedError(folder, store.NOT_WHOLE) from None
     # A shard without digests was written by nobody: its crops have failed, and no table names its rows.
     digests: dict[str, str] = next((shard["sha256"] for shard in told if shard["rows"] == [start, stop]), {})
-    arrays, damaged = {}, {}
+    arrays: dict[str, np.ndarray] = {}
+    damaged: dict[str, str] = {}
     for name in names:
         try:
             arrays |= store.read_rows(group, start, stop, [name])

@@ -191,19 +191,18 @@ def _runs(workspace: Workspace) -> Iterator[Item]:
             )
         for file in sorted(folder.glob("*.parquet")):
             copy = workspace.current / file.name
-            repair = None
-            if same and _is_of(copy, folder.name):
+            has_copy = same and _is_of(copy, folder.name)
 
-                def repair(damage: DamagedError, copy: Path = copy) -> None:
-                    set_aside(damage, "it was copied again from current/")
-                    copy_whole(copy, damage.path)
+            def repair(damage: DamagedError, copy: Path = copy) -> None:
+                set_aside(damage, "it was copied again from current/")
+                copy_whole(copy, damage.path)
 
             then = (
                 "it is copied from current/"
-                if repair
+                if has_copy
                 else "this table of the run is lost for good; a backup may have it"
             )
-            yield Item("runs", file, _part_look(file), repair, then)
+            yield Item("runs", file, _part_look(file), repair if has_copy else None, then)
 
 
 def _is_of(file: Path, run_id: str) -> bool:

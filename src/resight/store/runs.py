@@ -123,12 +123,12 @@ def run_behind(workspace: Workspace) -> str | None:
         file = workspace.current / f"{name}.parquet"
         ids = _column(file, "run_id")
         if ids and (workspace.runs / ids[0]).is_dir():
-            return ids[0]
+            return str(ids[0])
     accepted = []
     for file in workspace.runs.glob("[!.]*/runs.parquet"):
         if _column(file, "status") == ["accepted"]:
             accepted += [(ended, file.parent.name) for ended in _column(file, "ended_at")]
-    return max(accepted)[1] if accepted else None
+    return str(max(accepted)[1]) if accepted else None
 
 
 def _column(file: Path, name: str) -> list[Any]:
