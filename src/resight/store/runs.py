@@ -135,7 +135,7 @@ def run_behind(workspace: Workspace) -> str | None:
     for file in workspace.runs.glob("[!.]*/runs.parquet"):
         if _column(file, "status") == ["accepted"]:
             accepted += [(ended, file.parent.name) for ended in _column(file, "ended_at")]
-    return max(accepted)[1] if accepted else None
+    return str(max(accepted)[1]) if accepted else None
 
 
 def _column(file: Path, name: str) -> list[Any]:
