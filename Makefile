@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONWARNINGS = ignore::Warning:setuptools
 
-.PHONY: help setup demo test coverage check lint contracts sizes types installed docs bench segmenter matcher dictionary lock clean
+.PHONY: help setup demo test check lint contracts sizes types installed docs bench segmenter matcher dictionary lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,18 +29,15 @@ demo: $(STAMP)  ## a small survey to ranked identifications; PHOTOS=dir takes re
 
 # A process per core, each with one thread: two threads in each of two processes cost more than twice the work.
 PYTEST := -m pytest -n auto --dist loadfile
-test coverage: export OMP_NUM_THREADS = 1
+# Coverage takes about half as much time again, so that it is measured only where COVERAGE=yes asks for it (.ci/run).
+COVERAGE ?=
+test: export OMP_NUM_THREADS = 1
 
-test: $(STAMP)  ## all tests
-	$(BIN)/python $(PYTEST)
+test: $(STAMP)  ## all tests; COVERAGE=yes says which lines and branches they reach, and fails below the floor in pyproject.toml
+	$(if $(COVERAGE),$(BIN)/coverage erase && $(BIN)/coverage run,$(BIN)/python) $(PYTEST)
+	$(if $(COVERAGE),$(BIN)/coverage combine --quiet && $(BIN)/coverage report --sort=cover)
 
-coverage: $(STAMP)  ## all tests, and which lines and branches they reach; fails below the floor in pyproject.toml
-	$(BIN)/coverage erase && $(BIN)/coverage run $(PYTEST)
-	$(BIN)/coverage combine --quiet && $(BIN)/coverage report --sort=cover
-
-# Coverage takes about half as much time again, so that it runs here only where TESTS=coverage asks for it (.ci/run).
-TESTS ?= test
-check: lint sizes contracts types docs $(TESTS)  ## what a change must pass
+check: lint sizes contracts types docs test  ## what a change must pass
 
 lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

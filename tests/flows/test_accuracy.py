@@ -135,7 +135,7 @@ def test_the_command_line_measures_draws_again_and_says_everything(labelled: Pat
     assert {"baks_baus_gm", "cluster_ari", "abundance_error", "candidate_set_coverage", "brier_mixed", "shortlist_recall_photo"} <= {r["metric"] for r in result["accuracy"]}  # fmt: skip
     again = CliRunner().invoke(app, ["report", result["run_id"], "-w", str(workspace.root), "--json"], catch_exceptions=False)  # fmt: skip
     drawn = Path(json.loads(again.stdout)["accuracy_page"]).read_text(encoding="utf-8")
-    assert "How good?" in drawn and "No answer has changed." in drawn
+    assert "<h1>Accuracy" in drawn and "No identification has changed." in drawn
     shown = CliRunner().invoke(app, ["evaluate", str(labelled), "--against", "none", *options[:-1]], catch_exceptions=False)  # fmt: skip
     assert "leave-one-encounter-out" in shown.stdout and "geometric mean" in shown.stdout
 

@@ -72,8 +72,9 @@ def ending_on_signals() -> Iterator[None]:
 
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    for signum in SIGNALS:
-        if signal.getsignal(signum) is not signal.SIG_IGN:  # as `nohup` and background jobs of scripts ask for
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    for signum, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as `nohup` and background jobs of scripts ask for
             signal.signal(signum, interrupt)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(stop, reader), name="signals", daemon=True).start()
@@ -84,12 +85,20 @@ def ending_on_signals() -> Iterator[None]:
             with suppress(Exception):
                 sys.stdout.flush()
             stop.end(stop.left_s(ALL_S))
+        signal.set_wakeup_fd(-1)
+        os.close(writer)  # which ends the watching thread
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _watch(stop: _Stop, reader: int) -> None:
     signum = 0
     while signum not in SIGNALS:
-        signum = os.read(reader, 1)[0]
+        heard = os.read(reader, 1)
+        if not heard:
+            os.close(reader)
+            return
+        signum = heard[0]
     stop.begin(signum)
     while left_s := stop.left_s(UNWIND_S):
         again = select.select([reader], [], [], left_s)[0] and os.read(reader, 1)[0] in SIGNALS
