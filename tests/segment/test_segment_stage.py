@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from resight.environment import Environment
+from resight.errors import MachineError
 from resight.ingest.annotation import Annotation
 from resight.run.names import segment_name
 from resight.run.setups import segment_setup
@@ -160,19 +161,26 @@ def test_the_regions_viewpoint_goes_before_the_photos(workspace, photos):
     assert [found[f"photo{i}"]["viewpoint"] for i in range(3)] == ["left", "right", "left"]
 
 
-def test_a_block_that_fails_as_a_whole_leaves_failed_rows(workspace, photos, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("a part cannot be written"), OSError(28, "No space left on device")])
+def test_a_block_that_fails_as_a_whole_leaves_failed_rows_unless_the_machine_failed(
+    workspace, photos, monkeypatch, error
+):
     monkeypatch.setattr(stage, "PHOTOS_PER_BLOCK", 2)
     real = block.write_part
 
-    def full_disk(folder, name, table):
+    def fail(folder, name, table):
         if "photo2" in table.column("photo_id").to_pylist():
-            raise OSError(28, "No space left on device")
+            raise error
         return real(folder, name, table)
 
-    monkeypatch.setattr(block, "write_part", full_disk)
+    monkeypatch.setattr(block, "write_part", fail)
+    if isinstance(error, OSError):
+        with pytest.raises(MachineError, match="is full"):
+            run(workspace, photos, segment={"kind": "whole"})
+        return
     rows = by_photo(run(workspace, photos, segment={"kind": "whole"}))
     assert [rows[f"photo{i}"]["status"] for i in range(3)] == ["ok", "ok", "failed"]
-    assert "No space left" in rows["photo2"]["reason"]
+    assert "cannot be written" in rows["photo2"]["reason"]
 
 
 def test_block_size_and_order_do_not_change_the_result(workspace, photos, tmp_path, monkeypatch):
