@@ -59,9 +59,9 @@ def test_the_past_is_the_same_question_asked_before(workspace):
     day = timedelta(days=1)
     keep(workspace, "third", now - day, ["E", "F"], value=0.7)
     keep(workspace, "first", now - 3 * day, ["E", "G", "H", "F"], value=0.4)
-    keep(workspace, "other animals", now - 2 * day, ["X", "Y", "E"])
-    keep(workspace, "other flow", now - 2 * day, ["E", "F"], flow="evaluate")
-    keep(workspace, "other protocol", now - 2 * day, ["E", "F"], protocol="time-aware")
+    keep(workspace, "other-animals", now - 2 * day, ["X", "Y", "E"])
+    keep(workspace, "other-flow", now - 2 * day, ["E", "F"], flow="evaluate")
+    keep(workspace, "other-protocol", now - 2 * day, ["E", "F"], protocol="time-aware")
     keep(workspace, "later", now + day, ["E", "F"])
     found = earlier_runs(workspace, "accuracy", "role", {"E", "F"}, now)
     assert [(e.run_id, e.values["top1_encounter"][0]) for e in found] == [("first", 0.4), ("third", 0.7)]

@@ -137,7 +137,7 @@ def test_auto_lets_every_encounter_ask_where_few_could():
     assert got.protocol == "leave-one-encounter-out"
     assert got.query_encounters == {"Ada-2010-06-01", "Ada-2012-06-01", "Ada-2013-06-01"}
     assert got.gallery_encounters == got.query_encounters | {"Ben-2010-06-01"} and got.same_day_share == 0.0
-    assert "Only 2 encounters" in got.notes[0]
+    assert "only 2 query encounters" in got.notes[0]
 
 
 def test_a_protocol_that_is_asked_for_is_taken():

@@ -1,6 +1,5 @@
 """What half precision does to scores is measured and kept; on CPU with bfloat16, on a GPU it is the same path."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Failure, Runner
 from resight.settings import Settings, settings_from
+from resight.store.sealed import read_json
 
 PAIRS = [(q, g) for q in ("q0", "q1", "q2") for g in ("g0", "g1", "g2", "g3")]
 
@@ -59,7 +59,7 @@ def test_the_effect_is_measured_once_and_kept(
     again = measure(settings, plan_of(PAIRS[:1]))
     assert again == effect and survey.loads == loads, "measured again although it was known"
     kept = env.workspace.stage_dir("match", name_of(settings)) / EFFECT_FILE
-    assert json.loads(kept.read_text()) == effect
+    assert read_json(kept) == effect
 
 
 def test_float32_has_nothing_to_measure(measure: Any, survey: Any, configured: Any, plan_of: Any) -> None:
