@@ -183,7 +183,7 @@ def test_the_file_gives_the_network_back(trial, tmp_path):
     further = TINY.model_copy(update={"init": made.path, "steps": 1})
     assert train_embedding(trial.env.workspace, rows, further, STORE, quiet=True).started_from == made.sha256
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(WeightsError, match="does not say how"):
+    with pytest.raises(WeightsError, match="does not describe its network"):
         load_net(tmp_path / "other.safetensors")
     (tmp_path / "half.safetensors").write_bytes(b"123")
     with pytest.raises(WeightsError, match="no whole safetensors"):
