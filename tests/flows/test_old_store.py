@@ -76,7 +76,7 @@ def test_a_new_workspace_computes_the_same_under_the_same_names(old: Workspace, 
 
 
 def same_tables(then: Path, now: Path, exactly: bool = False) -> None:
-    """Outcomes, identifications and novelty agree: floats to 1e-9, all else exactly; crops are compared by their photos."""
+    """Outcomes, identifications and novelty agree: floats to 1e-6 (threads and processors add up in other orders), all else exactly; crops are compared by their photos."""
     for name in ("outcomes", "identifications", "novelty"):
         assert (then / f"{name}.parquet").exists() == (now / f"{name}.parquet").exists()
         if (then / f"{name}.parquet").exists():
@@ -86,7 +86,7 @@ def same_tables(then: Path, now: Path, exactly: bool = False) -> None:
                 a, b = expected[column].to_pylist(), got[column].to_pylist()
                 if pa.types.is_floating(expected[column].type) and not exactly:
                     a, b = ([-1e9 if value is None else value for value in values] for values in (a, b))
-                    a = pytest.approx(a, rel=1e-9, abs=1e-9)
+                    a = pytest.approx(a, rel=1e-6, abs=1e-6)
                 assert b == a, f"{name}.{column}"
 
 
