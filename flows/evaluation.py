@@ -14,7 +14,7 @@ from resight.run.models import Model
 from resight.run.run import Run, open_run
 from resight.run.state import Ingested, Judged, Segmented
 from resight.settings import Settings
-from resight.store.runs import ACCURACY_FILE
+from resight.store.runs import ACCURACY_FILE, read_run, run_tables
 from resight.store.workspace import Workspace, open_workspace
 from resight.tasks.background import control_background
 from resight.tasks.ingest import ingest_photos
@@ -78,6 +78,13 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     ingested = ingest_photos(run)
     done = already_there(run, accept=False)
     if done:
+        if accept:  # a rebuild may have measured it, and that publishes nothing
+            run.written |= {
+                name: read_run(run.workspace, run.run_id, name)
+                for name in MEASURED
+                if name in run_tables(run.workspace, run.run_id)
+            }
+            _write_current(run)
         return done
     segmented, hidden, judged = steps.healed(run, lambda: _verdicts(run, ingested))
     control = control_background(run, segmented, hidden.cohort) if run.settings.evaluate.background_control else None
@@ -89,10 +96,14 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     write_accuracy(run)
     result = publish(run, accept=False)
     if accept:
-        for name in MEASURED:
-            write_current(run, name)
-        current_page(run, ACCURACY_FILE)
+        _write_current(run)
     return result
+
+
+def _write_current(run: Run) -> None:
+    for name in MEASURED:
+        write_current(run, name)
+    current_page(run, ACCURACY_FILE)
 
 
 def _verdicts(run: Run, ingested: Ingested) -> tuple[Segmented, HiddenLabels, Judged]:

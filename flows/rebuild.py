@@ -63,9 +63,9 @@ def run_rebuild(
         result = already_there(run, accept=promoted)
         if result is None:
             run_pipeline(run, ingested, nightly_cohort(ingested.photos))
-            result = publish(run, accept=promoted)
-    if promoted:
-        promote(place, model)
+            result = publish(run, accept=promoted, model=promoted)
+        elif promoted:
+            promote(place, model)
     verdict = comparison.as_dict() if comparison else None
     return result | {"promoted": promoted, "comparison": verdict, "accuracy_page": page}
 

@@ -107,6 +107,9 @@ class KeptAside(ResightError):
         super().__init__(summary["reason"])
         self.summary = summary
 
+    def __reduce__(self) -> tuple[type[KeptAside], tuple[dict[str, Any]]]:
+        return type(self), (self.summary,)
+
 
 def machine_error(error: BaseException, place: str = "") -> MachineError | None:
     """The error as one of the machine; None where it is about the thing that was worked on.

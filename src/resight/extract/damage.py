@@ -24,7 +24,7 @@ from resight.store.sealed import DIFFERS
 
 AGAIN = "its features are computed again"
 # What zarr raises for chunks and descriptions that cannot be decoded. RuntimeError: a zstd frame, a checksum.
-UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OverflowError, MemoryError)
+UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OverflowError)
 
 _seen: set[tuple[str, int, int]] = set()  # (group, time of its mark, first row) of the shards that were compared
 

@@ -102,8 +102,6 @@ def current_model(workspace: Workspace) -> Model | None:
     pointer = workspace.models / POINTER
     try:
         name = str(read_json(pointer)["fingerprint"])
-        known = [model for model in list_models(workspace) if model.fingerprint == name]
-        return known[0] if known else _of_runs(workspace, name)
     except FileNotFoundError:
         damage = DamagedError(pointer, MISSING)
         if not any(record["status"] == "accepted" for record in _records(workspace)):
@@ -112,6 +110,9 @@ def current_model(workspace: Workspace) -> Model | None:
         damage = DamagedError(pointer, "it names no model")
     except DamagedError as error:
         damage = error
+    else:
+        named = [model for model in list_models(workspace) if model.fingerprint == name]
+        return named[0] if named else _of_runs(workspace, name)
     return _pointed_again(workspace, damage)
 
 

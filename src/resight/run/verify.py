@@ -91,6 +91,8 @@ def _verify(workspace: Workspace, repair: bool, quiet: bool) -> dict[str, Any]:
             except DamagedError as damage:
                 counts["missing" if damage.why == MISSING else "damaged"] += 1
                 damaged.append(_row(workspace, item, damage, repair))
+            except FileNotFoundError:
+                pass  # a run beside this one has put it elsewhere since it was listed
             tracker.advance(1)
     n_repaired = sum(row["repaired"] for row in damaged)
     wrong = any(not row["repaired"] and (row["why"] != MISSING or row["fate"] == LOST) for row in damaged)
@@ -98,15 +100,18 @@ def _verify(workspace: Workspace, repair: bool, quiet: bool) -> dict[str, Any]:
 
 
 def _row(workspace: Workspace, item: Item, damage: DamagedError, repair: bool) -> dict[str, Any]:
+    repaired = False
     if repair and item.repair:
-        item.repair(damage)
+        with suppress(DamagedError):  # what it would be made again from is damaged too
+            item.repair(damage)
+            repaired = True
     return {
         "path": workspace.relative(damage.path),
         "stage": item.stage,
         "why": damage.why,
-        "fate": AGAIN if item.repair else LOST,
+        "fate": AGAIN if item.repair and (repaired or not repair) else LOST,
         "then": item.then,
-        "repaired": bool(repair and item.repair),
+        "repaired": repaired,
     }
 
 
@@ -175,7 +180,7 @@ def _batch(folder: Path) -> Iterator[Item]:
 
 def _missing_crops(workspace: Workspace, part: Path) -> Iterator[Item]:
     """Crops that a part names and that are not there."""
-    with suppress(DamagedError):
+    with suppress(DamagedError, FileNotFoundError):
         for path in read_columns(part, pa.schema([PART_SCHEMA.field("path")]))["path"].to_pylist():
             file = workspace.root / path if path else None
             if file and not file.exists():
@@ -209,7 +214,10 @@ def _copy_again(copy: Path, damage: DamagedError) -> None:
 def _is_of(file: Path, run_id: str) -> bool:
     """Whether a current table is whole, and that of this run."""
     try:
-        return sealed.check(file) and run_id in pq.read_table(file, columns=["run_id"])["run_id"].to_pylist()[:1]
+        return (
+            sealed.check(file)
+            and run_id in pq.read_table(file, columns=["run_id"], partitioning=None)["run_id"].to_pylist()[:1]
+        )
     except (DamagedError, FileNotFoundError, KeyError):
         return False
 
@@ -281,7 +289,7 @@ def _aside(then: str, path: Path | None = None) -> Callable[[DamagedError], None
 
 def _part_look(path: Path) -> Callable[[], bool]:
     def look() -> bool:
-        return sealed.check(path) or bool(sealed.read(path, pq.read_table) is None)
+        return sealed.check(path) or bool(sealed.read(path, partial(pq.read_table, partitioning=None)) is None)
 
     return look
 

@@ -54,7 +54,7 @@ def kill_workers(cluster: Any) -> None:
         nanny.close_gracefully()  # or it would start another one
         if pid := getattr(nanny, "pid", None):
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def ends_with_us(module: str, arguments: Sequence[str]) -> list[str]:

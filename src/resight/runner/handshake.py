@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import resight.catalog
-from resight.errors import DeviceError, one_line
+from resight.errors import REASON_CHARS, DeviceError
 
 PACKAGES = ("numpy", "torch", "opencv", "kornia", "zarr", "pyarrow")
 OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
@@ -104,7 +104,7 @@ def _weights(needs: Needs) -> dict[str, str]:
     try:
         digests = needs.weights.digests(needs.weight_names)
     except Exception as error:
-        return {"weights": one_line(error)}
+        return {"weights": _in_words(error)}
     return {"weights": ", ".join(f"{name} {digest[:SHOWN_CHARS]}" for name, digest in sorted(digests.items()))}
 
 
@@ -114,7 +114,12 @@ def _workspace(token: Path | None) -> dict[str, str]:
     try:
         return {"workspace": token.read_text(encoding="utf-8")}
     except OSError as error:
-        return {"workspace": one_line(error)}
+        return {"workspace": _in_words(error)}
+
+
+def _in_words(error: Exception) -> str:
+    """As `errors.one_line`, but what fails on a worker's machine is for its refusal to say and ends no run."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
 
 
 def leave_token(store: Path) -> Path:
@@ -133,7 +138,7 @@ def leave_token(store: Path) -> Path:
 def differences(own: Mapping[str, str], theirs: Any, token: Path | None) -> list[str]:
     """What a worker has otherwise, in words; empty where it may work."""
     if not isinstance(theirs, Mapping):
-        return [f"it cannot say what it has ({one_line(theirs) if isinstance(theirs, Exception) else theirs})"]
+        return [f"it cannot say what it has ({_in_words(theirs) if isinstance(theirs, Exception) else theirs})"]
     told = []
     for name, here in own.items():
         there = str(theirs.get(name, MISSING))

@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,9 @@ class Staging:
         if run_exists(self.workspace, run_id):
             self.discard()
         else:
+            sync_tree(self.path)  # first: Windows opens no read-only file for it
             for file in self.path.iterdir():
                 file.chmod(FOR_READING)
-            sync_tree(self.path)
             put_in_place(self.path, target)
         return target
 
@@ -116,7 +117,7 @@ def run_exists(workspace: Workspace, run_id: str) -> bool:
             raise DamagedError(folder, "it has no runs.parquet")
         for file in folder.glob("*.parquet"):
             if not sealed.check(file):
-                sealed.read(file, pq.read_table)
+                sealed.read(file, partial(pq.read_table, partitioning=None))
     except DamagedError as damage:
         why = damage.why if damage.path == folder else f"{damage.path.name}: {damage.why}"
         set_aside(DamagedError(folder, why), "the run was made again from the store")

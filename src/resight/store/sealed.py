@@ -50,7 +50,7 @@ def read(file: Path, read_it: Callable[[Path], T]) -> T:
         DamagedError: It is not.
         OSError: It is not there, may not be read, or the disk fails.
     """
-    check(file)
+    whole = check(file)
     try:
         return read_it(file)
     except OSError as error:
@@ -58,6 +58,8 @@ def read(file: Path, read_it: Callable[[Path], T]) -> T:
             raise
         raise DamagedError(file, _why(error)) from None
     except (pa.ArrowException, ValueError, LookupError, MemoryError, OverflowError) as error:
+        if whole and isinstance(error, MemoryError):  # of the machine: the file is what was written
+            raise
         raise DamagedError(file, _why(error)) from None
 
 
