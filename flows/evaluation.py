@@ -14,7 +14,7 @@ from resight.run.models import Model
 from resight.run.run import Run, open_run
 from resight.run.state import Ingested, Judged, Segmented
 from resight.settings import Settings
-from resight.store.runs import ACCURACY_FILE, read_run, run_tables
+from resight.store.runs import ACCURACY_FILE, MEASURED, read_run, run_tables
 from resight.store.workspace import Workspace, open_workspace
 from resight.tasks.background import control_background
 from resight.tasks.ingest import ingest_photos
@@ -23,8 +23,6 @@ from resight.tasks.publish import already_there, current_page, publish, write_cu
 from resight.tasks.report import write_accuracy, write_report
 from resight.tasks.score import refit_fusion
 from resight.tasks.segment import segment_photos
-
-MEASURED = ("accuracy", "outcomes", "accuracy_curves", "accuracy_differences", "changes")
 
 
 def run_evaluate(
@@ -79,11 +77,8 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     done = already_there(run, accept=False)
     if done:
         if accept:  # a rebuild may have measured it, and that publishes nothing
-            run.written |= {
-                name: read_run(run.workspace, run.run_id, name)
-                for name in MEASURED
-                if name in run_tables(run.workspace, run.run_id)
-            }
+            there = [name for name in run_tables(run.workspace, run.run_id) if name in MEASURED]
+            run.written |= {name: read_run(run.workspace, run.run_id, name) for name in there}
             _write_current(run)
         return done
     segmented, hidden, judged = steps.healed(run, lambda: _verdicts(run, ingested))

@@ -24,7 +24,7 @@ from resight.store import sealed
 from resight.store.damage import MISSING, QUARANTINE, set_aside
 from resight.store.durable import make_folder
 from resight.store.parts import read_columns
-from resight.store.runs import copy_whole, read_current, run_behind
+from resight.store.runs import MEASURED, copy_whole, read_current, run_behind
 from resight.store.workspace import Workspace
 
 AGAIN, LOST = "again", "lost"
@@ -250,9 +250,6 @@ def _current(workspace: Workspace) -> Iterator[Item]:
     for name in sorted(names) if behind != workspace.runs else ():
         path = workspace.current / name
         yield Item("current", path, _missing(path), lambda damage: _restore(workspace, damage), THEN["current"])
-
-
-MEASURED = ("accuracy", "outcomes", "accuracy_curves", "accuracy_differences", "changes")
 
 
 def _restore(workspace: Workspace, damage: DamagedError) -> None:

@@ -30,6 +30,13 @@ RUN_CURE = (
     "else put it back from a backup"
 )
 REPORT_FILE, ACCURACY_FILE = "report.html", "accuracy.html"
+MEASURED = (
+    "accuracy",
+    "outcomes",
+    "accuracy_curves",
+    "accuracy_differences",
+    "changes",
+)  # tables of an evaluation, which the accuracy flow puts among the current ones
 
 
 class Staging:
