@@ -17,15 +17,18 @@ export PYTHONWARNINGS = ignore::Warning:setuptools
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-# Every file is checked against the digests of the lock, which is complete (--no-deps), before any of it runs; what
-# builds the package comes from there too. torch from PyPI is the CUDA build on Linux and needs libraries of its own.
+# Every file is checked against the digests of the lock, which is complete (--no-deps); what builds the package comes
+# from there too. TORCH=cuda takes torch with CUDA instead of a CPU build, which the package index may not have.
+TORCH ?= cpu
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+LOCKS := requirements/development.txt requirements/torch-$(TORCH).txt
 INSTALL := $(BIN)/python -m pip install --quiet --no-deps
-NEEDS_CUDA := $(BIN)/python -c 'import importlib.metadata as m; raise SystemExit("nvidia" not in str(m.requires("torch")))'
 
-$(STAMP): pyproject.toml requirements/development.txt requirements/cuda.txt
+$(STAMP): pyproject.toml $(LOCKS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) --require-hashes -r requirements/development.txt
-	! $(NEEDS_CUDA) || $(INSTALL) --require-hashes -r requirements/cuda.txt
+	$(INSTALL) --require-hashes -r requirements/torch-$(TORCH).txt \
+		|| $(INSTALL) --require-hashes -r requirements/torch-$(TORCH).txt --extra-index-url $(TORCH_INDEX)
 	$(INSTALL) --no-build-isolation -e .
 	$(BIN)/python -m pip check
 	touch $(STAMP)
@@ -89,7 +92,8 @@ dictionary: $(STAMP)  ## catalog/DICTIONARY.md from catalog/tables.py
 UPGRADE ?=
 lock:  ## the locks in requirements/ anew from pyproject.toml; UPGRADE=yes takes the newest versions
 	rm -rf build/lock && $(PYTHON) -m venv build/lock/venv
-	build/lock/venv/bin/python -m pip install --quiet -c requirements/development.txt $$(grep -oE '^(packaging|uv)==[^ ]+' requirements/development.txt)
+	sed -n '/^packaging==/,/# via/p; /^uv==/,/# via/p' requirements/development.txt > build/lock/tools.txt
+	build/lock/venv/bin/python -m pip install --quiet --no-deps --require-hashes -r build/lock/tools.txt
 	build/lock/venv/bin/python tools/lock.py $(if $(UPGRADE),--upgrade)
 
 sbom: $(STAMP)  ## build/sbom.cdx.json: packages and bundled weights with digests and licences, as CycloneDX

@@ -6,7 +6,11 @@ digests no other index tells.
 
 - development.txt: what `make setup` installs, with what builds the package.
 - runtime.txt: Resight with the extra `analysis`, what the image installs. The same versions.
-- cuda.txt: libraries that only the CUDA build of torch on Linux needs.
+- torch-cpu.txt: torch alone, on Linux a CPU build. Elsewhere the one build that there is.
+- torch-cuda.txt: instead of it on Linux with an NVIDIA GPU, torch from the package index and the libraries that it needs.
+
+torch has files of its own because pip prefers a file whose digest an index tells, so that a CPU build in a folder would
+lose against the CUDA build of the package index under one pin for both.
 """
 
 import argparse
@@ -16,41 +20,60 @@ import sys
 import tomllib
 from pathlib import Path
 
-from pins import CUDA, DEVELOPMENT, LOCKS, ROOT, RUNTIME
+from pins import DEVELOPMENT, LOCKS, ROOT, RUNTIME, TORCH_CPU, TORCH_CUDA
 
 BUILD = ROOT / "build" / "lock"
 CPU_BUILDS = LOCKS / "torch-cpu.sha256"
-HEAD = "# Written by make lock from pyproject.toml: {what}.\n"
 # The documentation's packages need Python 3.11.5; Resight itself runs on 3.11.0.
 OLDEST = {"dev": "3.11.5", "analysis": "3.11"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--upgrade", action="store_true", help="the newest versions that fit, instead of those that the locks have")
+    parser.add_argument(
+        "--upgrade", action="store_true", help="the newest versions that fit, instead of those that the locks have"
+    )
     upgrade = parser.parse_args().upgrade
     BUILD.mkdir(parents=True, exist_ok=True)
     version, cpu_digests = cpu_builds(CPU_BUILDS.read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pins = BUILD / "pins.in"
     pins.write_text("\n".join([*project["build-system"]["requires"], f"torch=={version}"]) + "\n", encoding="utf-8")
-    before = "".join(path.read_text(encoding="utf-8") for path in (DEVELOPMENT, CUDA) if path.exists())
+    before = "".join(path.read_text(encoding="utf-8") for path in (DEVELOPMENT, TORCH_CUDA) if path.exists())
     everything = compiled("dev", pins, before, upgrade)
-    development, cuda = without_cuda(with_digests(everything, version, cpu_digests))
-    runtime, _ = without_cuda(with_digests(compiled("analysis", pins, everything, False), version, cpu_digests))
-    DEVELOPMENT.write_text(HEAD.format(what="Resight and all that its tests, pages and checks need") + development, encoding="utf-8")
-    RUNTIME.write_text(HEAD.format(what="Resight with the extra analysis") + runtime, encoding="utf-8")
-    CUDA.write_text(HEAD.format(what="what the CUDA build of torch needs on Linux") + cuda, encoding="utf-8")
+    development, cuda, torch = parted(everything)
+    runtime, _, _ = parted(compiled("analysis", pins, everything, False))
+    _write(DEVELOPMENT, "Resight and all that its tests, pages and checks need, but for torch", development)
+    _write(RUNTIME, "Resight with the extra analysis, but for torch", runtime)
+    _write(TORCH_CPU, "torch, on Linux a CPU build of torch-cpu.sha256", on_every_platform(torch, version, cpu_digests))
+    _write(TORCH_CUDA, "torch with CUDA for Linux, and the libraries that it needs", [torch, *cuda])
     return 0
+
+
+def _write(path: Path, what: str, entries: list[str]) -> None:
+    path.write_text("\n".join([f"# Written by make lock from pyproject.toml: {what}.", *entries, ""]), encoding="utf-8")
 
 
 def compiled(extra: str, pins: Path, before: str, upgrade: bool) -> str:
     """A lock by uv for all platforms, with the versions of the lock ``before`` where they still fit."""
     out = BUILD / f"{extra}.txt"
-    out.write_text(before, encoding="utf-8")
+    # uv would keep the digests of before as well, and so never learn of a file that came later.
+    out.write_text(
+        "".join(f"{pin}\n" for pin in re.findall(r"^[\w.-]+==[^ \n]+", before, re.MULTILINE)), encoding="utf-8"
+    )
     subprocess.run(
         [
-            *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-config", "--universal", "--generate-hashes"),
+            *(
+                sys.executable,
+                "-m",
+                "uv",
+                "pip",
+                "compile",
+                "--quiet",
+                "--no-config",
+                "--universal",
+                "--generate-hashes",
+            ),
             *("--python-version", OLDEST[extra], "--fork-strategy", "fewest", "--no-header", "--extra", extra),
             *("--output-file", str(out.relative_to(ROOT)), *(["--upgrade"] if upgrade else [])),
             *("pyproject.toml", str(pins.relative_to(ROOT))),
@@ -68,28 +91,34 @@ def cpu_builds(text: str) -> tuple[str, list[str]]:
     return version, sorted(digest for digest, _ in rows)
 
 
-def with_digests(lock: str, version: str, digests: list[str]) -> str:
-    """The lock with these digests under torch, beside those of the package index."""
-    head = f"\ntorch=={version} \\\n"
-    if head not in lock:
-        raise SystemExit(f"{CPU_BUILDS} lists builds of torch {version}, but the lock has another version: write the digests of that one there.")
-    return lock.replace(head, head + "".join(f"    --hash=sha256:{digest} \\\n" for digest in digests))
+def on_every_platform(torch: str, version: str, cpu_digests: list[str]) -> list[str]:
+    """The entry of torch in two: a CPU build on Linux, and the build of the package index elsewhere."""
+    head, rest = f"torch=={version}", torch.partition(" \\\n")[2]
+    if torch.splitlines()[0] != head + " \\":
+        raise SystemExit(
+            f"{CPU_BUILDS} lists builds of torch {version}, but another one fits: list the digests of that one there."
+        )
+    lines = [f"{head}+cpu ; sys_platform == 'linux'", *(f"    --hash=sha256:{digest}" for digest in cpu_digests)]
+    return [" \\\n".join(lines), f"{head} ; sys_platform != 'linux' \\\n{rest}"]
 
 
-def without_cuda(lock: str) -> tuple[str, str]:
-    """The lock in two: without, and only, the packages for Linux that nothing but torch requires, directly or not."""
+def parted(lock: str) -> tuple[list[str], list[str], str]:
+    """The entries of a lock in three: most, those for Linux that nothing but torch requires (directly or not), torch."""
     entries = [entry for entry in re.split(r"\n(?=[^\s#])", lock.strip()) if entry]
-    names = [re.split(r"[=\[]", entry, maxsplit=1)[0] for entry in entries]
+    names = [re.split(r"[=\[ ]", entry, maxsplit=1)[0] for entry in entries]
     requirers = [set(entry.partition("# via")[2].replace("#", " ").split()) for entry in entries]
     linux = ["sys_platform == 'linux'" in entry.splitlines()[0] for entry in entries]
     cuda: set[str] = set()
     while True:
-        more = {name for name, by, on in zip(names, requirers, linux, strict=True) if on and by and by <= cuda | {"torch"}}
+        more = {
+            name for name, by, on in zip(names, requirers, linux, strict=True) if on and by and by <= cuda | {"torch"}
+        }
         if more <= cuda:
             break
         cuda |= more
-    halves = [[e for e, n in zip(entries, names, strict=True) if (n in cuda) == wanted] for wanted in (False, True)]
-    return "\n".join(halves[0]) + "\n", "\n".join(halves[1]) + "\n"
+    by_name = dict(zip(names, entries, strict=True))
+    most = [entry for name, entry in by_name.items() if name not in cuda | {"torch"}]
+    return most, [by_name[name] for name in sorted(cuda)], by_name["torch"]
 
 
 if __name__ == "__main__":

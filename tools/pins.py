@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ROOT / "requirements"
 RUNTIME = LOCKS / "runtime.txt"
 DEVELOPMENT = LOCKS / "development.txt"
-CUDA = LOCKS / "cuda.txt"
+TORCH_CPU = LOCKS / "torch-cpu.txt"
+TORCH_CUDA = LOCKS / "torch-cuda.txt"
 
 
 @dataclass(frozen=True)
