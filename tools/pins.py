@@ -41,7 +41,7 @@ def read(path: Path) -> list[Pin]:
 
 
 def _pin(entry: str, path: Path) -> Pin:
-    line = entry.splitlines()[0].removesuffix("\\").strip()
+    line = entry.splitlines()[0].partition("--hash")[0].rstrip("\\ ")
     try:
         requirement = Requirement(line)
     except InvalidRequirement as error:
