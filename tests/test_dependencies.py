@@ -118,6 +118,8 @@ def test_what_resight_needs_may_be_used_and_passed_on_by_anybody(tools, pins):
         ("MIT", True),
         ("BSD-3-Clause AND MIT", True),
         ("MPL-2.0 OR MIT", True),
+        ("Apache-2.0 WITH LLVM-exception AND BSL-1.0", True),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", False),
         ("MPL-2.0 AND (Apache-2.0 OR MIT)", False),
         ("GPL-3.0-only", False),
         ("LicenseRef-Proprietary", False),

@@ -82,5 +82,6 @@ def _spdx() -> Licensing:
 def _holds(node: object) -> bool:
     parts = getattr(node, "args", ())
     if not parts:
-        return str(getattr(node, "key", node)) in PERMISSIVE
+        # What stands after WITH permits more than the licence before it.
+        return str(getattr(node, "key", node)).partition(" WITH ")[0] in PERMISSIVE
     return (any if type(node).__name__ == "OR" else all)(_holds(part) for part in parts)

@@ -151,6 +151,9 @@ class Batches:
         ids, whole = store.crop_ids_of(group), store.whole_shards(group)
         for start, stop in store.shards_of(group):
             if start not in whole:
+                store.mark_path(group, start).unlink(
+                    missing_ok=True
+                )  # it would stand for rows that a lost block never wrote
                 crops = tuple((crop_id, paths[crop_id]) for crop_id in ids[start:stop])
                 name, env = self.env.workspace.relative(group), self.env
                 yield ExtractBlock(env.workspace, name, start, crops, self.extractor, env.weights, env.device)

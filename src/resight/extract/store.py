@@ -22,6 +22,7 @@ from zarr.codecs import ZstdCodec
 
 from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
+from resight.store.damage import set_aside
 from resight.store.durable import put_in_place, sync_file, sync_folder, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
 
@@ -202,8 +203,11 @@ def complete(folder: Path, lost: Mapping[str, str]) -> dict[str, str]:
 
     Returns:
         Reason by crop_id of all rows that hold nothing because something went wrong.
+
+    Raises:
+        DamagedError: A mark is not what was written. It is set aside, so that its shard is computed again.
     """
-    marks = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(_marks(folder).glob("[!.]*.json"))]
+    marks = [_read_mark(folder, start) for start, _ in shards_of(folder) if mark_path(folder, start).exists()]
     failed = dict(
         sorted({**lost, **{key: reason for mark in marks for key, reason in mark.pop("failed").items()}}.items())
     )
@@ -212,6 +216,32 @@ def complete(folder: Path, lost: Mapping[str, str]) -> dict[str, str]:
     write_json(folder / COMPLETE, content, indent=1)
     shutil.rmtree(_marks(folder), ignore_errors=True)
     return failed
+
+
+def _read_mark(folder: Path, start: int) -> dict[str, Any]:
+    path = mark_path(folder, start)
+    mark = _mark(path, start, {stop for first, stop in shards_of(folder) if first == start})
+    if mark is None:
+        damage = DamagedError(path, "it is no mark of a shard")
+        set_aside(damage, "its features are computed again")
+        raise damage
+    return mark
+
+
+def _mark(path: Path, start: int, stops: set[int]) -> dict[str, Any] | None:
+    """What a mark says; None where it is not the mark of this shard."""
+    try:
+        mark = json.loads(path.read_text(encoding="utf-8"))
+        first, stop = mark["rows"]
+        fits = (
+            first == start
+            and stop in stops
+            and isinstance(mark["failed"], dict)
+            and mark["sha256"].keys() == ABOUT.keys()
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return mark if fits else None
 
 
 def is_complete(folder: Path) -> bool:
@@ -286,12 +316,14 @@ def _is_whole(folder: Path, group: zarr.Group, start: int, stop: int) -> bool:
     path = mark_path(folder, start)
     if not path.exists():
         return False
-    try:
-        mark = json.loads(path.read_text())
-        digests = {name: digest(values) for name, values in read_rows(group, start, stop).items()}
-    except (ValueError, RuntimeError):  # a damaged mark or shard: checksum, zstd frame
+    mark = _mark(path, start, {stop})
+    if mark is None:
         return False
-    return bool(mark["rows"] == [start, stop] and mark["sha256"] == digests)
+    try:
+        digests = {name: digest(values) for name, values in read_rows(group, start, stop).items()}
+    except (ValueError, RuntimeError):  # a damaged shard: checksum, zstd frame
+        return False
+    return bool(mark["sha256"] == digests)
 
 
 def _description() -> list[str]:
