@@ -18,11 +18,11 @@ import zarr
 
 from resight.errors import DamagedError
 from resight.extract import store
+from resight.extract.marks import AGAIN, mark_path
 from resight.store.damage import set_aside
 from resight.store.parts import write_bytes
 from resight.store.sealed import DIFFERS
 
-AGAIN = "its features are computed again"
 # What zarr raises for chunks and descriptions that cannot be decoded. RuntimeError: a zstd frame, a checksum.
 UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OverflowError)
 
@@ -127,4 +127,4 @@ def _write_marks(folder: Path, said: Mapping[str, Any], without: int) -> None:
         start, stop = shard["rows"]
         if start != without:
             failed = {key: reason for key, reason in said["failed"].items() if key in set(ids[start:stop])}
-            write_bytes(store.mark_path(folder, start), json.dumps({**shard, "failed": failed}).encode())
+            write_bytes(mark_path(folder, start), json.dumps({**shard, "failed": failed}).encode())

@@ -22,7 +22,7 @@ from zarr.codecs import ZstdCodec
 
 from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
-from resight.store.damage import set_aside
+from resight.extract.marks import gathered, mark_path, marks_of, read_mark
 from resight.store.durable import put_in_place, sync_file, sync_folder, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
 
@@ -207,41 +207,15 @@ def complete(folder: Path, lost: Mapping[str, str]) -> dict[str, str]:
     Raises:
         DamagedError: A mark is not what was written. It is set aside, so that its shard is computed again.
     """
-    marks = [_read_mark(folder, start) for start, _ in shards_of(folder) if mark_path(folder, start).exists()]
+    marks = gathered(folder, shards_of(folder), ABOUT.keys())
     failed = dict(
         sorted({**lost, **{key: reason for mark in marks for key, reason in mark.pop("failed").items()}}.items())
     )
     description = {name: _file_digest(folder / name) for name in _description()}
     content = {"version": VERSION, "shards": marks, "failed": failed, "description": description}
     write_json(folder / COMPLETE, content, indent=1)
-    shutil.rmtree(_marks(folder), ignore_errors=True)
+    shutil.rmtree(marks_of(folder), ignore_errors=True)
     return failed
-
-
-def _read_mark(folder: Path, start: int) -> dict[str, Any]:
-    path = mark_path(folder, start)
-    mark = _mark(path, start, {stop for first, stop in shards_of(folder) if first == start})
-    if mark is None:
-        damage = DamagedError(path, "it is no mark of a shard")
-        set_aside(damage, "its features are computed again")
-        raise damage
-    return mark
-
-
-def _mark(path: Path, start: int, stops: set[int]) -> dict[str, Any] | None:
-    """What a mark says; None where it is not the mark of this shard."""
-    try:
-        mark = json.loads(path.read_text(encoding="utf-8"))
-        first, stop = mark["rows"]
-        fits = (
-            first == start
-            and stop in stops
-            and isinstance(mark["failed"], dict)
-            and mark["sha256"].keys() == ABOUT.keys()
-        )
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
-    return mark if fits else None
 
 
 def is_complete(folder: Path) -> bool:
@@ -268,7 +242,7 @@ def failed_rows(folder: Path) -> dict[str, str]:
 def remove(folder: Path) -> None:
     """Delete a batch; its completion mark goes first."""
     (folder / COMPLETE).unlink(missing_ok=True)
-    for path in (folder, _marks(folder)):
+    for path in (folder, marks_of(folder)):
         if path.exists():
             shutil.rmtree(path)
 
@@ -313,10 +287,7 @@ def digest(values: np.ndarray) -> str:
 
 
 def _is_whole(folder: Path, group: zarr.Group, start: int, stop: int) -> bool:
-    path = mark_path(folder, start)
-    if not path.exists():
-        return False
-    mark = _mark(path, start, {stop})
+    mark = read_mark(mark_path(folder, start), (start, stop), ABOUT.keys())
     if mark is None:
         return False
     try:
@@ -351,12 +322,3 @@ def _sync_shard(array: Path, number: int) -> None:
     for folder in (chunks.parent, array):
         if folder.exists():
             sync_folder(folder)
-
-
-def _marks(folder: Path) -> Path:
-    return folder.with_suffix(".marks")
-
-
-def mark_path(folder: Path, start: int) -> Path:
-    """Mark of the shard that begins with this row, beside an unfinished batch."""
-    return _marks(folder) / f"{start:08d}.json"
