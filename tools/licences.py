@@ -51,15 +51,14 @@ def licence_of(name: str) -> str | None:
         metadata = importlib.metadata.metadata(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-    expression = metadata.get("License-Expression")
-    if expression:
+    for expression in metadata.get_all("License-Expression") or []:
         return str(expression)
     classifiers = [
         text.split(" :: ")[-1] for text in metadata.get_all("Classifier") or [] if text.startswith("License ::")
     ]
     stated = [WORDS[text] for text in classifiers if text in WORDS]
-    if not stated and metadata.get("License"):
-        first = metadata["License"].strip().splitlines()[0].strip()
+    for text in [] if stated else metadata.get_all("License") or []:
+        first = text.strip().partition("\n")[0].strip()
         stated = [WORDS.get(first, first)]
     # Several classifiers mean a choice where they are of one package; nobody writes so what applies together.
     return " OR ".join(dict.fromkeys(stated)) or None
