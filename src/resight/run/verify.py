@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,15 +23,7 @@ from resight.shortlist.store import INDEX_FILE, open_index
 from resight.store import generations, sealed
 from resight.store.damage import MISSING, QUARANTINE, set_aside
 from resight.store.durable import copy_whole
-from resight.store.generations import (
-    MANIFEST,
-    OF_ACCURACY,
-    POINTER,
-    Generation,
-    current_generation,
-    digest_of,
-    open_manifest,
-)
+from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation, digest_of
 from resight.store.parts import read_columns
 from resight.store.workspace import Workspace
 
@@ -127,7 +118,7 @@ def _row(workspace: Workspace, item: Item, damage: DamagedError, repair: bool) -
 
 
 def _items(workspace: Workspace) -> Iterator[Item]:
-    broken = _broken_manifest(workspace)
+    broken = broken_manifest(workspace)
     if broken:  # what it names is looked at when it is whole again
         yield Item(
             "current", broken.path, partial(_raise, broken), lambda _: _manifest_again(workspace), THEN["manifest"]
@@ -252,24 +243,6 @@ def _current(generation: Generation | None) -> Iterator[Item]:
         then = THEN["current"] if there else "`resight accuracy` writes it again" if remade else "it is lost"
         repair = partial(_repair, generation) if there else _aside(then) if remade else None
         yield Item("current", generation.folder / name, _file_look(generation, name), repair, then)
-
-
-def _broken_manifest(workspace: Workspace) -> DamagedError | None:
-    """What is wrong with the file that says which tables and which model are current."""
-    current = workspace.current
-    folder = workspace.root / os.readlink(current) if current.is_symlink() else current
-    named = current.is_symlink() and folder.is_dir()
-    try:
-        with suppress(FileNotFoundError if not named else ()):
-            open_manifest(workspace, folder)
-        for pointer in (workspace.generations / POINTER, workspace.models / POINTER):
-            with suppress(FileNotFoundError):
-                sealed.read_json(pointer)
-    except FileNotFoundError:
-        return DamagedError(folder / MANIFEST, MISSING)
-    except DamagedError as damage:
-        return damage
-    return None
 
 
 def _manifest_again(workspace: Workspace) -> None:

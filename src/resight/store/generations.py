@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from resight.errors import DamagedError, WorkspaceError
 from resight.store import sealed
+from resight.store.accepted_runs import newest_accepted, run_of
 from resight.store.damage import MISSING, set_aside
 from resight.store.durable import copy_whole
 from resight.store.tables import read_table
@@ -199,6 +200,24 @@ def read_generation(workspace: Workspace, folder: Path) -> Generation:
     return again
 
 
+def broken_manifest(workspace: Workspace) -> DamagedError | None:
+    """What is wrong with the file that says which tables and which model are current."""
+    current = workspace.current
+    folder = workspace.root / os.readlink(current) if current.is_symlink() else current
+    named = current.is_symlink() and folder.is_dir()
+    try:
+        with suppress(FileNotFoundError if not named else ()):
+            open_manifest(workspace, folder)
+        for pointer in (workspace.generations / POINTER, workspace.models / POINTER):
+            with suppress(FileNotFoundError):
+                sealed.read_json(pointer)
+    except FileNotFoundError:
+        return DamagedError(folder / MANIFEST, MISSING)
+    except DamagedError as damage:
+        return damage
+    return None
+
+
 def highest_number(workspace: Workspace) -> int:
     """Number of the newest generation that ever was, as far as anything tells; 0 without any."""
     numbers = [int(folder.name) for folder in generation_folders(workspace)]
@@ -285,10 +304,10 @@ def _of_run(workspace: Workspace) -> Generation | None:
 
 def _from_tables(workspace: Workspace, folder: Path, number: int, model: str | None) -> Generation:
     """A generation as its tables tell it."""
-    named = (_ids(workspace, folder / f"{name}.parquet") for name in NAMED_BY)
+    named = (run_of(workspace, folder / f"{name}.parquet") for name in NAMED_BY)
     newest = newest_accepted(workspace)
     run_id = next((ids for ids in named if ids), newest[0] if newest else None)
-    accuracy = _ids(workspace, folder / "accuracy.parquet")
+    accuracy = run_of(workspace, folder / "accuracy.parquet")
     files = {}
     if number:
         files = {file.name: digest_of(file) for file in sorted(folder.glob("[!.]*")) if _is_whole(file)}
@@ -308,35 +327,8 @@ def _is_whole(file: Path) -> bool:
     return file.suffix != ".json" and file.is_file()
 
 
-def newest_accepted(workspace: Workspace) -> tuple[str, str] | None:
-    """Name and model of the newest accepted run; damaged ones are passed over."""
-    accepted = []
-    for file in workspace.runs.glob("[!.]*/runs.parquet"):
-        columns = [_column(file, name) for name in ("status", "ended_at", "model_fingerprint")]
-        if columns[0] == ["accepted"] and all(columns):
-            accepted.append((columns[1][0], file.parent.name, str(columns[2][0])))
-    return max(accepted)[1:] if accepted else None
-
-
 def _model_of_newest(workspace: Workspace) -> str | None:
     """Model of the newest accepted run, else the only one that is registered."""
     newest = newest_accepted(workspace)
     registered = [file.stem for file in workspace.models.glob("*.json") if file.name != POINTER]
     return newest[1] if newest else registered[0] if len(registered) == 1 else None
-
-
-def _ids(workspace: Workspace, file: Path) -> str | None:
-    """The run that a table is of, where that run is there."""
-    ids = _column(file, "run_id")
-    return str(ids[0]) if ids and (workspace.runs / str(ids[0])).is_dir() else None
-
-
-def _column(file: Path, name: str) -> list[Any]:
-    """Values of a column; none where the file is missing or damaged."""
-    try:
-        values: list[Any] = sealed.read(
-            file, lambda path: pq.read_table(path, columns=[name], partitioning=None)[name]
-        ).to_pylist()
-    except (DamagedError, FileNotFoundError):
-        return []
-    return values

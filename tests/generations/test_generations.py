@@ -1,195 +1,31 @@
 """What is current changes as a whole: readers see one generation, a kill leaves one, and nobody's edit reaches a run."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from generation_helpers import OLD, make_run, of_before, state
 
-from resight.catalog import table as catalog_table
 from resight.errors import DamagedError, WorkspaceError
 from resight.reading import open_generation, open_run
 from resight.run.models import Model, current_model, promote
 from resight.run.verify import verify
 from resight.store import publication
 from resight.store.damage import fresh_records, watch
-from resight.store.generations import MANIFEST, MEASURED, current_generation, generation_folders
+from resight.store.generations import MANIFEST, MEASURED, generation_folders
 from resight.store.publication import publish_generation
-from resight.store.runs import read_current, staging
-from resight.store.sealed import write_json
-from resight.store.tables import conform
+from resight.store.runs import read_current
 from resight.store.workspace import Workspace
-
-OLD, NEW = "a" * 16, "b" * 16
-NIGHT = {"run_id": "r2", "model": NEW}
-ACCURACY = {"metric": "top1_photo", "stratum": "all", "value": 0.5, "n": 2, "unit": "share", "protocol": "by hand"}
-EVENT = {"event_no": 1, "night": "2026-06-04", "event": "created", "encounter_id": "e"}
-HISTORY = {"event_run_id": "r", "provisional_individual_id": "new-1"}
-
-# Publishes on copies of a workspace, and ends at the first, second, third ... operation on files, until it gets through.
-KILLED = textwrap.dedent(
-    """
-    import errno, json, os, shutil, sys
-    from pathlib import Path
-    from resight.store.publication import publish_generation
-    from resight.store.workspace import Workspace
-
-    template, out, arguments, links = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4] == "links"
-    CHANGES = {"os.rename", "os.mkdir", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile", "os.truncate"}
-
-    def refused(*args, **named):
-        raise PermissionError(errno.EPERM, "no links here")
-
-    def publish(place, number):
-        left = [number]
-        def operation():
-            left[0] -= 1
-            if left[0] < 0:
-                os._exit(9)
-        def hook(event, args):
-            written = event == "open" and isinstance(args[0], (str, os.PathLike)) and args[1] and args[1][0] in "wax"
-            if event in CHANGES or written:
-                operation()
-        os.fsync = lambda descriptor: operation()
-        if not links:
-            os.symlink = refused
-        sys.addaudithook(hook)
-        publish_generation(Workspace(place), **arguments)
-        os._exit(0)
-
-    status, number = 9, 0
-    while status:
-        shutil.copytree(template, out / str(number), symlinks=True)
-        child = os.fork()
-        if not child:
-            publish(out / str(number), number)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert status in (0, 9), status
-        number += 1
-    """
-)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "place")
-
-
-def make_run(place: Workspace, run_id: str, model: str = OLD, measured: bool = False) -> None:
-    """A run with some tables, each of which names it."""
-    now = datetime.now(UTC)
-    row: dict[str, Any] = {field.name: "{}" for field in catalog_table("runs").schema}
-    row |= {"flow": "nightly", "night": "2026-06-04", "status": "kept_aside" if measured else "accepted"}
-    row |= {"started_at": now, "ended_at": now, "model_fingerprint": model}
-    with staging(place) as stage:
-        stage.write("runs", conform("runs", [{k: v for k, v in row.items() if k != "run_id"}], run_id))
-        stage.write("provisional", conform("provisional", [EVENT | HISTORY], run_id))
-        if measured:
-            stage.write("accuracy", conform("accuracy", [ACCURACY], run_id))
-            stage.write_report(f"accuracy of {run_id}", "accuracy.html")
-        stage.write_report(f"page of {run_id}")
-        stage.commit(run_id)
-
-
-def of_before(place: Workspace) -> None:
-    """What earlier versions left: a plain folder, and the accepted model beside it."""
-    shutil.copytree(place.runs / "r1", place.current)
-    write_json(place.models / "current.json", {"fingerprint": OLD})
-
-
-def published(place: Workspace) -> None:
-    publish_generation(place, run_id="r1", model=OLD)
-
-
-def copied(place: Workspace) -> None:
-    """A workspace that was copied by a program that follows links."""
-    published(place)
-    folder = place.current.resolve()
-    place.current.unlink()
-    shutil.copytree(folder, place.current)
-
-
-def state(place: Workspace) -> tuple[str | None, ...]:
-    """Run of each current table and page, run and model by the manifest."""
-    now = current_generation(place)
-    if now is None:
-        return (None,)
-    runs = [now.table(name)["run_id"][0].as_py() for name in ("runs", "provisional")]
-    measured = now.table("accuracy")["run_id"].to_pylist() if now.has("accuracy") else [None]
-    page = (now.folder / "report.html").read_text().removeprefix("page of ")
-    return (now.run_id, now.model, *runs, page, now.accuracy_run_id, *measured)
-
-
-def contents(place: Workspace) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in place.current.iterdir() if file.name != MANIFEST}
-
-
-BEFORE: dict[str, Callable[[Workspace], None]] = {
-    "generation": published, "of before": of_before, "copied": copied, "nothing": lambda place: None
-}  # fmt: skip
-SHORT: list[tuple[str, dict[str, str], str]] = [
-    ("generation", NIGHT, "links"),
-    ("of before", NIGHT, "links"),
-    ("of before", NIGHT, "no links"),
-    ("generation", {"accuracy_run_id": "m"}, "links"),
-]
-LONG: list[tuple[str, dict[str, str], str]] = [
-    ("copied", NIGHT, "links"),
-    ("nothing", NIGHT, "links"),
-    ("generation", NIGHT, "no links"),
-    ("nothing", NIGHT, "no links"),
-    ("of before", {"accuracy_run_id": "m"}, "links"),
-    ("generation", {"model": NEW}, "links"),
-    ("of before", {"model": NEW}, "links"),
-]
-
-
-@pytest.mark.kill
-@pytest.mark.parametrize(("before", "arguments", "links"), SHORT + (LONG if os.environ.get("RESIGHT_TORTURE") else []))
-def test_a_kill_at_any_operation_leaves_the_old_or_the_new_and_the_rerun_ends_equal(
-    place: Workspace,
-    tmp_path: Path,
-    before: str,
-    arguments: dict[str, str],
-    links: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    make_run(place, "r1")
-    BEFORE[before](place)
-    if "run_id" in arguments:
-        make_run(place, "r2", NEW)
-    make_run(place, "m", measured=True)
-    old, out = state(place), tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, str(place.root), str(out), json.dumps(arguments), links]
-    subprocess.run(command, check=True, timeout=100)
-    if links != "links":
-        monkeypatch.setattr(os, "symlink", _refused)
-    places = [Workspace(out / str(number)) for number in range(len(list(out.iterdir())))]
-    new, expected = state(places[-1]), contents(places[-1])
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing loses power here
-    states = [state(killed) for killed in places]
-    assert len(places) > 15 and (new != old or before == "nothing")
-    assert set(states) <= {old, new}
-    assert states == sorted(states, key=lambda s: s == new), "once it is new it stays new"
-    for killed in places:
-        publish_generation(killed, **arguments)
-        assert (state(killed), contents(killed)) == (new, expected)
-        assert killed.current.is_symlink() == (links == "links")
-        assert not (killed.models / "current.json").exists()
-        assert not list(killed.generations.glob(".*")) and not list(killed.root.glob("current-until*"))
-
-
-def _refused(*_: Any, **__: Any) -> None:
-    raise PermissionError(1, "no links here")
 
 
 def test_readers_beside_publications_never_mix_two_runs(place: Workspace) -> None:
