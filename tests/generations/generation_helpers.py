@@ -59,8 +59,9 @@ def state(place: Workspace) -> tuple[str | None, ...]:
     if now is None:
         return (None,)
     runs = [now.table(name)["run_id"][0].as_py() for name in ("runs", "provisional")]
-    measured = now.table("accuracy")["run_id"].to_pylist() if now.has("accuracy") else [None]
-    page = (now.folder / "report.html").read_text().removeprefix("page of ")
+    measured = sorted(set(now.table("accuracy")["run_id"].to_pylist())) if now.has("accuracy") else [None]
+    report = now.folder / "report.html"
+    page = report.read_text().removeprefix("page of ") if report.exists() else None
     return (now.run_id, now.model, *runs, page, now.accuracy_run_id, *measured)
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ KILLED = textwrap.dedent(
     from resight.store.workspace import Workspace
 
     template, out, arguments, links = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4] == "links"
+    step = int(sys.argv[5])
     CHANGES = {"os.rename", "os.mkdir", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile", "os.truncate"}
 
     def refused(*args, **named):
@@ -54,9 +57,12 @@ KILLED = textwrap.dedent(
             publish(out / str(number), number)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert status in (0, 9), status
-        number += 1
+        number += step
     """
 )
+
+
+STORE = Path(__file__).resolve().parent.parent / "stores" / "2026-11-28.zip"
 
 
 @pytest.fixture
@@ -100,7 +106,7 @@ def test_a_kill_at_any_operation_leaves_the_old_or_the_new_and_the_rerun_ends_eq
         make_run(place, "r2", NEW)
     make_run(place, "m", measured=True)
     old, out = state(place), tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, str(place.root), str(out), json.dumps(arguments), links]
+    command = [sys.executable, "-c", KILLED, str(place.root), str(out), json.dumps(arguments), links, "1"]
     subprocess.run(command, check=True, timeout=100)
     if links != "links":
         monkeypatch.setattr(os, "symlink", _refused)
@@ -121,3 +127,28 @@ def test_a_kill_at_any_operation_leaves_the_old_or_the_new_and_the_rerun_ends_eq
 
 def _refused(*_: Any, **__: Any) -> None:
     raise PermissionError(1, "no links here")
+
+
+def test_the_old_store_becomes_a_generation_also_when_that_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(STORE) as archive:
+        archive.extractall(tmp_path / "old")
+    old_place, out = Workspace(tmp_path / "old"), tmp_path / "out"
+    for room in ("photos", "store"):
+        shutil.rmtree(old_place.root / room)
+    old = state(old_place)
+    assert old[:3] == ("2026-11-21-rebuild-0d163a92", "085a8b1008f4314d", "2026-11-21-rebuild-0d163a92")
+    arguments = {"run_id": "2026-11-20-nightly-ad832977", "model": "62c91c93cdd7ccf2"}
+    command = [sys.executable, "-c", KILLED, str(old_place.root), str(out), json.dumps(arguments), "links", "6"]
+    subprocess.run(command, check=True, timeout=100)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    places = [Workspace(folder) for folder in sorted(out.iterdir(), key=lambda folder: int(folder.name))]
+    new, expected = state(places[-1]), contents(places[-1])
+    assert new[:4] == (arguments["run_id"], arguments["model"], arguments["run_id"], arguments["run_id"])
+    assert new[5:] == old[5:] and "accuracy.parquet" in expected, "the accuracy tables stay"
+    assert {state(killed) for killed in places} == {old, new}
+    for killed in places:
+        publish_generation(killed, **arguments)
+        assert (state(killed), contents(killed)) == (new, expected)
+        assert killed.current.is_symlink() and not (killed.models / "current.json").exists()
