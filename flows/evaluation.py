@@ -13,6 +13,8 @@ from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, open_run
 from resight.run.state import Ingested, Judged, Segmented
+from resight.runner.children import end_with_serving_process
+from resight.score.base import FUSED
 from resight.settings import Settings
 from resight.store.runs import ACCURACY_FILE, MEASURED, read_run, run_tables
 from resight.store.workspace import Workspace, open_workspace
@@ -76,7 +78,10 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     ingested = ingest_photos(run)
     done = already_there(run, accept=False)
     if done:
-        if accept:  # a rebuild may have measured it, and that publishes nothing
+        if accept:  # a rebuild may have measured it, and that publishes nothing and fits nothing
+            if run.settings.score.name == FUSED:
+                refit_fusion(run, steps.healed(run, lambda: _verdicts(run, ingested))[2])
+                done["notes"] = run.notes
             there = [name for name in run_tables(run.workspace, run.run_id) if name in MEASURED]
             run.written |= {name: read_run(run.workspace, run.run_id, name) for name in there}
             _write_current(run)
@@ -112,4 +117,5 @@ def accuracy(
     workspace: str = ".", night: str | None = None, overrides: dict[str, Any] | None = None, quiet: bool = False
 ) -> dict[str, Any]:
     """`run_accuracy` as a flow."""
+    end_with_serving_process()
     return run_accuracy(workspace, night, overrides, quiet=quiet)

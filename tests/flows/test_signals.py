@@ -59,6 +59,22 @@ def test_a_command_ends_at_a_signal(
 
 
 @pytest.mark.prefect
+def test_a_server_that_goes_away_during_a_run_is_one_sentence(field_workspace: Workspace, tmp_path: Path) -> None:
+    arguments = ["nightly", "--workspace", str(field_workspace.root), *INLINE]
+    with start(tmp_path / "command", arguments, "time.sleep(0.2)") as command:
+        command.wait_for_work()
+        (server,) = [process for process in command.family() if "uvicorn" in " ".join(process.cmdline())]
+        server.kill()
+        code = command.process.wait(150)
+        output = command.output()
+    print(output)
+    assert code == 1
+    assert "Traceback" not in output
+    assert " ".join(output.split()).count("went away during the run; what was finished is kept") == 1
+    assert len(output.splitlines()) < 30
+
+
+@pytest.mark.prefect
 def test_cancelling_a_served_flow_run_ends_it_and_frees_the_workspace(
     field_workspace: Workspace, whole_server: str, tmp_path: Path
 ) -> None:
@@ -87,12 +103,13 @@ def test_cancelling_a_served_flow_run_ends_it_and_frees_the_workspace(
         with field_workspace.lock():
             pass
         (command.folder / "began").unlink()
-        client.create_flow_run_from_deployment(deployment.id)
+        run_id = client.create_flow_run_from_deployment(deployment.id).id
         command.wait_for_work()
         code, output, left = command.stop(SIGNALS["TERM"])
         print(
             f"serve: {code} after {command.seconds:.1f} s, last process after {command.seconds_to_last:.1f} s\n{output}"
         )
+        assert client.read_flow_run(run_id).state_name == "Crashed"
         assert (code, left) == (143, [])
         assert "Traceback" not in output
         assert output.count(SENTENCE) == 1
