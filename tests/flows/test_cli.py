@@ -12,6 +12,10 @@ from typer.testing import CliRunner
 
 from resight.cli.app import app
 from resight.errors import ResightError
+from resight.flows.evaluation import measure_workspace
+from resight.flows.steps import accepted_settings
+from resight.run.run import Run
+from resight.run.state import Judged
 from resight.store.workspace import Workspace
 
 SMALL = ["--set", "extract.max_keypoints=300", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline"]
@@ -88,6 +92,25 @@ def test_accuracy_measures_the_accepted_model_on_the_workspaces_labels(night_wor
     for name in ("accuracy.parquet", "outcomes.parquet", "changes.parquet", "accuracy.html"):
         assert (night_workspace.current / name).exists(), name
     assert (night_workspace.current / "identifications.parquet").exists()
+
+
+def test_accuracy_refits_what_a_rebuild_of_the_same_night_only_measured(
+    night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, model, _ = accepted_settings(night_workspace, None)
+    settings = settings.model_copy(update={"dask": settings.dask.model_copy(update={"mode": "inline"})})
+    how: dict[str, Any] = {"night": None, "quiet": True}
+    refitted: list[str] = []
+
+    def refit(run: Run, judged: Judged) -> None:
+        assert judged.scores.num_rows
+        refitted.append(run.run_id)
+
+    monkeypatch.setattr("resight.flows.evaluation.refit_fusion", refit)
+    first = measure_workspace(night_workspace, settings, model, accept=False, **how)
+    assert not refitted
+    second = measure_workspace(night_workspace, settings, model, accept=True, **how)
+    assert second["run_id"] == first["run_id"] and refitted == [first["run_id"]]
 
 
 def test_identify_answers_without_adding_the_photo(night_workspace: Workspace, survey: Path, tmp_path: Path) -> None:
