@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -17,7 +18,7 @@ def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     make_folder(path.parent)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
-        with temporary.open("wb") as file:
+        with errors_naming(path), temporary.open("wb") as file:
             for piece in [data] if isinstance(data, bytes) else data:
                 file.write(piece)
             file.flush()
@@ -64,9 +65,21 @@ def sync_folder(folder: Path) -> None:
         _sync(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
 
 
+@contextmanager
+def errors_naming(path: Path) -> Iterator[None]:
+    """Errors of reading, writing and syncing an open file name it: the operating system does not say which it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:
-        os.fsync(descriptor)
+        with errors_naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
