@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +123,11 @@ class Damage:
             if name == "verify":
                 return "whole", ""
             differs = self._differs(name, ended)
+            if differs and name == "report" and "picture missing" in self._outcome(name, ended)["page"]:
+                return (
+                    "a picture less, and said",
+                    "" if "is without pictures" in ended.err else "a picture is missing in silence",
+                )
             return "right", differs and f"exit 0 and {differs}: {ended.err[-600:]}"
         sentences = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
         if ended.code == 1 and name in ("verify", "repair") and not sentences:

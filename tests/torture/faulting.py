@@ -6,6 +6,7 @@ import errno
 import random
 import shutil
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,18 @@ JOBS = {
     "repair": ["verify", "--repair"],
     "identify": ["identify", "--json"],
 }
-SHARE = {"first night": 4, "second night": 4, "accuracy": 3, "rebuild": 3, "repair": 1, "identify": 1}
-CAN_BE_FORBIDDEN = ("open to write", "mkdir", "rename", "unlink", "chmod", "open to read", "open folder", "list", "stat")
+SHARE = {"first night": 5, "second night": 5, "accuracy": 3, "rebuild": 2, "repair": 3, "identify": 3}
+CAN_BE_FORBIDDEN = (
+    "open to write",
+    "mkdir",
+    "rename",
+    "unlink",
+    "chmod",
+    "open to read",
+    "open folder",
+    "list",
+    "stat",
+)
 
 
 @dataclass(frozen=True)
@@ -89,11 +100,12 @@ class Faults:
             self.scenes[job] = Scene(before, self._outcome(job), operations)
         return self.scenes[job]
 
-    def cases(self, count: int, seed: int = 0) -> list[Case]:
+    def cases(self, count: int, seed: int = 0, jobs: Sequence[str] = tuple(SHARE)) -> list[Case]:
         """So many faults, spread over the jobs, the operations, the kinds of files and the ways to fail."""
         rng = random.Random(seed)
         chosen = []
-        for job, share in SHARE.items():
+        total = sum(SHARE[job] for job in jobs)
+        for job in jobs:
             groups: dict[tuple[str, ...], list[Case]] = defaultdict(list)
             for number, (what, writes, path) in enumerate(self.scene(job).operations, 1):
                 for fault in _ways(number, what, writes):
@@ -104,8 +116,10 @@ class Faults:
             order = sorted(groups)
             rng.shuffle(order)
             rounds = [groups[key][turn] for turn in range(max(map(len, groups.values()))) for key in order if turn < len(groups[key])]  # fmt: skip
-            chosen.append(rounds[: -(-count * share // sum(SHARE.values()))])
-        return [case for turn in range(max(map(len, chosen))) for cases in chosen for case in cases[turn : turn + 1]][:count]
+            chosen.append(rounds[: -(-count * SHARE[job] // total)])
+        return [case for turn in range(max(map(len, chosen))) for cases in chosen for case in cases[turn : turn + 1]][
+            :count
+        ]
 
     def judge(self, case: Case) -> tuple[str, str]:
         """How it ended in a word, and what is wrong with that ('' if nothing)."""
@@ -154,7 +168,11 @@ class Faults:
         return f"{', '.join(wrong)} differ" if wrong else ""
 
     def _left(self, job: str) -> str:
-        left = [str(p.relative_to(self.work)) for p in self.work.rglob("*") if ".staging" in p.name or (p.parent.name == "quarantine" and p.suffix != ".jsonl")]
+        left = [
+            str(p.relative_to(self.work))
+            for p in self.work.rglob("*")
+            if ".staging" in p.name or (p.parent.name == "quarantine" and p.suffix != ".jsonl")
+        ]
         return f"left over: {left[:3]}" if left and job != "repair" else ""
 
 
@@ -173,7 +191,13 @@ def _ways(number: int, what: str, writes: bool) -> list[Fault]:
 def _kind(path: str) -> str:
     """Files that are written and read alike."""
     parts = path.strip("/").split("/")
-    return "/".join([*parts[:2], parts[-1].split(".")[-1] if "." in parts[-1] else parts[-1][:8] if len(parts) < 4 else "", str(min(len(parts), 6))])
+    return "/".join(
+        [
+            *parts[:2],
+            parts[-1].split(".")[-1] if "." in parts[-1] else parts[-1][:8] if len(parts) < 4 else "",
+            str(min(len(parts), 6)),
+        ]
+    )
 
 
 def _forbidden_photo(case: Case) -> bool:

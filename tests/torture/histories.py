@@ -192,7 +192,9 @@ class History:
 
     def in_this_order(self, one: str, two: str) -> bool:
         """Whether the newest run of one flow ended before that of the other."""
-        ends = {flow: max((r["ended_at"] for r in self.records() if r["flow"] == flow), default=None) for flow in (one, two)}
+        ends = {
+            flow: max((r["ended_at"] for r in self.records() if r["flow"] == flow), default=None) for flow in (one, two)
+        }
         return bool(ends[one] < ends[two])
 
     def finish(self, command: str) -> None:

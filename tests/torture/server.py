@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
+import importlib.metadata
 import io
 import json
 import os
@@ -27,9 +29,13 @@ def command(request: dict[str, Any]) -> None:
     """In the child: run the command as the shell does, and leave."""
     os.setsid()
     for number, name in ((1, "out"), (2, "err")):
-        file = os.open(f"{request['output']}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        os.dup2(file, number)
-    sys.stdin, sys.stdout, sys.stderr = io.StringIO(), open(1, "w", closefd=False), open(2, "w", closefd=False)
+        descriptor = os.open(f"{request['output']}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(descriptor, number)
+    sys.stdin, sys.stdout, sys.stderr = (
+        io.StringIO(),
+        os.fdopen(1, "w", closefd=False),
+        os.fdopen(2, "w", closefd=False),
+    )
     trace = os.open(request["trace"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) if request.get("trace") else -1
     sys.argv = ["resight", *request["arguments"]]
     code = 0
@@ -77,6 +83,13 @@ def wait(request: dict[str, Any]) -> dict[str, Any]:
     return {"code": os.waitstatus_to_exitcode(ended[1]), "memory": ended[2].ru_maxrss * 1024, "cpu": cpu}
 
 
+def remember_versions() -> None:
+    """Looking up the versions of packages, from their files outside of any workspace, takes a tenth of a small night."""
+    importlib.metadata.version = functools.cache(importlib.metadata.version)
+    for name in importlib.import_module("resight.run.run").PACKAGES:
+        importlib.metadata.version(name)
+
+
 def load(request: dict[str, Any]) -> dict[str, Any]:
     """Import what a command has imported, without having run any."""
     with open(request["modules"], encoding="utf-8") as file:
@@ -95,6 +108,7 @@ def serve() -> None:
     """Answer until the pipe closes."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    remember_versions()
     for line in sys.stdin:
         request = json.loads(line)
         answer = {"start": start, "wait": wait, "load": load}[request["do"]](request)

@@ -101,7 +101,12 @@ class Commands:
         shutil.rmtree(place)
 
     def start(
-        self, arguments: list[str], place: Path, fault: Fault | None = None, trace: bool = False, modules: Path | None = None
+        self,
+        arguments: list[str],
+        place: Path,
+        fault: Fault | None = None,
+        trace: bool = False,
+        modules: Path | None = None,
     ) -> int:
         """Begin a command in a workspace."""
         self.number = getattr(self, "number", 0) + 1
