@@ -167,7 +167,8 @@ def test_an_error_of_the_disk_names_the_file(step: str, tmp_path: Path, monkeypa
         "sync": lambda: durable.sync_folder(part.parent),
         "read": lambda: read(part, fails),
     }
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="Input/output") as error:
+    with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fails)
-        steps[step]()
+        with pytest.raises(OSError, match="Input/output") as error:
+            steps[step]()
     assert error.value.filename == str(part.parent if step == "sync" else part)

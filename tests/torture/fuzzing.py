@@ -251,7 +251,8 @@ class Fuzz:
         return "read or made again"
 
     def _model_file(self, number: int) -> Path:
-        return self.workspace.models / ("current.json" if number % 2 else "0123456789abcdef.json")
+        models: Path = self.workspace.models
+        return models / ("current.json" if number % 2 else "0123456789abcdef.json")
 
     def _toml(self, data: bytes) -> str:
         (self.workspace.root / "resight.toml").write_bytes(data)

@@ -192,10 +192,8 @@ class History:
 
     def in_this_order(self, one: str, two: str) -> bool:
         """Whether the newest run of one flow ended before that of the other."""
-        ends = {
-            flow: max((r["ended_at"] for r in self.records() if r["flow"] == flow), default=None) for flow in (one, two)
-        }
-        return bool(ends[one] < ends[two])
+        ends = {flow: [r["ended_at"] for r in self.records() if r["flow"] == flow] for flow in (one, two)}
+        return bool(max(ends[one]) < max(ends[two]))
 
     def finish(self, command: str) -> None:
         """Run it to its end; a person says that lost photos are as they should be."""
