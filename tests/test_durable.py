@@ -172,3 +172,15 @@ def test_an_error_of_the_disk_names_the_file(step: str, tmp_path: Path, monkeypa
         with pytest.raises(OSError, match="Input/output") as error:
             steps[step]()
     assert error.value.filename == str(part.parent if step == "sync" else part)
+
+
+def test_what_killed_writers_left_is_cleared_after_an_hour(tmp_path: Path) -> None:
+    old, new = tmp_path / "match" / "x" / ".a.parquet.0.tmp", tmp_path / "match" / "x" / ".b.parquet.0.tmp"
+    inside = tmp_path / "extract" / "x" / "batch.zarr" / ".c.tmp"
+    for file in (old, new, inside, old.with_name("part.parquet")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        if file != new:
+            os.utime(file, (0, 0))
+    durable.clear_left_over([tmp_path, tmp_path / "not there"])
+    assert [file.name for file in sorted(tmp_path.rglob("*")) if file.is_file()] == [".c.tmp", new.name, "part.parquet"]
