@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONWARNINGS = ignore::Warning:setuptools
 
-.PHONY: help setup demo test check lint contracts sizes types installed docs bench segmenter matcher dictionary lock sbom advisories clean
+.PHONY: help setup demo test torture check lint contracts sizes types installed docs bench segmenter matcher dictionary lock sbom advisories clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,19 @@ test: export OMP_NUM_THREADS = 1
 test: $(STAMP)  ## all tests; COVERAGE=yes says which lines and branches they reach, and fails below the floor in pyproject.toml
 	$(if $(COVERAGE),$(BIN)/coverage erase && $(BIN)/coverage run,$(BIN)/python) $(PYTEST)
 	$(if $(COVERAGE),$(BIN)/coverage combine --quiet && $(BIN)/coverage report --sort=cover)
+
+# How much of each; a run that was stopped goes on where it was, unless RESULTS names another file.
+FAULTS ?= 2000
+DAMAGED ?= 500
+INPUTS ?= 2000
+HISTORIES ?= 200
+RESULTS ?= build/torture/results.jsonl
+torture: export OMP_NUM_THREADS = 1
+torture: export RESIGHT_TORTURE = 1
+
+torture: $(STAMP)  ## hours of faults, damage, odd inputs and random histories; FAULTS, DAMAGED, INPUTS, HISTORIES say how many
+	$(BIN)/python tests/torture/long.py --faults $(FAULTS) --damaged $(DAMAGED) --inputs $(INPUTS) --histories $(HISTORIES) --out $(RESULTS)
+	$(BIN)/python -m pytest tests/flows/test_signals.py
 
 check: lint sizes contracts types docs test  ## what a change must pass
 

@@ -1,7 +1,8 @@
 """Commit marks reach the disk after what they stand for, shown by the order of `os.fsync` and `os.replace`."""
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from resight.errors import DamagedError
 from resight.extract import store
 from resight.extract.marks import mark_path
 from resight.extract.select import nothing
-from resight.store import damage
+from resight.store import damage, durable
 from resight.store.parts import part_files, read_columns, read_parts, write_part
 from resight.store.runs import staging
-from resight.store.sealed import read_json, write_json
+from resight.store.sealed import read, read_json, write_json
 from resight.store.workspace import Workspace
 
 TABLE = pa.table({"a": list(range(50)), "b": [f"x{i % 7}" for i in range(50)]})
@@ -149,3 +150,38 @@ def test_a_chunk_that_is_gone_is_no_zeros(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match="keypoints"):
         reader.load("store/extract/n/batch.zarr", 1)
     assert store.whole_shards(folder) == {0}, "the other shard stays"
+
+
+@pytest.mark.parametrize("step", ["write", "sync", "read"])
+def test_an_error_of_the_disk_names_the_file(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = write_part(tmp_path / "store" / "match", "part", TABLE)
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    def pieces() -> Iterator[bytes]:
+        yield b"x"
+        fails()
+
+    steps: dict[str, Callable[[], object]] = {
+        "write": lambda: durable.write_bytes(part, pieces()),
+        "sync": lambda: durable.sync_folder(part.parent),
+        "read": lambda: read(part, fails),
+    }
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fails)
+        with pytest.raises(OSError, match="Input/output") as error:
+            steps[step]()
+    assert error.value.filename == str(part.parent if step == "sync" else part)
+
+
+def test_what_killed_writers_left_is_cleared_after_an_hour(tmp_path: Path) -> None:
+    old, new = tmp_path / "match" / "x" / ".a.parquet.0.tmp", tmp_path / "match" / "x" / ".b.parquet.0.tmp"
+    inside = tmp_path / "extract" / "x" / "batch.zarr" / ".c.tmp"
+    for file in (old, new, inside, old.with_name("part.parquet")):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        if file != new:
+            os.utime(file, (0, 0))
+    durable.clear_left_over([tmp_path, tmp_path / "not there"])
+    assert [file.name for file in sorted(tmp_path.rglob("*")) if file.is_file()] == [".c.tmp", new.name, "part.parquet"]

@@ -19,6 +19,7 @@ import pytest
 from flow_helpers import SMALL, comparable_tables
 
 from resight.flows.nightly import run_nightly
+from resight.flows.redraw import redraw_report
 from resight.run.models import current_model, promote
 from resight.run.verify import verify
 from resight.shortlist.params import ShortlistParams
@@ -142,6 +143,18 @@ def test_a_damaged_crop_is_cut_again_in_the_same_night(night_workspace: Workspac
     same_tables(night_workspace, undisturbed)
     assert crop.read_bytes() == whole
     assert any(night_workspace.relative(crop) in note and "cut again" in note for note in result["notes"])
+
+
+@pytest.mark.parametrize("way", [empty, delete])
+def test_a_report_that_is_drawn_without_a_picture_says_so(
+    night_workspace: Workspace, way: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    for crop in night_workspace.store.glob("segment/*/crops/*/*.png"):
+        way(crop)
+    (page,) = redraw_report(night_workspace.root, None, None, quiet=True)
+    assert "picture missing" in page.read_text(encoding="utf-8")
+    assert f"{page} is without pictures" in caplog.text
+    assert ("(it is empty)" in caplog.text) == (way is empty)
 
 
 def test_a_damaged_run_is_made_again_by_the_same_night(night_workspace: Workspace, undisturbed: Workspace) -> None:

@@ -15,7 +15,7 @@ from typer import Argument, Option
 from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, print_notes, print_result
-from resight.errors import KeptAside
+from resight.errors import KeptAside, machine_errors_at
 from resight.status import KEPT_ASIDE
 
 KEPT_ASIDE_EXIT = 3
@@ -69,7 +69,8 @@ def report(
     """Draw the report of a run again, e.g. with more candidates (RESIGHT_REPORT__CANDIDATES=6), and its accuracy page."""
     from resight.flows.redraw import redraw_report
 
-    pages = redraw_report(workspace, run_id, out, quiet=as_json)
+    with machine_errors_at(options.absolute(workspace)):
+        pages = redraw_report(workspace, run_id, out, quiet=as_json)
 
     def show(console: Console, result: dict[str, Any]) -> None:
         for page in pages:

@@ -12,6 +12,7 @@ from rich.table import Table
 from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, print_result
+from resight.errors import machine_errors_at
 
 verify_app = typer.Typer()
 
@@ -28,7 +29,8 @@ def verify(
     from resight.run.verify import verify as job
     from resight.store.workspace import open_workspace
 
-    result = job(open_workspace(workspace), repair=repair, quiet=as_json)
+    with machine_errors_at(options.absolute(workspace)):
+        result = job(open_workspace(workspace), repair=repair, quiet=as_json)
     print_result(result, as_json, _show)
     if not result["ok"]:
         raise typer.Exit(1)

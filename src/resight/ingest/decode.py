@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# A damaged photo is a row with its reason; what Pillow says beside that goes to nobody who could use it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 # The limits below, which the user can set, take the place of Pillow's fixed ones: every picture is opened by `_opened`.
 Image.MAX_IMAGE_PIXELS = None
 

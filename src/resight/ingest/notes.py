@@ -5,6 +5,7 @@ from __future__ import annotations
 from resight.ingest.addresses import text_of
 
 SHOWN = 5
+ITEM_CHARS = 200
 
 
 class Notes:
@@ -33,7 +34,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text_of(text))
 
 
+def shortened(text: str) -> str:
+    """Text as it is unless it is very long, such as a cell of a table that holds a whole file."""
+    return text if len(text) <= ITEM_CHARS else f"{text[:ITEM_CHARS]} and {len(text) - ITEM_CHARS} characters more"
+
+
 def _render(sentence: str, items: list[str]) -> str:
-    named = list(dict.fromkeys(item for item in items if item))
+    named = [shortened(item) for item in dict.fromkeys(item for item in items if item)]
     listed = ", ".join(named[:SHOWN]) + (f" and {len(named) - SHOWN} more" if len(named) > SHOWN else "")
     return printable(sentence.replace("{n}", str(len(items))).replace("{items}", listed))

@@ -13,6 +13,7 @@ from resight.run.names import StageNames, stage_names
 from resight.runner.handshake import Needs
 from resight.runner.runner import Runner
 from resight.settings import Settings
+from resight.store.durable import clear_left_over
 from resight.store.workspace import Workspace
 
 
@@ -56,4 +57,5 @@ def open_conditions(
     weights = settings.weight_store()
     needs = Needs(workspace.store, weights, tuple(weight_names))
     with workspace.lock(), Runner(settings.dask, settings.device, quiet, needs) as runner:
+        clear_left_over((workspace.store, workspace.models, workspace.current))
         yield Conditions(Environment(workspace, weights, runner, settings.device), settings)

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from resight.errors import SettingsError
+from resight.errors import SettingsError, machine_errors_at
 from resight.settings.explain import explain
 from resight.settings.kinds import refuse_broken_plugins
 from resight.settings.removed import say_once, without_removed
@@ -126,8 +126,9 @@ def _plain_value(text: str) -> Any:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        with machine_errors_at(file):
+            return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(
             f"{file} is not valid TOML ({error}); correct that line, or write a new file with `resight init`"
         ) from None

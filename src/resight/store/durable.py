@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FOR_READING = 0o444
 FICLONE = 0x40049409  # ioctl_ficlone(2): Btrfs, XFS, OCFS2, NFS 4.2
+LEFT_OVER_S = 3600.0
 
 
 def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
@@ -22,7 +25,7 @@ def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     make_folder(path.parent)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
-        with temporary.open("wb") as file:
+        with errors_naming(path), temporary.open("wb") as file:
             for piece in [data] if isinstance(data, bytes) else data:
                 file.write(piece)
             file.flush()
@@ -90,6 +93,21 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def clear_left_over(folders: Iterable[Path]) -> None:
+    """Remove what writers that were killed have left in ``folders`` and below, but for what is younger than an hour.
+
+    Nobody writes one file for that long. Batches of features (``.zarr``), which hold thousands of files, are cleared by who makes them.
+    """
+    for folder in folders:
+        for here, below, names in os.walk(folder):
+            below[:] = [name for name in below if not name.endswith((".zarr", ".tmp"))]
+            for name in names:
+                if name.startswith(".") and name.endswith(".tmp"):
+                    with suppress(OSError):  # another process may have been quicker
+                        if time.time() - (Path(here) / name).stat().st_mtime > LEFT_OVER_S:
+                            (Path(here) / name).unlink()
+
+
 def sync_tree(folder: Path) -> None:
     """Put everything in ``folder`` on the disk, what is inside before what names it."""
     for here, _, names in os.walk(folder, topdown=False):
@@ -109,9 +127,21 @@ def sync_folder(folder: Path) -> None:
         _sync(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
 
 
+@contextmanager
+def errors_naming(path: Path) -> Iterator[None]:
+    """Errors of reading, writing and syncing an open file name it: the operating system does not say which it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags)
     try:
-        os.fsync(descriptor)
+        with errors_naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

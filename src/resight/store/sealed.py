@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from resight.errors import DamagedError
 from resight.store.damage import set_aside
-from resight.store.durable import write_bytes
+from resight.store.durable import errors_naming, write_bytes
 from resight.store.fingerprint import canonical_json
 
 T = TypeVar("T")
@@ -52,7 +52,8 @@ def read(file: Path, read_it: Callable[[Path], T]) -> T:
     """
     whole = check(file)
     try:
-        return read_it(file)
+        with errors_naming(file):
+            return read_it(file)
     except OSError as error:
         if error.errno is not None:  # the machine says so, not the reader of the format
             raise
@@ -82,7 +83,8 @@ def check(file: Path) -> bool:
     key, now = str(file), (state.st_size, state.st_mtime_ns)
     if _seen.get(key) == now:
         return True
-    data = memoryview(file.read_bytes())
+    with errors_naming(file):
+        data = memoryview(file.read_bytes())
     if len(data) < TAIL_BYTES + 4 or bytes(data[:4]) != b"PAR1" or bytes(data[-4:]) != b"PAR1":
         raise DamagedError(file, "it is empty" if not len(data) else "it is no whole Parquet file")
     foot = _footer_start(data)
@@ -116,8 +118,9 @@ def read_json(path: Path) -> dict[str, Any]:
         FileNotFoundError: There is no such file.
     """
     try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
+        with errors_naming(path):
+            value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise DamagedError(path, _why(error)) from None
     if not isinstance(value, dict):
         raise DamagedError(path, "it is no JSON object")
