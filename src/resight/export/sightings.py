@@ -25,6 +25,7 @@ NAMING_VERDICTS = {"known", "likely"}  # the program names an animal of the gall
 SITE = ("site", "location", "locality", "place", "beach", "encounter.verbatimlocality", "encounter.locationid")
 SPECIES = ("species", "scientific_name", "scientificname", "taxon")
 ZONE = ("utc_offset", "time_zone", "timezone")
+MEASURING = {"accuracy", "evaluate", "compare"}  # flows whose verdicts are on photos with a name
 COMMON_NAMES = {
     "loggerhead": "Caretta caretta",
     "green": "Chelonia mydas",
@@ -78,9 +79,11 @@ def photos_and_verdicts(workspace: Workspace, run_id: str) -> tuple[list[Row], l
     """Rows of a run's tables ``photos`` and ``novelty``; no verdicts where it has met no query.
 
     Raises:
-        WorkspaceError: There is no such run, or it has looked at no photos.
+        WorkspaceError: There is no such run, or it does not say who was met.
     """
-    read_run(workspace, run_id, "runs")
+    flow = read_run(workspace, run_id, "runs")["flow"][0].as_py()
+    if flow in MEASURING:
+        raise WorkspaceError(f"Run {run_id} measures ({flow}) and hides names for that; name a night or a rebuild.")
     tables = run_tables(workspace, run_id)
     if "photos" not in tables:
         raise WorkspaceError(f"Run {run_id} has no table 'photos'; name a night or a rebuild.")
