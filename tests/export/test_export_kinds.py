@@ -19,6 +19,7 @@ from dwca.read import DwCAReader
 from season_rows import RUN_ID, MakeRun, photo, season
 
 from resight.catalog import TABLES
+from resight.cli.export import KINDS as HELP
 from resight.errors import SettingsError, WorkspaceError
 from resight.export import base
 from resight.export.base import Wishes
@@ -60,8 +61,8 @@ def test_wildbook_takes_only_confirmed_animals_and_the_names_of_the_photos(publi
     ]
     assert rows["e1"]["Encounter.mediaAsset1"] == "a2.JPG" and rows["e2"]["Encounter.mediaAsset1"] is None
     assert (folder / "photos" / "a2.JPG").read_bytes() == b"id-a2"
-    assert any("1 encounters have no date (e7)" in note for note in result["notes"])
-    assert any("2 encounters have no place (e6, e7)" in note for note in result["notes"])
+    assert any("1 of 7 encounters have no date (e7)" in note for note in result["notes"])
+    assert any("2 of 7 encounters have no place (e6, e7)" in note for note in result["notes"])
 
 
 def test_a_wildbook_sheet_is_read_back_by_ingest(published: Workspace) -> None:
@@ -122,7 +123,7 @@ def test_a_darwin_core_archive_is_read_by_its_reader(published: Workspace) -> No
     ]
     assert "not known" in rows["e1"]["eventRemarks"] and rows["e2"]["eventRemarks"] == ""
     assert rows["e1"]["occurrenceID"] == "urn:resight:id-a1" and rows["e1"]["locality"] == "Laganas, east"
-    assert any("4 sightings have a local time without its offset" in note for note in result["notes"])
+    assert any("4 of 7 sightings have a local time without its offset" in note for note in result["notes"])
 
 
 def test_a_time_zone_fills_what_photos_do_not_say(published: Workspace) -> None:
@@ -130,7 +131,7 @@ def test_a_time_zone_fills_what_photos_do_not_say(published: Workspace) -> None:
     result = export(published, "dwca", out=published.root / "elsewhere.zip", wishes=wishes)
     text = zipfile.ZipFile(published.root / "elsewhere.zip").read("occurrence.txt").decode()
     assert text.count("T09:00:00+03:00") == 6
-    assert result["notes"] == ["1 sightings have no date (e7)."]
+    assert result["notes"] == ["1 of 7 sightings have no date (e7)."]
 
 
 def test_camtrap_dp_satisfies_its_tables_and_marks_the_machine(published: Workspace) -> None:
@@ -159,7 +160,7 @@ def test_camtrap_dp_satisfies_its_tables_and_marks_the_machine(published: Worksp
     assert issues == {
         "2025-06-14 Laganas, east": True, "2025-07-01 Dafni": False, "2025-07-02 Laganas, east": True, "2026-06-03 Dafni": False,
     }  # fmt: skip
-    assert any("2 sightings without a day or a position are left out (e6, e7)" in note for note in result["notes"])
+    assert any("2 of 7 sightings without a day or a position are left out (e6, e7)" in note for note in result["notes"])
     required = {"profile", "created", "contributors", "project", "spatial", "temporal", "taxonomic"}  # of the profile
     assert required <= set(described) and described["temporal"] == {"start": "2025-06-14", "end": "2026-06-03"}
     assert set(described["project"]) >= {
@@ -212,7 +213,7 @@ def test_geoparquet_is_valid_and_its_points_are_where_they_should_be(published: 
     assert table["confirmed"].to_pylist() == [True] * 4 + [False] * 3
     geo = json.loads(table.schema.metadata[b"geo"])
     assert geo["version"] == "1.1.0" and geo["columns"]["geometry"]["bbox"] == [20.87, 37.71, 20.96, 37.72]
-    assert any("2 sightings have no position (e6, e7)" in note for note in result["notes"])
+    assert any("2 of 7 sightings have no position (e6, e7)" in note for note in result["notes"])
 
 
 def test_a_data_package_describes_every_current_table_as_it_is(published: Workspace) -> None:
@@ -278,5 +279,31 @@ def test_a_missing_package_is_named_with_its_cure(published: Workspace, monkeypa
         export(published, "xlsx")
 
 
-def test_every_kind_has_a_test_here() -> None:
+def test_published_files_tell_nothing_about_this_machine(place: Workspace, make_run: MakeRun) -> None:
+    uris = ["/home/ana/turtles/dive 4/2.jpg", "s3://secret-bucket/2026/dive 5/3.jpg?key=1", "photos/.hidden/../4.jpg"]
+    at = {"latitude_deg": 1.0, "longitude_deg": 2.0}
+    make_run(
+        photos=[photo(f"p{k}", "e", date(2026, 6, 3), uri=uri, individual_id="Ida", **at) for k, uri in enumerate(uris)]
+    )
+    wishes = Wishes(species=LOGGERHEAD)
+    with DwCAReader(export(place, "dwca", wishes=wishes)["out"]) as archive:
+        assert archive.rows[0].data[f"{TERM}associatedMedia"] == "dive 4/2.jpg | dive 5/3.jpg | photos/.hidden/../4.jpg"
+    media = Path(export(place, "camtrap-dp", wishes=wishes)["out"], "media.csv").read_text(encoding="utf-8")
+    paths = [row["filePath"] for row in csv.DictReader(io.StringIO(media))]
+    assert paths == ["dive 4/2.jpg", "dive 5/3.jpg", "photos/hidden/_/4.jpg"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_runs_of_an_earlier_version_are_exported(kind: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(Path(__file__).parent.parent / "stores" / "2026-11-28.zip") as archive:
+        archive.extractall(tmp_path / "old")
+    chosen = Wishes(species=LOGGERHEAD) if "species" in KINDS[kind].heeds else Wishes()
+    for run_id in (None, "2026-11-20-nightly-ad832977"):
+        result = export(Workspace(tmp_path / "old"), kind, run_id=run_id, wishes=chosen)
+        assert result["counts"] == {"confirmed": 6, "decided": 0, "provisional": 4, "open": 0}
+        assert all(Path(file).stat().st_size > 0 for file in result["files"])
+
+
+def test_every_kind_has_a_test_here_and_is_named_in_the_help() -> None:
+    assert set(KINDS) == set(HELP.replace(" or ", ", ").split(", "))
     assert set(KINDS) == {"wildbook", "dwca", "camtrap-dp", "capture-history", "xlsx", "geoparquet", "datapackage"}

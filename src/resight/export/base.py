@@ -8,11 +8,13 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import PurePosixPath, PureWindowsPath
 from types import ModuleType
 from typing import Any
 
 from resight.errors import SettingsError
 from resight.export.sightings import CONFIRMED, DECIDED, PROVISIONAL, Row
+from resight.ingest.addresses import is_remote
 from resight.store.workspace import Workspace
 
 SHOWN = 3
@@ -125,13 +127,21 @@ def moment_text(row: Mapping[str, Any]) -> str:
     return day.isoformat() if day else ""
 
 
+def public_path(uri: str) -> str:
+    """A photo's name for people elsewhere: below the workspace as it is, otherwise its folder and name, and no more of this machine."""
+    if is_remote(uri) or PurePosixPath(uri).is_absolute() or PureWindowsPath(uri).is_absolute():
+        parts = [part for part in uri.split("?")[0].split("/") if part]
+        return "/".join(parts[-2:])
+    return uri
+
+
 def without(rows: Sequence[Row], column: str, sentence: str) -> list[str]:
-    """One note where rows lack a value of ``column``; ``{n}`` and ``{items}`` in the sentence become number and first names."""
+    """One note where rows lack a value of ``column``; ``{n}`` becomes e.g. "2 of 7", ``{items}`` the first names."""
     lacking = [row["sighting_id"] for row in rows if row[column] is None]
     if not lacking:
         return []
     items = ", ".join(lacking[:SHOWN]) + (f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else "")
-    return [sentence.replace("{n}", str(len(lacking))).replace("{items}", items)]
+    return [sentence.replace("{n}", f"{len(lacking)} of {len(rows)}").replace("{items}", items)]
 
 
 def need_species(rows: Sequence[Row], words: int = 1) -> None:

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from resight.errors import WorkspaceError
-from resight.export.base import Product, Source, csv_bytes, unconfirmed_sentence, without
+from resight.export.base import Product, Source, csv_bytes, public_path, unconfirmed_sentence, without
 from resight.export.sightings import CONFIRMED, DECIDED, OPEN, Row
 
 VERSION = "1.0.1"
@@ -101,8 +101,8 @@ def _media(row: Row, times: Mapping[str, datetime]) -> list[Row]:
 
 
 def _inside(uri: str) -> str:
-    """The photo's path as the standard wants it: no absolute path, no leading point, nothing that leads upwards."""
-    return "/".join(part.lstrip(".~") or "_" for part in uri.lstrip("/").replace("..", "_").split("/") if part)
+    """The photo's path as the standard wants it: no leading point, nothing that leads upwards."""
+    return "/".join(part.lstrip(".~") or "_" for part in public_path(uri).replace("..", "_").split("/"))
 
 
 def _observation(row: Row, source: Source) -> Row:

@@ -19,6 +19,7 @@ from resight.export.base import (
     csv_bytes,
     moment_text,
     need_species,
+    public_path,
     unconfirmed_sentence,
     without,
 )
@@ -72,7 +73,7 @@ def occurrence(row: Row) -> Row:
         "decimalLongitude": row["longitude_deg"],
         "geodeticDatum": "EPSG:4326" if placed else None,
         "catalogNumber": row["sighting_id"],
-        "associatedMedia": " | ".join(row["photos"]),
+        "associatedMedia": " | ".join(public_path(uri) for uri in row["photos"]),
         "dynamicProperties": json.dumps(
             {name: row[name] for name in ("certainty", "probability", "p_new", "viewpoints") if row[name] is not None}
         ),
