@@ -100,7 +100,7 @@ matcher: $(STAMP)  ## train the bundled matcher on, from DATA; DEVICE=cuda on a 
 		--leave-out t001 --leave-out t004 --leave-out t013 --leave-out t016 --leave-out t020 --leave-out t021 $(MORE)
 
 dictionary: $(STAMP)  ## catalog/DICTIONARY.md from catalog/tables.py
-	$(BIN)/python -c "from resight.catalog import TABLES, data_dictionary; open('catalog/DICTIONARY.md', 'w').write(data_dictionary(TABLES))"
+	$(BIN)/python -c "from resight.catalog import COMPUTED, TABLES, data_dictionary; open('catalog/DICTIONARY.md', 'w').write(data_dictionary(TABLES + COMPUTED))"
 
 UPGRADE ?=
 lock:  ## the locks in requirements/ anew from pyproject.toml; UPGRADE=yes takes the newest versions

@@ -45,7 +45,7 @@ def test_help_lists_every_command_under_its_topic() -> None:
     assert re.findall(r"^│ ([a-z]+) ", text, re.MULTILINE) == [
         *("init", "doctor", "demo"),
         *("nightly", "identify", "report", "serve"),
-        *("ingest", "segment", "verify"),
+        *("diff", "export", "ingest", "segment", "verify"),
         *("accuracy", "evaluate", "compare"),
         *("models", "rebuild", "weights"),
         "train",
@@ -137,6 +137,19 @@ def test_nightly_prints_one_object(night_workspace: Workspace) -> None:
 def test_report_draws_an_old_run_again(night_workspace: Workspace) -> None:
     page = Path(call("report", "--json", "-w", night_workspace.root)["report"])
     assert page.parent == night_workspace.root and "<html" in page.read_text(encoding="utf-8")
+
+
+def test_export_writes_the_newest_run_for_other_programs(night_workspace: Workspace, tmp_path: Path) -> None:
+    where = ("--out", tmp_path / "for R", "-w", night_workspace.root)
+    result = call(
+        "export", "capture-history", "--occasion", "month", "--by-side", "--with-unconfirmed", *where, "--json"
+    )
+    assert (tmp_path / "for R" / "mark.inp").read_text(encoding="utf-8").count(";") >= 3
+    assert result["counts"]["confirmed"] == 6 and sum(result["counts"].values()) == 10
+    text = CliRunner().invoke(app, ["export", "xlsx", "-w", str(night_workspace.root)]).stdout
+    assert "6 confirmed" in text and "sightings.xlsx" in text
+    with pytest.raises(ResightError, match="no date of a night"):
+        call("export", "xlsx", "--since", "June", "-w", night_workspace.root)
 
 
 def test_ingest_says_what_is_usable(survey: Path, workspace: Workspace, tmp_path: Path) -> None:
