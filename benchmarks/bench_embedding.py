@@ -81,7 +81,7 @@ def read_crops(folder: Path, kept: Path) -> Crops:
 def frozen_net() -> Network:
     """ImageNet's features without any training here."""
     net = EmbeddingNet(2)
-    strict_load(net, from_imagenet(WeightStore().state_dict(IMAGENET)), allowed_missing=("head.weight",))
+    strict_load(net, from_imagenet(WeightStore().state_dict(IMAGENET)), allowed_missing=("head.*",))
     features = net.eval().to(memory_format=torch.channels_last).features  # type: ignore[call-overload]
     return lambda rgb: torch.nn.functional.normalize(features(to_tensor(rgb, "cpu")), dim=1).numpy()
 

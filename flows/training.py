@@ -103,15 +103,17 @@ def run_train_matcher(
     device: str,
     resume: bool,
     quiet: bool,
+    split: Path | None = None,
 ) -> dict[str, Any]:
-    """Train LightGlue for SIFT on photos; writes a new version into the workspace and changes nothing else."""
+    """Train LightGlue for SIFT on photos, of named animals only those that ``split`` trains on; writes a new version into the workspace and changes nothing else."""
     place = open_workspace(workspace)
     settings = load_settings(place.root, overrides).model_copy(
         update={"device": "cpu"}
     )  # of the photos, not the training
     sources = absolute_sources(photos) if photos else settings.ingest.sources
+    only = None if split is None else read_animals(split, Part.TRAINING)
     with open_conditions(place, settings, quiet=quiet) as conditions:
-        pictures = gather(conditions.env, settings, sources, date.today().isoformat(), leave_out)
+        pictures = gather(conditions.env, settings, sources, date.today().isoformat(), leave_out, only)
     folder = (out or place.models / "weights").expanduser().absolute()
     recipe = recipe_for(origin, steps=steps, batch=batch, keypoints=keypoints, seed=seed)
     notes = {"left_out": sorted(leave_out)}

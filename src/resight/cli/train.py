@@ -21,6 +21,12 @@ train_app = typer.Typer(
 )
 StepsOption = Annotated[int | None, Option(min=1, help="Training steps instead of the recipe's.")]
 MinutesOption = Annotated[float, Option(min=0, help="Finish within this time; 0 for no limit.")]
+SplitOption = Annotated[
+    Path | None,
+    Option(
+        help="List of `resight train split`: of the named animals its training ones alone are used, with all photos."
+    ),
+]
 LeaveOutOption = Annotated[
     list[str] | None, Option(help="Animal to leave out, so that it can be tested on later; may be repeated.")
 ]
@@ -48,9 +54,7 @@ def train_embedding(
     workspace: options.WorkspaceOption = options.HERE,
     steps: StepsOption = None,
     minutes: MinutesOption = 0,
-    split: Annotated[
-        Path | None, Option(help="List of `resight train split`: all photos of its training animals are used.")
-    ] = None,
+    split: SplitOption = None,
     leave_out: LeaveOutOption = None,
     seed: Annotated[int, Option(min=0, help="Same seed, same weights.")] = 0,
     origin: Annotated[
@@ -81,6 +85,7 @@ def train_matcher(
     origin: Annotated[
         str, Option("--from", help="Weights to go on from, by name or path; 'nothing' starts anew.")
     ] = "lightglue-sift-turtle",
+    split: SplitOption = None,
     leave_out: LeaveOutOption = None,
     out: Annotated[Path | None, Option(help="Folder of the weights; models/weights in the workspace.")] = None,
     steps: Annotated[int, Option(help="Steps; 0 takes 6000 from nothing and 1000 otherwise.")] = 0,
@@ -97,7 +102,7 @@ def train_matcher(
 
     result = run_train_matcher(
         workspace, photos or (), origin, leave_out or (), out, options.overrides(settings),
-        steps=steps, batch=batch, keypoints=keypoints, seed=seed, device=device, resume=resume, quiet=as_json,
+        steps=steps, batch=batch, keypoints=keypoints, seed=seed, device=device, resume=resume, quiet=as_json, split=split,
     )  # fmt: skip
     print_result(result, as_json, _show_matcher)
 
