@@ -82,6 +82,8 @@ def test_a_stopped_training_is_gone_on_with_and_gives_what_an_undisturbed_one_gi
         left = gather(*arguments, leave_out=[pictures[0].individual_id])
         with pytest.raises(NothingToMeasure, match="no usable photo"):
             gather(*arguments, leave_out={p.individual_id for p in pictures})
+        listed = gather(*arguments, only={pictures[0].individual_id})
+    assert {p.individual_id for p in listed} == {pictures[0].individual_id}
     assert {p.individual_id for p in left} == {p.individual_id for p in pictures} - {pictures[0].individual_id}
     assert digest_of(left) != digest_of(pictures)
     recipe = module.recipe_for("nothing", steps=4, batch=2, seed=3, keypoints=32)

@@ -19,7 +19,7 @@ from resight.pairs.cohort import Cohort, crop_info, plan
 from resight.pairs.plan import PLANNED
 from resight.segment.store import read_crop
 from resight.settings import Settings
-from resight.status import CropStatus, FeatureStatus
+from resight.status import CropStatus, FeatureStatus, Viewpoint
 from resight.weights.registry import WEIGHTS
 
 SCORE_SCHEMA = pa.schema(
@@ -127,6 +127,12 @@ class Trial:
         """Path by crop_id of the crops that are usable and take part."""
         rows = self.crops.select(["crop_id", "photo_id", "path", "status"]).to_pylist()
         return {r["crop_id"]: r["path"] for r in rows if r["status"] == CropStatus.OK and r["photo_id"] in self.part}
+
+    @cached_property
+    def viewpoints(self) -> dict[str, str]:
+        """Side of the animal by crop_id."""
+        views = zip(self.crops["crop_id"].to_pylist(), self.crops["viewpoint"].to_pylist(), strict=True)
+        return {crop_id: view or Viewpoint.UNKNOWN.value for crop_id, view in views}
 
     @cached_property
     def usable(self) -> pa.Table:

@@ -3,16 +3,25 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.errors import NothingToMeasure
-from resight.evaluate.folds import cohort_of, leave_animals_out, leave_encounters_out, open_rounds
+from resight.evaluate.animals import Part, read_animals
+from resight.evaluate.folds import (
+    asked_by,
+    cohort_of,
+    leave_animals_out,
+    leave_encounters_out,
+    of_a_gallery_side,
+    open_rounds,
+)
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN, PhotoFacts, TrialResult, outcome_rows
 from resight.evaluate.params import EvaluateParams
-from resight.evaluate.protocol import refuse_leak, split
+from resight.evaluate.protocol import FIRST_YEAR, refuse_leak, split
 from resight.novelty.decide import decide
 from resight.pairs.cohort import Cohort
 from resight.plugins.registry import SCORES
@@ -57,14 +66,33 @@ def hide_labels(segmented: Segmented, how: EvaluateParams, sources: Sequence[str
     """
     photos = _usable_photos(segmented)
     parts = split(photos, how.tolerate_leak, how.protocol, how.few_queries)
-    cohort = cohort_of(photos, parts)
+    cohort, asking = _narrowed(cohort_of(photos, parts), segmented, how)
     if not cohort.truth or not cohort.gallery:
         labelled = photos.num_rows - photos["individual_id"].null_count
         raise NothingToMeasure(
             f"There is nothing to measure in {', '.join(sources)}: {labelled} usable photos have an individual_id, and "
             "no animal was met in two encounters; add labels and dates (or roles) to metadata.csv."
         )
-    return HiddenLabels(cohort, _leak_gate(cohort, photos, how.tolerate_leak), parts.notes)
+    return HiddenLabels(cohort, _leak_gate(cohort, photos, how.tolerate_leak), (*parts.notes, *asking))
+
+
+def _narrowed(cohort: Cohort, segmented: Segmented, how: EvaluateParams) -> tuple[Cohort, tuple[str, ...]]:
+    """The cohort with the queries alone that protocol and ``evaluate.asking`` let ask, and sentences about it."""
+    notes: tuple[str, ...] = ()
+    if how.asking:
+        cohort = asked_by(cohort, read_animals(Path(how.asking).expanduser(), Part.VALIDATION))
+        n_animals = len(set(cohort.truth.values()))
+        if not n_animals:
+            raise NothingToMeasure(f"No animal of {how.asking} was met again; correct evaluate.asking.")
+        notes += (f"Only photos of {n_animals} animals of {how.asking} ask; all animals are in the gallery.",)
+    if cohort.protocol == FIRST_YEAR:
+        usable = segmented.crops.filter(pc.equal(segmented.crops["status"], CropStatus.OK.value))
+        fewer = of_a_gallery_side(cohort, usable)
+        notes += (
+            f"{len(cohort.queries) - len(fewer.queries)} photos of later years show no side that the animal's first year shows, and do not ask.",
+        )
+        cohort = fewer
+    return cohort, notes
 
 
 def _usable_photos(segmented: Segmented) -> pa.Table:
