@@ -16,11 +16,13 @@ from resight.errors import SettingsError, WorkspaceError
 from resight.extract.kinds.aliked import AlikedParams
 from resight.extract.kinds.orb import OrbParams
 from resight.extract.kinds.sift import SiftParams
-from resight.shortlist.codebook import draw_sample, kmeans, train
+from resight.shortlist.codebook import kmeans
 from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.passes import InMemory
 from resight.shortlist.plan import allowed_by_plan, apply_shortlist
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
+from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, lnbnn, search
 from resight.store.sealed import read_json, write_json
 
@@ -63,7 +65,7 @@ def as_dict(table: pa.Table, query: str) -> dict[str, float]:
 
 
 def build(folder: Path, data: dict[str, np.ndarray], params: ShortlistParams):
-    return build_index(folder, list(data), data.__getitem__, params, "descriptors")
+    return build_index(folder, list(data), InMemory(data.__getitem__), params, "descriptors")
 
 
 @pytest.fixture
@@ -159,7 +161,7 @@ def test_votes_by_hand(tmp_path: Path) -> None:
     axis = {"leo1": 1.0, "leo2": 2.0, "mia": 3.0, "nobody": 5.0}
     gallery = {crop: np.array([[at, 0.0]], np.float32) for crop, at in axis.items()}
     params = ShortlistParams(pq_bytes=0, n_lists=1, n_probe=1, neighbours=3)
-    index = build_index(tmp_path, list(gallery), gallery.__getitem__, params, "x")
+    index = build_index(tmp_path, list(gallery), InMemory(gallery.__getitem__), params, "x")
     votes = search(index, [("q", np.zeros((1, 2), np.float32))], params)
     assert as_dict(votes, "q") == pytest.approx({"leo1": 4, "leo2": 3, "mia": 2})
 
@@ -182,12 +184,15 @@ def test_the_order_in_which_crops_come_does_not_matter(
 
 
 @pytest.mark.parametrize("params", [FLAT, CODED])
-def test_extending_equals_encoding_all_at_once(data: dict[str, np.ndarray], params: ShortlistParams) -> None:
-    codebook = train(list(data), data.__getitem__, params)
+def test_extending_equals_encoding_all_at_once(
+    tmp_path: Path, data: dict[str, np.ndarray], params: ShortlistParams
+) -> None:
+    codebook = train(list(data), InMemory(data.__getitem__), params, tmp_path)
     assert codebook is not None
     ids = list(data)
-    whole = encode_crops(codebook, ids, data.__getitem__, 512)
-    merged = merge([encode_crops(codebook, part, data.__getitem__, 512) for part in (ids[1::3], ids[::3], ids[2::3])])
+    whole = encode_crops(codebook, ((c, data[c]) for c in ids), 512)
+    parts = (ids[1::3], ids[::3], ids[2::3])
+    merged = merge([encode_crops(codebook, ((c, data[c]) for c in part), 512) for part in parts])
     assert merged.crop_ids == whole.crop_ids
     for name in ("starts", "stored", "crops"):
         assert getattr(merged, name).equal(getattr(whole, name)), name
@@ -195,13 +200,13 @@ def test_extending_equals_encoding_all_at_once(data: dict[str, np.ndarray], para
 
 def test_segments_read_as_one(tmp_path: Path, data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resight.shortlist.store.MERGE_RATIO", 0)  # keep all segments
-    codebook = train(list(data), data.__getitem__, CODED)
+    codebook = train(list(data), InMemory(data.__getitem__), CODED, tmp_path)
     assert codebook is not None
     ids = list(data)
     for name, parts in (("one", [ids]), ("three", [ids[1::3], ids[::3], ids[2::3]])):
         write_codebook(tmp_path / name, codebook, "family")
         for part in parts:
-            extend(tmp_path / name, part, data.__getitem__, 512)
+            extend(tmp_path / name, part, InMemory(data.__getitem__), 512)
     one, three = open_index(tmp_path / "one"), open_index(tmp_path / "three")
     assert three.entries is not None and len(three.entries.parts) == 3
     queries = list(crops(4, seed=2).items())
@@ -219,26 +224,26 @@ def test_a_grown_gallery_is_encoded_without_training_until_it_is_four_times_as_l
         loaded.append(crop)
         return data[crop]
 
-    first = build_index(tmp_path, list(some), load, CODED, "d")
+    first = build_index(tmp_path, list(some), InMemory(load), CODED, "d")
     loaded.clear()
-    assert build_index(tmp_path, list(some), load, CODED, "d").name == first.name
+    assert build_index(tmp_path, list(some), InMemory(load), CODED, "d").name == first.name
     assert loaded == []
     more = list(data)[:12]
-    second = build_index(tmp_path, more, load, CODED, "d")
+    second = build_index(tmp_path, more, InMemory(load), CODED, "d")
     assert second.name == first.name and sorted(loaded) == more[10:]
     assert sorted(second.crop_ids) == sorted(more)
-    third = build_index(tmp_path, list(data), load, CODED, "d")
+    third = build_index(tmp_path, list(data), InMemory(load), CODED, "d")
     assert third.name != first.name and sorted(third.crop_ids) == sorted(data)
-    assert build_index(tmp_path, list(data), load, CODED, "d").name == third.name
+    assert build_index(tmp_path, list(data), InMemory(load), CODED, "d").name == third.name
 
 
 def test_superseded_segments_go_and_others_stay(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
     ids = list(data)
-    codebook = train(ids, data.__getitem__, CODED)
+    codebook = train(ids, InMemory(data.__getitem__), CODED, tmp_path)
     assert codebook is not None
     write_codebook(tmp_path, codebook, "family")
     for first in range(0, len(ids), 5):
-        extend(tmp_path, ids[first : first + 5], data.__getitem__, 512)
+        extend(tmp_path, ids[first : first + 5], InMemory(data.__getitem__), 512)
     index = open_index(tmp_path, verify=True)
     assert sorted(index.crop_ids) == sorted(ids)
     assert index.entries is not None
@@ -249,7 +254,7 @@ def test_other_settings_or_descriptors_make_another_index(tmp_path: Path, data: 
     names = {
         build(tmp_path, data, CODED).name,
         build(tmp_path, data, CODED.model_copy(update={"pq_bytes": 8})).name,
-        build_index(tmp_path, list(data), data.__getitem__, CODED, "others").name,
+        build_index(tmp_path, list(data), InMemory(data.__getitem__), CODED, "others").name,
     }
     assert len(names) == 3
     asked = CODED.model_copy(update={"k": 7, "n_probe": 1, "neighbours": 2, "backend": "faiss", "enabled": "on"})
@@ -297,11 +302,11 @@ def test_bytes_that_do_not_divide_the_width_are_refused(tmp_path: Path, data: di
         build(tmp_path, data, ShortlistParams(pq_bytes=5))
 
 
-def test_codes_are_near_what_they_stand_for(data: dict[str, np.ndarray]) -> None:
+def test_codes_are_near_what_they_stand_for(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
     import torch
 
     params = ShortlistParams(pq_bytes=8, n_lists=4)
-    codebook = train(list(data), data.__getitem__, params)
+    codebook = train(list(data), InMemory(data.__getitem__), params, tmp_path)
     assert codebook is not None
     x = torch.from_numpy(data["crop000"])
     lists = codebook.nearest_lists(x, 1)[1][:, 0]
@@ -325,7 +330,7 @@ def test_kmeans_finds_clear_clusters_and_never_loses_a_centre() -> None:
 
 
 def test_the_sample_is_drawn_from_many_crops(data: dict[str, np.ndarray]) -> None:
-    sample = draw_sample(list(data), data.__getitem__, CODED)
+    sample = draw_sample(list(data), InMemory(data.__getitem__), CODED)
     assert sample is not None and len(sample) == sum(map(len, data.values()))
 
 

@@ -17,6 +17,7 @@ from resight.extract.stage import extract
 from resight.pairs.plan import PLANNED
 from resight.runner.runner import Runner
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.passes import Place, Stored
 from resight.shortlist.plan import allowed_by_plan, apply_shortlist
 from resight.shortlist.setup import Voting
 from resight.shortlist.store import ShortlistIndex, build_index, open_index
@@ -29,7 +30,6 @@ from resight.store.workspace import Workspace
 QUERIES_PER_BLOCK = 32
 VERIFIED = "lnbnn_verified"
 EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
-Place = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,10 @@ def shortlist(env: Environment, voting: Voting, plan: pa.Table, crops: pa.Table,
         extracted = extract(env, voting.extractor, voting.names.features, wanted)
         features, n_extracted = extracted.features, extracted.n_extracted
     folder = env.workspace.stage_dir("shortlist", voting.names.index if cut else voting.names.exact_index)
-    places, reader = _places(features), FeatureReader(env.workspace)
+    stored = Stored.of(env.runner, env.workspace, features)
+    places = stored.places
     gallery = [c for c in gallery if c in places]
-    index = build_index(folder, gallery, lambda c: reader.load(*places[c]).descriptors, params, voting.names.features)
+    index = build_index(folder, gallery, stored, params, voting.names.features)
     voters = tuple((c, places[c]) for c in queries if c in places)
     stores, rows = _place_arrays(index.crop_ids, places)
     everything = VoteBlock(
@@ -180,8 +181,3 @@ def _packed(rows: np.ndarray, n: int) -> bytes:
     mask = np.zeros(n, bool)
     mask[rows] = True
     return np.packbits(mask).tobytes()
-
-
-def _places(features: pa.Table) -> Mapping[str, Place]:
-    rows = features.select(["crop_id", "store", "store_row", "n_keypoints"]).to_pylist()
-    return {r["crop_id"]: (r["store"], r["store_row"]) for r in rows if r["store"] is not None and r["n_keypoints"] > 0}

@@ -9,17 +9,16 @@ import numpy as np
 import pyarrow as pa
 
 from resight.compare.base import Family, Method, MethodScores, Timing, Trial, planned_pairs, scores_of
-from resight.compare.local import places_of
 from resight.compare.timing import take_time
 from resight.extract.block import built
 from resight.extract.kinds.sift import SiftParams
 from resight.extract.params import ExtractorBase
-from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
 from resight.run.names import StageNames, stage_names
 from resight.run.setups import voting
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.passes import Stored
 from resight.shortlist.plan import allowed_by_plan
 from resight.shortlist.stage import shortlist
 from resight.shortlist.store import ShortlistIndex, build_index
@@ -75,11 +74,9 @@ class VotesMethod(Method):
     def _index(self, trial: Trial, names: StageNames, features: pa.Table, planned: pa.Table) -> ShortlistIndex:
         """The index that the stage has just made."""
         folder = trial.env.workspace.stage_dir("shortlist", names.voting.index)
-        places, reader = places_of(features), FeatureReader(trial.env.workspace)
-        gallery = sorted({crop_id for _, crop_id in planned_pairs(planned)} & places.keys())
-        return build_index(
-            folder, gallery, lambda c: reader.load(*places[c]).descriptors, self.votes, names.voting.features
-        )
+        stored = Stored.of(trial.env.runner, trial.env.workspace, features)
+        gallery = sorted({crop_id for _, crop_id in planned_pairs(planned)} & stored.places.keys())
+        return build_index(folder, gallery, stored, self.votes, names.voting.features)
 
 
 METHODS = (VotesMethod("sift-lnbnn", "SIFT, LNBNN votes alone", Family.VOTES, True, SiftParams()),)
