@@ -10,17 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from resight.errors import SettingsError, WorkspaceError
 from resight.extract.kinds.aliked import AlikedParams
 from resight.extract.kinds.orb import OrbParams
 from resight.extract.kinds.sift import SiftParams
+from resight.pairs.plan import PairGrid, Plan
 from resight.shortlist.codebook import kmeans
 from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
-from resight.shortlist.plan import allowed_by_plan, apply_shortlist
+from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
 from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, lnbnn, search
@@ -354,7 +356,16 @@ def votes_of(rows: list[tuple[str, str, float, int]]) -> pa.Table:
     return pa.Table.from_pylist([dict(zip(CROP_VOTES.names, row, strict=True)) for row in rows], schema=CROP_VOTES)
 
 
-def test_only_planned_pairs_are_left_out_whatever_they_are_for() -> None:
+def grid_of(plan: pa.Table, purpose: str) -> PairGrid:
+    """The planned rows of that purpose; the photos have the names of their crops."""
+    rows = plan.filter(pc.equal(plan["purpose"], purpose))
+    photos = [rows[f"{side}_crop_id"] for side in ("query", "gallery")]
+    return PairGrid.listed(
+        rows.append_column("query_photo_id", photos[0]).append_column("gallery_photo_id", photos[1]), purpose
+    )
+
+
+def test_only_pairs_that_may_be_compared_are_left_out_whatever_they_are_for() -> None:
     plan = plan_of(
         [
             ("q", "a", "identify", "planned"),
@@ -367,26 +378,28 @@ def test_only_planned_pairs_are_left_out_whatever_they_are_for() -> None:
             ("mute", "a", "identify", "planned"),
         ]
     )
-    votes = votes_of(
-        [("q", "d", 9.0, 1), ("q", "c", 3.0, 2), ("q", "a", 2.0, 3), ("q", "b", 1.0, 4), ("q2", "c", 2.0, 1)]
-    )
-    out = apply_shortlist(plan, votes, 2)
-    # d has the most votes but is not planned, so it takes no place; e has none; a query without votes keeps all
-    assert out["status"].to_pylist() == [
-        "planned",
-        "not_shortlisted",
-        "planned",
-        "excluded_by_policy",
-        "not_shortlisted",
-        "planned",
-        "not_shortlisted",
-        "planned",
+    votes = votes_of([("q", "c", 3.0, 1), ("q", "a", 2.0, 2), ("q", "b", 1.0, 3), ("q2", "c", 2.0, 1)])
+    grids = [grid_of(plan, purpose) for purpose in ("identify", "calibrate")]
+    identify, calibrate = shortlisted(grids, votes, 2)
+
+    def kept(plan: Plan) -> list[tuple[str, str]]:
+        return list(
+            zip(plan.pairs["query_crop_id"].to_pylist(), plan.pairs["gallery_crop_id"].to_pylist(), strict=True)
+        )
+
+    # e has no vote; a query without votes keeps all
+    assert kept(identify) == [("mute", "a"), ("q", "a"), ("q", "c")]
+    assert kept(calibrate) == [("q2", "c")]
+    assert [(r["query_crop_id"], r["status"], r["n_left_out"]) for r in identify.left_out.to_pylist()] == [
+        ("q", "not_shortlisted", 2)
     ]
-    assert out.drop_columns("status").equals(plan.drop_columns("status")) and out.schema.equals(plan.schema)
-    assert apply_shortlist(plan, votes_of([]), 2).equals(plan)
+    assert [(r["query_crop_id"], r["status"], r["n_left_out"]) for r in calibrate.left_out.to_pylist()] == [
+        ("q2", "not_shortlisted", 1)
+    ]
+    assert shortlisted(grids, votes_of([]), 2) == tuple(grid.plan() for grid in grids)
 
 
-def test_the_plan_says_who_may_be_found(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+def test_the_grids_say_who_may_be_found(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
     index = build(tmp_path, data, CODED)
     plan = plan_of(
         [
@@ -394,15 +407,24 @@ def test_the_plan_says_who_may_be_found(tmp_path: Path, data: dict[str, np.ndarr
             ("other", "crop002", "identify", "planned"),
             ("q", "crop004", "identify", "planned"),
             ("q", "crop005", "identify", "excluded_by_policy"),
-            ("q", "crop006", "calibrate", "no_features"),
+            ("q", "crop006", "calibrate", "planned"),
+            ("q", "crop007", "calibrate", "no_features"),
             ("q", "elsewhere", "identify", "planned"),
         ]
     )
-    allowed = allowed_by_plan(plan, index.crop_ids)
-    assert sorted(index.crop_ids[r] for r in allowed("q")) == ["crop001", "crop004"]
-    assert allowed("unknown").size == 0
-    found = search(index, [("q", data["crop004"])], CODED, allowed=allowed)
-    assert set(found["gallery_crop_id"].to_pylist()) <= {"crop001", "crop004"}
+    allowed = allowed_by_grids([grid_of(plan, purpose) for purpose in ("identify", "calibrate")], index.crop_ids)
+    masks = allowed(["q", "unknown", "other"])
+    found = [[index.crop_ids[row] for row in np.flatnonzero(mask)] for mask in masks]
+    assert [sorted(crops) for crops in found] == [["crop001", "crop004", "crop006"], [], ["crop002"]]
+    votes = search(index, [("q", data["crop004"])], CODED, allowed=masks[:1])
+    assert set(votes["gallery_crop_id"].to_pylist()) <= {"crop001", "crop004", "crop006"}
+
+
+def test_the_best_alone_come_back_where_more_are_not_wanted(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    index = build(tmp_path, data, CODED)
+    queries = list(crops(4, seed=2).items())
+    every = search(index, queries, CODED)
+    assert search(index, queries, CODED, most=2).equals(every.filter(pc.less_equal(every["rank"], 2)))
 
 
 def test_faiss_that_is_not_there_is_said(

@@ -2,7 +2,7 @@
 
 ```python
 index = build_index(folder, gallery_crop_ids, descriptors, params, descriptor_fingerprint)
-votes = search(index, queries, params, allowed=allowed_by_plan(plan, index.crop_ids))
-plan = apply_shortlist(plan, votes, params.k)
+votes = search(index, queries, params, allowed=allowed_by_grids(grids, index.crop_ids)(queries))
+plans = shortlisted(grids, votes, params.k)
 ```
 """
