@@ -1,6 +1,5 @@
 """An evaluation: hide labels before the ranking, say what happened to every query after it. Reads and writes no table."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +27,11 @@ from resight.plugins.registry import SCORES
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
 from resight.run.judging import Note, judge, query_photos, scores_of, seen_by
+from resight.run.own_pairs import OwnPairs
 from resight.run.state import Judged, Segmented
 from resight.run.unknowns import group_unknowns
 from resight.settings import Settings
-from resight.status import CropStatus, PairStatus
+from resight.status import CropStatus
 
 Row = dict[str, Any]
 JUDGING_STAGES = ("extract", "shortlist", "match", "score", "rank", "novelty", "judge")
@@ -150,9 +150,10 @@ def _leak_gate(cohort: Cohort, photos: pa.Table, tolerate: bool) -> float:
 def _result(judged: Judged, trial: str, number: int, pairs: pa.Table) -> TrialResult:
     """What a cohort found; ``pairs`` are those of the run."""
     cohort = judged.cohort
+    own = OwnPairs.of(pairs, judged.grids, cohort)
     return TrialResult(
         trial, cohort.labels, cohort.truth, judged.candidates, judged.novelty, number, judged.scores, judged.info,
-        cut=_own_pairs(pairs, cohort, PairStatus.NOT_SHORTLISTED), scored=_own_pairs(pairs, cohort, PairStatus.SCORED),
+        cut=own.cut, scored=own.scored,
     )  # fmt: skip
 
 
@@ -199,15 +200,3 @@ def _known_of_open_trial(rows: list[Row]) -> list[Row]:
     number = max(rounds, default=-1) + 1
     closed = [r for r in rows if r["trial"] == CLOSED and r["level"] == ENCOUNTER and r["known"]]
     return [r | {"trial": OPEN, "round": number} for r in closed] if rounds else []
-
-
-def _own_pairs(pairs: pa.Table, cohort: Cohort, status: PairStatus) -> dict[str, int]:
-    """By query photo: gallery photos of its animal whose pairs ended with that status, and none of them better."""
-    compared = pa.array([PairStatus.SCORED, PairStatus.NOT_SHORTLISTED])
-    rows = pairs.filter(pc.and_(pc.equal(pairs["purpose"], "identify"), pc.is_in(pairs["status"], compared)))
-    best: dict[tuple[str, str], bool] = {}
-    columns = (rows[c].to_pylist() for c in ("query_photo_id", "gallery_photo_id", "status"))
-    for q, g, ending in zip(*columns, strict=True):
-        if q in cohort.truth and cohort.truth[q] == cohort.labels.get(g):
-            best[q, g] = best.get((q, g), False) or ending == PairStatus.SCORED
-    return Counter(q for (q, _), scored in best.items() if scored == (status == PairStatus.SCORED))
