@@ -344,13 +344,3 @@ def test_a_camera_with_an_impossible_clock_is_not_believed(
         (row,) = result.photos.to_pylist()
         assert (row["taken_at"], row["taken_on"]) == (None, None)
         assert "2 dates lie before the first photograph or in the future" in result.notes[0]
-
-
-def test_an_offset_behind_a_time_is_kept_and_a_column_of_that_name_counts_more(
-    survey: Callable[..., tuple[Rows, IngestResult]],
-) -> None:
-    text = "file,taken_at,utc_offset\na.png,2026-06-03T09:00:00+03:00,\nb.png,2026-06-03 09:00 Z,+02:00\nc.png,2026-06-03 09:00,\n"
-    rows, _ = survey(["a.png", "b.png", "c.png"], {"metadata.csv": text})
-    assert {row["taken_at"] for row in rows.values()} == {datetime(2026, 6, 3, 9)}
-    extras = {name: json.loads(row["extra"] or "{}") for name, row in rows.items()}
-    assert extras == {"a.png": {"utc_offset": "+03:00"}, "b.png": {"utc_offset": "+02:00"}, "c.png": {}}
