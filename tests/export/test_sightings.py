@@ -12,6 +12,8 @@ import resight
 from resight.catalog import SIGHTINGS
 from resight.export.clocks import offset_at
 from resight.export.sightings import read_sightings, scientific_name, sighting_rows
+from resight.ingest.labels import read_metadata, read_table
+from resight.ingest.notes import Notes
 from resight.store.workspace import Workspace
 
 
@@ -73,6 +75,16 @@ def test_time_zones_as_people_write_them(zone: str, offset: str) -> None:
 def test_what_is_no_time_zone_is_refused(zone: str) -> None:
     with pytest.raises(ValueError, match=r"no (time zone|offset)"):
         offset_at(zone, datetime(2026, 6, 3, 9))
+
+
+def test_an_offset_behind_a_time_is_kept_and_a_column_of_that_name_counts_more() -> None:
+    text = "file,taken_at,utc_offset\na.png,2026-06-03T09:00:00+03:00,\nb.png,2026-06-03 09:00 Z,+02:00\nc.png,2026-06-03 09:00,\n"
+    notes = Notes()
+    labels = [
+        entry.label for entry in read_metadata(read_table(text.encode(), "metadata.csv", notes), "metadata.csv", notes)
+    ]
+    assert {label.taken_at for label in labels} == {datetime(2026, 6, 3, 9)} and notes.sentences() == ()
+    assert [label.extra.get("utc_offset") for label in labels] == ["+03:00", "+02:00", None]
 
 
 def test_common_names_of_sea_turtles_become_scientific_ones() -> None:

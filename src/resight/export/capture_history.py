@@ -23,6 +23,7 @@ from resight.export.histories import (
     captures_of,
     checked_length,
     matrix_of,
+    occasion_on,
     occasions_of,
     two_sided_matrix_of,
 )
@@ -145,14 +146,14 @@ def _mean(rows: Sequence[Row], column: str) -> float:
 
 def _identifiers(animals: Sequence[str]) -> dict[str, str]:
     """Names without spaces, commas and other signs, all different."""
-    given: dict[str, str] = {}
+    given: dict[str, str] = {}  # animal by identifier
     for animal in animals:
         plain = re.sub(r"[^\w.-]+", "-", animal).strip("-") or "animal"
         number, name = 2, plain
-        while name in given.values():
+        while name in given:
             number, name = number + 1, f"{plain}-{number}"
-        given[animal] = name
-    return given
+        given[name] = animal
+    return {animal: name for name, animal in given.items()}
 
 
 def _occasions_csv(occasions: Sequence[Occasion]) -> bytes:
@@ -178,7 +179,7 @@ def _identities(source: Source, rows: Sequence[Row], occasions: Sequence[Occasio
             candidates.setdefault(one["encounter_id"], []).append(one)
     listed = []
     for row in rows:
-        (occasion,) = (o.number for o in occasions if o.start <= row["taken_on"] <= o.end)
+        occasion = occasion_on(row["taken_on"], occasions)
         shared = {
             "sighting_id": row["sighting_id"],
             "occasion": occasion,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -58,11 +59,12 @@ def occasions_of(days: Sequence[date], length: str, all_periods: bool = False) -
     """
     if not days:
         return []
-    first, last = min(days), max(days)
-    periods, start = [], _start(first, length)
-    while start <= last:
+    ordered = sorted(days)
+    periods, start = [], _start(ordered[0], length)
+    while start <= ordered[-1]:
         after = _next(start, length)
-        periods.append((start, after - timedelta(days=1), sum(start <= day < after for day in days)))
+        n_sightings = bisect_left(ordered, after) - bisect_left(ordered, start)
+        periods.append((start, after - timedelta(days=1), n_sightings))
         start = after
     kept = [period for period in periods if period[2] or all_periods]
     return [Occasion(number, *period) for number, period in enumerate(kept, 1)]
@@ -83,13 +85,17 @@ def _next(start: date, length: str) -> date:
     return start + timedelta(days=int(match[1]) if match else 1)
 
 
+def occasion_on(day: date, occasions: Sequence[Occasion]) -> int:
+    """Number of the occasion that holds a day, which one of them does."""
+    return occasions[bisect_right(occasions, day, key=lambda occasion: occasion.start) - 1].number
+
+
 def captures_of(rows: Sequence[Row], occasions: Sequence[Occasion]) -> list[Capture]:
     """The sightings that have an animal and a day, each on its occasion; in the order of animal, occasion and sighting."""
     captures = []
     for row in rows:
         if row["individual_id"] and row["taken_on"]:
-            (occasion,) = (o for o in occasions if o.start <= row["taken_on"] <= o.end)
-            captures.append(Capture(row["individual_id"], occasion.number, row))
+            captures.append(Capture(row["individual_id"], occasion_on(row["taken_on"], occasions), row))
     return sorted(captures, key=lambda capture: (capture.animal, capture.occasion, capture.row["sighting_id"]))
 
 
