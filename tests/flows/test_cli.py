@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from resight.cli.app import app
 from resight.errors import ResightError
 from resight.flows.evaluation import measure_workspace
-from resight.flows.steps import accepted_settings
+from resight.flows.steps import own_settings
 from resight.run.run import Run
 from resight.run.state import Judged
 from resight.store.workspace import Workspace
@@ -97,8 +97,8 @@ def test_accuracy_measures_the_accepted_model_on_the_workspaces_labels(night_wor
 def test_accuracy_refits_what_a_rebuild_of_the_same_night_only_measured(
     night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, model, _ = accepted_settings(night_workspace, None)
-    settings = settings.model_copy(update={"dask": settings.dask.model_copy(update={"mode": "inline"})})
+    changed = {"extract.max_keypoints": 300, "crop.head_side_px": 320, "dask.mode": "inline", "score.name": "fused"}
+    settings, model = own_settings(night_workspace, changed)
     how: dict[str, Any] = {"night": None, "quiet": True}
     refitted: list[str] = []
 
