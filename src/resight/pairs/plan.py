@@ -92,6 +92,7 @@ class PairGrid:
         purpose: ``identify``, ``calibrate`` or ``cluster``.
         rules: Why pairs are left out; a later rule is stronger than those before it.
         only: Of (N, M) numbers of queries and gallery crops, which are pairs at all; None: all.
+        rows: The table that it was made from, if any.
     """
 
     query_ids: pa.Array
@@ -101,6 +102,7 @@ class PairGrid:
     purpose: str
     rules: tuple[Rule, ...] = ()
     only: Mask | None = None
+    rows: pa.Table | None = None
 
     @staticmethod
     def between(
@@ -147,7 +149,7 @@ class PairGrid:
             at = np.searchsorted(numbers, wanted).clip(max=max(0, len(numbers) - 1))
             return numbers[at] == wanted if len(numbers) else np.zeros(wanted.shape, bool)
 
-        return PairGrid(queries[0], gallery[0], queries[1], gallery[1], purpose, (), only)
+        return PairGrid(queries[0], gallery[0], queries[1], gallery[1], purpose, (), only, rows)
 
     def __len__(self) -> int:
         """Q."""
