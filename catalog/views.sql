@@ -2,13 +2,17 @@
 -- or from Python:   duckdb.connect().execute(open("catalog.sql").read())
 -- All paths are relative to the folder that DuckDB is started in.
 
+-- What is current now. It is looked up once, so that tables which are joined below belong together, whatever is published meanwhile.
+-- Read this file again after the next night: what was replaced stays for an hour.
+SET VARIABLE generation = (SELECT folder FROM read_json('current/generation.json'));
+
 -- The newest accepted run.
-CREATE OR REPLACE VIEW latest_photos AS SELECT * FROM read_parquet('current/photos.parquet');
-CREATE OR REPLACE VIEW latest_crops AS SELECT * FROM read_parquet('current/crops.parquet');
-CREATE OR REPLACE VIEW latest_pairs AS SELECT * FROM read_parquet('current/pairs.parquet');
-CREATE OR REPLACE VIEW latest_scores AS SELECT * FROM read_parquet('current/scores.parquet');
-CREATE OR REPLACE VIEW latest_identifications AS SELECT * FROM read_parquet('current/identifications.parquet');
-CREATE OR REPLACE VIEW latest_novelty AS SELECT * FROM read_parquet('current/novelty.parquet');
+CREATE OR REPLACE VIEW latest_photos AS SELECT * FROM read_parquet(getvariable('generation') || '/photos.parquet');
+CREATE OR REPLACE VIEW latest_crops AS SELECT * FROM read_parquet(getvariable('generation') || '/crops.parquet');
+CREATE OR REPLACE VIEW latest_pairs AS SELECT * FROM read_parquet(getvariable('generation') || '/pairs.parquet');
+CREATE OR REPLACE VIEW latest_scores AS SELECT * FROM read_parquet(getvariable('generation') || '/scores.parquet');
+CREATE OR REPLACE VIEW latest_identifications AS SELECT * FROM read_parquet(getvariable('generation') || '/identifications.parquet');
+CREATE OR REPLACE VIEW latest_novelty AS SELECT * FROM read_parquet(getvariable('generation') || '/novelty.parquet');
 
 -- One row per query encounter: the verdict and how certain it is.
 CREATE OR REPLACE VIEW verdicts AS

@@ -14,12 +14,11 @@ from resight.run.models import Model
 from resight.run.run import Run, open_run
 from resight.run.state import Ingested, Judged, Segmented
 from resight.settings import Settings
-from resight.store.runs import ACCURACY_FILE, MEASURED, read_run, run_tables
 from resight.store.workspace import Workspace, open_workspace
 from resight.tasks.background import control_background
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import compare_runs, hide_labels, measure
-from resight.tasks.publish import already_there, current_page, publish, write_current
+from resight.tasks.publish import already_there, publish, publish_accuracy
 from resight.tasks.report import write_accuracy, write_report
 from resight.tasks.score import refit_fusion
 from resight.tasks.segment import segment_photos
@@ -77,9 +76,7 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     done = already_there(run, accept=False)
     if done:
         if accept:  # a rebuild may have measured it, and that publishes nothing
-            there = [name for name in run_tables(run.workspace, run.run_id) if name in MEASURED]
-            run.written |= {name: read_run(run.workspace, run.run_id, name) for name in there}
-            _write_current(run)
+            publish_accuracy(run)
         return done
     segmented, hidden, judged = steps.healed(run, lambda: _verdicts(run, ingested))
     control = control_background(run, segmented, hidden.cohort) if run.settings.evaluate.background_control else None
@@ -91,14 +88,8 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     write_accuracy(run)
     result = publish(run, accept=False)
     if accept:
-        _write_current(run)
+        publish_accuracy(run)
     return result
-
-
-def _write_current(run: Run) -> None:
-    for name in MEASURED:
-        write_current(run, name)
-    current_page(run, ACCURACY_FILE)
 
 
 def _verdicts(run: Run, ingested: Ingested) -> tuple[Segmented, HiddenLabels, Judged]:

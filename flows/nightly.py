@@ -55,11 +55,12 @@ def run_nightly(
         cohort = nightly_cohort(ingested.photos)
         run.note(*_what_is_missing(cohort))
         whole = may_publish(run, ingested, accept)
-        done = already_there(run, accept=whole)
+        first = current_model(place) is None
+        done = already_there(run, accept=whole, model=first)
         if done:
             return done
         run_pipeline(run, ingested, cohort)
-        return publish(run, accept=whole, model=current_model(place) is None)
+        return publish(run, accept=whole, model=first)
 
 
 def _what_is_missing(cohort: Cohort) -> list[str]:

@@ -13,7 +13,7 @@ from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
 from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for
 from resight.pairs.cohort import nightly_cohort
-from resight.run.models import Model, current_model, promote, with_model
+from resight.run.models import Model, current_model, with_model
 from resight.run.run import open_run
 from resight.settings import Settings
 from resight.store.runs import read_run
@@ -60,12 +60,10 @@ def run_rebuild(
         if comparison and not promoted:
             run.reason = comparison.sentence
         promoted = promoted and whole
-        result = already_there(run, accept=promoted)
+        result = already_there(run, accept=promoted, model=promoted)
         if result is None:
             run_pipeline(run, ingested, nightly_cohort(ingested.photos))
             result = publish(run, accept=promoted, model=promoted)
-        elif promoted:
-            promote(place, model)
     verdict = comparison.as_dict() if comparison else None
     return result | {"promoted": promoted, "comparison": verdict, "accuracy_page": page}
 

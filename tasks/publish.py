@@ -1,4 +1,4 @@
-"""The last stage: the run's own record, the rename into place, and the copy that analysts open."""
+"""The last stage: the run's own record, the rename into place, and the one step by which all of it becomes current."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from resight.evaluate.accuracy import headline
 from resight.run.gate import reason_to_keep_aside
-from resight.run.models import Model, promote, register
+from resight.run.models import Model, register
 from resight.run.run import Run
 from resight.run.state import Ingested
-from resight.store.parts import write_bytes, write_part
-from resight.store.runs import ACCURACY_FILE, REPORT_FILE, promote_run, read_run, run_exists, run_record
-from resight.store.tables import empty_table
+from resight.store.generations import ACCURACY_FILE
+from resight.store.publication import publish_generation
+from resight.store.runs import REPORT_FILE, read_run, run_exists, run_record
 from resight.store.workspace import Workspace
 
 KEPT_ASIDE = "kept_aside"
@@ -37,25 +37,30 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
 
     Args:
         accept: Make its tables the current ones.
-        model: Make its model the promoted one (the first night).
+        model: Make its model the accepted one in the same step (the first night, a rebuild).
     """
     run.add("runs", [run.record("accepted" if accept else KEPT_ASIDE)])
     run.staging.commit(run.run_id, instead=accept and run_exists(run.workspace, run.run_id))
-    if model and accept:
-        promote(run.workspace, run.model)
-    else:
-        register(run.workspace, run.model)
+    register(run.workspace, run.model)
     if accept:
-        promote_run(run.workspace, run.run_id)
+        _make_current(run, model)
     _tell_prefect(run)
     return run_summary(run)
 
 
-def already_there(run: Run, *, accept: bool) -> dict[str, Any] | None:
+def _make_current(run: Run, model: bool) -> None:
+    """Tables, names of unknown animals and the accepted model become current in one step."""
+    publish_generation(run.workspace, run_id=run.run_id, model=run.model.fingerprint if model else None)
+
+
+def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any] | None:
     """The summary of an earlier run with the same inputs, settings and night, or None if there is none.
 
     One that was kept aside and is accepted now is made again from what is in the store: names of unknown animals go on from
     the run that is current now.
+
+    Args:
+        accept, model: As of `publish`.
     """
     if not run_exists(run.workspace, run.run_id):
         return None
@@ -63,7 +68,8 @@ def already_there(run: Run, *, accept: bool) -> dict[str, Any] | None:
     if accept and record["status"] == KEPT_ASIDE:
         return None
     if accept:
-        promote_run(run.workspace, run.run_id)
+        register(run.workspace, run.model)
+        _make_current(run, model)
     run.work = {
         "photos_decoded": run.work.get("photos_decoded", 0),
         "crops_cut": 0,
@@ -164,14 +170,6 @@ def _tell_prefect(run: Run) -> None:
     create_markdown_artifact("\n".join(lines), key=f"resight-{run.flow}", description=f"{run.flow} {run.night}")
 
 
-def write_current(run: Run, name: str) -> None:
-    """Put one table of the run among the current ones (the accuracy flow does not touch the identifications).
-
-    A table that the run does not have is empty there, so that no reader joins it with that of an earlier run.
-    """
-    write_part(run.workspace.current, name, run.written.get(name, empty_table(name)))
-
-
-def current_page(run: Run, name: str) -> None:
-    """Put a page of the run among the current ones."""
-    write_bytes(run.workspace.current / name, (run.workspace.runs / run.run_id / name).read_bytes())
+def publish_accuracy(run: Run) -> None:
+    """Make the accuracy tables and page of the run the current ones, in one step; the identifications stay as they are."""
+    publish_generation(run.workspace, accuracy_run_id=run.run_id)

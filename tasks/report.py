@@ -5,7 +5,7 @@ from pathlib import Path
 from resight.run.pages import draw_accuracy, draw_report
 from resight.run.run import Run
 from resight.run.state import Scored
-from resight.store.runs import ACCURACY_FILE
+from resight.store.generations import ACCURACY_FILE
 from resight.tasks.stage import stage
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from resight.catalog import TABLES, data_dictionary, table
 from resight.errors import BrokenCountError, WorkspaceError
-from resight.store.runs import promote_run, read_current, staging
+from resight.store.publication import publish_generation
+from resight.store.runs import read_current, staging
 from resight.store.tables import conform, read_table, write_table
 from resight.store.workspace import Workspace
 
@@ -88,9 +89,9 @@ def test_current_is_the_promoted_run_and_a_reader_keeps_the_file_it_opened(works
         with staging(workspace) as stage:
             stage.write("accuracy", conform("accuracy", [ACCURACY | {"value": value}], run_id))
             stage.commit(run_id)
-    promote_run(workspace, "r1")
+    publish_generation(workspace, run_id="r1", accuracy_run_id="r1")
     with (workspace.current / "accuracy.parquet").open("rb") as opened:
-        promote_run(workspace, "r2")
+        publish_generation(workspace, run_id="r2", accuracy_run_id="r2")
         assert read_current(workspace, "accuracy")["value"].to_pylist() == [0.75]
         assert pq.read_table(opened)["value"].to_pylist() == [0.5]
     assert read_table(workspace.runs / "r1" / "accuracy.parquet", "accuracy")["run_id"].to_pylist() == ["r1"]

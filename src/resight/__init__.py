@@ -30,21 +30,22 @@ if TYPE_CHECKING:
     from resight.match.evidence import Evidence
     from resight.match.params import MatcherBase
     from resight.plugins.params import Params
-    from resight.reading import RunResults, open_run, read_features, read_pairs
+    from resight.reading import RunResults, open_generation, open_run, read_features, read_pairs
     from resight.score.base import Score
     from resight.segment.base import Photo, Region, Segmenter
     from resight.segment.params import SegmenterBase
     from resight.settings import Settings, load_settings
+    from resight.store.generations import Generation
     from resight.store.workspace import Workspace, open_workspace
     from resight.version import __version__
 
 __all__ = [
     "BrokenCountError", "DeviceError", "Environment", "Evidence", "Extractor", "ExtractorBase", "FeatureReader",
-    "Features", "LeakError", "Matcher", "MatcherBase", "MissingWeightsError", "NothingToMeasure", "PairMatch",
-    "Params", "Photo", "Region", "ResightError", "RunResults", "Score", "Segmenter", "SegmenterBase", "Settings",
-    "SettingsError", "WeightsError", "Workspace", "WorkspaceError", "__version__", "identify", "load_settings",
-    "open_run", "open_workspace", "read_features", "read_pairs", "run_accuracy", "run_evaluate", "run_nightly",
-    "run_rebuild",
+    "Features", "Generation", "LeakError", "Matcher", "MatcherBase", "MissingWeightsError", "NothingToMeasure",
+    "PairMatch", "Params", "Photo", "Region", "ResightError", "RunResults", "Score", "Segmenter", "SegmenterBase",
+    "Settings", "SettingsError", "WeightsError", "Workspace", "WorkspaceError", "__version__", "identify", "load_settings",
+    "open_generation", "open_run", "open_workspace", "read_features", "read_pairs", "run_accuracy", "run_evaluate",
+    "run_nightly", "run_rebuild",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker would take everything for an attribute of a module with __getattr__
@@ -63,11 +64,12 @@ if not TYPE_CHECKING:  # a type checker would take everything for an attribute o
         "match.evidence": "Evidence",
         "match.params": "MatcherBase",
         "plugins.params": "Params",
-        "reading": "RunResults open_run read_features read_pairs",
+        "reading": "RunResults open_generation open_run read_features read_pairs",
         "score.base": "Score",
         "segment.base": "Photo Region Segmenter",
         "segment.params": "SegmenterBase",
         "settings": "Settings load_settings",
+        "store.generations": "Generation",
         "store.workspace": "Workspace open_workspace",
         "version": "__version__",
     }

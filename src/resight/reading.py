@@ -20,7 +20,8 @@ from resight.runner.runner import Runner
 from resight.segment.store import read_crop
 from resight.settings import Settings, settings_from
 from resight.status import CropStatus, FeatureStatus
-from resight.store.runs import read_current, read_run, run_record, run_tables
+from resight.store.generations import Generation, current_generation
+from resight.store.runs import read_run, run_record, run_tables
 from resight.store.workspace import Workspace, open_workspace
 
 
@@ -155,12 +156,35 @@ def open_run(workspace: str | Path | Workspace, run_id: str | None = None) -> Ru
     """
     place = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
     if run_id is None:
-        newest = read_current(place, "runs")
-        if newest is None:
+        run_id = open_generation(place).run_id
+        if run_id is None:
             raise WorkspaceError(f"{place.root} has no run yet; start with `resight nightly`.")
-        run_id = str(newest["run_id"][0])
     read_run(place, run_id, "runs")
     return RunResults(place, run_id)
+
+
+def open_generation(workspace: str | Path | Workspace) -> Generation:
+    """What is current now: tables that became current together, whatever is published while you read them.
+
+    It stays for at least an hour after it was replaced.
+
+    Args:
+        workspace: The folder with ``resight.toml``.
+
+    Raises:
+        WorkspaceError: There is no such workspace, or nothing is current yet.
+
+    Examples:
+        >>> current = resight.open_generation("my season")
+        >>> photos, verdicts = current.table("photos"), current.table("novelty")
+        >>> {*photos["run_id"].to_pylist(), *verdicts["run_id"].to_pylist()} == {current.run_id}
+        True
+    """
+    place = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    generation = current_generation(place)
+    if generation is None:
+        raise WorkspaceError(f"{place.root} has no run yet; start with `resight nightly`.")
+    return generation
 
 
 def read_features(workspace: str | Path | Workspace, crop_id: str, run_id: str | None = None) -> Features:

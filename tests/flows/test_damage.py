@@ -63,7 +63,7 @@ KINDS = (
     "store/match/*/*.parquet",
     "store/match/*/rate.json",
     "store/evidence/*/*.parquet",
-    "models/current.json",
+    "current/generation.json",
     "current/photos.parquet",
     "current/provisional.parquet",
 )

@@ -103,7 +103,10 @@ def test_the_rule_that_finds_most_gallery_encounters_is_chosen(winner):
 def test_with_few_animals_there_is_a_default_and_it_says_so():
     scores, crops = gallery(9, "mean_max")
     chosen = choose_rule(scores, crops, RankParams(), is_ratio=False)
-    assert chosen.params.rule == "max" and "too little to choose a better one on (27 gallery encounters of 9 animals met again)" in chosen.sentence
+    assert (
+        chosen.params.rule == "max"
+        and "too little to choose a better one on (27 gallery encounters of 9 animals met again)" in chosen.sentence
+    )
     assert choose_rule(scores, crops, RankParams(), is_ratio=True).params.rule == "mean_max"
     assert choose_rule(scores, crops, RankParams(rule="mean_top2"), is_ratio=True).params.rule == "mean_top2"
     with pytest.raises(ValueError, match="settled"):

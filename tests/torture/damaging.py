@@ -86,7 +86,7 @@ class Damage:
         rng = random.Random(seed)
         files = sorted(
             path.relative_to(self.before).as_posix()
-            for room in ("store", "runs", "models", "current")
+            for room in ("store", "runs", "models", "generations")
             for path in (self.before / room).rglob("*")
             if path.is_file() and path.name != ".lock"
         )

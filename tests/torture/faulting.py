@@ -211,4 +211,4 @@ def equal(one: Any, two: Any) -> bool:
 
 def fresh(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
+    shutil.copytree(source, target, symlinks=True)

@@ -17,7 +17,8 @@ from flow_helpers import BY_PLACE, TABLES
 from PIL import Image
 
 from resight.errors import DamagedError
-from resight.store.runs import MEASURED, read_current
+from resight.store.generations import MEASURED
+from resight.store.runs import read_current
 from resight.store.workspace import Workspace
 
 HERE = Path(__file__).parent

@@ -45,7 +45,8 @@ def models_promote(
 
     place = open_workspace(workspace)
     model = load_model(place, name)
-    promote(place, model)
+    with place.lock():
+        promote(place, model)
 
     def show(console: Console, result: dict[str, Any]) -> None:
         accepted = f"{model.fingerprint} is now the accepted model: {model.describe()}."

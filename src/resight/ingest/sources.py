@@ -153,7 +153,8 @@ def _fixed_part(pattern: Path) -> Path:
 
 def _walk(top: Path, workspace: Workspace, notes: Notes) -> Iterator[_Entry]:
     """All files below a folder; links are followed, but no folder is walked twice."""
-    own = {os.path.abspath(p) for p in (workspace.store, workspace.runs, workspace.current, workspace.models)}
+    rooms = (workspace.store, workspace.runs, workspace.current, workspace.generations, workspace.models)
+    own = {os.path.abspath(p) for p in rooms}
     seen: set[str] = set()
 
     def complain(error: OSError) -> None:

@@ -12,13 +12,13 @@ from resight.errors import DamagedError, SettingsError, WorkspaceError
 from resight.settings import DEFAULT_KIND, Settings, settings_from
 from resight.store.damage import MISSING, set_aside
 from resight.store.fingerprint import fingerprint
+from resight.store.generations import POINTER, current_generation
+from resight.store.publication import publish_generation
 from resight.store.runs import run_record
 from resight.store.sealed import read_json, write_json
 from resight.store.tables import read_table
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
-
-POINTER = "current.json"
 
 
 @dataclass(frozen=True)
@@ -98,39 +98,16 @@ def _with_sections(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current_model(workspace: Workspace) -> Model | None:
-    """The accepted model, or None before the first run."""
-    pointer = workspace.models / POINTER
-    try:
-        name = str(read_json(pointer)["fingerprint"])
-    except FileNotFoundError:
-        damage = DamagedError(pointer, MISSING)
-        if not any(record["status"] == "accepted" for record in _records(workspace)):
-            return None
-    except KeyError:
-        damage = DamagedError(pointer, "it names no model")
-    except DamagedError as error:
-        damage = error
-    else:
-        named = [model for model in list_models(workspace) if model.fingerprint == name]
-        return named[0] if named else _of_runs(workspace, name)
-    return _pointed_again(workspace, damage)
+    """The accepted model, or None before the first run.
 
-
-def _pointed_again(workspace: Workspace, damage: DamagedError) -> Model:
-    """The accepted model where the pointer does not tell it: that of the newest accepted run, or the only one there is."""
-    models = {model.fingerprint: model for model in list_models(workspace)}
-    names = [record["model_fingerprint"] for record in _records(workspace) if record["status"] == "accepted"]
-    names = names[:1] or (list(models) if len(models) == 1 else [])
-    if not names:
-        raise DamagedError(
-            damage.path,
-            damage.why,
-            f"no run tells which of the models {sorted(models)} was accepted; run `resight rebuild` with the settings of the one",
-        )
-    set_aside(damage, f"it names the model of the newest accepted run again, {names[0]}")
-    model = models.get(names[0]) or _of_runs(workspace, names[0])
-    promote(workspace, model)
-    return model
+    Raises:
+        DamagedError: Its file is lost, and no run was made with it.
+    """
+    generation = current_generation(workspace)
+    if generation is None or generation.model is None:
+        return None
+    named = [model for model in list_models(workspace) if model.fingerprint == generation.model]
+    return named[0] if named else _of_runs(workspace, generation.model)
 
 
 def _of_runs(workspace: Workspace, name: str) -> Model:
@@ -196,9 +173,9 @@ def register(workspace: Workspace, model: Model) -> None:
 
 
 def promote(workspace: Workspace, model: Model) -> None:
-    """Make ``model`` the accepted one, which `nightly` uses from now on."""
+    """Make ``model`` the accepted one, which `nightly` uses from now on. Call it with the workspace locked."""
     register(workspace, model)
-    write_json(workspace.models / POINTER, {"fingerprint": model.fingerprint})
+    publish_generation(workspace, model=model.fingerprint)
 
 
 def settle(workspace: Workspace, wanted: Settings, weights: WeightStore, explicit: bool) -> tuple[Settings, Model, str]:

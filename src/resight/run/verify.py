@@ -15,16 +15,16 @@ import pyarrow.parquet as pq
 from resight.errors import DamagedError, WorkspaceError
 from resight.extract import damage as shards
 from resight.extract import store as features
-from resight.run.models import POINTER, current_model
+from resight.run.models import current_model
 from resight.runner.progress import track
 from resight.segment.rows import PART_SCHEMA
 from resight.segment.store import what_is_wrong
 from resight.shortlist.store import INDEX_FILE, open_index
-from resight.store import sealed
+from resight.store import generations, sealed
 from resight.store.damage import MISSING, QUARANTINE, set_aside
-from resight.store.durable import make_folder
+from resight.store.durable import copy_whole
+from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation, digest_of
 from resight.store.parts import read_columns
-from resight.store.runs import MEASURED, copy_whole, read_current, run_behind
 from resight.store.workspace import Workspace
 
 AGAIN, LOST = "again", "lost"
@@ -35,6 +35,7 @@ THEN = {
     "match": "its pairs are matched again",
     "shortlist": "it is built anew",
     "current": "it is copied again from its run",
+    "manifest": "it is made again from the tables beside it",
 }
 
 
@@ -79,6 +80,7 @@ def verify(workspace: Workspace, *, repair: bool = False, quiet: bool = True) ->
 
 def _verify(workspace: Workspace, repair: bool, quiet: bool) -> dict[str, Any]:
     sealed.forget()
+    generations.forget()
     shards.forget()
     items = list(_items(workspace))
     stages: dict[str, dict[str, int]] = {}
@@ -116,9 +118,15 @@ def _row(workspace: Workspace, item: Item, damage: DamagedError, repair: bool) -
 
 
 def _items(workspace: Workspace) -> Iterator[Item]:
+    broken = broken_manifest(workspace)
+    if broken:  # what it names is looked at when it is whole again
+        yield Item(
+            "current", broken.path, partial(_raise, broken), lambda _: _manifest_again(workspace), THEN["manifest"]
+        )
+    generation = None if broken else current_generation(workspace)
     yield from _models(workspace)
-    yield from _runs(workspace)
-    yield from _current(workspace)
+    yield from _runs(workspace, generation)
+    yield from _current(generation)
     for folder in sorted(workspace.store.glob("[!.]*")) if workspace.store.exists() else ():
         if folder.is_dir() and folder.name != QUARANTINE:
             yield from _stage(workspace, folder)
@@ -187,17 +195,17 @@ def _missing_crops(workspace: Workspace, part: Path) -> Iterator[Item]:
                 yield Item("segment", file, _missing(file), _aside(THEN["segment"]), THEN["segment"])
 
 
-def _runs(workspace: Workspace) -> Iterator[Item]:
-    """Tables of runs. One that is damaged comes back from ``current/`` where that is the same run; else it is lost."""
+def _runs(workspace: Workspace, generation: Generation | None) -> Iterator[Item]:
+    """Tables of runs. One that is damaged comes back from the generation that holds a copy of it; else it is lost."""
     for folder in sorted(workspace.runs.glob("[!.]*")) if workspace.runs.exists() else ():
-        same = run_behind(workspace) == folder.name
         if not (folder / "runs.parquet").exists():
             yield Item(
                 "runs", folder / "runs.parquet", _missing(folder / "runs.parquet"), None, "the run is lost for good"
             )
         for file in sorted(folder.glob("*.parquet")):
-            copy = workspace.current / file.name
-            repair = partial(_copy_again, copy) if same and _is_of(copy, folder.name) else None
+            copy = generation and generation.folder / file.name
+            is_copy = generation is not None and generation.origin(file.name) == file
+            repair = partial(_copy_again, copy) if copy and is_copy and _is_of(copy, folder.name) else None
             then = (
                 "it is copied from current/"
                 if repair
@@ -208,7 +216,7 @@ def _runs(workspace: Workspace) -> Iterator[Item]:
 
 def _copy_again(copy: Path, damage: DamagedError) -> None:
     set_aside(damage, "it was copied again from current/")
-    copy_whole(copy, damage.path)
+    copy_whole(copy, damage.path, read_only=True)
 
 
 def _is_of(file: Path, run_id: str) -> bool:
@@ -222,43 +230,51 @@ def _is_of(file: Path, run_id: str) -> bool:
         return False
 
 
-def _current(workspace: Workspace) -> Iterator[Item]:
-    behind = workspace.runs / (run_behind(workspace) or "")
-    for file in sorted(workspace.current.glob("*.parquet")) if workspace.current.exists() else ():
-        there = (behind / file.name).is_file()
-
-        def copied(damage: DamagedError) -> None:
-            read_current(workspace, damage.path.stem)
-
-        then = (
-            THEN["current"]
-            if there
-            else "`resight accuracy` writes it again"
-            if file.stem in MEASURED
-            else "it is lost"
-        )
-        yield Item(
-            "current",
-            file,
-            _part_look(file),
-            copied if there else _aside(then) if file.stem in MEASURED else None,
-            then,
-        )
-    names = {file.name for file in behind.glob("*.parquet")} - {
-        file.name for file in workspace.current.glob("*.parquet")
-    }
-    for name in sorted(names) if behind != workspace.runs else ():
-        path = workspace.current / name
-        yield Item("current", path, _missing(path), lambda damage: _restore(workspace, damage), THEN["current"])
+def _current(generation: Generation | None) -> Iterator[Item]:
+    """Files of the current generation, which come back from their runs; its manifest is made again from its tables."""
+    if generation is None or generation.folder.parent == generation.workspace.runs:
+        return
+    names = set(generation.files) or {f"{name}.parquet" for name in generation.tables}
+    if not generation.files:  # of before: what the run has and ``current`` lacks
+        run = generation.workspace.runs / (generation.run_id or "")
+        names |= {file.name for file in run.glob("*.parquet")} if generation.run_id else set()
+    for name in sorted(names):
+        there, remade = generation.origin(name) is not None, name in OF_ACCURACY
+        then = THEN["current"] if there else "`resight accuracy` writes it again" if remade else "it is lost"
+        repair = partial(_repair, generation) if there else _aside(then) if remade else None
+        yield Item("current", generation.folder / name, _file_look(generation, name), repair, then)
 
 
-def _restore(workspace: Workspace, damage: DamagedError) -> None:
-    make_folder(workspace.current)
-    read_current(workspace, damage.path.stem)
+def _manifest_again(workspace: Workspace) -> None:
+    current_generation(workspace)
+
+
+def _raise(damage: DamagedError) -> bool:
+    raise damage
+
+
+def _repair(generation: Generation, damage: DamagedError) -> None:
+    generation.repair(damage)
+
+
+def _file_look(generation: Generation, name: str) -> Callable[[], bool]:
+    path, digest = generation.folder / name, generation.files.get(name)
+
+    def look() -> bool:
+        try:
+            if digest is None:
+                return _part_look(path)()
+            if digest_of(path) != digest:
+                raise DamagedError(path, sealed.DIFFERS)
+        except FileNotFoundError:
+            raise DamagedError(path, MISSING) from None
+        return True
+
+    return look
 
 
 def _models(workspace: Workspace) -> Iterator[Item]:
-    """Registered models and fusions; the pointer and the model that it names come back from a run."""
+    """Registered models and fusions; a model comes back from a run that was made with it."""
     if not workspace.models.exists():
         return
     for file in sorted(workspace.models.rglob("*.json")):
@@ -269,11 +285,11 @@ def _models(workspace: Workspace) -> Iterator[Item]:
             continue
 
         def again(damage: DamagedError) -> None:
-            if damage.path.name != POINTER:
-                set_aside(damage, "it is made again from a run, where one was made with it")
+            set_aside(damage, "it is made again from a run, where one was made with it")
             current_model(workspace)
 
-        yield Item("models", file, _json_look(file), again, "it is made again from the newest run with it")
+        if file.name != POINTER:
+            yield Item("models", file, _json_look(file), again, "it is made again from the newest run with it")
 
 
 def _aside(then: str, path: Path | None = None) -> Callable[[DamagedError], None]:

@@ -91,7 +91,7 @@ def store_of(path: Path) -> Path:
     for parent in path.parents:
         if parent.name == "store":
             return parent
-        if parent.name in ("models", "runs", "current"):
+        if parent.name in ("models", "runs", "current", "generations"):
             return parent.parent / "store"
     return path.parent
 

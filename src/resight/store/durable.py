@@ -7,6 +7,8 @@ settled by `os.fsync`, of the file and of the folder that names it.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -14,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LEFT_OVER_S = 3600.0
+FOR_READING = 0o444
+FICLONE = 0x40049409  # ioctl_ficlone(2): Btrfs, XFS, OCFS2, NFS 4.2
 
 
 def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
@@ -62,6 +66,46 @@ def clear_left_over(folders: Iterable[Path]) -> None:
                     with suppress(OSError):  # another process may have been quicker
                         if time.time() - (Path(here) / name).stat().st_mtime > LEFT_OVER_S:
                             (Path(here) / name).unlink()
+
+
+def copy_whole(source: Path, target: Path, *, read_only: bool = False) -> None:
+    """A copy of its own, in one rename, on the disk: what becomes of one must not reach the other."""
+    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        copy_file(source, temporary)
+        sync_file(temporary)
+        if read_only:
+            temporary.chmod(FOR_READING)
+        put_in_place(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy contents; where the file system can, the two share their blocks until one is written to."""
+    if not _cloned(source, target):
+        shutil.copyfile(source, target)
+
+
+def _cloned(source: Path, target: Path) -> bool:
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    with source.open("rb") as old, target.open("wb") as new:
+        try:
+            fcntl.ioctl(new.fileno(), FICLONE, old.fileno())
+        except OSError:  # the file system cannot; where the disk fails, copying says so
+            return False
+    return True
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and its files; Windows removes none that is for reading only."""
+    if os.name == "nt":
+        for file in folder.rglob("*"):
+            file.chmod(0o666)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync_tree(folder: Path) -> None:

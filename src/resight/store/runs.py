@@ -1,4 +1,4 @@
-"""A run's immutable folder, and the copy of the newest accepted one that analysts open."""
+"""A run's immutable folder."""
 
 from __future__ import annotations
 
@@ -17,26 +17,18 @@ import pyarrow.parquet as pq
 from resight.catalog import TABLES
 from resight.errors import DamagedError, WorkspaceError
 from resight.store import sealed
-from resight.store.damage import MISSING, set_aside
-from resight.store.durable import make_folder, put_in_place, sync_file, sync_tree, write_bytes
+from resight.store.damage import set_aside
+from resight.store.durable import FOR_READING, put_in_place, sync_tree, write_bytes
+from resight.store.generations import current_generation
 from resight.store.tables import read_table, write_table
 from resight.store.workspace import Workspace, checked_run_id
 
 STAGING_PREFIX = ".staging-"
-FOR_READING = 0o444
-NAMED_BY = ("photos", "crops", "features", "pairs", "novelty", "runs")
 RUN_CURE = (
     "run the same night again, or `resight verify --repair`, which takes the table from current/ where that is the same run; "
     "else put it back from a backup"
 )
-REPORT_FILE, ACCURACY_FILE = "report.html", "accuracy.html"
-MEASURED = (
-    "accuracy",
-    "outcomes",
-    "accuracy_curves",
-    "accuracy_differences",
-    "changes",
-)  # tables of an evaluation, which the accuracy flow puts among the current ones
+REPORT_FILE = "report.html"
 
 
 class Staging:
@@ -93,27 +85,6 @@ def staging(workspace: Workspace) -> Iterator[Staging]:
         stage.discard()
 
 
-def promote_run(workspace: Workspace, run_id: str) -> None:
-    """Make a run's tables the current ones: each file is replaced in one rename, so a reader sees old or new, whole.
-
-    All tables carry ``run_id``; a reader that opens two of them while they change can tell.
-    """
-    make_folder(workspace.current)
-    for source in sorted((workspace.runs / run_id).iterdir()):
-        copy_whole(source, workspace.current / source.name)
-
-
-def copy_whole(source: Path, target: Path) -> None:
-    """A copy of its own: what users do to current tables must not reach the run."""
-    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        shutil.copyfile(source, temporary)
-        sync_file(temporary)
-        put_in_place(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def run_exists(workspace: Workspace, run_id: str) -> bool:
     """Whether the run is there, whole. A run that is damaged is set aside: the same night makes it again from the store."""
     folder = workspace.runs / run_id
@@ -130,31 +101,6 @@ def run_exists(workspace: Workspace, run_id: str) -> bool:
         set_aside(DamagedError(folder, why), "the run was made again from the store")
         return False
     return True
-
-
-def run_behind(workspace: Workspace) -> str | None:
-    """The run whose tables are the current ones: the one that they name, else the newest accepted one; None without any."""
-    for name in NAMED_BY:
-        file = workspace.current / f"{name}.parquet"
-        ids = _column(file, "run_id")
-        if ids and (workspace.runs / ids[0]).is_dir():
-            return str(ids[0])
-    accepted = []
-    for file in workspace.runs.glob("[!.]*/runs.parquet"):
-        if _column(file, "status") == ["accepted"]:
-            accepted += [(ended, file.parent.name) for ended in _column(file, "ended_at")]
-    return str(max(accepted)[1]) if accepted else None
-
-
-def _column(file: Path, name: str) -> list[Any]:
-    """Values of a column; none where the file is missing or damaged."""
-    try:
-        values: list[Any] = sealed.read(
-            file, lambda path: pq.read_table(path, columns=[name], partitioning=None)[name]
-        ).to_pylist()
-    except (DamagedError, FileNotFoundError):
-        return []
-    return values
 
 
 def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
@@ -177,28 +123,13 @@ def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
 
 
 def read_current(workspace: Workspace, name: str) -> pa.Table | None:
-    """A table of the newest accepted run, or None before the first one. One that is damaged or gone is copied from its run.
+    """A table of what is current, or None without one; for several tables ask `current_generation` once.
 
     Raises:
-        DamagedError: That of the run is damaged too.
+        DamagedError: It is damaged, and that of its run is damaged too.
     """
-    path = workspace.current / f"{name}.parquet"
-    try:
-        return read_table(path, name)
-    except FileNotFoundError:
-        damage = DamagedError(path, MISSING)
-    except DamagedError as error:
-        damage = error
-    run_id = run_behind(workspace)
-    source = workspace.runs / (run_id or "") / f"{name}.parquet"
-    if not source.is_file():
-        if path.exists():
-            raise DamagedError(path, damage.why, "no run has a copy; put the file back from a backup, or delete it")
-        return None
-    table = read_table(source, name)
-    set_aside(damage, f"it was copied again from runs/{run_id}")
-    copy_whole(source, path)
-    return table
+    generation = current_generation(workspace)
+    return generation.table(name) if generation and generation.has(name) else None
 
 
 def run_record(table: pa.Table) -> dict[str, Any]:

@@ -4,9 +4,10 @@
 DIR/resight.toml        settings
 DIR/photos/             the inbox (any other place can be named in the settings); never written to
 DIR/store/              what was computed once: ingest, crops, features, pairs, each under its fingerprint
-DIR/models/             accepted models and which of them is current
+DIR/models/             models that were computed here
 DIR/runs/<run_id>/      one immutable folder per run
-DIR/current/            the newest accepted run's tables: what analysts open
+DIR/generations/<n>/    what was accepted together: tables, pages, and which model is the accepted one
+DIR/current             a link to the newest of them: what analysts open
 ```
 """
 
@@ -44,6 +45,10 @@ class Workspace:
     @property
     def current(self) -> Path:
         return self.root / "current"
+
+    @property
+    def generations(self) -> Path:
+        return self.root / "generations"
 
     @property
     def models(self) -> Path:
