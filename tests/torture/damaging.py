@@ -91,6 +91,7 @@ class Damage:
             if path.is_file() and path.name != ".lock"
         )
         cases = [(file, way.__name__, "") for file in files for way in WAYS]
+        cases += [(link, gone.__name__, "") for link in ("current",) if (self.before / link).is_symlink()]
         rng.shuffle(cases)
         return [(file, way, [*COMMANDS][number % len(COMMANDS)]) for number, (file, way, _) in enumerate(cases)][:count]
 
@@ -109,7 +110,7 @@ class Damage:
         return ending, self._differs("nightly", again)
 
     def _damage(self, path: Path, way: str) -> None:
-        changed = next(w for w in WAYS if w.__name__ == way)(path.read_bytes())
+        changed = None if way == gone.__name__ else next(w for w in WAYS if w.__name__ == way)(path.read_bytes())
         path.unlink()  # the file may be for reading only
         if changed is not None:
             path.write_bytes(changed)
