@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from damaging import Damage
-from faulting import Faults
+from faulting import Case, Faults
 from fuzzing import CORPUS, KINDS, Fuzz
 from histories import Histories
-from warm import Commands, compile_library, make_season
+from warm import Commands, Fault, compile_library, make_season
 
 N_FAULTS, N_DAMAGED, N_INPUTS, N_HISTORIES = 8, 6, 15, 1
 
@@ -49,6 +49,16 @@ def test_no_fault_gives_a_wrong_result_or_loses_anything(commands: Commands, fol
         assert not wrong, f"{case.name}: {wrong}"
         reached += ending != "not reached"
     assert reached > N_FAULTS / 2
+
+
+def test_a_first_night_that_is_killed_before_it_is_current_is_made_again(commands: Commands, folder: Path) -> None:
+    faults = Faults(commands, folder / "season", folder / "faults")
+    operations = faults.scene("first night").operations
+    number = next(
+        i for i, (what, _, path) in enumerate(operations, 1) if what == "rename" and Path(path).parent.name == "runs"
+    )
+    fault = Fault(number, "kill after")
+    assert faults.judge(Case("first night", "rename", "/runs", fault)) == ("killed", "")
 
 
 def test_the_judge_of_faults_sees_what_is_wrong(commands: Commands, folder: Path) -> None:
