@@ -12,17 +12,28 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONWARNINGS = ignore::Warning:setuptools
 
-.PHONY: help setup demo test torture check lint contracts sizes types installed docs bench segmenter matcher dictionary lock clean
+.PHONY: help setup demo test torture check lint contracts sizes types installed docs bench segmenter matcher dictionary lock sbom advisories clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
+# Every file is checked against the digests of the lock, which is complete (--no-deps); what builds the package comes
+# from there too. TORCH=cuda takes torch with CUDA instead of a CPU build, which the package index may not have.
+TORCH ?= cpu
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+LOCKS := requirements/development.txt requirements/torch-$(TORCH).txt
+INSTALL := $(BIN)/python -m pip install --quiet --no-deps
+
+$(STAMP): pyproject.toml $(LOCKS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(INSTALL) --require-hashes -r requirements/development.txt
+	$(INSTALL) --require-hashes -r requirements/torch-$(TORCH).txt \
+		|| $(INSTALL) --require-hashes -r requirements/torch-$(TORCH).txt --extra-index-url $(TORCH_INDEX)
+	$(INSTALL) --no-build-isolation -e .
+	$(BIN)/python -m pip check
 	touch $(STAMP)
 
-setup: $(STAMP)  ## the environment in .venv, with the versions of constraints.txt
+setup: $(STAMP)  ## the environment in .venv, with the files that requirements/development.txt names
 
 demo: $(STAMP)  ## a small survey to ranked identifications; PHOTOS=dir takes real photos
 	$(BIN)/resight demo --workspace '$(DEMO)' $(if $(PHOTOS),--photos '$(PHOTOS)')
@@ -61,7 +72,7 @@ sizes: $(STAMP)  ## modules up to 350 lines, functions up to 45; exceptions with
 # An editable install hides the mapped folders (flows, tasks, catalog) from mypy and grimp; both read the built wheel.
 installed: $(STAMP)
 	rm -rf build/lib build/bdist.* build/wheel build/installed
-	$(BIN)/python -m pip wheel --quiet --no-deps -w build/wheel .
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w build/wheel .
 	$(BIN)/python -m pip install --quiet --no-deps --target build/installed build/wheel/*.whl
 
 contracts: installed  ## who may import whom, and that no modules import each other
@@ -89,12 +100,21 @@ matcher: $(STAMP)  ## train the bundled matcher on, from DATA; DEVICE=cuda on a 
 		--leave-out t001 --leave-out t004 --leave-out t013 --leave-out t016 --leave-out t020 --leave-out t021 $(MORE)
 
 dictionary: $(STAMP)  ## catalog/DICTIONARY.md from catalog/tables.py
-	$(BIN)/python -c "from resight.catalog import TABLES, data_dictionary; open('catalog/DICTIONARY.md', 'w').write(data_dictionary(TABLES))"
+	$(BIN)/python -c "from resight.catalog import COMPUTED, TABLES, data_dictionary; open('catalog/DICTIONARY.md', 'w').write(data_dictionary(TABLES + COMPUTED))"
 
-lock: ## constraints.txt anew, from an empty environment
-	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet 'torch==2.13.0' && build/lock/bin/python -m pip install --quiet -e '.[dev]'
-	build/lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+UPGRADE ?=
+lock:  ## the locks in requirements/ anew from pyproject.toml; UPGRADE=yes takes the newest versions
+	rm -rf build/lock && $(PYTHON) -m venv build/lock/venv
+	sed -n '/^packaging==/,/# via/p; /^uv==/,/# via/p' requirements/development.txt > build/lock/tools.txt
+	build/lock/venv/bin/python -m pip install --quiet --no-deps --require-hashes -r build/lock/tools.txt
+	build/lock/venv/bin/python tools/lock.py $(if $(UPGRADE),--upgrade)
+
+sbom: $(STAMP)  ## build/sbom.cdx.json: packages and bundled weights with digests and licences, as CycloneDX
+	$(BIN)/python tools/sbom.py build/sbom.cdx.json
+
+LIST ?=
+advisories: $(STAMP)  ## published weaknesses of what is locked; LIST=file.zip asks a list on disk in OSV's form, not the network
+	$(BIN)/python tools/advisories.py $(if $(LIST),--list '$(LIST)')
 
 clean:  ## what was built, not the environment
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

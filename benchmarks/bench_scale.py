@@ -33,7 +33,7 @@ from resight.match.blocks import MatcherSpec, load_matcher
 from resight.match.lightglue import build_lightglue
 from resight.match.stage import MatchResult, match
 from resight.match.work import matcher_spec
-from resight.pairs.plan import plan_between
+from resight.pairs.plan import PairGrid
 from resight.run.names import stage_names
 from resight.run.setups import match_setup
 from resight.runner.runner import Runner
@@ -199,9 +199,9 @@ def planned(features: pa.Table, n_queries: int) -> pa.Table:
         "viewpoint": ["unknown"] * len(ids), "feature_status": ["ok"] * len(ids),
     })  # fmt: skip
     policy = settings_from({}).pairs
-    return plan_between(
-        info.slice(0, n_queries), info.slice(n_queries), policy=policy, purpose="identify", forbid_same_encounter=False
-    )
+    queries, gallery = info.slice(0, n_queries), info.slice(n_queries)
+    grid = PairGrid.between(queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=False)
+    return grid.plan().pairs
 
 
 def engine_alone(place: Workspace, settings: Settings, features: pa.Table, plan: pa.Table, n: int) -> float:

@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.passes import InMemory
 from resight.shortlist.store import ShortlistIndex, build_index
 from resight.shortlist.votes import search
 
@@ -112,7 +113,7 @@ def synthetic(n_crops: int, per_crop: int, params: ShortlistParams, n_queries: i
     """Time, size and recall of planted repeats."""
     params = params.model_copy(update={"descriptors_per_crop": max(per_crop, QUERY_DESCRIPTORS)})
     if not params.n_lists:
-        from resight.shortlist.codebook import auto_lists
+        from resight.shortlist.training import auto_lists
 
         params = params.model_copy(update={"n_lists": min(2048, auto_lists(n_crops * per_crop))})
     rng = np.random.default_rng(7)
@@ -170,7 +171,7 @@ def _timed_build(
     folder: Path, ids: list[str], descriptors_of: dict[str, np.ndarray], params: ShortlistParams
 ) -> tuple[ShortlistIndex, float]:
     start = time.process_time()
-    index = build_index(folder, ids, descriptors_of.__getitem__, params, "bench")
+    index = build_index(folder, ids, InMemory(descriptors_of.__getitem__), params, "bench")
     return index, round(time.process_time() - start, 1)
 
 

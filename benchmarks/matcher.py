@@ -37,7 +37,7 @@ from resight.match.kinds.nearest import NearestMatcher, NearestParams
 from resight.match.lightglue import build_lightglue
 from resight.match.presets import NetworkShape
 from resight.match.verify import inliers_of
-from resight.pairs.plan import _COMPATIBLE, _SIDES
+from resight.pairs.policy import _COMPATIBLE, _SIDES
 from resight.run.names import ingest_name, segment_name
 from resight.run.setups import ingest_setup, segment_setup
 from resight.runner.runner import Runner

@@ -98,7 +98,8 @@ PAIR_IDS = (
 )  # fmt: skip
 
 PAIRS = Table(
-    "pairs", 2, "a query crop and a gallery crop", ("query_crop_id", "gallery_crop_id"),
+    "pairs", 3, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
+    ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
         *PAIR_IDS,
@@ -122,6 +123,20 @@ PAIRS = Table(
         Column("match_fingerprint", S, "settings and weights of the matcher and of the extractor"),
         STATUS,
         REASON,
+    ),
+)  # fmt: skip
+
+PAIRS_LEFT_OUT = Table(
+    "pairs_left_out", 1, "a query crop, and a reason for which gallery crops were not matched with it; with the rows of `pairs` these are all pairs",
+    ("query_crop_id", "purpose", "status", "reason"),
+    (
+        RUN,
+        PAIR_IDS[0],
+        PAIR_IDS[2],
+        Column("query_photo_id", S, "photo of the query crop", nullable=False),
+        Column("status", S, "excluded_by_policy, no_features or not_shortlisted"),
+        Column("reason", S, "viewpoint, same_encounter, same_photo, other_species and the like; empty where the status says it all"),
+        Column("n_left_out", I64, "gallery crops", nullable=False),
     ),
 )  # fmt: skip
 
@@ -406,7 +421,7 @@ RUNS = Table(
 )  # fmt: skip
 
 TABLES = (
-    PHOTOS, CROPS, FEATURES, PAIRS, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL,
+    PHOTOS, CROPS, FEATURES, PAIRS, PAIRS_LEFT_OUT, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL,
     OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, COMPARISON, RUNS,
 )  # fmt: skip
 _BY_NAME = {one.name: one for one in TABLES}

@@ -16,6 +16,7 @@ from resight.run.run import Run, open_run
 from resight.score.params import ScoreParams
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
+from resight.status import KEPT_ASIDE
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import REPORT_FILE
 from resight.store.workspace import open_workspace
@@ -80,7 +81,7 @@ def _publish(run: Run, compared: Compared, folder: str) -> dict[str, Any]:
     photos, _ = (run.add(name, run.written[name]) for name in ("photos", "crops"))
     run.count("compare", len(compared.rows), run.add("comparison", compared.rows))
     run.staging.write_report(render_comparison(compared.rows, folder, run.notes, photos.num_rows))
-    run.add("runs", [run.record("kept_aside")])
+    run.add("runs", [run.record(KEPT_ASIDE)])
     target = run.staging.commit(run.run_id)
     return {
         "run_id": run.run_id,

@@ -13,6 +13,8 @@ from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, open_run
 from resight.run.state import Ingested, Judged, Segmented
+from resight.runner.children import end_with_serving_process
+from resight.score.base import FUSED
 from resight.settings import Settings
 from resight.store.workspace import Workspace, open_workspace
 from resight.tasks.background import control_background
@@ -75,7 +77,10 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
     ingested = ingest_photos(run)
     done = already_there(run, accept=False)
     if done:
-        if accept:  # a rebuild may have measured it, and that publishes nothing
+        if accept:  # a rebuild may have measured it, and that publishes nothing and fits nothing
+            if run.settings.score.name == FUSED:
+                refit_fusion(run, steps.healed(run, lambda: _verdicts(run, ingested))[2])
+                done["notes"] = run.notes
             publish_accuracy(run)
         return done
     segmented, hidden, judged = steps.healed(run, lambda: _verdicts(run, ingested))
@@ -103,4 +108,5 @@ def accuracy(
     workspace: str = ".", night: str | None = None, overrides: dict[str, Any] | None = None, quiet: bool = False
 ) -> dict[str, Any]:
     """`run_accuracy` as a flow."""
+    end_with_serving_process()
     return run_accuracy(workspace, night, overrides, quiet=quiet)

@@ -13,6 +13,7 @@ from resight.flows.steps import accepted_settings, as_state, note_of_choice, run
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import current_model
 from resight.run.run import open_run
+from resight.runner.children import end_with_serving_process
 from resight.store.workspace import open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish
@@ -101,4 +102,5 @@ def nightly(
 
     A night that is kept aside ends in the state KeptAside, which counts as failed.
     """
+    end_with_serving_process()
     return as_state(run_nightly(workspace, night or _scheduled_night(), overrides, sources, accept=accept, quiet=quiet))

@@ -14,8 +14,10 @@ from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
 from resight.run.state import Ingested, Judged, Segmented
 from resight.segment.kinds.auto import AutoParams
+from resight.segment.store import CROPS_STAGE
 from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
 from resight.settings.choice import Choice, choose
+from resight.status import KEPT_ASIDE
 from resight.store.workspace import Workspace
 from resight.tasks.cluster import group_unknowns
 from resight.tasks.extract import extract_features
@@ -23,7 +25,6 @@ from resight.tasks.ingest import ingest_photos
 from resight.tasks.match import match_pairs
 from resight.tasks.measure import hide_labels
 from resight.tasks.novelty import judge
-from resight.tasks.publish import KEPT_ASIDE
 from resight.tasks.report import write_report
 from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
@@ -110,7 +111,7 @@ def healed(run: Run, work: Callable[[], T]) -> T:
         try:
             result = work()
             run.note_damage()
-            if not any(record.path.endswith(".png") for record in run.damage[n_before:]):
+            if not any(record.stage == CROPS_STAGE for record in run.damage[n_before:]):
                 return result
         except DamagedError:
             run.note_damage()

@@ -6,14 +6,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from resight.evaluate.animals import Part, deal, named_animals, read_animals, write_parts
 from resight.flows.steps import labelled_crops, labelled_folder, own_settings
 from resight.novelty.params import NoveltyParams
 from resight.run.conditions import open_conditions
-from resight.run.run import absolute_sources, open_run
+from resight.run.run import Run, absolute_sources, open_run
 from resight.settings import load_settings
 from resight.store.workspace import open_workspace
+from resight.tasks.ingest import ingest_photos
+from resight.tasks.segment import segment_photos
 from resight.train.embedding.params import EmbeddingRecipe
-from resight.train.embedding.samples import training_rows
+from resight.train.embedding.samples import rows_of_animals, training_rows
 from resight.train.embedding.train import train_embedding
 from resight.train.fusion.judge import judge
 from resight.train.fusion.material import by_features, read_run_folder
@@ -30,6 +33,9 @@ def run_train_embedding(
     recipe: EmbeddingRecipe | None = None,
     overrides: Mapping[str, Any] | None = None,
     *,
+    leave_out: Sequence[str] = (),
+    split: Path | None = None,
+    minutes: float = 0.0,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Train the global embedding on a labelled folder; `resight compare` finds it in the same workspace.
@@ -37,6 +43,10 @@ def run_train_embedding(
     Args:
         folder: Photos, ``metadata.csv``, and outlines if there are some.
         recipe: The default one if not given.
+        leave_out: Animals of which no photo is used.
+        split: File that names the animals to train on, with all of their photos (`evaluate.animals`); without one, all
+            animals with the photos that an evaluation would put into the gallery.
+        minutes: The schedule is squeezed to end by then; 0: no limit.
 
     Returns:
         The fields of `Trained` and ``notes``.
@@ -45,11 +55,37 @@ def run_train_embedding(
     sources, overrides = labelled_folder(place, folder, overrides)
     settings, model = own_settings(place, overrides)
     with open_run(place, settings, model, flow="train", sources=sources, quiet=quiet) as run:
-        segmented, cohort = labelled_crops(run)
-        rows = training_rows(segmented.photos, segmented.crops, cohort)
-        device = training_device(settings.device)
-        trained = train_embedding(place, rows, recipe or EmbeddingRecipe(), run.env.weights, device, quiet=quiet)
+        rows = [r for r in _rows_to_learn(run, split) if r["individual_id"] not in leave_out]
+        trained = train_embedding(
+            place, rows, recipe or EmbeddingRecipe(), run.env.weights, training_device(settings.device),
+            limit_s=60 * minutes, quiet=quiet,
+        )  # fmt: skip
         return asdict(trained) | {"notes": run.notes}
+
+
+def _rows_to_learn(run: Run, split: Path | None) -> list[dict[str, Any]]:
+    if split is None:
+        segmented, cohort = labelled_crops(run)
+        return training_rows(segmented.photos, segmented.crops, cohort)
+    animals = read_animals(split, Part.TRAINING)
+    segmented = segment_photos(run, ingest_photos(run))
+    return rows_of_animals(segmented.photos, segmented.crops, animals)
+
+
+def run_train_split(folder: str | Path, out: Path, leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Deal the animals of a labelled folder into those that train and those that choose, and write the file.
+
+    Args:
+        folder: With ``metadata.csv``.
+        out: The CSV file.
+        leave_out: Animals that do neither, so that they can measure.
+
+    Returns:
+        ``path``, and how many animals each part has.
+    """
+    parts = deal(named_animals(Path(folder)), leave_out)
+    write_parts(out, parts)
+    return {"path": str(out)} | {part.value: sum(p == part for p in parts.values()) for part in Part}
 
 
 def run_train_matcher(
@@ -67,15 +103,17 @@ def run_train_matcher(
     device: str,
     resume: bool,
     quiet: bool,
+    split: Path | None = None,
 ) -> dict[str, Any]:
-    """Train LightGlue for SIFT on photos; writes a new version into the workspace and changes nothing else."""
+    """Train LightGlue for SIFT on photos, of named animals only those that ``split`` trains on; writes a new version into the workspace and changes nothing else."""
     place = open_workspace(workspace)
     settings = load_settings(place.root, overrides).model_copy(
         update={"device": "cpu"}
     )  # of the photos, not the training
     sources = absolute_sources(photos) if photos else settings.ingest.sources
+    only = None if split is None else read_animals(split, Part.TRAINING)
     with open_conditions(place, settings, quiet=quiet) as conditions:
-        pictures = gather(conditions.env, settings, sources, date.today().isoformat(), leave_out)
+        pictures = gather(conditions.env, settings, sources, date.today().isoformat(), leave_out, only)
     folder = (out or place.models / "weights").expanduser().absolute()
     recipe = recipe_for(origin, steps=steps, batch=batch, keypoints=keypoints, seed=seed)
     notes = {"left_out": sorted(leave_out)}

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
+from resight.pairs.plan import ending_counts
 from resight.run import unknowns
 from resight.run.run import Run
 from resight.run.state import Judged
 from resight.store.runs import read_current
-from resight.store.tables import status_counts
 from resight.tasks.stage import stage
 
 KEEPS_NAMES = ("nightly", "rebuild", "demo")
@@ -20,9 +20,12 @@ def group_unknowns(run: Run, judged: Judged) -> Judged:
     grouped = unknowns.group_unknowns(run.conditions, judged, events, run.night, run.run_id)
     run.work["queries_shortlisted"] += grouped.n_shortlisted
     run.work["pairs_matched"] += grouped.matched.n_matched
-    compared = grouped.matched.pairs
-    run.counts["cluster"] = {"in": compared.num_rows, "out": status_counts(compared)}
+    compared, left_out = grouped.matched.pairs, grouped.left_out
+    counts = ending_counts(compared, left_out)
+    run.counts["cluster"] = {"in": sum(counts.values()), "out": counts}
     run.counts["cluster"]["unknown"] = {"encounters": grouped.n_encounters, "animals": grouped.n_animals}
     run.add("provisional", grouped.log.events)
-    changed = ("pairs", "scores", "novelty") if compared.num_rows else ("novelty",)
-    return replace(grouped.judged, **{name: run.add(name, getattr(grouped.judged, name)) for name in changed})
+    found, changed = grouped.judged, ("pairs", "scores", "novelty") if compared.num_rows else ("novelty",)
+    if left_out.num_rows:
+        found = replace(found, left_out=run.add("pairs_left_out", found.left_out))
+    return replace(found, **{name: run.add(name, getattr(found, name)) for name in changed})

@@ -10,12 +10,11 @@ from resight.run.gate import reason_to_keep_aside
 from resight.run.models import Model, register
 from resight.run.run import Run
 from resight.run.state import Ingested
+from resight.status import KEPT_ASIDE
 from resight.store.generations import ACCURACY_FILE
 from resight.store.publication import publish_generation
 from resight.store.runs import REPORT_FILE, read_run, run_exists, run_record
 from resight.store.workspace import Workspace
-
-KEPT_ASIDE = "kept_aside"
 
 
 def may_publish(run: Run, ingested: Ingested, overrule: bool) -> bool:

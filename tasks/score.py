@@ -5,7 +5,6 @@ from dataclasses import replace
 from resight.run import judging
 from resight.run.run import Run
 from resight.run.state import Matched, Scored
-from resight.score.accepted import keep_null
 from resight.score.base import FUSED
 from resight.score.choose import LabelledPairs, refit
 from resight.status import PairStatus
@@ -16,7 +15,6 @@ from resight.tasks.stage import stage
 def score_pairs(run: Run, matched: Matched) -> Scored:
     """From stored distributions to numbers; learns what non-matching pairs look like on the way."""
     scored = judging.score_pairs(run.conditions, matched)
-    run.fingerprints["null"] = keep_null(run.workspace, run.names.match, scored.null)
     run.fingerprints |= {"fusion": scored.fused.fingerprint} if scored.fused.fingerprint else {}
     run.note(scored.fused.note)
     scores = run.add("scores", scored.scores)

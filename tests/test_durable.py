@@ -12,6 +12,7 @@ import pytest
 
 from resight.errors import DamagedError
 from resight.extract import store
+from resight.extract.marks import mark_path
 from resight.extract.select import nothing
 from resight.store import damage, durable
 from resight.store.parts import part_files, read_columns, read_parts, write_part
@@ -66,11 +67,11 @@ def test_chunks_come_before_the_mark_of_their_shard_and_marks_before_completion(
     assert sum(path.endswith("zarr.json") for path in done) == 8
     calls.clear()
     store.write_shard(folder, 1, [nothing((5, 6), 2, "float32")])
-    mark = calls.index(("rename", str(store.mark_path(folder, 1))))
+    mark = calls.index(("rename", str(mark_path(folder, 1))))
     size = folder / "image_size_wh" / "c"
     before = [path for _, path in calls[:mark]]
     assert before.index(str(size / "1" / "0")) < before.index(str(size / "1")) < before.index(str(size))
-    assert calls[-1] == ("sync", str(store.mark_path(folder, 1).parent))
+    assert calls[-1] == ("sync", str(mark_path(folder, 1).parent))
     calls.clear()
     store.complete(folder, {"c0": "lost"})
     assert names(calls) == [("sync", "_COMPLETE.json"), ("rename", "_COMPLETE.json"), ("sync", "batch.zarr")]

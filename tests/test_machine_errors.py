@@ -20,6 +20,7 @@ from PIL import Image
 from resight.environment import Environment
 from resight.errors import MACHINE, MachineError, machine_error, machine_errors_at, one_line
 from resight.ingest.addresses import opened
+from resight.ingest.decode import load_rgb
 from resight.ingest.files import ingest_fingerprint
 from resight.ingest.params import EncounterParams, IngestParams
 from resight.ingest.stage import IngestResult, IngestSetup, ingest
@@ -28,6 +29,7 @@ from resight.runner.runner import Runner
 
 command_line = importlib.import_module("resight.cli.app")
 TROUBLES = [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOMEM, errno.EDQUOT, errno.ESTALE]
+TROUBLES += [errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EHOSTDOWN]
 Read = Callable[[], IngestResult]
 
 
@@ -116,6 +118,39 @@ def test_trouble_while_a_photo_is_read_is_not_the_photos(
     monkeypatch.setattr("resight.ingest.block.opened", broken)
     with pytest.raises(MachineError, match=r"/mnt/x|memory"):
         read()
+
+
+@pytest.mark.parametrize("rest", ["nothing", "an empty folder"])
+def test_photos_whose_folder_vanishes_during_the_run_are_not_unreadable(
+    read: Read, env: Environment, monkeypatch: pytest.MonkeyPatch, rest: str
+) -> None:
+    photos, disk = env.workspace.root / "photos", env.workspace.root / "disk"
+
+    def unmounted(address: str) -> Any:
+        if photos.exists() and not disk.exists():
+            photos.rename(disk)
+            if rest == "an empty folder":
+                photos.mkdir()
+        return opened(address)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("resight.ingest.block.opened", unmounted)
+        with pytest.raises(MachineError, match=r"/photos went away; connect it again"):
+            read()
+    if photos.exists():
+        photos.rmdir()
+    disk.rename(photos)
+    assert {row["status"] for row in read().photos.to_pylist()} == {"ok"}
+    (photos / "40.jpg").rename(env.workspace.root / "elsewhere.jpg")
+    with pytest.raises(FileNotFoundError), opened(str(photos / "40.jpg")):
+        pass  # of one photo alone it is that photo's own
+
+
+def test_a_folder_that_vanishes_before_heads_are_cut_is_no_photos_status(read: Read, env: Environment) -> None:
+    read()
+    (env.workspace.root / "photos").rename(env.workspace.root / "disk")
+    with pytest.raises(MachineError, match="went away"):
+        load_rgb("photos/40.jpg", 100, env.workspace.root)
 
 
 def test_trouble_while_pixels_are_decoded_is_not_the_photos(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from resight.errors import SettingsError
 from resight.match.kinds.lightglue import BUNDLED
+from resight.match.params import VerifyParams
 from resight.plugins.params import Params
 from resight.settings import Settings, known_keys, load_settings, parse_assignments, settings_from
 from resight.settings.choice import OFFICIAL
@@ -25,6 +26,18 @@ def test_layers_arguments_over_environment_over_file_over_defaults(tmp_path: Pat
     assert load_settings(tmp_path, environ=environ).extract.max_keypoints == 200
     top = load_settings(tmp_path, parse_assignments(["extract.max_keypoints=300"]), environ)
     assert (top.extract.max_keypoints, top.extract.contrast_threshold, top.rank.top_k) == (300, 0.02, 8)
+
+
+def test_a_group_within_that_is_given_in_part_keeps_the_rest_of_what_is_usual_there(tmp_path: Path) -> None:
+    (tmp_path / "resight.toml").write_text('[match]\nkind = "lightglue"\n[match.verify]\nthreshold_px = 7\n')
+    usual = settings_from({"match": {"kind": "lightglue"}}).match.verify
+    assert usual.model == "none" != VerifyParams().model
+    given = load_settings(tmp_path, environ={}).match.verify
+    assert given == usual.model_copy(update={"threshold_px": 7.0})
+    above = load_settings(tmp_path, parse_assignments(["match.verify.min_confidence=0.2"]), {}).match.verify
+    assert above == usual.model_copy(update={"threshold_px": 7.0, "min_confidence": 0.2})
+    with pytest.raises(SettingsError, match=r"threshold_px"):
+        settings_from({"match": {"kind": "lightglue", "verify": {"treshold_px": 7}}})
 
 
 def test_another_kind_drops_the_options_of_the_old_kind(tmp_path: Path) -> None:

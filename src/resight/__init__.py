@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         WeightsError,
         WorkspaceError,
     )
+    from resight.export.sightings import read_sightings
     from resight.extract.base import Extractor, Features
     from resight.extract.params import ExtractorBase
     from resight.extract.reader import FeatureReader
@@ -44,7 +45,8 @@ __all__ = [
     "Features", "Generation", "LeakError", "Matcher", "MatcherBase", "MissingWeightsError", "NothingToMeasure",
     "PairMatch", "Params", "Photo", "Region", "ResightError", "RunResults", "Score", "Segmenter", "SegmenterBase",
     "Settings", "SettingsError", "WeightsError", "Workspace", "WorkspaceError", "__version__", "identify", "load_settings",
-    "open_generation", "open_run", "open_workspace", "read_features", "read_pairs", "run_accuracy", "run_evaluate",
+    "open_generation", "open_run", "open_workspace", "read_features", "read_pairs", "read_sightings", "run_accuracy",
+    "run_evaluate",
     "run_nightly", "run_rebuild",
 ]  # fmt: skip
 
@@ -53,6 +55,7 @@ if not TYPE_CHECKING:  # a type checker would take everything for an attribute o
         "environment": "Environment",
         "errors": "BrokenCountError DeviceError LeakError MissingWeightsError NothingToMeasure ResightError SettingsError "
         "WeightsError WorkspaceError",
+        "export.sightings": "read_sightings",
         "extract.base": "Extractor Features",
         "extract.params": "ExtractorBase",
         "extract.reader": "FeatureReader",

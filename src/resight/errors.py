@@ -25,6 +25,8 @@ MACHINE = {
     errno.ENFILE: f"Too many files are open on this machine (at {{path}}); close other programs, {AGAIN}.",
     errno.ESTALE: GONE,
     errno.ENOTCONN: GONE,
+    errno.ENODEV: GONE,
+    errno.ENXIO: GONE,
 } | dict.fromkeys(
     (errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH),
     f"The network connection for {{path}} failed; check it, {AGAIN}.",

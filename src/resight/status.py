@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+KEPT_ASIDE = "kept_aside"  # of a run: computed, but not published
+
 
 class PhotoStatus(StrEnum):
     OK = "ok"

@@ -12,12 +12,15 @@ from resight.compare import vectors
 from resight.compare.base import Family
 from resight.compare.compare import compare_methods
 from resight.compare.kinds.timm import load_timm, timm_method
-from resight.compare.kinds.trained import TrainedMethod
+from resight.compare.kinds.trained import EmbeddingMethod, TrainedMethod
+from resight.embed.picture import squashed
 from resight.errors import WeightsError
 from resight.train.embedding.params import EmbeddingRecipe
+from resight.train.embedding.samples import training_rows
+from resight.train.embedding.train import train_embedding
 
 TINY = EmbeddingRecipe(
-    side_px=32, widths=(8, 12), depths=(1, 1), dim=8, steps=2, classes_per_batch=4, crops_per_class=2
+    side_px=32, first_px=32, view_px=32, kept_px=40, width=0.1, dim=8, steps=2, crops_per_step=4, init=""
 )
 
 
@@ -61,13 +64,29 @@ def test_the_trained_embedding_has_a_row_that_says_how(trial):
     assert compare_methods(trial, [method]).computed == ()
 
 
-def test_a_whole_training_is_used_even_where_a_short_one_would_do(trial):
-    long = TrainedMethod("net", "Net", Family.GLOBAL, True, TINY.model_copy(update={"steps": 61}), shorten=True)
-    assert long.recipe_for(trial).steps == 60
-    from resight.train.embedding.train import train_embedding
+def test_an_embedding_from_a_file_sees_right_sides_in_the_mirror(trial):
+    made = train_embedding(
+        trial.env.workspace, training_rows(trial.photos, trial.crops, trial.cohort), TINY, trial.env.weights
+    )
+    method = EmbeddingMethod("file", "File", Family.GLOBAL, True, made.path)
+    (row,) = compare_methods(trial, [method]).rows
+    assert row["status"] == "ok" and made.sha256 in row["weights"], row["reason"]
+    network = method.embedder(trial)
+    rgb, mask = trial.read("r")
+    assert (network.picture(rgb, mask, "right") == network.picture(rgb, mask, "left")[:, ::-1]).all()
+    by_hand = network.vectors(squashed(rgb, "right", 32)[None])[0]
+    assert vectors.embed(trial, network)["r"] == pytest.approx(by_hand, abs=1e-6)
+    (missing,) = compare_methods(
+        trial, [EmbeddingMethod("none", "None", Family.GLOBAL, True, "nowhere.safetensors")]
+    ).rows
+    assert missing["status"] == "missing_weights" and "nowhere.safetensors" in missing["reason"]
 
+
+def test_a_whole_training_is_used_even_where_a_short_one_would_do(trial):
+    long = TrainedMethod("net", "Net", Family.GLOBAL, True, TINY.model_copy(update={"steps": 21}), shorten=True)
+    assert long.recipe_for(trial).steps == 20
     train_embedding(trial.env.workspace, long._rows(trial), long.recipe, trial.env.weights, quiet=True)
-    assert long.recipe_for(trial).steps == 61
+    assert long.recipe_for(trial).steps == 21
 
 
 @pytest.fixture

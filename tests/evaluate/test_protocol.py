@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from resight.errors import LeakError, NothingToMeasure
-from resight.evaluate.folds import cohort_of
+from resight.evaluate.folds import asked_by, cohort_of, of_a_gallery_side
 from resight.evaluate.protocol import refuse_leak, same_day_share, split
 
 SCHEMA = pa.schema(
@@ -187,3 +187,38 @@ def test_a_split_by_encounter_of_the_same_photos_passes(shared_data):
     ids = {side: [r["photo_id"] for r in table.to_pylist() if r["encounter_id"] in getattr(got, side)]
            for side in ("query_encounters", "gallery_encounters")}  # fmt: skip
     assert refuse_leak(table, ids["query_encounters"], ids["gallery_encounters"]) == 0.0
+
+
+def test_the_first_calendar_year_is_gallery_and_later_years_ask():
+    table = photos(
+        *days("Ada", "2010-06-01", "2010-08-01", "2011-06-01", "2014-06-01"),
+        *days("Ben", "2012-12-31", "2013-01-01"),
+        *days("Cleo", "2013-06-01", "2013-07-01"),
+        ("Ada-?", "Ada", None, None),
+    )
+    got = split(table, protocol="first-year")
+    assert got.protocol == "first-year" and got.same_day_share == 0
+    assert got.query_encounters == {"Ada-2011-06-01", "Ada-2014-06-01", "Ben-2013-01-01"}
+    assert got.gallery_encounters == {
+        "Ada-2010-06-01", "Ada-2010-08-01", "Ben-2012-12-31", "Cleo-2013-06-01", "Cleo-2013-07-01",
+    }  # fmt: skip
+    assert got.notes == ("1 encounters have no date and take no part.",)
+
+
+def test_only_photos_of_a_side_that_the_gallery_shows_ask():
+    table = photos(
+        *days("Ada", "2010-06-01", "2011-06-01", "2011-06-02", "2011-06-03", "2012-06-01"),
+        *days("Ben", "2010-06-01", "2011-06-01"),
+    )
+    cohort = cohort_of(table, split(table, protocol="first-year"))
+    views = ["left", "left", "right", "unknown", "top", "right", "right"]
+    crops = pa.table({"photo_id": [*table["photo_id"].to_pylist(), "p4"], "viewpoint": [*views, "left"]})
+    fewer = of_a_gallery_side(cohort, crops)
+    assert fewer.queries == {"p1", "p4", "p6"} == set(fewer.truth), "p4 has a second crop, from the left"
+    assert fewer.gallery == cohort.gallery == {"p0", "p5"}
+
+
+def test_a_list_says_who_asks_and_all_stay_in_the_gallery():
+    table = photos(*days("Ada", "2010-06-01", "2011-06-01"), *days("Ben", "2010-06-01", "2011-06-01"))
+    cohort = asked_by(cohort_of(table, split(table)), {"Ben", "Cleo"})
+    assert cohort.truth == {"p3": "Ben"} and cohort.queries == {"p3"} and cohort.gallery == {"p0", "p2"}

@@ -11,6 +11,7 @@ import pytest
 from resight.environment import Environment
 from resight.errors import WeightsError
 from resight.extract import batch as batch_module
+from resight.extract import store
 from resight.extract.block import ExtractBlock, one_thread
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import ExtractResult, extract
@@ -157,6 +158,19 @@ def test_a_killed_run_is_continued(workspace: Workspace, crops: pa.Table, dies_a
     folder = workspace.stage_dir("extract", stage_names(SETTINGS, WEIGHTS).extract)
     assert len(list(folder.glob("*.zarr"))) == 1
     assert list(folder.glob("*.marks")) == []
+
+
+def test_the_mark_of_a_damaged_shard_does_not_outlive_it_where_its_block_is_lost(
+    workspace: Workspace, crops: pa.Table
+) -> None:
+    with pytest.raises(Killed):
+        run(workspace, crops, CountingRunner(dies_after=1))
+    folder = workspace.stage_dir("extract", stage_names(SETTINGS, WEIGHTS).extract)
+    (group,) = folder.glob("*.zarr")
+    (shard,) = [path for path in (group / "scores" / "c" / "0").rglob("*") if path.is_file()]
+    shard.write_bytes(bytes(reversed(shard.read_bytes())))
+    run(workspace, crops, CountingRunner(kills_worker="c0"))
+    assert [rows["rows"] for rows in store.completion(group)["shards"]] == [[2, 4], [4, 6], [6, 8]]
 
 
 def test_a_killed_run_is_continued_when_more_crops_have_come(workspace: Workspace, crops: pa.Table) -> None:

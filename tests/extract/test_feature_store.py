@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import zarr
 
-from resight.errors import WorkspaceError
+from resight.errors import DamagedError, WorkspaceError
 from resight.extract import reader as reader_module
 from resight.extract import store
 from resight.extract.base import Features
+from resight.extract.marks import mark_path
 from resight.extract.reader import FeatureReader
 from resight.extract.select import features
 from resight.store.workspace import Workspace
@@ -110,6 +111,43 @@ def test_only_shards_whose_content_is_what_the_mark_says_are_whole(empty: Path) 
     assert store.whole_shards(empty) == {0}
     shard.unlink()  # reads as zeros then
     assert store.whole_shards(empty) == {0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 40,
+        b"[1]",
+        b"{}",
+        b'{"rows": [0, 2], "sha256": {}, "failed": {}}',
+        b'{"rows": [0, 3], "sha256": {}, "failed": {}}',
+        b"\xff",
+    ],
+)
+def test_a_damaged_mark_is_set_aside_and_its_shard_computed_again(empty: Path, content: bytes) -> None:
+    for start, stop in LAYOUT.shards():
+        store.write_shard(empty, start, ROWS[start:stop])
+    mark_path(empty, 0).write_bytes(content)
+    assert store.whole_shards(empty) == {3, 6}
+    with pytest.raises(DamagedError, match="no mark of a shard"):
+        store.complete(empty, {})
+    assert not store.is_complete(empty) and not mark_path(empty, 0).exists()
+    assert len(list((empty.parent / "quarantine").glob("*-00000000.json"))) == 1
+    store.write_shard(empty, 0, ROWS[:3])
+    assert store.complete(empty, {}) == {} and [shard["rows"] for shard in store.completion(empty)["shards"]] == [
+        [0, 3],
+        [3, 6],
+        [6, 7],
+    ]
+
+
+def test_a_mark_of_no_shard_is_not_gathered(empty: Path) -> None:
+    for start, stop in LAYOUT.shards():
+        store.write_shard(empty, start, ROWS[start:stop])
+    mark_path(empty, 2).write_bytes(mark_path(empty, 3).read_bytes())
+    store.complete(empty, {})
+    assert [shard["rows"] for shard in store.completion(empty)["shards"]] == [[0, 3], [3, 6], [6, 7]]
 
 
 def test_a_store_of_a_newer_version_is_refused(whole: Path, workspace: Workspace) -> None:

@@ -12,6 +12,10 @@ from typer.testing import CliRunner
 
 from resight.cli.app import app
 from resight.errors import ResightError
+from resight.flows.evaluation import measure_workspace
+from resight.flows.steps import own_settings
+from resight.run.run import Run
+from resight.run.state import Judged
 from resight.store.workspace import Workspace
 
 SMALL = ["--set", "extract.max_keypoints=300", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline"]
@@ -41,7 +45,7 @@ def test_help_lists_every_command_under_its_topic() -> None:
     assert re.findall(r"^│ ([a-z]+) ", text, re.MULTILINE) == [
         *("init", "doctor", "demo"),
         *("nightly", "identify", "report", "serve"),
-        *("ingest", "segment", "verify"),
+        *("diff", "export", "ingest", "segment", "verify"),
         *("accuracy", "evaluate", "compare"),
         *("models", "rebuild", "weights"),
         "train",
@@ -90,6 +94,25 @@ def test_accuracy_measures_the_accepted_model_on_the_workspaces_labels(night_wor
     assert (night_workspace.current / "identifications.parquet").exists()
 
 
+def test_accuracy_refits_what_a_rebuild_of_the_same_night_only_measured(
+    night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = {"extract.max_keypoints": 300, "crop.head_side_px": 320, "dask.mode": "inline", "score.name": "fused"}
+    settings, model = own_settings(night_workspace, changed)
+    how: dict[str, Any] = {"night": None, "quiet": True}
+    refitted: list[str] = []
+
+    def refit(run: Run, judged: Judged) -> None:
+        assert judged.scores.num_rows
+        refitted.append(run.run_id)
+
+    monkeypatch.setattr("resight.flows.evaluation.refit_fusion", refit)
+    first = measure_workspace(night_workspace, settings, model, accept=False, **how)
+    assert not refitted
+    second = measure_workspace(night_workspace, settings, model, accept=True, **how)
+    assert second["run_id"] == first["run_id"] and refitted == [first["run_id"]]
+
+
 def test_identify_answers_without_adding_the_photo(night_workspace: Workspace, survey: Path, tmp_path: Path) -> None:
     known = [r for r in rows_of(survey / "metadata.csv") if r["individual_id"]]
     stranger = tmp_path / "from a tourist.jpg"
@@ -114,6 +137,19 @@ def test_nightly_prints_one_object(night_workspace: Workspace) -> None:
 def test_report_draws_an_old_run_again(night_workspace: Workspace) -> None:
     page = Path(call("report", "--json", "-w", night_workspace.root)["report"])
     assert page.parent == night_workspace.root and "<html" in page.read_text(encoding="utf-8")
+
+
+def test_export_writes_the_newest_run_for_other_programs(night_workspace: Workspace, tmp_path: Path) -> None:
+    where = ("--out", tmp_path / "for R", "-w", night_workspace.root)
+    result = call(
+        "export", "capture-history", "--occasion", "month", "--by-side", "--with-unconfirmed", *where, "--json"
+    )
+    assert (tmp_path / "for R" / "mark.inp").read_text(encoding="utf-8").count(";") >= 3
+    assert result["counts"]["confirmed"] == 6 and sum(result["counts"].values()) == 10
+    text = CliRunner().invoke(app, ["export", "xlsx", "-w", str(night_workspace.root)]).stdout
+    assert "6 confirmed" in text and "sightings.xlsx" in text
+    with pytest.raises(ResightError, match="no date of a night"):
+        call("export", "xlsx", "--since", "June", "-w", night_workspace.root)
 
 
 def test_ingest_says_what_is_usable(survey: Path, workspace: Workspace, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ SMALL = [
     "--set",
     "evaluate.few_queries=0",
 ]
-METHODS = "sift-nearest-magsac,sift-lnbnn,convnext-circle,loftr,ssim"
+METHODS = "sift-nearest-magsac,sift-lnbnn,embedding-trained,loftr,ssim"
 
 
 def call(*arguments: str | Path) -> Any:
@@ -58,7 +58,7 @@ def test_train_then_compare_then_compare_again(named: Path, field_workspace: Wor
     assert ",".join(rows) == METHODS
     assert {n: r["status"] for n, r in rows.items() if r["status"] != "ok"} == {"loftr": "missing_weights"}
     assert rows["sift-nearest-magsac"]["top1_photo"] > 0.5, "rendered heads are easy"
-    assert f"2 steps in {trained['seconds']:.0f} s" in rows["convnext-circle"]["note"], "trained once"
+    assert f"2 steps in {trained['seconds']:.0f} s" in rows["embedding-trained"]["note"], "trained once"
     assert all(r["seconds_per_query"] > 0 for r in rows.values() if r["status"] == "ok")
     assert first["computed"] == [n for n in rows if n != "loftr"]
     table = read_run(field_workspace, first["run_id"], "comparison")

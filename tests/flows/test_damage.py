@@ -8,9 +8,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,8 +20,10 @@ from flow_helpers import SMALL, comparable_tables
 
 from resight.flows.nightly import run_nightly
 from resight.flows.redraw import redraw_report
-from resight.run.models import current_model
+from resight.run.models import current_model, promote
 from resight.run.verify import verify
+from resight.shortlist.params import ShortlistParams
+from resight.shortlist.store import build_index
 from resight.store.workspace import Workspace
 
 NIGHT = "2026-06-05"
@@ -216,6 +220,47 @@ def test_verify_finds_what_is_damaged_and_repairs_what_can_be(
     assert [row["fate"] for row in report["damaged"] if row["why"] != "it is missing"] == ["lost"]
     next_night(night_workspace)
     same_tables(night_workspace, undisturbed)
+
+
+def test_a_shortlist_without_one_of_its_segments_is_set_aside_and_built_anew(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    folder = workspace.stage_dir("shortlist", "x")
+    crops = {f"c{i}": np.random.default_rng(i).normal(size=(40, 8)).astype(np.float32) for i in range(6)}
+    params = ShortlistParams(pq_bytes=4)
+    name = build_index(folder, sorted(crops), crops.__getitem__, params, "d").name
+    assert verify(workspace)["ok"]
+    next((folder / name).glob("segment-*.safetensors")).unlink()
+    report = verify(workspace, repair=True)
+    assert [(row["repaired"], row["fate"]) for row in report["damaged"]] == [(True, "again")]
+    assert not (folder / name).exists() and verify(workspace)["ok"] and not verify(workspace)["damaged"]
+    assert set(build_index(folder, sorted(crops), crops.__getitem__, params, "d").crop_ids) == set(crops)
+
+
+def test_a_missing_crop_is_not_said_to_be_set_right(night_workspace: Workspace) -> None:
+    crop = chosen(night_workspace, "store/segment/*/crops/*/*.png")
+    crop.unlink()
+    report = verify(night_workspace, repair=True)
+    (row,) = report["damaged"]
+    assert (row["path"], row["repaired"], row["fate"]) == (night_workspace.relative(crop), False, "again")
+    assert report["ok"] and report["repaired"] == 0
+
+
+def test_every_registered_model_that_a_run_was_made_with_comes_back(night_workspace: Workspace) -> None:
+    current = current_model(night_workspace)
+    assert current is not None
+    first = night_workspace.models / f"{current.fingerprint}.json"
+    later = replace(current, fingerprint="f" * 16)
+    promote(night_workspace, later)  # another model is accepted; the first is kept so that it can be promoted again
+    first_content = first.read_bytes()
+    flip(first)
+    report = verify(night_workspace, repair=True)
+    assert report["ok"] and [(row["path"], row["repaired"]) for row in report["damaged"]] == [
+        (f"models/{first.name}", True)
+    ]
+    assert json.loads(first.read_bytes())["part"] == json.loads(first_content)["part"]
+    flip(night_workspace.models / f"{later.fingerprint}.json")
+    (row,) = verify(night_workspace, repair=True)["damaged"]
+    assert (row["repaired"], row["fate"]) == (False, "lost")  # no run tells its settings
 
 
 def _every_file(workspace: Path) -> list[str]:

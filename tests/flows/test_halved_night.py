@@ -40,7 +40,12 @@ def test_a_halved_night_adds_up_and_is_done_once(field_workspace: Workspace, tmp
     halved = [r for r in rows if (r["status"], r["reason"]) == ("not_shortlisted", "halved")]
     assert first["work"]["pairs_matched"] == len(scored)
     unknown = [r for r in rows if r["purpose"] == "cluster"]
-    assert first["counts"]["cluster"]["out"] == dict(Counter(r["status"] for r in unknown))
+    left_out = read_current(field_workspace, "pairs_left_out")
+    assert left_out is not None
+    beside = [r for r in left_out.to_pylist() if r["purpose"] == "cluster"]
+    excluded = Counter({"excluded_by_policy": sum(r["n_left_out"] for r in beside)})
+    assert {(r["status"], r["reason"]) for r in beside} == {("excluded_by_policy", "viewpoint")}
+    assert first["counts"]["cluster"]["out"] == dict(Counter(r["status"] for r in unknown) + excluded)
     rows = [r for r in rows if r["purpose"] != "cluster"]
     assert len(halved) > 0 and all(r["confidence_sum"] is None for r in halved)
     assert first["counts"]["match"]["out"] == dict(Counter(r["status"] for r in rows))

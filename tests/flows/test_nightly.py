@@ -39,6 +39,7 @@ def test_from_photos_to_verdicts_with_a_page_and_nothing_lost(
                 "crops",
                 "features",
                 "pairs",
+                "pairs_left_out",
                 "scores",
                 "identifications",
                 "novelty",

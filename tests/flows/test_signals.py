@@ -86,14 +86,34 @@ def test_cancelling_a_served_flow_run_ends_it_and_frees_the_workspace(
         assert time.monotonic() - begun < 2 * LIMIT_S
         with field_workspace.lock():
             pass
-        (command.folder / "began").unlink()
-        client.create_flow_run_from_deployment(deployment.id)
+
+
+@pytest.mark.prefect
+@pytest.mark.parametrize("signal_name", [name for name in SIGNALS if ALL or name == "TERM"])
+def test_a_served_flow_run_does_not_stay_running_when_serving_ends(
+    field_workspace: Workspace, whole_server: str, tmp_path: Path, signal_name: str
+) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    arguments = ["serve", "--workspace", str(field_workspace.root), *WORKERS]
+    with (
+        start(tmp_path / "command", arguments, PREFECT_API_URL=whole_server) as command,
+        temporary_settings({PREFECT_API_URL: whole_server}),
+        get_client(sync_client=True) as client,
+    ):
+        wait_for(lambda: "nightly" in {d.name for d in client.read_deployments()}, command.process)
+        deployment = next(d for d in client.read_deployments() if d.name == "nightly")
+        run_id = client.create_flow_run_from_deployment(deployment.id).id
         command.wait_for_work()
-        code, output, left = command.stop(SIGNALS["TERM"])
-        print(
-            f"serve: {code} after {command.seconds:.1f} s, last process after {command.seconds_to_last:.1f} s\n{output}"
-        )
-        assert (code, left) == (143, [])
-        assert "Traceback" not in output
-        assert output.count(SENTENCE) == 1
-        assert command.seconds < LIMIT_S
+        code, output, left = command.stop(SIGNALS[signal_name])
+        state = client.read_flow_run(run_id).state_name
+    print(f"serve {signal_name}: {code} after {command.seconds:.1f} s, last process after {command.seconds_to_last:.1f} s, "
+          f"flow run {state}\n{output}")  # fmt: skip
+    assert (code, left) == (CODES[signal_name], [])
+    assert state == "Crashed"
+    assert "Traceback" not in output
+    assert output.count(SENTENCE) == (signal_name != "KILL")
+    assert command.seconds < LIMIT_S
+    with field_workspace.lock():
+        pass

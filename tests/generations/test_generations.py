@@ -49,13 +49,15 @@ def test_readers_beside_publications_never_mix_two_runs(place: Workspace) -> Non
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for number in range(80):
+    number = 0
+    while number < 40 or len(seen) < 300:  # the test's own time limit ends it, should nobody read
         publish_generation(place, run_id=f"r{2 - number % 2}")
+        number += 1
     stop.set()
     for reader in readers:
         reader.join()
     assert not mixed
-    assert len(seen) > 300 and set(seen) == {"r1", "r2"}
+    assert set(seen) == {"r1", "r2"}
 
 
 def test_a_reader_keeps_the_generation_that_it_opened(place: Workspace) -> None:

@@ -107,7 +107,7 @@ def test_a_kill_at_any_operation_leaves_the_old_or_the_new_and_the_rerun_ends_eq
     make_run(place, "m", measured=True)
     old, out = state(place), tmp_path / "out"
     command = [sys.executable, "-c", KILLED, str(place.root), str(out), json.dumps(arguments), links, "1"]
-    subprocess.run(command, check=True, timeout=100)
+    subprocess.run(command, check=True, timeout=280)
     if links != "links":
         monkeypatch.setattr(os, "symlink", _refused)
     places = [Workspace(out / str(number)) for number in range(len(list(out.iterdir())))]
@@ -141,7 +141,7 @@ def test_the_old_store_becomes_a_generation_also_when_that_is_killed(
     assert old[:3] == ("2026-11-21-rebuild-0d163a92", "085a8b1008f4314d", "2026-11-21-rebuild-0d163a92")
     arguments = {"run_id": "2026-11-20-nightly-ad832977", "model": "62c91c93cdd7ccf2"}
     command = [sys.executable, "-c", KILLED, str(old_place.root), str(out), json.dumps(arguments), "links", "6"]
-    subprocess.run(command, check=True, timeout=100)
+    subprocess.run(command, check=True, timeout=280)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     places = [Workspace(folder) for folder in sorted(out.iterdir(), key=lambda folder: int(folder.name))]
     new, expected = state(places[-1]), contents(places[-1])

@@ -7,7 +7,7 @@ import pytest
 
 from resight.novelty.cluster import cluster
 from resight.novelty.identity_log import advance, members, provisional_id
-from resight.novelty.unknowns import apart, plan_clusters, sightings
+from resight.novelty.unknowns import apart, cluster_grid, sightings
 from resight.pairs.params import PairsParams
 
 A, B, C, D = (provisional_id(e) for e in "abcd")
@@ -109,14 +109,18 @@ def test_each_animal_of_a_shared_photo_is_a_sighting_and_pairs_are_planned_once(
     seen = sightings(info, {"E", "Z"})
     assert seen["encounter_id"].to_pylist() == ["E#p1", "E#p2", "E", "Z"]
     assert apart(seen) == {("E#p1", "E#p2")}
-    plan = plan_clusters(seen, PairsParams())
-    assert [(r["query_crop_id"], r["gallery_crop_id"], r["status"]) for r in plan.to_pylist()] == [
+    plan = cluster_grid(seen, PairsParams()).plan()
+    assert plan.left_out.num_rows == 0
+    assert [(r["query_crop_id"], r["gallery_crop_id"], r["status"]) for r in plan.pairs.to_pylist()] == [
         ("p1", "f", "planned"), ("p2", "f", "planned"), ("q", "f", "planned"),
     ]  # fmt: skip
-    assert plan_clusters(sightings(info, {"E"}), PairsParams()).num_rows == 0
+    assert cluster_grid(sightings(info, {"E"}), PairsParams()).plan().pairs.num_rows == 0
 
 
 @pytest.mark.parametrize("side", ["right", "back"])
 def test_sides_that_cannot_be_compared_keep_their_reason(side):
-    plan = plan_clusters(sightings(crops(("a", "A", "A", "left"), ("b", "B", "B", side)), {"A", "B"}), PairsParams())
-    assert plan["reason"].to_pylist() == ["viewpoint"]
+    seen = sightings(crops(("a", "A", "A", "left"), ("b", "B", "B", side)), {"A", "B"})
+    left_out = cluster_grid(seen, PairsParams()).plan().left_out
+    assert left_out.select(["query_crop_id", "reason", "n_left_out"]).to_pylist() == [
+        {"query_crop_id": "a", "reason": "viewpoint", "n_left_out": 1}
+    ]

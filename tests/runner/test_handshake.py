@@ -3,24 +3,30 @@
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import resight
 import resight.catalog
 from resight.errors import DeviceError, SettingsError
+from resight.run.doctor import examine
 from resight.runner import crew as crew_module
-from resight.runner.crew import NoWorkers
-from resight.runner.handshake import ForeignWorker, Needs, introduce
+from resight.runner.crew import Crew, NoWorkers
+from resight.runner.handshake import ForeignWorker, Needs, introduce, leave_token
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
+from resight.store.workspace import open_workspace
 
 ROOT = Path(__file__).parents[2]
 WORKER = "from distributed.cli.dask_worker import main; main()"
@@ -76,7 +82,7 @@ def other_code(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def worker(address: str, *path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(address: str, *path: Path, port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
     command = [
         sys.executable,
@@ -89,6 +95,8 @@ def worker(address: str, *path: Path) -> Iterator[subprocess.Popen[bytes]]:
         "--no-dashboard",
         "--host",
         "127.0.0.1",
+        "--worker-port",
+        str(port),
     ]
     process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -142,6 +150,104 @@ def test_whoever_joins_later_is_checked_before_it_gets_work(
     assert len(done) == 60 and not failures
     assert foreign.pid not in pids and pids == {first.pid, second.pid}
     assert "other code of Resight" in caplog.text and "go on without it" in caplog.text
+
+
+def test_a_worker_that_was_started_again_is_checked_again(
+    address: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "blind").mkdir()
+    (tmp_path / "blind" / "sitecustomize.py").write_text(BLIND)
+    port = free_port()
+
+    def pids_with(*path: Path) -> tuple[bool, set[int]]:
+        """Whether a worker at that port got blocks, and who got some."""
+        with worker(address, *path, port=port) as process:
+            until(lambda: there() == 2)
+            done, failures = runner.run("test", pause, [str(tmp_path / f"{n}") for n in range(12)])
+            assert len(done) == 12 and not failures
+        until(lambda: there() == 1)
+        return process.pid in {pid for _, pid in done}, {pid for _, pid in done}
+
+    with Runner(dask(address), quiet=True, needs=Needs(tmp_path / "store")) as runner, worker(address) as first:
+        there = lambda: len(runner._connect()[0].ncores())  # noqa: E731
+        assert {pid for _, pid in runner.run("test", touch, [str(tmp_path / "0")])[0]} == {first.pid}
+        assert pids_with(tmp_path / "blind") == (False, {first.pid})
+        assert f"127.0.0.1:{port} cannot take part" in caplog.text
+        assert pids_with()[0], "it was put right and listens where it did before"
+        assert pids_with(tmp_path / "blind") == (False, {first.pid})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_worker_with_other_plug_ins_or_libraries_is_refused(address: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    for name in ("scipy", "my-plug-in", "timm"):
+        about = other / f"{name.replace('-', '_')}-0.0.1.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.0.1\n")
+    (other / "my_plug_in-0.0.1.dist-info" / "entry_points.txt").write_text("[resight.matchers]\nmine = nowhere:Mine\n")
+    with worker(address, other):
+        sentence = refused(address, tmp_path)
+    assert "it has scipy 0.0.1 (here " in sentence
+    assert "it has plug-ins my-plug-in 0.0.1 (here none)" in sentence
+    assert ("timm" in sentence) == (find_spec("timm") is not None), "what only one of them has is no difference"
+
+
+def test_doctor_asks_each_worker_of_a_cluster_what_it_has(address: str, other_code: Path, tmp_path: Path) -> None:
+    workspace = open_workspace(tmp_path)
+    (tmp_path / "resight.toml").write_text(f'dask.address = "{address}"\n')
+    running = leave_token(workspace.store)
+
+    def workers() -> dict[bool, str]:
+        return {f.ok: f.says for f in examine(workspace) if f.what == "workers"}
+
+    assert "has no worker" in workers()[False]
+    with worker(address), worker(address, other_code):
+        until(lambda: len(workers()) == 2)
+        told = workers()
+    assert "1 of 2 agree (same code, packages, weights and workspace): tcp://127.0.0.1:" in told[True]
+    assert "other code of Resight" in told[False] and "worker at tcp://127.0.0.1:" in told[False]
+    assert running.exists(), "a run under way keeps its token"
+    assert len(list(workspace.store.glob(".seen-by-workers-*"))) == 1
+
+
+def test_what_can_be_closed_is_closed_where_something_else_cannot(tmp_path: Path) -> None:
+    closed: list[str] = []
+
+    def closing(name: str) -> Any:
+        def close() -> None:
+            closed.append(name)
+            if name == "client":
+                raise OSError(5, "Input/output error")
+
+        return SimpleNamespace(close=close)
+
+    runner = Runner(DaskParams(), quiet=True)
+    runner._crew, runner._client, runner._cluster = closing("crew"), closing("client"), closing("cluster")
+    with pytest.raises(OSError, match="Input/output"):
+        runner.__exit__()
+    assert closed == ["crew", "client", "cluster"] and not runner.started
+
+
+def test_a_token_that_cannot_be_taken_away_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crew = Crew(None, Needs(tmp_path / "store"), "", 1)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    crew.close()
 
 
 def test_a_scheduler_without_workers_is_said_at_once_and_ends_the_run(

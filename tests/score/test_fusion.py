@@ -9,14 +9,12 @@ from scipy.special import expit
 
 from resight.errors import SettingsError
 from resight.score import logistic
-from resight.score.accepted import accept, accepted, evidence_name, keep_null, replaced_fusions
+from resight.score.accepted import accept, accepted, evidence_name, replaced_fusions
 from resight.score.calibrators import BETA, ISOTONIC, Calibrator, fit_calibrator
 from resight.score.distribution import read_distributions
 from resight.score.fusion import Fusion, Line, Prior, available, fold_of
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of, weights
-from resight.score.null import Null
 from resight.score.prior import prior_for, prior_from, shipped
-from resight.store.sealed import read_json
 
 FEATURES = ("log_sum", "log_count_05")
 
@@ -199,8 +197,6 @@ def test_accepting_keeps_the_old_one_and_counts(workspace):
     assert replaced_fusions(workspace) == [other.fingerprint]
     assert len(list((workspace.models / "fusion" / evidence).glob("*.json"))) == 3
     assert accepted(workspace, evidence_name("match 2", "votes")) is None
-    kept = workspace.stage_dir("null", "m") / f"{keep_null(workspace, 'm', Null())}.json"
-    assert read_json(kept) == Null().as_dict()
 
 
 def test_the_shipped_prior_is_found_by_its_features_and_otherwise_all_count_the_same():

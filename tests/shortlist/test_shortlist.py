@@ -10,17 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from resight.errors import SettingsError, WorkspaceError
 from resight.extract.kinds.aliked import AlikedParams
 from resight.extract.kinds.orb import OrbParams
 from resight.extract.kinds.sift import SiftParams
-from resight.shortlist.codebook import draw_sample, kmeans, train
+from resight.pairs.plan import PairGrid, Plan
+from resight.shortlist.codebook import kmeans
 from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
-from resight.shortlist.plan import allowed_by_plan, apply_shortlist
+from resight.shortlist.passes import InMemory
+from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
+from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, lnbnn, search
 from resight.store.sealed import read_json, write_json
 
@@ -63,7 +67,7 @@ def as_dict(table: pa.Table, query: str) -> dict[str, float]:
 
 
 def build(folder: Path, data: dict[str, np.ndarray], params: ShortlistParams):
-    return build_index(folder, list(data), data.__getitem__, params, "descriptors")
+    return build_index(folder, list(data), InMemory(data.__getitem__), params, "descriptors")
 
 
 @pytest.fixture
@@ -159,7 +163,7 @@ def test_votes_by_hand(tmp_path: Path) -> None:
     axis = {"leo1": 1.0, "leo2": 2.0, "mia": 3.0, "nobody": 5.0}
     gallery = {crop: np.array([[at, 0.0]], np.float32) for crop, at in axis.items()}
     params = ShortlistParams(pq_bytes=0, n_lists=1, n_probe=1, neighbours=3)
-    index = build_index(tmp_path, list(gallery), gallery.__getitem__, params, "x")
+    index = build_index(tmp_path, list(gallery), InMemory(gallery.__getitem__), params, "x")
     votes = search(index, [("q", np.zeros((1, 2), np.float32))], params)
     assert as_dict(votes, "q") == pytest.approx({"leo1": 4, "leo2": 3, "mia": 2})
 
@@ -182,12 +186,15 @@ def test_the_order_in_which_crops_come_does_not_matter(
 
 
 @pytest.mark.parametrize("params", [FLAT, CODED])
-def test_extending_equals_encoding_all_at_once(data: dict[str, np.ndarray], params: ShortlistParams) -> None:
-    codebook = train(list(data), data.__getitem__, params)
+def test_extending_equals_encoding_all_at_once(
+    tmp_path: Path, data: dict[str, np.ndarray], params: ShortlistParams
+) -> None:
+    codebook = train(list(data), InMemory(data.__getitem__), params, tmp_path)
     assert codebook is not None
     ids = list(data)
-    whole = encode_crops(codebook, ids, data.__getitem__, 512)
-    merged = merge([encode_crops(codebook, part, data.__getitem__, 512) for part in (ids[1::3], ids[::3], ids[2::3])])
+    whole = encode_crops(codebook, ((c, data[c]) for c in ids), 512)
+    parts = (ids[1::3], ids[::3], ids[2::3])
+    merged = merge([encode_crops(codebook, ((c, data[c]) for c in part), 512) for part in parts])
     assert merged.crop_ids == whole.crop_ids
     for name in ("starts", "stored", "crops"):
         assert getattr(merged, name).equal(getattr(whole, name)), name
@@ -195,13 +202,13 @@ def test_extending_equals_encoding_all_at_once(data: dict[str, np.ndarray], para
 
 def test_segments_read_as_one(tmp_path: Path, data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resight.shortlist.store.MERGE_RATIO", 0)  # keep all segments
-    codebook = train(list(data), data.__getitem__, CODED)
+    codebook = train(list(data), InMemory(data.__getitem__), CODED, tmp_path)
     assert codebook is not None
     ids = list(data)
     for name, parts in (("one", [ids]), ("three", [ids[1::3], ids[::3], ids[2::3]])):
         write_codebook(tmp_path / name, codebook, "family")
         for part in parts:
-            extend(tmp_path / name, part, data.__getitem__, 512)
+            extend(tmp_path / name, part, InMemory(data.__getitem__), 512)
     one, three = open_index(tmp_path / "one"), open_index(tmp_path / "three")
     assert three.entries is not None and len(three.entries.parts) == 3
     queries = list(crops(4, seed=2).items())
@@ -219,26 +226,26 @@ def test_a_grown_gallery_is_encoded_without_training_until_it_is_four_times_as_l
         loaded.append(crop)
         return data[crop]
 
-    first = build_index(tmp_path, list(some), load, CODED, "d")
+    first = build_index(tmp_path, list(some), InMemory(load), CODED, "d")
     loaded.clear()
-    assert build_index(tmp_path, list(some), load, CODED, "d").name == first.name
+    assert build_index(tmp_path, list(some), InMemory(load), CODED, "d").name == first.name
     assert loaded == []
     more = list(data)[:12]
-    second = build_index(tmp_path, more, load, CODED, "d")
+    second = build_index(tmp_path, more, InMemory(load), CODED, "d")
     assert second.name == first.name and sorted(loaded) == more[10:]
     assert sorted(second.crop_ids) == sorted(more)
-    third = build_index(tmp_path, list(data), load, CODED, "d")
+    third = build_index(tmp_path, list(data), InMemory(load), CODED, "d")
     assert third.name != first.name and sorted(third.crop_ids) == sorted(data)
-    assert build_index(tmp_path, list(data), load, CODED, "d").name == third.name
+    assert build_index(tmp_path, list(data), InMemory(load), CODED, "d").name == third.name
 
 
 def test_superseded_segments_go_and_others_stay(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
     ids = list(data)
-    codebook = train(ids, data.__getitem__, CODED)
+    codebook = train(ids, InMemory(data.__getitem__), CODED, tmp_path)
     assert codebook is not None
     write_codebook(tmp_path, codebook, "family")
     for first in range(0, len(ids), 5):
-        extend(tmp_path, ids[first : first + 5], data.__getitem__, 512)
+        extend(tmp_path, ids[first : first + 5], InMemory(data.__getitem__), 512)
     index = open_index(tmp_path, verify=True)
     assert sorted(index.crop_ids) == sorted(ids)
     assert index.entries is not None
@@ -249,7 +256,7 @@ def test_other_settings_or_descriptors_make_another_index(tmp_path: Path, data: 
     names = {
         build(tmp_path, data, CODED).name,
         build(tmp_path, data, CODED.model_copy(update={"pq_bytes": 8})).name,
-        build_index(tmp_path, list(data), data.__getitem__, CODED, "others").name,
+        build_index(tmp_path, list(data), InMemory(data.__getitem__), CODED, "others").name,
     }
     assert len(names) == 3
     asked = CODED.model_copy(update={"k": 7, "n_probe": 1, "neighbours": 2, "backend": "faiss", "enabled": "on"})
@@ -297,11 +304,11 @@ def test_bytes_that_do_not_divide_the_width_are_refused(tmp_path: Path, data: di
         build(tmp_path, data, ShortlistParams(pq_bytes=5))
 
 
-def test_codes_are_near_what_they_stand_for(data: dict[str, np.ndarray]) -> None:
+def test_codes_are_near_what_they_stand_for(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
     import torch
 
     params = ShortlistParams(pq_bytes=8, n_lists=4)
-    codebook = train(list(data), data.__getitem__, params)
+    codebook = train(list(data), InMemory(data.__getitem__), params, tmp_path)
     assert codebook is not None
     x = torch.from_numpy(data["crop000"])
     lists = codebook.nearest_lists(x, 1)[1][:, 0]
@@ -325,7 +332,7 @@ def test_kmeans_finds_clear_clusters_and_never_loses_a_centre() -> None:
 
 
 def test_the_sample_is_drawn_from_many_crops(data: dict[str, np.ndarray]) -> None:
-    sample = draw_sample(list(data), data.__getitem__, CODED)
+    sample = draw_sample(list(data), InMemory(data.__getitem__), CODED)
     assert sample is not None and len(sample) == sum(map(len, data.values()))
 
 
@@ -349,7 +356,16 @@ def votes_of(rows: list[tuple[str, str, float, int]]) -> pa.Table:
     return pa.Table.from_pylist([dict(zip(CROP_VOTES.names, row, strict=True)) for row in rows], schema=CROP_VOTES)
 
 
-def test_only_planned_pairs_are_left_out_whatever_they_are_for() -> None:
+def grid_of(plan: pa.Table, purpose: str) -> PairGrid:
+    """The planned rows of that purpose; the photos have the names of their crops."""
+    rows = plan.filter(pc.equal(plan["purpose"], purpose))
+    photos = [rows[f"{side}_crop_id"] for side in ("query", "gallery")]
+    return PairGrid.listed(
+        rows.append_column("query_photo_id", photos[0]).append_column("gallery_photo_id", photos[1]), purpose
+    )
+
+
+def test_only_pairs_that_may_be_compared_are_left_out_whatever_they_are_for() -> None:
     plan = plan_of(
         [
             ("q", "a", "identify", "planned"),
@@ -362,26 +378,28 @@ def test_only_planned_pairs_are_left_out_whatever_they_are_for() -> None:
             ("mute", "a", "identify", "planned"),
         ]
     )
-    votes = votes_of(
-        [("q", "d", 9.0, 1), ("q", "c", 3.0, 2), ("q", "a", 2.0, 3), ("q", "b", 1.0, 4), ("q2", "c", 2.0, 1)]
-    )
-    out = apply_shortlist(plan, votes, 2)
-    # d has the most votes but is not planned, so it takes no place; e has none; a query without votes keeps all
-    assert out["status"].to_pylist() == [
-        "planned",
-        "not_shortlisted",
-        "planned",
-        "excluded_by_policy",
-        "not_shortlisted",
-        "planned",
-        "not_shortlisted",
-        "planned",
+    votes = votes_of([("q", "c", 3.0, 1), ("q", "a", 2.0, 2), ("q", "b", 1.0, 3), ("q2", "c", 2.0, 1)])
+    grids = [grid_of(plan, purpose) for purpose in ("identify", "calibrate")]
+    identify, calibrate = shortlisted(grids, votes, 2)
+
+    def kept(plan: Plan) -> list[tuple[str, str]]:
+        return list(
+            zip(plan.pairs["query_crop_id"].to_pylist(), plan.pairs["gallery_crop_id"].to_pylist(), strict=True)
+        )
+
+    # e has no vote; a query without votes keeps all
+    assert kept(identify) == [("mute", "a"), ("q", "a"), ("q", "c")]
+    assert kept(calibrate) == [("q2", "c")]
+    assert [(r["query_crop_id"], r["status"], r["n_left_out"]) for r in identify.left_out.to_pylist()] == [
+        ("q", "not_shortlisted", 2)
     ]
-    assert out.drop_columns("status").equals(plan.drop_columns("status")) and out.schema.equals(plan.schema)
-    assert apply_shortlist(plan, votes_of([]), 2).equals(plan)
+    assert [(r["query_crop_id"], r["status"], r["n_left_out"]) for r in calibrate.left_out.to_pylist()] == [
+        ("q2", "not_shortlisted", 1)
+    ]
+    assert shortlisted(grids, votes_of([]), 2) == tuple(grid.plan() for grid in grids)
 
 
-def test_the_plan_says_who_may_be_found(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+def test_the_grids_say_who_may_be_found(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
     index = build(tmp_path, data, CODED)
     plan = plan_of(
         [
@@ -389,15 +407,24 @@ def test_the_plan_says_who_may_be_found(tmp_path: Path, data: dict[str, np.ndarr
             ("other", "crop002", "identify", "planned"),
             ("q", "crop004", "identify", "planned"),
             ("q", "crop005", "identify", "excluded_by_policy"),
-            ("q", "crop006", "calibrate", "no_features"),
+            ("q", "crop006", "calibrate", "planned"),
+            ("q", "crop007", "calibrate", "no_features"),
             ("q", "elsewhere", "identify", "planned"),
         ]
     )
-    allowed = allowed_by_plan(plan, index.crop_ids)
-    assert sorted(index.crop_ids[r] for r in allowed("q")) == ["crop001", "crop004"]
-    assert allowed("unknown").size == 0
-    found = search(index, [("q", data["crop004"])], CODED, allowed=allowed)
-    assert set(found["gallery_crop_id"].to_pylist()) <= {"crop001", "crop004"}
+    allowed = allowed_by_grids([grid_of(plan, purpose) for purpose in ("identify", "calibrate")], index.crop_ids)
+    masks = allowed(["q", "unknown", "other"])
+    found = [[index.crop_ids[row] for row in np.flatnonzero(mask)] for mask in masks]
+    assert [sorted(crops) for crops in found] == [["crop001", "crop004", "crop006"], [], ["crop002"]]
+    votes = search(index, [("q", data["crop004"])], CODED, allowed=masks[:1])
+    assert set(votes["gallery_crop_id"].to_pylist()) <= {"crop001", "crop004", "crop006"}
+
+
+def test_the_best_alone_come_back_where_more_are_not_wanted(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    index = build(tmp_path, data, CODED)
+    queries = list(crops(4, seed=2).items())
+    every = search(index, queries, CODED)
+    assert search(index, queries, CODED, most=2).equals(every.filter(pc.less_equal(every["rank"], 2)))
 
 
 def test_faiss_that_is_not_there_is_said(

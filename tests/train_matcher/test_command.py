@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from resight.errors import NothingToMeasure, SettingsError, WeightsError
 from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.lightglue import build_lightglue
 from resight.train.matcher import recipe as module
+from resight.train.matcher.learner import Plan
 from resight.train.matcher.material import digest_of, gather
+from resight.train.matcher.network import Shape
 from resight.train.matcher.recipe import Recipe, recipe_for
 from resight.weights.store import WeightStore
 
@@ -79,6 +82,8 @@ def test_a_stopped_training_is_gone_on_with_and_gives_what_an_undisturbed_one_gi
         left = gather(*arguments, leave_out=[pictures[0].individual_id])
         with pytest.raises(NothingToMeasure, match="no usable photo"):
             gather(*arguments, leave_out={p.individual_id for p in pictures})
+        listed = gather(*arguments, only={pictures[0].individual_id})
+    assert {p.individual_id for p in listed} == {pictures[0].individual_id}
     assert {p.individual_id for p in left} == {p.individual_id for p in pictures} - {pictures[0].individual_id}
     assert digest_of(left) != digest_of(pictures)
     recipe = module.recipe_for("nothing", steps=4, batch=2, seed=3, keypoints=32)
@@ -113,3 +118,13 @@ def test_links_of_the_current_model_are_what_it_matches(bank):
 def test_weights_of_something_else_are_refused(workspace, survey, small):
     result = call("--workspace", workspace.root, "--photos", survey.folder, "--from", "no-such-name", "--steps", 1)
     assert result.exit_code == 1 and isinstance(result.exception, WeightsError)
+
+
+def test_views_are_named_by_the_settings_that_decide_them_and_by_no_class():
+    recipe = Recipe()
+    assert module._views_name(recipe) == module._views_name(
+        replace(recipe, plan=Plan(steps=5), shape=Shape(n_layers=2))
+    )
+    assert module._views_name(recipe) != module._views_name(replace(recipe, head_views=11))
+    renamed = type("AnotherName", (Recipe,), {})
+    assert repr(renamed()) != repr(recipe) and module._views_name(renamed()) == module._views_name(recipe)

@@ -41,6 +41,7 @@ def evaluate(
     directory: options.LabelledArgument,
     workspace: options.WorkspaceOption = options.HERE,
     protocol: options.ProtocolOption = None,
+    asking: options.AskingOption = None,
     against: options.AgainstOption = None,
     background_control: options.ControlOption = False,
     tolerate_leak: options.LeakOption = False,
@@ -51,7 +52,7 @@ def evaluate(
     from resight.cli.screen.run import show_run
     from resight.flows.evaluation import run_evaluate
 
-    chosen = options.measuring_overrides(settings, protocol, against, background_control, tolerate_leak)
+    chosen = options.measuring_overrides(settings, protocol, against, background_control, tolerate_leak, asking)
     print_result(run_evaluate(directory, options.absolute(workspace), chosen, quiet=as_json), as_json, show_run)
 
 

@@ -16,6 +16,7 @@ from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, print_notes, print_result
 from resight.errors import KeptAside, machine_errors_at
+from resight.status import KEPT_ASIDE
 
 KEPT_ASIDE_EXIT = 3
 nights_app = typer.Typer()
@@ -117,7 +118,7 @@ def _end(job: Callable[[], dict[str, Any]], as_json: bool) -> None:
     except KeptAside as kept:
         result = kept.summary
     print_result(result, as_json, show_run)
-    if result["status"] == "kept_aside":
+    if result["status"] == KEPT_ASIDE:
         raise typer.Exit(KEPT_ASIDE_EXIT)
 
 

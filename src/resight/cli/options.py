@@ -50,7 +50,13 @@ PlainOption = Annotated[
 LabelledArgument = Annotated[Path, Argument(help="Labelled folder: photos, metadata.csv, outlines if there are any.")]
 ProtocolOption = Annotated[
     str | None,
-    Option(help="How queries are chosen: auto, time-aware, role or leave-one-encounter-out (evaluate.protocol)."),
+    Option(
+        help="How queries are chosen: auto, time-aware, first-year, role or leave-one-encounter-out (evaluate.protocol)."
+    ),
+]
+AskingOption = Annotated[
+    Path | None,
+    Option(help="List of the animals whose photos are queries, e.g. of `resight train split` (evaluate.asking)."),
 ]
 AgainstOption = Annotated[
     str | None, Option(help="Earlier run to compare with, query by query: a run id, last or none (evaluate.against).")
@@ -85,10 +91,16 @@ def overrides(assignments: list[str] | None) -> dict[str, Any] | None:
 
 
 def measuring_overrides(
-    assignments: list[str] | None, protocol: str | None, against: str | None, control: bool, tolerate_leak: bool
+    assignments: list[str] | None,
+    protocol: str | None,
+    against: str | None,
+    control: bool,
+    tolerate_leak: bool,
+    asking: Path | None = None,
 ) -> dict[str, Any] | None:
     """What ``--set`` and the options of `accuracy` and `evaluate` say, as nested settings."""
-    texts = {"protocol": protocol, "against": against}
+    file = None if asking is None else str(asking.expanduser().absolute())
+    texts = {"protocol": protocol, "against": against, "asking": file}
     switches = {"background_control": control, "tolerate_leak": tolerate_leak}
     given = [f"evaluate.{key}={text}" for key, text in texts.items() if text is not None]
     return overrides([*(assignments or []), *given, *(f"evaluate.{key}=true" for key, on in switches.items() if on)])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 SENTENCE = "Stopped. Run the same command again; it does only what is missing."
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNAL_BYTES = {bytes([signum]) for signum in SIGNALS}
 UNWIND_S = 3.7  # for closing files and workers, and for telling a Prefect server; then the process ends as it is
 ALL_S = 4.2  # until then, children that were asked to end may do it by themselves
 SAME_S = 0.3  # `timeout` and some terminals send one signal twice: to the process, and to its group
@@ -70,13 +71,13 @@ def ending_on_signals() -> Iterator[None]:
         if len(heard) == 1:
             raise KeyboardInterrupt
 
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    reader, writer = socket.socketpair()  # Windows can wait for sockets with a time limit, and for no pipe
+    writer.setblocking(False)
     before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     for signum, handler in before.items():
         if handler is not signal.SIG_IGN:  # as `nohup` and background jobs of scripts ask for
             signal.signal(signum, interrupt)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(stop, reader), name="signals", daemon=True).start()
     try:
         yield
@@ -86,22 +87,26 @@ def ending_on_signals() -> Iterator[None]:
                 sys.stdout.flush()
             stop.end(stop.left_s(ALL_S))
         signal.set_wakeup_fd(-1)
-        os.close(writer)  # which ends the watching thread
+        writer.close()  # which ends the watching thread
         for signum, handler in before.items():
             signal.signal(signum, handler)
 
 
-def _watch(stop: _Stop, reader: int) -> None:
+def _watch(stop: _Stop, reader: socket.socket) -> None:
     signum = 0
     while signum not in SIGNALS:
-        heard = os.read(reader, 1)
+        heard = reader.recv(1)
         if not heard:
-            os.close(reader)
+            reader.close()
             return
         signum = heard[0]
     stop.begin(signum)
     while left_s := stop.left_s(UNWIND_S):
-        again = select.select([reader], [], [], left_s)[0] and os.read(reader, 1)[0] in SIGNALS
+        reader.settimeout(left_s)
+        try:
+            again = reader.recv(1)[:1] in SIGNAL_BYTES
+        except TimeoutError:
+            break
         if again and not stop.left_s(SAME_S):
             break
     stop.end(0)

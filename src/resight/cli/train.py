@@ -20,27 +20,61 @@ train_app = typer.Typer(
     no_args_is_help=True,
 )
 StepsOption = Annotated[int | None, Option(min=1, help="Training steps instead of the recipe's.")]
+MinutesOption = Annotated[float, Option(min=0, help="Finish within this time; 0 for no limit.")]
+SplitOption = Annotated[
+    Path | None,
+    Option(
+        help="List of `resight train split`: of the named animals its training ones alone are used, with all photos."
+    ),
+]
+LeaveOutOption = Annotated[
+    list[str] | None, Option(help="Animal to leave out, so that it can be tested on later; may be repeated.")
+]
+
+
+@train_app.command("split")
+def train_split(
+    directory: Annotated[Path, Argument(help="Labelled folder, whose metadata.csv names the animals.")],
+    leave_out: LeaveOutOption = None,
+    out: Annotated[Path, Option(help="File to write.")] = Path("animals.csv"),
+    as_json: options.JsonOption = False,
+) -> None:
+    """Deal the animals, by a hash of their names, into those to train on and those to choose by; writes a list."""
+    from resight.flows.training import run_train_split
+
+    print_result(run_train_split(directory, out, leave_out or ()), as_json, _show_split)
 
 
 @train_app.command("embedding")
 def train_embedding(
     directory: Annotated[
-        Path, Argument(help="Labelled folder; only encounters that an evaluation puts into the gallery are used.")
+        Path,
+        Argument(help="Labelled folder; without --split, only encounters that an evaluation puts into the gallery."),
     ],
     workspace: options.WorkspaceOption = options.HERE,
     steps: StepsOption = None,
+    minutes: MinutesOption = 0,
+    split: SplitOption = None,
+    leave_out: LeaveOutOption = None,
     seed: Annotated[int, Option(min=0, help="Same seed, same weights.")] = 0,
-    origin: Annotated[str, Option("--from", "--init", help="Weights of an earlier training to begin with.")] = "",
+    origin: Annotated[
+        str,
+        Option("--from", "--init", help="Weights to begin with, by name or path; 'nothing' begins at random."),
+    ] = "efficientnet-lite0-imagenet",
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Train the global embedding (a ConvNeXt, circle loss); run again after a stop, it goes on where it was."""
+    """Train the embedding (EfficientNet-Lite0, margin softmax); run again after a stop, it goes on where it was."""
     from resight.flows.training import run_train_embedding
     from resight.train.embedding.params import EmbeddingRecipe
 
-    changed: dict[str, Any] = {"seed": seed, "init": origin} | ({"steps": steps} if steps else {})
-    place, recipe = options.absolute(workspace), EmbeddingRecipe(**changed)
-    result = run_train_embedding(directory, place, recipe, options.overrides(settings), quiet=as_json)
+    changed: dict[str, Any] = {"seed": seed, "init": "" if origin == "nothing" else origin} | (
+        {"steps": steps} if steps else {}
+    )
+    result = run_train_embedding(
+        directory, options.absolute(workspace), EmbeddingRecipe(**changed), options.overrides(settings),
+        leave_out=leave_out or (), split=split, minutes=minutes, quiet=as_json,
+    )  # fmt: skip
     print_result(result, as_json, _show_embedding)
 
 
@@ -51,9 +85,8 @@ def train_matcher(
     origin: Annotated[
         str, Option("--from", help="Weights to go on from, by name or path; 'nothing' starts anew.")
     ] = "lightglue-sift-turtle",
-    leave_out: Annotated[
-        list[str] | None, Option(help="Animal to leave out, so that it can be tested on later; may be repeated.")
-    ] = None,
+    split: SplitOption = None,
+    leave_out: LeaveOutOption = None,
     out: Annotated[Path | None, Option(help="Folder of the weights; models/weights in the workspace.")] = None,
     steps: Annotated[int, Option(help="Steps; 0 takes 6000 from nothing and 1000 otherwise.")] = 0,
     batch: Annotated[int, Option(min=1, help="Pairs per step.")] = 8,
@@ -69,7 +102,7 @@ def train_matcher(
 
     result = run_train_matcher(
         workspace, photos or (), origin, leave_out or (), out, options.overrides(settings),
-        steps=steps, batch=batch, keypoints=keypoints, seed=seed, device=device, resume=resume, quiet=as_json,
+        steps=steps, batch=batch, keypoints=keypoints, seed=seed, device=device, resume=resume, quiet=as_json, split=split,
     )  # fmt: skip
     print_result(result, as_json, _show_matcher)
 
@@ -85,7 +118,7 @@ def train_segmenter(
     origin: Annotated[Path | None, Option("--from", help="Weights to go on from; from scratch if not given.")] = None,
     steps: StepsOption = None,
     seed: Annotated[int | None, Option(min=0, help="Seed of everything random; the recipe's if not given.")] = None,
-    minutes: Annotated[float, Option(min=0, help="Finish within this time; 0 for no limit.")] = 0,
+    minutes: MinutesOption = 0,
     checkpoint: Annotated[
         Path | None, Option(help="File that a stopped training goes on from; beside the weights if not given.")
     ] = None,
@@ -118,6 +151,11 @@ def train_fusion(
 
     result = run_train_fusion(runs, names or [folder.name for folder in runs], out, alpha)
     print_result(result, as_json, _show_fusion)
+
+
+def _show_split(console: Console, result: dict[str, Any]) -> None:
+    parts = f"{result['training']} animals to train on, {result['validation']} to choose by"
+    line(console, f"{parts}, {result['untouched']} untouched: {escape(result['path'])}")
 
 
 def _show_embedding(console: Console, result: dict[str, Any]) -> None:

@@ -48,4 +48,5 @@ def _show(console: Console, result: dict[str, Any]) -> None:
     if result["ok"] and not result["damaged"]:
         line(console, "Everything is what was written.")
     elif any(row["fate"] == "again" and not row["repaired"] for row in result["damaged"]):
-        line(console, "The next run finds and repairs this by itself; `resight verify --repair` does so now.")
+        now = "" if result["repair"] else "; `resight verify --repair` sets aside now what is damaged"
+        line(console, f"The next run makes again what is not set right{now}.")

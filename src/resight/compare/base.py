@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from resight.environment import Environment
 from resight.errors import MissingWeightsError
-from resight.pairs.cohort import Cohort, crop_info, plan
-from resight.pairs.plan import PLANNED
+from resight.pairs.cohort import Cohort, crop_info, pair_grids
+from resight.pairs.plan import PairGrid
 from resight.segment.store import read_crop
 from resight.settings import Settings
-from resight.status import CropStatus, FeatureStatus
+from resight.status import CropStatus, FeatureStatus, Viewpoint
 from resight.weights.registry import WEIGHTS
 
 SCORE_SCHEMA = pa.schema(
@@ -129,6 +129,12 @@ class Trial:
         return {r["crop_id"]: r["path"] for r in rows if r["status"] == CropStatus.OK and r["photo_id"] in self.part}
 
     @cached_property
+    def viewpoints(self) -> dict[str, str]:
+        """Side of the animal by crop_id."""
+        views = zip(self.crops["crop_id"].to_pylist(), self.crops["viewpoint"].to_pylist(), strict=True)
+        return {crop_id: view or Viewpoint.UNKNOWN.value for crop_id, view in views}
+
+    @cached_property
     def usable(self) -> pa.Table:
         """`cohort.crop_info` of a method that can look at every crop."""
         usable = pc.equal(self.crops["status"], CropStatus.OK.value)
@@ -145,10 +151,13 @@ class Trial:
         crops = self.crops.filter(pc.is_in(self.crops["crop_id"], features["crop_id"].combine_chunks()))
         return crop_info(self.photos, crops, features, self.cohort)
 
+    def grid(self, info: pa.Table) -> PairGrid:
+        """Queries against the gallery, see `cohort.pair_grids`; the pairs that only calibrate are left out."""
+        return pair_grids(info, self.cohort, self.settings.pairs, self.settings.novelty.calibration_encounters)[0]
+
     def planned(self, info: pa.Table) -> pa.Table:
-        """Queries against the gallery, see `cohort.plan`; the pairs that only calibrate are left out."""
-        pairs = plan(info, self.cohort, self.settings.pairs, self.settings.novelty.calibration_encounters)
-        return pairs.filter(pc.equal(pairs["purpose"], "identify"))
+        """The pairs of `grid` that can be compared."""
+        return self.grid(info).plan().pairs
 
     def galleries(self, planned: pa.Table) -> dict[str, list[str]]:
         """By query crop, the gallery crops that it is compared with."""
@@ -169,8 +178,7 @@ class Trial:
 
 def planned_pairs(planned: pa.Table) -> list[tuple[str, str]]:
     """Query and gallery crop of every pair that can be compared."""
-    rows = planned.filter(pc.equal(planned["status"], PLANNED))
-    return list(zip(rows["query_crop_id"].to_pylist(), rows["gallery_crop_id"].to_pylist(), strict=True))
+    return list(zip(planned["query_crop_id"].to_pylist(), planned["gallery_crop_id"].to_pylist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -229,7 +237,6 @@ def _or_fetch(name: str) -> str:
 
 def scores_of(planned: pa.Table, values: Mapping[tuple[str, str], float]) -> pa.Table:
     """`SCORE_SCHEMA` of the planned pairs that have an entry in ``values`` (by query and gallery crop)."""
-    rows = planned.filter(pc.equal(planned["status"], PLANNED))
     scores = pa.array([values.get(pair) for pair in planned_pairs(planned)], pa.float64())
-    table = rows.select(SCORE_SCHEMA.names[:3]).append_column("score", scores)
+    table = planned.select(SCORE_SCHEMA.names[:3]).append_column("score", scores)
     return table.filter(pc.is_valid(scores)).cast(SCORE_SCHEMA)

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from resight.compare.base import Method, MethodScores, Timing, Trial, planned_pairs, scores_of
 from resight.compare.timing import take_time
+from resight.embed.picture import canvas
 from resight.match.blocks import single_thread
 from resight.runner.progress import track
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import read_parts, write_part
-from resight.train.embedding.samples import canvas
 
 STAGE = "vectors"
 CROPS_PER_PART = 64
@@ -33,6 +33,10 @@ class Embedder:
 
     name: str
     side_px: int
+
+    def picture(self, rgb: np.ndarray, mask: np.ndarray, viewpoint: str) -> np.ndarray:
+        """A crop as a square picture, (S, S, 3) uint8: by default in the middle of grey."""
+        return canvas(rgb, mask, self.side_px)
 
     def vectors(self, rgb: np.ndarray) -> np.ndarray:
         """(B, S, S, 3) uint8 to (B, D) float32 of unit length."""
@@ -99,7 +103,7 @@ def _read(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _vector(trial: Trial, network: Embedder, crop_id: str) -> np.ndarray:
-    return network.vectors(canvas(*trial.read(crop_id), side_px=network.side_px)[None])[0]
+    return network.vectors(network.picture(*trial.read(crop_id), trial.viewpoints[crop_id])[None])[0]
 
 
 def _timing(trial: Trial, network: Embedder, vectors: Mapping[str, np.ndarray], planned: pa.Table) -> Timing | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from resight.evaluate.protocol import LEAVE_ONE_OUT, ROLE, Split
 from resight.pairs.cohort import Cohort
+from resight.status import Viewpoint
 
 CALIBRATE, IDENTIFY = "calibrate", "identify"
 
@@ -35,6 +36,30 @@ def cohort_of(photos: pa.Table, parts: Split) -> Cohort:
         frozenset(truth), frozenset(gallery), gallery, truth,
         evaluating=True, protocol=parts.protocol, leave_one_out=parts.protocol == LEAVE_ONE_OUT,
     )  # fmt: skip
+
+
+def of_a_gallery_side(cohort: Cohort, crops: pa.Table) -> Cohort:
+    """The cohort with those queries alone that show a side of their animal that the gallery shows too (``first-year``).
+
+    Args:
+        cohort: Queries with their truth, and gallery.
+        crops: Columns ``photo_id, viewpoint``; a viewpoint that nobody knows is no side.
+    """
+    views: dict[str, set[str]] = {}
+    for photo, view in zip(crops["photo_id"].to_pylist(), crops["viewpoint"].to_pylist(), strict=True):
+        if view and view != Viewpoint.UNKNOWN:
+            views.setdefault(photo, set()).add(view)
+    shown: dict[str, set[str]] = {}
+    for photo, name in cohort.labels.items():
+        shown.setdefault(name, set()).update(views.get(photo, ()))
+    truth = {p: name for p, name in cohort.truth.items() if views.get(p, set()) & shown.get(name, set())}
+    return replace(cohort, queries=frozenset(truth), truth=truth)
+
+
+def asked_by(cohort: Cohort, animals: Collection[str]) -> Cohort:
+    """The cohort with the queries of these animals alone; the gallery stays."""
+    truth = {p: name for p, name in cohort.truth.items() if name in animals}
+    return replace(cohort, queries=frozenset(truth), truth=truth)
 
 
 def leave_encounters_out(cohort: Cohort, photos: pa.Table) -> list[Cohort]:

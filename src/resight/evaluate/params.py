@@ -12,10 +12,15 @@ class EvaluateParams(Params):
 
     affects: ClassVar[Affects] = "run"
 
-    protocol: Literal["auto", "time-aware", "role", "leave-one-encounter-out"] = Field(
+    protocol: Literal["auto", "time-aware", "first-year", "role", "leave-one-encounter-out"] = Field(
         "auto",
         description="which photos are queries: role (as the photos' roles say), time-aware (later encounters are looked up among "
-        "earlier ones), leave-one-encounter-out (each encounter is looked up among all others), or auto; the result says which",
+        "earlier ones), first-year (later years are looked up in each animal's first, photos of a side that it shows), leave-one-encounter-out (each encounter is looked up among all others), or auto; the result says which",
+    )
+    asking: str = Field(
+        "",
+        description="CSV file of the animals whose photos are queries, all others are in the gallery alone: a column individual_id, or a "
+        "list of `resight train split`, of which the validation animals ask; empty lets all ask",
     )
     background_control: bool = Field(
         False, description="match once more with the animals painted over, to see how much of the score is habitat"

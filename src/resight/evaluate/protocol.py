@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 from resight.errors import LeakError, NothingToMeasure
 
 AUTO, ROLE, TIME_AWARE, LEAVE_ONE_OUT = "auto", "role", "time-aware", "leave-one-encounter-out"
+FIRST_YEAR = "first-year"
 _COLUMNS = ["photo_id", "encounter_id", "individual_id", "taken_on", "role", "status"]
 
 
@@ -22,7 +23,7 @@ class Split:
     Attributes:
         gallery_encounters, query_encounters: Encounter ids; disjoint unless one encounter is left out at a time
             (``leave-one-encounter-out``) and has all others as its gallery, or photos of both roles are tolerated.
-        protocol: ``role``, ``time-aware`` or ``leave-one-encounter-out``.
+        protocol: ``role``, ``time-aware``, ``first-year`` or ``leave-one-encounter-out``.
         same_day_share: Share of query photos with a gallery photo of the same animal and day; 0 unless tolerated.
         notes: Sentences about what was left out and why.
     """
@@ -41,6 +42,8 @@ def split(photos: pa.Table, tolerate_leak: bool = False, protocol: str = AUTO, f
     the first half, rounded down but at least one, is gallery, all later ones are queries. Individuals with one encounter are
     gallery only: they can be confused with others but are never the right answer. Encounters without a date of an individual that
     also has dated ones are left out, as they may be from the day of a query.
+    ``first-year``: as ``time-aware``, but the encounters of every individual's first calendar year are gallery, those of later
+    years queries; which of their photos ask, see `folds.of_a_gallery_side`.
     ``leave-one-encounter-out``: every encounter of an individual that was met on several days is the query once,
     against all other encounters but those of the same animal and day. ``auto``: by role where one is given, otherwise
     by time, or by leaving one out where that gives fewer than ``few_queries`` query encounters.
@@ -131,7 +134,9 @@ def _sides(
         raise NothingToMeasure("No photo has a role; fill the column role of metadata.csv, or choose another evaluate.protocol.")  # fmt: skip
     if protocol == ROLE or (protocol == AUTO and has_roles):
         return (ROLE, *_by_role(rows))
-    by_time = _by_time(rows)
+    if protocol == FIRST_YEAR:
+        return (FIRST_YEAR, *_by_time(rows, _end_of_first_year))
+    by_time = _by_time(rows, _end_of_first_half)
     if protocol == TIME_AWARE or (protocol == AUTO and len(by_time[1]) >= few_queries):
         return (TIME_AWARE, *by_time)
     gallery, query, notes = _leave_one_out(rows)
@@ -151,7 +156,16 @@ def _by_role(rows: list[dict[str, Any]]) -> Sides:
     return gallery, query, notes
 
 
-def _by_time(rows: list[dict[str, Any]]) -> Sides:
+def _end_of_first_half(days: list[date]) -> date:
+    return days[max(1, len(days) // 2) - 1]
+
+
+def _end_of_first_year(days: list[date]) -> date:
+    return max(day for day in days if day.year == days[0].year)
+
+
+def _by_time(rows: list[dict[str, Any]], last_of: Callable[[list[date]], date]) -> Sides:
+    """``last_of`` takes an animal's days in order and says which is the gallery's last."""
     gallery: set[str] = set()
     query: set[str] = set()
     undated: set[str] = set()
@@ -160,7 +174,7 @@ def _by_time(rows: list[dict[str, Any]]) -> Sides:
         if not days:
             gallery |= set(encounters)
             continue
-        last_gallery_day = days[max(1, len(days) // 2) - 1]
+        last_gallery_day = last_of(days)
         undated |= {e for e, day in encounters.items() if day is None}
         gallery |= {e for e, day in encounters.items() if day and day <= last_gallery_day}
         query |= {e for e, day in encounters.items() if day and day > last_gallery_day}

@@ -14,7 +14,8 @@ from resight.environment import Environment
 from resight.errors import DamagedError
 from resight.extract import store
 from resight.extract.block import ExtractBlock, built, extract_block
-from resight.extract.damage import AGAIN, UNREADABLE, keypoint_counts
+from resight.extract.damage import UNREADABLE, keypoint_counts
+from resight.extract.marks import AGAIN, mark_path
 from resight.extract.params import ExtractorBase
 from resight.store.damage import set_aside
 from resight.store.fingerprint import digest_ids
@@ -151,6 +152,8 @@ class Batches:
         ids, whole = store.crop_ids_of(group), store.whole_shards(group)
         for start, stop in store.shards_of(group):
             if start not in whole:
+                # Its old mark would stand for rows that a lost block never writes.
+                mark_path(group, start).unlink(missing_ok=True)
                 crops = tuple((crop_id, paths[crop_id]) for crop_id in ids[start:stop])
                 name, env = self.env.workspace.relative(group), self.env
                 yield ExtractBlock(env.workspace, name, start, crops, self.extractor, env.weights, env.device)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ import zarr
 
 from resight.errors import DamagedError
 from resight.extract import store
+from resight.extract.marks import AGAIN, mark_path
 from resight.store.damage import set_aside
 from resight.store.parts import write_bytes
 from resight.store.sealed import DIFFERS
 
-AGAIN = "its features are computed again"
 # What zarr raises for chunks and descriptions that cannot be decoded. RuntimeError: a zstd frame, a checksum.
 UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OverflowError)
 
@@ -68,11 +69,11 @@ def look_at_shard(
     """
     try:
         mark = (folder / store.COMPLETE).stat().st_mtime_ns
-        told = store.completion(folder)["shards"] if (str(folder), mark, start) not in _seen else []
+        told = _digests(folder, mark) if (str(folder), mark, start) not in _seen else {}
     except FileNotFoundError:
         raise DamagedError(folder, store.NOT_WHOLE) from None
     # A shard without digests was written by nobody: its crops have failed, and no table names its rows.
-    digests: dict[str, str] = next((shard["sha256"] for shard in told if shard["rows"] == [start, stop]), {})
+    digests = told.get((start, stop), {})
     arrays: dict[str, np.ndarray] = {}
     damaged: dict[str, str] = {}
     for name in names:
@@ -87,9 +88,16 @@ def look_at_shard(
     return arrays, damaged
 
 
+@lru_cache(maxsize=4)
+def _digests(folder: Path, _mark_ns: int) -> Mapping[tuple[int, int], dict[str, str]]:
+    """Digests of the arrays of every shard, by its first row and the one after its last; read once, not once per shard."""
+    return {(shard["rows"][0], shard["rows"][1]): shard["sha256"] for shard in store.completion(folder)["shards"]}
+
+
 def forget() -> None:
     """Compare shards again that were compared before."""
     _seen.clear()
+    _digests.cache_clear()
 
 
 def keypoint_counts(folder: Path) -> list[int]:
@@ -127,4 +135,4 @@ def _write_marks(folder: Path, said: Mapping[str, Any], without: int) -> None:
         start, stop = shard["rows"]
         if start != without:
             failed = {key: reason for key, reason in said["failed"].items() if key in set(ids[start:stop])}
-            write_bytes(store.mark_path(folder, start), json.dumps({**shard, "failed": failed}).encode())
+            write_bytes(mark_path(folder, start), json.dumps({**shard, "failed": failed}).encode())

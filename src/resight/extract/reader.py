@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import zarr
 
 from resight.extract.base import Features
@@ -31,6 +32,7 @@ class FeatureReader:
     def __init__(self, workspace: Workspace, shards_held: int = 8) -> None:
         self.workspace, self.shards_held = workspace, shards_held
         self._groups: dict[str, tuple[zarr.Group, int, int]] = {}
+        self._descriptors: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
         self._shards: OrderedDict[tuple[str, int], tuple[Features, ...]] = OrderedDict()
 
     def load(self, store: str, row: int) -> Features:
@@ -45,6 +47,20 @@ class FeatureReader:
         if not 0 <= row < n_rows:
             raise IndexError(f"{store} has {n_rows} rows, there is no row {row}")
         return self._shard(store, row // shard_rows)[row % shard_rows]
+
+    def descriptors(self, store: str, row: int) -> np.ndarray:
+        """Descriptors (N, D) of one crop, strongest first; nothing else of its shard is read. Errors as of `load`."""
+        group, shard_rows, n_rows = self._group(store)
+        if not 0 <= row < n_rows:
+            raise IndexError(f"{store} has {n_rows} rows, there is no row {row}")
+        start = row - row % shard_rows
+        if (store, start) not in self._descriptors:
+            stop = min(start + shard_rows, n_rows)
+            arrays = read_shard(self.workspace.root / store, group, start, stop, ["descriptors", "n_keypoints"])
+            self._descriptors = {(store, start): (arrays["descriptors"], arrays["n_keypoints"])}
+        descriptors, counts = self._descriptors[store, start]
+        values: np.ndarray = descriptors[row - start, : counts[row - start]]
+        return values
 
     def load_many(self, places: Iterable[tuple[str, int]]) -> list[Features]:
         """As `load` for many ``(store, row)``; every shard is read once, results come in the order asked for."""

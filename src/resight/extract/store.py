@@ -22,6 +22,7 @@ from zarr.codecs import ZstdCodec
 
 from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
+from resight.extract.marks import gathered, mark_path, marks_of, read_mark
 from resight.store.durable import put_in_place, sync_file, sync_folder, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
 
@@ -202,15 +203,18 @@ def complete(folder: Path, lost: Mapping[str, str]) -> dict[str, str]:
 
     Returns:
         Reason by crop_id of all rows that hold nothing because something went wrong.
+
+    Raises:
+        DamagedError: A mark is not what was written. It is set aside, so that its shard is computed again.
     """
-    marks = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(_marks(folder).glob("[!.]*.json"))]
+    marks = gathered(folder, shards_of(folder), ABOUT.keys())
     failed = dict(
         sorted({**lost, **{key: reason for mark in marks for key, reason in mark.pop("failed").items()}}.items())
     )
     description = {name: _file_digest(folder / name) for name in _description()}
     content = {"version": VERSION, "shards": marks, "failed": failed, "description": description}
     write_json(folder / COMPLETE, content, indent=1)
-    shutil.rmtree(_marks(folder), ignore_errors=True)
+    shutil.rmtree(marks_of(folder), ignore_errors=True)
     return failed
 
 
@@ -238,7 +242,7 @@ def failed_rows(folder: Path) -> dict[str, str]:
 def remove(folder: Path) -> None:
     """Delete a batch; its completion mark goes first."""
     (folder / COMPLETE).unlink(missing_ok=True)
-    for path in (folder, _marks(folder)):
+    for path in (folder, marks_of(folder)):
         if path.exists():
             shutil.rmtree(path)
 
@@ -283,15 +287,14 @@ def digest(values: np.ndarray) -> str:
 
 
 def _is_whole(folder: Path, group: zarr.Group, start: int, stop: int) -> bool:
-    path = mark_path(folder, start)
-    if not path.exists():
+    mark = read_mark(mark_path(folder, start), (start, stop), ABOUT.keys())
+    if mark is None:
         return False
     try:
-        mark = json.loads(path.read_text())
         digests = {name: digest(values) for name, values in read_rows(group, start, stop).items()}
-    except (ValueError, RuntimeError):  # a damaged mark or shard: checksum, zstd frame
+    except (ValueError, RuntimeError):  # a damaged shard: checksum, zstd frame
         return False
-    return bool(mark["rows"] == [start, stop] and mark["sha256"] == digests)
+    return bool(mark["sha256"] == digests)
 
 
 def _description() -> list[str]:
@@ -319,12 +322,3 @@ def _sync_shard(array: Path, number: int) -> None:
     for folder in (chunks.parent, array):
         if folder.exists():
             sync_folder(folder)
-
-
-def _marks(folder: Path) -> Path:
-    return folder.with_suffix(".marks")
-
-
-def mark_path(folder: Path, start: int) -> Path:
-    """Mark of the shard that begins with this row, beside an unfinished batch."""
-    return _marks(folder) / f"{start:08d}.json"

@@ -11,6 +11,7 @@ table, report and message; `path_of` gives the name on the disk back, and label 
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import re
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from resight.errors import SettingsError
+from resight.errors import MachineError, SettingsError
 
 REMOTE_MARK = "://"
 LOCAL_PROTOCOLS = ("file://", "local://")
@@ -114,9 +115,14 @@ def opened(address: str) -> Iterator[IO[bytes]]:
 
     Raises:
         OSError: It cannot be read.
+        MachineError: Its whole folder went away, as where a disk is no longer mounted.
     """
     if not is_remote(address):
-        if not stat.S_ISREG(os.stat(path_of(address)).st_mode):  # to open a pipe would wait without end
+        try:
+            mode = os.stat(path_of(address)).st_mode
+        except FileNotFoundError as error:
+            raise _went_away(address) or error from None
+        if not stat.S_ISREG(mode):  # to open a pipe would wait without end
             raise OSError(f"{address} is no file")
         with open(path_of(address), "rb") as file:
             yield file
@@ -127,6 +133,16 @@ def opened(address: str) -> Iterator[IO[bytes]]:
             shutil.copyfileobj(file, copy, 1 << 20)
         copy.seek(0)
         yield copy
+
+
+def _went_away(address: str) -> MachineError | None:
+    """Where a listed file is missing: the folder is missing too, or empty as a place is where nothing is mounted."""
+    folder = folder_of(address)
+    try:
+        with os.scandir(path_of(folder)) as entries:
+            return None if any(entries) else MachineError(errno.ESTALE, folder)
+    except FileNotFoundError:
+        return MachineError(errno.ESTALE, folder)
 
 
 def read_bytes(address: str) -> bytes:

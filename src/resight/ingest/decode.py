@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -20,7 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from resight.ingest.addresses import address_of, opened
-from resight.ingest.exif import UPRIGHT, Exif, read_exif
+from resight.ingest.exif import UPRIGHT, Exif, read_exif, read_offset
 from resight.ingest.pixels import to_rgb
 from resight.ingest.quality import MEASURE_SIDE_PX, Quality, measure
 from resight.ingest.reasons import PhotoError, photo_error, raise_if_machine
@@ -133,6 +134,16 @@ def examine(file: IO[bytes], uri: str, limits: Limits) -> Picture:
             return Picture(header, exif, measure(image if image.mode == "L" else to_rgb(image)))
     except PhotoError as error:
         return Picture(header, exif, None, error.reason, error.detail)
+
+
+def clock_of(uri: str, root: Path | None = None) -> tuple[datetime | None, str]:
+    """Local time and UTC offset that a photo's EXIF gives, as `read_offset` has them; only the head of the file is read.
+
+    Raises:
+        PhotoError: It is no picture, or is cut off within the header; an ``OSError``, as where it cannot be read.
+    """
+    with opened(address_of(uri, root)) as file, _opened(file, uri) as image:
+        return read_offset(image)
 
 
 @contextmanager

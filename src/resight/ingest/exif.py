@@ -24,6 +24,7 @@ BROKEN_EXIF = (
     EOFError,
     struct.error,
 )
+OFFSET = re.compile(r"[+-](0\d|1[0-4]):[0-5]\d")
 TIME = re.compile(r"(\d{4})[:\-/](\d\d)[:\-/](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 UPRIGHT = 1
 
@@ -49,6 +50,18 @@ def read_exif(image: Image.Image) -> Exif:
         return Exif()
     latitude, longitude = _position(gps)
     return Exif(_orientation(image, tags), _taken_at(tags, details), latitude, longitude, _camera(tags))
+
+
+def read_offset(image: Image.Image) -> tuple[datetime | None, str]:
+    """When an opened picture was taken (local time) and the offset of that clock from UTC, e.g. ``+03:00``; '' where it says none."""
+    try:
+        tags = image.getexif()
+        details = tags.get_ifd(ExifTags.IFD.Exif)
+    except BROKEN_EXIF:
+        return None, ""
+    names = (ExifTags.Base.OffsetTimeOriginal, ExifTags.Base.OffsetTimeDigitized, ExifTags.Base.OffsetTime)
+    texts = (_text(details.get(name)).replace("Z", "+00:00") for name in names)
+    return _taken_at(tags, details), next((text for text in texts if OFFSET.fullmatch(text)), "")
 
 
 def _orientation(image: Image.Image, tags: Image.Exif) -> int:

@@ -11,13 +11,14 @@ from datetime import date, datetime
 from typing import Any
 
 from resight.ingest.notes import Notes
-from resight.ingest.values import is_missing, parse_coordinates, parse_role, parse_viewpoint, parse_when
+from resight.ingest.values import is_missing, parse_coordinates, parse_role, parse_viewpoint, parse_when, zone_of
 from resight.status import Viewpoint
 
 DELIMITERS = (",", ";", "\t")
 EXCEL_SEPARATOR = re.compile(
     r"\"?sep=([^\w\s\"]|\t)\"?\W*$", re.IGNORECASE
 )  # other separators may follow as empty cells
+ZONE_COLUMN = "utc_offset"
 NAMES = {
     "file": ("file", "path", "file_name", "filename", "file_path", "image", "image_name", "image_path", "photo"),
     "individual_id": ("individual_id", "identity", "individual", "turtle_id", "animal_id"),
@@ -163,7 +164,11 @@ def _label(row: Mapping[str, str], columns: Mapping[str, tuple[str, ...]], where
     used = {c for present in columns.values() for c in present}
     cells = {name: row[present[0]] for name, present in columns.items() if present and name != "file"}
     names = [row[c] for c in columns["file"] if row[c]]
-    return label_from(cells, {k: v for k, v in row.items() if k not in used}, names, where, notes)
+    extra = {k: v for k, v in row.items() if k not in used}
+    zone = zone_of(cells.get("taken_at", ""))
+    if zone and not extra.get(ZONE_COLUMN):
+        extra[ZONE_COLUMN] = zone  # times are local; exports need to know how far from UTC
+    return label_from(cells, extra, names, where, notes)
 
 
 def _place(cells: Mapping[str, str], names: Sequence[str], where: str, notes: Notes) -> tuple[float, float] | None:

@@ -23,7 +23,7 @@ ROLES = {
 }  # fmt: skip
 DAY = r"(?P<y>\d{4})(?P<s>[-:/.]?)(?P<m>\d\d)(?P=s)(?P<d>\d\d)|(?P<d2>\d{1,2})\.(?P<m2>\d{1,2})\.(?P<y2>\d{4})"
 TIME = r"(?P<H>\d{1,2}):(?P<M>\d\d)(?::(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?"
-WHEN = re.compile(rf"(?:{DAY})(?:[T ]+{TIME}\s*(?:Z|UTC|[+-]\d\d:?\d\d)?)?")
+WHEN = re.compile(rf"(?:{DAY})(?:[T ]+{TIME}\s*(?P<zone>Z|UTC|[+-]\d\d:?\d\d)?)?")
 
 
 def is_missing(text: str | None) -> bool:
@@ -46,6 +46,12 @@ def parse_when(text: str) -> tuple[datetime | None, date]:
         return None, day
     micros = int((g["f"] or "0")[:6].ljust(6, "0"))
     return datetime(day.year, day.month, day.day, int(g["H"]), int(g["M"]), int(g["S"] or 0), micros), day
+
+
+def zone_of(text: str) -> str:
+    """The offset from UTC as it stands behind a time, e.g. ``+03:00`` or ``Z``; '' where there is none."""
+    match = WHEN.fullmatch(text.strip())
+    return (match["zone"] or "") if match else ""
 
 
 def parse_viewpoint(text: str) -> Viewpoint:

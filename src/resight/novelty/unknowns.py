@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import combinations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,7 +14,7 @@ from resight.novelty.cluster import Pair, cluster
 from resight.novelty.model import LOGISTIC, NoveltyModel
 from resight.novelty.params import NoveltyParams
 from resight.pairs.params import PairsParams
-from resight.pairs.plan import plan_between
+from resight.pairs.plan import PairGrid
 from resight.rank.params import RankParams
 from resight.rank.stage import rank_all
 
@@ -43,18 +44,22 @@ def encounter_of(sighting: str) -> str:
     return sighting.partition("#")[0]
 
 
-def plan_clusters(seen: pa.Table, policy: PairsParams) -> pa.Table:
+def cluster_grid(seen: pa.Table, policy: PairsParams) -> PairGrid:
     """Each pair of sightings of different encounters once, with the alphabetically first as the query.
 
     Args:
         seen: From `sightings`.
         policy: Which viewpoints are compared.
     """
-    plan = plan_between(seen, seen, policy=policy, purpose=CLUSTER, forbid_same_encounter=True)
-    name = dict(zip(seen["crop_id"].to_pylist(), seen["encounter_id"].to_pylist(), strict=True))
-    sides = [[name[c] for c in plan[f"{side}_crop_id"].to_pylist()] for side in ("query", "gallery")]
-    keep = [q < g and encounter_of(q) != encounter_of(g) for q, g in zip(*sides, strict=True)]
-    return plan.filter(pa.array(keep, pa.bool_()))
+    names = seen["encounter_id"].to_pylist()
+    order, encounter = (
+        np.unique(np.array(values, dtype=str), return_inverse=True)[1]
+        for values in (names, [encounter_of(name) for name in names])
+    )
+    return PairGrid.between(
+        seen, seen, policy=policy, purpose=CLUSTER, forbid_same_encounter=True,
+        only=lambda q, g: (order[q] < order[g]) & (encounter[q] != encounter[g]),
+    )  # fmt: skip
 
 
 def group(

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from resight.pairs.params import PairsParams
-from resight.pairs.plan import plan_between
+from resight.pairs.plan import PairGrid
 from resight.store.fingerprint import digest_ids
+
+IDENTIFY, CALIBRATE = "identify", "calibrate"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Coh
     )
 
 
-def plan(info: pa.Table, cohort: Cohort, policy: PairsParams, calibration_encounters: int) -> pa.Table:
+def pair_grids(
+    info: pa.Table, cohort: Cohort, policy: PairsParams, calibration_encounters: int
+) -> tuple[PairGrid, ...]:
     """All pairs of the run: queries with the gallery, and gallery photos among each other to learn the scores of non-matches.
 
     Args:
@@ -78,14 +82,14 @@ def plan(info: pa.Table, cohort: Cohort, policy: PairsParams, calibration_encoun
     """
     queries, gallery = _of(info, cohort.queries), _of(info, cohort.gallery)
     apart = cohort.evaluating and policy.exclude_same_encounter
-    identify = plan_between(
-        queries, gallery, policy=policy, purpose="identify", forbid_same_encounter=apart or cohort.leave_one_out
+    identify = PairGrid.between(
+        queries, gallery, policy=policy, purpose=IDENTIFY, forbid_same_encounter=apart or cohort.leave_one_out
     )
     if cohort.leave_one_out:
-        return identify  # each fold takes its calibration pairs from the same rows
-    chosen = calibration_photos(info, cohort, calibration_encounters)
-    calibrate = plan_between(_of(info, chosen), gallery, policy=policy, purpose="calibrate", forbid_same_encounter=True)
-    return pa.concat_tables([identify, calibrate])
+        return (identify,)  # each fold takes its calibration pairs from the same rows
+    chosen = _of(info, calibration_photos(info, cohort, calibration_encounters))
+    calibrate = PairGrid.between(chosen, gallery, policy=policy, purpose=CALIBRATE, forbid_same_encounter=True)
+    return identify, calibrate
 
 
 def calibration_photos(info: pa.Table, cohort: Cohort, most: int) -> frozenset[str]:

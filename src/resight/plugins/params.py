@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from resight.plugins.earlier import Earlier, earlier
 from resight.store.fingerprint import fingerprint
@@ -28,6 +28,14 @@ class Params(BaseModel):
     revision: ClassVar[int] = 1
     label: ClassVar[str] = ""
     affects: ClassVar[Affects] = "model"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_rest_of_groups(cls, data: Any) -> Any:
+        """Of a group within, settings that are not given are what is usual here, which its own class may not know."""
+        if not isinstance(data, dict):
+            return data
+        return {name: _laid_over(_usual(cls, name), value) for name, value in data.items()}
 
     def weight_names(self) -> list[str]:
         """Weights (registry name or path) that this plug-in loads; their digests enter the name of its output."""
@@ -109,6 +117,19 @@ class Params(BaseModel):
 def expert_field(default: Any = ..., *, affects: Affects | None = None, **how: Any) -> Any:
     """A pydantic field that no field team needs to set. ``how`` goes to `pydantic.Field`."""
     return Field(default, json_schema_extra={"expert": True, "affects": affects}, **how)
+
+
+def _usual(group: type[BaseModel], name: str) -> Any:
+    """Plain values of the default of a field that is a group of one class; None for other fields."""
+    field = group.model_fields.get(name)
+    same = field is not None and isinstance(field.default, Params) and field.annotation is type(field.default)
+    return field.default.model_dump() if field is not None and same else None
+
+
+def _laid_over(usual: Any, given: Any) -> Any:
+    if not isinstance(usual, dict) or not isinstance(given, dict):
+        return given
+    return usual | {name: _laid_over(usual.get(name), value) for name, value in given.items()}
 
 
 def _marks(group: type[BaseModel], name: str) -> dict[str, Any]:

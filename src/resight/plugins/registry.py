@@ -174,3 +174,4 @@ COMPARE_METHODS: Registry[Any] = Registry(
         "resight.compare.kinds.ssim:METHODS",
     ),
 )
+GROUPS = tuple(registry.group for registry in (EXTRACTORS, SEGMENTERS, MATCHERS, SCORES, COMPARE_METHODS))

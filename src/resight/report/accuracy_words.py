@@ -30,6 +30,7 @@ PHRASES = {
 }
 PROTOCOLS = {
     "time-aware": "Time-aware: each animal's earlier encounters are the gallery, its later ones the queries.",
+    "first-year": "First year: each animal's first year is the gallery, photos of later years ask that show a side which it shows.",
     "role": "By role: metadata.csv says which photos are gallery and which are queries.",
     "leave-one-encounter-out": "Leave one encounter out: every encounter is the query once, against all others but those of the same animal and day.",
 }

@@ -16,7 +16,7 @@ from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
 from resight.report.params import ReportParams
 from resight.report.pictures import EmbeddedCrops
 from resight.report.templates import template
-from resight.status import Decision, PhotoStatus
+from resight.status import KEPT_ASIDE, Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
 
 STAGES = ("ingest", "segment", "extract", "match", "score", "rank", "novelty", "photos")
@@ -88,7 +88,7 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     span = (run["ended_at"] - run["started_at"]).total_seconds()
     facts = [
         ("Run", run["run_id"]),
-        ("Flow", run["flow"] + (", kept apart" if run["status"] == "kept_aside" else "")),
+        ("Flow", run["flow"] + (", kept apart" if run["status"] == KEPT_ASIDE else "")),
         ("Made", f"{words.moment(run['ended_at'])} UTC, in {words.seconds(span)} on {run['device']}"),
         ("Extractor", settings.get("extract", {}).get("kind", "–")),
         ("Matcher", settings.get("match", {}).get("kind", "–")),

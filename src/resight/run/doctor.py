@@ -10,6 +10,8 @@ from importlib.metadata import version
 from resight.errors import ResightError
 from resight.plugins.registry import EXTRACTORS, MATCHERS, SCORES, SEGMENTERS
 from resight.run.models import current_model, weight_names, with_model
+from resight.runner.handshake import Needs, refusal
+from resight.runner.runner import Runner
 from resight.settings import Settings, load_settings
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
@@ -43,7 +45,7 @@ def _findings(workspace: Workspace, settings: Settings) -> Iterator[Finding]:
     yield from (_source(workspace, s) for s in settings.ingest.sources)
     yield from (_weights(settings, name) for name in weight_names(settings))
     yield _device(settings)
-    yield _dask(settings)
+    yield from _dask(workspace, settings)
     yield _model(workspace, settings)
     yield _plug_ins()
 
@@ -84,16 +86,32 @@ def _device(settings: Settings) -> Finding:
     )
 
 
-def _dask(settings: Settings) -> Finding:
-    if not settings.dask.address:
-        return Finding("workers", True, f"on this machine ({settings.dask.mode})")
-    from resight.runner.runner import Runner
-
+def _dask(workspace: Workspace, settings: Settings) -> Iterator[Finding]:
+    """Workers of somebody else's cluster, each asked what a run asks them before it gives them work."""
+    address = settings.dask.address
+    if not address:
+        yield Finding("workers", True, f"on this machine ({settings.dask.mode})")
+        return
+    needs = Needs(workspace.store, settings.weight_store(), tuple(sorted(weight_names(settings))), alone=False)
     try:
-        with Runner(settings.dask, settings.device, quiet=True) as runner:
-            return Finding("workers", True, f"{settings.dask.address}, {runner.n_workers} workers")
-    except ResightError as error:
-        return Finding("workers", False, str(error))
+        with Runner(settings.dask, settings.device, quiet=True, needs=needs) as runner:
+            differences = runner.differences()
+    except (ResightError, OSError) as error:
+        yield Finding("workers", False, str(error))
+        return
+    agree = sorted(worker for worker, told in differences.items() if not told)
+    if not differences:
+        yield Finding(
+            "workers", False, f"The scheduler at {address} has no worker (`dask worker {address} --nthreads 1`)"
+        )
+    elif agree:
+        same = "same code, packages, weights and workspace"
+        yield Finding(
+            "workers", True, f"{address}, {len(agree)} of {len(differences)} agree ({same}): {', '.join(agree)}"
+        )
+    yield from (
+        Finding("workers", False, refusal(worker, told)) for worker, told in sorted(differences.items()) if told
+    )
 
 
 def _model(workspace: Workspace, settings: Settings) -> Finding:

@@ -1,28 +1,37 @@
 """An evaluation: hide labels before the ranking, say what happened to every query after it. Reads and writes no table."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.errors import NothingToMeasure
-from resight.evaluate.folds import cohort_of, leave_animals_out, leave_encounters_out, open_rounds
+from resight.evaluate.animals import Part, read_animals
+from resight.evaluate.folds import (
+    asked_by,
+    cohort_of,
+    leave_animals_out,
+    leave_encounters_out,
+    of_a_gallery_side,
+    open_rounds,
+)
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN, PhotoFacts, TrialResult, outcome_rows
 from resight.evaluate.params import EvaluateParams
-from resight.evaluate.protocol import refuse_leak, split
+from resight.evaluate.protocol import FIRST_YEAR, refuse_leak, split
 from resight.novelty.decide import decide
 from resight.pairs.cohort import Cohort
 from resight.plugins.registry import SCORES
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
 from resight.run.judging import Note, judge, query_photos, scores_of, seen_by
+from resight.run.own_pairs import OwnPairs
 from resight.run.state import Judged, Segmented
 from resight.run.unknowns import group_unknowns
 from resight.settings import Settings
-from resight.status import CropStatus, PairStatus
+from resight.status import CropStatus
 
 Row = dict[str, Any]
 JUDGING_STAGES = ("extract", "shortlist", "match", "score", "rank", "novelty", "judge")
@@ -57,14 +66,33 @@ def hide_labels(segmented: Segmented, how: EvaluateParams, sources: Sequence[str
     """
     photos = _usable_photos(segmented)
     parts = split(photos, how.tolerate_leak, how.protocol, how.few_queries)
-    cohort = cohort_of(photos, parts)
+    cohort, asking = _narrowed(cohort_of(photos, parts), segmented, how)
     if not cohort.truth or not cohort.gallery:
         labelled = photos.num_rows - photos["individual_id"].null_count
         raise NothingToMeasure(
             f"There is nothing to measure in {', '.join(sources)}: {labelled} usable photos have an individual_id, and "
             "no animal was met in two encounters; add labels and dates (or roles) to metadata.csv."
         )
-    return HiddenLabels(cohort, _leak_gate(cohort, photos, how.tolerate_leak), parts.notes)
+    return HiddenLabels(cohort, _leak_gate(cohort, photos, how.tolerate_leak), (*parts.notes, *asking))
+
+
+def _narrowed(cohort: Cohort, segmented: Segmented, how: EvaluateParams) -> tuple[Cohort, tuple[str, ...]]:
+    """The cohort with the queries alone that protocol and ``evaluate.asking`` let ask, and sentences about it."""
+    notes: tuple[str, ...] = ()
+    if how.asking:
+        cohort = asked_by(cohort, read_animals(Path(how.asking).expanduser(), Part.VALIDATION))
+        n_animals = len(set(cohort.truth.values()))
+        if not n_animals:
+            raise NothingToMeasure(f"No animal of {how.asking} was met again; correct evaluate.asking.")
+        notes += (f"Only photos of {n_animals} animals of {how.asking} ask; all animals are in the gallery.",)
+    if cohort.protocol == FIRST_YEAR:
+        usable = segmented.crops.filter(pc.equal(segmented.crops["status"], CropStatus.OK.value))
+        fewer = of_a_gallery_side(cohort, usable)
+        notes += (
+            f"{len(cohort.queries) - len(fewer.queries)} photos of later years show no side that the animal's first year shows, and do not ask.",
+        )
+        cohort = fewer
+    return cohort, notes
 
 
 def _usable_photos(segmented: Segmented) -> pa.Table:
@@ -122,9 +150,10 @@ def _leak_gate(cohort: Cohort, photos: pa.Table, tolerate: bool) -> float:
 def _result(judged: Judged, trial: str, number: int, pairs: pa.Table) -> TrialResult:
     """What a cohort found; ``pairs`` are those of the run."""
     cohort = judged.cohort
+    own = OwnPairs.of(pairs, judged.grids, cohort)
     return TrialResult(
         trial, cohort.labels, cohort.truth, judged.candidates, judged.novelty, number, judged.scores, judged.info,
-        cut=_own_pairs(pairs, cohort, PairStatus.NOT_SHORTLISTED), scored=_own_pairs(pairs, cohort, PairStatus.SCORED),
+        cut=own.cut, scored=own.scored,
     )  # fmt: skip
 
 
@@ -171,15 +200,3 @@ def _known_of_open_trial(rows: list[Row]) -> list[Row]:
     number = max(rounds, default=-1) + 1
     closed = [r for r in rows if r["trial"] == CLOSED and r["level"] == ENCOUNTER and r["known"]]
     return [r | {"trial": OPEN, "round": number} for r in closed] if rounds else []
-
-
-def _own_pairs(pairs: pa.Table, cohort: Cohort, status: PairStatus) -> dict[str, int]:
-    """By query photo: gallery photos of its animal whose pairs ended with that status, and none of them better."""
-    compared = pa.array([PairStatus.SCORED, PairStatus.NOT_SHORTLISTED])
-    rows = pairs.filter(pc.and_(pc.equal(pairs["purpose"], "identify"), pc.is_in(pairs["status"], compared)))
-    best: dict[tuple[str, str], bool] = {}
-    columns = (rows[c].to_pylist() for c in ("query_photo_id", "gallery_photo_id", "status"))
-    for q, g, ending in zip(*columns, strict=True):
-        if q in cohort.truth and cohort.truth[q] == cohort.labels.get(g):
-            best[q, g] = best.get((q, g), False) or ending == PairStatus.SCORED
-    return Counter(q for (q, _), scored in best.items() if scored == (status == PairStatus.SCORED))

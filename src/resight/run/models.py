@@ -135,6 +135,15 @@ def _records(workspace: Workspace) -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: record["ended_at"], reverse=True)
 
 
+def load_again(workspace: Workspace, name: str) -> Model:
+    """A model whose file is lost, from a run that was made with it; registered again.
+
+    Raises:
+        DamagedError: No run was made with it.
+    """
+    return _of_runs(workspace, name)
+
+
 def load_model(workspace: Workspace, name: str) -> Model:
     """A registered model by (the beginning of) its fingerprint.
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from resight.evaluate.history import asked_encounters, earlier_runs, protocol_of
 from resight.evaluate.outcomes import BACKGROUND, PHOTO
 from resight.match.evidence import evidence
+from resight.pairs.cohort import CALIBRATE
 from resight.report.accuracy_data import AccuracyData
 from resight.report.accuracy_page import render_accuracy
 from resight.report.data import MatchedPoints, ReportData
@@ -106,7 +107,9 @@ def _shown_pairs(identifications: pa.Table, candidates: int) -> list[tuple[str, 
 
 
 def _gallery_labels(tables: Tables) -> dict[str, str]:
-    gallery = set(tables["pairs"]["gallery_photo_id"].to_pylist())
+    pairs = tables["pairs"]
+    calibrating = pairs.filter(pc.equal(pairs["purpose"], CALIBRATE))  # photos of the gallery on both sides
+    gallery = {*pc.unique(pairs["gallery_photo_id"]).to_pylist(), *pc.unique(calibrating["query_photo_id"]).to_pylist()}
     rows = tables["photos"].select(["photo_id", "individual_id"]).to_pylist()
     return {r["photo_id"]: r["individual_id"] for r in rows if r["individual_id"] and r["photo_id"] in gallery}
 

@@ -8,16 +8,17 @@ from resight.match.cache import CropCodes
 from resight.match.halving.stage import halve
 from resight.match.precision import precision_effect
 from resight.match.stage import match
-from resight.pairs.cohort import Cohort, crop_info, plan
+from resight.pairs.cohort import Cohort, crop_info, pair_grids
+from resight.pairs.plan import Plan
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
 from resight.shortlist.stage import VERIFIED, shortlist
-from resight.store.counts import reconcile_pairs
+from resight.store.counts import reconcile_left_out, reconcile_pairs
 
 
 def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> Planned:
-    """Plan every query with every gallery crop; in a large gallery leave out those that nothing speaks for.
+    """Say of every query with every gallery crop whether they are compared; in a large gallery leave out what nothing speaks for.
 
     Where ``match.halving`` is set, candidates that fall behind on their way through the matcher are left out too.
 
@@ -27,18 +28,21 @@ def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> 
     env, settings, names = conditions.env, conditions.settings, conditions.names
     crops, features = extracted.crops, extracted.features
     info = crop_info(extracted.photos, crops, features, cohort)
-    every = plan(info, cohort, settings.pairs, settings.novelty.calibration_encounters)
-    listed = shortlist(env, voting(settings, names.voting), every, crops, features)
-    reconcile_pairs("shortlist", every, listed.plan)
-    halved = halve(env, match_setup(settings), names.match, listed.plan, features)
-    reconcile_pairs("halve", every, halved.plan)
+    grids = pair_grids(info, cohort, settings.pairs, settings.novelty.calibration_encounters)
+    listed = shortlist(env, voting(settings, names.voting), grids, crops, features)
+    plan = Plan.of(listed.plans)
+    reconcile_left_out("shortlist", pa.concat_tables([grid.n_pairs() for grid in grids]), plan.pairs, plan.left_out)
+    halved = halve(env, match_setup(settings), names.match, plan.pairs, features)
+    reconcile_pairs("halve", plan.pairs, halved.plan)
     return extracted.then(
         Planned,
         cohort=cohort,
         info=info,
+        grids=grids,
         plan=halved.plan,
+        left_out=plan.left_out,
         votes=listed.votes,
-        shortlisted=bool(listed.votes.num_rows) or halved.plan is not every,
+        shortlisted=bool(listed.votes.num_rows) or halved.plan is not plan.pairs,
         n_voting_extracted=listed.n_extracted,
         n_shortlisted=listed.n_voted,
         n_halved=halved.n_matched,

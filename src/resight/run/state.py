@@ -15,6 +15,7 @@ import pyarrow as pa
 from resight.ingest.annotation import Annotation
 from resight.novelty.model import NoveltyModel
 from resight.pairs.cohort import Cohort
+from resight.pairs.plan import PairGrid
 from resight.rank.rule import ChosenRule
 from resight.score.choose import ChosenFusion
 from resight.score.null import Null
@@ -69,7 +70,9 @@ class Planned(Extracted):
     Attributes:
         cohort: Which photos are queries and which gallery, and which labels may be seen.
         info: `cohort.crop_info`, with the labels that the cohort shows.
-        plan: `pairs.cohort.plan` after shortlist and halving.
+        grids: All pairs, and what the policy says of each.
+        plan: The pairs that are matched, after shortlist and halving; what fell behind in halving is among them.
+        left_out: `pairs.plan.LEFT_OUT`, how many other pairs each query has, and why they are not matched.
         votes: `shortlist.EVIDENCE_VOTES`.
         shortlisted: Whether votes or halving may have left out pairs.
         n_voting_extracted, n_shortlisted, n_halved: Crops, queries and pairs that were really computed on the way.
@@ -77,7 +80,9 @@ class Planned(Extracted):
 
     cohort: Cohort
     info: pa.Table
+    grids: tuple[PairGrid, ...]
     plan: pa.Table
+    left_out: pa.Table
     votes: pa.Table
     shortlisted: bool = False
     n_voting_extracted: int = 0

@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 from resight.catalog import table as catalog_table
 from resight.match.stage import MatchResult, match
 from resight.novelty.identity_log import IdentityLog, advance
-from resight.novelty.unknowns import encounter_of, group, name_of, plan_clusters, sightings
+from resight.novelty.unknowns import cluster_grid, encounter_of, group, name_of, sightings
+from resight.pairs.cohort import IDENTIFY
+from resight.pairs.plan import PairGrid, Plan
 from resight.plugins.registry import SCORES
 from resight.run.conditions import Conditions
 from resight.run.judging import scores_of
@@ -20,7 +22,7 @@ from resight.run.setups import match_setup, voting
 from resight.run.state import Judged
 from resight.shortlist.stage import shortlist
 from resight.status import Decision
-from resight.store.counts import reconcile_pairs
+from resight.store.counts import reconcile_left_out, reconcile_pairs
 
 Events = Sequence[Mapping[str, Any]]
 
@@ -34,7 +36,8 @@ class Grouped:
         log: Who carries which name, and all events.
         n_encounters: Encounters of unknown animals.
         n_shortlisted: Queries whose votes were really computed.
-        matched: Pairs among them.
+        matched: Pairs among them that may be compared.
+        left_out: `pairs.plan.LEFT_OUT` of the others.
     """
 
     judged: Judged
@@ -42,6 +45,7 @@ class Grouped:
     n_encounters: int
     n_shortlisted: int
     matched: MatchResult
+    left_out: pa.Table
 
     @property
     def n_animals(self) -> int:
@@ -68,41 +72,47 @@ def group_unknowns(
     identified = {r["encounter_id"]: r["individual_id"] for r in verdicts if r["decision"] == Decision.KNOWN}
     unknown = {r["encounter_id"] for r in verdicts} - set(identified)
     seen = sightings(judged.info, unknown)
-    judged, matched, n_shortlisted = _compare(conditions, judged, seen)
+    judged, matched, left_out, n_shortlisted = _compare(conditions, judged, seen)
     groups = group(
         judged.scores, seen, _first_met(judged.photos), judged.model, judged.rule.params, settings.novelty,
         SCORES[settings.score.name].is_ratio,
     )  # fmt: skip
     log = advance(events, groups, _named(judged, events), identified, night, run_id)
     named = replace(judged, novelty=_with_names(judged.novelty, log.names))
-    return Grouped(named, log, len(unknown), n_shortlisted, matched)
+    return Grouped(named, log, len(unknown), n_shortlisted, matched, left_out)
 
 
-def _compare(conditions: Conditions, judged: Judged, seen: pa.Table) -> tuple[Judged, MatchResult, int]:
+def _compare(conditions: Conditions, judged: Judged, seen: pa.Table) -> tuple[Judged, MatchResult, pa.Table, int]:
     """Add the pairs among unknown animals to the tables ``pairs`` and ``scores``."""
     settings = conditions.settings
-    planned = plan_clusters(seen, settings.pairs)
-    plan, votes, n_shortlisted = _shortlisted(conditions, judged, planned)
-    result = match(conditions.env, match_setup(settings), conditions.names.match, plan, judged.features)
-    reconcile_pairs("cluster", planned, result.pairs)
-    if not planned.num_rows:
-        return judged, result, n_shortlisted
-    before = judged.pairs.select([c for c in judged.pairs.column_names if c != "run_id"])
-    pairs = pa.concat_tables([before, with_votes(result.pairs, votes)], promote_options="permissive")
+    grid = cluster_grid(seen, settings.pairs)
+    plan, votes, n_shortlisted = _shortlisted(conditions, judged, grid)
+    reconcile_left_out("cluster", grid.n_pairs(), plan.pairs, plan.left_out)
+    result = match(conditions.env, match_setup(settings), conditions.names.match, plan.pairs, judged.features)
+    reconcile_pairs("cluster", plan.pairs, result.pairs)
+    judged = replace(judged, left_out=_joined(judged.left_out, plan.left_out))
+    if not plan.pairs.num_rows:
+        return judged, result, plan.left_out, n_shortlisted
+    pairs = _joined(judged.pairs, with_votes(result.pairs, votes))
     more = replace(judged, pairs=pairs.sort_by([(key, "ascending") for key in catalog_table("pairs").key]))
     scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused)
-    return replace(more, scores=scores), result, n_shortlisted
+    return replace(more, scores=scores), result, plan.left_out, n_shortlisted
 
 
-def _shortlisted(conditions: Conditions, judged: Judged, planned: pa.Table) -> tuple[pa.Table, pa.Table, int]:
+def _joined(before: pa.Table, more: pa.Table) -> pa.Table:
+    """Rows of a table of the run, and more without its name."""
+    of_run = before.select([c for c in before.column_names if c != "run_id"])
+    return pa.concat_tables([of_run, more], promote_options="permissive")
+
+
+def _shortlisted(conditions: Conditions, judged: Judged, grid: PairGrid) -> tuple[Plan, pa.Table, int]:
     """The plan after the shortlist, votes, and how many queries were searched; the gallery takes part as in the run itself."""
-    queries = pa.array(planned["query_crop_id"].to_pylist(), pa.string())
-    with_gallery = judged.plan.select(planned.column_names)
-    with_gallery = with_gallery.filter(pc.is_in(with_gallery["query_crop_id"], queries))
-    both = pa.concat_tables([planned, with_gallery], promote_options="permissive") if planned.num_rows else planned
+    is_query = pc.greater(grid.n_pairs()["n_pairs"], 0).combine_chunks()
+    with_gallery = judged.plan.filter(pc.is_in(judged.plan["query_crop_id"], grid.query_ids.filter(is_query)))
+    grids = (grid, PairGrid.listed(with_gallery, IDENTIFY))
     among_unknown = voting(conditions.settings, conditions.names.voting_unknown)
-    result = shortlist(conditions.env, among_unknown, both, judged.crops, judged.features)
-    return result.plan.slice(0, planned.num_rows), result.votes, result.n_voted
+    result = shortlist(conditions.env, among_unknown, grids, judged.crops, judged.features)
+    return result.plans[0], result.votes, result.n_voted
 
 
 def _first_met(photos: pa.Table) -> dict[str, date]:

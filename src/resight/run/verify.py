@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from resight.errors import DamagedError, WorkspaceError
 from resight.extract import damage as shards
 from resight.extract import store as features
-from resight.run.models import current_model
+from resight.run.models import current_model, load_again
 from resight.runner.progress import track
 from resight.segment.rows import PART_SCHEMA
 from resight.segment.store import what_is_wrong
@@ -47,14 +47,15 @@ class Item:
         stage: Folder under ``store``, or ``runs``, ``current``, ``models``.
         path: File or folder.
         look: True where it proves that it is whole, False where it was read without a digest; raises `DamagedError`.
-        repair: Moves it out of the way or puts it back; None where nothing can.
+        repair: Moves it out of the way or puts it back; False where the next run makes it again and nothing is to be
+            done before. None where nothing can.
         then: What follows from damage.
     """
 
     stage: str
     path: Path
     look: Callable[[], bool]
-    repair: Callable[[DamagedError], None] | None
+    repair: Callable[[DamagedError], object] | None
     then: str
 
 
@@ -67,7 +68,7 @@ def verify(workspace: Workspace, *, repair: bool = False, quiet: bool = True) ->
 
     Returns:
         ``ok`` (nothing is damaged or lost, or all of it was repaired), ``stages`` (counts by stage), ``damaged`` (``path``,
-        ``stage``, ``why``, ``fate``: ``again`` or ``lost``, ``then``) and ``repaired``, how many.
+        ``stage``, ``why``, ``fate``: ``again`` or ``lost``, ``then``), ``repaired``, how many, and ``repair`` as given.
 
     Raises:
         WorkspaceError: Another run is at work, where something is to be repaired.
@@ -98,20 +99,21 @@ def _verify(workspace: Workspace, repair: bool, quiet: bool) -> dict[str, Any]:
             tracker.advance(1)
     n_repaired = sum(row["repaired"] for row in damaged)
     wrong = any(not row["repaired"] and (row["why"] != MISSING or row["fate"] == LOST) for row in damaged)
-    return {"ok": not wrong, "stages": stages, "damaged": damaged, "repaired": n_repaired}
+    return {"ok": not wrong, "stages": stages, "damaged": damaged, "repaired": n_repaired, "repair": repair}
 
 
 def _row(workspace: Workspace, item: Item, damage: DamagedError, repair: bool) -> dict[str, Any]:
-    repaired = False
+    repaired = lost = False
     if repair and item.repair:
-        with suppress(DamagedError):  # what it would be made again from is damaged too
-            item.repair(damage)
-            repaired = True
+        try:
+            repaired = item.repair(damage) is not False
+        except DamagedError:  # what it would be made again from is damaged too
+            lost = True
     return {
         "path": workspace.relative(damage.path),
         "stage": item.stage,
         "why": damage.why,
-        "fate": AGAIN if item.repair and (repaired or not repair) else LOST,
+        "fate": AGAIN if item.repair and not lost else LOST,
         "then": item.then,
         "repaired": repaired,
     }
@@ -286,16 +288,23 @@ def _models(workspace: Workspace) -> Iterator[Item]:
 
         def again(damage: DamagedError) -> None:
             set_aside(damage, "it is made again from a run, where one was made with it")
+            load_again(workspace, damage.path.stem)
             current_model(workspace)
 
         if file.name != POINTER:
             yield Item("models", file, _json_look(file), again, "it is made again from the newest run with it")
 
 
-def _aside(then: str, path: Path | None = None) -> Callable[[DamagedError], None]:
-    def move(damage: DamagedError) -> None:
-        if damage.why != MISSING:
-            set_aside(DamagedError(path or damage.path, damage.why), then)
+def _aside(then: str, path: Path | None = None) -> Callable[[DamagedError], bool]:
+    """Moves a file away, or the folder ``path`` that it belongs to; False where there is nothing to move."""
+
+    def move(damage: DamagedError) -> bool:
+        whole = path or damage.path
+        if not whole.exists():
+            return False
+        why = damage.why if whole == damage.path else f"{damage.path.relative_to(whole)}: {damage.why}"
+        set_aside(DamagedError(whole, why), then)
+        return True
 
     return move
 

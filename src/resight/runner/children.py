@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+SERVED_BY = "SERVED_BY_RESIGHT"  # the process of `resight serve`, for the flow runs that it starts
 LOOK_S = 0.5  # how often a child looks whether its parent is still there
 
 
@@ -71,6 +72,13 @@ def end_with_parent(parent: int, end: Callable[[], None] = lambda: os._exit(1)) 
         end()
 
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def end_with_serving_process() -> None:
+    """In a flow run that `resight serve` started: end soon after that process is gone, as at SIGTERM."""
+    parent = os.getppid()
+    if os.environ.get(SERVED_BY) == str(parent):
+        end_with_parent(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from resight.errors import DeviceError, SettingsError
 from resight.runner.params import DaskParams
 
+log = logging.getLogger("resight")
 TLS = ("tls_ca", "tls_cert", "tls_key")
 
 
@@ -65,3 +67,14 @@ def require_gpu(client: Any) -> None:
             "device = 'cuda', but no Dask worker offers a GPU; start one per GPU with "
             "`CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nworkers 1 --nthreads 1 --resources GPU=1`, or set device = 'cpu'."
         )
+
+
+def quiet_dask() -> None:
+    """Dask tells every comm that it opens and closes; only what is wrong is worth a line."""
+    import dask
+
+    dask.config.set({"logging.distributed": "error"})
+    import distributed  # noqa: F401  (sets its own level when it is imported)
+
+    if log.getEffectiveLevel() > logging.DEBUG:
+        logging.getLogger("distributed").setLevel(logging.ERROR)

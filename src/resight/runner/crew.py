@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from resight.errors import DeviceError
@@ -29,19 +31,20 @@ class Crew:
 
     def __init__(self, client: Any, needs: Needs, address: str, patience_s: float) -> None:
         self._client, self._needs, self._address, self._patience_s = client, needs, address, patience_s
-        self._token = leave_token(needs.store) if needs.store else None
+        self._token = leave_token(needs.store, needs.alone) if needs.store else None
         self._own = introduce(needs, self._token)
-        self._members: set[str] = set()
-        self._refused: set[str] = set()
+        self._members: dict[str, str] = {}  # which start of a worker it was, by address
+        self._refused: dict[str, str] = {}
         self._present: frozenset[str] = frozenset()
         self._looked = float("-inf")
         self._somebody = time.monotonic()
-        self._told = False
+        self._told = self._begun = False
 
     def close(self) -> None:
-        """Take the token away."""
+        """Take the token away; where that fails, the next run takes it away."""
         if self._token:
-            self._token.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._token.unlink(missing_ok=True)
 
     @property
     def code(self) -> str:
@@ -58,11 +61,12 @@ class Crew:
         now = time.monotonic()
         if now - self._looked < LOOK_EVERY_S and self._present:
             return self._present
-        there = set(self._client.ncores())
+        there = self._starts()
         if self._members and not self._address:
             self._members |= there  # ours, started instead of one that died, on the same machine
-        self._check(there - self._members - self._refused)
-        self._present, self._looked = frozenset(there & self._members), now
+        self._members, self._refused = _still(self._members, there), _still(self._refused, there)
+        self._check({a: start for a, start in there.items() if a not in self._members and a not in self._refused})
+        self._present, self._looked = frozenset(there.keys() & self._members.keys()), now
         if self._present:
             self._somebody, self._told = now, False
         elif self._address:
@@ -75,20 +79,38 @@ class Crew:
             time.sleep(0.2)
         return present
 
-    def _check(self, newcomers: set[str]) -> None:
+    def _starts(self) -> dict[str, str]:
+        """What tells the starts of a worker apart, by address: one that was put right may listen where it did before.
+
+        Dask makes a folder under a random name for each start; its ids are the addresses, or what an operator called them.
+        """
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {address: str(worker["local_directory"]) for address, worker in workers.items()}
+
+    def differences(self) -> dict[str, list[str]]:
+        """What each worker that is there has otherwise, in words; nothing for those that may work."""
+        there = self._starts()
+        return self._differences(there) if there else {}
+
+    def _differences(self, addresses: Iterable[str]) -> dict[str, list[str]]:
+        ask = {"workers": sorted(addresses), "on_error": "return"}
+        answers = self._client.run(introduce, self._needs, self._token, **ask)
+        return {address: differences(self._own, said, self._token) for address, said in answers.items()}
+
+    def _check(self, newcomers: dict[str, str]) -> None:
         if not newcomers:
             return
-        ask = {"workers": sorted(newcomers), "on_error": "return"}
-        answers = self._client.run(introduce, self._needs, self._token, **ask)
-        refused = {a: told for a, said in answers.items() if (told := differences(self._own, said, self._token))}
+        answers = self._differences(newcomers)
+        refused = {address: told for address, told in answers.items() if told}
         gone = set(refused) - set(self._client.ncores()) if refused else set()
         for address in sorted(set(refused) - gone):
             sentence = refusal(address, refused[address])
-            if not self._members:
+            if not self._begun:
                 raise ForeignWorker(sentence)
             log.warning("%s The other workers go on without it.", sentence)
-            self._refused.add(address)
-        self._members |= set(answers) - set(refused)
+            self._refused[address] = newcomers[address]
+        self._members |= {address: newcomers[address] for address in answers if address not in refused}
+        self._begun = self._begun or bool(self._members)
 
     def _wait(self, now: float) -> None:
         refused = f" ({len(self._refused)} were refused)" if self._refused else ""
@@ -104,3 +126,8 @@ class Crew:
                 "The scheduler at %s has no worker%s; waiting up to %.0f s for one (`dask worker %s --nthreads 1`).",
                 self._address, refused, self._patience_s, self._address,
             )  # fmt: skip
+
+
+def _still(workers: dict[str, str], there: dict[str, str]) -> dict[str, str]:
+    """Those that are there and were not started again since."""
+    return {address: start for address, start in workers.items() if there.get(address) == start}

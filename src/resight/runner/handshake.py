@@ -11,14 +11,17 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Protocol
 
 import resight.catalog
 from resight.errors import REASON_CHARS, DeviceError
+from resight.plugins.registry import GROUPS
 
-PACKAGES = ("numpy", "torch", "opencv", "kornia", "zarr", "pyarrow")
+PACKAGES = ("numpy", "scipy", "torch", "opencv", "pillow", "pi-heif", "kornia", "zarr", "numcodecs", "pyarrow")
+# Where a worker lacks one that its block needs, the block says so; another version would give other results in silence.
+OPTIONAL = ("onnxruntime", "transformers", "timm", "faiss-cpu")
 OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 NOT_ON_WORKERS = {"cli", "flows", "tasks"}
 CODE_ENDINGS = {".py", ".json"}
@@ -47,11 +50,13 @@ class Needs:
         store: Folder of the workspace that every worker must see under this path; None: nothing is written there.
         weights: Finds weights on the worker.
         weight_names: Weights that the run loads.
+        alone: Nobody else works in the workspace, so that tokens in it are of runs that were killed.
     """
 
     store: Path | None = None
     weights: HasDigests | None = None
     weight_names: tuple[str, ...] = field(default=())
+    alone: bool = True
 
 
 @cache
@@ -75,10 +80,18 @@ def code_digest() -> str:
 def _versions() -> dict[str, str]:
     """Versions without what follows a plus sign: torch for GPUs and torch without have the same code."""
     versions = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-    for package in PACKAGES:
+    for package in PACKAGES + OPTIONAL:
         names = OPENCV if package == "opencv" else (package,)
         versions[package] = next((v for v in map(_version, names) if v), MISSING)
     return versions
+
+
+@cache
+def _plug_ins() -> dict[str, str]:
+    """Packages that add kinds, with their versions; their code runs in blocks as ours does."""
+    points = [point for group in GROUPS for point in entry_points(group=group)]
+    packages = {f"{point.dist.name} {point.dist.version}" if point.dist else point.value for point in points}
+    return {"plug-ins": ", ".join(sorted(packages)) or "none"}
 
 
 def _version(package: str) -> str:
@@ -95,7 +108,7 @@ def introduce(needs: Needs, token: Path | None) -> dict[str, str]:
         needs: Of the run.
         token: File of the workspace, see `leave_token`.
     """
-    return {"code": code_digest()} | _versions() | _weights(needs) | _workspace(token)
+    return {"code": code_digest()} | _versions() | _plug_ins() | _weights(needs) | _workspace(token)
 
 
 def _weights(needs: Needs) -> dict[str, str]:
@@ -122,13 +135,13 @@ def _in_words(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:REASON_CHARS]
 
 
-def leave_token(store: Path) -> Path:
-    """A file in the store that only those can read who see the same folder; those of earlier runs go.
+def leave_token(store: Path, alone: bool = True) -> Path:
+    """A file in the store that only those can read who see the same folder; those of earlier runs go if ``alone``.
 
     Its name is new each time: a network file system may remember for a minute that a file was not there.
     """
     store.mkdir(parents=True, exist_ok=True)
-    for earlier in store.glob(f"{TOKEN_PREFIX}*"):
+    for earlier in store.glob(f"{TOKEN_PREFIX}*") if alone else ():
         earlier.unlink(missing_ok=True)
     token = store / f"{TOKEN_PREFIX}{uuid.uuid4().hex}"
     token.write_text(uuid.uuid4().hex, encoding="utf-8")
@@ -142,7 +155,7 @@ def differences(own: Mapping[str, str], theirs: Any, token: Path | None) -> list
     told = []
     for name, here in own.items():
         there = str(theirs.get(name, MISSING))
-        if there == here:
+        if there == here or (name in OPTIONAL and MISSING in (there, here)):
             continue
         if name == "workspace":
             told.append(f"it does not see this workspace ({token} cannot be read there or is another file)")

@@ -12,12 +12,13 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from resight.errors import DeviceError, ResightError, one_line
 from resight.runner.children import deaf_to_interrupt, kill_workers
-from resight.runner.connect import client_at, require_gpu
+from resight.runner.connect import client_at, quiet_dask, require_gpu
 from resight.runner.crew import Crew
 from resight.runner.handshake import Needs, guarded
 from resight.runner.params import DaskParams
@@ -83,10 +84,12 @@ class Runner:
     def __exit__(self, error: type[BaseException] | None = None, *_: object) -> None:
         if self._cluster is not None and error is not None and not issubclass(error, Exception):  # Ctrl-C and the like
             kill_workers(self._cluster)
-        for opened in (self._crew, self._client, self._cluster):
-            if opened is not None:
-                opened.close()
+        opened = (self._cluster, self._client, self._crew)
         self._crew = self._client = self._cluster = None
+        with ExitStack() as closing:  # the last first; where one cannot be closed, the others still are
+            for resource in opened:
+                if resource is not None:
+                    closing.callback(resource.close)
 
     @property
     def started(self) -> bool:
@@ -101,6 +104,14 @@ class Runner:
         if self._dask.address:
             return max(1, len(self._connect()[0].ncores()))
         return self._dask.workers or _default_workers(self._device)
+
+    def differences(self) -> dict[str, list[str]]:
+        """What each worker that is there has otherwise than this process, in words; nothing for those that may work.
+
+        Raises:
+            DeviceError: No scheduler answers.
+        """
+        return self._connect()[1].differences()
 
     def run(
         self,
@@ -226,7 +237,7 @@ class Runner:
     def _connect(self) -> tuple[Any, Crew]:
         """Dask's client, and the workers."""
         if self._client is None:
-            _quiet_dask()
+            quiet_dask()
             from distributed import Client
 
             if self._dask.address:
@@ -262,17 +273,6 @@ def _left_alone(pending: dict[Any, _Placed], workers: frozenset[str]) -> Iterato
     for future in [f for f, placed in pending.items() if placed.workers.isdisjoint(workers)]:
         yield pending.pop(future).index, None, f"{LOST}: its workers went away"
         future.release()
-
-
-def _quiet_dask() -> None:
-    """Dask tells every comm that it opens and closes; only what is wrong is worth a line."""
-    import dask
-
-    dask.config.set({"logging.distributed": "error"})
-    import distributed  # noqa: F401  (sets its own level when it is imported)
-
-    if log.getEffectiveLevel() > logging.DEBUG:
-        logging.getLogger("distributed").setLevel(logging.ERROR)
 
 
 def _finished(client: Any, pending: Iterable[Any]) -> set[Any]:

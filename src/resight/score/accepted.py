@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resight.score.fusion import Fusion
-from resight.score.null import Null
 from resight.store.fingerprint import fingerprint
 from resight.store.sealed import read_json, write_json
 from resight.store.workspace import Workspace
@@ -56,11 +55,3 @@ def replaced_fusions(workspace: Workspace) -> list[str]:
     """Fingerprints of accepted fusions that replaced an earlier one: they change the results of a run on the same photos."""
     pointers = [read_json(p) for p in (workspace.models / "fusion").glob(f"*/{POINTER}")]
     return sorted(p["fingerprint"] for p in pointers if p["generation"])
-
-
-def keep_null(workspace: Workspace, match_fingerprint: str, null: Null) -> str:
-    """Write what pairs of different animals looked like in a run to ``store/null/<matcher>/<name>.json``; gives the name."""
-    values = null.as_dict()
-    name = fingerprint("null", match_fingerprint, values)
-    write_json(workspace.stage_dir("null", match_fingerprint) / f"{name}.json", values)
-    return name

@@ -100,13 +100,6 @@ class Null:
         cdf = np.stack([self.pooled.cdf(), *(self.by_class[name].cdf() for name in names)])
         return cdf, np.array([row.get(name, 0) for name in classes], np.int64)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        named = ({"pooled": self.pooled} if self.pooled else {}) | dict(sorted(self.by_class.items()))
-        classes = {name: vars(null) | {"counts": list(null.counts)} for name, null in named.items()}
-        log_sum = vars(self.counts) if self.counts else None
-        return {"classes": classes, "log_sum": log_sum, "inliers": vars(self.inliers)}
-
 
 def learn_null(
     pairs: pa.Table, labels: Mapping[str, str | None], most: int, viewpoints: Mapping[str, str] | None = None

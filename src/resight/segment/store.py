@@ -13,6 +13,7 @@ from resight.store.damage import set_aside
 from resight.store.parts import write_bytes
 from resight.store.workspace import Workspace
 
+CROPS_STAGE = "segment"  # what cuts a crop anew, whoever finds it damaged
 PNG_LEVEL = 1
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -56,7 +57,7 @@ def read_crop(workspace: Workspace, path: str) -> tuple[np.ndarray, np.ndarray]:
     bgra = None if why else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4:
         damage = DamagedError(workspace.root / path, why or "it is no picture with a mask", cure)
-        set_aside(damage, "it is cut again")
+        set_aside(damage, "it is cut again", CROPS_STAGE)
         raise damage
     return np.ascontiguousarray(bgra[..., 2::-1]), bgra[..., 3] > 0
 

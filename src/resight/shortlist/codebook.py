@@ -1,14 +1,13 @@
 """What an index is trained on: the centres of its inverted lists and the codes of its product quantiser.
 
 A descriptor is stored as the number of the nearest centre and, of what is left (the residual), one byte per sub-vector:
-IVFADC, Jégou, Douze and Schmid, PAMI 2011. All of it depends on the crops alone: the sample is drawn in the order of digests,
-k-means is seeded, and a single thread adds, since the sums of several end in other last digits.
+IVFADC, Jégou, Douze and Schmid, PAMI 2011. K-means is seeded and a single thread adds, since the sums of several end in other
+last digits.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,21 +15,13 @@ import torch
 
 from resight.errors import SettingsError
 from resight.extract.base import is_binary
-from resight.extract.block import one_thread
-from resight.shortlist.params import ShortlistParams
 
 CODES = 256
-SAMPLE_PER_LIST = 64
-MAX_SAMPLE = 1 << 20
-PQ_SAMPLE = 1 << 15
-LEAST_PER_LIST = 16
-LEAST_PER_CROP = 16
-LARGEST_AUTO_LISTS = 1 << 15
 ROUNDS = 10
 SEED = 20120616
 CHUNK_FLOATS = 1 << 24
 
-Load = Callable[[str], np.ndarray]
+Assign = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +66,7 @@ class Codebook:
             return x
         out = torch.empty(len(x), self.n_bytes, dtype=torch.uint8)
         for part in torch.arange(len(x)).split(max(1, CHUNK_FLOATS // (self.n_bytes * CODES))):
-            rest = _sub_vectors(x[part] - self.centres[lists[part]], self.n_bytes)
+            rest = sub_vectors(x[part] - self.centres[lists[part]], self.n_bytes)
             out[part] = _batched_squared(rest, self.codes).argmin(dim=2).T.to(torch.uint8)
         return out
 
@@ -102,70 +93,19 @@ def as_float(descriptors: np.ndarray, crop_id: str, most: int) -> torch.Tensor:
     return torch.from_numpy(np.array(descriptors[:most], np.float32, order="C"))
 
 
-def train(crop_ids: Sequence[str], load: Load, params: ShortlistParams) -> Codebook | None:
-    """Train on a sample of the gallery; the same for the same crops in any order.
-
-    Args:
-        crop_ids: All crops of the gallery.
-        load: Gives a crop's descriptors (N, D), strongest first.
-
-    Returns:
-        The codebook, or None where no crop has a descriptor.
-
-    Raises:
-        SettingsError: The descriptors are binary, or ``pq_bytes`` does not divide their width.
-    """
-    sample = draw_sample(crop_ids, load, params)
-    if sample is None:
-        return None
-    _check_width(sample.shape[1], params)
-    n_lists = params.n_lists or min(
-        auto_lists(len(crop_ids) * params.descriptors_per_crop), len(sample) // LEAST_PER_LIST
-    )
-    with one_thread():
-        centres = kmeans(sample, max(1, n_lists))
-        codes = _train_codes(sample, centres, params.pq_bytes)
-    digest = hashlib.sha256(sample.numpy().tobytes()).hexdigest()
-    return Codebook(centres, codes, len(set(crop_ids)), digest)
-
-
-def auto_lists(n_descriptors: int) -> int:
-    """Lists for a gallery of that size: the power of two below four times the square root."""
-    wanted = int(4 * n_descriptors**0.5)
-    return min(LARGEST_AUTO_LISTS, 1 << max(0, wanted.bit_length() - 1))
-
-
-def draw_sample(crop_ids: Sequence[str], load: Load, params: ShortlistParams) -> torch.Tensor | None:
-    """(N, D) float32, evenly from each crop, crops in the order of their digests until there are enough."""
-    ids = sorted(set(crop_ids), key=lambda crop_id: hashlib.sha256(crop_id.encode()).digest())
-    n_lists = params.n_lists or auto_lists(len(ids) * params.descriptors_per_crop)
-    budget = min(MAX_SAMPLE, max(n_lists * SAMPLE_PER_LIST, PQ_SAMPLE))
-    per_crop = max(LEAST_PER_CROP, -(-budget // max(1, len(ids))))
-    parts: list[torch.Tensor] = []
-    missing = budget
-    for crop_id in ids:
-        if missing <= 0:
-            break
-        x = as_float(load(crop_id), crop_id, params.descriptors_per_crop)
-        if len(x):
-            chosen = np.unique(np.linspace(0, len(x) - 1, min(per_crop, len(x))).astype(np.int64))
-            parts.append(x[torch.from_numpy(chosen)])
-            missing -= len(chosen)
-    return torch.cat(parts) if parts else None
-
-
-def kmeans(x: torch.Tensor, k: int) -> torch.Tensor:
+def kmeans(x: torch.Tensor, k: int, assign: Assign | None = None) -> torch.Tensor:
     """Centres (k, D) by Lloyd's algorithm from rows drawn with a fixed seed.
 
     A centre that loses all its rows moves to the row that is farthest from its own centre. Where there are fewer rows than
-    centres, each row is a centre, and the last one fills the rest.
+    centres, each row is a centre, and the last one fills the rest. ``assign`` is `assign_nearest` if not given.
     """
+    assign = assign or assign_nearest
     if len(x) <= k:
         return torch.cat([x, x[-1:].expand(k - len(x), -1)]).contiguous()
     start = torch.randperm(len(x), generator=torch.Generator().manual_seed(SEED))[:k]
     centres = x[start.sort().values].clone()
     for _ in range(ROUNDS):
-        distance, member = _assign(x, centres)
+        distance, member = assign(x, centres)
         counts = torch.bincount(member, minlength=k)
         sums = torch.zeros_like(centres).index_add_(0, member, x)
         centres = sums / counts.clamp(min=1)[:, None]
@@ -175,23 +115,7 @@ def kmeans(x: torch.Tensor, k: int) -> torch.Tensor:
     return centres
 
 
-def _train_codes(sample: torch.Tensor, centres: torch.Tensor, n_bytes: int) -> torch.Tensor:
-    if not n_bytes:
-        return torch.zeros(0, CODES, 0)
-    part = sample[:: -(-len(sample) // PQ_SAMPLE)]
-    residuals = _sub_vectors(part - centres[_assign(part, centres)[1]], n_bytes)
-    return torch.stack([kmeans(x.contiguous(), CODES) for x in residuals])
-
-
-def _check_width(dim: int, params: ShortlistParams) -> None:
-    if params.pq_bytes and dim % params.pq_bytes:
-        fitting = [n for n in range(1, min(dim, 256) + 1) if dim % n == 0]
-        raise SettingsError(
-            f"shortlist.pq_bytes = {params.pq_bytes} does not divide the {dim} numbers of a descriptor; choose one of {fitting}, or 0"
-        )
-
-
-def _assign(x: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def assign_nearest(x: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) squared distance to the nearest centre, and which it is."""
     parts = [_squared(c, centres).min(dim=1) for c in _chunks(x, len(centres))]
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
@@ -208,7 +132,7 @@ def _squared(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return out.add_(a.square().sum(1)[:, None]).clamp_(min=0)
 
 
-def _sub_vectors(x: torch.Tensor, n_bytes: int) -> torch.Tensor:
+def sub_vectors(x: torch.Tensor, n_bytes: int) -> torch.Tensor:
     """(N, D) as (M, N, D / M)."""
     return x.view(len(x), n_bytes, -1).transpose(0, 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -10,7 +10,8 @@ from itertools import accumulate
 import torch
 
 from resight.extract.block import one_thread
-from resight.shortlist.codebook import Codebook, Load, as_float
+from resight.shortlist.codebook import Codebook, as_float
+from resight.shortlist.passes import Crops
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,34 +70,51 @@ class Entries:
         return (stored[0], rows[0]) if len(rows) == 1 else (torch.cat(stored), torch.cat(rows))
 
 
-def encode_crops(codebook: Codebook, crop_ids: Sequence[str], load: Load, most: int) -> CodedCrops:
-    """Encode the ``most`` strongest descriptors of each crop.
+def encode_crops(codebook: Codebook, crops: Crops, most: int) -> CodedCrops:
+    """Encode the ``most`` strongest descriptors of each crop, which may come in any order, each once.
 
     Raises:
         SettingsError: Descriptors are binary.
     """
-    ids = tuple(sorted(set(crop_ids)))
+    ids: list[str] = []
     lists, stored, counts = [torch.zeros(0, dtype=torch.int64)], [_nothing(codebook)], []
     with one_thread():
-        for crop_id in ids:
-            x = as_float(load(crop_id), crop_id, most)
+        for crop_id, descriptors in crops:
+            x = as_float(descriptors, crop_id, most)
+            ids.append(crop_id)
             counts.append(len(x))
             if len(x):
                 near = codebook.nearest_lists(x, 1)[1][:, 0]
                 lists.append(near)
                 stored.append(codebook.encode(x, near))
-    crops = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(counts, dtype=torch.int64))
-    return _sorted(ids, torch.cat(lists), torch.cat(stored), crops, len(codebook.centres))
+    ordered = tuple(sorted(ids))
+    place = {crop_id: at for at, crop_id in enumerate(ordered)}
+    rows = torch.tensor([place[crop_id] for crop_id in ids], dtype=torch.int64)
+    of_entry = torch.repeat_interleave(rows, torch.tensor(counts, dtype=torch.int64))
+    return _sorted(ordered, torch.cat(lists), torch.cat(stored), of_entry, len(codebook.centres))
 
 
 def merge(parts: Sequence[CodedCrops]) -> CodedCrops:
     """All crops in one; equal to what `encode_crops` gives for them."""
+    if len(parts) == 1:
+        return parts[0]
     ids = tuple(sorted(crop_id for part in parts for crop_id in part.crop_ids))
     place = {crop_id: at for at, crop_id in enumerate(ids)}
     crops = [torch.tensor([place[c] for c in p.crop_ids], dtype=torch.int64)[p.crops.long()] for p in parts]
     lists = [torch.repeat_interleave(torch.arange(len(p.starts) - 1), p.starts.diff()) for p in parts]
     stored = torch.cat([p.stored for p in parts])
     return _sorted(ids, torch.cat(lists), stored, torch.cat(crops), len(parts[0].starts) - 1)
+
+
+def without(coded: CodedCrops, kept: Collection[str]) -> CodedCrops:
+    """Only the crops that are among ``kept``."""
+    keep = torch.tensor([crop_id in kept for crop_id in coded.crop_ids], dtype=torch.bool)
+    row = keep.long().cumsum(0) - 1
+    stay = keep[coded.crops.long()]
+    lists = torch.repeat_interleave(torch.arange(len(coded.starts) - 1), coded.starts.diff())[stay]
+    starts = torch.cat([torch.zeros(1, dtype=torch.int64), lists.bincount(minlength=len(coded.starts) - 1).cumsum(0)])
+    ids = tuple(crop_id for crop_id, stays in zip(coded.crop_ids, keep.tolist(), strict=True) if stays)
+    return CodedCrops(ids, starts, coded.stored[stay], row[coded.crops[stay].long()].to(torch.int32))
 
 
 def _sorted(

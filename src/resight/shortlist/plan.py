@@ -1,4 +1,4 @@
-"""From votes to the plan of pairs: pure functions on tables."""
+"""From votes to the plan of pairs: pure functions on grids of pairs and tables of votes."""
 
 from __future__ import annotations
 
@@ -8,87 +8,71 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.pairs.plan import PLANNED, text_column
-from resight.status import PairStatus
+from resight.pairs.plan import OPEN, PairGrid, Plan
+from resight.pairs.policy import text_column
 
 
-def allowed_by_plan(plan: pa.Table, crop_ids: Sequence[str]) -> Callable[[str], np.ndarray]:
-    """The rows of an index that a query may find: exactly those that the plan would compare it with.
+def allowed_by_grids(grids: Sequence[PairGrid], crop_ids: Sequence[str]) -> Callable[[Sequence[str]], np.ndarray]:
+    """The rows of an index that queries may find: exactly those that some grid would compare them with.
 
     So viewpoint, encounter, photo and the columns that must agree (species, site) decide before any vote is counted.
 
     Args:
-        plan: From `plan_between`.
+        grids: Of the run.
         crop_ids: (R,) crop of each row of the index.
 
     Returns:
-        From a query's crop id to (N,) int64 row numbers; none for a query without a planned pair.
+        From the crop ids of queries (N,) to (N, R) bool; False for a query that no grid has.
     """
-    open_pairs = plan.filter(_open(plan))
-    rows = pc.index_in(text_column(open_pairs, "gallery_crop_id"), pa.array(crop_ids, pa.string()))
-    in_index = np.asarray(rows.is_valid())
-    encoded = text_column(open_pairs, "query_crop_id").dictionary_encode()
-    numbers, row_numbers = np.asarray(encoded.indices)[in_index], np.asarray(rows.drop_null()).astype(np.int64)
-    order = np.argsort(numbers, kind="stable")
-    starts = np.searchsorted(numbers[order], np.arange(len(encoded.dictionary) + 1))
-    place = {crop_id: at for at, crop_id in enumerate(encoded.dictionary.to_pylist())}
-    nothing = np.zeros(0, np.int64)
+    index = pa.array(crop_ids, pa.string())
+    places = [np.asarray(pc.fill_null(pc.index_in(grid.gallery_ids, index), -1)) for grid in grids]
+    numbers = [{crop_id: at for at, crop_id in enumerate(grid.query_ids.to_pylist())} for grid in grids]
 
-    def allowed(query_crop_id: str) -> np.ndarray:
-        at = place.get(query_crop_id)
-        return nothing if at is None else row_numbers[order[starts[at] : starts[at + 1]]]
+    def allowed(queries: Sequence[str]) -> np.ndarray:
+        mask = np.zeros((len(queries), len(crop_ids)), bool)
+        for grid, place, number in zip(grids, places, numbers, strict=True):
+            rows = np.array([at for at, crop_id in enumerate(queries) if crop_id in number], np.int64)
+            if len(rows):
+                opened = grid.of_queries(np.array([number[queries[at]] for at in rows])) == OPEN
+                inside = place >= 0
+                mask[np.ix_(rows, place[inside])] |= opened[:, inside]
+        return mask
 
     return allowed
 
 
-def apply_shortlist(plan: pa.Table, votes: pa.Table, k: int) -> pa.Table:
-    """Give planned pairs outside their query's ``k`` best the status ``not_shortlisted``.
+def shortlisted(grids: Sequence[PairGrid], votes: pa.Table, k: int) -> tuple[Plan, ...]:
+    """The plan of each grid in which pairs beyond their query's ``k`` best candidates are left out as ``not_shortlisted``.
 
-    Pairs that are not planned stay as they are and do not count among the ``k``. Pairs to calibrate are cut like those to
-    identify. A query without any vote keeps all its pairs: no crop is more likely than another.
+    Pairs to calibrate are cut like those to identify, and the candidates of all grids are ranked together. A query without any
+    vote keeps all its pairs: no crop is more likely than another.
 
     Args:
-        plan: From `plan_between`.
-        votes: `CROP_VOTES`.
+        grids: Of the run.
+        votes: `CROP_VOTES`, cast for what `allowed_by_grids` allows.
         k: Gallery crops kept per query crop.
-
-    Returns:
-        The plan with the same rows in the same order.
     """
-    undecided = np.asarray(_open(plan))
-    rank = np.where(undecided, _rank_of_pairs(plan, votes), -1)
-    queries = text_column(plan, "query_crop_id")
-    voted = np.asarray(pc.is_in(queries, pc.unique(queries.filter(pa.array(rank >= 0)))))
-    left_out = undecided & voted & ~_best(queries, rank, k)
-    status = pc.if_else(pa.array(left_out), PairStatus.NOT_SHORTLISTED.value, text_column(plan, "status"))
-    return plan.set_column(plan.schema.get_field_index("status"), plan.schema.field("status"), status)
+    best = votes.filter(pc.less_equal(votes["rank"], k))
+    return tuple(grid.plan(_keeps(grid, best)) for grid in grids)
 
 
-def _rank_of_pairs(plan: pa.Table, votes: pa.Table) -> np.ndarray:
-    """(N,) int64 rank of each row's pair among the votes, -1 where it has none."""
-    queries = pc.unique(text_column(votes, "query_crop_id"))
-    gallery = pc.unique(text_column(votes, "gallery_crop_id"))
+def _keeps(grid: PairGrid, best: pa.Table) -> Callable[[np.ndarray], np.ndarray]:
+    """Of queries (N,) of the grid, which pairs (N, G) are among the best, or have no best."""
+    query, gallery = (
+        np.asarray(pc.fill_null(pc.index_in(text_column(best, f"{side}_crop_id"), ids), -1)).astype(np.int64)
+        for side, ids in (("query", grid.query_ids), ("gallery", grid.gallery_ids))
+    )
+    voted = np.zeros(len(grid), bool)
+    voted[query[query >= 0]] = True
+    inside = (query >= 0) & (gallery >= 0)
+    order = np.argsort(query[inside], kind="stable")
+    query, gallery = query[inside][order], gallery[inside][order]
 
-    def number(table: pa.Table) -> np.ndarray:
-        q = np.asarray(pc.fill_null(pc.index_in(text_column(table, "query_crop_id"), queries), -1)).astype(np.int64)
-        g = np.asarray(pc.fill_null(pc.index_in(text_column(table, "gallery_crop_id"), gallery), -1)).astype(np.int64)
-        return np.where((q < 0) | (g < 0), -1, q * len(gallery) + g)
+    def keep(q: np.ndarray) -> np.ndarray:
+        mask = np.broadcast_to(~voted[q][:, None], (len(q), len(grid.gallery_ids))).copy()
+        starts, ends = np.searchsorted(query, q), np.searchsorted(query, q, side="right")
+        for row, (first, last) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+            mask[row, gallery[first:last]] = True
+        return mask
 
-    row = pc.index_in(pa.array(number(plan)), pa.array(number(votes)))
-    place = np.asarray(pc.fill_null(row, -1)).astype(np.int64)
-    return np.where(place < 0, -1, np.append(votes["rank"].to_numpy(), 0)[place])
-
-
-def _best(queries: pa.Array, rank: np.ndarray, k: int) -> np.ndarray:
-    """(N,) bool, the ``k`` rows of each query with the lowest rank; rows with rank -1 do not count."""
-    candidates = np.flatnonzero(rank >= 0)
-    number = np.asarray(queries.dictionary_encode().indices)[candidates]
-    order = np.lexsort((rank[candidates], number))
-    firsts = np.searchsorted(number[order], number[order])
-    keep = np.zeros(len(rank), bool)
-    keep[candidates[order[np.arange(len(order)) - firsts < k]]] = True
     return keep
-
-
-def _open(plan: pa.Table) -> pa.Array:
-    return pc.fill_null(pc.equal(text_column(plan, "status"), PLANNED), False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,10 +15,11 @@ import pyarrow.compute as pc
 from resight.environment import Environment
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
-from resight.pairs.plan import PLANNED
+from resight.pairs.plan import PairGrid, Plan
 from resight.runner.runner import Runner
 from resight.shortlist.params import ShortlistParams
-from resight.shortlist.plan import allowed_by_plan, apply_shortlist
+from resight.shortlist.passes import Place, Stored
+from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.shortlist.setup import Voting
 from resight.shortlist.store import ShortlistIndex, build_index, open_index
 from resight.shortlist.verified import verified_votes
@@ -29,7 +31,6 @@ from resight.store.workspace import Workspace
 QUERIES_PER_BLOCK = 32
 VERIFIED = "lnbnn_verified"
 EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
-Place = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class ShortlistResult:
     """What the stage gives back.
 
     Attributes:
-        plan: The plan with the same rows; what was left out has the status ``not_shortlisted``.
-        votes: `EVIDENCE_VOTES` of all candidates, kept or not: `CROP_VOTES`, and for those that were kept the sum of the
-            votes that pass spatial verification.
+        plans: Of each grid; what the shortlist left out is counted as ``not_shortlisted``.
+        votes: `EVIDENCE_VOTES`: `CROP_VOTES` of the candidates that were kept (of all, where no shortlist was made), and the sum of
+            those that pass spatial verification.
         n_extracted: Crops whose voting descriptors were computed in this call.
         n_voted: Query crops that voted in this call; 0 where the votes of an earlier call could be read.
     """
 
-    plan: pa.Table
+    plans: tuple[Plan, ...]
     votes: pa.Table
     n_extracted: int
     n_voted: int
@@ -54,7 +55,7 @@ class ShortlistResult:
 class VoteBlock:
     """Some queries; ``allowed`` holds one packed bit per row of the index, ``places`` where each row's features are.
 
-    The best ``verify`` candidates of each query have their votes verified.
+    The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back.
     """
 
     root: Path
@@ -65,59 +66,84 @@ class VoteBlock:
     stores: tuple[str, ...]
     places: np.ndarray
     verify: int
+    most: int
 
     def __len__(self) -> int:
         return len(self.queries)
 
 
-def shortlist(env: Environment, voting: Voting, plan: pa.Table, crops: pa.Table, features: pa.Table) -> ShortlistResult:
+def shortlist(
+    env: Environment,
+    voting: Voting,
+    grids: Sequence[PairGrid],
+    crops: pa.Table,
+    features: pa.Table,
+    *,
+    every_vote: bool = False,
+) -> ShortlistResult:
     """Keep the ``k`` gallery crops per query crop that get the most LNBNN votes, where the gallery is large enough.
 
     Gallery encounters that stand in for unknown animals (calibration) are treated like real queries: the best of k must be
-    judged by scores of a best of k. In a smaller gallery the votes are evidence alone and the plan stays as it is; its
+    judged by scores of a best of k. In a smaller gallery the votes are evidence alone and no pair is left out; its
     descriptors are then kept exactly.
 
     Args:
         env: Holds the index, and runs the blocks of queries.
         voting: Which descriptors vote and how.
-        plan: From `plan_between`.
+        grids: All pairs of the run.
         crops, features: Tables of the run.
+        every_vote: Give back the votes of candidates that are left out too.
     """
-    planned = plan.filter(pc.equal(plan["status"], PLANNED))
-    gallery = sorted(pc.unique(planned["gallery_crop_id"]).to_pylist())
+    queries, gallery = _open_crops(grids) if voting.params.enabled != "off" else ([], [])
     cut = voting.params.is_on(len(gallery))
     if not gallery or not (cut or voting.as_evidence):
-        return ShortlistResult(plan, EVIDENCE_VOTES.empty_table(), 0, 0)
-    params = voting.params if cut else voting.params.exact()
-    queries = sorted(pc.unique(planned["query_crop_id"]).to_pylist())
+        return ShortlistResult(tuple(grid.plan() for grid in grids), EVIDENCE_VOTES.empty_table(), 0, 0)
     n_extracted = 0
     if not voting.own:
         wanted = crops.filter(pc.is_in(crops["crop_id"], pa.array(sorted({*gallery, *queries}))))
         extracted = extract(env, voting.extractor, voting.names.features, wanted)
         features, n_extracted = extracted.features, extracted.n_extracted
+    stored = Stored.of(env.runner, env.workspace, features)
+    index, everything = _indexed(env, voting, stored, queries, gallery, cut)
+    everything = replace(everything, most=len(gallery)) if every_vote else everything
+    votes, n_voted = _votes(env.runner, index, everything, grids)
+    plans = shortlisted(grids, votes, voting.params.k) if cut else tuple(grid.plan() for grid in grids)
+    return ShortlistResult(plans, votes, n_extracted, n_voted)
+
+
+def _indexed(
+    env: Environment, voting: Voting, stored: Stored, queries: Sequence[str], gallery: Sequence[str], cut: bool
+) -> tuple[ShortlistIndex, VoteBlock]:
+    """The index of the gallery, and all queries that vote in it."""
+    params, places = voting.params if cut else voting.params.exact(), stored.places
     folder = env.workspace.stage_dir("shortlist", voting.names.index if cut else voting.names.exact_index)
-    places, reader = _places(features), FeatureReader(env.workspace)
-    gallery = [c for c in gallery if c in places]
-    index = build_index(folder, gallery, lambda c: reader.load(*places[c]).descriptors, params, voting.names.features)
+    index = build_index(folder, [c for c in gallery if c in places], stored, params, voting.names.features)
     voters = tuple((c, places[c]) for c in queries if c in places)
     stores, rows = _place_arrays(index.crop_ids, places)
-    everything = VoteBlock(
-        env.workspace.root, folder / index.name, params, voters, (), stores, rows, params.k if cut else len(gallery)
-    )
-    votes, n_voted = _votes(env.runner, index, everything, planned)
-    return ShortlistResult(apply_shortlist(plan, votes, params.k) if cut else plan, votes, n_extracted, n_voted)
+    kept = params.k if cut else len(gallery)
+    path = folder / index.name
+    return index, VoteBlock(env.workspace.root, path, params, voters, (), stores, rows, verify=kept, most=kept)
 
 
-def _votes(runner: Runner, index: ShortlistIndex, everything: VoteBlock, planned: pa.Table) -> tuple[pa.Table, int]:
-    """Votes of all queries, and how many voted now: none where the same queries have voted on the same plan before."""
-    sides = (planned[column].to_pylist() for column in ("query_crop_id", "gallery_crop_id"))
-    pairs = (f"{query} {gallery}" for query, gallery in zip(*sides, strict=True))
+def _open_crops(grids: Sequence[PairGrid]) -> tuple[list[str], list[str]]:
+    """Query and gallery crops with a pair that may be compared, in the order of their ids."""
+    sides: tuple[set[str], set[str]] = set(), set()
+    for grid in grids:
+        for side, ids, is_open in zip(sides, (grid.query_ids, grid.gallery_ids), grid.open_sides(), strict=True):
+            side.update(ids.filter(pa.array(is_open)).to_pylist())
+    return sorted(sides[0]), sorted(sides[1])
+
+
+def _votes(
+    runner: Runner, index: ShortlistIndex, everything: VoteBlock, grids: Sequence[PairGrid]
+) -> tuple[pa.Table, int]:
+    """Votes of all queries, and how many voted now: none where the same queries have voted on the same pairs before."""
+    blocks = list(_blocks(everything, grids, index.crop_ids))
     how = everything.params.model_dump(include={"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"})
-    key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), digest_ids(pairs), how)
+    key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), _digest(blocks), everything.most, how)
     kept = everything.index.parent / "votes" / f"{key}.parquet"
     for _, votes in whole_parts([kept] if kept.exists() else [], EVIDENCE_VOTES):
         return votes, 0
-    blocks = list(_blocks(everything, planned, index.crop_ids))
     done, failed = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
     table = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)])
     table = table.sort_by([("query_crop_id", "ascending"), ("rank", "ascending")])
@@ -126,13 +152,22 @@ def _votes(runner: Runner, index: ShortlistIndex, everything: VoteBlock, planned
     return table, len(everything)
 
 
-def _blocks(everything: VoteBlock, planned: pa.Table, crop_ids: Sequence[str]) -> Iterator[VoteBlock]:
+def _blocks(everything: VoteBlock, grids: Sequence[PairGrid], crop_ids: Sequence[str]) -> Iterator[VoteBlock]:
     """Blocks of queries, each with the rows of the index that they may find."""
-    rows_of = allowed_by_plan(planned, crop_ids)
+    allowed_of = allowed_by_grids(grids, crop_ids)
     for first in range(0, len(everything), QUERIES_PER_BLOCK):
         queries = everything.queries[first : first + QUERIES_PER_BLOCK]
-        allowed = tuple(_packed(rows_of(crop_id), len(crop_ids)) for crop_id, _ in queries)
-        yield replace(everything, queries=queries, allowed=allowed)
+        masks = np.packbits(allowed_of([crop_id for crop_id, _ in queries]), axis=1)
+        yield replace(everything, queries=queries, allowed=tuple(mask.tobytes() for mask in masks))
+
+
+def _digest(blocks: Sequence[VoteBlock]) -> str:
+    """Of which query may find what."""
+    digest = hashlib.sha256()
+    for block in blocks:
+        for (crop_id, _), mask in zip(block.queries, block.allowed, strict=True):
+            digest.update(f"{crop_id} ".encode() + mask)
+    return digest.hexdigest()
 
 
 def vote_block(block: VoteBlock) -> pa.Table:
@@ -146,7 +181,7 @@ def vote_block(block: VoteBlock) -> pa.Table:
     queries = {crop_id: reader.load(*place) for crop_id, place in block.queries}
     background: dict[str, np.ndarray] = {}
     descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
-    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background)
+    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background, most=block.most)
     row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
     verified: list[float | None] = [None] * votes.num_rows
     for place, row in sorted(enumerate(votes.to_pylist()), key=lambda r: r[1]["gallery_crop_id"]):
@@ -174,14 +209,3 @@ def _opened_at(path: Path, _changed_ns: int) -> ShortlistIndex:
 
 def _opened(path: Path) -> ShortlistIndex:
     return _opened_at(path, (path / "index.json").stat().st_mtime_ns)
-
-
-def _packed(rows: np.ndarray, n: int) -> bytes:
-    mask = np.zeros(n, bool)
-    mask[rows] = True
-    return np.packbits(mask).tobytes()
-
-
-def _places(features: pa.Table) -> Mapping[str, Place]:
-    rows = features.select(["crop_id", "store", "store_row", "n_keypoints"]).to_pylist()
-    return {r["crop_id"]: (r["store"], r["store_row"]) for r in rows if r["store"] is not None and r["n_keypoints"] > 0}

@@ -8,15 +8,19 @@ FOLDER/<name>/segment-<digest>.*      crop ids (Parquet) and their coded descrip
 
 ``name`` is the fingerprint of the settings, of the descriptors and of the training sample. The codebook is trained again,
 under another name, when the gallery has grown by the factor `RETRAIN_GROWTH`; until then new crops are only
-encoded. Small segments are merged into the new one and then removed, so that there are never more than a few.
+encoded, shard by shard on the workers, up to `SEGMENT_BYTES` at a time. Small segments are merged into the new one and then
+removed; a full one is never touched again while most of its crops are in the gallery. Crops that have left the gallery stay
+where they are and no query may find them; a segment of which less than half has been in the gallery for `UNUSED_DAYS` is
+written again without the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import UTC, date, datetime
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +31,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from resight.errors import DamagedError, SettingsError, WorkspaceError
-from resight.shortlist.codebook import Codebook, Load, train
-from resight.shortlist.entries import CodedCrops, Entries, encode_crops, merge
+from resight.shortlist.codebook import Codebook
+from resight.shortlist.entries import CodedCrops, Entries, encode_crops, merge, without
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.passes import Crops, Descriptors
+from resight.shortlist.training import train
 from resight.store.damage import set_aside
 from resight.store.fingerprint import digest_ids, fingerprint
 from resight.store.parts import write_bytes, write_part
@@ -39,8 +45,9 @@ from resight.weights.digests import sha256_of
 FORMAT = 1
 INDEX_FILE = "index.json"
 CODEBOOK_FILE = "codebook.safetensors"
-CROPS_PER_PART = 2048
+SEGMENT_BYTES = 128 << 20
 MERGE_RATIO = 4
+UNUSED_DAYS = 30  # an evaluation may look for some of the crops only, and the next night for all again
 _seen: set[tuple[str, int]] = set()  # indexes of which all bytes were compared in this process
 RETRAIN_GROWTH = 4.0  # for a gallery that has grown so much, the lists are too few and too coarse
 
@@ -72,7 +79,11 @@ class ShortlistIndex:
 
 
 def build_index(
-    folder: Path, crop_ids: Sequence[str], load: Load, params: ShortlistParams, descriptor_fingerprint: str
+    folder: Path,
+    crop_ids: Sequence[str],
+    descriptors: Descriptors,
+    params: ShortlistParams,
+    descriptor_fingerprint: str,
 ) -> ShortlistIndex:
     """Open the index under ``folder`` after encoding the crops that it lacks; train one where there is none that fits.
 
@@ -81,7 +92,7 @@ def build_index(
     Args:
         folder: Holds the indexes, e.g. ``workspace.stage_dir("shortlist", …)``; one call at a time.
         crop_ids: The gallery.
-        load: Gives a crop's descriptors (N, D), strongest first; N may be 0.
+        descriptors: Theirs; a crop may have none.
         params: Settings.
         descriptor_fingerprint: Fingerprint of the extractor that made the descriptors.
 
@@ -93,14 +104,15 @@ def build_index(
     _set_damaged_aside(folder)
     path = newest_index(folder, family)
     if path is None or len(set(crop_ids)) >= RETRAIN_GROWTH * _read_manifest(path)["n_crops_trained"]:
-        codebook = train(crop_ids, load, params)
+        codebook = train(crop_ids, descriptors, params, folder)
         if codebook is None:
             return ShortlistIndex("", None)
         path = folder / fingerprint(family, codebook.sample_digest, codebook.n_crops)
         write_codebook(path, codebook, family)
+    reclaim(path, frozenset(crop_ids))
     missing = sorted(set(crop_ids) - set(open_index(path).crop_ids))
-    for first in range(0, len(missing), CROPS_PER_PART):
-        extend(path, missing[first : first + CROPS_PER_PART], load, params.descriptors_per_crop)
+    if missing:
+        extend(path, missing, descriptors, params.descriptors_per_crop)
     return open_index(path)
 
 
@@ -158,16 +170,67 @@ def write_codebook(path: Path, codebook: Codebook, family: str) -> None:
     _write_manifest(path, manifest)
 
 
-def extend(path: Path, crop_ids: Sequence[str], load: Load, most: int) -> None:
-    """Encode more crops with the index's codebook; segments up to `MERGE_RATIO` times as large are merged with them."""
+@dataclass(frozen=True)
+class Encoding:
+    """How crops are encoded: with the codebook of the index at ``path``, the ``most`` strongest descriptors of each."""
+
+    path: Path
+    most: int
+
+
+def encode(crops: Crops, how: Encoding) -> CodedCrops:
+    """`encode_crops` on a worker."""
+    return encode_crops(_codebook_at(how.path), crops, how.most)
+
+
+@lru_cache(maxsize=2)
+def _codebook_at(path: Path) -> Codebook:
+    return _read_codebook(path, _read_manifest(path))
+
+
+def extend(path: Path, crop_ids: Sequence[str], descriptors: Descriptors, most: int) -> None:
+    """Encode more crops with the index's codebook, a segment at a time; whoever is stopped goes on with the segment that is not there.
+
+    Segments up to `MERGE_RATIO` times as large are merged with the new one, as long as the whole is no more than `SEGMENT_BYTES`.
+    """
     manifest = _read_manifest(path)
-    new = encode_crops(_read_codebook(path, manifest), crop_ids, load, most)
-    kept = list(manifest["segments"])
-    while kept and kept[-1]["n_crops"] <= MERGE_RATIO * len(new.crop_ids):
-        new = merge([_read_segment(path, kept.pop(), verify=True), new])
-    manifest["segments"] = [*kept, _write_segment(path, new)]
-    _write_manifest(path, manifest)
-    _remove_superseded(path, manifest)
+    codebook = _read_codebook(path, manifest)
+    full = _crops_of_full_segment(codebook, most)
+    for part in descriptors.in_parts(crop_ids, full):
+        new = merge(descriptors.visit(part, encode, Encoding(path, most)))
+        kept = list(manifest["segments"])
+        while kept and kept[-1]["n_crops"] <= min(MERGE_RATIO * len(new.crop_ids), full - len(new.crop_ids)):
+            new = merge([_read_segment(path, kept.pop(), verify=True), new])
+        manifest["segments"] = [*kept, _write_segment(path, new)]
+        _write_manifest(path, manifest)
+        _remove_superseded(path, manifest)
+
+
+def _crops_of_full_segment(codebook: Codebook, most: int) -> int:
+    bytes_per_descriptor = 4 + (codebook.n_bytes or 4 * codebook.dim)
+    return max(1, SEGMENT_BYTES // (most * bytes_per_descriptor))
+
+
+def reclaim(path: Path, gallery: Collection[str]) -> None:
+    """Write segments again of which less than half has been in the gallery for `UNUSED_DAYS`, without what left it."""
+    manifest, segments = _read_manifest(path), []
+    for segment in manifest["segments"]:
+        ids = _ids_of(path, segment)
+        since = segment.get("mostly_unused_since")
+        if 2 * sum(crop_id in gallery for crop_id in ids) >= len(ids):
+            segments.append({key: value for key, value in segment.items() if key != "mostly_unused_since"})
+        elif since is None or (_today() - date.fromisoformat(since)).days < UNUSED_DAYS:
+            segments.append({**segment, "mostly_unused_since": since or _today().isoformat()})
+        else:
+            left = without(_read_segment(path, segment, verify=True), gallery)
+            segments += [_write_segment(path, left)] if left.crop_ids else []
+    if segments != manifest["segments"]:
+        _write_manifest(path, {**manifest, "segments": segments})
+        _remove_superseded(path, {"segments": segments})
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _write_segment(path: Path, coded: CodedCrops) -> dict[str, Any]:
@@ -180,8 +243,12 @@ def _write_segment(path: Path, coded: CodedCrops) -> dict[str, Any]:
 
 def _read_segment(path: Path, described: Mapping[str, Any], verify: bool) -> CodedCrops:
     _check_files(path, described["files"], verify)
-    ids = pq.read_table(path / f"{described['name']}.parquet", partitioning=None)["crop_id"].to_pylist()
-    return CodedCrops(tuple(ids), **_read_tensors(path / f"{described['name']}.safetensors"))
+    return CodedCrops(_ids_of(path, described), **_read_tensors(path / f"{described['name']}.safetensors"))
+
+
+def _ids_of(path: Path, described: Mapping[str, Any]) -> tuple[str, ...]:
+    table = pq.read_table(path / f"{described['name']}.parquet", partitioning=None)
+    return tuple(table["crop_id"].to_pylist())
 
 
 def _read_codebook(path: Path, manifest: Mapping[str, Any]) -> Codebook:

@@ -36,6 +36,7 @@ def search(
     *,
     allowed: Allowed | None = None,
     background: dict[str, np.ndarray] | None = None,
+    most: int | None = None,
 ) -> pa.Table:
     """Let the descriptors of each query crop vote. One query's votes do not depend on the other queries.
 
@@ -45,6 +46,7 @@ def search(
         params: ``neighbours``, ``n_probe``, ``descriptors_per_crop``, ``backend``.
         allowed: Which rows of ``index.crop_ids`` may be found: (Q, R) bool, or a function of the query's crop id
             that gives (R,) bool or row numbers. None allows all, the query's own crop too.
+        most: Candidates that come back of each query, the best; None for all.
         background: Filled with (N,) distances by query: from each of its descriptors to the nearest one that gets no vote.
 
     Returns:
@@ -70,7 +72,7 @@ def search(
             background[crop_id] = far
         voted = votes > 0
         total = np.bincount(rows[voted], weights=votes[voted], minlength=len(crop_ids))
-        tables.append(_ranked(crop_id, crop_ids, place, total))
+        tables.append(_ranked(crop_id, crop_ids, place, total, most))
     return pa.concat_tables(tables).combine_chunks()
 
 
@@ -116,10 +118,10 @@ def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> np
     return mask
 
 
-def _ranked(query: str, crop_ids: np.ndarray, place: np.ndarray, total: np.ndarray) -> pa.Table:
+def _ranked(query: str, crop_ids: np.ndarray, place: np.ndarray, total: np.ndarray, most: int | None) -> pa.Table:
     """`CROP_VOTES` of one query from the (R,) sum of votes of each row, best first."""
     voted = np.flatnonzero(total > 0)
-    order = voted[np.lexsort((place[voted], -total[voted]))]
+    order = voted[np.lexsort((place[voted], -total[voted]))][:most]
     n = len(order)
     ids, ranks = pa.array(crop_ids[order].tolist(), pa.string()), pa.array(np.arange(1, n + 1), pa.int32())
     return pa.table(

@@ -31,6 +31,7 @@ class Record:
         why: What is wrong with it.
         kept_as: Where it lies now, relative to the workspace; '' where it was missing.
         then: What follows.
+        stage: Which has to run again to make it anew; '' where the stage that reads it does so by itself.
     """
 
     when: str
@@ -38,6 +39,7 @@ class Record:
     why: str
     kept_as: str
     then: str
+    stage: str = ""
 
     def sentence(self) -> str:
         """For the notes of a run."""
@@ -46,7 +48,7 @@ class Record:
         return f"{self.path} was {state}; {kept}{self.then}."
 
 
-def set_aside(damage: DamagedError, then: str = AGAIN) -> Record:
+def set_aside(damage: DamagedError, then: str = AGAIN, stage: str = "") -> Record:
     """Move what is damaged into the quarantine of its store and write that down. Somebody may have done so before."""
     store = store_of(damage.path)
     folder, now = store / QUARANTINE, datetime.now(UTC)
@@ -64,7 +66,7 @@ def set_aside(damage: DamagedError, then: str = AGAIN) -> Record:
     except FileNotFoundError:
         kept_as = ""
     path = damage.path.relative_to(store.parent).as_posix()
-    record = Record(now.isoformat(timespec="seconds"), path, damage.why, kept_as, then)
+    record = Record(now.isoformat(timespec="seconds"), path, damage.why, kept_as, then, stage)
     _append(folder / LOG_FILE, record)
     return record
 

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LEFT_OVER_S = 3600.0
 FOR_READING = 0o444
 FICLONE = 0x40049409  # ioctl_ficlone(2): Btrfs, XFS, OCFS2, NFS 4.2
+LEFT_OVER_S = 3600.0
 
 
 def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
@@ -51,21 +51,6 @@ def put_in_place(temporary: Path, target: Path) -> None:
     """Rename a file or a folder, whose contents must be on the disk, into place, and put the new name on the disk."""
     os.replace(temporary, target)
     sync_folder(target.parent)
-
-
-def clear_left_over(folders: Iterable[Path]) -> None:
-    """Remove what writers that were killed have left in ``folders`` and below, but for what is younger than an hour.
-
-    Nobody writes one file for that long. Batches of features (``.zarr``), which hold thousands of files, are cleared by who makes them.
-    """
-    for folder in folders:
-        for here, below, names in os.walk(folder):
-            below[:] = [name for name in below if not name.endswith((".zarr", ".tmp"))]
-            for name in names:
-                if name.startswith(".") and name.endswith(".tmp"):
-                    with suppress(OSError):  # another process may have been quicker
-                        if time.time() - (Path(here) / name).stat().st_mtime > LEFT_OVER_S:
-                            (Path(here) / name).unlink()
 
 
 def copy_whole(source: Path, target: Path, *, read_only: bool = False) -> None:
@@ -106,6 +91,21 @@ def remove_tree(folder: Path) -> None:
         for file in folder.rglob("*"):
             file.chmod(0o666)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear_left_over(folders: Iterable[Path]) -> None:
+    """Remove what writers that were killed have left in ``folders`` and below, but for what is younger than an hour.
+
+    Nobody writes one file for that long. Batches of features (``.zarr``), which hold thousands of files, are cleared by who makes them.
+    """
+    for folder in folders:
+        for here, below, names in os.walk(folder):
+            below[:] = [name for name in below if not name.endswith((".zarr", ".tmp"))]
+            for name in names:
+                if name.startswith(".") and name.endswith(".tmp"):
+                    with suppress(OSError):  # another process may have been quicker
+                        if time.time() - (Path(here) / name).stat().st_mtime > LEFT_OVER_S:
+                            (Path(here) / name).unlink()
 
 
 def sync_tree(folder: Path) -> None:

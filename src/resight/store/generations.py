@@ -206,7 +206,7 @@ def broken_manifest(workspace: Workspace) -> DamagedError | None:
     folder = workspace.root / os.readlink(current) if current.is_symlink() else current
     named = current.is_symlink() and folder.is_dir()
     try:
-        with suppress(FileNotFoundError if not named else ()):
+        with suppress(*(() if named else (FileNotFoundError,))):
             open_manifest(workspace, folder)
         for pointer in (workspace.generations / POINTER, workspace.models / POINTER):
             with suppress(FileNotFoundError):

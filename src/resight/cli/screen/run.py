@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from resight.cli.output import line, print_notes
+from resight.status import KEPT_ASIDE
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
@@ -54,7 +55,7 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
     if "promoted" in result:
         stays = "[bold]The accepted model stays;[/] this run is kept aside."
         console.print("The new model is accepted." if result["promoted"] else stays)
-    elif result["flow"] == "nightly" and result["status"] == "kept_aside":
+    elif result["flow"] == "nightly" and result["status"] == KEPT_ASIDE:
         console.print("[bold]This night is kept aside;[/] what was current stays so (exit code 3).", highlight=False)
 
 

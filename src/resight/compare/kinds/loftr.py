@@ -63,7 +63,7 @@ class LoftrComparer:
         import cv2
         import torch
 
-        from resight.train.embedding.samples import OUTSIDE
+        from resight.embed.picture import OUTSIDE
 
         scale = self.params.side_px / max(rgb.shape[:2])
         size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))

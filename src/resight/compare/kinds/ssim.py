@@ -35,7 +35,7 @@ class SsimComparer:
 
     def prepare(self, rgb: np.ndarray, mask: np.ndarray) -> Tensor:
         """(1, 1, S, S) grey in 0 to 1."""
-        from resight.train.embedding.samples import canvas
+        from resight.embed.picture import canvas
         from resight.train.pixels import to_tensor
 
         return to_grey(to_tensor(canvas(rgb, mask, self.params.side_px)[None], self.device)).contiguous()

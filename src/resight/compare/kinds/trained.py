@@ -1,4 +1,4 @@
-"""The embedding that the project trains itself on the labelled photos."""
+"""The embedding: as it comes with the package, and trained further on the labelled photos."""
 
 from __future__ import annotations
 
@@ -11,19 +11,42 @@ import torch
 
 from resight.compare.base import Family, Trial
 from resight.compare.vectors import Embedder, VectorMethod
+from resight.embed.picture import squashed
+from resight.embed.weights import BUNDLED, load_net
 from resight.store.fingerprint import fingerprint
 from resight.train.embedding.params import QUICK_STEPS, EmbeddingRecipe
 from resight.train.embedding.samples import training_rows
-from resight.train.embedding.train import Trained, is_trained, load_net, train_embedding, training_fingerprint
+from resight.train.embedding.train import Trained, is_trained, train_embedding, training_fingerprint
 from resight.train.loop import training_device
 from resight.train.pixels import to_tensor
+from resight.weights.digests import sha256_of
 
 DEFAULT_RECIPE = EmbeddingRecipe()
 
 
 @dataclass(frozen=True)
+class EmbeddingMethod(VectorMethod):
+    """The embedding from a file, not trained further.
+
+    Attributes:
+        weights: By name or path.
+    """
+
+    weights: str = BUNDLED
+
+    def weight_names(self) -> list[str]:
+        return [self.weights]
+
+    def describe(self, trial: Trial) -> Any:
+        return "embedding"
+
+    def embedder(self, trial: Trial) -> Embedder:
+        return NetEmbedder(trial.env.weights.find(self.weights).path, trial.env.device)
+
+
+@dataclass(frozen=True)
 class TrainedMethod(VectorMethod):
-    """A compact ConvNeXt, trained with circle loss on the gallery's encounters; the queries are never looked at.
+    """EfficientNet-Lite0, trained with margin softmax on the gallery's encounters; the queries are never looked at.
 
     Attributes:
         recipe: How.
@@ -46,7 +69,7 @@ class TrainedMethod(VectorMethod):
         return ["trained", training_fingerprint(self._rows(trial), self.recipe_for(trial), trial.env.weights)]
 
     def embedder(self, trial: Trial) -> Embedder:
-        return NetEmbedder(self._trained(trial), trial.env.device)
+        return NetEmbedder(Path(self._trained(trial).path), trial.env.device)
 
     def about(self, trial: Trial) -> tuple[str, tuple[tuple[str, str], ...]]:
         made = self._trained(trial)
@@ -70,14 +93,20 @@ class TrainedMethod(VectorMethod):
 class NetEmbedder(Embedder):
     """An `EmbeddingNet` from its file."""
 
-    def __init__(self, made: Trained, device: str) -> None:
-        self.name = fingerprint("NetEmbedder", made.sha256, device)
-        self._net, self.side_px = load_net(Path(made.path), device)
+    def __init__(self, path: Path, device: str) -> None:
+        self.name = fingerprint("NetEmbedder", sha256_of(path), device)
+        self._net, self.side_px = load_net(path, device)
         self._device = device
+
+    def picture(self, rgb: np.ndarray, mask: np.ndarray, viewpoint: str) -> np.ndarray:
+        return squashed(rgb, viewpoint, self.side_px)
 
     @torch.inference_mode()
     def vectors(self, rgb: np.ndarray) -> np.ndarray:
         return np.asarray(self._net(to_tensor(rgb, self._device)).float().cpu())
 
 
-METHODS = (TrainedMethod("convnext-circle", "ConvNeXt, circle loss, trained here", Family.GLOBAL, True),)
+METHODS = (
+    EmbeddingMethod("embedding", "Embedding of turtles, as it comes", Family.GLOBAL, True),
+    TrainedMethod("embedding-trained", "Embedding, trained further here", Family.GLOBAL, True),
+)

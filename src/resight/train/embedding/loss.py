@@ -1,36 +1,34 @@
-"""Circle loss: the further a similarity is from where it ought to be, the harder it is pulled."""
+"""Margin softmax: every animal's side has a centre on the sphere, and its pictures must lie nearer to it than to any other."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 NEVER = float("-inf")
 
 
-def circle_loss(
-    similarity: Tensor, positive: Tensor, negative: Tensor, margin: float = 0.25, gamma: float = 64.0
-) -> Tensor:
-    """Circle loss with pair-wise labels (Sun et al., CVPR 2020, equation 6), the mean over the anchors.
+def margin_softmax(cosines: Tensor, target: Tensor, neither: Tensor, margin: float, scale: float) -> Tensor:
+    """Large margin cosine loss (Wang et al., CosFace, CVPR 2018, equation 4), the mean over the pictures.
 
-    Per anchor ``log(1 + sum_n exp(gamma a_n (s_n - margin)) * sum_p exp(-gamma a_p (s_p - (1 - margin))))`` with
-    ``a_p = max(0, 1 + margin - s_p)`` and ``a_n = max(0, s_n + margin)``, through which no gradient flows.
+    Per picture ``-log(exp(s (c_y - m)) / (exp(s (c_y - m)) + sum_j exp(s c_j)))`` over the centres ``j`` of other animals.
 
     Args:
-        similarity: (A, B) cosines of A anchors and B others.
-        positive: (A, B) bool, the same animal; False for the anchor itself.
-        negative: (A, B) bool, another animal. What is neither (left and right of one animal) is passed over.
-        margin: ``m``; similarities of one animal ought to exceed ``1 - m``, those of two fall below ``m``.
-        gamma: Scale.
+        cosines: (B, C) of B pictures and C centres.
+        target: (B,) index of the own centre.
+        neither: (B, C) bool, centres of other sides of the same animal, which are passed over: they share colour and scars.
+        margin: ``m``.
+        scale: ``s``.
 
     Returns:
-        A scalar; 0 where no anchor has both a positive and a negative.
+        A scalar.
     """
-    pull = (1 + margin - similarity.detach()).clamp_min(0)
-    push = (similarity.detach() + margin).clamp_min(0)
-    p = (-gamma * pull * (similarity - (1 - margin))).masked_fill(~positive, NEVER)
-    n = (gamma * push * (similarity - margin)).masked_fill(~negative, NEVER)
-    anchors = positive.any(1) & negative.any(1)
-    if not bool(anchors.any()):
-        return similarity.sum() * 0
-    return F.softplus(p[anchors].logsumexp(1) + n[anchors].logsumexp(1)).mean()
+    own = F.one_hot(target, cosines.shape[1]).to(cosines.dtype)
+    return F.cross_entropy((scale * (cosines - margin * own)).masked_fill(neither, NEVER), target)
+
+
+def neither_of(animals: Tensor, target: Tensor) -> Tensor:
+    """(B, C) bool: which centres belong to the picture's animal and are not its own; ``animals`` is (C,)."""
+    same = animals[target][:, None] == animals[None, :]
+    return same & (torch.arange(len(animals), device=animals.device)[None, :] != target[:, None])

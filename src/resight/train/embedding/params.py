@@ -4,39 +4,55 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from resight.plugins.params import Params
 
-QUICK_STEPS = 60
+QUICK_STEPS = 20
+IMAGENET = "efficientnet-lite0-imagenet"
 
 
 class EmbeddingRecipe(Params):
-    """A compact ConvNeXt and how it is trained; whatever is in here changes the weights, but ``save_every_s``."""
+    """EfficientNet-Lite0 and how it is trained; whatever is in here changes the weights, but ``save_every_s``."""
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
-    side_px: int = Field(96, ge=32, multiple_of=32, description="side of the square pictures")
-    widths: tuple[int, ...] = Field((32, 64, 128, 256), description="channels of each stage")
-    depths: tuple[int, ...] = Field((1, 1, 3, 1), description="blocks of each stage")
-    dim: int = Field(128, ge=2, description="length of the embedding")
-    steps: int = Field(1500, ge=1, description="training steps")
-    classes_per_batch: int = Field(8, ge=2, description="animals (and mirrored animals) in a batch")
-    crops_per_class: int = Field(4, ge=2, description="crops of each")
-    learning_rate: float = Field(1e-3, gt=0, description="highest one; AdamW, warm-up and cosine")
-    weight_decay: float = Field(0.05, ge=0, description="of AdamW")
-    margin: float = Field(0.25, gt=0, lt=1, description="circle loss")
-    gamma: float = Field(64.0, gt=0, description="circle loss")
-    bfloat16: bool = Field(False, description="half precision for the network's products")
-    init: str = Field("", description="path of weights of the same network to begin with; empty begins at random")
+    first_px: int = Field(
+        96,
+        ge=32,
+        multiple_of=32,
+        description="side of the square pictures in the first 60 % of the training, where it is cheap",
+    )
+    side_px: int = Field(
+        128, ge=32, multiple_of=32, description="side of the square pictures in the rest of the training"
+    )
+    view_px: int = Field(
+        160,
+        ge=32,
+        multiple_of=32,
+        description="side of the square pictures in use; larger ones than in training are better, as heads look smaller there "
+        "(Touvron et al., Fixing the train-test resolution discrepancy, 2019)",
+    )
+    kept_px: int = Field(192, ge=32, description="side of the pictures that are read once and varied in each step")
+    width: float = Field(1.0, gt=0, le=1, description="share of the channels of EfficientNet-Lite0")
+    dim: int = Field(256, ge=2, description="length of the embedding")
+    frozen_blocks: int = Field(
+        3, ge=0, le=16, description="blocks from the front that stay as they began, with the stem"
+    )
+    steps: int = Field(400, ge=1, description="training steps")
+    crops_per_step: int = Field(48, ge=2, description="crops in a step")
+    learning_rate: float = Field(4e-4, gt=0, description="highest one; AdamW, warm-up and cosine")
+    head_rate: float = Field(10.0, gt=0, description="times that rate for the last layer and the animals' centres")
+    weight_decay: float = Field(0.02, ge=0, description="of AdamW")
+    margin: float = Field(0.3, ge=0, lt=1, description="cosine by which the own animal must be nearer than any other")
+    scale: float = Field(24.0, gt=0, description="of the cosines before the softmax")
+    keep: float = Field(0.99, ge=0, lt=1, description="share of the running mean of the weights that a step keeps")
+    init: str = Field(
+        IMAGENET,
+        description="weights to begin with, a name, or a path of weights of the same network; empty begins at random",
+    )
     seed: int = Field(0, ge=0, description="same seed, same weights")
-    save_every_s: float = Field(30.0, gt=0, description="a killed training loses at most this many seconds")
-
-    @model_validator(mode="after")
-    def _stages_fit(self) -> EmbeddingRecipe:
-        if len(self.widths) != len(self.depths) or not self.widths:
-            raise ValueError(f"{len(self.widths)} widths and {len(self.depths)} depths: give one of each per stage")
-        return self
+    save_every_s: float = Field(60.0, gt=0, description="a killed training loses at most this many seconds")
 
     def weight_names(self) -> list[str]:
         return [self.init] if self.init else []

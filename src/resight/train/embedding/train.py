@@ -9,23 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from resight.errors import NothingToMeasure, WeightsError
+from resight.embed.network import IMAGENETS_FIRST, from_imagenet
+from resight.errors import NothingToMeasure
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.parts import write_bytes
 from resight.store.runs import write_json
 from resight.store.workspace import Workspace
 from resight.train.checkpoint import older_version
-from resight.train.embedding.learner import EmbeddingLearner
-from resight.train.embedding.network import EmbeddingNet
+from resight.train.embedding.learner import EmbeddingLearner, Taught
 from resight.train.embedding.params import EmbeddingRecipe
 from resight.train.embedding.samples import load_samples
 from resight.train.loop import Training, train
 from resight.weights.digests import sha256_of
-from resight.weights.loading import strict_load
 from resight.weights.store import WeightStore
 
 STAGE = "embedding"
@@ -81,16 +79,28 @@ def train_embedding(
     weights: WeightStore,
     device: str = "cpu",
     *,
+    limit_s: float = 0.0,
     quiet: bool = False,
 ) -> Trained:
-    """Train on the crops of ``rows`` (crop_id, path, individual_id, viewpoint), or find what was trained before.
+    """Train on the crops of ``rows`` (see `training_rows`), or find what was trained before.
+
+    A training that a time limit has ended keeps its state; called with a longer limit, or none, it goes on.
+
+    Args:
+        workspace: Where crops lie, and where state and weights are kept.
+        rows: What to learn from.
+        recipe: How.
+        weights: Where weights to begin with are looked for.
+        device: Where it runs.
+        limit_s: The schedule is squeezed so that the training ends by then; 0: no limit.
+        quiet: No progress on standard error.
 
     Raises:
         NothingToMeasure: There are fewer than two animals to tell apart.
         WeightsError: The file to begin with is missing or does not fit.
     """
     folder = workspace.stage_dir(STAGE, training_fingerprint(rows, recipe, weights))
-    if (folder / ABOUT_FILE).exists():
+    if (folder / ABOUT_FILE).exists() and not _may_go_on(folder, limit_s):
         return read_training(folder)
     animals = {r["individual_id"] for r in rows}
     if len(animals) < 2:
@@ -100,12 +110,18 @@ def train_embedding(
         )
     if (folder / OLDER_CHECKPOINT_FILE).exists():
         raise older_version(folder / OLDER_CHECKPOINT_FILE)
-    samples = load_samples(workspace, sorted(rows, key=lambda r: r["crop_id"]), recipe.side_px)
+    samples = load_samples(workspace, sorted(rows, key=lambda r: r["crop_id"]), recipe.kept_px)
     learner = EmbeddingLearner(samples, recipe, device, _start_weights(recipe, weights))
-    training = train(learner, folder / CHECKPOINT_FILE, save_every_s=recipe.save_every_s, quiet=quiet)
+    training = train(learner, folder / CHECKPOINT_FILE, save_every_s=recipe.save_every_s, limit_s=limit_s, quiet=quiet)
     _write(folder, training, recipe, weights, len(rows), len(animals))
-    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+    if training.step >= recipe.steps:
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return read_training(folder, computed=True)
+
+
+def _may_go_on(folder: Path, limit_s: float) -> bool:
+    """Whether a time limit has ended the training that lies there, and this one is longer."""
+    return (folder / CHECKPOINT_FILE).exists() and (limit_s == 0 or limit_s > read_training(folder).seconds)
 
 
 def is_trained(
@@ -121,39 +137,20 @@ def read_training(folder: Path, *, computed: bool = False) -> Trained:
     return Trained(path=str(folder / WEIGHTS_FILE), computed=computed, **written)
 
 
-def load_net(path: Path, device: str = "cpu") -> tuple[EmbeddingNet, int]:
-    """Network and side of its pictures from a weights file that `train_embedding` has written.
-
-    Raises:
-        WeightsError: It is no such file.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get("recipe", "null"))
-            state: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is no whole safetensors file ({error}); train it again.") from None
-    if about is None:
-        raise WeightsError(f"{path} does not describe its network; use a file from `resight train embedding`.")
-    recipe = EmbeddingRecipe(**about)
-    net = EmbeddingNet(recipe.widths, recipe.depths, recipe.dim)
-    strict_load(net, state, name=str(path))
-    return net.eval().to(device), recipe.side_px
-
-
 def _start_weights(recipe: EmbeddingRecipe, weights: WeightStore) -> dict[str, Tensor] | None:
     if not recipe.init:
         return None
-    state = weights.state_dict(recipe.init)
-    strict_load(EmbeddingNet(recipe.widths, recipe.depths, recipe.dim), state, name=recipe.init)
-    return state
+    state = {name: tensor.float() for name, tensor in weights.state_dict(recipe.init).items()}
+    return from_imagenet(state) if IMAGENETS_FIRST in state else state
 
 
 def _write(
     folder: Path, training: Training, recipe: EmbeddingRecipe, weights: WeightStore, n_crops: int, n_animals: int
 ) -> None:
     """Weights first, then what is known about them: that file is the commit mark."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in training.result.state_dict().items()}
+    taught = training.result
+    assert isinstance(taught, Taught)
+    tensors = {k: v.detach().cpu().half().contiguous() for k, v in taught.net.state_dict().items()}
     path, losses = folder / WEIGHTS_FILE, training.losses["loss"]
     write_bytes(path, save(tensors, {"recipe": canonical_json(recipe)}))
     trained = Trained(

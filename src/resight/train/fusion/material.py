@@ -49,7 +49,8 @@ def read_run_folder(folder: Path) -> LabelledRun:
     pairs = pairs.filter(pc.is_in(pairs["purpose"], pa.array(["identify", CALIBRATE])))
     names = zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True)
     labels = {photo: individual for photo, individual in names if individual}
-    gallery_photos = set(pairs["gallery_photo_id"].to_pylist())
+    calibrating = pairs.filter(pc.equal(pairs["purpose"], CALIBRATE))  # photos of the gallery on both sides
+    gallery_photos = {*pairs["gallery_photo_id"].to_pylist(), *calibrating["query_photo_id"].to_pylist()}
     gallery = {p: labels[p] for p in sorted(gallery_photos)}
     null = learn_null(pairs, gallery, 2000, None)
     return LabelledRun(folder.name, photos, pairs, labels, gallery, _info(photos, crops, gallery), null)

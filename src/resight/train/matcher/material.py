@@ -61,7 +61,12 @@ class SourceCrop:
 
 
 def gather(
-    env: Environment, settings: Settings, sources: Sequence[str], night: str, leave_out: Collection[str] = ()
+    env: Environment,
+    settings: Settings,
+    sources: Sequence[str],
+    night: str,
+    leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> list[SourceCrop]:
     """Cut the photos of ``sources``: heads, from outlines or as found by a segmenter, and every photo as a whole.
 
@@ -71,12 +76,13 @@ def gather(
         sources: Folders or addresses; ``metadata.csv`` beside the photos names the animals.
         night: ISO date of the run.
         leave_out: Animals whose photos must not be used.
+        only: The named animals whose photos may be used, beside those of unnamed ones; None for all.
 
     Raises:
         NothingToMeasure: No photo is left.
     """
     ingested = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
-    photos = _without(ingested.photos, leave_out)
+    photos = _without(ingested.photos, leave_out, only)
     heads = settings.model_copy(update={"segment": AutoParams(otherwise="head-finder")})
     heads = settings if settings.segment != AutoParams() else heads
     uncut = settings.model_copy(update={"segment": WholeParams()})
@@ -107,8 +113,9 @@ def crop_counts(pictures: Sequence[SourceCrop]) -> dict[str, Any]:
     }
 
 
-def _without(photos: pa.Table, leave_out: Collection[str]) -> pa.Table:
-    keep = [not (name and name in leave_out) for name in photos["individual_id"].to_pylist()]
+def _without(photos: pa.Table, leave_out: Collection[str], only: Collection[str] | None) -> pa.Table:
+    names = photos["individual_id"].to_pylist()
+    keep = [not name or (name not in leave_out and (only is None or name in only)) for name in names]
     return photos.filter(pa.array(keep))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from resight.errors import NothingToMeasure, SettingsError
+from resight.store.fingerprint import fingerprint
 from resight.train.loop import Training, train
 from resight.train.matcher.bank import Bank, fill, read_bank
 from resight.train.matcher.curves import write_curves
@@ -133,7 +134,7 @@ def views_of(pictures: Sequence[SourceCrop], folder: Path, recipe: Recipe) -> Ba
     """Extract what is not extracted yet; views are kept under a name made from the crops and the settings."""
     sift = extractor(recipe.max_keypoints)
     heads, photos = [p for p in pictures if p.head], [p for p in pictures if not p.head]
-    name = f"{digest_of(pictures)[:12]}-{zlib.crc32(repr(replace(recipe, plan=Plan(), mix=Mix(), shape=Shape())).encode()):08x}"
+    name = f"{digest_of(pictures)[:12]}-{_views_name(recipe)}"
     groups = [
         ("heads", len(heads) * recipe.head_views, photo_views(heads, recipe.head_views, sift, recipe.seed)),
         ("rendered", recipe.rendered_animals * recipe.rendered_views,
@@ -142,6 +143,12 @@ def views_of(pictures: Sequence[SourceCrop], folder: Path, recipe: Recipe) -> Ba
     ]  # fmt: skip
     fill(folder / name, groups, recipe.max_keypoints)
     return read_bank(folder / name)
+
+
+def _views_name(recipe: Recipe) -> str:
+    """Stands for the settings that decide the views, whatever their class is called."""
+    values = asdict(recipe)
+    return fingerprint({name: value for name, value in values.items() if name not in ("plan", "mix", "shape")})
 
 
 def samplers(bank: Bank, links: Sequence[Link], recipe: Recipe) -> tuple[Sampler, Sampler | None]:

@@ -1,0 +1,85 @@
+"""What became of the pairs of a query and its own animal, which an evaluation knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.pairs.cohort import IDENTIFY, Cohort
+from resight.pairs.plan import OPEN, PairGrid
+from resight.status import PairStatus
+
+
+@dataclass(frozen=True)
+class OwnPairs:
+    """Gallery photos of each query photo's animal, by query photo.
+
+    Attributes:
+        scored: That were compared with it.
+        cut: That might have been compared and were not in the shortlist, or fell behind in halving.
+    """
+
+    scored: Mapping[str, int]
+    cut: Mapping[str, int]
+
+    @staticmethod
+    def of(pairs: pa.Table, grids: Iterable[PairGrid], cohort: Cohort) -> OwnPairs:
+        """Of the pairs of a run for a cohort, whose labels may be fewer than the run's.
+
+        Args:
+            pairs: The table ``pairs`` of the run.
+            grids: All its pairs.
+            cohort: The queries with their truth, and the gallery with its labels.
+        """
+        scored = pc.equal(pairs["status"], PairStatus.SCORED.value)
+        halved = pc.equal(pairs["status"], PairStatus.NOT_SHORTLISTED.value)
+        identify = pairs.filter(pc.equal(pairs["purpose"], IDENTIFY))
+        is_row = {(q, g) for q, g, _, _ in _own_rows(identify, cohort)}
+        compared = pairs.filter(pc.and_(pc.equal(pairs["purpose"], IDENTIFY), pc.or_(scored, halved)))
+        best: dict[tuple[str, str], bool] = {}
+        for _, _, photos, status in _own_rows(compared, cohort):
+            best[photos] = best.get(photos, False) or status == PairStatus.SCORED
+        for q, g, photos in _own_open(grids, cohort):
+            if (q, g) not in is_row:
+                best.setdefault(photos, False)
+        return OwnPairs(
+            Counter(query for (query, _), is_scored in best.items() if is_scored),
+            Counter(query for (query, _), is_scored in best.items() if not is_scored),
+        )
+
+
+def _own_rows(pairs: pa.Table, cohort: Cohort) -> Iterator[tuple[str, str, tuple[str, str], str]]:
+    """Crops, photos and status of the rows that show one animal twice."""
+    truth, names = pairs["query_photo_id"], pairs["gallery_photo_id"]
+    own = pc.equal(_named(truth, cohort.truth), _named(names, cohort.labels))
+    rows = pairs.filter(pc.fill_null(own, False))
+    columns = ("query_crop_id", "gallery_crop_id", "query_photo_id", "gallery_photo_id", "status")
+    for q, g, query, gallery, status in zip(*(rows[name].to_pylist() for name in columns), strict=True):
+        yield q, g, (query, gallery), status
+
+
+def _named(photos: pa.ChunkedArray, names: Mapping[str, str]) -> pa.Array:
+    """The individual of each photo; missing where nobody may know it."""
+    at = pc.index_in(photos.combine_chunks().cast(pa.string()), pa.array(list(names), pa.string()))
+    return pa.array(list(names.values()), pa.string()).take(at)
+
+
+def _own_open(grids: Iterable[PairGrid], cohort: Cohort) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    """Crops and photos of the pairs of one animal that the policy lets be compared."""
+    for grid in grids:
+        if grid.purpose != IDENTIFY:
+            continue
+        gallery = grid.gallery_photos.to_pylist()
+        of_animal: dict[str, list[int]] = {}
+        for number, photo in enumerate(gallery):
+            if photo in cohort.labels:
+                of_animal.setdefault(cohort.labels[photo], []).append(number)
+        for q, (crop, photo) in enumerate(zip(grid.query_ids.to_pylist(), grid.query_photos.to_pylist(), strict=True)):
+            own = np.array(of_animal.get(cohort.truth.get(photo, ""), []), np.int64)
+            for g in own[grid.at(np.full(len(own), q), own) == OPEN].tolist():
+                yield crop, grid.gallery_ids[g].as_py(), (photo, gallery[g])

@@ -1,0 +1,62 @@
+"""Of a query's own animal: what was compared, and what the shortlist left out, worked out by hand."""
+
+import pyarrow as pa
+
+from resight.pairs.cohort import Cohort
+from resight.pairs.params import PairsParams
+from resight.pairs.plan import PairGrid
+from resight.run.own_pairs import OwnPairs
+
+
+def crops(*rows: tuple[str, str, str, str]) -> pa.Table:
+    """(crop, photo, viewpoint, feature status); each photo is an encounter."""
+    names = ["crop_id", "photo_id", "viewpoint", "feature_status"]
+    table = pa.table({n: pa.array([r[i] for r in rows], pa.string()) for i, n in enumerate(names)})
+    return table.append_column("encounter_id", table["photo_id"])
+
+
+QUERIES = crops(("q1", "Q", "left", "ok"), ("q2", "Q", "left", "ok"), ("r1", "R", "left", "ok"))
+GALLERY = crops(
+    ("a1", "A", "left", "ok"), ("b1", "B", "left", "ok"), ("b2", "B", "left", "ok"), ("c1", "C", "right", "ok"),
+    ("d1", "D", "left", "no_keypoints"), ("e1", "E", "left", "ok"), ("f1", "F", "left", "ok"), ("x1", "X", "left", "ok"),
+)  # fmt: skip
+LABELS = dict.fromkeys("ABCDEF", "Ada") | {"X": "Xan"}
+COHORT = Cohort(frozenset("QR"), frozenset(LABELS), LABELS, {"Q": "Ada", "R": "Nobody"})
+
+
+def row(query: str, gallery: str, status: str = "scored", purpose: str = "identify") -> dict[str, str]:
+    photo = {"q": "Q", "r": "R"}.get(query[0], query[0].upper())
+    return {
+        "query_crop_id": query, "gallery_crop_id": gallery, "query_photo_id": photo,
+        "gallery_photo_id": gallery[0].upper(), "purpose": purpose, "status": status,
+    }  # fmt: skip
+
+
+def grids() -> list[PairGrid]:
+    return [
+        PairGrid.between(QUERIES, GALLERY, policy=PairsParams(), purpose=purpose, forbid_same_encounter=True)
+        for purpose in ("identify", "calibrate")
+    ]
+
+
+def test_every_way_in_which_a_pair_of_one_animal_can_end() -> None:
+    pairs = pa.Table.from_pylist([
+        row("q1", "a1"), row("q2", "a1", "not_shortlisted"),  # one of two crops fell behind: A was compared
+        row("q1", "e1", "failed"), row("q2", "e1", "failed"),  # E was neither compared nor left out
+        row("q1", "f1", "not_shortlisted"), row("q2", "f1", "failed"),  # F fell behind
+        row("q1", "x1"), row("r1", "a1"), row("q1", "b1", purpose="calibrate"),  # another animal, another purpose
+    ])  # fmt: skip
+    own = OwnPairs.of(pairs, grids(), COHORT)
+    # B is no row and so beyond the shortlist; C is the other side and D has no keypoints, so nobody left them out
+    assert (own.scored, own.cut) == ({"Q": 1}, {"Q": 2})
+
+
+def test_where_nothing_is_left_out_nothing_is_cut() -> None:
+    plan = grids()[0].plan().pairs
+    pairs = plan.set_column(plan.schema.get_field_index("status"), "status", pa.array(["scored"] * plan.num_rows))
+    assert OwnPairs.of(pairs, grids(), COHORT) == OwnPairs({"Q": 4}, {})
+
+
+def test_a_cohort_with_fewer_labels_counts_those_alone() -> None:
+    fewer = Cohort(COHORT.queries, frozenset("AX"), {"A": "Ada", "X": "Xan"}, COHORT.truth)
+    assert OwnPairs.of(pa.Table.from_pylist([row("q1", "x1")]), grids(), fewer) == OwnPairs({}, {"Q": 1})
