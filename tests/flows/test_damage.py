@@ -1,11 +1,9 @@
 """Files of a finished night are damaged; the next night says so, computes them again, and gives what it would have given.
 
-The short selection damages one file of every kind at once, once for each way of damage. ``RESIGHT_TORTURE=1`` damages
-every file of the night alone, in every way.
+One file of every kind is damaged at once, once for each way of damage; `make torture` damages every file alone.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,8 +25,6 @@ from resight.shortlist.store import build_index
 from resight.store.workspace import Workspace
 
 NIGHT = "2026-06-05"
-TORTURE = bool(os.environ.get("RESIGHT_TORTURE"))
-NEVER_READ = (".toml", ".html", ".lock")
 
 
 def flip(path: Path) -> None:
@@ -261,35 +257,6 @@ def test_every_registered_model_that_a_run_was_made_with_comes_back(night_worksp
     flip(night_workspace.models / f"{later.fingerprint}.json")
     (row,) = verify(night_workspace, repair=True)["damaged"]
     assert (row["repaired"], row["fate"]) == (False, "lost")  # no run tells its settings
-
-
-def _every_file(workspace: Path) -> list[str]:
-    return sorted(
-        path.relative_to(workspace).as_posix()
-        for room in ("store", "models", "current")
-        for path in (workspace / room).rglob("*")
-        if path.is_file() and path.suffix not in NEVER_READ and path.name[0] != "."
-    )
-
-
-@pytest.mark.skipif(not TORTURE, reason="RESIGHT_TORTURE=1 damages every file, for half an hour")
-@pytest.mark.parametrize("way", WAYS)
-def test_damage_to_any_one_file(
-    finished_night: Path,
-    undisturbed: Workspace,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    way: Callable[[Path], None],
-) -> None:
-    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no cache"))
-    for number, name in enumerate(_every_file(finished_night / "workspace")):
-        workspace = Workspace(tmp_path / str(number))
-        shutil.copytree(finished_night / "workspace", workspace.root)
-        way(workspace.root / name)
-        next_night(workspace)
-        same_tables(workspace, undisturbed)
-        shutil.rmtree(workspace.root)
 
 
 def test_a_column_that_is_not_there_is_no_damage(tmp_path: Path) -> None:

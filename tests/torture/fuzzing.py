@@ -264,7 +264,8 @@ class Fuzz:
         return "read"
 
     def _sealed(self, number: int) -> Path:
-        return self.sealed[number % len(self.sealed)]
+        file: Path = self.sealed[number % len(self.sealed)]
+        return file
 
     def _toml(self, data: bytes) -> str:
         (self.workspace.root / "resight.toml").write_bytes(data)
