@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from flow_helpers import SMALL, comparable_tables
 
+from resight.errors import DamagedError
 from resight.flows.nightly import run_nightly
 from resight.flows.redraw import redraw_report
 from resight.run.models import current_model, promote
@@ -149,8 +150,16 @@ def test_a_report_that_is_drawn_without_a_picture_says_so(
         way(crop)
     (page,) = redraw_report(night_workspace.root, None, None, quiet=True)
     assert "picture missing" in page.read_text(encoding="utf-8")
-    assert f"{page} is without pictures" in caplog.text
+    assert f"{page} is without their pictures" in caplog.text
     assert ("(it is empty)" in caplog.text) == (way is empty)
+
+
+@pytest.mark.parametrize("name", ["features", "identifications"])
+def test_a_report_is_not_drawn_without_a_table(night_workspace: Workspace, name: str) -> None:
+    (run,) = night_workspace.runs.iterdir()
+    delete(run / f"{name}.parquet")
+    with pytest.raises(DamagedError, match=f"{name}.parquet is damaged \\(it is missing\\); run the same night again"):
+        redraw_report(night_workspace.root, None, None, quiet=True)
 
 
 def test_a_damaged_run_is_made_again_by_the_same_night(night_workspace: Workspace, undisturbed: Workspace) -> None:

@@ -101,7 +101,7 @@ class Damage:
         fresh(self.before, self.work)
         self._damage(self.work / file, way)
         ended = self._run(name)
-        ending, wrong = self._ending(name, ended)
+        ending, wrong = self._ending(file, name, ended)
         if wrong:
             return ending, wrong
         again = self._run("nightly")
@@ -115,7 +115,7 @@ class Damage:
         if changed is not None:
             path.write_bytes(changed)
 
-    def _ending(self, name: str, ended: Ended) -> tuple[str, str]:
+    def _ending(self, file: str, name: str, ended: Ended) -> tuple[str, str]:
         if "Traceback" in ended.err or "Traceback" in ended.out:
             return "traceback", ended.err[-3000:]
         if ended.code == 0:
@@ -124,10 +124,10 @@ class Damage:
             if name == "verify":
                 return "whole", ""
             differs = self._differs(name, ended)
-            if differs and name == "report" and "picture missing" in self._outcome(name, ended)["page"]:
+            if differs and name == "report" and file.endswith(".png"):
                 return (
                     "a picture less, and said",
-                    "" if "is without pictures" in ended.err else "a picture is missing in silence",
+                    "" if "is without their pictures" in ended.err else "a picture is missing in silence",
                 )
             return "right", differs and f"exit 0 and {differs}: {ended.err[-600:]}"
         sentences = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
