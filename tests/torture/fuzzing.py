@@ -140,6 +140,9 @@ def outlines(rng: random.Random) -> bytes:
 def settings(rng: random.Random) -> bytes:
     """A settings file with odd values, keys and bytes."""
     lines = SETTINGS.splitlines()
+    if rng.random() < 0.2:  # nothing wrong
+        lines = [f"{line}  # {rng.choice(ODD_VALUES)}" for line in lines]
+        return "\r\n".join(lines).replace("32", str(rng.randint(8, 4000))).encode()
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(lines))
         key = lines[at].partition("=")[0]
