@@ -4,13 +4,17 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from resight.reading import open_run
-from resight.run.conditions import open_conditions
-from resight.run.pages import draw_accuracy, draw_report
-from resight.settings import load_settings
-from resight.store.damage import fresh_records, watch
+import pyarrow as pa
 
-MISSING = "picture missing"  # as the pages say it in a picture's place
+from resight.errors import DamagedError
+from resight.reading import RunResults, open_run
+from resight.run.conditions import open_conditions
+from resight.run.pages import REPORT_TABLES, draw_accuracy, draw_report
+from resight.run.run import MEASURING
+from resight.settings import load_settings
+from resight.store.damage import MISSING, fresh_records, watch
+from resight.store.runs import RUN_CURE
+
 log = logging.getLogger("resight")
 
 
@@ -22,9 +26,10 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
 
     Raises:
         WorkspaceError: There is no such run.
+        DamagedError: A table of it is lost.
     """
     run = open_run(workspace, run_id)
-    place, record, tables = run.workspace, run.record | {"notes": []}, {name: run.table(name) for name in run.tables}
+    place, record, tables = run.workspace, run.record | {"notes": []}, _tables(run)
     now = load_settings(place.root)
     evaluate = run.settings.evaluate.model_copy(update={"worst": now.evaluate.worst})
     settings = run.settings.model_copy(update={"report": now.report, "evaluate": evaluate})
@@ -39,9 +44,25 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
         pages.append(beside)
     for damage in fresh_records(place.store):
         log.warning("%s", damage.sentence())
-    for drawn in pages:
-        if MISSING in drawn.read_text(encoding="utf-8"):
-            log.warning(
-                "%s is without pictures that are not there or damaged; they are cut again by the next night.", drawn
-            )
+    missing = [path for path in tables["crops"]["path"].to_pylist() if path and not (place.root / path).exists()]
+    if missing:
+        log.warning(
+            "%d crops are not there or damaged (such as %s), and %s is without their pictures; the next night cuts them again.",
+            len(missing),
+            missing[0],
+            page,
+        )
     return pages
+
+
+def _tables(run: RunResults) -> dict[str, pa.Table]:
+    """All tables of a run.
+
+    Raises:
+        DamagedError: One that every such run has is not there.
+    """
+    measured = ("accuracy", "outcomes") if run.record["flow"] in MEASURING else ()
+    for name in ("features", *REPORT_TABLES, *measured):
+        if name not in run.tables:
+            raise DamagedError(run.workspace.runs / run.run_id / f"{name}.parquet", MISSING, RUN_CURE)
+    return {name: run.table(name) for name in run.tables}

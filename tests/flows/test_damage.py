@@ -1,11 +1,9 @@
 """Files of a finished night are damaged; the next night says so, computes them again, and gives what it would have given.
 
-The short selection damages one file of every kind at once, once for each way of damage. ``RESIGHT_TORTURE=1`` damages
-every file of the night alone, in every way.
+One file of every kind is damaged at once, once for each way of damage; `make torture` damages every file alone.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from flow_helpers import SMALL, comparable_tables
 
+from resight.errors import DamagedError
 from resight.flows.nightly import run_nightly
 from resight.flows.redraw import redraw_report
 from resight.run.models import current_model, promote
@@ -27,8 +26,6 @@ from resight.shortlist.store import build_index
 from resight.store.workspace import Workspace
 
 NIGHT = "2026-06-05"
-TORTURE = bool(os.environ.get("RESIGHT_TORTURE"))
-NEVER_READ = (".toml", ".html", ".lock")
 
 
 def flip(path: Path) -> None:
@@ -153,8 +150,16 @@ def test_a_report_that_is_drawn_without_a_picture_says_so(
         way(crop)
     (page,) = redraw_report(night_workspace.root, None, None, quiet=True)
     assert "picture missing" in page.read_text(encoding="utf-8")
-    assert f"{page} is without pictures" in caplog.text
+    assert f"{page} is without their pictures" in caplog.text
     assert ("(it is empty)" in caplog.text) == (way is empty)
+
+
+@pytest.mark.parametrize("name", ["features", "identifications"])
+def test_a_report_is_not_drawn_without_a_table(night_workspace: Workspace, name: str) -> None:
+    (run,) = night_workspace.runs.iterdir()
+    delete(run / f"{name}.parquet")
+    with pytest.raises(DamagedError, match=f"{name}.parquet is damaged \\(it is missing\\); run the same night again"):
+        redraw_report(night_workspace.root, None, None, quiet=True)
 
 
 def test_a_damaged_run_is_made_again_by_the_same_night(night_workspace: Workspace, undisturbed: Workspace) -> None:
@@ -261,35 +266,6 @@ def test_every_registered_model_that_a_run_was_made_with_comes_back(night_worksp
     flip(night_workspace.models / f"{later.fingerprint}.json")
     (row,) = verify(night_workspace, repair=True)["damaged"]
     assert (row["repaired"], row["fate"]) == (False, "lost")  # no run tells its settings
-
-
-def _every_file(workspace: Path) -> list[str]:
-    return sorted(
-        path.relative_to(workspace).as_posix()
-        for room in ("store", "models", "current")
-        for path in (workspace / room).rglob("*")
-        if path.is_file() and path.suffix not in NEVER_READ and path.name[0] != "."
-    )
-
-
-@pytest.mark.skipif(not TORTURE, reason="RESIGHT_TORTURE=1 damages every file, for half an hour")
-@pytest.mark.parametrize("way", WAYS)
-def test_damage_to_any_one_file(
-    finished_night: Path,
-    undisturbed: Workspace,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    way: Callable[[Path], None],
-) -> None:
-    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no cache"))
-    for number, name in enumerate(_every_file(finished_night / "workspace")):
-        workspace = Workspace(tmp_path / str(number))
-        shutil.copytree(finished_night / "workspace", workspace.root)
-        way(workspace.root / name)
-        next_night(workspace)
-        same_tables(workspace, undisturbed)
-        shutil.rmtree(workspace.root)
 
 
 def test_a_column_that_is_not_there_is_no_damage(tmp_path: Path) -> None:

@@ -200,3 +200,18 @@ def test_what_somebody_kept_in_a_folder_of_before_is_not_removed(place: Workspac
     publish_generation(place, run_id="r1")
     assert [file.read_text() for file in place.root.glob("current-until-*/my notes.txt")] == ["mine"]
     assert place.current.is_symlink() and state(place)[:2] == ("r1", OLD)
+
+
+def test_a_damaged_table_without_rows_comes_back_with_the_next_night(place: Workspace) -> None:
+    make_run(place, "r1")
+    make_run(place, "m", measured=True)
+    publish_generation(place, run_id="r1", model=OLD)
+    publish_generation(place, accuracy_run_id="m")
+    for name in ("changes", "accuracy"):
+        file = place.current / f"{name}.parquet"
+        file.chmod(0o644)
+        file.write_bytes(file.read_bytes()[:50])
+    make_run(place, "r2")
+    publish_generation(place, run_id="r2")
+    now = open_generation(place)
+    assert {name: now.table(name).num_rows for name in MEASURED} == dict.fromkeys(MEASURED, 0) | {"accuracy": 1}

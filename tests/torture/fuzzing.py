@@ -31,6 +31,7 @@ from resight.runner.runner import Runner
 from resight.settings import load_settings
 from resight.status import PhotoStatus
 from resight.store import sealed
+from resight.store.damage import fresh_records, watch
 from resight.store.parts import read_parts, write_part
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
@@ -139,6 +140,9 @@ def outlines(rng: random.Random) -> bytes:
 def settings(rng: random.Random) -> bytes:
     """A settings file with odd values, keys and bytes."""
     lines = SETTINGS.splitlines()
+    if rng.random() < 0.2:  # nothing wrong
+        lines = [f"{line}  # {rng.choice(ODD_VALUES)}" for line in lines]
+        return "\r\n".join(lines).replace("32", str(rng.randint(8, 4000))).encode()
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(lines))
         key = lines[at].partition("=")[0]
@@ -158,9 +162,14 @@ class Fuzz:
         grey = np.random.default_rng(1).integers(0, 255, (80, 100, 3), np.uint8)
         Image.fromarray(grey).save(self.photos / "ada1.png")
         Image.fromarray(grey[::-1]).save(self.photos / "a.png")
+        watch(self.workspace.store)
         self.part = write_part(self.workspace.store / "match" / "name", "part", PART)
         promote(self.workspace, Model("0123456789abcdef", {"extract": {"kind": "sift"}}, {"x": "00"}))
-        self.whole = {path: path.read_bytes() for path in (self.part, self.workspace.models / "current.json", self.workspace.models / "0123456789abcdef.json")}  # fmt: skip
+        self.sealed = [
+            *sorted(self.workspace.models.glob("*.json")),
+            *sorted(self.workspace.generations.glob("*/*.json")),
+        ]
+        self.whole = {path: path.read_bytes() for path in (self.part, *self.sealed)}
         self.env = Environment(
             self.workspace, WeightStore(allow_download=False), Runner(DaskParams(mode="inline"), quiet=True)
         )
@@ -175,7 +184,7 @@ class Fuzz:
         if kind == "part":
             return mutate(self.whole[self.part], rng)
         if kind == "json":
-            return mutate(self.whole[self._model_file(number)], rng)
+            return mutate(self.whole[self._sealed(number)], rng)
         made: bytes = {"coco": outlines, "csv": metadata, "photo": picture, "toml": settings}[kind](rng)
         return made
 
@@ -243,18 +252,23 @@ class Fuzz:
         return "set aside"
 
     def _json(self, data: bytes) -> str:
-        file = self._model_file(self.number)
         for path, whole in self.whole.items():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # it may be for reading only
             path.write_bytes(whole)
+        file = self._sealed(self.number)
+        file.unlink()
         file.write_bytes(data)
         model = current_model(self.workspace)
-        assert model and model.fingerprint == "0123456789abcdef" and model.weights == {"x": "00"}, model
-        return "read or made again"
+        if model is None:  # the manifest named it, and there is no run that could tell it
+            assert any(record.path.endswith(file.name) for record in fresh_records(self.workspace.store))
+            return "set aside"
+        assert model.fingerprint == "0123456789abcdef" and model.weights == {"x": "00"}, model
+        return "read"
 
-    def _model_file(self, number: int) -> Path:
-        models: Path = self.workspace.models
-        return models / ("current.json" if number % 2 else "0123456789abcdef.json")
+    def _sealed(self, number: int) -> Path:
+        file: Path = self.sealed[number % len(self.sealed)]
+        return file
 
     def _toml(self, data: bytes) -> str:
         (self.workspace.root / "resight.toml").write_bytes(data)

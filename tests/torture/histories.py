@@ -19,7 +19,8 @@ from flow_helpers import TABLES
 from warm import PHOTOS, SETTINGS, Commands, Ended, Fault, photo, tables
 
 from resight.catalog import TABLES as CATALOG
-from resight.store.runs import MEASURED, read_current, read_run, run_record
+from resight.store.generations import MEASURED
+from resight.store.runs import read_current, read_run, run_record
 from resight.store.workspace import Workspace
 
 BEGIN = date(2026, 6, 4)

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ from histories import Histories  # noqa: E402
 from warm import Commands, compile_library, make_season  # noqa: E402
 
 Judge = Callable[[Any], tuple[str, str]]
+TURNS = 20
 WORDS = {"inputs": "inputs fuzzed", "histories": "histories", "damaged": "files damaged", "faults": "faults injected"}
 
 
@@ -41,19 +43,28 @@ class Results:
         self._done = {(row["kind"], row["case"]) for row in self.rows}
         self._file = file.open("a", encoding="utf-8")
 
-    def add(self, kind: str, cases: Iterable[tuple[str, Any]], judge: Judge, say_every: int) -> None:
+    def add(self, kind: str, cases: Iterable[tuple[str, Any]], judge: Judge) -> None:
         """Judge those cases that are not there yet."""
-        begun, cases = time.monotonic(), list(cases)
-        for number, (name, case) in enumerate(cases, 1):
-            if (kind, name) not in self._done:
-                ending, wrong = judge(case)
-                row = {"kind": kind, "case": name, "ending": ending, "wrong": wrong}
-                self.rows.append(row)
-                print(json.dumps(row), file=self._file, flush=True)
-                if wrong:
-                    print(f"WRONG {kind} {name}: {wrong[:3000]}", flush=True)
-            if number % say_every == 0:
-                print(f"{WORDS[kind]}: {number} of {len(cases)}, {time.monotonic() - begun:.0f} s", flush=True)
+        for name, case in cases:
+            if (kind, name) in self._done:
+                continue
+            ending, wrong = judge(case)
+            row = {"kind": kind, "case": name, "ending": ending, "wrong": wrong}
+            self.rows.append(row)
+            self._done.add((kind, name))
+            print(json.dumps(row), file=self._file, flush=True)
+            if wrong:
+                print(f"WRONG {kind} {name}: {wrong[:3000]}", flush=True)
+
+    def in_turns(self, work: list[tuple[str, list[tuple[str, Any]], Judge]]) -> None:
+        """Some of each kind in turn, so that whoever stops it has seen something of all."""
+        begun = time.monotonic()
+        for turn in range(TURNS):
+            for kind, cases, judge in work:
+                self.add(kind, cases[len(cases) * turn // TURNS : len(cases) * (turn + 1) // TURNS], judge)
+            counts = Counter(row["kind"] for row in self.rows)
+            done = ", ".join(f"{counts[kind]} {words}" for kind, words in WORDS.items())
+            print(f"{done}; {time.monotonic() - begun:.0f} s", flush=True)
 
     def summary(self) -> str:
         """How many of each kind, how they ended, and how many are wrong."""
@@ -83,34 +94,38 @@ def main() -> int:
     results = Results(chosen.out)
     memory = Path("/dev/shm")  # syncing costs nothing there
     folder = Path(tempfile.mkdtemp(prefix="torture-", dir=memory if memory.is_dir() else None))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        results.add("inputs", inputs(chosen.inputs), Fuzz(folder / "inputs").judge, 200)
-        reason = compile_library(folder / "faults.so")
-        make_season(folder / "season")
-        with Commands(folder / "commands", None if reason else folder / "faults.so") as commands:
-            commands.warm(folder / "season")
-            _with_commands(results, commands, folder, chosen, reason)
+        _all(results, folder, chosen)
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from here.")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(results.summary())
+        print(results.summary())
     return int(any(row["wrong"] for row in results.rows))
 
 
-def _with_commands(results: Results, commands: Commands, folder: Path, chosen: argparse.Namespace, reason: str) -> None:
-    seed = chosen.seed
+def _all(results: Results, folder: Path, chosen: argparse.Namespace) -> None:
+    seed, reason = chosen.seed, compile_library(folder / "faults.so")
+    make_season(folder / "season")
     if reason:
         print(f"No faults and no histories: {reason}.")
-    elif chosen.histories:
+        chosen.faults = chosen.histories = 0
+    work: list[tuple[str, list[tuple[str, Any]], Judge]] = [
+        ("inputs", list(inputs(chosen.inputs)), Fuzz(folder / "inputs").judge)
+    ]
+    with Commands(folder / "commands", None if reason else folder / "faults.so") as commands:
+        commands.warm(folder / "season")
         several = Histories(commands, folder / "histories")
-        results.add("histories", ((str(i), i) for i in range(seed, seed + chosen.histories)), several.judge, 10)
-        shutil.rmtree(folder / "histories", ignore_errors=True)
-    if chosen.damaged:
-        damage = Damage(commands, folder / "season", folder / "damage")
-        cases = damage.cases(chosen.damaged, seed)
-        results.add("damaged", ((", ".join(case), case) for case in cases), damage.judge, 50)
-    if chosen.faults and not reason:
-        faults = Faults(commands, folder / "season", folder / "faults")
-        results.add("faults", ((case.name, case) for case in faults.cases(chosen.faults, seed)), faults.judge, 50)
+        work.append(("histories", [(str(i), i) for i in range(seed, seed + chosen.histories)], several.judge))
+        if chosen.damaged:
+            damage = Damage(commands, folder / "season", folder / "damage")
+            cases = [(", ".join(case), case) for case in damage.cases(chosen.damaged, seed)]
+            work.append(("damaged", cases, damage.judge))
+        if chosen.faults:
+            faults = Faults(commands, folder / "season", folder / "faults")
+            work.append(("faults", [(case.name, case) for case in faults.cases(chosen.faults, seed)], faults.judge))
+        results.in_turns(work)
 
 
 if __name__ == "__main__":

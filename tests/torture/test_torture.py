@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from damaging import Damage
-from faulting import Faults
+from faulting import Case, Faults
 from fuzzing import CORPUS, KINDS, Fuzz
 from histories import Histories
-from warm import Commands, compile_library, make_season
+from warm import Commands, Fault, compile_library, make_season
 
 N_FAULTS, N_DAMAGED, N_INPUTS, N_HISTORIES = 8, 6, 15, 1
 
@@ -51,6 +51,16 @@ def test_no_fault_gives_a_wrong_result_or_loses_anything(commands: Commands, fol
     assert reached > N_FAULTS / 2
 
 
+def test_a_first_night_that_is_killed_before_it_is_current_is_made_again(commands: Commands, folder: Path) -> None:
+    faults = Faults(commands, folder / "season", folder / "faults")
+    operations = faults.scene("first night").operations
+    number = next(
+        i for i, (what, _, path) in enumerate(operations, 1) if what == "rename" and Path(path).parent.name == "runs"
+    )
+    fault = Fault(number, "kill after")
+    assert faults.judge(Case("first night", "rename", "/runs", fault)) == ("killed", "")
+
+
 def test_the_judge_of_faults_sees_what_is_wrong(commands: Commands, folder: Path) -> None:
     """A lost photo and a name that has changed are differences; so is a table that is not there."""
     faults = Faults(commands, folder / "season", folder / "judged")
@@ -78,9 +88,12 @@ def test_histories_end_as_undisturbed_nights(commands: Commands, folder: Path) -
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_readers_answer_whatever_they_get(fuzz: Fuzz, kind: str) -> None:
+    endings = set()
     for number in range(N_INPUTS):
         ending, wrong = fuzz.judge((kind, number))
         assert not wrong, f"{kind} {number}, keep it in {CORPUS}: {ending}: {wrong}"
+        endings.add(ending)
+    assert len(endings) > 1 or kind in ("coco", "part"), "whoever refuses everything is no reader"
 
 
 @pytest.mark.parametrize("file", sorted(CORPUS.glob("*/*")), ids=lambda file: f"{file.parent.name}-{file.stem}")

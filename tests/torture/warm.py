@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from flow_helpers import BY_PLACE, TABLES
 from PIL import Image
 
 from resight.errors import DamagedError
-from resight.store.runs import MEASURED, read_current
+from resight.store.generations import MEASURED
+from resight.store.runs import read_current
 from resight.store.workspace import Workspace
 
 HERE = Path(__file__).parent
@@ -72,6 +75,8 @@ class Commands:
     def __init__(self, folder: Path, library: Path | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder.resolve()
+        self.number = 0
+        self._outputs: dict[int, int] = {}
         env = os.environ | {
             "RESIGHT_WEIGHTS": "", "XDG_CACHE_HOME": str(folder / "no cache"), "OMP_NUM_THREADS": "1", "NO_COLOR": "1",
             "COLUMNS": "200", "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PREFECT_HOME": str(folder / "prefect"),
@@ -86,6 +91,9 @@ class Commands:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self._outputs:  # those that nobody has waited for
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
 
@@ -109,7 +117,7 @@ class Commands:
         modules: Path | None = None,
     ) -> int:
         """Begin a command in a workspace."""
-        self.number = getattr(self, "number", 0) + 1
+        self.number += 1
         request: dict[str, Any] = {
             "do": "start", "arguments": [*arguments, "-w", str(place)], "folder": str(place),
             "output": str(self.folder / f"{self.number}"), "fault": fault.plan() if fault else None,
@@ -119,7 +127,7 @@ class Commands:
         if modules:
             request["modules"] = str(modules)
         process = int(self._ask(**request)["process"])
-        self._outputs = getattr(self, "_outputs", {}) | {process: self.number}
+        self._outputs[process] = self.number
         return process
 
     def wait(self, process: int, place: Path, seconds: float = LIMIT_S) -> Ended:

@@ -107,8 +107,17 @@ def _accuracy(wanted: Generation, before: Generation | None, run_id: str | None)
             try:
                 sources[name] = _whole_copy(before, name)
             except DamagedError as damage:
-                set_aside(damage, "`resight accuracy` writes it again")
+                was_empty = _has_no_rows(before, name)
+                then = "it has no rows" if was_empty else "`resight accuracy` writes it again"
+                set_aside(damage, then)
+                sources |= {name: None} if was_empty else {}
     return sources
+
+
+def _has_no_rows(before: Generation, name: str) -> bool:
+    """Whether a table was written empty because the run that measured accuracy has none of that name."""
+    folder = before.workspace.runs / (before.accuracy_run_id or "")
+    return before.accuracy_run_id is not None and folder.is_dir() and not (folder / name).exists()
 
 
 def _files(folder: Path) -> list[Path]:
