@@ -10,6 +10,7 @@ from resight.run.gate import reason_to_keep_aside
 from resight.run.models import Model, promote, register
 from resight.run.run import Run
 from resight.run.state import Ingested
+from resight.status import Decision
 from resight.store.parts import write_bytes, write_part
 from resight.store.runs import ACCURACY_FILE, REPORT_FILE, promote_run, read_run, run_exists, run_record
 from resight.store.tables import empty_table
@@ -132,7 +133,7 @@ def _describe(record: dict[str, Any]) -> str:
 
 def _decisions(workspace: Workspace, run_id: str) -> dict[str, int]:
     decisions = read_run(workspace, run_id, "novelty")["decision"].to_pylist()
-    return {d: decisions.count(d) for d in ("known", "new", "unsure", "not_compared")}
+    return {decision.value: decisions.count(decision.value) for decision in Decision}
 
 
 def _tell_prefect(run: Run) -> None:

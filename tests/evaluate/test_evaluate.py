@@ -164,10 +164,10 @@ def test_candidate_sets_by_hand():
         outcome("E", "Ada", 1, in_candidate_set=True, candidate_set_size=1, **sets),
         outcome("F", "Ben", 2, in_candidate_set=True, candidate_set_size=3, **sets),
         outcome("G", "Cleo", 3, in_candidate_set=False, candidate_set_size=2, **sets),
-        outcome("H", "Cleo", None),  # nothing could be compared: an empty set
+        outcome("H", "Cleo", None),  # nothing could be compared: nothing is promised
     ]
     found = values(measured(*rows))
-    assert found["candidate_set_coverage", "all"] == pytest.approx(2 / 4)
+    assert found["candidate_set_coverage", "all"] == pytest.approx(2 / 3)
     assert found["candidate_set_size", "all"] == pytest.approx(6 / 4)
     assert found["candidate_set_stated", "all"] == pytest.approx(0.9)
     without = {r["metric"]: r for r in measured(*NOVEL)}["candidate_set_coverage"]

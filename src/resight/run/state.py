@@ -15,6 +15,7 @@ import pyarrow as pa
 from resight.ingest.annotation import Annotation
 from resight.novelty.model import NoveltyModel
 from resight.pairs.cohort import Cohort
+from resight.rank.levels import Seen
 from resight.rank.rule import ChosenRule
 from resight.score.choose import ChosenFusion
 from resight.score.null import Null
@@ -122,10 +123,12 @@ class Ranked(Scored):
     Attributes:
         candidates: All of them, from `rank.rank_all`; with probabilities once they are `Judged`.
         rule: How photos vote, and why so.
+        seen: What the first photos of each query encounter score, by that rule.
     """
 
     candidates: pa.Table
     rule: ChosenRule
+    seen: Seen
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from resight.run.pairing import with_votes
 from resight.run.setups import match_setup, voting
 from resight.run.state import Judged
 from resight.shortlist.stage import shortlist
-from resight.status import Decision
+from resight.status import NAMED
 from resight.store.counts import reconcile_pairs
 
 Events = Sequence[Mapping[str, Any]]
@@ -65,7 +65,7 @@ def group_unknowns(
     """
     settings = conditions.settings
     verdicts = judged.novelty.select(["encounter_id", "decision", "individual_id"]).to_pylist()
-    identified = {r["encounter_id"]: r["individual_id"] for r in verdicts if r["decision"] == Decision.KNOWN}
+    identified = {r["encounter_id"]: r["individual_id"] for r in verdicts if r["decision"] in NAMED}
     unknown = {r["encounter_id"] for r in verdicts} - set(identified)
     seen = sightings(judged.info, unknown)
     judged, matched, n_shortlisted = _compare(conditions, judged, seen)
@@ -124,6 +124,6 @@ def _named(judged: Judged, events: Events) -> dict[str, str]:
 def _with_names(novelty: pa.Table, names: Mapping[str, str]) -> pa.Table:
     rows = zip(novelty["encounter_id"].to_pylist(), novelty["decision"].to_pylist(), strict=True)
     sighted = list(names)
-    named = [None if decision == Decision.KNOWN else name_of(e, names, sighted) for e, decision in rows]
+    named = [None if decision in NAMED else name_of(e, names, sighted) for e, decision in rows]
     place = novelty.schema.get_field_index("provisional_individual_id")
     return novelty.set_column(place, novelty.schema.field(place), pa.array(named, pa.string()))

@@ -28,6 +28,9 @@ METRIC_NAMES = {
     "open_baks_baus_gm": "the same, whole animals left out", "false_known_rate": "new animals given a name", "ece_mixed": "calibration error (ECE)",
     "candidate_set_coverage": "candidate sets that hold the right animal", "background_top1_photo": "right at once with the animals painted over",
 }  # fmt: skip
+COLOURS = {
+    "new": "cyan", "likely_new": "cyan", "likely": "green", "unsure": "yellow", "known": "green", "not_compared": "dim",
+}  # fmt: skip
 
 
 def show_run(console: Console, result: dict[str, Any]) -> None:
@@ -97,13 +100,13 @@ def _comparison(result: dict[str, Any]) -> str:
 def _verdicts(result: dict[str, Any]) -> Table:
     folder = Path(result["folder"])
     rows = read_run(Workspace(folder.parent.parent), result["run_id"], "novelty").to_pylist()
-    order = {"new": 0, "unsure": 1, "known": 2, "not_compared": 3}
-    rows.sort(key=lambda r: (order[r["decision"]], r["encounter_id"]))
+    order = list(COLOURS)
+    rows.sort(key=lambda r: (order.index(r["decision"]), r["encounter_id"]))
     table = Table(title="Who it is", title_justify="left")
     for name in ("encounter", "photos", "verdict", "best candidate", "probability", "new?"):
         table.add_column(name, overflow="fold")
     for r in rows[:ROWS_SHOWN]:
-        colour = {"known": "green", "new": "cyan", "unsure": "yellow", "not_compared": "dim"}[r["decision"]]
+        colour = COLOURS[r["decision"]]
         table.add_row(
             escape(r["encounter_id"]), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
             escape(r["individual_id"] or "-"), _percent(r["probability"]), _percent(r["p_new"]),
