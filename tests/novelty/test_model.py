@@ -107,12 +107,12 @@ def test_thirty_nine_animals_are_needed_for_five_percent():
 
 def test_p_value_grows_with_the_gallery_by_the_stated_formula():
     model = model_with([0.2, 0.4, 0.3], ["Ada", "Ben", "Cleo"], n_animals=10.0)
-    assert model.p_value(best(0.5), 12) == 0.25  # within 20 %
-    assert model.p_value(best(0.5), 30) == pytest.approx(1 - 0.75**3)
+    assert model.p_value(best(0.5), 13) == 0.25  # within 20 % of 10 and the query
+    assert model.p_value(best(0.5), 33) == pytest.approx(1 - 0.75**3)
     assert model.p_value(best(0.5), 2) == 0.25  # a smaller gallery is left alone
-    assert model.p_value(best(0.1), 30) == 1.0
-    assert model.threshold(best(0.0), 0.25, 30) is None
-    assert model.threshold(best(0.0), 1 - 0.75**3 + 1e-9, 30) == np.nextafter(0.4, 1)
+    assert model.p_value(best(0.1), 33) == 1.0
+    assert model.threshold(best(0.0), 0.25, 33) is None
+    assert model.threshold(best(0.0), 1 - 0.75**3 + 1e-9, 33) == np.nextafter(0.4, 1)
 
 
 def test_maxima_of_a_deleted_animal_are_no_yardstick():

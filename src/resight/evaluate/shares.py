@@ -43,12 +43,12 @@ def independent_rows(values: np.ndarray, individuals: Sequence[str] | np.ndarray
     animals, group = np.unique(np.asarray(individuals, dtype=str), return_inverse=True)
     m, p = len(animals), float(np.dot(w, values) / w.sum())
     variance = m / (m - 1) * float(np.square(np.bincount(group, w * (values - p)) / w.sum()).sum())
-    if variance <= 0 or not 0 < p < 1:
+    if not 0 < p < 1:
         per_animal = np.bincount(group, w)
         return float(per_animal.sum() ** 2 / np.square(per_animal).sum())
-    tail = 0.5 + level / 2
-    few = (t.ppf(tail, max(len(values) - 1, 1)) / t.ppf(tail, m - 1)) ** 2
-    return min(p * (1 - p) / variance * float(few), float(w.sum() ** 2 / np.square(w).sum()))
+    most, tail = float(w.sum() ** 2 / np.square(w).sum()), 0.5 + level / 2
+    few = float((t.ppf(tail, max(len(values) - 1, 1)) / t.ppf(tail, m - 1)) ** 2)
+    return min(p * (1 - p) / variance * few, most) if variance > 0 else most
 
 
 def worse_than_rest(values: np.ndarray, individuals: Sequence[str], in_group: np.ndarray) -> float:

@@ -102,7 +102,7 @@ def _verdict(
     chosen = candidate_set(encounter, query, model, days, params.candidate_coverage) if query else CandidateSet()
     members = None if chosen.members is None else list(chosen.members)
     row |= {"candidate_set": members, "candidate_set_size": None if members is None else len(members)}
-    row |= {"candidate_set_coverage": chosen.coverage} | facts
+    row |= {"candidate_set_coverage": chosen.coverage, **facts}
     row["evidence"] = sentence(row, query, chosen, len(listed), n_animals, model, params)
     return row, each, chosen
 

@@ -96,10 +96,14 @@ class NoveltyModel:
         return self.grown(_rounded((1 + own + others) / (self.n_individuals + 1)), n_animals)
 
     def grown(self, p: float, n_animals: int) -> float:
-        """``1 - (1 - p)^(G / G0)``: the best of G animals is below x with probability ``F(x)^(theta G)``."""
-        if self.n_animals <= 0 or n_animals <= SIZE_TOLERANCE * self.n_animals:
+        """``1 - (1 - p)^(G / G0)``: the best of G animals is below x with probability ``F(x)^(theta G)``.
+
+        G0 counts the query, which is among the candidates of the gallery encounters.
+        """
+        usual = self.n_animals + 1
+        if self.n_animals <= 0 or n_animals <= SIZE_TOLERANCE * usual:
             return p
-        return float(-np.expm1(n_animals / self.n_animals * np.log1p(-p))) if p < 1 else 1.0
+        return float(-np.expm1(n_animals / usual * np.log1p(-p))) if p < 1 else 1.0
 
     def tail_p_value(self, score: float, n_animals: int) -> float | None:
         """p-value from the fitted tail of the impostor maxima, which can be below 1 / (n + 1) but guarantees nothing.

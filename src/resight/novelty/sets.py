@@ -81,7 +81,7 @@ def candidate_set(encounter: str, query: QueryScores, model: NoveltyModel, days:
     for those met again after years; n animals allow no more than ``n / (n + 1)``. A candidate for whose class there are fewer than
     two such animals is in the set.
     """
-    scores = {candidate: query.of(candidate) for candidate in query.candidates.get(1, {}) | _all(query)}
+    scores = {candidate: query.of(candidate) for candidate in _all(query)}
     chosen = {c: _yardstick(days.between(encounter, c), model) for c in scores}
     sizes = [len(yardstick.animals) for yardstick in chosen.values() if yardstick is not None]
     if not sizes:
