@@ -11,8 +11,9 @@ from resight.report.accuracy_data import AccuracyData
 
 Row = Mapping[str, Any]
 LOWER_IS_BETTER = (
-    "ece_", "brier_", "false_known_rate", "open_false_known_rate", "abundance_error", "candidate_set_size", "background_top1",
+    "ece_", "brier_", "false_known_rate", "open_false_known_rate", "false_name_rate", "open_false_name_rate", "named_wrongly", "open_named_wrongly", "candidate_set_size", "background_top1",
 )  # fmt: skip
+SIGNED = frozenset({"abundance_error"})  # best at 0
 LARGEST_P = 0.05
 FEWEST, FEWEST_ANIMALS = 5, 2  # queries and animals below which a group is not called bad
 FACTORS = {
@@ -87,6 +88,8 @@ def verdict(row: Row) -> str:
     low, high, p = row["ci_low"], row["ci_high"], row["p_value_mcnemar"]
     if low is None or high is None or low <= 0 <= high or (p is not None and p > LARGEST_P):
         return "same"
+    if row["metric"] in SIGNED:
+        return "better" if abs(row["new_value"]) < abs(row["old_value"]) else "worse"
     return "better" if (row["difference"] > 0) != lower_is_better(row["metric"]) else "worse"
 
 

@@ -50,7 +50,7 @@ METRICS = {
     "candidate_set_stated": "share of such sets that is guaranteed",
     "candidate_set_size": "animals per candidate set",
     "cluster_ari": "clusters against labels (adjusted Rand index)",
-    "abundance_error": "error of counting animals by clusters",
+    "abundance_error": "error of counting animals by clusters, above 0 where too many are counted",
     "background_top1": "right animal first, animals painted over",
     "background_animal_top1": "right animal first, the same queries unpainted",
     "seconds_per_query": "time per query",
