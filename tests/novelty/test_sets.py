@@ -24,7 +24,7 @@ def query(**scores):
 
 def days(gaps, asked=DAY):
     """The query is of ``asked``; each animal was met so many days before, or nobody knows when."""
-    met = {name: np.array([(asked - timedelta(gap)).toordinal()]) for name, gap in gaps.items() if gap is not None}
+    met = {name: ((asked - timedelta(gap)).toordinal(),) for name, gap in gaps.items() if gap is not None}
     return Days({"E": frozenset([asked.toordinal()])}, met)
 
 

@@ -129,10 +129,8 @@ def met_again(
 
 def days_between(pairs: pa.Table, crops_info: pa.Table) -> np.ndarray:
     """(N,) days between the photos of pairs of one animal; -1 for pairs of two animals, and where a day is not known."""
-    ids = crops_info["photo_id"].combine_chunks()
-    sides = [
-        crops_info.take(pc.index_in(pairs[f"{side}_photo_id"].combine_chunks(), ids)) for side in ("query", "gallery")
-    ]
+    ids, facts = crops_info["photo_id"].combine_chunks(), crops_info.select(["individual_id", "taken_on"])
+    sides = [facts.take(pc.index_in(pairs[f"{side}_photo_id"].combine_chunks(), ids)) for side in ("query", "gallery")]
     day, other = (side["taken_on"].cast(pa.date32()).cast(pa.int32()) for side in sides)
     same = pc.equal(sides[0]["individual_id"], sides[1]["individual_id"])
     days = pc.abs(pc.subtract(day, other))
@@ -146,10 +144,11 @@ def _could_be_compared(pairs: pa.Table, crops_info: pa.Table) -> dict[str, int]:
         pairs = pairs.filter(pc.and_(could, pc.equal(pairs["purpose"], "calibrate")))
     days = days_between(pairs, crops_info)
     encounter_of = dict(zip(crops_info["photo_id"].to_pylist(), crops_info["encounter_id"].to_pylist(), strict=True))
+    again = days > 0
+    photos = pairs["query_photo_id"].filter(pa.array(again)).to_pylist()
     most: dict[str, int] = {}
-    for photo, gap in zip(pairs["query_photo_id"].to_pylist(), days.tolist(), strict=True):
-        if gap > 0:
-            most[encounter_of[photo]] = max(gap, most.get(encounter_of[photo], 0))
+    for photo, gap in zip(photos, days[again].tolist(), strict=True):
+        most[encounter_of[photo]] = max(gap, most.get(encounter_of[photo], 0))
     return most
 
 

@@ -78,11 +78,10 @@ def decide(
         size, n = len(set(gallery) - {without}), compared.get(encounter, 0)
         query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, n)
         facts = {"n_photos": len(photos), "n_photos_compared": n, "true_individual_id": truth.get(encounter)}
-        verdict, each, chosen = _verdict(encounter, listed, query, size, fitted, params, days, facts)
+        verdict, each, in_set = _verdict(encounter, listed, query, size, fitted, params, days, facts)
         rows.append(verdict)
         probability |= {(encounter, c): p for c, p in each.items()}
-        if chosen.members is not None:
-            inside |= {(encounter, r["individual_id"]): r["individual_id"] in chosen.members for r in listed}
+        inside |= {(encounter, c): is_in for c, is_in in in_set.items()}
     ranked = _fill(_fill(ranked, "probability", probability), "in_candidate_set", inside)
     return Verdicts(ranked, pa.Table.from_pylist(rows, schema=NOVELTY_SCHEMA))
 
@@ -96,15 +95,15 @@ def _verdict(
     params: NoveltyParams,
     days: Days,
     facts: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, float], CandidateSet]:
-    """Row of the table ``novelty``, probability by candidate, and the candidate set."""
+) -> tuple[dict[str, Any], dict[str, float], dict[str, bool]]:
+    """Row of the table ``novelty``, and by candidate the probability and whether it is in the candidate set."""
     row, each = _judge(encounter, listed, query, n_animals, model, params)
     chosen = candidate_set(encounter, query, model, days, params.candidate_coverage) if query else CandidateSet()
-    members = None if chosen.members is None else list(chosen.members)
+    members, known = None if chosen.members is None else list(chosen.members), frozenset(chosen.members or ())
     row |= {"candidate_set": members, "candidate_set_size": None if members is None else len(members)}
     row |= {"candidate_set_coverage": chosen.coverage, **facts}
     row["evidence"] = sentence(row, query, chosen, len(listed), n_animals, model, params)
-    return row, each, chosen
+    return row, each, {} if members is None else {r["individual_id"]: r["individual_id"] in known for r in listed}
 
 
 def _query(

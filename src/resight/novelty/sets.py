@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -25,7 +26,7 @@ class Days:
     """
 
     encounters: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    animals: Mapping[str, np.ndarray] = field(default_factory=dict)
+    animals: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, crops_info: pa.Table) -> Days:
@@ -42,18 +43,21 @@ class Days:
                     animals.setdefault(row["individual_id"], set()).add(day.toordinal())
         return cls(
             {name: frozenset(days) for name, days in encounters.items()},
-            {name: np.array(sorted(days)) for name, days in animals.items()},
+            {name: tuple(sorted(days)) for name, days in animals.items()},
         )
 
     def between(self, encounter: str, animal: str) -> int | None:
         """Days from an encounter to the nearest meeting with an animal; None where either has no date."""
         of_animal, of_encounter = self.animals.get(animal), self.encounters.get(encounter)
-        if of_animal is None or not of_encounter:
+        if not of_animal or not of_encounter:
             return None
-        places = np.searchsorted(of_animal, list(of_encounter))
-        near = np.concatenate([np.clip(places, 0, len(of_animal) - 1), np.clip(places - 1, 0, len(of_animal) - 1)])
-        days = np.array(list(of_encounter) * 2)
-        return int(np.abs(of_animal[near] - days).min())
+        return min(_nearest(of_animal, day) for day in of_encounter)
+
+
+def _nearest(days: Sequence[int], day: int) -> int:
+    """Days to the nearest of sorted ones."""
+    place = bisect_left(days, day)
+    return min(abs(near - day) for near in days[max(place - 1, 0) : place + 1])
 
 
 @dataclass(frozen=True)
@@ -81,29 +85,29 @@ def candidate_set(encounter: str, query: QueryScores, model: NoveltyModel, days:
     for those met again after years; n animals allow no more than ``n / (n + 1)``. A candidate for whose class there are fewer than
     two such animals is in the set.
     """
-    scores = {candidate: query.of(candidate) for candidate in _all(query)}
-    chosen = {c: _yardstick(days.between(encounter, c), model) for c in scores}
-    sizes = [len(yardstick.animals) for yardstick in chosen.values() if yardstick is not None]
+    by_gap: dict[int | None, list[str]] = {}
+    for candidate in {c for scores in query.candidates.values() for c in scores}:
+        by_gap.setdefault(_gap(days.between(encounter, candidate), model), []).append(candidate)
+    sizes = [len(model.genuine[gap].animals) for gap in by_gap if gap is not None]
     if not sizes:
         return CandidateSet()
     coverage = min(wanted, *(n / (n + 1) for n in sizes))
-    members = [c for c, yardstick in chosen.items() if yardstick is None or _inside(scores[c], yardstick, coverage)]
-    unexcluded = sum(yardstick is None for yardstick in chosen.values())
-    return CandidateSet(tuple(sorted(members)), coverage, unexcluded)
+    members = list(by_gap.get(None, []))
+    for gap, candidates in by_gap.items():
+        if gap is not None:
+            inside = _inside(query.of(candidates), model.genuine[gap], coverage)
+            members += [c for c, is_in in zip(candidates, inside, strict=True) if is_in]
+    return CandidateSet(tuple(sorted(members)), coverage, len(by_gap.get(None, [])))
 
 
-def _all(query: QueryScores) -> dict[str, float]:
-    return {candidate: score for scores in query.candidates.values() for candidate, score in scores.items()}
-
-
-def _yardstick(days: int | None, model: NoveltyModel) -> Yardstick | None:
-    """The animals met again after at least so many days; with a day unknown, after as many as anybody was."""
+def _gap(days: int | None, model: NoveltyModel) -> int | None:
+    """Whom to judge by: the animals met again after at least so many days; with a day unknown, after as many as anybody was."""
     gaps = [gap for gap in model.genuine if days is None or gap <= max(days, 1)]
     enough = [gap for gap in gaps if len(model.genuine[gap].animals) >= FEWEST]
     longest = max(enough if days is None else gaps, default=None)
-    return None if longest is None or longest not in enough else model.genuine[longest]
+    return longest if longest in enough else None
 
 
-def _inside(scores: Mapping[int, float], yardstick: Yardstick, coverage: float) -> bool:
+def _inside(scores: Mapping[int, np.ndarray], yardstick: Yardstick, coverage: float) -> np.ndarray:
     p = (1 + yardstick.at_most(scores)) / (len(yardstick.animals) + 1)
-    return round(p, 12) > round(1 - coverage, 12)
+    return np.asarray(np.round(p, 12) > round(1 - coverage, 12))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -30,9 +30,9 @@ class QueryScores:
     returned: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     n_photos: int = 1
 
-    def of(self, candidate: str) -> dict[int, float]:
-        """The score of one candidate by number of photos; minus infinity where it was not compared with these."""
-        return {n: scores.get(candidate, -np.inf) for n, scores in self.candidates.items()}
+    def of(self, candidates: Sequence[str]) -> dict[int, np.ndarray]:
+        """By number of photos, the scores of these candidates; minus infinity where one was not compared with them."""
+        return {n: np.array([scores.get(c, -np.inf) for c in candidates]) for n, scores in self.candidates.items()}
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,19 @@ class Yardstick:
             shares[animal] += (own >= scores.get(n, -np.inf)) / counts[animal]
         return shares
 
-    def at_most(self, scores: Mapping[int, float]) -> float:
-        """Sum over the animals of the share of their encounters that score at most as high as the query from as many photos."""
+    def at_most(self, scores: Mapping[int, np.ndarray]) -> np.ndarray:
+        """(C,) sum over the animals of the share of their encounters that score at most as high from as many photos.
+
+        Args:
+            scores: By number of photos, (C,) scores of as many candidates; minus infinity where one has none.
+        """
         chosen, counts = self._chosen(max(scores))
-        return float(sum((score <= scores.get(n, -np.inf)) / counts[animal] for _, animal, n, score in chosen))
+        total = np.zeros(len(next(iter(scores.values()))))
+        for n in {row[2] for row in chosen}:
+            rows = sorted((score, 1 / counts[animal]) for _, animal, at, score in chosen if at == n)
+            values, weight = np.array(rows).T
+            total += np.append(0.0, np.cumsum(weight))[np.searchsorted(values, scores[n], side="right")]
+        return total
 
     def _chosen(self, most: int) -> tuple[tuple[Row, ...], dict[str, int]]:
         """Of each encounter the row with the most photos that does not exceed ``most``; and how many each animal has."""

@@ -107,9 +107,9 @@ def met_on_another_day(pairs: pa.Table, info: pa.Table) -> pa.Table:
         pairs: A plan, or the ``pairs`` table, of purpose ``calibrate``; rows of another purpose stay as they are.
         info: From `crop_info`.
     """
-    photos = info["photo_id"].combine_chunks()
+    photos, facts = info["photo_id"].combine_chunks(), info.select(["individual_id", "taken_on"])
     sides = [
-        info.take(pc.index_in(pairs[f"{side}_photo_id"].combine_chunks(), photos)) for side in ("query", "gallery")
+        facts.take(pc.index_in(pairs[f"{side}_photo_id"].combine_chunks(), photos)) for side in ("query", "gallery")
     ]
     (animal, day), (again, other_day) = ((side["individual_id"], side["taken_on"]) for side in sides)
     apart = pc.fill_null(pc.not_equal(day, other_day), False)

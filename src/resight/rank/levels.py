@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from resight.rank.params import RankParams
+from resight.rank.photos import codes, starts
 from resight.rank.stage import candidate_scores, moment_pairs
 
 LEVELS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # numbers of photos at which encounters are compared
@@ -120,17 +121,16 @@ def photo_places(crops_info: pa.Table) -> dict[str, int]:
 
 def _turns(pairs: pa.Table, side: str, place: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
     """For each row the place of its photo within its encounter, from 0, and how many photos that has, compared ones alone."""
-    photos, encounters = (pairs[f"{side}_{what}"].to_pylist() for what in ("photo_id", "encounter_id"))
-    of_encounter: dict[str, set[str]] = {}
-    for photo, encounter in zip(photos, encounters, strict=True):
-        of_encounter.setdefault(encounter, set()).add(photo)
-    turn = {
-        (e, photo): k
-        for e, names in of_encounter.items()
-        for k, photo in enumerate(sorted(names, key=lambda p: place[p]))
-    }
-    order = np.array([turn[key] for key in zip(encounters, photos, strict=True)], np.int64)
-    return order, np.array([len(of_encounter[e]) for e in encounters], np.int64)
+    photos = pairs[f"{side}_photo_id"].combine_chunks().dictionary_encode()
+    places = np.array([place[p] for p in photos.dictionary.to_pylist()], np.int64)
+    of_row = places[photos.indices.to_numpy(zero_copy_only=False)] if pairs.num_rows else np.zeros(0, np.int64)
+    key = codes(pairs[f"{side}_encounter_id"]) * (len(place) + 1) + of_row
+    shown, which = np.unique(key, return_inverse=True)  # sorted by encounter, then by place
+    encounter = shown // (len(place) + 1)
+    first = starts(encounter)
+    sizes = np.diff(np.append(first, len(shown)))
+    order = np.arange(len(shown)) - np.repeat(first, sizes)
+    return order[which], np.repeat(sizes, sizes)[which]
 
 
 def _nested(table: pa.Table) -> dict[str, Scores]:
