@@ -211,7 +211,7 @@ def p_value_row(case: tuple[str, float, Gallery, int, str], worlds: int, queries
 def p_values(worlds: int, large: bool) -> Iterator[dict[str, object]]:
     """P(p <= alpha) of strangers."""
     for k, case in enumerate(P_VALUES):
-        yield p_value_row(case, worlds, 10, k)
+        yield p_value_row(case, worlds, max(3, min(10, 24 // case[3])), k)
     for k, case in enumerate(LARGE if large else ()):
         yield p_value_row(case, 10, 40, 100 + k)
 

@@ -25,7 +25,7 @@ METRIC_NAMES = {
     "top1_encounter": "right at once, per encounter", "top1_photo": "right at once, per photo", "top3_photo": "among the best 3",
     "top5_photo": "among the best 5", "map_photo": "mean average precision, per photo", "novelty_auroc": "known against new (AUROC)",
     "novelty_accuracy": "known or new called rightly", "baks_baus_gm": "geometric mean of BAKS and BAUS",
-    "open_baks_baus_gm": "the same, whole animals left out", "false_known_rate": "new animals given a name", "ece_mixed": "calibration error (ECE)",
+    "open_baks_baus_gm": "the same, whole animals left out", "false_known_rate": "new animals called known", "ece_mixed": "calibration error (ECE)",
     "candidate_set_coverage": "candidate sets that hold the right animal", "background_top1_photo": "right at once with the animals painted over",
 }  # fmt: skip
 COLOURS = {
