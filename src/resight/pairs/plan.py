@@ -112,6 +112,7 @@ class PairGrid:
         policy: PairsParams,
         purpose: str,
         forbid_same_encounter: bool,
+        met_again: bool = False,
         only: Mask | None = None,
     ) -> PairGrid:
         """All pairs under a policy.
@@ -124,11 +125,13 @@ class PairGrid:
                 ``same``, unknown is compared with unknown.
             purpose: Copied into every row.
             forbid_same_encounter: Keep photos of one encounter apart; for evaluations, where they would be too easy.
+            met_again: Compare photos of one animal only where both days are known and differ (columns ``individual_id`` and
+                ``taken_on``).
             only: See above.
 
         The policy comes before missing features, so that counts of excluded pairs do not depend on the extractor.
         """
-        rules = policy_rules(queries, gallery, policy, forbid_same_encounter)
+        rules = policy_rules(queries, gallery, policy, forbid_same_encounter, met_again)
         crops, photos = ([text_column(table, name) for table in (queries, gallery)] for name in ("crop_id", "photo_id"))
         return PairGrid(crops[0], crops[1], photos[0], photos[1], purpose, rules, only)
 
