@@ -198,25 +198,28 @@ IDENTIFICATIONS = Table(
 )  # fmt: skip
 
 NOVELTY = Table(
-    "novelty", 2, "a query encounter and the verdict on it", ("encounter_id",),
+    "novelty", 3, "a query encounter and the verdict on it", ("encounter_id",),
     (
         RUN,
         Column("encounter_id", S, "query encounter"),
         Column("n_photos", I32, "photos of the encounter", nullable=False),
         Column("n_photos_compared", I32, "photos with at least one scored pair", nullable=False),
-        Column("decision", S, "known, new, unsure or not_compared", nullable=False),
+        Column("decision", S, "known (with the guarantee of novelty.alpha), likely (as probable, but too few animals are known for the guarantee), "
+               "new, likely_new (the probability rests mostly on other places), unsure or not_compared", nullable=False),
         Column("individual_id", S, "best candidate; missing if nothing could be compared"),
         Column("probability", F64, "probability that it is the best candidate"),
         Column("p_new", F64, "probability that it is an animal that is not in the gallery"),
         Column("p_other", F64, "probability that it is an animal of the gallery that is not listed in identifications"),
-        Column("p_value", F64, "share of animals known not to be in the gallery whose best score is at least as high"),
+        Column("p_value", F64, "share of animals, the query among their candidates, whose best wrong score from as many photos is at least as high; of new animals, at most the share x gets x or less"),
         Column("tail_p_value", F64, "p_value from a fitted tail, for scores that few or none of them reached; without a guarantee"),
         Column("best_score", F64, "score of the best candidate"),
-        Column("threshold", F64, "lowest best score for which p_value is at most novelty.alpha; missing if the gallery is too small to say"),
-        Column("provisional_individual_id", S, "provisional name while the animal is new or unsure; the same for all encounters that seem to be one animal"),
-        Column("candidate_set_coverage", F64, "share of encounters whose candidate set contains the right animal, if it is in the gallery; missing if none can be guaranteed"),
+        Column("threshold", F64, "best score for which p_value is at most novelty.alpha, were it reached from any number of photos; missing if the gallery is too small to say"),
+        Column("provisional_individual_id", S, "provisional name while the animal is neither known nor likely; the same for all encounters that seem to be one animal"),
+        Column("candidate_set", STRINGS, "the candidate set, whole: animals of the gallery that the encounter may be; missing if no coverage can be stated"),
+        Column("candidate_set_size", I32, "animals in it; 0 says that every animal fits worse than animals that were met again"),
+        Column("candidate_set_coverage", F64, "share of encounters whose candidate set contains the right animal, if it is in the gallery and could be compared; missing if none can be stated"),
         Column("n_calibration", I32, "animals that p_value rests on", nullable=False),
-        Column("n_needed", I32, "animals needed to guarantee novelty.alpha"),
+        Column("n_needed", I32, "animals with which novelty.alpha can be guaranteed"),
         Column("method", S, "how the probabilities were computed", nullable=False),
         Column("evidence", S, "one sentence that gives the reason for the verdict", nullable=False),
         Column("true_individual_id", S, "label, which an evaluation hides"),
@@ -226,7 +229,7 @@ NOVELTY = Table(
 )  # fmt: skip
 
 OUTCOMES = Table(
-    "outcomes", 2, "a query of known identity in one trial, and its outcome; every accuracy figure is computed from these rows",
+    "outcomes", 3, "a query of known identity in one trial, and its outcome; every accuracy figure is computed from these rows",
     ("trial", "round", "level", "query_id"),
     (
         RUN,
@@ -247,12 +250,13 @@ OUTCOMES = Table(
         Column("probability", F64, "probability that it is the best candidate"),
         Column("probabilities", pa.list_(F64), "probability of every candidate that was compared, best first, so that the one at place `rank` is the right one; encounters only"),
         Column("p_new", F64, "probability that it is an animal that is not in the gallery"),
-        Column("decision", S, "known, new, unsure or not_compared; encounters only"),
+        Column("decision", S, "known, likely, new, likely_new, unsure or not_compared; encounters only"),
+        Column("p_value", F64, "as in table novelty; encounters only"),
         Column("novelty", F64, "value that separates new from known: p_new, or minus the best score if no likelihood was fitted; infinite if nothing could be compared"),
         Column("in_candidate_set", B, "whether its animal is in the candidate set; missing if no sets were made"),
         Column("candidate_set_size", I32, "animals in the candidate set"),
         Column("candidate_set_coverage", F64, "share of the sets that should contain the right animal"),
-        Column("provisional_individual_id", S, "provisional name while the animal is new or unsure; equal names mean one animal"),
+        Column("provisional_individual_id", S, "provisional name while the animal is neither known nor likely; equal names mean one animal"),
         Column("viewpoint", S, "side of the head that is seen; `mixed` if an encounter shows several"),
         Column("visibility", S, "how well the head is visible, from the labels (head_visibility or visibility)"),
         Column("days_between", I32, "days to the nearest gallery photo of its animal", "day"),
@@ -274,7 +278,7 @@ PROVISIONAL = Table(
         Column("event_no", I32, "1 is the first; events are only ever added"),
         Column("night", S, "night of the run in which it happened (ISO date)", nullable=False),
         Column("event_run_id", S, "run in which it happened", nullable=False),
-        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known), "
+        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely), "
                "withdrawn (its photos are gone or can no longer be compared)", nullable=False),
         Column("provisional_individual_id", S, "the provisional name", nullable=False),
         Column("encounter_id", S, "the encounter concerned", nullable=False),
@@ -283,14 +287,15 @@ PROVISIONAL = Table(
 )  # fmt: skip
 
 ACCURACY = Table(
-    "accuracy", 2, "a metric of a run", ("metric", "stratum"),
+    "accuracy", 3, "a metric of a run", ("metric", "stratum"),
     (
         RUN,
         Column("metric", S, "name, e.g. top1_photo"),
         Column("stratum", S, "all, or column=value"),
         Column("value", F64, "value of the metric; missing if it cannot be computed"),
-        Column("ci_low", F64, "lower end of the 95 % bootstrap interval, individuals resampled"),
+        Column("ci_low", F64, "lower end of the 95 % interval over individuals: exact for shares, otherwise from the bootstrap"),
         Column("ci_high", F64, "upper end"),
+        Column("p_worse", F64, "of a group's top 1: how often chance makes any of the groups as bad against the rest; corrected for their number"),
         Column("n", I64, "number of queries that it rests on", nullable=False),
         Column("unit", S, "share, second, score or count", nullable=False),
         Column("protocol", S, "how gallery and queries were split", nullable=False),
@@ -310,8 +315,9 @@ ACCURACY_CURVES = Table(
         Column("x_high", F64, "upper end of the bin, or the position itself; missing if the bin is open"),
         Column("x", F64, "position on the axis; for bins the mean of the values in it", nullable=False),
         Column("y", F64, "height; missing if the bin is empty"),
-        Column("ci_low", F64, "lower end of the 95 % bootstrap interval, individuals resampled"),
+        Column("ci_low", F64, "lower end of the 95 % interval over individuals: exact for shares, otherwise from the bootstrap"),
         Column("ci_high", F64, "upper end"),
+        Column("p_worse", F64, "of a group's top 1: how often chance makes any of the groups as bad against the rest; corrected for their number"),
         Column("n", I64, "number of queries that it rests on", nullable=False),
     ),
 )  # fmt: skip
@@ -325,8 +331,9 @@ ACCURACY_DIFFERENCES = Table(
         Column("old_value", F64, "value of the earlier run, on the common queries"),
         Column("new_value", F64, "value of this run, on the common queries"),
         Column("difference", F64, "new minus old"),
-        Column("ci_low", F64, "lower end of the 95 % bootstrap interval, individuals resampled"),
+        Column("ci_low", F64, "lower end of the 95 % interval over individuals: exact for shares, otherwise from the bootstrap"),
         Column("ci_high", F64, "upper end"),
+        Column("p_worse", F64, "of a group's top 1: how often chance makes any of the groups as bad against the rest; corrected for their number"),
         Column("n", I64, "number of queries that it rests on", nullable=False),
         Column("n_gained", I64, "queries that only the new run answers correctly; top-1 metrics only"),
         Column("n_lost", I64, "queries that only the earlier run answers correctly; top-1 metrics only"),

@@ -28,11 +28,12 @@ SELECT run_id, flow, night, status, started_at, ended_at, model_fingerprint, cou
 FROM read_parquet('runs/*/runs.parquet', union_by_name = true)
 ORDER BY ended_at DESC;
 
--- The verdicts on each encounter, run by run.
+-- The verdicts on each encounter, run by run; not those that a measurement gives with names hidden.
 CREATE OR REPLACE VIEW verdict_history AS
 SELECT r.night, n.*
 FROM read_parquet('runs/*/novelty.parquet', union_by_name = true) n
 JOIN run_history r USING (run_id)
+WHERE r.flow NOT IN ('accuracy', 'evaluate', 'compare')
 ORDER BY n.encounter_id, r.ended_at;
 
 -- Animals with a confirmed name.
@@ -53,8 +54,8 @@ WITH encounters AS (
 SELECT e.month,
        count(*) AS n_encounters,
        count(e.confirmed) AS n_confirmed,
-       count(*) FILTER (WHERE n.decision = 'known') AS n_identified,
-       count(*) FILTER (WHERE n.decision = 'new') AS n_new,
+       count(*) FILTER (WHERE n.decision IN ('known', 'likely')) AS n_identified,
+       count(*) FILTER (WHERE n.decision IN ('new', 'likely_new')) AS n_new,
        count(*) FILTER (WHERE n.decision IN ('unsure', 'not_compared')) AS n_open
 FROM encounters e LEFT JOIN latest_novelty n USING (encounter_id)
 GROUP BY e.month ORDER BY e.month;

@@ -12,7 +12,7 @@ from resight.flows.nightly import run_nightly
 from resight.run.run import absolute_sources
 from resight.settings import SETTINGS_FILE
 from resight.settings.init import init_workspace
-from resight.status import Decision
+from resight.status import CALLED_NEW, NAMED
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
@@ -54,10 +54,9 @@ def _compare_with_truth(workspace: Workspace, run_id: str, folder: Path) -> str:
     known = [v for v in verdicts if truth[v["encounter_id"]]["is_new"] == "false"]
     new = [v for v in verdicts if truth[v["encounter_id"]]["is_new"] == "true"]
     named = sum(
-        v["decision"] == Decision.KNOWN and v["individual_id"] == truth[v["encounter_id"]]["individual_id"]
-        for v in known
+        v["decision"] in NAMED and v["individual_id"] == truth[v["encounter_id"]]["individual_id"] for v in known
     )
-    called_new = sum(v["decision"] == Decision.NEW for v in new)
+    called_new = sum(v["decision"] in CALLED_NEW for v in new)
     return (
         f"The truth is known here: {named} of {len(known)} known animals were named right and {called_new} of {len(new)} new ones "
         "called new. Rendered heads are easier than real ones."

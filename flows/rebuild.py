@@ -52,7 +52,7 @@ def run_rebuild(
     comparison, page = None, None
     if old and old.fingerprint != model.fingerprint:
         comparison, page = _compare(place, overrides, old, settings, model, night, quiet)
-    promoted = comparison is None or comparison.not_worse or (accept_unmeasured and comparison.n_queries == 0)
+    promoted = comparison is None or comparison.not_worse or (accept_unmeasured and comparison.too_few)
     with open_run(place, settings, model, flow="rebuild", night=night, quiet=quiet) as run:
         run.note(comparison.sentence if comparison else "")
         ingested = ingest_photos(run)

@@ -17,7 +17,10 @@ def group_unknowns(run: Run, judged: Judged) -> Judged:
     """Compare unknown animals with each other, and give what seems to be one animal one name that lasts."""
     before = read_current(run.workspace, "provisional") if run.flow in KEEPS_NAMES else None
     events = [] if before is None else before.drop_columns(["run_id"]).to_pylist()
-    grouped = unknowns.group_unknowns(run.conditions, judged, events, run.night, run.run_id)
+    photos = read_current(run.workspace, "photos") if events else None
+    rows = [] if photos is None else photos.select(["photo_id", "encounter_id"]).to_pylist()
+    earlier = {row["photo_id"]: row["encounter_id"] for row in rows}
+    grouped = unknowns.group_unknowns(run.conditions, judged, events, run.night, run.run_id, earlier)
     run.work["queries_shortlisted"] += grouped.n_shortlisted
     run.work["pairs_matched"] += grouped.matched.n_matched
     compared, left_out = grouped.matched.pairs, grouped.left_out

@@ -10,7 +10,7 @@ from resight.run.gate import reason_to_keep_aside
 from resight.run.models import Model, register
 from resight.run.run import Run
 from resight.run.state import Ingested
-from resight.status import KEPT_ASIDE
+from resight.status import KEPT_ASIDE, Decision
 from resight.store.generations import ACCURACY_FILE
 from resight.store.publication import publish_generation
 from resight.store.runs import REPORT_FILE, read_run, run_exists, run_record
@@ -137,7 +137,7 @@ def _describe(record: dict[str, Any]) -> str:
 
 def _decisions(workspace: Workspace, run_id: str) -> dict[str, int]:
     decisions = read_run(workspace, run_id, "novelty")["decision"].to_pylist()
-    return {d: decisions.count(d) for d in ("known", "new", "unsure", "not_compared")}
+    return {decision.value: decisions.count(decision.value) for decision in Decision}
 
 
 def _tell_prefect(run: Run) -> None:

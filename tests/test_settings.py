@@ -165,7 +165,7 @@ def test_sections_say_what_they_affect() -> None:
     settings = settings_from({"pairs": {"viewpoint": "any", "block_seconds": 3}, "dask": {"workers": 7}})
     assert set(settings.model_part()) == Settings.sections_affecting("model")
     assert settings.model_part()["pairs"] == {"viewpoint": "any"}
-    assert Settings.sections_affecting("run") == {"encounter", "evaluate", "pairs"}
+    assert Settings.sections_affecting("run") == {"encounter", "evaluate", "novelty", "pairs"}
     quick = settings_from({"pairs": {"viewpoint": "any"}, "ingest": {"min_side_px": 80}})
     assert settings.run_part(measuring=False) == quick.run_part(measuring=False) == {}
     measured = settings_from({"pairs": {"must_agree": ["site"]}, "evaluate": {"seed": 1}, "device": "cuda"})

@@ -47,6 +47,7 @@ class PairStatus(StrEnum):
 class PairReason(StrEnum):
     SAME_PHOTO = "same_photo"
     SAME_ENCOUNTER = "same_encounter"
+    SAME_DAY = "same_day"
     VIEWPOINT = "viewpoint"
     HALVED = "halved"
 
@@ -61,7 +62,15 @@ class Viewpoint(StrEnum):
 
 
 class Decision(StrEnum):
+    """The verdict on an encounter: with the guarantee of ``novelty.alpha`` (known), or as its probability says."""
+
     KNOWN = "known"
+    LIKELY = "likely"
     NEW = "new"
+    LIKELY_NEW = "likely_new"
     UNSURE = "unsure"
     NOT_COMPARED = "not_compared"
+
+
+NAMED = frozenset({Decision.KNOWN, Decision.LIKELY})
+CALLED_NEW = frozenset({Decision.NEW, Decision.LIKELY_NEW})

@@ -181,7 +181,7 @@ def test_abundance_error_by_hand() -> None:
     truth = np.array(list("112233"))
     assert abundance_error(np.array(list("aabbcc")), truth, np.ones(6)) == 0.0
     assert abundance_error(np.array(list("abcdef")), truth, np.ones(6)) == pytest.approx(1.0)  # six instead of three
-    assert abundance_error(np.array(list("aaaaaa")), truth, np.ones(6)) == pytest.approx(2 / 3)  # one instead of three
+    assert abundance_error(np.array(list("aaaaaa")), truth, np.ones(6)) == pytest.approx(-2 / 3)  # one instead of three
     # Animal 1 drawn three times and 3 not at all: clusters a, a, a and b, against 1, 1, 1 and 2
     assert abundance_error(np.array(list("aabbcc")), truth, np.array([3.0, 3, 1, 1, 0, 0])) == pytest.approx(0.0)
 

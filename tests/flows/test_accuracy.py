@@ -105,10 +105,14 @@ def test_time_aware_and_open_rounds(labelled: Path, place: tuple[Workspace, dict
     assert sum(not r["known"] for r in opened) == n == sum(r["known"] for r in opened), "left out once, there once"
     assert overall(result)["open_novelty_auroc"]["n"] == 2 * n
     closed, alone = (
-        {r["query_id"]: r["score_wrong"] for r in outcomes.to_pylist() if (r["trial"], r["level"]) == (t, "encounter")}
+        {r["query_id"]: r for r in outcomes.to_pylist() if (r["trial"], r["level"]) == (t, "encounter")}
         for t in ("closed", "without_own")
     )
-    assert all(alone[q] != closed[q] for q in alone), "pairs with its own animal do not count in a stranger's cohort"
+    with_own_pairs = [q for q in alone if closed[q]["score_right"] is not None]
+    assert len(with_own_pairs) == 4
+    assert all(alone[q]["score_wrong"] != closed[q]["score_wrong"] for q in with_own_pairs), (
+        "pairs with its own animal do not count in a stranger's cohort"
+    )
 
 
 def test_another_model_is_compared_with_the_run_before(labelled: Path, place: tuple[Workspace, dict[str, Any]]) -> None:

@@ -85,3 +85,17 @@ def test_names_of_unknown_animals_last_from_night_to_night(field_workspace: Work
     assert names(field_workspace)["seen again"] in (first[asked["encounter_id"]], None)
     night(field_workspace, "2026-06-07")
     assert events(field_workspace) == after, "a night without news adds nothing"
+
+
+def test_naming_a_photo_that_was_an_encounter_of_its_own_is_logged_as_confirmed(field_workspace: Workspace) -> None:
+    survey = field_workspace.root / "photos" / "survey"
+    with (survey / "metadata.csv").open(newline="", encoding="utf-8") as opened:
+        asked = next(r for r in csv.DictReader(opened) if not r["individual_id"])
+    label(survey / "metadata.csv", asked["file"], encounter_id="")
+    night(field_workspace, "2026-06-04")
+    before = names(field_workspace)
+    (encounter,) = [e for e in before if e.startswith("photo-")]
+    label(survey / "metadata.csv", asked["file"], individual_id="Zora")
+    night(field_workspace, "2026-06-05")
+    assert encounter not in names(field_workspace)
+    assert ("2026-06-05", "confirmed", before[encounter], encounter, "Zora") in events(field_workspace)

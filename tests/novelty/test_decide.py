@@ -10,13 +10,24 @@ from resight.novelty.decide import NOVELTY_SCHEMA, decide, listed, posterior
 from resight.novelty.identity_log import provisional_id
 from resight.novelty.model import NoveltyModel
 from resight.novelty.params import NoveltyParams
+from resight.novelty.yardstick import Yardstick
+from resight.rank.levels import LEVEL_SCHEMA, Seen
 from resight.rank.stage import RANK_SCHEMA
 from resight.store.tables import conform
 
-MAXIMA = tuple(float(k) for k in range(1, 20))  # 19 animals: 5 % can be kept
-MODEL = NoveltyModel(
-    "logistic", MAXIMA, tuple(f"x{k}" for k in range(19)), 4.0, 0.0, 0.0, 1.0, (np.log(1e-6), np.log(1e6))
-)
+
+def levels(maxima, names=None):
+    """Impostor maxima of encounters of one photo each."""
+    names = names or [f"x{k}" for k in range(len(maxima))]
+    return Yardstick(tuple((f"e{k}", name, 1, m) for k, (name, m) in enumerate(zip(names, maxima, strict=True))))
+
+
+def model(maxima, names=None, n_animals=4.0, limits=(np.log(1e-6), np.log(1e6)), **more):
+    """With the likelihood ratio equal to the score."""
+    return NoveltyModel("logistic", levels(maxima, names), n_animals, 0.0, 0.0, 1.0, limits, **more)
+
+
+MODEL = model([float(k) for k in range(1, 40)])  # 39 animals: 5 % can be kept, whoever is best
 GALLERY = ["Ada", "Ben", "Cleo", "Dot"]
 PARAMS = NoveltyParams()  # alpha .05, prior_new .2, limits .8
 
@@ -47,8 +58,22 @@ def queries(*encounters, photos=1):
     return pa.Table.from_pylist(rows, schema=pa.schema([("photo_id", pa.string()), ("encounter_id", pa.string())]))
 
 
+def seen(encounters):
+    """Each encounter has one photo."""
+    rows = [(e, 1, name, float(score)) for e, scores in encounters.items() for name, score in scores.items()]
+    columns = list(zip(*rows, strict=True)) or [[], [], [], []]
+    return Seen(
+        pa.table([pa.array(c, f.type) for c, f in zip(columns, LEVEL_SCHEMA, strict=True)], schema=LEVEL_SCHEMA),
+        LEVEL_SCHEMA.empty_table(),
+    )
+
+
+def judge(encounters, asked, model=MODEL, gallery=GALLERY, params=PARAMS, **more):
+    return decide(ranked_table(encounters), asked, gallery, model, params, seen(encounters), **more)
+
+
 def verdict(scores, model=MODEL, gallery=GALLERY, params=PARAMS, **more):
-    return decide(ranked_table({"E": scores}), queries("E"), gallery, model, params, **more).novelty.to_pylist()[0]
+    return judge({"E": scores}, queries("E"), model, gallery, params, **more).novelty.to_pylist()[0]
 
 
 def test_a_probability_that_other_places_have_given_says_so():
@@ -90,20 +115,21 @@ def test_posterior_is_monotone_and_does_not_care_about_order():
 
 
 def test_known_by_hand():
-    row = verdict({"Ada": 30, "Ben": 2, "Cleo": 1, "Dot": 1}, truth={"E": "Ada"})
-    assert (row["decision"], row["individual_id"], row["n_calibration"]) == ("known", "Ada", 19)
-    assert (row["probability"], row["p_new"], row["p_value"]) == pytest.approx((6 / 7, 0.2 / 7, 1 / 20))
-    assert row["threshold"] == np.nextafter(19.0, 20)
+    row = verdict({"Ada": 40, "Ben": 2, "Cleo": 1, "Dot": 1}, truth={"E": "Ada"})
+    # weights .2 * (40, 2, 1, 1) and .2: 9 in all
+    assert (row["decision"], row["individual_id"], row["n_calibration"]) == ("known", "Ada", 39)
+    assert (row["probability"], row["p_new"], row["p_value"]) == pytest.approx((8 / 9, 0.2 / 9, 1 / 40))
+    assert row["threshold"] == np.nextafter(38.0, 39)  # above 38 there is one animal: (1 + 1) / 40
     assert row["provisional_individual_id"] is None and row["true_individual_id"] == "Ada"
-    assert row["evidence"] == "Best match Ada with score 30; none of 19 animals known to be different reached that."
+    assert row["evidence"] == "Best match Ada with score 40; none of 39 animals known to be different reached that."
 
 
 def test_probability_alone_is_not_enough():
-    # .8 / 4 * 18 = 3.6 of 3.6 + .02 * 3 + .2: p(Ada) = .93, but two of 19 impostors reach 18: p = 3 / 20
-    row = verdict({"Ada": 18, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1})
-    assert row["probability"] > 0.9 and row["p_value"] == pytest.approx(3 / 20)
+    # .8 / 4 * 38 = 7.6 of 7.6 + .02 * 3 + .2: p(Ada) = .97, but two of 39 impostors reach 38: p = 3 / 40
+    row = verdict({"Ada": 38, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1})
+    assert row["probability"] > 0.9 and row["p_value"] == pytest.approx(3 / 40)
     assert row["decision"] == "unsure" and row["provisional_individual_id"] == provisional_id("E")
-    assert "2 of 19 animals" in row["evidence"]
+    assert "2 of 39 animals" in row["evidence"] and "a share of 0.075 would match as well" in row["evidence"]
 
 
 def test_new_by_hand():
@@ -114,27 +140,38 @@ def test_new_by_hand():
     assert row["evidence"].startswith("No animal in the gallery fits well. Best match Ada")
 
 
-def test_with_too_few_animals_for_the_promise_it_is_unsure_and_says_how_many_it_takes():
-    few = NoveltyModel("logistic", (1.0, 25.0, 3.0), ("x", "y", "z"), 4.0, 0.0, 0.0, 1.0, (-9.0, 9.0))
+def test_with_too_few_animals_for_the_promise_it_is_likely_and_says_how_many_it_takes():
+    few = model([1.0, 25.0, 3.0], limits=(-9.0, 9.0))
     row = verdict({"Ada": 26, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1}, few)
-    assert (row["decision"], row["p_value"], row["threshold"], row["n_needed"]) == ("unsure", 0.25, None, 19)
+    assert (row["decision"], row["p_value"], row["threshold"], row["n_needed"]) == ("likely", 0.25, None, 39)
+    assert row["provisional_individual_id"] is None and row["probability"] >= PARAMS.decide_known
     assert (
-        row["probability"] >= PARAMS.decide_known and "cannot be guaranteed (at least 19 are needed" in row["evidence"]
+        "Please confirm: that at most 0.05 of new animals get a wrong name can be guaranteed from 39" in row["evidence"]
     )
+    # with a limit that three animals can keep the same score is known
     assert verdict({"Ada": 26, "Ben": 0.1}, few, params=NoveltyParams(alpha=0.25))["decision"] == "known"
+    # if Ada is one of the three, she counts herself: (1 + 1) / 4
+    own = model([1.0, 25.0, 3.0], ["Ada", "x", "y"], limits=(-9.0, 9.0))
+    row = verdict({"Ada": 26, "Ben": 0.1}, own, params=NoveltyParams(alpha=0.25))
+    assert (row["decision"], row["p_value"]) == ("likely", 0.5)
 
 
-def test_on_request_a_score_above_them_all_is_known_without_a_promise_and_the_limit_is_said():
-    PARAMS = NoveltyParams(without_guarantee="name")
-    few = NoveltyModel("logistic", (1.0, 25.0, 3.0), ("x", "y", "z"), 4.0, 0.0, 0.0, 1.0, (-9.0, 9.0))
-    assert verdict({"Ada": 24, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1}, few, params=PARAMS)["decision"] == "unsure"
-    row = verdict({"Ada": 26, "Ben": 0.1, "Cleo": 0.1, "Dot": 0.1}, few, params=PARAMS)
-    assert (row["decision"], row["p_value"], row["threshold"]) == ("known", 0.25, None)
-    assert "cannot be guaranteed (at least 19 are needed" in row["evidence"]
+def test_new_is_likely_new_where_it_rests_on_other_places():
+    scores = {"Ada": 0.02, "Ben": 0.01, "Cleo": 0.01, "Dot": 0.01}
+    assert verdict(scores, dataclasses.replace(MODEL, shipped_share=0.8))["decision"] == "likely_new"
+    assert verdict(scores, dataclasses.replace(MODEL, shipped_share=0.3))["decision"] == "new"
+
+
+def test_where_no_match_can_be_poor_enough_for_new_it_is_said():
+    # the ratio never falls below e^-2: .2 / (.2 + .8 * e^-2) = .65
+    cautious = dataclasses.replace(MODEL, log_ratio_range=(-2.0, 5.0))
+    row = verdict({"Ada": 0.02, "Ben": 0.01, "Cleo": 0.01, "Dot": 0.01}, cautious)
+    assert row["decision"] == "unsure" and row["p_new"] == pytest.approx(0.2 / (0.2 + 0.8 * np.exp(-2)))
+    assert "no match can be poor enough to say so yet" in row["evidence"] and "0.65 at most" in row["evidence"]
 
 
 def test_with_fewer_than_three_animals_nothing_is_decided():
-    row = verdict({"Ada": 99.0}, NoveltyModel("none", (1.0, 2.0), ("x", "y"), 1.0))
+    row = verdict({"Ada": 99.0}, NoveltyModel("none", levels([1.0, 2.0]), 1.0))
     assert (row["decision"], row["p_new"], row["probability"], row["method"]) == ("unsure", None, None, "none")
     assert row["p_value"] == pytest.approx(1 / 3)
     assert "only 2 animals" in row["evidence"] and "3 are needed" in row["evidence"]
@@ -143,7 +180,7 @@ def test_with_fewer_than_three_animals_nothing_is_decided():
 
 
 def test_not_compared():
-    got = decide(ranked_table({"E": {"Ada": 30}}), queries("E", "F", photos=2), GALLERY, MODEL, PARAMS)
+    got = judge({"E": {"Ada": 30}}, queries("E", "F", photos=2))
     e, f = got.novelty.to_pylist()
     assert (e["n_photos"], e["n_photos_compared"], e["status"]) == (2, 1, "ok")
     assert (f["decision"], f["n_photos"], f["n_photos_compared"], f["status"]) == ("not_compared", 2, 0, "not_compared")
@@ -154,10 +191,8 @@ def test_not_compared():
 
 
 def test_probabilities_go_to_the_encounter_rows_and_sum_to_one_with_p_new():
-    ranked = ranked_table(
-        {"E": {"Ada": 9, "Ben": 4, "Cleo": 1, "Dot": 2}, "F": {"Ada": 1, "Ben": 1, "Cleo": 1, "Dot": 8}}
-    )
-    got = decide(ranked, queries("E", "F"), GALLERY, MODEL, PARAMS)
+    scores = {"E": {"Ada": 9, "Ben": 4, "Cleo": 1, "Dot": 2}, "F": {"Ada": 1, "Ben": 1, "Cleo": 1, "Dot": 8}}
+    got = judge(scores, queries("E", "F"))
     for row in got.novelty.to_pylist():
         mine = [r for r in got.ranked.to_pylist() if r["query_id"] == row["encounter_id"] and r["level"] == "encounter"]
         assert sum(r["probability"] for r in mine) + row["p_new"] == pytest.approx(1.0, abs=1e-12)
@@ -166,11 +201,9 @@ def test_probabilities_go_to_the_encounter_rows_and_sum_to_one_with_p_new():
 
 
 def test_a_deleted_animal_is_gone_from_ranks_gallery_and_yardstick():
-    model = NoveltyModel(
-        "logistic", (1.0, 2.0, 3.0, 4.0), ("Ada", "Ben", "Cleo", "Dot"), 3.0, 0.0, 0.0, 1.0, (-9.0, 9.0)
-    )
-    ranked = ranked_table({"E": {"Ada": 9, "Ben": 4, "Cleo": 1, "Dot": 2}, "F": {"Ada": 9}})
-    got = decide(ranked, queries("E", "F"), GALLERY, model, PARAMS, deleted={"E": "Ada", "F": "Ada"})
+    of_four = model([1.0, 2.0, 3.0, 4.0], ["Ada", "Ben", "Cleo", "Dot"], 3.0, (-9.0, 9.0))
+    scores = {"E": {"Ada": 9, "Ben": 4, "Cleo": 1, "Dot": 2}, "F": {"Ada": 9}}
+    got = judge(scores, queries("E", "F"), of_four, deleted={"E": "Ada", "F": "Ada"})
     e, f = got.novelty.to_pylist()
     # .8 / 3 * (4 + 2 + 1) + .2 = 6.2 / 3
     assert (e["individual_id"], e["n_calibration"], e["p_new"]) == ("Ben", 3, pytest.approx(0.2 * 3 / 6.2))
@@ -182,54 +215,18 @@ def test_order_of_rows_does_not_matter():
     ranked = ranked_table({"E": {"Ada": 9, "Ben": 4, "Cleo": 1}, "F": {"Dot": 5}, "G": {"Ada": 2}})
     turned = ranked.take(pa.array(range(ranked.num_rows - 1, -1, -1)))
     asked = queries("G", "F", "E")
-    one, other = (decide(r, asked, GALLERY, MODEL, PARAMS).novelty for r in (ranked, turned))
+    shown = seen({"E": {"Ada": 9, "Ben": 4, "Cleo": 1}, "F": {"Dot": 5}, "G": {"Ada": 2}})
+    one, other = (decide(r, asked, GALLERY, MODEL, PARAMS, shown).novelty for r in (ranked, turned))
     assert one.equals(other) and one["encounter_id"].to_pylist() == ["E", "F", "G"]
 
 
 def test_nothing_to_judge():
-    got = decide(ranked_table({}), queries(), GALLERY, MODEL, PARAMS)
+    got = judge({}, queries())
     assert got.novelty.num_rows == 0 and got.novelty.schema.equals(NOVELTY_SCHEMA) and got.ranked.num_rows == 0
 
 
-def test_candidate_set_by_hand():
-    # Genuine scores: Ada 4 and 8 (half a vote each), Ben 2, Cleo never compared. s = 1: only Cleo's is below: (1 + 1) / 4;
-    # s = 5: Cleo, Ben and half of Ada: (1 + 2.5) / 4. Coverage .75 asks for more than .25: all; with .5 more than .5.
-    model = NoveltyModel(
-        "logistic", genuine=(4.0, 8.0, 2.0, -np.inf), genuine_individuals=("Ada", "Ada", "Ben", "Cleo")
-    )
-    assert model.in_candidate_set(np.array([1.0, 2.0, 5.0]), 0.75).tolist() == [True, True, True]
-    assert model.in_candidate_set(np.array([1.0, 2.0, 5.0]), 0.5).tolist() == [False, True, True]
-    # three animals can promise no more than 3 / 4, whatever is wanted; one can promise nothing
-    assert model.coverage(0.9) == 0.75 and model.coverage(0.6) == 0.6
-    assert model.without("Ada").coverage(0.9) == pytest.approx(2 / 3)
-    assert model.without("Ada").without("Ben").coverage(0.9) is None
-
-
-def test_candidate_sets_keep_their_promise_on_animals_that_were_not_seen():
-    rng = np.random.default_rng(4)
-    held = 0
-    for _ in range(600):
-        level = rng.normal(size=20)  # an animal's encounters are alike: animals, not encounters, are exchangeable
-        own = [(s, f"i{k}") for k in range(19) for s in level[k] + rng.normal(size=1 + k % 4)]
-        model = NoveltyModel("logistic", genuine=tuple(s for s, _ in own), genuine_individuals=tuple(i for _, i in own))
-        held += model.in_candidate_set(np.array([level[19] + rng.normal()]), 0.8)[0]
-    assert 0.78 < held / 600 < 0.90
-
-
-def test_candidate_set_of_a_verdict():
-    model = NoveltyModel(
-        "logistic", MAXIMA, tuple(f"x{k}" for k in range(19)), 4.0, 0.0, 0.0, 1.0, (-9.0, 9.0),
-        genuine=(20.0, 30.0), genuine_individuals=("Ada", "Ben"),
-    )  # fmt: skip
-    got = decide(ranked_table({"E": {"Ada": 25, "Ben": 10}}), queries("E"), GALLERY, model, PARAMS)
-    assert got.novelty["candidate_set_coverage"].to_pylist() == [pytest.approx(2 / 3)]
-    sets = {(r["level"], r["individual_id"]): r["in_candidate_set"] for r in got.ranked.to_pylist()}
-    # 25: (1 + 1) / 3 > 1 / 3; 10: 1 / 3 is not; a photo alone has no set
-    assert sets["encounter", "Ada"] is True and sets["encounter", "Ben"] is False and sets["photo", "Ada"] is None
-
-
 def test_listed_candidates_new_and_all_others_sum_to_one():
-    verdicts = decide(ranked_table({"E": {"Ada": 3, "Ben": 2, "Cleo": 1}}), queries("E"), GALLERY, MODEL, PARAMS)
+    verdicts = judge({"E": {"Ada": 3, "Ben": 2, "Cleo": 1}}, queries("E"))
     shown = listed(verdicts, 1)
     row = shown.novelty.to_pylist()[0]
     # weights .2 * (3, 2, 1), .2 for Dot who was not compared, .2 for new: others are Ben, Cleo and Dot

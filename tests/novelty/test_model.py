@@ -9,16 +9,24 @@ import pytest
 from scipy import optimize, stats
 
 from resight.novelty.calibration import COMPARISON_SCHEMA, Calibration, impostor_maxima
+from resight.novelty.decide import animals_needed
 from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail
-from resight.novelty.model import NoveltyModel, fit
+from resight.novelty.model import NoveltyModel, fit, ratio_range
+from resight.novelty.yardstick import QueryScores, Yardstick
 from resight.score.base import ShippedCalibration
 
 
 def calibration(rows):
     """Rows of (encounter, own individual, candidate, score)."""
     plain = [dict(zip(COMPARISON_SCHEMA.names, (*r, r[1] == r[2]), strict=True)) for r in rows]
-    table = pa.Table.from_pylist(plain, schema=COMPARISON_SCHEMA)
-    return Calibration(table, impostor_maxima(table))
+    return of_table(pa.Table.from_pylist(plain, schema=COMPARISON_SCHEMA))
+
+
+def of_table(table):
+    maxima = impostor_maxima(table)
+    found = [r for r in maxima.to_pylist() if r["impostor_maximum"] is not None]
+    levels = Yardstick(tuple((r["encounter_id"], r["individual_id"], 1, r["impostor_maximum"]) for r in found))
+    return Calibration(table, maxima, levels)
 
 
 def world(n_animals, encounters, rng, genuine=1.0, impostor=0.0):
@@ -34,61 +42,104 @@ def world(n_animals, encounters, rng, genuine=1.0, impostor=0.0):
 
 
 def model_with(maxima, individuals, n_animals=10.0):
-    return NoveltyModel("evidence_bound", tuple(maxima), tuple(individuals), n_animals)
+    rows = enumerate(zip(individuals, maxima, strict=True))
+    return NoveltyModel("evidence_bound", Yardstick(tuple((f"e{k}", i, 1, m) for k, (i, m) in rows)), n_animals)
+
+
+def best(score, individual="nobody of them", **more):
+    """A query of one photo."""
+    return QueryScores(individual, {1: score}, **more)
 
 
 def test_p_value_by_hand():
     # Ada's two maxima share one vote. score .3: Ada 1/2 (.4 but not .2), Ben 1 (.3 counts), Cleo 0: (1 + 1.5) / 4
     model = model_with([0.2, 0.4, 0.3, 0.1], ["Ada", "Ada", "Ben", "Cleo"])
     expected = {0.05: (1 + 3) / 4, 0.1: 4 / 4, 0.3: 2.5 / 4, 0.35: 1.5 / 4, 0.4: 1.5 / 4, 0.5: 1 / 4}
-    assert {s: model.p_value(s, 10) for s in expected} == pytest.approx(expected)
+    assert {s: model.p_value(best(s), 10) for s in expected} == pytest.approx(expected)
     assert model.n_individuals == 3
-    assert [model.reached(s) for s in (0.05, 0.3, 0.4, 0.5)] == [3, 2, 1, 0]
+    assert [model.reached(best(s)) for s in (0.05, 0.3, 0.4, 0.5)] == [3, 2, 1, 0]
+
+
+def test_the_best_candidate_always_counts():
+    # Its own encounters have the query among their candidates, with the same score: Cleo counts although .1 is below.
+    model = model_with([0.2, 0.4, 0.3, 0.1], ["Ada", "Ada", "Ben", "Cleo"])
+    assert model.p_value(best(0.35, "Cleo"), 10) == (1 + 1 + 0.5) / 4
+    assert model.p_value(best(0.35, "Ada"), 10) == (1 + 1) / 4  # Ada counts in full, not by half
+    assert model.reached(best(0.35, "Ada")) == 0
+
+
+def test_the_query_counts_among_the_candidates_of_the_others():
+    model = model_with([0.2, 0.4, 0.3], ["Ada", "Ben", "Cleo"])
+    returned = {1: {"e0": 0.6, "e2": 0.1}}  # Ada's photos find the query better than anybody else
+    assert model.p_value(best(0.5, returned=returned), 10) == (1 + 1) / 4
+
+
+def test_scores_are_compared_from_as_many_photos():
+    # Ada's encounter has two photos, Ben's one. The query scores 1 from one photo, 3 from two and 9 from three.
+    rows = (("e0", "Ada", 1, 0.5), ("e0", "Ada", 2, 4.0), ("e1", "Ben", 1, 2.0))
+    model = NoveltyModel("evidence_bound", Yardstick(rows), 10.0)
+    assert model.p_value(QueryScores("x", {1: 1.0}), 10) == pytest.approx(
+        (1 + 1) / 3
+    )  # Ben's 2 reaches 1, Ada's .5 does not
+    assert model.p_value(QueryScores("x", {1: 1.0, 2: 3.0}), 10) == pytest.approx(
+        (1 + 2) / 3
+    )  # Ada's 4 from two photos reaches 3
+    assert model.p_value(QueryScores("x", {1: 3.0, 2: 5.0, 3: 9.0}), 10) == pytest.approx(1 / 3)
 
 
 def test_threshold_is_the_smallest_score_with_that_p_value():
     model = model_with([0.2, 0.4, 0.3, 0.1], ["Ada", "Ada", "Ben", "Cleo"])
-    threshold = model.threshold(0.4, 10)  # 1.5 / 4 = .375 is reached just above Ben's .3
+    threshold = model.threshold(best(0.0), 0.4, 10)  # 1.5 / 4 = .375 is reached just above Ben's .3
     assert threshold == np.nextafter(0.3, 1)
-    assert model.p_value(threshold, 10) <= 0.4 < model.p_value(0.3, 10)
-    assert model.threshold(0.25, 10) == np.nextafter(0.4, 1)
-    assert model.threshold(0.24, 10) is None  # 1 / (3 + 1) is the smallest that three animals can give
-    assert model.threshold(1 / 4, 10) is not None
+    assert model.p_value(best(threshold), 10) <= 0.4 < model.p_value(best(0.3), 10)
+    assert model.threshold(best(0.0), 0.25, 10) == np.nextafter(0.4, 1)
+    assert model.threshold(best(0.0), 0.24, 10) is None  # 1 / (3 + 1) is the smallest that three animals can give
+    assert model.threshold(best(0.0, "Ada"), 0.49, 10) is None  # 2 / 4 with Ada as the best candidate
 
 
-def test_nineteen_animals_are_needed_for_five_percent():
-    maxima, names = np.linspace(0, 1, 19), [f"i{k}" for k in range(19)]
-    assert model_with(maxima, names).threshold(0.05, 10) == np.nextafter(1.0, 2)
-    assert model_with(maxima[1:], names[1:]).threshold(0.05, 10) is None
+def test_thirty_nine_animals_are_needed_for_five_percent():
+    maxima, names = np.linspace(0, 1, 39), [f"i{k:02}" for k in range(39)]
+    # all but the highest, the best candidate's own, which counts anyway
+    assert model_with(maxima, names).threshold(best(0.0, "i38"), 0.05, 10) == np.nextafter(maxima[37], 2)
+    assert model_with(maxima[1:], names[1:]).threshold(best(0.0, "i38"), 0.05, 10) is None
+    assert animals_needed(0.05) == 39 and animals_needed(0.1) == 19 and animals_needed(0.3) == 6
 
 
 def test_p_value_grows_with_the_gallery_by_the_stated_formula():
     model = model_with([0.2, 0.4, 0.3], ["Ada", "Ben", "Cleo"], n_animals=10.0)
-    assert model.p_value(0.5, 12) == 0.25  # within 20 %
-    assert model.p_value(0.5, 30) == pytest.approx(1 - 0.75**3)
-    assert model.p_value(0.5, 2) == 0.25  # a smaller gallery is left alone
-    assert model.p_value(0.1, 30) == 1.0
-    assert model.threshold(0.25, 30) is None
-    assert model.threshold(1 - 0.75**3 + 1e-9, 30) == np.nextafter(0.4, 1)
+    assert model.p_value(best(0.5), 13) == 0.25  # within 20 % of 10 and the query
+    assert model.p_value(best(0.5), 33) == pytest.approx(1 - 0.75**3)
+    assert model.p_value(best(0.5), 2) == 0.25  # a smaller gallery is left alone
+    assert model.p_value(best(0.1), 33) == 1.0
+    assert model.threshold(best(0.0), 0.25, 33) is None
+    assert model.threshold(best(0.0), 1 - 0.75**3 + 1e-9, 33) == np.nextafter(0.4, 1)
 
 
 def test_maxima_of_a_deleted_animal_are_no_yardstick():
     model = model_with([0.2, 0.4, 0.3], ["Ada", "Ada", "Ben"]).without("Ada")
-    assert model.maxima == (0.3,) and model.maxima_individuals == ("Ben",)
-    assert model.p_value(0.5, 5) == 1 / 2
+    assert [row[1:] for row in model.levels.rows] == [("Ben", 1, 0.3)]
+    assert model.p_value(best(0.5), 5) == 1 / 2
 
 
-def test_false_alarms_stay_below_alpha_for_new_animals():
-    # 40 animals with unequal numbers of encounters, whose own level shifts all their scores: not photos, animals are exchangeable.
-    rng, alpha, wrong, runs = np.random.default_rng(3), 0.1, 0, 400
-    for _ in range(runs):
-        level = rng.normal(0, 1, 40)
-        counts = rng.integers(1, 8, 40)
-        names = np.repeat(np.arange(40), counts)
-        maxima = level[names] + rng.normal(0, 0.3, len(names))
-        model = model_with(maxima, [f"i{k:02}" for k in names])
-        wrong += model.p_value(rng.normal(0, 1) + rng.normal(0, 0.3), 10) <= alpha
-    assert 0.05 < wrong / runs < alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs)
+def test_no_ratio_goes_beyond_what_was_seen():
+    # three animals of which two were met again: 3 pairs of different animals, so 4 : 1 at most, and 3 : 1 against
+    rows = [
+        ("a", "A", "B", 1.0),
+        ("a", "A", "C", 1.0),
+        ("b", "B", "C", 1.0),
+        ("a2", "A", "A", 9.0),
+        ("b2", "B", "B", 9.0),
+    ]
+    lowest, highest = ratio_range(calibration(rows).comparisons, shipped=False)
+    assert (lowest, highest) == pytest.approx((-math.log(3), math.log(4)))
+    low, high = ratio_range(calibration(rows).comparisons, shipped=True)
+    assert low < lowest and high > highest
+
+
+def test_more_photos_than_usual_make_the_same_score_worth_less():
+    model = NoveltyModel("logistic", slope=1.0, epsilon=None, log_score_range=(-9.0, 9.0), usual_photos=2.0)
+    few, usual, many = (model.log_likelihood_ratio(np.array([3.0]), n)[0] for n in (1, 2, 16))
+    assert few == usual == 3.0 and many == pytest.approx(3 - math.log(8))
 
 
 def test_logistic_is_the_penalised_optimum_with_the_training_prior_taken_out():
@@ -164,8 +215,10 @@ def test_what_a_score_meant_elsewhere_speaks_until_there_is_enough_here():
     rng = np.random.default_rng(3)
     alone = fit(world(3, 1, rng), signed=True, shipped=there)
     assert (alone.method, alone.shipped_share) == ("logistic", 1.0)
-    # below 2 no lower, above 30 no higher: some photos of an animal show nothing of it
-    np.testing.assert_allclose(alone.log_likelihood_ratio(np.array([-9.0, 2.0, 10.0, 99.0])), [-2.0, -2.0, 2.0, 12.0])
+    # below 2 no lower: some photos of an animal show nothing of it; no more than 3 pairs here and 100 elsewhere can tell
+    np.testing.assert_allclose(
+        alone.log_likelihood_ratio(np.array([-9.0, 2.0, 10.0, 99.0])), [-2.0, -2.0, 2.0, math.log(1 + 3 + 100)]
+    )
     assert fit(world(2, 1, rng), signed=True, shipped=there).method == "none"
     both, own = (fit(world(4, 2, np.random.default_rng(5)), True, one) for one in (there, there_without_weight(there)))
     assert (both.n_genuine, both.shipped_share, own.shipped_share) == (
@@ -192,8 +245,9 @@ def test_evidence_bound_model_by_hand():
     scale = x.std() * math.sqrt(6) / math.pi
     tail = stats.gumbel_r.sf(np.log(9 + 3.5), x.mean() - 0.5772156649015329 * scale, scale)
     assert model.log_likelihood_ratio(np.array([9.0])) == pytest.approx([np.log(1 / (-math.e * tail * math.log(tail)))])
-    p = 0.1 / 7
-    assert model.log_likelihood_ratio(np.array([1e9])) == pytest.approx([np.log(1 / (-math.e * p * math.log(p)))])
+    assert model.log_likelihood_ratio(np.array([1e9])) == pytest.approx(
+        [math.log(4)]
+    )  # three pairs of animals, and one more
     assert model.log_likelihood_ratio(np.array([0.0])) == pytest.approx([0.0])
 
 
@@ -211,8 +265,8 @@ def test_every_animal_weighs_the_same_however_often_it_was_met():
     own = [r for r in rows if r["individual_id"] == "i0"]
     often = rows + [r | {"encounter_id": f"{r['encounter_id']}-{k}"} for r in own for k in range(9)]
     tables = [pa.Table.from_pylist(r, schema=COMPARISON_SCHEMA) for r in (rows, often)]
-    once, tenfold = (fit(Calibration(t, impostor_maxima(t))) for t in tables)
-    assert tenfold.p_value(1.5, 6) == pytest.approx(once.p_value(1.5, 6))
+    once, tenfold = (fit(of_table(t)) for t in tables)
+    assert tenfold.p_value(best(1.5), 6) == pytest.approx(once.p_value(best(1.5), 6))
     # a little differs: the ridge penalty weighs less among more rows, and epsilon follows the median
     assert tenfold.slope == pytest.approx(once.slope, rel=0.15)
 
@@ -220,6 +274,6 @@ def test_every_animal_weighs_the_same_however_often_it_was_met():
 def test_order_of_rows_does_not_matter():
     rows = world(6, 2, np.random.default_rng(8)).comparisons
     turned = rows.take(pa.array(np.random.default_rng(9).permutation(rows.num_rows)))
-    one, other = (fit(Calibration(t, impostor_maxima(t))) for t in (rows, turned))
-    assert one.maxima == other.maxima
+    one, other = (fit(of_table(t)) for t in (rows, turned))
+    assert one.levels == other.levels
     assert one.slope == pytest.approx(other.slope, rel=1e-9)

@@ -117,6 +117,13 @@ def test_each_animal_of_a_shared_photo_is_a_sighting_and_pairs_are_planned_once(
     assert cluster_grid(sightings(info, {"E"}), PairsParams()).plan().pairs.num_rows == 0
 
 
+def test_a_photo_with_a_name_is_no_unknown_although_its_encounter_has_others():
+    info = crops(("q", "Q", "E", "left"), ("n", "N", "E", "left"), ("f", "F", "Z", "left"))
+    place = info.schema.get_field_index("individual_id")
+    info = info.set_column(place, "individual_id", pa.array([None, "Ada", None], pa.string()))
+    assert sightings(info, {"E", "Z"})["crop_id"].to_pylist() == ["q", "f"]
+
+
 @pytest.mark.parametrize("side", ["right", "back"])
 def test_sides_that_cannot_be_compared_keep_their_reason(side):
     seen = sightings(crops(("a", "A", "A", "left"), ("b", "B", "B", side)), {"A", "B"})

@@ -185,3 +185,13 @@ def test_same_data_same_page(data):
 def test_every_picture_has_a_text(data):
     made = page(data)
     assert sum(key == "role" and value == "img" for _, key, value in made.attributes) == sum(key == "aria-label" and bool(value) for tag, key, value in made.attributes if tag == "svg")  # fmt: skip
+
+
+def test_likely_verdicts_ask_for_a_confirmation(data):
+    likely = {"unsure": "likely", "new": "likely_new"}
+    rows = [r | {"decision": likely.get(r["decision"], r["decision"])} for r in data.novelty.to_pylist()]
+    plain = [{k: v for k, v in r.items() if k != "run_id"} for r in rows]
+    text = squeezed(page(replace(data, novelty=conform("novelty", plain, "r"))).text)
+    assert "Likely <b>x</b> 50 %; please confirm" in text and "please confirm: too few animals are known" in text
+    assert "Likely a new animal, for now new-2026-001 92 % new" in text
+    assert "4 encounters to identify: 1 likely new, 1 likely, 1 not compared, 1 known." in text

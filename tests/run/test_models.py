@@ -48,3 +48,14 @@ def test_what_means_the_same_is_no_other_model(tmp_path: Path) -> None:
     assert model.fingerprint == "0123456789abcdef"
     _, _, sentence = settle(place, settings_from(CLASSICAL), weights, explicit=False)
     assert "ask for another model" in sentence
+
+
+def test_limits_that_only_decide_are_those_of_the_settings_whatever_the_model_was_made_with(tmp_path: Path) -> None:
+    place, weights = Workspace(tmp_path), WeightStore()
+    part = model_of(settings_from(CLASSICAL), weights, None).part
+    old = part | {"novelty": part["novelty"] | {"alpha": 0.5, "decide_known": 0.6, "without_guarantee": "name"}}
+    promote(place, Model("0123456789abcdef", old, {}))
+    asked = settings_from(CLASSICAL | {"novelty": {"alpha": 0.1, "decide_new": 0.9}})
+    settings, model, sentence = settle(place, asked, weights, explicit=True)
+    assert (model.fingerprint, sentence) == ("0123456789abcdef", "")
+    assert (settings.novelty.alpha, settings.novelty.decide_known, settings.novelty.decide_new) == (0.1, 0.8, 0.9)

@@ -23,9 +23,11 @@ from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
 from resight.shortlist.plan import allowed_by_grids, shortlisted
+from resight.shortlist.stage import _digest_of_texts
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
 from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, lnbnn, search
+from resight.store.fingerprint import digest_ids
 from resight.store.sealed import read_json, write_json
 
 FLAT = ShortlistParams(pq_bytes=0, n_lists=4, n_probe=4, neighbours=4)
@@ -449,3 +451,12 @@ def test_faiss_gives_the_same_votes(
     theirs = search(index, queries, params.model_copy(update={"backend": "faiss"}), allowed=allowed)
     for crop, _ in queries:
         assert as_dict(theirs, crop) == pytest.approx(as_dict(ours, crop), abs=2e-3)
+
+
+def test_the_name_that_votes_had_before_is_that_of_all_pairs() -> None:
+    pairs = plan_of(
+        [("q", "a", "identify", "planned"), ("q2", "b", "identify", "planned"), ("ü", "a", "identify", "planned")]
+    )
+    assert _digest_of_texts(pairs) == digest_ids(["q a", "q2 b", "ü a"])
+    assert _digest_of_texts(pairs.slice(1, 1)) == digest_ids(["q2 b"])
+    assert _digest_of_texts(pairs.slice(0, 0)) == digest_ids([])

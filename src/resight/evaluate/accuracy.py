@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from resight.evaluate.bootstrap import DRAWS, interval
+from resight.evaluate.bootstrap import DRAWS, Interval, interval
 from resight.evaluate.outcomes import CLOSED, PHOTO
+from resight.evaluate.shares import share_interval
 from resight.evaluate.specs import ALL, NO_PROBABILITY, OutcomeRows, Spec, all_specs, by_chance
 
 HEADLINE = (
@@ -51,8 +52,9 @@ def accuracy_rows(outcomes: pa.Table, c: Context) -> list[dict[str, Any]]:
     *New or known*, per encounter, each judged with its animal in the gallery (known) and again without it (new):
     ``novelty_auroc``; ``novelty_accuracy`` (``p_new`` at least 0.5 for new ones and below for known ones); ``baks`` (known
     animals called by the right name) and ``baus`` (new ones called new), both averaged over individuals and with
-    ``unsure`` as wrong, and ``baks_baus_gm``; ``false_known_rate`` (new ones called by a name, which ``novelty.alpha``
-    bounds). ``open_…``: the same with whole animals left out of gallery and calibration (`folds.open_rounds`).
+    ``unsure`` as wrong, ``likely`` as a name, and ``baks_baus_gm``; ``false_known_rate`` (new ones called known, which ``novelty.alpha``
+    bounds) and ``false_name_rate`` (known or likely); ``named`` (known animals that are called known or likely) and
+    ``named_wrongly`` (such names that are wrong). ``open_…``: the same with whole animals left out of gallery and calibration (`folds.open_rounds`).
 
     *Probabilities* of the best candidate: ``ece_encounter`` and ``brier_encounter`` over known animals; ``ece_mixed`` and
     ``brier_mixed`` over known and new ones in the proportion that ``novelty.prior_new`` states, which is what the
@@ -90,9 +92,17 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _row(spec: Spec, c: Context) -> dict[str, Any]:
     n, n_animals = len(spec.individuals), len(set(spec.individuals))
     value = spec.value if n else None
-    low, high = interval(spec.statistic, spec.individuals, c.draws, c.seed) if n else (None, None)
+    low, high = spec_interval(spec, c) if n else (None, None)
     row = _plain(spec.metric, value, n, spec.unit, c, n_animals, spec.missing_because)
-    return row | {"stratum": spec.stratum, "ci_low": low, "ci_high": high}
+    return row | {"stratum": spec.stratum, "ci_low": low, "ci_high": high, "p_worse": spec.p_worse}
+
+
+def spec_interval(spec: Spec, c: Context) -> Interval:
+    """95 % interval over individuals: exact for shares, from the bootstrap for everything else."""
+    if spec.shares is not None:
+        values, weight = spec.shares
+        return share_interval(values, spec.individuals, weight)
+    return interval(spec.statistic, spec.individuals, c.draws, c.seed)
 
 
 def _chance_rows(outcomes: OutcomeRows, c: Context) -> list[dict[str, Any]]:
@@ -125,5 +135,5 @@ def _plain(
     """A row without an interval."""
     return {
         "metric": metric, "stratum": ALL, "value": value, "ci_low": None, "ci_high": None, "n": n, "unit": unit, "protocol": c.protocol,
-        "n_individuals": animals, "missing_because": "" if value is not None else because,
+        "n_individuals": animals, "p_worse": None, "missing_because": "" if value is not None else because,
     }  # fmt: skip

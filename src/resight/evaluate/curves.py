@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from resight.evaluate.accuracy import Context
-from resight.evaluate.bootstrap import interval
 from resight.evaluate.metrics import hits, hits_in_smaller_gallery, reliability, weighted_mean
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
+from resight.evaluate.shares import share_interval
 from resight.evaluate.specs import OutcomeRows, Row, animals_of, rated_rows
 from resight.evaluate.strata import DAY_BINS, LAST_DAYS, gallery_sizes, strata
 
@@ -74,7 +73,7 @@ def _sizes(rows: Sequence[Row], level: str, c: Context) -> list[Point]:
 
 
 def _share(curve: str, series: str, point: int, x: float, values: np.ndarray, rows: Sequence[Row], c: Context, **ends: float | None) -> Point:  # fmt: skip
-    low, high = interval(lambda w: weighted_mean(values, w), animals_of(rows), c.draws, c.seed)
+    low, high = share_interval(values, animals_of(rows))
     return _point(curve, series, point, x, weighted_mean(values, np.ones(len(rows))), len(rows), low, high, **ends)
 
 
@@ -100,15 +99,10 @@ def _reliability_of(name: str, rows: Sequence[Row], mix: np.ndarray, c: Context)
         if not weight > 0:
             continue
         inside = np.flatnonzero(bins == k).tolist()
-        statistic = partial(_mixed_mean, correct[inside], mix[inside])
-        low, high = interval(statistic, animals_of([rows[i] for i in inside]), c.draws, c.seed)
+        low, high = share_interval(correct[inside], animals_of([rows[i] for i in inside]), mix[inside])
         edges = k / RELIABILITY_BINS, (k + 1) / RELIABILITY_BINS
         points.append(_point("reliability", name, k, float(mean), float(share), len(inside), low, high, *edges))
     return points
-
-
-def _mixed_mean(values: np.ndarray, mix: np.ndarray, weight: np.ndarray) -> float | None:
-    return weighted_mean(values, weight * mix)
 
 
 def _scores(known: Sequence[Row], new: Sequence[Row]) -> list[Point]:

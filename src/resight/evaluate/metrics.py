@@ -170,7 +170,7 @@ def _pairs(group: np.ndarray, weight: np.ndarray) -> float:
 
 
 def abundance_error(clusters: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float | None:
-    """``|clusters - animals| / animals``: how wrong a count of the animals by their clusters is.
+    """``(clusters - animals) / animals``: how wrong a count of the animals by their clusters is; above 0 where it is too high.
 
     An animal that the bootstrap draws twice, with its clusters, counts twice on both sides; a cluster that holds several
     animals counts by the share of its items, so that all weights 1 give plain counts.
@@ -181,7 +181,7 @@ def abundance_error(clusters: np.ndarray, truth: np.ndarray, weight: np.ndarray)
     _, who = np.unique(truth, return_inverse=True)
     n_clusters = float(np.sum(weight / np.bincount(of)[of]))
     n_animals = float(np.sum(weight / np.bincount(who)[who]))
-    return abs(n_clusters - n_animals) / n_animals
+    return (n_clusters - n_animals) / n_animals
 
 
 def hits_in_smaller_gallery(ranks: Sequence[int | None], n_animals: int, size: int) -> np.ndarray:

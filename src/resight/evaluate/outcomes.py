@@ -168,6 +168,7 @@ def _verdict(query: str, answers: _Answers) -> Row:
         "probability": verdict["probability"], "p_new": verdict["p_new"], "decision": verdict["decision"],
         "novelty": _novelty(verdict), "provisional_individual_id": verdict["provisional_individual_id"],
         "candidate_set_coverage": verdict.get("candidate_set_coverage"), "probabilities": answers.stated.get(query),
+        "p_value": verdict["p_value"],
     }  # fmt: skip
 
 

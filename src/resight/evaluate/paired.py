@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from resight.evaluate.bootstrap import DRAWS, difference_interval
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO
+from resight.evaluate.promotion import FEWEST_QUERIES, Measure, measures
 from resight.evaluate.specs import ALL, OutcomeRows, Spec, all_specs
 
 LEVELS = (ENCOUNTER, PHOTO)
@@ -48,12 +49,14 @@ class Comparison:
         changes: The catalog's ``changes`` without ``run_id`` and ``against_run_id``.
         differences: The catalog's ``accuracy_differences`` without the same two.
         n_not_common: Query encounters of only one of the two.
+        measures: Verdicts and probabilities, see `promotion.measures`.
     """
 
     levels: tuple[LevelComparison, ...]
     changes: tuple[dict[str, Any], ...] = ()
     differences: tuple[dict[str, Any], ...] = ()
     n_not_common: int = 0
+    measures: tuple[Measure, ...] = ()
 
     @property
     def n_queries(self) -> int:
@@ -67,19 +70,38 @@ class Comparison:
 
     @property
     def not_worse(self) -> bool:
-        """Right at least as often, per encounter and per photo, on at least one query."""
-        return self.n_queries > 0 and all(level.new_right >= level.old_right for level in self.levels)
+        """The right animal first at least as often, per encounter and per photo, and no measure worse by more than chance; on
+        at least `FEWEST_QUERIES` query encounters."""
+        return not self.too_few and not self.worse_on
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few query encounters to compare."""
+        return self.n_queries < FEWEST_QUERIES
+
+    @property
+    def worse_on(self) -> tuple[str, ...]:
+        """What the new model is worse on."""
+        first = [f"right animal first per {o.level}" for o in self.levels if o.new_right < o.old_right]
+        return (*first, *(m.name for m in self.measures if m.worse))
 
     @property
     def sentence(self) -> str:
         """One sentence for people."""
-        if not self.n_queries:
-            return "No animal was photographed in two encounters, so the old and the new model could not be compared; the old one stays unless you accept the new one unmeasured."
+        if self.too_few:
+            met = (
+                "No animal was photographed in two encounters"
+                if not self.n_queries
+                else f"Only {self.n_queries} encounters are of animals that were met again, and {FEWEST_QUERIES} are needed"
+            )
+            return f"{met}, so the old and the new model could not be compared; the old one stays unless you accept the new one unmeasured."
         parts = [
             f"{o.new_right} instead of {o.old_right} of {o.n} {o.level}s right (gained {o.gained}, lost {o.lost}, p = {o.p_value:.2f})"
             for o in self.levels
         ]
-        return f"The new model has {' and '.join(parts)}: it is {'not worse' if self.not_worse else 'worse'}."
+        parts += [f"{m.name}: {m.new:.3g} instead of {m.old:.3g} (p = {m.p_value:.2f})" for m in self.measures]
+        verdict = f"worse on {', '.join(self.worse_on)}" if self.worse_on else "not worse on any of these"
+        return f"The new model has {'; '.join(parts)}: it is {verdict}."
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -87,6 +109,8 @@ class Comparison:
             "levels": [asdict(o) for o in self.levels],
             "changed_encounters": list(self.changed),
             "differences": list(self.differences),
+            "measures": [asdict(m) for m in self.measures],
+            "worse_on": list(self.worse_on),
             "n_not_common": self.n_not_common,
             "not_worse": self.not_worse,
             "sentence": self.sentence,
@@ -103,7 +127,8 @@ def compare(old: pa.Table, new: pa.Table, prior_new: float = 0.2, draws: int = D
     before, after, n_apart = _common(old, new)
     levels = tuple(_level(before, after, level) for level in LEVELS)
     changes = tuple(row for level in LEVELS for row in _changes(before, after, level))
-    return Comparison(levels, changes, tuple(_differences(before, after, prior_new, draws, seed)), n_apart)
+    differences = tuple(_differences(before, after, prior_new, draws, seed))
+    return Comparison(levels, changes, differences, n_apart, measures(before, after))
 
 
 def _common(old: pa.Table, new: pa.Table) -> tuple[OutcomeRows, OutcomeRows, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,9 @@ from resight.evaluate.metrics import (
     weighted_mean,
 )
 from resight.evaluate.outcomes import BACKGROUND, CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OWN
+from resight.evaluate.shares import holm, worse_than_rest
 from resight.evaluate.strata import COLUMNS, gallery_sizes, strata
-from resight.status import Decision
+from resight.status import CALLED_NEW, NAMED, Decision
 
 TOP_K = (1, 3, 5)
 ALL = "all"
@@ -32,6 +33,7 @@ Row = Mapping[str, Any]
 NO_QUERIES = "no query of this kind"
 NO_SETS = "the ranking made no candidate sets"
 NO_PROBABILITY = "no probabilities: too few animals to learn them from"
+NO_NAME = "nobody was given a name"
 NO_CONTROL = "not measured; --background-control measures it"
 NO_SHORTLIST = "no shortlist was made: every gallery photo was compared"
 NO_OPEN = "too few animals to leave some out"
@@ -45,6 +47,8 @@ class Spec:
         statistic: Takes one weight per row; weights come from the bootstrap and are 1 otherwise.
         individuals: Animal of each row.
         missing_because: Why there is nothing to compute it from.
+        shares: Value between 0 and 1, and weight, of each row, where the metric is their mean.
+        p_worse: How often chance makes a group as bad as this one; see `shares.worse_than_rest`.
     """
 
     metric: str
@@ -53,6 +57,8 @@ class Spec:
     individuals: Sequence[str]
     unit: str = "share"
     missing_because: str = ""
+    shares: tuple[np.ndarray, np.ndarray] | None = None
+    p_worse: float | None = None
 
     @property
     def value(self) -> float | None:
@@ -106,9 +112,9 @@ def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", be
     statistic = np.array([r["novelty"] if r["novelty"] is not None else np.inf for r in both], np.float64)
     rated = both if any(r["p_new"] is not None for r in both) else []
     right = [r["p_new"] is not None and (r["p_new"] >= 0.5) != r["known"] for r in rated]
-    named = _balanced(f"{prefix}baks", [r["decision"] == Decision.KNOWN and r["correct"] for r in known], known, because)  # fmt: skip
-    called = _balanced(f"{prefix}baus", [r["decision"] == Decision.NEW for r in new], new, because)
-    m = len(known)
+    named = _balanced(f"{prefix}baks", [r["decision"] in NAMED and r["correct"] for r in known], known, because)  # fmt: skip
+    called = _balanced(f"{prefix}baus", [r["decision"] in CALLED_NEW for r in new], new, because)
+    m, given = len(known), [r for r in known if r["decision"] in NAMED]
     gm = Spec(f"{prefix}baks_baus_gm", ALL, lambda w: geometric_mean(named.statistic(w[:m]), called.statistic(w[m:])),
               animals_of([*known, *new]), missing_because=because)  # fmt: skip
     return [
@@ -116,14 +122,20 @@ def novelty_specs(known: Sequence[Row], new: Sequence[Row], prefix: str = "", be
         _mean(f"{prefix}novelty_accuracy", right, rated, NO_PROBABILITY if both else because),
         named, called, gm,
         _mean(f"{prefix}false_known_rate", [r["decision"] == Decision.KNOWN for r in new], new, because),
+        _mean(f"{prefix}false_name_rate", [r["decision"] in NAMED for r in new], new, because),
+        _mean(f"{prefix}named", [r["decision"] in NAMED for r in known], known, because),
+        _mean(f"{prefix}named_wrongly", [not r["correct"] for r in given], given, because if not known else NO_NAME),
     ]  # fmt: skip
 
 
 def _by_level(rows: Sequence[Row], level: str, columns: Sequence[str]) -> list[Spec]:
     specs = level_specs(rows, level, ALL)
-    for column in columns:
-        for value, chosen in strata(rows, column).items():
-            specs += level_specs([rows[k] for k in chosen], level, f"{column}={value}")
+    groups = [(f"{c}={value}", chosen) for c in columns for value, chosen in strata(rows, c).items()]
+    right, animals = hits([r["rank"] for r in rows], 1), animals_of(rows)
+    worse = holm([worse_than_rest(right, animals, np.isin(np.arange(len(rows)), chosen)) for _, chosen in groups])
+    for (name, chosen), p in zip(groups, worse, strict=True):
+        of_group = level_specs([rows[k] for k in chosen], level, name)
+        specs += [replace(spec, p_worse=p) if spec.metric.startswith("top1_") else spec for spec in of_group]
     return specs
 
 
@@ -221,15 +233,16 @@ def _calibration(name: str, rows: Sequence[Row], mix: np.ndarray) -> list[Spec]:
 
 
 def _sets(known: Sequence[Row]) -> list[Spec]:
-    """A query that could not be compared has an empty set, which does not hold its animal."""
+    """The coverage is promised to animals that could be compared, each of them counting the same."""
     made = any(r["in_candidate_set"] is not None for r in known)
     rows = known if made else []
     stated = [r for r in rows if r["candidate_set_coverage"] is not None]
+    could = [r for r in stated if r["rank"] is not None]
     size = np.array([r["candidate_set_size"] or 0 for r in rows], np.float64)
     return [
-        _mean("candidate_set_coverage", [bool(r["in_candidate_set"]) for r in rows], rows, NO_SETS),
+        _balanced("candidate_set_coverage", [bool(r["in_candidate_set"]) for r in could], could, NO_SETS),
         Spec("candidate_set_size", ALL, lambda w: weighted_mean(size, w), animals_of(rows), "count", NO_SETS),
-        _mean("candidate_set_stated", [r["candidate_set_coverage"] for r in stated], stated, NO_SETS),
+        _mean("candidate_set_stated", [r["candidate_set_coverage"] for r in could], could, NO_SETS),
     ]
 
 
@@ -269,13 +282,15 @@ def _background(outcomes: OutcomeRows) -> list[Spec]:
 
 def _mean(metric: str, values: Sequence[Any] | np.ndarray, rows: Sequence[Row], because: str = NO_QUERIES, stratum: str = ALL) -> Spec:  # fmt: skip
     numbers = np.asarray(values, np.float64)
-    return Spec(metric, stratum, lambda w: weighted_mean(numbers, w), animals_of(rows), missing_because=because)
+    shares = numbers, np.ones(len(numbers))
+    return Spec(metric, stratum, lambda w: weighted_mean(numbers, w), animals_of(rows), "share", because, shares)
 
 
 def _balanced(metric: str, correct: Sequence[bool], rows: Sequence[Row], because: str) -> Spec:
     right, animals = np.array(correct, np.float64), animals_of(rows)
     group = np.unique(np.array(animals, dtype=str), return_inverse=True)[1]
-    return Spec(metric, ALL, lambda w: balanced_accuracy(right, group, w), animals, missing_because=because)
+    shares = right, 1.0 / np.bincount(group)[group] if len(group) else right
+    return Spec(metric, ALL, lambda w: balanced_accuracy(right, group, w), animals, "share", because, shares)
 
 
 def animals_of(rows: Sequence[Row]) -> list[str]:

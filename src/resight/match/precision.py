@@ -33,7 +33,7 @@ def precision_effect(
             the device that matches.
         setup: The matcher.
         name: From `match_fingerprint`.
-        plan: From `plan_between`; up to `SAMPLE` of its planned pairs are compared, evenly spread.
+        plan: From `PairGrid.plan`; up to `SAMPLE` of its planned pairs are compared, evenly spread.
         features: The catalog's ``features`` table of the run.
 
     Returns:

@@ -41,7 +41,7 @@ def match(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
         env: Where features are and results go.
         setup: Matcher and size of blocks.
         name: From `match_fingerprint`.
-        plan: From `plan_between`; rows whose status is not ``planned`` pass through.
+        plan: From `PairGrid.plan`; rows whose status is not ``planned`` pass through.
         features: The catalog's ``features`` table of this run.
 
     Raises:

@@ -12,13 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
-from resight.novelty.evidence import sentence
+from resight.novelty.evidence import MOSTLY, sentence
 from resight.novelty.identity_log import provisional_id
 from resight.novelty.model import NONE, NoveltyModel
 from resight.novelty.params import NoveltyParams
+from resight.novelty.sets import CandidateSet, Days, candidate_set
+from resight.novelty.yardstick import QueryScores
+from resight.rank.levels import Scores, Seen
 from resight.rank.photos import codes
 from resight.rank.stage import rank_numbers
-from resight.status import Decision
+from resight.status import NAMED, Decision
 
 NOVELTY_SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("novelty").schema if f.name != "run_id"])
 NO_COMPARABLE_PHOTO = "no_comparable_photo"
@@ -43,45 +46,75 @@ def decide(
     gallery: Collection[str],
     model: NoveltyModel,
     params: NoveltyParams,
+    seen: Seen,
+    days: Days | None = None,
     truth: Mapping[str, str] | None = None,
     deleted: Mapping[str, str] | None = None,
 ) -> Verdicts:
     """Judge every query encounter.
 
-    ``known``: the best candidate has probability >= ``decide_known`` and a p-value <= ``alpha``. If there were too few animals
-    to calibrate on for a p-value that small, the guarantee cannot be given: the verdict is ``unsure``, and the evidence says how
-    many animals are needed; with ``without_guarantee = "name"`` a score above all impostor maxima is enough. ``new``: ``p_new``
-    >= ``decide_new``. Otherwise ``unsure``; ``not_compared`` if there is no scored pair.
+    ``known``: probability >= ``decide_known`` and p-value <= ``alpha``; ``likely`` if no score can have such a p-value yet. ``new``:
+    ``p_new`` >= ``decide_new``; ``likely_new`` where that rests mostly on other places. Without a scored pair ``not_compared``.
 
     Args:
         ranked: All candidates from `rank.rank_all`, not only the first few.
         queries: Columns ``photo_id``, ``encounter_id``: all query photos, compared or not.
         gallery: Individuals that have a photo in the gallery.
-        model: From `fit`.
-        params: Limits and the share of new animals.
+        model, params: From `fit`; limits and the share of new animals.
+        seen, days: What the first photos of each encounter score; when encounters were and animals were met.
         truth: In an evaluation, the hidden individual by encounter_id.
-        deleted: By encounter_id, an individual to be treated as not in the gallery, so that it is unknown.
+        deleted: By encounter_id, an individual treated as not in the gallery.
     """
-    truth, deleted = truth or {}, deleted or {}
+    truth, deleted, days = truth or {}, deleted or {}, days or Days()
     ranked = _delete(ranked, deleted)
-    candidates = _by_encounter(ranked, "encounter")
+    candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
-    photos = _photos_by_encounter(queries)
     rows: list[dict[str, Any]] = []
     probability: dict[tuple[str, str], float] = {}
-    likely: dict[tuple[str, str], bool] = {}
-    for encounter in sorted(photos):
-        without = deleted.get(encounter)
+    inside: dict[tuple[str, str], bool] = {}
+    for encounter, photos in sorted(_photos_by_encounter(queries).items()):
+        without, listed = deleted.get(encounter), candidates.get(encounter, [])
         fitted = model.without(without) if without else model
-        size = len(set(gallery) - {without})
-        verdict, posterior = _judge(encounter, candidates.get(encounter, []), size, fitted, params)
-        verdict |= {"n_photos": len(photos[encounter]), "n_photos_compared": compared.get(encounter, 0)}
-        verdict["evidence"] = sentence(verdict, candidates.get(encounter, []), size, fitted, params)
-        rows.append(verdict | {"true_individual_id": truth.get(encounter)})
-        probability |= {(encounter, c): p for c, p in posterior.items()}
-        likely |= _candidate_set(encounter, candidates.get(encounter, []), fitted, verdict["candidate_set_coverage"])
-    ranked = _fill(_fill(ranked, "probability", probability), "in_candidate_set", likely)
+        size, n = len(set(gallery) - {without}), compared.get(encounter, 0)
+        query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, n)
+        facts = {"n_photos": len(photos), "n_photos_compared": n, "true_individual_id": truth.get(encounter)}
+        verdict, each, in_set = _verdict(encounter, listed, query, size, fitted, params, days, facts)
+        rows.append(verdict)
+        probability |= {(encounter, c): p for c, p in each.items()}
+        inside |= {(encounter, c): is_in for c, is_in in in_set.items()}
+    ranked = _fill(_fill(ranked, "probability", probability), "in_candidate_set", inside)
     return Verdicts(ranked, pa.Table.from_pylist(rows, schema=NOVELTY_SCHEMA))
+
+
+def _verdict(
+    encounter: str,
+    listed: list[dict[str, Any]],
+    query: QueryScores | None,
+    n_animals: int,
+    model: NoveltyModel,
+    params: NoveltyParams,
+    days: Days,
+    facts: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, float], dict[str, bool]]:
+    """Row of the table ``novelty``, and by candidate the probability and whether it is in the candidate set."""
+    row, each = _judge(encounter, listed, query, n_animals, model, params)
+    chosen = candidate_set(encounter, query, model, days, params.candidate_coverage) if query else CandidateSet()
+    members, known = None if chosen.members is None else list(chosen.members), frozenset(chosen.members or ())
+    row |= {"candidate_set": members, "candidate_set_size": None if members is None else len(members)}
+    row |= {"candidate_set_coverage": chosen.coverage, **facts}
+    row["evidence"] = sentence(row, query, chosen, len(listed), n_animals, model, params)
+    return row, each, {} if members is None else {r["individual_id"]: r["individual_id"] in known for r in listed}
+
+
+def _query(
+    listed: list[dict[str, Any]], scores: Scores, returned: Scores, without: str | None, n_photos: int
+) -> QueryScores | None:
+    """What the encounter scores by number of photos, without a deleted animal; None where nothing was compared."""
+    if not listed:
+        return None
+    kept = {n: {c: s for c, s in of.items() if c != without} for n, of in scores.items()}
+    best = {n: max(of.values(), default=-math.inf) for n, of in kept.items()}
+    return QueryScores(listed[0]["individual_id"], best, kept, returned, n_photos)
 
 
 def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
@@ -102,7 +135,7 @@ def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
 
 
 def posterior(
-    scores: np.ndarray, n_animals: int, model: NoveltyModel, prior_new: float
+    scores: np.ndarray, n_animals: int, model: NoveltyModel, prior_new: float, n_photos: int = 0
 ) -> tuple[np.ndarray, float, float]:
     """Probability of each candidate, of a new animal, and of all animals of the gallery that were not compared.
 
@@ -115,66 +148,65 @@ def posterior(
         n_animals: G, at least C.
         model: Gives the likelihood ratio.
         prior_new: Share of encounters with animals that nobody has seen before.
+        n_photos: Photos that were compared; 0 for as many as usual.
     """
     prior_each = math.log1p(-prior_new) - math.log(n_animals)
     n_uncompared = n_animals - len(scores)
     rest = prior_each + math.log(n_uncompared) if n_uncompared else -math.inf
-    logs = np.concatenate([prior_each + model.log_likelihood_ratio(scores), [math.log(prior_new), rest]])
+    logs = np.concatenate([prior_each + model.log_likelihood_ratio(scores, n_photos), [math.log(prior_new), rest]])
     weight = np.exp(logs - logs.max())
     weight /= weight.sum()
     return weight[:-2], float(weight[-2]), float(weight[-1])
 
 
-def _candidate_set(
-    encounter: str, candidates: list[dict[str, Any]], model: NoveltyModel, coverage: float | None
-) -> dict[tuple[str, str], bool]:
-    if coverage is None or not candidates:
-        return {}
-    inside = model.in_candidate_set(np.array([c["score"] for c in candidates]), coverage)
-    return {(encounter, c["individual_id"]): bool(i) for c, i in zip(candidates, inside, strict=True)}
-
-
 def _judge(
-    encounter: str, candidates: list[dict[str, Any]], n_animals: int, model: NoveltyModel, params: NoveltyParams
+    encounter: str,
+    candidates: list[dict[str, Any]],
+    query: QueryScores | None,
+    n_animals: int,
+    model: NoveltyModel,
+    params: NoveltyParams,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     row: dict[str, Any] = dict.fromkeys(NOVELTY_SCHEMA.names)
     row |= {"encounter_id": encounter, "n_calibration": model.n_individuals, "method": model.method, "reason": ""}
     row["n_needed"] = animals_needed(params.alpha)
-    if not candidates:
+    if query is None:
         not_compared = Decision.NOT_COMPARED.value
         return row | {"decision": not_compared, "status": not_compared, "reason": NO_COMPARABLE_PHOTO}, {}
     best, n_compared = candidates[0], len(candidates)
     row |= {"individual_id": best["individual_id"], "best_score": best["score"], "status": "ok"}
     if model.n_individuals:
-        row["p_value"] = model.p_value(best["score"], n_compared)
-        row["threshold"] = model.threshold(params.alpha, n_compared)
+        row["p_value"] = model.p_value(query, n_compared)
+        row["threshold"] = model.threshold(query, params.alpha, n_compared)
         row["tail_p_value"] = model.tail_p_value(best["score"], n_compared)
     probabilities: dict[str, float] = {}
     if model.method != NONE:
         scores = np.array([c["score"] for c in candidates])
-        each, row["p_new"], _ = posterior(scores, max(n_animals, n_compared), model, params.prior_new)
+        size = max(n_animals, n_compared)
+        each, row["p_new"], _ = posterior(scores, size, model, params.prior_new, query.n_photos)
         probabilities = {c["individual_id"]: float(p) for c, p in zip(candidates, each, strict=True)}
         row["probability"] = probabilities[best["individual_id"]]
-    row["candidate_set_coverage"] = model.coverage(params.candidate_coverage)
-    row["decision"] = _decision(row, n_compared, model, params).value
-    row["provisional_individual_id"] = None if row["decision"] == Decision.KNOWN else provisional_id(encounter)
+    decision = _decision(row, n_compared, model, params)
+    row["decision"] = decision.value
+    row["provisional_individual_id"] = None if decision in NAMED else provisional_id(encounter)
     return row, probabilities
 
 
 def animals_needed(alpha: float) -> int:
-    """Animals needed before a p-value can be as small as ``alpha``: ``1 / (n + 1) <= alpha``."""
-    return math.ceil(round(1 / alpha - 1, 9))
+    """Animals needed before a p-value can be as small as ``alpha``: ``2 / (n + 1) <= alpha``, as the best candidate always counts."""
+    return math.ceil(round(2 / alpha - 1, 9))
 
 
 def _decision(row: dict[str, Any], n_compared: int, model: NoveltyModel, params: NoveltyParams) -> Decision:
     if model.method == NONE:
         return Decision.UNSURE
-    attainable = model.smallest_p_value(n_compared) <= params.alpha
-    above_all = params.without_guarantee == "name" and model.reached(row["best_score"]) == 0
-    clear = row["p_value"] <= params.alpha if attainable else above_all
-    if row["probability"] >= params.decide_known and clear:
-        return Decision.KNOWN
-    return Decision.NEW if row["p_new"] >= params.decide_new else Decision.UNSURE
+    if row["probability"] >= params.decide_known:
+        if model.smallest_p_value(row["individual_id"], n_compared) > params.alpha:
+            return Decision.LIKELY
+        return Decision.KNOWN if row["p_value"] <= params.alpha else Decision.UNSURE
+    if row["p_new"] >= params.decide_new:
+        return Decision.LIKELY_NEW if model.shipped_share > MOSTLY else Decision.NEW
+    return Decision.UNSURE
 
 
 def _delete(ranked: pa.Table, deleted: Mapping[str, str]) -> pa.Table:

@@ -6,61 +6,96 @@ from typing import Any
 
 from resight.novelty.model import MIN_IMPOSTORS, NONE, NoveltyModel
 from resight.novelty.params import NoveltyParams
-from resight.status import Decision
+from resight.novelty.sets import CandidateSet
+from resight.novelty.yardstick import QueryScores
+from resight.status import CALLED_NEW, Decision
 
 MOSTLY = 0.5
 
 
 def sentence(
-    row: dict[str, Any], candidates: list[dict[str, Any]], n_animals: int, model: NoveltyModel, params: NoveltyParams
+    row: dict[str, Any],
+    query: QueryScores | None,
+    chosen: CandidateSet,
+    n_compared: int,
+    n_animals: int,
+    model: NoveltyModel,
+    params: NoveltyParams,
 ) -> str:
     """What speaks for the decision in ``row``, with its limits.
 
     Args:
         row: Row of the ``novelty`` table.
-        candidates: Ranked candidates, best first.
+        query: What the encounter scores; None if nothing was compared.
+        chosen: Its candidate set.
+        n_compared: Animals that it was compared with.
         n_animals: Animals in the gallery.
         model: What the decision rests on.
         params: Limits of the decision.
     """
-    if row["decision"] == Decision.NOT_COMPARED:
+    if query is None:
         count = row["n_photos"]
         photos = "Its photo could not" if count == 1 else f"None of its {count} photos could"
         return (
             f"{photos} be compared with the gallery: no usable animal in the picture, or no gallery photo of that side."
         )
     parts = [
-        _match(row, model),
-        _limits(row, len(candidates), model, params),
-        _uncompared(len(candidates), n_animals),
+        _match(row, query, model),
+        _guarantee(row, model, params),
+        _never_new(row, model, params),
+        _set(chosen),
+        _uncompared(n_compared, n_animals),
         _other_places(model),
     ]
     return " ".join(part for part in parts if part)
 
 
-def _match(row: dict[str, Any], model: NoveltyModel) -> str:
+def _match(row: dict[str, Any], query: QueryScores, model: NoveltyModel) -> str:
     best = f"{row['individual_id']} with score {row['best_score']:.3g}"
     if model.method == NONE:
         return (
             f"Best match {best}, but only {_counted(model.n_individuals, 'animal')} could show how high different animals score "
             f"({MIN_IMPOSTORS} are needed), so nothing is decided."
         )
-    reached = model.reached(row["best_score"])
+    reached = model.reached(query)
     who = "none" if reached == 0 else str(reached)
     text = f"Best match {best}; {who} of {_counted(model.n_individuals, 'animal')} known to be different reached that."
-    return f"No animal in the gallery fits well. {text}" if row["decision"] == Decision.NEW else text
+    return f"No animal in the gallery fits well. {text}" if row["decision"] in CALLED_NEW else text
 
 
-def _limits(row: dict[str, Any], n_compared: int, model: NoveltyModel, params: NoveltyParams) -> str:
-    if model.method == NONE or model.smallest_p_value(n_compared) <= params.alpha:
+def _guarantee(row: dict[str, Any], model: NoveltyModel, params: NoveltyParams) -> str:
+    """What it takes until a name comes with the guarantee."""
+    if row["decision"] == Decision.LIKELY:
+        return (
+            f"Please confirm: that at most {params.alpha:.3g} of new animals get a wrong name can be guaranteed from "
+            f"{row['n_needed']} known animals on; there are {model.n_individuals}."
+        )
+    if row["decision"] == Decision.UNSURE and (row["probability"] or 0) >= params.decide_known:
+        return f"Of new animals, a share of {row['p_value']:.2g} would match as well, more than {params.alpha:.3g}."
+    return ""
+
+
+def _never_new(row: dict[str, Any], model: NoveltyModel, params: NoveltyParams) -> str:
+    """Where no score at all could make an animal new, it is said."""
+    if row["decision"] != Decision.UNSURE or not row["p_new"] or row["p_new"] < (row["probability"] or 0):
         return ""
-    likely = row["probability"] is not None and row["probability"] >= params.decide_known
-    if row["decision"] != Decision.KNOWN and not likely:
+    most = model.most_new(params.prior_new)
+    if most >= params.decide_new:
         return ""
+    met = _counted(model.n_genuine_individuals, "animal")
     return (
-        f"With so few animals a rate of wrong identifications of {params.alpha:.3g} cannot be guaranteed "
-        f"(at least {row['n_needed']} are needed, and a gallery of about that size)."
+        f"It may be new, but no match can be poor enough to say so yet: {met} met again on another day allow a probability of "
+        f"{most:.2g} at most, and {params.decide_new:.2g} is asked for."
     )
+
+
+def _set(chosen: CandidateSet) -> str:
+    if chosen.members is not None and not chosen.members:
+        return "Its candidate set is empty: every animal fits worse than animals that were met again."
+    if chosen.n_unexcluded:
+        animals = _counted(chosen.n_unexcluded, "animal")
+        return f"Too few animals were met again after so long to leave {animals} out of its candidate set."
+    return ""
 
 
 def _uncompared(n_compared: int, n_animals: int) -> str:

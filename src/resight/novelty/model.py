@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.novelty.calibration import Calibration, shares
 from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail, log_score
 from resight.novelty.tail import fit_tail, tail_probability
+from resight.novelty.yardstick import EMPTY, QueryScores, Yardstick
 from resight.score.base import ShippedCalibration
 
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
 MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
 SIZE_TOLERANCE = 1.2
+# Pairs of different animals, and animals met again, that the shipped calibration was learned from (DECISIONS.md).
+SHIPPED_PAIRS, SHIPPED_ANIMALS = 100, 20
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,7 @@ class NoveltyModel:
 
     Attributes:
         method: ``logistic``, ``evidence_bound`` or ``none`` (fewer than 3 individuals with an impostor maximum).
-        maxima: Impostor maximum of each gallery encounter that has one.
-        maxima_individuals: The animal that each of them is of.
+        levels: Impostor maximum of each gallery encounter that has one, by number of photos.
         n_animals: Median number of animals behind an impostor maximum.
         epsilon: Added to scores before the logarithm; None where scores are logarithms already.
         intercept, slope: Log likelihood ratio over the log score (method ``logistic``).
@@ -35,16 +38,16 @@ class NoveltyModel:
         smallest_p: Lower limit of the tail probabilities.
         n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio was learned from.
         shipped_share: Share of it that comes from other places.
-        genuine: Score of each gallery encounter for its own animal, met another time; minus infinity if that was not
-            compared or not shortlisted.
-        genuine_individuals: The animal that each of them is of.
+        genuine: By fewest days between, the score of each gallery encounter for its own animal, by number of photos.
         tail: Shape, scale, threshold and share above it of the largest impostor maxima (`tail.fit_tail`); empty where there
             are too few.
+        usual_photos: Photos of an encounter (geometric mean) that the likelihood ratio was learned from; 0 where the score does
+            not grow with their number.
+        log_ratio_range: The ratio never goes beyond what so little evidence can support; see `ratio_range`.
     """
 
     method: str
-    maxima: tuple[float, ...] = ()
-    maxima_individuals: tuple[str, ...] = ()
+    levels: Yardstick = EMPTY
     n_animals: float = 0.0
     epsilon: float | None = 1e-3
     intercept: float = 0.0
@@ -57,67 +60,50 @@ class NoveltyModel:
     n_genuine: int = 0
     n_genuine_individuals: int = 0
     shipped_share: float = 0.0
-    genuine: tuple[float, ...] = ()
-    genuine_individuals: tuple[str, ...] = ()
+    genuine: Mapping[int, Yardstick] = field(default_factory=dict)
     tail: tuple[float, ...] = ()
+    usual_photos: float = 0.0
+    log_ratio_range: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def n_individuals(self) -> int:
         """Animals that the p-value is based on."""
-        return len(set(self.maxima_individuals))
+        return len(self.levels.animals)
 
     def without(self, individual_id: str) -> NoveltyModel:
         """The model without the scores of one animal, which must not be compared with itself; the likelihood ratio is kept."""
-        kept = [(m, i) for m, i in zip(self.maxima, self.maxima_individuals, strict=True) if i != individual_id]
-        own = [(g, i) for g, i in zip(self.genuine, self.genuine_individuals, strict=True) if i != individual_id]
-        return replace(
-            self,
-            maxima=tuple(m for m, _ in kept),
-            maxima_individuals=tuple(i for _, i in kept),
-            genuine=tuple(g for g, _ in own),
-            genuine_individuals=tuple(i for _, i in own),
-        )
+        genuine = {gap: yardstick.without(individual_id) for gap, yardstick in self.genuine.items()}
+        return replace(self, levels=self.levels.without(individual_id), genuine=genuine)
 
-    def reached(self, score: float) -> int:
-        """Animals of which at least one impostor maximum is as high as ``score``."""
-        return len({i for m, i in zip(self.maxima, self.maxima_individuals, strict=True) if m >= score})
+    def reached(self, query: QueryScores) -> int:
+        """Animals known to be different of which at least one encounter scored as high from as many photos."""
+        shares = self.levels.at_least(query.best, query.returned)
+        return sum(share > 0 for animal, share in shares.items() if animal != query.individual_id)
 
-    def p_value(self, score: float, n_animals: int) -> float:
-        """``(1 + sum over animals of the share of their impostor maxima >= score) / (n + 1)``.
+    def p_value(self, query: QueryScores, n_animals: int) -> float:
+        """``(1 + [the best candidate is one of the n] + sum over the others of n of a share) / (n + 1)``.
 
-        Animals, not encounters, are exchangeable with the next unknown one: each of the n counts once, shared by its
-        encounters (hierarchical conformal prediction: Lee, Barber and Willett, arXiv 2306.06342). If the gallery now
-        holds over 20 % more animals than the one that was calibrated on, `grown` corrects for it; a smaller one is not
-        corrected for, which is conservative.
+        The share of an animal is that of its encounters that score at least as high as the query, with the query among their
+        candidates, from equally many photos of both. The best candidate counts in full: its encounters have the query as a
+        candidate that scores as high as it does itself. Animals, not encounters, are exchangeable with the next unknown one
+        (hierarchical conformal prediction: Lee, Barber and Willett, arXiv 2306.06342); the proof is in
+        docs/how-it-decides.md. If the gallery now holds over 20 % more animals than the one that was calibrated on, `grown`
+        corrects for it; a smaller one is not corrected for, which is conservative.
         """
-        return self.grown(self._raw_p(score), n_animals)
+        shares = self.levels.at_least(query.best, query.returned)
+        own = query.individual_id in self.levels.animals
+        others = sum(share for animal, share in shares.items() if animal != query.individual_id)
+        return self.grown(_rounded((1 + own + others) / (self.n_individuals + 1)), n_animals)
 
     def grown(self, p: float, n_animals: int) -> float:
-        """``1 - (1 - p)^(G / G0)``: the best of G animals is below x with probability ``F(x)^(theta G)``."""
-        if self.n_animals <= 0 or n_animals <= SIZE_TOLERANCE * self.n_animals:
+        """``1 - (1 - p)^(G / G0)``: the best of G animals is below x with probability ``F(x)^(theta G)``.
+
+        G0 counts the query, which is among the candidates of the gallery encounters.
+        """
+        usual = self.n_animals + 1
+        if self.n_animals <= 0 or n_animals <= SIZE_TOLERANCE * usual:
             return p
-        return float(-np.expm1(n_animals / self.n_animals * np.log1p(-p))) if p < 1 else 1.0
-
-    def coverage(self, wanted: float) -> float | None:
-        """Coverage that candidate sets can guarantee: ``wanted``, or ``n / (n + 1)`` if n animals met again allow no more.
-
-        None with fewer than two such animals.
-        """
-        n = len(set(self.genuine_individuals))
-        return min(wanted, n / (n + 1)) if n > 1 else None
-
-    def in_candidate_set(self, scores: np.ndarray, coverage: float) -> np.ndarray:
-        """(C,) bool: ``(1 + sum over animals of the share of their genuine scores <= s) / (n + 1) > 1 - coverage``.
-
-        Split conformal prediction (Vovk et al. 2005) with animals as the exchangeable units: of the animals in the
-        gallery, at least the share ``coverage`` is in its own set. An animal that was not compared is not, which the calibration
-        counts as a genuine score of minus infinity.
-        """
-        weight = shares(np.array(self.genuine_individuals, dtype=str))
-        genuine = np.array(self.genuine, np.float64)
-        below = (np.where(genuine[None, :] <= np.asarray(scores)[:, None], weight, 0.0)).sum(axis=1)
-        p = np.round((1 + below) / (len(set(self.genuine_individuals)) + 1), 12)
-        return np.asarray(p > round(1 - coverage, 12))
+        return float(-np.expm1(n_animals / usual * np.log1p(-p))) if p < 1 else 1.0
 
     def tail_p_value(self, score: float, n_animals: int) -> float | None:
         """p-value from the fitted tail of the impostor maxima, which can be below 1 / (n + 1) but guarantees nothing.
@@ -129,43 +115,54 @@ class NoveltyModel:
             return None
         return self.grown(tail_probability(x, self.tail), n_animals)
 
-    def smallest_p_value(self, n_animals: int) -> float:
-        """The p-value of a score above all impostor maxima."""
-        return self.grown(_rounded(1 / (self.n_individuals + 1)), n_animals)
+    def smallest_p_value(self, individual_id: str, n_animals: int) -> float:
+        """The p-value of a score above all impostor maxima with that best candidate."""
+        own = individual_id in self.levels.animals
+        return self.grown(_rounded((1 + own) / (self.n_individuals + 1)), n_animals)
 
-    def threshold(self, alpha: float, n_animals: int) -> float | None:
-        """Smallest score whose p-value is at most ``alpha``; None if no score has one."""
-        if self.smallest_p_value(n_animals) > alpha:
+    def threshold(self, query: QueryScores, alpha: float, n_animals: int) -> float | None:
+        """Smallest score that has a p-value of at most ``alpha`` if the query scores it from any number of photos; None if none has."""
+        if self.smallest_p_value(query.individual_id, n_animals) > alpha:
             return None
-        above = [float(np.nextafter(m, np.inf)) for m in sorted(set(self.maxima))]
-        return next(s for s in above if self.p_value(s, n_animals) <= alpha)
+        above = [float(np.nextafter(score, np.inf)) for score in sorted({row[3] for row in self.levels.rows})]
+        low, high = 0, len(above) - 1
+        while low < high:  # the p-value never grows with the score
+            middle = (low + high) // 2
+            flat = replace(query, best=dict.fromkeys(query.best, above[middle]), returned={})
+            low, high = (low, middle) if self.p_value(flat, n_animals) <= alpha else (middle + 1, high)
+        return above[low]
 
-    def log_likelihood_ratio(self, score: np.ndarray) -> np.ndarray:
+    def log_likelihood_ratio(self, score: np.ndarray, n_photos: int = 0) -> np.ndarray:
         """Log of ``f_same(score) / f_different(score)`` of one animal; never falls with the score.
 
         ``logistic``: the regression line within the range of log scores that it has seen, constant outside.
         ``evidence_bound``: the largest ratio that the Gumbel tail probability can stand for, with probabilities cut off
         at a tenth of 1 / (impostor scores + 1): it favours the candidate, and never counts against one.
+
+        Args:
+            score: Any shape.
+            n_photos: Photos of the encounter. The best of k impostor scores exceeds a high one k times as often, so a score that
+                rests on more photos than usual is worth less by the logarithm of that; 0 for as many as usual.
         """
         x = log_score(score, self.epsilon)
         if self.method == LOGISTIC:
-            return np.asarray(self.intercept + self.slope * np.clip(x, *self.log_score_range))
-        tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
-        return np.asarray(np.log(evidence_bound(tail)))
+            ratio = self.intercept + self.slope * np.clip(x, *self.log_score_range)
+        else:
+            tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
+            ratio = np.log(evidence_bound(tail))
+        if n_photos > self.usual_photos > 0:
+            ratio = ratio - math.log(n_photos / self.usual_photos)
+        return np.asarray(np.clip(ratio, *self.log_ratio_range))
 
-    def _raw_p(self, score: float) -> float:
-        values, reached = self._steps
-        return _rounded(min(1.0, (1 + float(reached[np.searchsorted(values, score)])) / (self.n_individuals + 1)))
-
-    @cached_property
-    def _steps(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sorted impostor maxima, and the shares of animals at or above each, with a final 0 above all of them."""
-        order = np.lexsort((np.array(self.maxima_individuals, dtype=str), np.array(self.maxima)))
-        weight = shares(np.array(self.maxima_individuals, dtype=str))[order]
-        return np.array(self.maxima)[order], np.append(np.cumsum(weight[::-1])[::-1], 0.0)
+    def most_new(self, prior_new: float) -> float:
+        """The largest probability of a new animal that any scores could give, were all of the gallery compared."""
+        lowest = self.intercept + self.slope * self.log_score_range[0] if self.method == LOGISTIC else 0.0
+        return prior_new / (prior_new + (1 - prior_new) * math.exp(max(lowest, self.log_ratio_range[0])))
 
 
-def fit(calibration: Calibration, signed: bool = False, shipped: ShippedCalibration | None = None) -> NoveltyModel:
+def fit(
+    calibration: Calibration, signed: bool = False, shipped: ShippedCalibration | None = None, grows: bool = True
+) -> NoveltyModel:
     """Learn from the gallery how high the same and different animals score; ``signed``: scores are logarithms already.
 
     With at least 8 genuine encounters of 5 animals the likelihood ratio comes from a logistic regression on the log
@@ -173,27 +170,26 @@ def fit(calibration: Calibration, signed: bool = False, shipped: ShippedCalibrat
     scores of different animals; with impostor maxima of fewer than 3 animals there is none.
 
     If it has been measured what the score means at other places (``shipped``), the line of the regression is shrunk towards
-    that: the mean of both, weighted by genuine encounters and by ``shipped.worth``. No encounters are required then.
+    that: the mean of both, weighted by genuine encounters and by ``shipped.worth``. No encounters are required then. ``grows``: the more photos
+    vote, the higher the score (rules ``max`` and ``mean_top2``).
     """
     rows = calibration.comparisons
     score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
     owner = np.array(rows["individual_id"].to_pylist(), dtype=object)
     maxima = calibration.maxima.filter(pc.is_valid(calibration.maxima["impostor_maximum"]))
-    maxima_rows = calibration.maxima.select(["individual_id", "genuine_score"]).to_pylist()
-    own = [(r["genuine_score"], r["individual_id"]) for r in maxima_rows if r["individual_id"] in calibration.met_again]
     epsilon = None if signed else choose_epsilon(score)
     model = NoveltyModel(
         method=NONE,
-        maxima=tuple(maxima["impostor_maximum"].to_pylist()),
-        maxima_individuals=tuple(maxima["individual_id"].to_pylist()),
+        levels=calibration.levels,
         n_animals=float(np.median(maxima["n_impostors"].to_numpy())) if maxima.num_rows else 0.0,
         epsilon=epsilon,
-        genuine=tuple(-math.inf if s is None else s for s, _ in own),
-        genuine_individuals=tuple(name for _, name in own),
+        genuine=calibration.genuine,
         tail=fit_tail(log_score(maxima["impostor_maximum"].to_numpy(), epsilon), maxima["individual_id"].to_pylist()),
         n_impostors=int((~genuine).sum()),
         n_genuine=int(genuine.sum()),
         n_genuine_individuals=len(set(owner[genuine])),
+        usual_photos=_usual_photos(calibration) if grows else 0.0,
+        log_ratio_range=ratio_range(rows, shipped is not None),
     )
     if model.n_individuals < MIN_IMPOSTORS:
         return model
@@ -201,6 +197,31 @@ def fit(calibration: Calibration, signed: bool = False, shipped: ShippedCalibrat
         return _shrunk(model, log_score(score, model.epsilon), genuine, owner, shipped)
     enough = model.n_genuine >= MIN_GENUINE_ENCOUNTERS and model.n_genuine_individuals >= MIN_GENUINE_INDIVIDUALS
     return (_logistic if enough else _bound)(model, log_score(score, model.epsilon), genuine, owner)
+
+
+def ratio_range(comparisons: pa.Table, shipped: bool) -> tuple[float, float]:
+    """Lowest and highest log likelihood ratio that the evidence can support.
+
+    Whatever has never been seen in n independent comparisons may still happen once in n + 1 (the rule of succession), so no score
+    speaks more than n + 1 times for or against an animal (Vergeer et al., Science and Justice 56, 2016, bound ratios in the same
+    spirit). For an animal: n pairs of different animals; against it: n animals that were met again. What the shipped
+    calibration was learned from counts too.
+    """
+    owner, candidate = (comparisons[name].to_pylist() for name in ("individual_id", "candidate_id"))
+    pairs = {frozenset(pair) for pair in zip(owner, candidate, strict=True)}
+    different, again = (sum(len(pair) == size for pair in pairs) for size in (2, 1))
+    more_pairs, more_animals = (SHIPPED_PAIRS, SHIPPED_ANIMALS) if shipped else (0, 0)
+    return -math.log1p(again + more_animals), math.log1p(different + more_pairs)
+
+
+def _usual_photos(calibration: Calibration) -> float:
+    """Geometric mean, every animal weighing the same."""
+    rows = calibration.maxima.select(["encounter_id", "individual_id"]).to_pylist()
+    counts = [calibration.n_photos.get(r["encounter_id"], 1) for r in rows]
+    if not counts:
+        return 0.0
+    weight = shares(np.array([r["individual_id"] for r in rows], dtype=str))
+    return float(np.exp(np.average(np.log(counts), weights=weight)))
 
 
 def _rounded(p: float) -> float:

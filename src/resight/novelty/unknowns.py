@@ -25,11 +25,13 @@ def sightings(crops_info: pa.Table, encounters: Collection[str]) -> pa.Table:
     """Crops of the unknown encounters, ``encounter_id`` and ``individual_id`` replaced by the sighting that each belongs to.
 
     A sighting is one animal in one encounter. It has the name of the encounter, except for crops that share their photo with
-    other crops: each of these is a sighting of its own (``encounter#crop``).
+    other crops: each of these is a sighting of its own (``encounter#crop``). Crops of photos with a name are the gallery's, also where
+    other photos of their encounter have none yet.
     """
     usable = pc.equal(crops_info["feature_status"], "ok")
     unknown = pc.is_in(crops_info["encounter_id"], pa.array(sorted(encounters), pa.string()))
-    chosen = crops_info.filter(pc.and_(usable, unknown))
+    unnamed = pc.is_null(crops_info["individual_id"])
+    chosen = crops_info.filter(pc.and_(pc.and_(usable, unknown), unnamed))
     photos = chosen["photo_id"].to_pylist()
     crowded = {p for p in set(photos) if photos.count(p) > 1}
     rows = zip(photos, chosen["encounter_id"].to_pylist(), chosen["crop_id"].to_pylist(), strict=True)

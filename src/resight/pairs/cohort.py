@@ -6,12 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.pairs.params import PairsParams
 from resight.pairs.plan import PairGrid
+from resight.status import PairReason, PairStatus
 from resight.store.fingerprint import digest_ids
 
 IDENTIFY, CALIBRATE = "identify", "calibrate"
+EXCLUDED = PairStatus.EXCLUDED_BY_POLICY.value
 
 
 @dataclass(frozen=True)
@@ -53,18 +56,23 @@ def crop_info(photos: pa.Table, crops: pa.Table, features: pa.Table, cohort: Coh
     extra = dict(zip(photos["photo_id"].to_pylist(), photos["extra"].to_pylist(), strict=True))
     of_photo = dict(zip(photos["photo_id"].to_pylist(), range(photos.num_rows), strict=True))
     state = dict(zip(features["crop_id"].to_pylist(), features["status"].to_pylist(), strict=True))
+    keypoints = dict(zip(features["crop_id"].to_pylist(), features["n_keypoints"].to_pylist(), strict=True))
     ids, photo_ids = crops["crop_id"].to_pylist(), crops["photo_id"].to_pylist()
-    rows = photos.select(["encounter_id", "taken_at"]).take(pa.array([of_photo[p] for p in photo_ids], pa.int64()))
+    rows = photos.select(["encounter_id", "taken_at", "taken_on"]).take(
+        pa.array([of_photo[p] for p in photo_ids], pa.int64())
+    )
     return pa.table(
         {
             "crop_id": pa.array(ids, pa.string()),
             "photo_id": pa.array(photo_ids, pa.string()),
             "encounter_id": rows["encounter_id"].cast(pa.string()),
             "taken_at": rows["taken_at"],
+            "taken_on": rows["taken_on"],
             "individual_id": pa.array([cohort.labels.get(p) for p in photo_ids], pa.string()),
             "viewpoint": crops["viewpoint"].cast(pa.string()),
             "extra": pa.array([extra[p] for p in photo_ids], pa.string()),
             "feature_status": pa.array([state[c] for c in ids], pa.string()),
+            "n_keypoints": pa.array([keypoints[c] for c in ids], pa.int64()),
         }
     )
 
@@ -88,8 +96,36 @@ def pair_grids(
     if cohort.leave_one_out:
         return (identify,)  # each fold takes its calibration pairs from the same rows
     chosen = _of(info, calibration_photos(info, cohort, calibration_encounters))
-    calibrate = PairGrid.between(chosen, gallery, policy=policy, purpose=CALIBRATE, forbid_same_encounter=True)
+    calibrate = PairGrid.between(
+        chosen, gallery, policy=policy, purpose=CALIBRATE, forbid_same_encounter=True, met_again=True
+    )
     return identify, calibrate
+
+
+def met_on_another_day(pairs: pa.Table, info: pa.Table) -> pa.Table:
+    """The same rows, but pairs of one animal only where both days are known and differ; the others become excluded.
+
+    Photos of one day, or of days that nobody knows, share light, water and often the very moment: that they match does not show
+    how an animal looks when it is met again.
+
+    Args:
+        pairs: The ``pairs`` table; rows of another purpose than ``calibrate`` stay as they are. `PairGrid.between` plans by the same rule.
+        info: From `crop_info`.
+    """
+    photos, facts = info["photo_id"].combine_chunks(), info.select(["individual_id", "taken_on"])
+    sides = [
+        facts.take(pc.index_in(pairs[f"{side}_photo_id"].combine_chunks(), photos)) for side in ("query", "gallery")
+    ]
+    (animal, day), (again, other_day) = ((side["individual_id"], side["taken_on"]) for side in sides)
+    apart = pc.fill_null(pc.not_equal(day, other_day), False)
+    one = pc.and_(pc.fill_null(pc.equal(animal, again), False), pc.invert(apart))
+    open_pairs = pc.and_(pc.equal(pairs["purpose"], CALIBRATE), pc.not_equal(pairs["status"], EXCLUDED))
+    mask = pc.and_(open_pairs, one)
+    for name, value in (("status", PairStatus.EXCLUDED_BY_POLICY), ("reason", PairReason.SAME_DAY)):
+        place = pairs.schema.get_field_index(name)
+        changed = pc.if_else(mask, pa.scalar(value.value, pa.string()), pairs[name])
+        pairs = pairs.set_column(place, pairs.schema.field(place), changed)
+    return pairs
 
 
 def calibration_photos(info: pa.Table, cohort: Cohort, most: int) -> frozenset[str]:

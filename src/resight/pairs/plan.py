@@ -92,6 +92,7 @@ class PairGrid:
         purpose: ``identify``, ``calibrate`` or ``cluster``.
         rules: Why pairs are left out; a later rule is stronger than those before it.
         only: Of (N, M) numbers of queries and gallery crops, which are pairs at all; None: all.
+        rows: The table that it was made from, if any.
     """
 
     query_ids: pa.Array
@@ -101,6 +102,7 @@ class PairGrid:
     purpose: str
     rules: tuple[Rule, ...] = ()
     only: Mask | None = None
+    rows: pa.Table | None = None
 
     @staticmethod
     def between(
@@ -110,6 +112,7 @@ class PairGrid:
         policy: PairsParams,
         purpose: str,
         forbid_same_encounter: bool,
+        met_again: bool = False,
         only: Mask | None = None,
     ) -> PairGrid:
         """All pairs under a policy.
@@ -122,11 +125,13 @@ class PairGrid:
                 ``same``, unknown is compared with unknown.
             purpose: Copied into every row.
             forbid_same_encounter: Keep photos of one encounter apart; for evaluations, where they would be too easy.
+            met_again: Compare photos of one animal only where both days are known and differ (columns ``individual_id`` and
+                ``taken_on``).
             only: See above.
 
         The policy comes before missing features, so that counts of excluded pairs do not depend on the extractor.
         """
-        rules = policy_rules(queries, gallery, policy, forbid_same_encounter)
+        rules = policy_rules(queries, gallery, policy, forbid_same_encounter, met_again)
         crops, photos = ([text_column(table, name) for table in (queries, gallery)] for name in ("crop_id", "photo_id"))
         return PairGrid(crops[0], crops[1], photos[0], photos[1], purpose, rules, only)
 
@@ -147,7 +152,7 @@ class PairGrid:
             at = np.searchsorted(numbers, wanted).clip(max=max(0, len(numbers) - 1))
             return numbers[at] == wanted if len(numbers) else np.zeros(wanted.shape, bool)
 
-        return PairGrid(queries[0], gallery[0], queries[1], gallery[1], purpose, (), only)
+        return PairGrid(queries[0], gallery[0], queries[1], gallery[1], purpose, (), only, rows)
 
     def __len__(self) -> int:
         """Q."""

@@ -45,17 +45,17 @@ class Rule:
 
 
 def policy_rules(
-    queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_same_encounter: bool
+    queries: pa.Table, gallery: pa.Table, policy: PairsParams, forbid_same_encounter: bool, met_again: bool = False
 ) -> tuple[Rule, ...]:
     """All rules for these crops, the strongest last; see `PairGrid.between`."""
     excluded = PairStatus.EXCLUDED_BY_POLICY
     usable = _usable(queries), _usable(gallery)
     side = tuple(_side(text_column(table, "viewpoint")) for table in (queries, gallery))
     may = _MAY_COMPARE[policy.viewpoint]
-    rules = [
-        Rule(PairStatus.NO_FEATURES, "", lambda q, g: ~(usable[0][q] & usable[1][g])),
-        Rule(excluded, PairReason.VIEWPOINT.value, lambda q, g: ~may[side[0][q], side[1][g]]),
-    ]
+    rules = [Rule(PairStatus.NO_FEATURES, "", lambda q, g: ~(usable[0][q] & usable[1][g]))]
+    if met_again:
+        rules.append(Rule(excluded, PairReason.SAME_DAY.value, _not_met_again(queries, gallery)))
+    rules.append(Rule(excluded, PairReason.VIEWPOINT.value, lambda q, g: ~may[side[0][q], side[1][g]]))
     for column in policy.must_agree:
         values = _codes(_metadata(queries, column), _metadata(gallery, column))
         rules.append(Rule(excluded, f"{OTHER}{column}", _differing(values)))
@@ -90,6 +90,19 @@ def _equal(queries: pa.Table, gallery: pa.Table, column: str) -> Callable[[np.nd
     """Which pairs have the same value; a missing one equals nothing."""
     left, right = _codes(text_column(queries, column), text_column(gallery, column))
     return lambda q, g: (left[q] == right[g]) & (left[q] >= 0)
+
+
+def _not_met_again(queries: pa.Table, gallery: pa.Table) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Which pairs are of one animal, on one day or on days that are not both known."""
+    one_animal, other_day = (
+        _equal(queries, gallery, "individual_id"),
+        _differing(_codes(_days(queries), _days(gallery))),
+    )
+    return lambda q, g: one_animal(q, g) & ~other_day(q, g)
+
+
+def _days(table: pa.Table) -> pa.Array:
+    return text_column(table, "taken_on")
 
 
 def _differing(values: tuple[np.ndarray, np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

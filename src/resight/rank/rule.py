@@ -13,6 +13,7 @@ from resight.rank.stage import rank_all
 
 RULES = ("max", "mean_top2", "mean_max", "mean_lme")
 DEFAULT_RULE = {True: "mean_max", False: "max"}  # by whether the score is a log likelihood ratio
+GROWING = frozenset({"max", "mean_top2"})  # the more photos vote, the higher the score of any animal
 MIN_ENCOUNTERS, MIN_INDIVIDUALS = 20, 10
 
 

@@ -57,12 +57,33 @@ def rank_all(
     """
     if params.rule == "auto":
         raise ValueError("rank.rule = 'auto' has to be settled by `choose_rule` first")
+    pairs = moment_pairs(scores, crops_info, params, purpose)
+    return pa.concat_tables([_rank_level(pairs, level, params.rule, truth or {}) for level in LEVELS])
+
+
+def moment_pairs(scores: pa.Table, crops_info: pa.Table, params: RankParams, purpose: str) -> pa.Table:
+    """`photo_pairs` with the columns ``query_moment`` and ``gallery_moment``, see `bursts.moments`."""
     pairs = photo_pairs(scores, crops_info, purpose)
     moment = moments(crops_info, params.burst_seconds)
     for side in ("query", "gallery"):
         of_photo = [moment[p] for p in pairs[f"{side}_photo_id"].to_pylist()]
         pairs = pairs.append_column(f"{side}_moment", pa.array(of_photo, pa.string()))
-    return pa.concat_tables([_rank_level(pairs, level, params.rule, truth or {}) for level in LEVELS])
+    return pairs
+
+
+def candidate_scores(pairs: pa.Table, key: str, rule: str) -> pa.Table:
+    """The score of each candidate of each query by the rule, as columns ``key``, ``individual_id`` and ``score``.
+
+    Args:
+        pairs: From `moment_pairs`.
+        key: ``query_encounter_id`` or ``query_photo_id``.
+        rule: See `rank_all`.
+    """
+    pairs = _once_per_burst(pairs, "query_moment" if key == LEVELS["encounter"] else "query_photo_id")
+    pairs = pairs.take(pa.array(_best_first(pairs, key)))
+    first = starts(codes(pairs[key]), codes(pairs["individual_id"]))
+    chosen = pairs.take(pa.array(first)).select([key, "individual_id"])
+    return chosen.append_column("score", pa.array(_rule(pairs, first, rule)))
 
 
 def top(ranked: pa.Table, top_k: int) -> pa.Table:

@@ -11,8 +11,9 @@ from resight.report.accuracy_data import AccuracyData
 
 Row = Mapping[str, Any]
 LOWER_IS_BETTER = (
-    "ece_", "brier_", "false_known_rate", "open_false_known_rate", "abundance_error", "candidate_set_size", "background_top1",
+    "ece_", "brier_", "false_known_rate", "open_false_known_rate", "false_name_rate", "open_false_name_rate", "named_wrongly", "open_named_wrongly", "candidate_set_size", "background_top1",
 )  # fmt: skip
+SIGNED = frozenset({"abundance_error"})  # best at 0
 LARGEST_P = 0.05
 FEWEST, FEWEST_ANIMALS = 5, 2  # queries and animals below which a group is not called bad
 FACTORS = {
@@ -49,20 +50,18 @@ def how_good(data: AccuracyData) -> str:
 
 
 def worst_groups(data: AccuracyData) -> list[Row]:
-    """Groups of photos that are clearly worse than all together, worst first."""
-    overall = data.value("top1_photo")
-    if overall is None:
-        return []
+    """Groups of photos that are worse than the rest by more than chance makes any of the groups, worst first."""
     rows = [r for r in data.accuracy if r["metric"] == "top1_photo" and factor(r) in PHRASES and r["value"] is not None]
     enough = [r for r in rows if r["n"] >= FEWEST and (r["n_individuals"] or 0) >= FEWEST_ANIMALS]
-    return sorted((r for r in enough if r["value"] < overall - 0.05), key=lambda r: (r["value"], r["stratum"]))
+    bad = [r for r in enough if r.get("p_worse") is not None and r["p_worse"] <= LARGEST_P]
+    return sorted(bad, key=lambda r: (r["value"], r["stratum"]))
 
 
 def where_bad(data: AccuracyData) -> str:
     """The worst groups in a sentence."""
     groups = worst_groups(data)[:3]
     if not groups:
-        return "No kind of photo stands out: no group of at least five photos is clearly below the rest."
+        return "No kind of photo stands out: no group of at least five photos is below the rest by more than chance."
     sentence = "; ".join(f"{phrase(r)}: {words.percent(r['value'])} of {r['n']}" for r in groups)
     return f"{sentence[0].upper()}{sentence[1:]}."
 
@@ -90,6 +89,8 @@ def verdict(row: Row) -> str:
     low, high, p = row["ci_low"], row["ci_high"], row["p_value_mcnemar"]
     if low is None or high is None or low <= 0 <= high or (p is not None and p > LARGEST_P):
         return "same"
+    if row["metric"] in SIGNED:
+        return "better" if abs(row["new_value"]) < abs(row["old_value"]) else "worse"
     return "better" if (row["difference"] > 0) != lower_is_better(row["metric"]) else "worse"
 
 

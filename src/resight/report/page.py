@@ -118,7 +118,7 @@ def _groups(cards: Sequence[Card], decisions: Mapping[str, int]) -> list[dict[st
             "cards": [card for card in cards if card.decision is decision],
         }
         for decision in words.ORDER
-        if decisions.get(decision.value) or decision is not Decision.NOT_COMPARED
+        if decisions.get(decision.value) or decision in (Decision.NEW, Decision.UNSURE, Decision.KNOWN)
     ]
 
 

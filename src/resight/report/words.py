@@ -10,11 +10,15 @@ from datetime import date, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from resight.status import Decision
+from resight.status import CALLED_NEW, NAMED, Decision
 
-ORDER = (Decision.NEW, Decision.UNSURE, Decision.NOT_COMPARED, Decision.KNOWN)
+ORDER = (
+    Decision.NEW, Decision.LIKELY_NEW, Decision.LIKELY, Decision.UNSURE, Decision.NOT_COMPARED, Decision.KNOWN,
+)  # fmt: skip
 HEADINGS = {
     Decision.NEW: ("New animals", "no animal of the gallery fits"),
+    Decision.LIKELY_NEW: ("Likely new animals", "no animal of the gallery fits, judged mostly by other places"),
+    Decision.LIKELY: ("Likely known animals", "please confirm: too few animals are known for the guarantee"),
     Decision.UNSURE: ("Please look", "the evidence does not decide"),
     Decision.NOT_COMPARED: ("Not compared", "no usable head, or no gallery photo of that side"),
     Decision.KNOWN: ("Known animals", "identified in the gallery"),
@@ -31,7 +35,10 @@ METRICS = {
     "baks": "known animals identified correctly (BAKS, balanced)",
     "baus": "new animals recognised as new (BAUS, balanced)",
     "baks_baus_gm": "geometric mean of BAKS and BAUS",
-    "false_known_rate": "new animals identified as a known one (false known rate)",
+    "false_known_rate": "new animals called known (false known rate)",
+    "false_name_rate": "new animals given a name, known or likely",
+    "named": "known animals given a name, known or likely",
+    "named_wrongly": "names given to known animals that are wrong",
     "ece_mixed": "calibration error (ECE), known and new mixed",
     "ece_stated": 'calibration error (ECE) over every candidate and "new", known and new mixed',
     "ece_mixed_by_chance": "ECE that exact probabilities would show on so few queries, known and new mixed",
@@ -43,7 +50,7 @@ METRICS = {
     "candidate_set_stated": "share of such sets that is guaranteed",
     "candidate_set_size": "animals per candidate set",
     "cluster_ari": "clusters against labels (adjusted Rand index)",
-    "abundance_error": "error of counting animals by clusters",
+    "abundance_error": "error of counting animals by clusters, above 0 where too many are counted",
     "background_top1": "right animal first, animals painted over",
     "background_animal_top1": "right animal first, the same queries unpainted",
     "seconds_per_query": "time per query",
@@ -107,11 +114,11 @@ def parsed(value: Any) -> Any:
 def headline(row: Mapping[str, Any]) -> str:
     """The verdict on an encounter in a few words."""
     decision = Decision(row["decision"])
-    if decision is Decision.KNOWN:
-        return str(row["individual_id"])
-    if decision is Decision.NEW:
-        name = row["provisional_individual_id"]
-        return f"New animal, for now {name}" if name else "New animal"
+    if decision in NAMED:
+        return str(row["individual_id"]) if decision is Decision.KNOWN else f"Likely {row['individual_id']}"
+    if decision in CALLED_NEW:
+        name, kind = row["provisional_individual_id"], "New" if decision is Decision.NEW else "Likely a new"
+        return f"{kind} animal, for now {name}" if name else f"{kind} animal"
     if decision is Decision.NOT_COMPARED:
         return "Could not be compared"
     if _rather_new(row):
@@ -124,10 +131,10 @@ def certainty(row: Mapping[str, Any]) -> str:
     decision = Decision(row["decision"])
     if decision is Decision.NOT_COMPARED or (row["probability"] is None and row["p_new"] is None):
         return ""
-    if decision is Decision.NEW:
+    if decision in CALLED_NEW:
         return f"{percent(row['p_new'])} new"
-    if decision is Decision.KNOWN:
-        return percent(row["probability"])
+    if decision in NAMED:
+        return percent(row["probability"]) + ("; please confirm" if decision is Decision.LIKELY else "")
     best, new = percent(row["probability"]), percent(row["p_new"])
     return f"{new}, or {row['individual_id']}: {best}" if _rather_new(row) else f"{best}, or new: {new}"
 

@@ -11,9 +11,11 @@ from resight.evaluate.folds import leave_encounters_out, pairs_of
 from resight.novelty.calibration import calibrate
 from resight.novelty.decide import decide, listed
 from resight.novelty.model import fit
-from resight.pairs.cohort import Cohort, calibration_photos, crop_info
+from resight.novelty.sets import Days
+from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day
 from resight.plugins.registry import SCORES
-from resight.rank.rule import choose_rule
+from resight.rank.levels import Seen
+from resight.rank.rule import GROWING, choose_rule
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
 from resight.run.state import Judged, Matched, Ranked, Scored
@@ -60,7 +62,7 @@ def seen_by(settings: Settings, matched: Matched, cohort: Cohort) -> Matched:
     calibrating = None
     if matched.cohort.leave_one_out:  # then no pairs were planned to calibrate on
         calibrating = calibration_photos(info, cohort, settings.novelty.calibration_encounters)
-    pairs = pairs_of(matched.pairs, cohort, calibrating)
+    pairs = met_on_another_day(pairs_of(matched.pairs, cohort, calibrating), info)
     return matched.then(Matched, cohort=cohort, info=info, pairs=pairs)
 
 
@@ -89,7 +91,8 @@ def rank_candidates(settings: Settings, scored: Scored) -> Ranked:
     is_ratio = SCORES[settings.score.name].is_ratio
     rule = choose_rule(scored.scores, scored.info, settings.rank, is_ratio)
     candidates = rank_all(scored.scores, scored.info, rule.params, scored.cohort.truth)
-    return scored.then(Ranked, candidates=candidates, rule=rule)
+    seen = Seen.of(scored.scores, scored.info, rule.params)
+    return scored.then(Ranked, candidates=candidates, rule=rule, seen=seen)
 
 
 def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
@@ -100,11 +103,12 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     """
     cohort, queries = ranked.cohort, query_photos(ranked)
     encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
-    calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params)
+    calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, ranked.pairs)
     kind = SCORES[settings.score.name]
-    model = fit(calibration, kind.signed, kind.shipped)
+    model = fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
     truth = {encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of}
-    verdicts = decide(ranked.candidates, queries, set(cohort.labels.values()), model, settings.novelty, truth=truth)
+    animals, days = set(cohort.labels.values()), Days.of(ranked.info)
+    verdicts = decide(ranked.candidates, queries, animals, model, settings.novelty, ranked.seen, days, truth)
     _reconcile_verdicts(ranked, verdicts.novelty)
     shown = listed(verdicts, settings.rank.top_k)
     return ranked.then(

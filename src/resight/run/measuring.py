@@ -22,8 +22,10 @@ from resight.evaluate.outcomes import CLOSED, ENCOUNTER, OPEN, PHOTO, WITHOUT_OW
 from resight.evaluate.params import EvaluateParams
 from resight.evaluate.protocol import FIRST_YEAR, refuse_leak, split
 from resight.novelty.decide import decide
+from resight.novelty.sets import Days
 from resight.pairs.cohort import Cohort
 from resight.plugins.registry import SCORES
+from resight.rank.levels import Seen
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
 from resight.run.judging import Note, judge, query_photos, scores_of, seen_by
@@ -180,18 +182,20 @@ def _without_own(settings: Settings, judged: Judged) -> TrialResult:
     encounter = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
     truth = {p: name for p, name in cohort.truth.items() if name in animals}
     deleted = {encounter[p]: name for p, name in truth.items()}
-    candidates = _candidates_without_own(settings, judged)
-    verdicts = decide(candidates, queries, animals, judged.model, settings.novelty, deleted=deleted)
+    candidates, seen = _candidates_without_own(settings, judged)
+    days = Days.of(judged.info)
+    verdicts = decide(candidates, queries, animals, judged.model, settings.novelty, seen, days, deleted=deleted)
     return TrialResult(WITHOUT_OWN, {}, truth, verdicts.ranked, verdicts.novelty, n_animals=len(animals) - 1)
 
 
-def _candidates_without_own(settings: Settings, judged: Judged) -> pa.Table:
+def _candidates_without_own(settings: Settings, judged: Judged) -> tuple[pa.Table, Seen]:
     """The ranking; where a pair's score hangs on the query's other pairs, one in which its own animal's do not count."""
     if not SCORES[settings.score.name].needs_cohorts:
-        return judged.candidates
+        return judged.candidates, judged.seen
     cohort = judged.cohort
     scores = scores_of(settings, judged, {**cohort.labels, **cohort.truth}, judged.null, judged.fused)
-    return rank_all(scores, judged.info, judged.rule.params, cohort.truth)
+    how = judged.rule.params
+    return rank_all(scores, judged.info, how, cohort.truth), Seen.of(scores, judged.info, how)
 
 
 def _known_of_open_trial(rows: list[Row]) -> list[Row]:

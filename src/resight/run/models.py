@@ -20,6 +20,8 @@ from resight.store.tables import read_table
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
+ONLY_DECIDE = frozenset({"alpha", "decide_known", "decide_new", "without_guarantee", "candidate_coverage"})
+
 
 @dataclass(frozen=True)
 class Model:
@@ -91,8 +93,13 @@ def with_model(settings: Settings, model: Model) -> Settings:
 
 
 def _with_sections(part: Mapping[str, Any]) -> dict[str, Any]:
-    """``part`` as `Settings.model_part` has it now; until 2026-11-28 the policy on viewpoints had a key of its own."""
+    """``part`` as `Settings.model_part` has it now.
+
+    Until 2026-11-28 the policy on viewpoints had a key of its own, and limits that only decide belonged to the model.
+    """
     sections = dict(part)
+    if "novelty" in sections:
+        sections["novelty"] = {k: v for k, v in sections["novelty"].items() if k not in ONLY_DECIDE}
     policy = sections.pop("viewpoint_policy", None)
     return sections if policy is None else sections | {"pairs": {"viewpoint": policy}}
 

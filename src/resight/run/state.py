@@ -16,6 +16,7 @@ from resight.ingest.annotation import Annotation
 from resight.novelty.model import NoveltyModel
 from resight.pairs.cohort import Cohort
 from resight.pairs.plan import PairGrid
+from resight.rank.levels import Seen
 from resight.rank.rule import ChosenRule
 from resight.score.choose import ChosenFusion
 from resight.score.null import Null
@@ -127,10 +128,12 @@ class Ranked(Scored):
     Attributes:
         candidates: All of them, from `rank.rank_all`; with probabilities once they are `Judged`.
         rule: How photos vote, and why so.
+        seen: What the first photos of each query encounter score, by that rule.
     """
 
     candidates: pa.Table
     rule: ChosenRule
+    seen: Seen
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ class LabelledPairs:
         return viewpoints_of(self.info)
 
     def training(self, purposes: tuple[str, ...] = (), visible: Mapping[str, str] | None = None) -> TrainingPairs:
-        """Scored pairs of known animals, of different encounters.
+        """Scored pairs of known animals, of different encounters; those of one animal only where it was met on two known days.
 
         Args:
             purposes: Only pairs of these purposes; all if empty.
@@ -72,12 +72,20 @@ class LabelledPairs:
         owners, candidates = ([self.labels.get(p) for p in photos] for photos in sides)
         encounters, met_before = ([encounter_of[p] for p in photos] for photos in sides)
         wanted = [not purposes or purpose in purposes for purpose in pairs["purpose"].to_pylist()]
-        rows = zip(wanted, owners, candidates, encounters, met_before, strict=True)
-        keep = np.array([bool(w and a and b and e != m) for w, a, b, e, m in rows], bool)
+        apart = self._on_two_days(*sides)
+        rows = zip(wanted, owners, candidates, encounters, met_before, apart, strict=True)
+        keep = np.array([bool(w and a and b and e != m and (a != b or two)) for w, a, b, e, m, two in rows], bool)
         kept = pairs.filter(pa.array(keep, pa.bool_()))
         names = (np.array(column, object)[keep].astype(str) for column in (owners, candidates, encounters))
         labels = self.labels if visible is None else visible
         return TrainingPairs(distributions(kept, labels, self.null, self.viewpoints), *names)
+
+    def _on_two_days(self, *sides: list[str]) -> list[bool]:
+        """Whether the two photos of each pair were taken on two days that are known; always where no days are kept."""
+        if "taken_on" not in self.info.column_names:
+            return [True] * len(sides[0])
+        day = dict(zip(self.info["photo_id"].to_pylist(), self.info["taken_on"].to_pylist(), strict=True))
+        return [bool(day[q] and day[g] and day[q] != day[g]) for q, g in zip(*sides, strict=True)]
 
 
 def viewpoints_of(info: pa.Table) -> dict[str, str]:

@@ -36,6 +36,9 @@ REMOVED: dict[str, tuple[Any, str]] = {
     "match.add_scale_ori": (None, _FROM_FILE),
     "shortlist.retrain_growth": (4.0, "the index is trained anew when the gallery has grown fourfold"),
     "report.thumbnail_px": (360, "pictures on the page are 360 px long"),
+    "novelty.without_guarantee": (
+        "unsure", "a name without the guarantee of novelty.alpha is called likely"
+    ),
     "dask.window_per_worker": (2, "each worker has two blocks at a time"),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from resight.environment import Environment
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
 from resight.pairs.plan import PairGrid, Plan
+from resight.pairs.policy import text_column
 from resight.runner.runner import Runner
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place, Stored
@@ -24,11 +26,13 @@ from resight.shortlist.setup import Voting
 from resight.shortlist.store import ShortlistIndex, build_index, open_index
 from resight.shortlist.verified import verified_votes
 from resight.shortlist.votes import CROP_VOTES, search
-from resight.store.fingerprint import digest_ids, fingerprint
+from resight.store.counts import PAIR_KEY
+from resight.store.fingerprint import FINGERPRINT_CHARS, digest_ids, fingerprint
 from resight.store.parts import whole_parts, write_part
 from resight.store.workspace import Workspace
 
 QUERIES_PER_BLOCK = 32
+MOST_EARLIER_PAIRS = 1 << 22
 VERIFIED = "lnbnn_verified"
 EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
 
@@ -144,12 +148,43 @@ def _votes(
     kept = everything.index.parent / "votes" / f"{key}.parquet"
     for _, votes in whole_parts([kept] if kept.exists() else [], EVIDENCE_VOTES):
         return votes, 0
+    earlier = _earlier_votes(everything, index, grids, how)
+    if earlier is not None:
+        write_part(kept.parent, key, earlier)
+        return earlier, 0
     done, failed = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
     table = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)])
     table = table.sort_by([("query_crop_id", "ascending"), ("rank", "ascending")])
     if not failed:  # queries of a failed block have no votes, so they keep all their pairs, and vote in the next run
         write_part(kept.parent, key, table)
     return table, len(everything)
+
+
+def _earlier_votes(
+    everything: VoteBlock, index: ShortlistIndex, grids: Sequence[PairGrid], how: Mapping[str, Any]
+) -> pa.Table | None:
+    """Votes under the name that they had until 2026-11-28: a digest of all pairs, whose number is limited for that reason."""
+    folder = everything.index.parent / "votes"
+    if sum(len(grid) * len(grid.gallery_ids) for grid in grids) > MOST_EARLIER_PAIRS or not any(
+        folder.glob("*.parquet")
+    ):
+        return None
+    tables = [grid.plan().pairs if grid.rows is None else grid.rows for grid in grids]
+    pairs = pa.concat_tables([table.select(PAIR_KEY) for table in tables])
+    key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), _digest_of_texts(pairs), how)
+    file = folder / f"{key}.parquet"
+    for _, votes in whole_parts([file] if file.exists() else [], EVIDENCE_VOTES):
+        return votes.filter(pc.less_equal(votes["rank"], everything.most))
+    return None
+
+
+def _digest_of_texts(pairs: pa.Table) -> str:
+    """`digest_ids` of "query gallery" of every row, without a Python object for each."""
+    sides = (text_column(pairs, name) for name in PAIR_KEY)
+    lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*sides, " "), "", "\n")
+    _, offsets, data = lines.buffers()
+    n_bytes = int(np.frombuffer(offsets, np.int32)[len(lines)]) if len(lines) else 0
+    return hashlib.sha256(memoryview(data)[:n_bytes] if n_bytes else b"").hexdigest()[:FINGERPRINT_CHARS]
 
 
 def _blocks(everything: VoteBlock, grids: Sequence[PairGrid], crop_ids: Sequence[str]) -> Iterator[VoteBlock]:

@@ -26,8 +26,11 @@ METRIC_NAMES = {
     "top1_encounter": "right at once, per encounter", "top1_photo": "right at once, per photo", "top3_photo": "among the best 3",
     "top5_photo": "among the best 5", "map_photo": "mean average precision, per photo", "novelty_auroc": "known against new (AUROC)",
     "novelty_accuracy": "known or new called rightly", "baks_baus_gm": "geometric mean of BAKS and BAUS",
-    "open_baks_baus_gm": "the same, whole animals left out", "false_known_rate": "new animals given a name", "ece_mixed": "calibration error (ECE)",
+    "open_baks_baus_gm": "the same, whole animals left out", "false_known_rate": "new animals called known", "ece_mixed": "calibration error (ECE)",
     "candidate_set_coverage": "candidate sets that hold the right animal", "background_top1_photo": "right at once with the animals painted over",
+}  # fmt: skip
+COLOURS = {
+    "new": "cyan", "likely_new": "cyan", "likely": "green", "unsure": "yellow", "known": "green", "not_compared": "dim",
 }  # fmt: skip
 
 
@@ -98,13 +101,13 @@ def _comparison(result: dict[str, Any]) -> str:
 def _verdicts(result: dict[str, Any]) -> Table:
     folder = Path(result["folder"])
     rows = read_run(Workspace(folder.parent.parent), result["run_id"], "novelty").to_pylist()
-    order = {"new": 0, "unsure": 1, "known": 2, "not_compared": 3}
-    rows.sort(key=lambda r: (order[r["decision"]], r["encounter_id"]))
+    order = list(COLOURS)
+    rows.sort(key=lambda r: (order.index(r["decision"]), r["encounter_id"]))
     table = Table(title="Who it is", title_justify="left")
     for name in ("encounter", "photos", "verdict", "best candidate", "probability", "new?"):
         table.add_column(name, overflow="fold")
     for r in rows[:ROWS_SHOWN]:
-        colour = {"known": "green", "new": "cyan", "unsure": "yellow", "not_compared": "dim"}[r["decision"]]
+        colour = COLOURS[r["decision"]]
         table.add_row(
             escape(r["encounter_id"]), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
             escape(r["individual_id"] or "-"), _percent(r["probability"]), _percent(r["p_new"]),

@@ -53,7 +53,7 @@ def halve(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
         env: Where features are and results go.
         setup: Matcher and size of blocks; without rounds the plan comes back as it is.
         name: From `match_fingerprint`.
-        plan: From `plan_between` or the shortlist; only rows whose status is ``planned`` take part.
+        plan: From `PairGrid.plan` or the shortlist; only rows whose status is ``planned`` take part.
         features: The catalog's ``features`` table of this run.
 
     Raises:

@@ -14,6 +14,7 @@ from resight.novelty.calibration import calibrate
 from resight.novelty.decide import decide
 from resight.novelty.model import fit
 from resight.novelty.params import NoveltyParams
+from resight.rank.levels import Seen
 from resight.rank.params import RankParams
 from resight.rank.rule import choose_rule
 from resight.rank.stage import rank_all
@@ -67,8 +68,9 @@ def _measure(
     measured["photo"] += [first.get(("photo", p)) == individual for p in sorted(own_photos)]
     measured["encounter"] += [first.get(("encounter", e)) == individual for e in sorted(encounters)]
     without = dict.fromkeys(encounters, individual)
-    as_known = decide(ranked, queries, animals, model, novelty).novelty.to_pylist()
-    as_new = decide(ranked, queries, animals, model, novelty, deleted=without).novelty.to_pylist()
+    seen = Seen.of(scores, run.info, chosen.params)
+    as_known = decide(ranked, queries, animals, model, novelty, seen).novelty.to_pylist()
+    as_new = decide(ranked, queries, animals, model, novelty, seen, deleted=without).novelty.to_pylist()
     measured["known"] += [_novelty(r) for r in as_known]
     measured["new"] += [_novelty(r) for r in as_new]
     rated = [r for r in as_known if r["probability"] is not None]

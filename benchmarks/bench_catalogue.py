@@ -1,0 +1,310 @@
+"""The whole way at size: what a night costs in a catalogue of 10^3, 10^4 and 10^5 photos, stage by stage.
+
+    python benchmarks/bench_catalogue.py                        # 1,000 photos: some minutes on two cores
+    python benchmarks/bench_catalogue.py --photos 1000 10000 --new 300 --nights 30 --json catalogue.json
+
+Photos are DRAWN, small and the same on every machine: every tenth of the gallery's size is an animal with a pattern of its own,
+turned and lit a little differently in each photo. The matcher compares nearest neighbours of 128 RootSIFT keypoints, so this
+measures ingest, stores, index, plan, tables and pages, and neither accuracy nor LightGlue (for that: bench_engine.py).
+
+The nights, each the real `nightly` in a process of its own: the gallery with the first new photos; as many new photos again; the
+same night once more; a night without a new photo; one new photo that gets a name (an added animal); one name in the gallery
+that is changed; then nights in a row with a few new photos each. Of each stage: wall and CPU seconds of the flow and of its workers, largest
+resident memory, bytes written, and the longest time without a sign of life.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+import psutil
+
+WIDTH, HEIGHT, KEYPOINTS = 240, 180, 128
+PHOTOS_PER_ANIMAL, PHOTOS_PER_ENCOUNTER = 10, 2
+COLUMNS = ("file", "individual_id", "encounter_id", "viewpoint")
+OVERRIDES: dict[str, Any] = {
+    "segment": {"kind": "whole"},
+    "extract": {"kind": "sift", "max_keypoints": KEYPOINTS},
+    "match": {"kind": "nearest"},
+    "score": {"name": "mean"},
+    "shortlist": {"descriptors_per_crop": KEYPOINTS},
+}
+HEADS = ("photos", "night", "stage", "wall s", "flow CPU s", "workers CPU s", "flow MB", "worker MB", "written MB", "silent s")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, nargs="+", default=[1_000], help="photos of the gallery")
+    parser.add_argument(
+        "--new", type=int, default=0, help="new photos of a night; 0: 300, or a tenth of a small gallery"
+    )
+    parser.add_argument("--nights", type=int, default=3, help="nights in a row at the end, with a tenth of --new each")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--folder", type=Path, help="where catalogues are made and stay; a temporary folder if not given"
+    )
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one-night", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one_night:
+        return one_night(args.one_night)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for n in args.photos:
+            new = args.new or min(300, max(1, n // 10))
+            catalogue = Catalogue((args.folder or Path(temporary)) / str(n), n)
+            for night in nights(catalogue, new, args.nights, args.workers):
+                rows += night
+                print(text(night), flush=True)
+                if args.json:
+                    args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+    print("\nWhole nights\n" + text([row for row in rows if row["stage"] == "whole night"]))
+
+
+class Catalogue:
+    """Drawn photos with their table of names, and a workspace beside them."""
+
+    def __init__(self, root: Path, n_gallery: int) -> None:
+        self.root, self.n_gallery = root, n_gallery
+        self.n_animals = max(1, n_gallery // PHOTOS_PER_ANIMAL)
+        self.rows: list[dict[str, str]] = []
+        root.mkdir(parents=True, exist_ok=True)
+        self._draw(n_gallery, "gallery", labelled=True)
+
+    def add_new(self, n: int, night: str) -> None:
+        """Photos without a name: nine of ten of animals of the gallery, the others of new ones."""
+        self._draw(n, night, labelled=False)
+
+    def name_one(self) -> None:
+        """The last new photo's animal gets a name: an added animal."""
+        self.rows[-1]["individual_id"] = "added"
+
+    def rename_one(self) -> None:
+        """One photo of the gallery turns out to show another animal."""
+        self.rows[0]["individual_id"] = self.rows[PHOTOS_PER_ANIMAL]["individual_id"]
+
+    def write(self) -> None:
+        """The table of names."""
+        with (self.root / "photos" / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def _draw(self, n: int, part: str, *, labelled: bool) -> None:
+        for i in range(n):
+            number = len(self.rows)
+            animal = i // PHOTOS_PER_ANIMAL if labelled else (7919 * number) % self.n_animals
+            if not labelled and i % 10 == 9:
+                animal = self.n_animals + number
+            file = f"{part}/{i // 1000:03d}/{i:06d}.jpg"
+            path = self.root / "photos" / file
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(picture(animal, number))
+            name = f"animal{animal:06d}" if labelled else ""
+            encounter = f"{part}-{i // PHOTOS_PER_ENCOUNTER:06d}"
+            self.rows.append(dict(zip(COLUMNS, (file, name, encounter, "left"), strict=True)))
+
+
+def picture(animal: int, number: int) -> bytes:
+    """JPEG of an animal's pattern, turned, scaled and lit as in no other photo."""
+    own, rng = np.random.default_rng([1, animal]), np.random.default_rng([2, number])
+    canvas = np.full((HEIGHT, WIDTH), 128, np.uint8)
+    for _ in range(60):
+        centre = own.integers(0, WIDTH), own.integers(0, HEIGHT)
+        axes = int(own.integers(4, 22)), int(own.integers(4, 22))
+        cv2.ellipse(
+            canvas,
+            (int(centre[0]), int(centre[1])),
+            axes,
+            float(own.integers(0, 180)),
+            0,
+            360,
+            int(own.integers(20, 235)),
+            -1,
+        )
+    turn = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), float(rng.uniform(-6, 6)), float(rng.uniform(0.95, 1.1)))
+    turned = cv2.warpAffine(canvas, turn, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
+    noisy = turned * rng.uniform(0.85, 1.1) + rng.normal(0, 4, turned.shape)
+    grey = np.clip(noisy, 0, 255).astype(np.uint8)
+    return cv2.imencode(".jpg", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def nights(catalogue: Catalogue, new: int, in_a_row: int, workers: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows of each night."""
+
+    def night(label: str, date: str) -> list[dict[str, Any]]:
+        catalogue.write()
+        return measured(catalogue, label, date, workers)
+
+    catalogue.add_new(new, "first")
+    yield night(f"gallery and {new} new", "2026-06-01")
+    catalogue.add_new(new, "second")
+    yield night(f"{new} new", "2026-06-02")
+    yield night("the same again", "2026-06-02")
+    yield night("nothing new", "2026-06-03")
+    catalogue.name_one()
+    yield night("added animal", "2026-06-04")
+    catalogue.rename_one()
+    yield night("changed name", "2026-06-05")
+    for k in range(in_a_row):
+        catalogue.add_new(max(1, new // 10), f"row{k:02d}")
+        yield night(f"in a row {k + 1}: {max(1, new // 10)} new", f"2026-07-{k + 1:02d}")
+
+
+def measured(catalogue: Catalogue, label: str, date: str, workers: int) -> list[dict[str, Any]]:
+    """Run one night in a process of its own; a row for each stage and one for the whole."""
+    workspace, note = catalogue.root / "workspace", catalogue.root / "night.json"
+    workspace.mkdir(exist_ok=True)
+    before = sizes(workspace)
+    note.write_text(json.dumps({
+        "workspace": str(workspace), "night": date, "photos": str(catalogue.root / "photos"),
+        "overrides": OVERRIDES | {"dask": {"workers": workers}},
+    }))  # fmt: skip
+    start = time.perf_counter()
+    subprocess.run([sys.executable, __file__, "--one-night", str(note)], check=True)
+    wall = time.perf_counter() - start
+    rows: list[dict[str, Any]] = json.loads(note.with_suffix(".out.json").read_text())
+    after = sizes(workspace)
+    whole = {key: sum(row[key] for row in rows) for key in ("flow_cpu_s", "workers_cpu_s", "written_mb")}
+    most = {key: max(row[key] for row in rows) for key in ("flow_mb", "worker_mb", "silent_s")}
+    grown = {key: after[key] - before[key] for key in after}
+    rows.append({"stage": "whole night", "wall_s": wall} | whole | most | grown)
+    return [{"photos": catalogue.n_gallery, "night": label} | row for row in rows]
+
+
+def sizes(workspace: Path) -> dict[str, float]:
+    """Bytes and files under ``store`` and ``runs``."""
+    out: dict[str, float] = {}
+    for part in ("store", "runs"):
+        files = [file for file in (workspace / part).rglob("*") if file.is_file()]
+        out |= {f"{part}_mb": sum(file.stat().st_size for file in files) / 1e6, f"{part}_files": len(files)}
+    return out
+
+
+def one_night(note: Path) -> None:
+    """In the child: the night, with a mark at the end of every stage."""
+    from resight.flows.nightly import run_nightly
+    from resight.run import run as runs
+    from resight.runner.progress import Tracker
+
+    how, marks = json.loads(note.read_text()), Marks()
+    made, advanced = runs.Run.__init__, Tracker.advance
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, **kwargs)
+        self.seconds = marks
+
+    def advance(self: Tracker, n: int) -> None:
+        marks.alive()
+        advanced(self, n)
+
+    runs.Run.__init__, Tracker.advance = init, advance  # type: ignore[method-assign, assignment]
+    logging.getLogger("resight").addHandler(marks.handler)
+    logging.getLogger("resight").setLevel(logging.INFO)
+    result = run_nightly(how["workspace"], how["night"], how["overrides"], [how["photos"]], accept=True, quiet=True)
+    marks["rest"] = 0.0
+    rows = marks.rows
+    rows[-1] |= {"work": result["work"], "status": result["status"]}
+    note.with_suffix(".out.json").write_text(json.dumps(rows))
+
+
+class Marks(dict[str, float]):
+    """Takes the place of a run's seconds by stage, and notes at each entry what was spent since the one before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[dict[str, Any]] = []
+        self.handler = logging.Handler()
+        self.handler.emit = lambda _: self.alive()  # type: ignore[method-assign]
+        self._wall = self._sign = time.perf_counter()
+        self._silent, self._spent = 0.0, (0.0, 0.0, 0.0)
+
+    def __setitem__(self, stage: str, seconds: float) -> None:
+        super().__setitem__(stage, seconds)
+        self.alive()
+        now, spent = time.perf_counter(), _spent()
+        flow, workers, written = (max(0.0, b - a) for a, b in zip(self._spent, spent, strict=True))
+        self.rows.append({
+            "stage": stage, "wall_s": now - self._wall, "flow_cpu_s": flow, "workers_cpu_s": workers, "written_mb": written,
+            "silent_s": self._silent, **_peaks(),
+        })  # fmt: skip
+        self._wall, self._silent, self._spent = time.perf_counter(), 0.0, _spent()
+
+    def alive(self) -> None:
+        """A line of progress, or the end of a block."""
+        now = time.perf_counter()
+        self._silent, self._sign = max(self._silent, now - self._sign), now
+
+
+def _spent() -> tuple[float, float, float]:
+    """CPU seconds of this process and of its workers, and megabytes written by both."""
+    me = psutil.Process()
+    children = _alive(me)
+    io = [p.io_counters().write_bytes for p in (me, *children)]
+    cpu = [sum(p.cpu_times()[:2]) for p in (me, *children)]
+    gone = os.times().children_user + os.times().children_system
+    return cpu[0], sum(cpu[1:]) + gone, sum(io) / 1e6
+
+
+def _peaks() -> dict[str, float]:
+    """Largest resident memory since the last call, in MB (Linux; the mark is set back)."""
+    me = psutil.Process()
+    peaks = [_peak(p.pid) for p in (me, *_alive(me))]
+    return {"flow_mb": peaks[0], "worker_mb": max(peaks[1:], default=0.0)}
+
+
+def _peak(pid: int) -> float:
+    try:
+        line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmHWM"))
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    except (OSError, StopIteration):
+        return 0.0
+    return int(line.split()[1]) / 1024
+
+
+def _alive(me: psutil.Process) -> list[psutil.Process]:
+    return [p for p in me.children(recursive=True) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    return {"cpus": os.cpu_count(), "load": os.getloadavg(), "memory_gb": round(psutil.virtual_memory().total / 1e9)}
+
+
+def text(rows: Sequence[dict[str, Any]]) -> str:
+    """Plain text table."""
+    keys = ("wall_s", "flow_cpu_s", "workers_cpu_s", "flow_mb", "worker_mb", "written_mb", "silent_s")
+    cells = [HEADS, *((str(r["photos"]), r["night"], r["stage"], *(f"{r[key]:.1f}" for key in keys)) for r in rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(HEADS))]
+    lines = [
+        "  ".join(c.ljust(w) if 0 < k < 3 else c.rjust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    ]
+    return "\n".join(lines + [_growth(row) for row in rows if "store_files" in row])
+
+
+def _growth(row: dict[str, Any]) -> str:
+    return (
+        f"    {row['night']}: store {row['store_mb']:+.1f} MB and {row['store_files']:+.0f} files, "
+        f"runs {row['runs_mb']:+.1f} MB and {row['runs_files']:+.0f} files"
+    )
+
+
+if __name__ == "__main__":
+    main()
