@@ -129,6 +129,13 @@ def machine_error(error: BaseException, place: str = "") -> MachineError | None:
     return MachineError(number, path if isinstance(path, str) else place)
 
 
+def in_the_way(error: BaseException) -> ResightError | None:
+    """One sentence where a file lies in the place of a folder of the workspace, or a folder in the place of a file."""
+    if not isinstance(error, NotADirectoryError | FileExistsError | IsADirectoryError) or error.filename is None:
+        return None
+    return WorkspaceError(f"{error.filename} cannot be used ({error.strerror}): move away what lies there, {AGAIN}.")
+
+
 @contextmanager
 def machine_errors_at(place: object) -> Iterator[None]:
     """Errors of the machine in the block become sentences; ``place`` is named where they name no path.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -106,3 +107,19 @@ def test_a_night_with_names_that_are_not_utf_8(night_workspace: Workspace) -> No
     statuses = {row["uri"]: row["status"] for row in table.to_pylist()}
     assert statuses["photos/caf\ufffdE9\n.jpg"] == "ok" and statuses["photos/\ufffdFF\ufffdFE.jpg"] == "rejected"
     assert "\ufffdFF\ufffdFE.jpg" in Path(result["report"]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["store", "runs", "models", "generations", "current", "store/match", "resight.toml"])
+def test_a_file_in_the_place_of_a_folder_is_one_sentence(
+    night_workspace: Workspace, command: Callable[..., tuple[int, str]], name: str
+) -> None:
+    place = night_workspace.root / name
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+        place.write_text("x")
+    else:
+        place.unlink()
+        place.mkdir() if name == "resight.toml" else place.write_text("x")
+    code, text = command("nightly", "--plain", "--night", "2026-06-05", "-w", night_workspace.root)
+    errors = [line for line in text.splitlines() if line.startswith("Error: ")]
+    assert code == 1 and len(errors) == 1 and str(place) in errors[0] and "Traceback" not in text, text

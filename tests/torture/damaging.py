@@ -127,7 +127,9 @@ class Damage:
             if differs and name == "report" and file.endswith(".png"):
                 return (
                     "a picture less, and said",
-                    "" if "is without their pictures" in ended.err else "a picture is missing in silence",
+                    ""
+                    if "is without their pictures" in " ".join(ended.err.split())
+                    else "a picture is missing in silence",
                 )
             return "right", differs and f"exit 0 and {differs}: {ended.err[-600:]}"
         sentences = [line for line in ended.err.splitlines() if line.startswith("Error: ")]

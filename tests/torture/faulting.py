@@ -8,6 +8,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,9 @@ class Faults:
             if job == "repair":
                 for pattern in ("store/ingest/*/*.parquet", "store/match/*/*.parquet", "current/pairs.parquet"):
                     damaged = sorted(before.glob(pattern))[0]
-                    damaged.write_bytes(damaged.read_bytes()[:200])
+                    data = damaged.read_bytes()[:200]
+                    damaged.unlink()  # the file may be for reading only
+                    damaged.write_bytes(data)
             fresh(before, self.work)
             ended = self.commands.run(self._arguments(job), self.work, trace=True)
             assert ended.code == 0, ended.err
@@ -118,9 +121,8 @@ class Faults:
             rng.shuffle(order)
             rounds = [groups[key][turn] for turn in range(max(map(len, groups.values()))) for key in order if turn < len(groups[key])]  # fmt: skip
             chosen.append(rounds[: -(-count * SHARE[job] // total)])
-        return [case for turn in range(max(map(len, chosen))) for cases in chosen for case in cases[turn : turn + 1]][
-            :count
-        ]
+        in_turn = (case for turn in zip_longest(*chosen) for case in turn if case)
+        return list(islice(in_turn, count))
 
     def judge(self, case: Case) -> tuple[str, str]:
         """How it ended in a word, and what is wrong with that ('' if nothing)."""

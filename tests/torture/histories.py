@@ -61,7 +61,6 @@ class Histories:
                 place.mkdir(parents=True)
             command, night, photos = nights[-1]
             put_photos(place, dict(photos))
-            # In the one place where everything is run, because tables of runs hold no paths but pages do.
             ended = self.commands.run([command, "--plain", "--night", night, "--accept"], place)
             if ended.code != 0:
                 raise Wrong(f"an undisturbed night ends with {ended.code}: {ended.err[-800:]}")

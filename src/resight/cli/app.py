@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from resight.cli.options import Panel
 from resight.cli.signals import ending_on_signals
-from resight.errors import ResightError, machine_error
+from resight.errors import ResightError, in_the_way, machine_error
 
 
 class ByPanel(TyperGroup):
@@ -53,7 +53,7 @@ def main() -> None:
         with ending_on_signals():
             app()
     except (ResightError, OSError, MemoryError) as error:
-        sentence = error if isinstance(error, ResightError) else machine_error(error)
+        sentence = error if isinstance(error, ResightError) else machine_error(error) or in_the_way(error)
         if sentence is None:
             raise
         text = escape(str(sentence).encode("utf-8", "backslashreplace").decode())

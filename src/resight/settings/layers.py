@@ -128,7 +128,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         with machine_errors_at(file):
             return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, IsADirectoryError) as error:
         raise SettingsError(
             f"{file} is not valid TOML ({error}); correct that line, or write a new file with `resight init`"
         ) from None
