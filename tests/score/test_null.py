@@ -1,6 +1,5 @@
 """Which pairs make up the null distribution, and that the order of the rows does not matter."""
 
-import json
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,6 @@ from resight.score.cohorts import Cohorts
 from resight.score.null import (
     SHIPPED_INLIERS,
     SHIPPED_PAIRS,
-    CountNull,
     Moments,
     learn_null,
     viewpoint_classes,
