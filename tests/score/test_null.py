@@ -1,6 +1,5 @@
 """Which pairs make up the null distribution, and that the order of the rows does not matter."""
 
-
 import numpy as np
 import pyarrow as pa
 import pytest
