@@ -55,6 +55,7 @@ def main() -> None:
     )
     parser.add_argument("--nights", type=int, default=3, help="nights in a row at the end, with a tenth of --new each")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--k", type=int, default=100, help="gallery crops that each query crop is matched with")
     parser.add_argument(
         "--folder", type=Path, help="where catalogues are made and stay; a temporary folder if not given"
     )
@@ -68,12 +69,17 @@ def main() -> None:
         for n in args.photos:
             new = args.new or min(300, max(1, n // 10))
             catalogue = Catalogue((args.folder or Path(temporary)) / str(n), n)
-            for night in nights(catalogue, new, args.nights, args.workers):
+            for night in nights(catalogue, new, args.nights, overrides(args.workers, args.k)):
                 rows += night
                 print(text(night), flush=True)
                 if args.json:
                     args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
     print("\nWhole nights\n" + text([row for row in rows if row["stage"] == "whole night"]))
+
+
+def overrides(workers: int, k: int) -> dict[str, Any]:
+    """Settings of all nights."""
+    return OVERRIDES | {"dask": {"workers": workers}, "shortlist": OVERRIDES["shortlist"] | {"k": k}}
 
 
 class Catalogue:
@@ -145,12 +151,12 @@ def picture(animal: int, number: int) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def nights(catalogue: Catalogue, new: int, in_a_row: int, workers: int) -> Iterator[list[dict[str, Any]]]:
+def nights(catalogue: Catalogue, new: int, in_a_row: int, settings: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     """Rows of each night."""
 
     def night(label: str, date: str) -> list[dict[str, Any]]:
         catalogue.write()
-        return measured(catalogue, label, date, workers)
+        return measured(catalogue, label, date, settings)
 
     catalogue.add_new(new, "first")
     yield night(f"gallery and {new} new", "2026-06-01")
@@ -167,14 +173,14 @@ def nights(catalogue: Catalogue, new: int, in_a_row: int, workers: int) -> Itera
         yield night(f"in a row {k + 1}: {max(1, new // 10)} new", f"2026-07-{k + 1:02d}")
 
 
-def measured(catalogue: Catalogue, label: str, date: str, workers: int) -> list[dict[str, Any]]:
+def measured(catalogue: Catalogue, label: str, date: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Run one night in a process of its own; a row for each stage and one for the whole."""
     workspace, note = catalogue.root / "workspace", catalogue.root / "night.json"
     workspace.mkdir(exist_ok=True)
     before = sizes(workspace)
     note.write_text(json.dumps({
         "workspace": str(workspace), "night": date, "photos": str(catalogue.root / "photos"),
-        "overrides": OVERRIDES | {"dask": {"workers": workers}},
+        "overrides": settings,
     }))  # fmt: skip
     start = time.perf_counter()
     subprocess.run([sys.executable, __file__, "--one-night", str(note)], check=True)

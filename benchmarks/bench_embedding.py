@@ -73,9 +73,16 @@ def read_crops(folder: Path, kept: Path) -> Crops:
         rows = list(csv.DictReader(file))
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
-        pictures = (cv2.cvtColor(cv2.imread(str(folder / r["file"])), cv2.COLOR_BGR2RGB) for r in rows)
+        pictures = (_picture(folder / r["file"]) for r in rows)
         np.save(kept, np.stack([squashed(p, r["viewpoint"], KEPT_PX) for p, r in zip(pictures, rows, strict=True)]))
     return Crops(rows, np.load(kept, mmap_mode="r"))
+
+
+def _picture(path: Path) -> np.ndarray:
+    bgr = cv2.imread(str(path))
+    if bgr is None:
+        raise SystemExit(f"{path} is missing or no picture; correct --data.")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def frozen_net() -> Network:
@@ -96,7 +103,7 @@ def trained_net(path: Path) -> tuple[Network, int]:
 def vectors(rgb: np.ndarray, used: np.ndarray, net: Network, side_px: int, kept: Path) -> np.ndarray:
     """(N, D) float32 of unit length, kept in a file; those of crops that are not used are 0."""
     if kept.exists():
-        return np.load(kept)
+        return np.asarray(np.load(kept))
     made: np.ndarray | None = None
     for start in range(0, len(used), BATCH):
         some = used[start : start + BATCH]

@@ -5,7 +5,7 @@
 ``p_values``: how often a stranger gets a p-value of at most alpha. ``sets``: how often a candidate set holds the right animal, after
 days and after years. ``intervals``: how often a 95 % interval covers the true share. ``groups``: how often some kind of photo is
 called bad where none is. Column *before* computes what Resight did until 2026-11-28 from the same draws. Two queries of one world
-share its gallery, so errors are estimated over worlds. All of it takes about six minutes on one core, ``--large`` ten more.
+share its gallery, so errors are estimated over worlds. All of it takes about a quarter of an hour on one core.
 """
 
 from __future__ import annotations

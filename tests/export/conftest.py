@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from season_rows import RUN_ID, MakeRun, season
 
-from resight.store.runs import promote_run, staging
+from resight.store.publication import publish_generation
+from resight.store.runs import staging
 from resight.store.tables import conform
 from resight.store.workspace import Workspace
 
@@ -33,7 +34,7 @@ def make_run(place: Workspace) -> MakeRun:
             for name, rows in {**given, "runs": [record]}.items():
                 stage.write(name, conform(name, rows, run_id))
             stage.commit(run_id)
-        promote_run(place, run_id)
+        publish_generation(place, run_id=run_id)
         return run_id
 
     return make

@@ -1,7 +1,5 @@
 """Which pairs make up the null distribution, and that the order of the rows does not matter."""
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,7 +9,6 @@ from resight.score.cohorts import Cohorts
 from resight.score.null import (
     SHIPPED_INLIERS,
     SHIPPED_PAIRS,
-    CountNull,
     Moments,
     learn_null,
     viewpoint_classes,
@@ -120,21 +117,6 @@ def test_scores_do_not_depend_on_the_order_of_the_rows():
     one, other = (score(pairs_table(*order), LABELS, params).scores.sort_by(key) for order in (rows, rows[::-1]))
     assert one.equals(other)
     assert one["same_individual"].to_pylist() == [True, False, False, None]
-
-
-def test_null_as_plain_values():
-    null = learn_null(pairs_table(row("a", "b")), LABELS, 100)
-    classes = {"pooled": {"n_pairs": 1, "n_values": 10, "counts": [2, 0, 0, 2]}}
-    plain = null.as_dict()
-    assert plain.pop("inliers").keys() == {"mean", "spread"}
-    assert plain == {"classes": classes, "log_sum": None}
-    many = learn_null(
-        pairs_table(*(row("a", f"x{k}", (k, 0, 0, 1), n_query=9 + k) for k in range(20))),
-        {"a": "Ada"} | {f"x{k}": f"i{k}" for k in range(20)},
-        100,
-    )
-    log_sum, classes = (many.as_dict()[part] for part in ("log_sum", "classes"))
-    assert many.counts == CountNull(**log_sum) and json.loads(json.dumps(classes)) == classes
 
 
 def test_count_curve_by_hand():

@@ -20,6 +20,7 @@ from resight.shortlist import passes
 from resight.shortlist.codebook import kmeans
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory, Stored
+from resight.shortlist.stage import VoteBlock, _place_arrays, vote_block
 from resight.shortlist.store import INDEX_FILE, ShortlistIndex, build_index, open_index
 from resight.store.fingerprint import digest_ids
 from resight.store.sealed import read_json
@@ -135,6 +136,33 @@ def test_every_shard_is_read_once_to_train_and_once_to_encode(
     reads.clear()
     build(tmp_path / "index", list(data), features, tmp_path)  # less than four times as large: nothing is trained
     assert reads == {("0.zarr", 64): 1, ("0.zarr", 128): 1, ("1.zarr", 0): 1}
+
+
+def test_a_block_of_votes_reads_every_shard_of_its_candidates_once(
+    tmp_path: Path, data: dict[str, np.ndarray], features: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, ids = build(tmp_path / "index", list(data), features, tmp_path), list(data)
+    with Runner(DaskParams(mode="inline"), quiet=True) as runner:
+        places = Stored.of(runner, Workspace(tmp_path), features).places
+    stores, rows = _place_arrays(index.crop_ids, places)
+    everybody = np.packbits(np.ones(len(index.crop_ids), bool)).tobytes()
+    voters = tuple((c, places[c]) for c in ids[:5])
+    block = VoteBlock(
+        tmp_path, tmp_path / "index" / index.name, PARAMS, voters, (everybody,) * 5, stores, rows, verify=15, most=20
+    )
+    reads: list[tuple[str, int]] = []
+    whole = reader_module.read_shard
+
+    def counted(folder, group, start, stop):
+        reads.append((folder.name, start))
+        return whole(folder, group, start, stop)
+
+    monkeypatch.setattr(reader_module, "read_shard", counted)
+    monkeypatch.setattr(reader_module.FeatureReader.__init__, "__defaults__", (1,))
+    votes = vote_block(block)
+    ranks = votes["rank"].to_pylist()
+    assert max(ranks) == 20 and [v is not None for v in votes["lnbnn_verified"].to_pylist()] == [r <= 15 for r in ranks]
+    assert reads[0] == ("0.zarr", 0) and sorted(reads[1:]) == [("0.zarr", 64), ("0.zarr", 128), ("1.zarr", 0)]
 
 
 def test_a_full_segment_is_not_touched_by_a_nights_crops(

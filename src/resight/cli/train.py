@@ -60,7 +60,7 @@ def train_embedding(
     origin: Annotated[
         str,
         Option("--from", "--init", help="Weights to begin with, by name or path; 'nothing' begins at random."),
-    ] = "efficientnet-lite0-imagenet",
+    ] = "embedding-turtle",
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
 ) -> None:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
-from scipy.stats import binomtest
 
 from resight.evaluate.bootstrap import DRAWS, difference_interval
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO
@@ -146,6 +145,8 @@ def _level(old: OutcomeRows, new: OutcomeRows, level: str) -> LevelComparison:
 
 def level_comparison(level: str, before: Sequence[bool], after: Sequence[bool]) -> LevelComparison:
     """Exact McNemar test on the same queries in the same order."""
+    from scipy.stats import binomtest
+
     gained = sum(b and not a for a, b in zip(before, after, strict=True))
     lost = sum(a and not b for a, b in zip(before, after, strict=True))
     p = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0

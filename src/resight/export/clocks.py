@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from resight.errors import SettingsError
+from resight.errors import MachineError, SettingsError
 from resight.ingest.addresses import is_remote
 from resight.ingest.decode import clock_of
 
@@ -70,7 +70,7 @@ def photo_offsets(photos: Iterable[Mapping[str, Any]], root: Path) -> dict[str, 
             continue
         try:
             taken_at, offset = clock_of(photo["uri"], root)
-        except OSError:
+        except (OSError, MachineError):  # exporting needs no photos: a copy of the tables may have none beside it
             continue
         if offset and taken_at == photo["taken_at"].replace(microsecond=0):
             offsets[photo["photo_id"]] = offset

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import genpareto
 
 from resight.novelty.calibration import shares
 
@@ -31,6 +30,8 @@ def fit_tail(x: np.ndarray, individuals: Sequence[str]) -> tuple[float, ...]:
     above = values > threshold
     if above.sum() < MIN_EXCESSES:
         return ()
+    from scipy.stats import genpareto  # its import takes a second, and few galleries are so large
+
     shape, _, scale = genpareto.fit(values[above] - threshold, floc=0)
     weight = shares(np.array(individuals, dtype=str))
     return float(shape), float(scale), threshold, float(weight[above].sum() / weight.sum())
@@ -38,5 +39,7 @@ def fit_tail(x: np.ndarray, individuals: Sequence[str]) -> tuple[float, ...]:
 
 def tail_probability(x: float, tail: Sequence[float]) -> float:
     """``share * P(excess >= x - threshold)``."""
+    from scipy.stats import genpareto
+
     shape, scale, threshold, share = tail
     return float(share * genpareto.sf(x - threshold, shape, scale=scale))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from resight.score import logistic
 
@@ -74,6 +73,8 @@ def _isotonic(log_odds: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> 
     So the ends are never 0 or 1. The added pseudo-pairs can put small blocks out of order again; a running maximum over
     a second pass of pooling mends it.
     """
+    from scipy.optimize import isotonic_regression  # its import takes half a second, and few nights fit anything
+
     order = np.argsort(log_odds, kind="stable")
     x, y, w = log_odds[order], genuine[order].astype(np.float64), weight[order]
     blocks = isotonic_regression(y, weights=w).blocks

@@ -11,6 +11,10 @@ import pyarrow.compute as pc
 from resight.pairs.plan import OPEN, PairGrid, Plan
 from resight.pairs.policy import text_column
 
+CROP_VOTES = pa.schema(
+    [("query_crop_id", pa.string()), ("gallery_crop_id", pa.string()), ("lnbnn", pa.float64()), ("rank", pa.int32())]
+)
+
 
 def allowed_by_grids(grids: Sequence[PairGrid], crop_ids: Sequence[str]) -> Callable[[Sequence[str]], np.ndarray]:
     """The rows of an index that queries may find: exactly those that some grid would compare them with.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,17 +21,18 @@ from resight.pairs.policy import text_column
 from resight.runner.runner import Runner
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place, Stored
-from resight.shortlist.plan import allowed_by_grids, shortlisted
+from resight.shortlist.plan import CROP_VOTES, allowed_by_grids, shortlisted
 from resight.shortlist.setup import Voting
-from resight.shortlist.store import ShortlistIndex, build_index, open_index
-from resight.shortlist.verified import verified_votes
-from resight.shortlist.votes import CROP_VOTES, search
 from resight.store.counts import PAIR_KEY
 from resight.store.fingerprint import FINGERPRINT_CHARS, digest_ids, fingerprint
 from resight.store.parts import whole_parts, write_part
 from resight.store.workspace import Workspace
 
+if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in which nothing is new needs none
+    from resight.shortlist.store import ShortlistIndex
+
 QUERIES_PER_BLOCK = 32
+RANKED = ("query_crop_id", "gallery_crop_id", "rank")
 MOST_EARLIER_PAIRS = 1 << 22
 VERIFIED = "lnbnn_verified"
 EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
@@ -119,6 +120,8 @@ def _indexed(
     env: Environment, voting: Voting, stored: Stored, queries: Sequence[str], gallery: Sequence[str], cut: bool
 ) -> tuple[ShortlistIndex, VoteBlock]:
     """The index of the gallery, and all queries that vote in it."""
+    from resight.shortlist.store import build_index
+
     params, places = voting.params if cut else voting.params.exact(), stored.places
     folder = env.workspace.stage_dir("shortlist", voting.names.index if cut else voting.names.exact_index)
     index = build_index(folder, [c for c in gallery if c in places], stored, params, voting.names.features)
@@ -207,6 +210,9 @@ def _digest(blocks: Sequence[VoteBlock]) -> str:
 
 def vote_block(block: VoteBlock) -> pa.Table:
     """Votes of the block's queries, `EVIDENCE_VOTES`."""
+    from resight.shortlist.verified import verified_votes
+    from resight.shortlist.votes import search
+
     index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
     n = len(index.crop_ids)
     masks = {
@@ -219,13 +225,15 @@ def vote_block(block: VoteBlock) -> pa.Table:
     votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background, most=block.most)
     row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
     verified: list[float | None] = [None] * votes.num_rows
-    for place, row in sorted(enumerate(votes.to_pylist()), key=lambda r: r[1]["gallery_crop_id"]):
-        if row["rank"] <= block.verify:  # crop by crop, so that each shard of the gallery is read once
-            store, at = block.places[row_of[row["gallery_crop_id"]]]
-            query = row["query_crop_id"]
-            gallery = reader.load(block.stores[store], int(at))
-            most, k = block.params.descriptors_per_crop, block.params.neighbours
-            verified[place] = verified_votes(queries[query], gallery, background[query], most, k)
+    most, k = block.params.descriptors_per_crop, block.params.neighbours
+    candidates = [
+        (*block.places[row_of[gallery]].tolist(), query, number)
+        for number, (query, gallery, rank) in enumerate(zip(*(votes[name].to_pylist() for name in RANKED), strict=True))
+        if rank <= block.verify
+    ]
+    for store, at, query, number in sorted(candidates):  # as they lie, so that each shard of the gallery is read once
+        gallery = reader.load(block.stores[store], at)
+        verified[number] = verified_votes(queries[query], gallery, background[query], most, k)
     return votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
 
 
@@ -239,6 +247,8 @@ def _place_arrays(crop_ids: tuple[str, ...], places: Mapping[str, Place]) -> tup
 
 @lru_cache(maxsize=1)
 def _opened_at(path: Path, _changed_ns: int) -> ShortlistIndex:
+    from resight.shortlist.store import open_index
+
     return open_index(path)
 
 

@@ -17,14 +17,11 @@ import torch
 
 from resight.shortlist.codebook import as_float
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.plan import CROP_VOTES as CROP_VOTES
 from resight.shortlist.scan import Scanner, scanner_for
 
 if TYPE_CHECKING:
     from resight.shortlist.store import ShortlistIndex
-
-CROP_VOTES = pa.schema(
-    [("query_crop_id", pa.string()), ("gallery_crop_id", pa.string()), ("lnbnn", pa.float64()), ("rank", pa.int32())]
-)
 
 Allowed = Callable[[str], np.ndarray] | np.ndarray
 

@@ -141,6 +141,13 @@ _ALL = (
         how_to_get="it comes with the package; install that again",
     ),
     KnownWeights(
+        "embedding-turtle",
+        "the embedding, EfficientNet-Lite0 with 256 numbers",
+        "Apache-2.0",
+        (KnownFile("embedding-turtle.safetensors", "1dd47ac56b2b45cb51534044b9814c9e3be90775439576b059c8b79272882089"),),
+        how_to_get="it comes with the package; install that again",
+    ),
+    KnownWeights(
         "efficientnet-lite0-imagenet",
         "EfficientNet-Lite0",
         "Apache-2.0",

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from resight.embed.weights import BUNDLED
 from resight.plugins.params import Params
 
 QUICK_STEPS = 20
@@ -26,13 +27,7 @@ class EmbeddingRecipe(Params):
     side_px: int = Field(
         128, ge=32, multiple_of=32, description="side of the square pictures in the rest of the training"
     )
-    view_px: int = Field(
-        160,
-        ge=32,
-        multiple_of=32,
-        description="side of the square pictures in use; larger ones than in training are better, as heads look smaller there "
-        "(Touvron et al., Fixing the train-test resolution discrepancy, 2019)",
-    )
+    view_px: int = Field(128, ge=32, multiple_of=32, description="side of the square pictures in use")
     kept_px: int = Field(192, ge=32, description="side of the pictures that are read once and varied in each step")
     width: float = Field(1.0, gt=0, le=1, description="share of the channels of EfficientNet-Lite0")
     dim: int = Field(256, ge=2, description="length of the embedding")
@@ -48,7 +43,7 @@ class EmbeddingRecipe(Params):
     scale: float = Field(24.0, gt=0, description="of the cosines before the softmax")
     keep: float = Field(0.99, ge=0, lt=1, description="share of the running mean of the weights that a step keeps")
     init: str = Field(
-        IMAGENET,
+        BUNDLED,
         description="weights to begin with, a name, or a path of weights of the same network; empty begins at random",
     )
     seed: int = Field(0, ge=0, description="same seed, same weights")
