@@ -1,5 +1,6 @@
 """What is current changes as a whole: readers see one generation, a kill leaves one, and nobody's edit reaches a run."""
 
+import errno
 import os
 import shutil
 import threading
@@ -215,3 +216,14 @@ def test_a_damaged_table_without_rows_comes_back_with_the_next_night(place: Work
     publish_generation(place, run_id="r2")
     now = open_generation(place)
     assert {name: now.table(name).num_rows for name in MEASURED} == dict.fromkeys(MEASURED, 0) | {"accuracy": 1}
+
+
+def test_a_link_that_fails_is_named_with_its_whole_path(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(target: object, link: object, *_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(target), None, str(link))
+
+    make_run(place, "r1")
+    monkeypatch.setattr(os, "symlink", fails)
+    with pytest.raises(OSError, match="Input/output") as error:
+        publish_generation(place, run_id="r1", model=OLD)
+    assert str(error.value.filename).startswith(str(place.generations))

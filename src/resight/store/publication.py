@@ -210,6 +210,7 @@ def _linked(link: Path, target: Path) -> bool:
         link.symlink_to(target, target_is_directory=True)
     except OSError as error:
         if error.errno not in NO_LINKS:
+            error.filename = str(link)  # of the two it names the relative one
             raise
         return False
     return True
