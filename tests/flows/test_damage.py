@@ -275,3 +275,14 @@ def test_a_column_that_is_not_there_is_no_damage(tmp_path: Path) -> None:
     write_part(folder, "old", pa.table({"a": [1, 2]}))
     schema = pa.schema([("a", pa.int64()), ("b", pa.string())])
     assert read_parts(folder, schema)["b"].null_count == 2
+
+
+@pytest.mark.parametrize(("place", "fate"), [("runs", "lost"), ("store/match", "again")])
+def test_verify_sees_a_file_in_the_place_of_a_folder(place: str, fate: str, night_workspace: Workspace) -> None:
+    folder = night_workspace.root / place
+    shutil.rmtree(folder)
+    folder.write_text("what a file manager left here")
+    report = verify(night_workspace)
+    assert not report["ok"]
+    assert (place, fate) in {(row["path"], row["fate"]) for row in report["damaged"]}
+    assert verify(night_workspace, repair=True)["ok"] == (fate == "again")

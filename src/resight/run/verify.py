@@ -129,9 +129,19 @@ def _items(workspace: Workspace) -> Iterator[Item]:
     yield from _models(workspace)
     yield from _runs(workspace, generation)
     yield from _current(generation)
-    for folder in sorted(workspace.store.glob("[!.]*")) if workspace.store.exists() else ():
-        if folder.is_dir() and folder.name != QUARANTINE:
+    for folder in (workspace.store, workspace.runs, workspace.models, workspace.generations):
+        if folder.is_file():
+            yield _no_folder(folder.name, folder, None, "move that file away, and put the folder back from a backup")
+    for folder in sorted(workspace.store.glob("[!.]*")) if workspace.store.is_dir() else ():
+        if folder.is_file() and folder.name in THEN:
+            then = THEN[folder.name]
+            yield _no_folder(folder.name, folder, _aside(then), then)
+        elif folder.is_dir() and folder.name != QUARANTINE:
             yield from _stage(workspace, folder)
+
+
+def _no_folder(stage: str, path: Path, repair: Callable[[DamagedError], object] | None, then: str) -> Item:
+    return Item(stage, path, partial(_raise, DamagedError(path, "it is a file where a folder was")), repair, then)
 
 
 def _stage(workspace: Workspace, folder: Path) -> Iterator[Item]:
