@@ -149,6 +149,8 @@ class Trial:
     def info(self, features: pa.Table) -> pa.Table:
         """`cohort.crop_info` for features (crop_id, status) of some method."""
         crops = self.crops.filter(pc.is_in(self.crops["crop_id"], features["crop_id"].combine_chunks()))
+        if "n_keypoints" not in features.column_names:  # the method has none
+            features = features.append_column("n_keypoints", pa.array([0] * features.num_rows, pa.int64()))
         return crop_info(self.photos, crops, features, self.cohort)
 
     def grid(self, info: pa.Table) -> PairGrid:
