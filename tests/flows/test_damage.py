@@ -22,6 +22,7 @@ from resight.flows.redraw import redraw_report
 from resight.run.models import current_model, promote
 from resight.run.verify import verify
 from resight.shortlist.params import ShortlistParams
+from resight.shortlist.passes import InMemory
 from resight.shortlist.store import build_index
 from resight.store.workspace import Workspace
 
@@ -232,13 +233,13 @@ def test_a_shortlist_without_one_of_its_segments_is_set_aside_and_built_anew(tmp
     folder = workspace.stage_dir("shortlist", "x")
     crops = {f"c{i}": np.random.default_rng(i).normal(size=(40, 8)).astype(np.float32) for i in range(6)}
     params = ShortlistParams(pq_bytes=4)
-    name = build_index(folder, sorted(crops), crops.__getitem__, params, "d").name
+    name = build_index(folder, sorted(crops), InMemory(crops.__getitem__), params, "d").name
     assert verify(workspace)["ok"]
     next((folder / name).glob("segment-*.safetensors")).unlink()
     report = verify(workspace, repair=True)
     assert [(row["repaired"], row["fate"]) for row in report["damaged"]] == [(True, "again")]
     assert not (folder / name).exists() and verify(workspace)["ok"] and not verify(workspace)["damaged"]
-    assert set(build_index(folder, sorted(crops), crops.__getitem__, params, "d").crop_ids) == set(crops)
+    assert set(build_index(folder, sorted(crops), InMemory(crops.__getitem__), params, "d").crop_ids) == set(crops)
 
 
 def test_a_missing_crop_is_not_said_to_be_set_right(night_workspace: Workspace) -> None:

@@ -229,6 +229,8 @@ def _point(generation: Generation) -> None:
     if current.is_symlink():
         current.unlink()
     make_folder(current)
+    for left_over in current.glob(".*.tmp"):  # of a copy that was killed
+        left_over.unlink()
     for name in (MANIFEST, *generation.files):
         copy_whole(generation.folder / name, current / name)
     for file in _files(current):
