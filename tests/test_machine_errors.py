@@ -120,6 +120,20 @@ def test_trouble_while_a_photo_is_read_is_not_the_photos(
         read()
 
 
+def test_trouble_while_photos_are_listed_is_not_the_photos(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Path.stat
+
+    def broken(path: Path, *arguments: Any, **named: Any) -> os.stat_result:
+        if path.suffix in (".jpg", ".png"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return original(path, *arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", broken)
+        with pytest.raises(MachineError, match="input or output error"):
+            read()
+
+
 @pytest.mark.parametrize("rest", ["nothing", "an empty folder"])
 def test_photos_whose_folder_vanishes_during_the_run_are_not_unreadable(
     read: Read, env: Environment, monkeypatch: pytest.MonkeyPatch, rest: str

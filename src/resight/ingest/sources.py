@@ -23,6 +23,7 @@ from resight.ingest.addresses import (
     uri_of,
 )
 from resight.ingest.notes import Notes
+from resight.ingest.reasons import raise_if_machine
 from resight.ingest.versions import version_of
 from resight.store.workspace import Workspace
 
@@ -158,6 +159,7 @@ def _walk(top: Path, workspace: Workspace, notes: Notes) -> Iterator[_Entry]:
     seen: set[str] = set()
 
     def complain(error: OSError) -> None:
+        raise_if_machine(error, str(top))
         notes.add(
             "Folders that cannot be read were passed over: {items}; check their permissions.", str(error.filename)
         )
@@ -185,7 +187,8 @@ def _local_entry(path: Path, named: bool = False, whole_folder: bool = True) -> 
     address = text_of(path.as_posix())
     try:
         stat = path.stat()
-    except OSError:  # a dead link, or deleted this moment: opening it will say so
+    except OSError as error:  # a dead link, or deleted this moment: opening it will say so
+        raise_if_machine(error, address)
         return _Entry(address, 0, "", named, whole_folder)
     return _Entry(address, stat.st_size, version_of(stat), named, whole_folder)
 

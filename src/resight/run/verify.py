@@ -133,8 +133,7 @@ def _items(workspace: Workspace) -> Iterator[Item]:
         if folder.is_file():
             yield _no_folder(folder.name, folder, None, "move that file away, and put the folder back from a backup")
     for folder in sorted(workspace.store.glob("[!.]*")) if workspace.store.is_dir() else ():
-        if folder.is_file() and folder.name in THEN:
-            then = THEN[folder.name]
+        if folder.is_file() and (then := THEN.get(folder.name)):
             yield _no_folder(folder.name, folder, _aside(then), then)
         elif folder.is_dir() and folder.name != QUARANTINE:
             yield from _stage(workspace, folder)
