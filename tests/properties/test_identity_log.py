@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from resight.novelty.identity_log import advance, members
 
 ENCOUNTERS = [f"encounter {k}" for k in range(8)]
-PLACES = ["not met", "named", "identified", "animal 0", "animal 1", "animal 2", "animal 3"]
+PLACES = ["not met", "named", "half named", "identified", "animal 0", "animal 1", "animal 2", "animal 3"]
 
 
 class Night(NamedTuple):
@@ -18,10 +18,15 @@ class Night(NamedTuple):
 
 
 def night_of(places: list[str]) -> Night:
-    """Every encounter is in one place: with an unknown animal, named by a person, called known, or not met."""
+    """Every encounter is in one place: with an unknown animal, named by a person, called known, or not met.
+
+    Of a half named one some photos have a name; the others are of an unknown animal.
+    """
     of_place = {place: [e for e, p in zip(ENCOUNTERS, places, strict=True) if p == place] for place in PLACES}
     clusters = [of_place[place] for place in PLACES if place.startswith("animal") and of_place[place]]
-    return Night(clusters, dict.fromkeys(of_place["named"], "Zora"), dict.fromkeys(of_place["identified"], "Kaia"))
+    clusters += [[encounter] for encounter in of_place["half named"]]
+    named = dict.fromkeys(of_place["named"] + of_place["half named"], "Zora")
+    return Night(clusters, named, dict.fromkeys(of_place["identified"], "Kaia"))
 
 
 nights = st.lists(

@@ -5,7 +5,7 @@ import pyarrow as pa
 from resight.pairs.cohort import Cohort
 from resight.pairs.params import PairsParams
 from resight.pairs.plan import PairGrid
-from resight.run.own_pairs import OwnPairs
+from resight.run.own_pairs import OwnPairs, with_cut_pairs
 
 
 def crops(*rows: tuple[str, str, str, str]) -> pa.Table:
@@ -60,3 +60,15 @@ def test_where_nothing_is_left_out_nothing_is_cut() -> None:
 def test_a_cohort_with_fewer_labels_counts_those_alone() -> None:
     fewer = Cohort(COHORT.queries, frozenset("AX"), {"A": "Ada", "X": "Xan"}, COHORT.truth)
     assert OwnPairs.of(pa.Table.from_pylist([row("q1", "x1")]), grids(), fewer) == OwnPairs({}, {"Q": 1})
+
+
+def test_gallery_encounters_that_stand_in_have_their_own_animal_also_where_the_shortlist_left_it_out() -> None:
+    everything = PairGrid.between(
+        GALLERY, GALLERY, policy=PairsParams(), purpose="calibrate", forbid_same_encounter=True
+    )
+    rows = [row("a1", "b1", purpose="calibrate"), row("a1", "x1", purpose="calibrate"), row("q1", "a1")]
+    pairs = with_cut_pairs(pa.Table.from_pylist(rows), [*grids()[:1], everything], LABELS, {"A"}).to_pylist()
+    assert [(r["gallery_photo_id"], r["status"]) for r in pairs] == [
+        ("B", "scored"), ("X", "scored"), ("B", "not_shortlisted"), ("E", "not_shortlisted"), ("F", "not_shortlisted"),
+    ]  # fmt: skip
+    assert {(r["query_photo_id"], r["purpose"]) for r in pairs} == {("A", "calibrate")}

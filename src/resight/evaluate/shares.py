@@ -43,7 +43,7 @@ def independent_rows(values: np.ndarray, individuals: Sequence[str] | np.ndarray
     animals, group = np.unique(np.asarray(individuals, dtype=str), return_inverse=True)
     m, p = len(animals), float(np.dot(w, values) / w.sum())
     variance = m / (m - 1) * float(np.square(np.bincount(group, w * (values - p)) / w.sum()).sum())
-    if not 0 < p < 1:
+    if values.min() == values.max():  # not by p, which a mean of weights rounds
         per_animal = np.bincount(group, w)
         return float(per_animal.sum() ** 2 / np.square(per_animal).sum())
     most, tail = float(w.sum() ** 2 / np.square(w).sum()), 0.5 + level / 2

@@ -14,14 +14,13 @@ import pyarrow as pa
 from resight.catalog import SIGHTINGS
 from resight.errors import WorkspaceError
 from resight.export.clocks import offset_at, photo_offsets
-from resight.status import PhotoStatus, Viewpoint
+from resight.status import NAMED, PhotoStatus, Viewpoint
 from resight.store.runs import read_current, read_run, run_tables
 from resight.store.workspace import Workspace, open_workspace
 
 Row = dict[str, Any]
 
 CONFIRMED, DECIDED, PROVISIONAL, OPEN = "confirmed", "decided", "provisional", "open"
-NAMING_VERDICTS = {"known", "likely"}  # the program names an animal of the gallery
 SITE = ("site", "location", "locality", "place", "beach", "encounter.verbatimlocality", "encounter.locationid")
 SPECIES = ("species", "scientific_name", "scientificname", "taxon")
 ZONE = ("utc_offset", "time_zone", "timezone")
@@ -142,7 +141,7 @@ def _identity(name: str | None, verdict: Mapping[str, Any]) -> Row:
     }
     if name:
         return row | {"individual_id": name, "certainty": CONFIRMED}
-    if row["decision"] in NAMING_VERDICTS and row["best_candidate_id"]:
+    if row["decision"] in NAMED and row["best_candidate_id"]:
         probability = row["best_candidate_probability"]
         return row | {"individual_id": row["best_candidate_id"], "certainty": DECIDED, "probability": probability}
     provisional = verdict.get("provisional_individual_id")

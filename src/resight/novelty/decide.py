@@ -1,4 +1,4 @@
-"""The verdict on every query encounter: known, new, unsure or not compared, with probabilities and a sentence."""
+"""The verdict on every query encounter: known, likely, new, likely new, unsure or not compared, with probabilities and a sentence."""
 
 from __future__ import annotations
 

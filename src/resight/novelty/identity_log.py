@@ -102,7 +102,9 @@ def _ends(
     """Encounters that no longer carry a provisional name."""
     unknown = {encounter for cluster in clusters for encounter in cluster}
     for encounter, name in sorted(before.items()):
-        if encounter in named:
+        if (
+            encounter in named and encounter not in unknown
+        ):  # where only some of its photos have a name, the others go on
             yield Event.CONFIRMED, name, encounter, named[encounter]
         elif encounter in identified:
             yield Event.IDENTIFIED, name, encounter, identified[encounter]

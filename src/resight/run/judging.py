@@ -18,6 +18,7 @@ from resight.rank.levels import Seen
 from resight.rank.rule import GROWING, choose_rule
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
+from resight.run.own_pairs import with_cut_pairs
 from resight.run.state import Judged, Matched, Ranked, Scored
 from resight.score.base import FUSED
 from resight.score.choose import ChosenFusion, LabelledPairs, choose_fusion, viewpoints_of
@@ -103,7 +104,11 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     """
     cohort, queries = ranked.cohort, query_photos(ranked)
     encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
-    calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, ranked.pairs)
+    calibrating = calibration_photos(ranked.info, cohort, settings.novelty.calibration_encounters)
+    pairs = (
+        with_cut_pairs(ranked.pairs, ranked.grids, cohort.labels, calibrating) if ranked.shortlisted else ranked.pairs
+    )
+    calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, pairs)
     kind = SCORES[settings.score.name]
     model = fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
     truth = {encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of}

@@ -13,6 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -247,14 +248,19 @@ def _clear(generation: Generation) -> None:
     if generation.number:
         (place.models / POINTER).unlink(missing_ok=True)
     for left_over in place.generations.glob(".*"):
-        if left_over.is_symlink() or left_over.is_file():
-            left_over.unlink()
-        elif left_over.name.startswith(BEFORE) and any(file.name not in OURS for file in left_over.iterdir()):
-            left_over.rename(place.root / f"current-until-{date.today()}-{left_over.name.removeprefix(BEFORE)}")
-        else:
-            remove_tree(left_over)
+        with suppress(OSError):  # what is in use goes next time; the new generation is current already
+            _clear_left_over(place, left_over)
     for folder in _without_use(generation):
         remove_tree(folder)
+
+
+def _clear_left_over(place: Workspace, left_over: Path) -> None:
+    if left_over.is_symlink() or left_over.is_file():
+        left_over.unlink()
+    elif left_over.name.startswith(BEFORE) and any(file.name not in OURS for file in left_over.iterdir()):
+        left_over.rename(place.root / f"current-until-{date.today()}-{left_over.name.removeprefix(BEFORE)}")
+    else:
+        remove_tree(left_over)
 
 
 def _without_use(generation: Generation) -> list[Path]:

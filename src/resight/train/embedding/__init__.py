@@ -1,1 +1,1 @@
-"""A global embedding of heads: a compact ConvNeXt, trained on the labelled photos by metric learning with circle loss."""
+"""A global embedding of heads: an EfficientNet-Lite0, trained on labelled photos with margin softmax."""
