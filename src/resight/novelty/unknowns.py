@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import combinations
 
@@ -93,7 +95,9 @@ def group(
     ranked = rank_all(scores, seen, rank, purpose=CLUSTER)
     ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
     score = ranked["score"].to_numpy()
-    ratio = model.log_likelihood_ratio(score) if model.method == LOGISTIC else score
+    # Not capped by how much was seen: the cap keeps what is stated modest, and in a young gallery it would link nobody.
+    uncapped = replace(model, log_ratio_range=(-math.inf, math.inf))
+    ratio = uncapped.log_likelihood_ratio(score) if model.method == LOGISTIC else score
     pairs = zip(ranked["encounter_id"].to_pylist(), ranked["individual_id"].to_pylist(), strict=True)
     log_ratio = dict(zip(pairs, ratio.tolist(), strict=True))
     return cluster(nodes, log_ratio, apart(seen), params.prior_single, params.link_probability)
