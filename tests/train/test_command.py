@@ -30,7 +30,7 @@ def call(*arguments):
 
 
 def test_a_segmenter_from_the_command_line(outlined, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "Recipe", lambda **given: replace(SMALL, **given))
+    monkeypatch.setattr("resight.flows.training.Recipe", lambda **given: replace(SMALL, **given))
     file = tmp_path / "heads.safetensors"
     first = call("segmenter", outlined, "--out", file, "--steps", 2, "--seed", 3)
     assert first["weights"] == str(file) and first["steps"] == 2 and first["recipe"]["seed"] == 3

@@ -231,4 +231,6 @@ def load_matcher(spec: MatcherSpec) -> Matcher:
             raise WeightsError(
                 f"{file.path} on this worker is not the file that the run started with; use one file everywhere."
             )
-    return spec.params.build(spec.weights, spec.family, spec.device)
+    matcher = spec.params.build(spec.weights, spec.family, spec.device)
+    single_thread()  # again: building it may have imported torch
+    return matcher
