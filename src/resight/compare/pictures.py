@@ -126,10 +126,10 @@ class PictureMethod(Method):
 
 def compare_block(block: PairsBlock) -> float:
     """Compare the pairs of ``block``, write their scores, give the seconds back."""
-    single_thread()
     start = time.perf_counter()
     comparer = _built(block.params, block.weights, block.device)
     prepared = _prepared(block.workspace, block.params, block.weights, block.device)
+    single_thread()
     rows = [
         {"crop_id_a": a, "crop_id_b": b, "score": comparer.compare(prepared(path_a), prepared(path_b))}
         for (a, path_a), (b, path_b) in block.pairs

@@ -210,7 +210,7 @@ def with_crop_ids(rows: pa.Table, first: Sequence[str], second: Sequence[str]) -
 
 
 def single_thread() -> None:
-    """Sums of several threads end in other last digits than those of one."""
+    """Sums of several threads end in other last digits than those of one. Call it when the matcher is built, which may import torch."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -231,6 +231,4 @@ def load_matcher(spec: MatcherSpec) -> Matcher:
             raise WeightsError(
                 f"{file.path} on this worker is not the file that the run started with; use one file everywhere."
             )
-    matcher = spec.params.build(spec.weights, spec.family, spec.device)
-    single_thread()  # again: building it may have imported torch
-    return matcher
+    return spec.params.build(spec.weights, spec.family, spec.device)

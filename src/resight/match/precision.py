@@ -81,10 +81,10 @@ def _measured(folder: Path) -> dict[str, Any]:
 
 def compare(block: PairBlock) -> dict[str, Any]:
     """Match the block's pairs in both precisions, on the device of the block."""
-    single_thread()
     params = block.spec.params
     full = replace(block.spec, params=params.model_copy(update={"precision": "float32"}))
     matchers, load = (load_matcher(block.spec), load_matcher(full)), crop_loader(block)
+    single_thread()
     sums, n_kept, n_whole = [], 0, 0
     for i, j in zip(block.index_a.tolist(), block.index_b.tolist(), strict=True):
         half, whole = (matcher.match(load(i), load(j)) for matcher in matchers)

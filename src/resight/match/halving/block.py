@@ -114,8 +114,8 @@ def halve_block(block: HalvingBlock) -> HalvedBlock:
     """
     from resight.extract.reader import FeatureReader
 
-    single_thread()
     matcher = cast("EngineMatcher", load_matcher(block.spec))
+    single_thread()
     reader, start = FeatureReader(Workspace(block.root)), time.perf_counter()
     halved = [_halve(block, query, matcher, reader) for query in block.queries]
     rows = _once(pa.concat_tables([PART_SCHEMA.empty_table(), *(result.rows for result in halved)]))
