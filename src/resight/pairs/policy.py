@@ -96,13 +96,9 @@ def _not_met_again(queries: pa.Table, gallery: pa.Table) -> Callable[[np.ndarray
     """Which pairs are of one animal, on one day or on days that are not both known."""
     one_animal, other_day = (
         _equal(queries, gallery, "individual_id"),
-        _differing(_codes(_days(queries), _days(gallery))),
+        _differing(_codes(text_column(queries, "taken_on"), text_column(gallery, "taken_on"))),
     )
     return lambda q, g: one_animal(q, g) & ~other_day(q, g)
-
-
-def _days(table: pa.Table) -> pa.Array:
-    return text_column(table, "taken_on")
 
 
 def _differing(values: tuple[np.ndarray, np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

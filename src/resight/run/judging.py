@@ -104,10 +104,10 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     """
     cohort, queries = ranked.cohort, query_photos(ranked)
     encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
-    calibrating = calibration_photos(ranked.info, cohort, settings.novelty.calibration_encounters)
-    pairs = (
-        with_cut_pairs(ranked.pairs, ranked.grids, cohort.labels, calibrating) if ranked.shortlisted else ranked.pairs
-    )
+    pairs = ranked.pairs
+    if ranked.shortlisted:
+        calibrating = calibration_photos(ranked.info, cohort, settings.novelty.calibration_encounters)
+        pairs = with_cut_pairs(pairs, ranked.grids, cohort.labels, calibrating)
     calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, pairs)
     kind = SCORES[settings.score.name]
     model = fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
