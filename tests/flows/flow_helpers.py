@@ -39,15 +39,3 @@ def alike(one: pa.Table, two: pa.Table) -> bool:
         if not np.allclose(a.drop_null().to_numpy(), b.drop_null().to_numpy(), rtol=1e-4, atol=1e-6, equal_nan=True):
             return False
     return True
-
-
-def difference(one: pa.Table, two: pa.Table) -> str:
-    """The columns in which two tables differ, each with the first row where it does."""
-    if one.column_names != two.column_names or one.num_rows != two.num_rows:
-        return f"{one.num_rows} rows of {one.column_names}, {two.num_rows} rows of {two.column_names}"
-    lines = []
-    for name in one.column_names:
-        rows = zip(one[name].to_pylist(), two[name].to_pylist(), strict=True)
-        unlike = [(row, a, b) for row, (a, b) in enumerate(rows) if a != b]
-        lines += [f"{name}: {len(unlike)} rows, e.g. {unlike[0]}"] if unlike else []
-    return "; ".join(lines)

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flow_helpers import SMALL, alike, comparable_tables, difference
+from flow_helpers import SMALL, alike, comparable_tables
+from golden import differences
 
 from resight.errors import DamagedError
 from resight.flows.nightly import run_nightly
@@ -99,7 +100,7 @@ def next_night(workspace: Workspace) -> dict[str, Any]:
 def same_tables(workspace: Workspace, undisturbed: Workspace) -> None:
     got, expected = comparable_tables(workspace), comparable_tables(undisturbed)
     for name, table in expected.items():
-        assert alike(got[name], table), f"{name}: {difference(got[name], table)}"
+        assert alike(got[name], table), f"{name}: {differences(got[name], table)}"
 
 
 def chosen(workspace: Workspace, pattern: str) -> Path:

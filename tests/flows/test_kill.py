@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from flow_helpers import SMALL, alike, comparable_tables, difference
+from flow_helpers import SMALL, alike, comparable_tables
+from golden import differences
 
 from resight.flows.nightly import run_nightly
 from resight.store.workspace import Workspace
@@ -51,7 +52,7 @@ def test_killed_in_the_middle_of(
     assert result["work"]["photos_decoded"] == 0, "what was done before the kill is not done again"
     one, two = comparable_tables(field_workspace), comparable_tables(Workspace(finished_night / "workspace"))
     for name, table in one.items():
-        assert alike(table, two[name]), f"{name}: {difference(table, two[name])}"
+        assert alike(table, two[name]), f"{name}: {differences(table, two[name])}"
 
 
 def _half_done(workspace: Workspace, stage: str) -> bool:

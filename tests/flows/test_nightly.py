@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flow_helpers import FIRST_NIGHT, SMALL, alike, comparable_tables, difference
+from flow_helpers import FIRST_NIGHT, SMALL, alike, comparable_tables
+from golden import differences
 
 from resight.catalog import table as catalog_table
 from resight.errors import SettingsError, WorkspaceError
@@ -135,7 +136,7 @@ def test_inline_and_dask_workers_write_the_same_tables(field_workspace: Workspac
     one, two = comparable_tables(Workspace(finished_night / "workspace")), comparable_tables(field_workspace)
     assert one.keys() == two.keys()
     for name, table in one.items():
-        assert alike(table, two[name]), f"{name}: {difference(table, two[name])}"
+        assert alike(table, two[name]), f"{name}: {differences(table, two[name])}"
 
 
 def test_the_accepted_model_stays_until_a_rebuild_says_otherwise(night_workspace: Workspace) -> None:

@@ -2,11 +2,15 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
-from stopping import OPENCV, SENTENCE, SIGNALS, SLEEP, TORCH, runs, start, wait_for
+from stopping import OPENCV, SENTENCE, SIGNALS, SLEEP, TORCH, Command, runs, start, wait_for
 
 from resight.store.workspace import Workspace
 
@@ -58,24 +62,32 @@ def test_a_command_ends_at_a_signal(
         pass
 
 
-@pytest.mark.prefect
-def test_cancelling_a_served_flow_run_ends_it_and_frees_the_workspace(
-    field_workspace: Workspace, whole_server: str, tmp_path: Path
-) -> None:
+@contextmanager
+def served_flow_run(workspace: Workspace, server: str, folder: Path) -> Iterator[tuple[Command, Any, UUID]]:
+    """`resight serve` with a nightly flow run in the middle of its work: the command, a client of its server, and the run."""
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
-    from prefect.states import Cancelling
 
-    arguments = ["serve", "--workspace", str(field_workspace.root), *WORKERS]
+    arguments = ["serve", "--workspace", str(workspace.root), *WORKERS]
     with (
-        start(tmp_path / "command", arguments, PREFECT_API_URL=whole_server) as command,
-        temporary_settings({PREFECT_API_URL: whole_server}),
+        start(folder, arguments, PREFECT_API_URL=server) as command,
+        temporary_settings({PREFECT_API_URL: server}),
         get_client(sync_client=True) as client,
     ):
         wait_for(lambda: "nightly" in {d.name for d in client.read_deployments()}, command.process)
         deployment = next(d for d in client.read_deployments() if d.name == "nightly")
         run_id = client.create_flow_run_from_deployment(deployment.id).id
         command.wait_for_work()
+        yield command, client, run_id
+
+
+@pytest.mark.prefect
+def test_cancelling_a_served_flow_run_ends_it_and_frees_the_workspace(
+    field_workspace: Workspace, whole_server: str, tmp_path: Path
+) -> None:
+    from prefect.states import Cancelling
+
+    with served_flow_run(field_workspace, whole_server, tmp_path / "command") as (command, client, run_id):
         family = command.family()[1:]
         begun = time.monotonic()
         client.set_flow_run_state(run_id, Cancelling())
@@ -93,19 +105,7 @@ def test_cancelling_a_served_flow_run_ends_it_and_frees_the_workspace(
 def test_a_served_flow_run_does_not_stay_running_when_serving_ends(
     field_workspace: Workspace, whole_server: str, tmp_path: Path, signal_name: str
 ) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    arguments = ["serve", "--workspace", str(field_workspace.root), *WORKERS]
-    with (
-        start(tmp_path / "command", arguments, PREFECT_API_URL=whole_server) as command,
-        temporary_settings({PREFECT_API_URL: whole_server}),
-        get_client(sync_client=True) as client,
-    ):
-        wait_for(lambda: "nightly" in {d.name for d in client.read_deployments()}, command.process)
-        deployment = next(d for d in client.read_deployments() if d.name == "nightly")
-        run_id = client.create_flow_run_from_deployment(deployment.id).id
-        command.wait_for_work()
+    with served_flow_run(field_workspace, whole_server, tmp_path / "command") as (command, client, run_id):
         code, output, left = command.stop(SIGNALS[signal_name])
         state = client.read_flow_run(run_id).state_name
     print(f"serve {signal_name}: {code} after {command.seconds:.1f} s, last process after {command.seconds_to_last:.1f} s, "
