@@ -9,8 +9,8 @@ from typing import Any
 
 from prefect import flow
 
-from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline
-from resight.pairs.cohort import Cohort, nightly_cohort
+from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline, tonights_cohort
+from resight.pairs.cohort import Cohort
 from resight.run.models import current_model
 from resight.run.run import open_run
 from resight.runner.children import end_with_serving_process
@@ -53,7 +53,7 @@ def run_nightly(
     ) as run:
         run.note(*note_of_choice(place), sentence)
         ingested = ingest_photos(run)
-        cohort = nightly_cohort(ingested.photos)
+        cohort = tonights_cohort(run, ingested)
         run.note(*_what_is_missing(cohort))
         whole = may_publish(run, ingested, accept)
         first = current_model(place) is None

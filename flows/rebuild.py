@@ -11,8 +11,7 @@ from prefect import flow
 from resight.errors import NothingToMeasure
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
-from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for
-from resight.pairs.cohort import nightly_cohort
+from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for, tonights_cohort
 from resight.run.models import Model, current_model, with_model
 from resight.run.run import open_run
 from resight.settings import Settings
@@ -62,7 +61,7 @@ def run_rebuild(
         promoted = promoted and whole
         result = already_there(run, accept=promoted, model=promoted)
         if result is None:
-            run_pipeline(run, ingested, nightly_cohort(ingested.photos))
+            run_pipeline(run, ingested, tonights_cohort(run, ingested))
             result = publish(run, accept=promoted, model=promoted)
     verdict = comparison.as_dict() if comparison else None
     return result | {"promoted": promoted, "comparison": verdict, "accuracy_page": page}

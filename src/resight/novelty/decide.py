@@ -50,6 +50,7 @@ def decide(
     days: Days | None = None,
     truth: Mapping[str, str] | None = None,
     deleted: Mapping[str, str] | None = None,
+    refused: Mapping[str, frozenset[str]] | None = None,
 ) -> Verdicts:
     """Judge every query encounter.
 
@@ -64,18 +65,18 @@ def decide(
         seen, days: What the first photos of each encounter score; when encounters were and animals were met.
         truth: In an evaluation, the hidden individual by encounter_id.
         deleted: By encounter_id, an individual treated as not in the gallery.
+        refused: By encounter_id, individuals that a person says it is not; they are not among the candidates.
     """
-    truth, deleted, days = truth or {}, deleted or {}, days or Days()
+    truth, deleted, days, refused = truth or {}, deleted or {}, days or Days(), refused or {}
     ranked = _delete(ranked, deleted)
     candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
-    rows: list[dict[str, Any]] = []
-    probability: dict[tuple[str, str], float] = {}
+    rows, probability = list[dict[str, Any]](), dict[tuple[str, str], float]()
     inside: dict[tuple[str, str], bool] = {}
     for encounter, photos in sorted(_photos_by_encounter(queries).items()):
         without, listed = deleted.get(encounter), candidates.get(encounter, [])
         fitted = model.without(without) if without else model
-        size, n = len(set(gallery) - {without}), compared.get(encounter, 0)
+        size, n = len(set(gallery) - {without} - refused.get(encounter, frozenset())), compared.get(encounter, 0)
         query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, n)
         facts = {"n_photos": len(photos), "n_photos_compared": n, "true_individual_id": truth.get(encounter)}
         verdict, each, in_set = _verdict(encounter, listed, query, size, fitted, params, days, facts)

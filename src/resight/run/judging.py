@@ -12,7 +12,7 @@ from resight.novelty.calibration import calibrate
 from resight.novelty.decide import decide, listed
 from resight.novelty.model import fit
 from resight.novelty.sets import Days
-from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day
+from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day, without_refused
 from resight.plugins.registry import SCORES
 from resight.rank.levels import Seen
 from resight.rank.rule import GROWING, choose_rule
@@ -91,8 +91,9 @@ def rank_candidates(settings: Settings, scored: Scored) -> Ranked:
     """Candidates for every query photo and encounter, by the rule that gallery encounters say is best."""
     is_ratio = SCORES[settings.score.name].is_ratio
     rule = choose_rule(scored.scores, scored.info, settings.rank, is_ratio)
-    candidates = rank_all(scored.scores, scored.info, rule.params, scored.cohort.truth)
-    seen = Seen.of(scored.scores, scored.info, rule.params)
+    scores = without_refused(scored.scores, scored.info, scored.cohort.refused)
+    candidates = rank_all(scores, scored.info, rule.params, scored.cohort.truth)
+    seen = Seen.of(scores, scored.info, rule.params)
     return scored.then(Ranked, candidates=candidates, rule=rule, seen=seen)
 
 
@@ -113,7 +114,10 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     model = fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
     truth = {encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of}
     animals, days = set(cohort.labels.values()), Days.of(ranked.info)
-    verdicts = decide(ranked.candidates, queries, animals, model, settings.novelty, ranked.seen, days, truth)
+    refused = cohort.refused
+    verdicts = decide(
+        ranked.candidates, queries, animals, model, settings.novelty, ranked.seen, days, truth, refused=refused
+    )
     _reconcile_verdicts(ranked, verdicts.novelty)
     shown = listed(verdicts, settings.rank.top_k)
     return ranked.then(
