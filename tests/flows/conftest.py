@@ -168,7 +168,7 @@ def reviewed_night(make_once: MakeOnce) -> Path:
             init_workspace(workspace.root, WeightStore(allow_download=False))
             inbox = workspace.root / "photos" / "dive #4, 100 % <b>ü"
             render_survey(inbox, n_individuals=4, n_new=2, photos_per_encounter=2, size_px=(600, 450))
-            subprocess.run([sys.executable, "-c", REVIEWED_NIGHT, str(workspace.root)], check=True, capture_output=True)
+            subprocess.run([sys.executable, "-c", REVIEWED_NIGHT, str(workspace.root)], check=True)
 
     return make_once("reviewed night", make) / "workspace"
 
