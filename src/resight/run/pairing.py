@@ -14,6 +14,7 @@ from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
 from resight.shortlist.stage import VERIFIED, shortlist
+from resight.shortlist.union import Alike
 from resight.store.counts import reconcile_left_out, reconcile_pairs
 
 
@@ -29,7 +30,8 @@ def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> 
     crops, features = extracted.crops, extracted.features
     info = crop_info(extracted.photos, crops, features, cohort)
     grids = pair_grids(info, cohort, settings.pairs, settings.novelty.calibration_encounters)
-    listed = shortlist(env, voting(settings, names.voting), grids, crops, features)
+    similar = alike(extracted, info)
+    listed = shortlist(env, voting(settings, names.voting), grids, crops, features, alike=similar)
     plan = Plan.of(listed.plans)
     reconcile_left_out("shortlist", pa.concat_tables([grid.n_pairs() for grid in grids]), plan.pairs, plan.left_out)
     halved = halve(env, match_setup(settings), names.match, plan.pairs, features)
@@ -47,6 +49,19 @@ def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> 
         n_shortlisted=listed.n_voted,
         n_halved=halved.n_matched,
     )
+
+
+def alike(extracted: Extracted, info: pa.Table) -> Alike | None:
+    """Vectors of the crops and whose they are, from `cohort.crop_info`; None where there are no vectors.
+
+    A crop of an animal that nobody knows stands for its encounter.
+    """
+    if not extracted.vectors.keys:
+        return None
+    columns = (info[name].to_pylist() for name in ("crop_id", "viewpoint", "individual_id", "encounter_id"))
+    rows = list(zip(*columns, strict=True))
+    owners = {crop_id: f"animal {name}" if name else f"encounter {encounter}" for crop_id, _, name, encounter in rows}
+    return Alike(extracted.vectors, {crop_id: view for crop_id, view, _, _ in rows}, owners)
 
 
 def match_pairs(conditions: Conditions, planned: Planned) -> Matched:

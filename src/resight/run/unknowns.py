@@ -17,7 +17,7 @@ from resight.pairs.plan import PairGrid, Plan
 from resight.plugins.registry import SCORES
 from resight.run.conditions import Conditions
 from resight.run.judging import scores_of
-from resight.run.pairing import with_votes
+from resight.run.pairing import alike, with_votes
 from resight.run.setups import match_setup, voting
 from resight.run.state import Judged
 from resight.settings import Settings
@@ -141,7 +141,8 @@ def _shortlisted(conditions: Conditions, judged: Judged, grid: PairGrid) -> tupl
     with_gallery = judged.plan.filter(pc.is_in(judged.plan["query_crop_id"], grid.query_ids.filter(is_query)))
     grids = (grid, PairGrid.listed(with_gallery, IDENTIFY))
     among_unknown = voting(conditions.settings, conditions.names.voting_unknown)
-    result = shortlist(conditions.env, among_unknown, grids, judged.crops, judged.features)
+    similar = alike(judged, judged.info)
+    result = shortlist(conditions.env, among_unknown, grids, judged.crops, judged.features, alike=similar)
     return result.plans[0], result.votes, result.n_voted
 
 
