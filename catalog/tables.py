@@ -98,7 +98,7 @@ PAIR_IDS = (
 )  # fmt: skip
 
 PAIRS = Table(
-    "pairs", 3, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
+    "pairs", 4, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
     ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
@@ -120,6 +120,7 @@ PAIRS = Table(
         Column("log_likelihood_ratio", F64, "minus the sum of log(1 - confidence), confidences limited to 1 - 1e-6"),
         Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing if no votes were counted or none was cast"),
         Column("lnbnn_verified", F64, "the votes that agree in rotation, size and place; missing where lnbnn is missing, and for crops beyond the shortlist"),
+        Column("cosine", F64, "cosine of the two crops' vectors, 1 for equal directions; missing without vectors"),
         Column("match_fingerprint", S, "settings and weights of the matcher and of the extractor"),
         STATUS,
         REASON,
@@ -141,7 +142,7 @@ PAIRS_LEFT_OUT = Table(
 )  # fmt: skip
 
 SCORES = Table(
-    "scores", 3, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    "scores", 4, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
         *PAIR_IDS,
@@ -168,6 +169,7 @@ SCORES = Table(
         Column("snorm_inliers", F64, "inliers above the mean of the same two crops with other animals, in standard deviations (S-norm); missing if no geometric model was fitted for all pairs"),
         Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing if no votes were counted or none was cast"),
         Column("lnbnn_verified", F64, "the votes that agree in rotation, size and place"),
+        Column("cosine", F64, "cosine of the two crops' vectors, 1 for equal directions; missing without vectors"),
         Column("fused", F64, "log likelihood ratio of same against different animal from all evidence; missing if fusion was not used"),
         Column("score", F64, "the score used for ranking (settings: score.name), with its sign chosen so that larger means same animal", nullable=False),
         Column("score_name", S, "name of the score in column `score`", nullable=False),

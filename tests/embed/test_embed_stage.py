@@ -175,6 +175,8 @@ def test_cosines_take_the_way_that_both_crops_have() -> None:
         ]
     )
     np.testing.assert_allclose(crops.cosines(crops), expected, atol=1e-6)
+    beside = crops.take(np.array([1, 2, 3, 0, 4])).cosines_with(crops.take(np.array([3, 1, 2, 2, 0])))
+    np.testing.assert_allclose(beside, [expected[1, 3], 1, -1, np.nan, np.nan], atol=1e-6)
     np.testing.assert_allclose(crops.take(np.array([3, 0])).cosines(crops), expected[[3, 0]], atol=1e-6)
 
 

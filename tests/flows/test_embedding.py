@@ -3,8 +3,10 @@
 from collections import Counter
 from typing import Any
 
+import pytest
 from flow_helpers import FIRST_NIGHT, SMALL
 
+from resight.errors import SettingsError
 from resight.flows.nightly import run_nightly
 from resight.run.verify import verify
 from resight.store.runs import read_run, run_record
@@ -42,6 +44,24 @@ def test_a_shortlist_of_votes_and_vectors_keeps_so_many_pairs_and_counts_the_oth
     pairs = read_run(field_workspace, result["run_id"], "pairs")
     of_query = Counter(r["query_crop_id"] for r in pairs.to_pylist() if r["purpose"] == "identify")
     assert of_query and max(of_query.values()) == 2
-    assert pairs["lnbnn"].null_count == 0
+    assert pairs["lnbnn"].null_count == 0 and pairs["cosine"].null_count == 0
     again = run_nightly(field_workspace.root, "2026-06-05", cut, quiet=True)
     assert again["work"]["queries_shortlisted"] == 0 and again["work"]["pairs_matched"] == 0
+
+
+def test_the_cosine_ranks_where_it_is_the_score(field_workspace: Workspace) -> None:
+    by_vectors = WITH_VECTORS | {"score": {"name": "cosine"}}
+    result = run_nightly(field_workspace.root, FIRST_NIGHT, by_vectors, quiet=True)
+    scores = read_run(field_workspace, result["run_id"], "scores")
+    cosines = scores["cosine"].to_pylist()
+    assert scores["score"].to_pylist() == cosines and max(cosines) <= 1.001 and min(cosines) < max(cosines)
+    pairs = {
+        (r["query_crop_id"], r["gallery_crop_id"]): r["cosine"]
+        for r in read_run(field_workspace, result["run_id"], "pairs").to_pylist()
+    }
+    assert all(pairs[r["query_crop_id"], r["gallery_crop_id"]] == r["cosine"] for r in scores.to_pylist())
+
+
+def test_a_score_of_vectors_without_vectors_is_one_sentence(field_workspace: Workspace) -> None:
+    with pytest.raises(SettingsError, match=r"embed\.enabled = true"):
+        run_nightly(field_workspace.root, FIRST_NIGHT, SMALL | {"score": {"name": "cosine"}}, quiet=True)

@@ -114,6 +114,14 @@ class Embedded:
                 out[common] = (self.values[way] @ others.values[way].T)[common]
         return out
 
+    def cosines_with(self, others: Embedded) -> np.ndarray:
+        """(N,) float32 of each crop with the one beside it among N others; otherwise as `cosines`."""
+        out = np.full(len(self.there[0]), np.nan, np.float32)
+        for way in (MIRRORED, AS_IT_IS):
+            common = self.there[way] & others.there[way]
+            out[common] = np.einsum("nd,nd->n", self.values[way][common], others.values[way][common])
+        return out
+
 
 def missing(vectors: Vectors, crops: Sequence[tuple[str, str | None]]) -> Iterator[tuple[str, tuple[bool, ...]]]:
     """Of crops with their views, those that lack a vector, and in which ways."""

@@ -17,6 +17,8 @@ from resight.shortlist.stage import VERIFIED, shortlist
 from resight.shortlist.union import Alike
 from resight.store.counts import reconcile_left_out, reconcile_pairs
 
+PAIRS_AT_ONCE = 1 << 16
+
 
 def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> Planned:
     """Say of every query with every gallery crop whether they are compared; in a large gallery leave out what nothing speaks for.
@@ -75,7 +77,7 @@ def match_pairs(conditions: Conditions, planned: Planned) -> Matched:
     reconcile_pairs("match", planned.plan, result.pairs)
     return planned.then(
         Matched,
-        pairs=with_votes(result.pairs, planned.votes),
+        pairs=with_cosines(with_votes(result.pairs, planned.votes), alike(planned, planned.info)),
         n_matched=planned.n_halved + result.n_matched,
         precision=precision_effect(env, setup, name, planned.plan, planned.features),
     )
@@ -88,6 +90,24 @@ def with_votes(pairs: pa.Table, votes: pa.Table) -> pa.Table:
     for name in ("lnbnn", VERIFIED):
         pairs = pairs.append_column(name, votes[name].combine_chunks().take(at))
     return pairs
+
+
+def with_cosines(pairs: pa.Table, similar: Alike | None) -> pa.Table:
+    """``pairs`` with the column ``cosine``, which is empty without vectors."""
+    values = np.full(pairs.num_rows, np.nan)
+    if similar is not None and pairs.num_rows:
+        ids, rows = zip(*(_numbered(pairs[f"{side}_crop_id"]) for side in ("query", "gallery")), strict=True)
+        queries, gallery = (similar.among(of_side) for of_side in ids)
+        for first in range(0, pairs.num_rows, PAIRS_AT_ONCE):
+            some = slice(first, first + PAIRS_AT_ONCE)
+            values[some] = queries.take(rows[0][some]).cosines_with(gallery.take(rows[1][some]))
+    return pairs.append_column("cosine", pa.array(values, pa.float64(), from_pandas=True))
+
+
+def _numbered(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    """The different texts of a column, and which of them each row has."""
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
 
 
 def _directed(codes: CropCodes, pairs: pa.Table) -> np.ndarray:

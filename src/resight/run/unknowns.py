@@ -17,7 +17,7 @@ from resight.pairs.plan import PairGrid, Plan
 from resight.plugins.registry import SCORES
 from resight.run.conditions import Conditions
 from resight.run.judging import scores_of
-from resight.run.pairing import alike, with_votes
+from resight.run.pairing import alike, with_cosines, with_votes
 from resight.run.setups import match_setup, voting
 from resight.run.state import Judged
 from resight.settings import Settings
@@ -104,7 +104,8 @@ def _compare(
     judged = replace(judged, left_out=_joined(judged.left_out, plan.left_out))
     if not plan.pairs.num_rows:
         return judged, result, plan.left_out, n_shortlisted
-    pairs = _joined(judged.pairs, with_votes(result.pairs, votes))
+    among = with_cosines(with_votes(result.pairs, votes), alike(judged, judged.info))
+    pairs = _joined(judged.pairs, among)
     more = replace(judged, pairs=pairs.sort_by([(key, "ascending") for key in catalog_table("pairs").key]))
     scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused)
     if SCORES[settings.score.name].needs_cohorts:
