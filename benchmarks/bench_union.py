@@ -33,13 +33,13 @@ from resight.run.run import Run, absolute_sources, open_run
 from resight.run.setups import voting
 from resight.run.state import Extracted
 from resight.shortlist.stage import shortlist
-from resight.shortlist.union import nearest, united
+from resight.shortlist.union import NEAREST, Evidence, nearest, united
 from resight.store.workspace import open_workspace
 from resight.tasks.extract import extract_features
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.segment import segment_photos
 
-WAYS = ("votes, by photo", "vectors, by photo", "vectors, by animal", "both, by animal")
+WAYS = ("votes, by photo", "vectors, by photo", "vectors", "votes", "both", "both, photo alone")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Asked:
         allowed, own: (Q, G) bool, may be compared; is of the query's animal and may be compared.
         owners: (G,) number of the animal.
         animals: (Q,) name of the query's animal.
+        encounters: (Q,) the query's encounter.
     """
 
     votes: np.ndarray
@@ -60,6 +61,7 @@ class Asked:
     own: np.ndarray
     owners: np.ndarray
     animals: list[str]
+    encounters: list[str]
 
 
 def prepared(run: Run, asking: frozenset[str]) -> tuple[Extracted, Cohort]:
@@ -97,25 +99,40 @@ def asked(run: Run, extracted: Extracted, cohort: Cohort) -> Asked:
     return Asked(
         np.where(allowed, votes, 0)[fair], cosines[fair], allowed[fair], own[fair], similar.numbers(gallery),
         [a for a, f in zip(animals, fair, strict=True) if f],
+        [similar.encounter(c) for c, f in zip(queries, fair, strict=True) if f],
     )  # fmt: skip
 
 
 def first_own(of: Asked, per_animal: int) -> dict[str, np.ndarray]:
-    """(Q,) place of the first photo of the right animal, from 0 on, by each way; a number beyond the gallery where it is not listed."""
+    """(Q,) place of the first photo of the right animal, from 0 on, by each way; a number beyond the gallery where it is not listed.
+
+    By photo: photos in the order of their votes or cosines. Otherwise places are dealt to animals, and the photos of an encounter speak
+    together but in the last way.
+    """
     n_queries, n = of.votes.shape
     tie, places = np.arange(n), {way: np.full(n_queries, n) for way in WAYS}
+    likely = [nearest(of.cosines[q], of.allowed[q], n) for q in range(n_queries)]
+    nobody, nothing = np.zeros(0, np.int32), np.zeros(n)
+
+    def evidence(q: int, by_votes: bool, by_vectors: bool) -> Evidence:
+        rows = likely[q][:NEAREST] if by_vectors else nobody
+        return Evidence(of.votes[q] if by_votes else nothing, rows, of.cosines[q][rows], of.allowed[q])
+
+    def note(way: str, q: int, rows: np.ndarray) -> None:
+        hits = np.flatnonzero(of.own[q][rows])
+        places[way][q] = hits[0] if len(hits) else n
+
     for q in range(n_queries):
-        likely = nearest(of.cosines[q], of.allowed[q], n)
-        no_votes = np.zeros(n)
-        lists = (
-            [r for r in np.argsort(-of.votes[q], kind="stable") if of.votes[q, r] > 0],
-            likely,
-            united(no_votes, likely, of.owners, tie, n, per_animal),
-            united(of.votes[q], nearest(of.cosines[q], of.allowed[q]), of.owners, tie, n, per_animal),
-        )
-        for way, rows in zip(WAYS, lists, strict=True):
-            hits = np.flatnonzero(of.own[q][np.asarray(rows, np.int64)])
-            places[way][q] = hits[0] if len(hits) else n
+        by_votes = np.argsort(-of.votes[q], kind="stable")
+        note("votes, by photo", q, by_votes[of.votes[q, by_votes] > 0])
+        note("vectors, by photo", q, likely[q])
+        note("both, photo alone", q, united([evidence(q, True, True)], of.owners, tie, n, per_animal)[0])
+    for encounter in sorted(set(of.encounters)):
+        mates = [q for q in range(n_queries) if of.encounters[q] == encounter]
+        for way, uses in {"vectors": (False, True), "votes": (True, False), "both": (True, True)}.items():
+            lists = united([evidence(q, *uses) for q in mates], of.owners, tie, n, per_animal)
+            for q, rows in zip(mates, lists, strict=True):
+                note(way, q, rows)
     return places
 
 
@@ -125,7 +142,7 @@ def table(places: dict[str, np.ndarray], animals: Sequence[str], ks: Sequence[in
     for k in ks:
         hits = {way: (place < k).astype(np.float64) for way, place in places.items()}
         cells = [f"{100 * v.mean():.1f} ({_ends(interval(_mean(v), animals))})" for v in hits.values()]
-        first, last = hits[WAYS[0]], hits[WAYS[-1]]
+        first, last = hits[WAYS[0]], hits["both"]
         ends = _ends(difference_interval((_mean(first), animals), (_mean(last), animals)))
         lines.append(f"| {k} | {' | '.join(cells)} | {100 * (last.mean() - first.mean()):+.1f} ({ends}) |")
     return lines

@@ -16,11 +16,23 @@ from resight.segment.store import write_crop
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import Voting, voting_names
 from resight.shortlist.stage import ShortlistResult, shortlist
-from resight.shortlist.union import Alike, nearest, united
+from resight.shortlist.union import Alike, Evidence, nearest, united
 
 N = 8
 OWNERS = np.array([0, 0, 0, 0, 1, 1, 2, 3])
 TIES = np.arange(N)
+
+
+def seen(votes: list[float], rows: list[int], allowed: list[int] | None = None) -> Evidence:
+    """Evidence whose most alike rows are these, with falling cosines."""
+    return Evidence(
+        np.array(votes, float), np.array(rows, np.int32), np.linspace(0.9, 0.5, len(rows), dtype=np.float32),
+        np.array(allowed or [1] * N, bool),
+    )  # fmt: skip
+
+
+def alone(query: Evidence, k: int, per_animal: int, tie: np.ndarray = TIES) -> list[int]:
+    return united([query], OWNERS, tie, k, per_animal)[0].tolist()
 
 
 def test_animals_are_joined_by_reciprocal_ranks_and_places_are_dealt_in_rounds() -> None:
@@ -28,27 +40,34 @@ def test_animals_are_joined_by_reciprocal_ranks_and_places_are_dealt_in_rounds()
 
     Animal 0: 1/61 + 1/63 = 0.03227; animal 1: 1/62 + 1/62 = 0.03226; animal 2: 1/61. Animal 3 has nothing at all.
     """
-    votes = np.array([9.0, 8, 7, 0, 6, 0, 0, 0])
-    alike = np.array([6, 4, 3], np.int32)
-    assert united(votes, alike, OWNERS, TIES, 10, 1).tolist() == [0, 4, 6, 1, 2, 3]
-    assert united(votes, alike, OWNERS, TIES, 10, 2).tolist() == [0, 1, 4, 6, 2, 3]
-    assert united(votes, alike, OWNERS, TIES, 3, 1).tolist() == [0, 4, 6]
+    query = seen([9, 8, 7, 0, 6, 0, 0, 0], [6, 4, 3])
+    assert alone(query, 10, 1) == [0, 4, 6, 1, 5, 2, 3]
+    assert alone(query, 10, 2) == [0, 1, 4, 5, 6, 2, 3]
+    assert alone(query, 3, 1) == [0, 4, 6]
 
 
 def test_an_animal_with_many_photos_does_not_fill_the_list() -> None:
-    votes = np.array([9.0, 8, 7, 6, 1, 0, 0, 0])
-    by_votes = np.argsort(-votes, kind="stable")[:3]
-    assert set(OWNERS[by_votes]) == {0}
-    chosen = united(votes, np.array([4, 7], np.int32), OWNERS, TIES, 3, 1)
-    assert set(OWNERS[chosen].tolist()) == {0, 1, 3}
+    votes = [9.0, 8, 7, 6, 1, 0, 0, 0]
+    assert set(OWNERS[np.argsort(votes)[::-1][:3]]) == {0}
+    assert set(OWNERS[alone(seen(votes, [4, 7]), 3, 1)].tolist()) == {0, 1, 3}
+
+
+def test_photos_of_an_encounter_speak_together_and_each_finds_the_animal_on_its_own_side() -> None:
+    """A left and a right side: animal 1 shows its right side in row 4, which the right photo finds; the left one gets row 5."""
+    left, right = (
+        seen([5, 0, 0, 0, 0, 0, 0, 0], [0, 6], [1, 1, 1, 1, 0, 1, 1, 1]),
+        seen([0] * N, [4], [0, 0, 0, 0, 1, 0, 0, 0]),
+    )
+    assert alone(left, 9, 9) == [0, 1, 2, 3, 6], "by itself it never hears of animal 1"
+    of_left, of_right = united([left, right], OWNERS, TIES, 2, 1)
+    assert of_left.tolist() == [0, 5] and of_right.tolist() == [4]
 
 
 def test_what_is_equal_is_ordered_by_the_tie_and_nothing_is_listed_without_evidence() -> None:
-    votes = np.array([1.0, 1, 0, 0, 1, 0, 0, 0])
-    none = np.zeros(0, np.int32)
-    assert united(votes, none, OWNERS, TIES, 9, 1).tolist() == [0, 4, 1]
-    assert united(votes, none, OWNERS, TIES[::-1], 9, 1).tolist() == [1, 4, 0]
-    assert united(np.zeros(N), none, OWNERS, TIES, 9, 1).tolist() == []
+    query = seen([1, 1, 0, 0, 1, 0, 0, 0], [])
+    assert alone(query, 3, 1) == [0, 4, 1]
+    assert alone(query, 3, 1, TIES[::-1]) == [1, 4, 0]
+    assert alone(seen([0] * N, []), 9, 1) == []
 
 
 def test_the_nearest_are_those_that_may_be_found_and_have_a_cosine() -> None:
@@ -94,7 +113,7 @@ def alike_to(first: str) -> Alike:
     """Vectors of the query and of one gallery crop, the only one that is known to be alike; each crop is another animal."""
     keys = [(first, False), ("q", False)]
     owners = {f"g{i}": f"animal {i}" for i in range(6)}
-    return Alike(Vectors(keys, np.ones((2, 1), np.float32)), dict.fromkeys((*owners, "q"), "left"), owners)
+    return Alike(Vectors(keys, np.ones((2, 1), np.float32)), dict.fromkeys((*owners, "q"), "left"), owners, {})
 
 
 def test_a_crop_that_nothing_votes_for_is_compared_where_its_vector_is_alike(env: Environment, crops: pa.Table) -> None:

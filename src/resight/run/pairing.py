@@ -63,7 +63,8 @@ def alike(extracted: Extracted, info: pa.Table) -> Alike | None:
     columns = (info[name].to_pylist() for name in ("crop_id", "viewpoint", "individual_id", "encounter_id"))
     rows = list(zip(*columns, strict=True))
     owners = {crop_id: f"animal {name}" if name else f"encounter {encounter}" for crop_id, _, name, encounter in rows}
-    return Alike(extracted.vectors, {crop_id: view for crop_id, view, _, _ in rows}, owners)
+    encounters = {crop_id: encounter for crop_id, _, _, encounter in rows if encounter}
+    return Alike(extracted.vectors, {crop_id: view for crop_id, view, _, _ in rows}, owners, encounters)
 
 
 def match_pairs(conditions: Conditions, planned: Planned) -> Matched:

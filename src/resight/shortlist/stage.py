@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place, Stored
 from resight.shortlist.plan import CROP_VOTES, allowed_by_grids, shortlisted
 from resight.shortlist.setup import Voting
-from resight.shortlist.union import Alike, nearest, united
+from resight.shortlist.union import Alike, Evidence, nearest, united
 from resight.store.counts import PAIR_KEY
 from resight.store.fingerprint import FINGERPRINT_CHARS, digest_ids, fingerprint
 from resight.store.parts import whole_parts, write_part
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in wh
 QUERIES_PER_BLOCK = 32
 RANKED = ("query_crop_id", "gallery_crop_id", "rank")
 VOTED = ("query_crop_id", "gallery_crop_id", "lnbnn")
+Voter = tuple[str, Place]
 DECIDE_VOTES = {"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"}
 MOST_EARLIER_PAIRS = 1 << 22
 VERIFIED = "lnbnn_verified"
@@ -64,20 +66,21 @@ class VoteBlock:
     """Some queries; ``allowed`` holds one packed bit per row of the index, ``places`` where each row's features are.
 
     The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back. Where ``alike`` holds
-    the rows of the most alike crops of each query (int32), the best are those of `united`.
+    the rows of the most alike crops of each query (int32) and their cosines (float32), the best are those of `united`.
     """
 
     root: Path
     index: Path
     params: ShortlistParams
-    queries: tuple[tuple[str, Place], ...]
+    queries: tuple[Voter, ...]
     allowed: tuple[bytes, ...]
     stores: tuple[str, ...]
     places: np.ndarray
     verify: int
     most: int
-    alike: tuple[bytes, ...] = ()
+    alike: tuple[tuple[bytes, bytes], ...] = ()
     owners: np.ndarray | None = None
+    encounters: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -208,24 +211,43 @@ def _blocks(
     """Blocks of queries, each with the rows of the index that they may find, and which of them are most alike."""
     allowed_of = allowed_by_grids(grids, crop_ids)
     gallery, owners = (alike.among(crop_ids), alike.numbers(crop_ids)) if alike else (None, None)
-    for first in range(0, len(everything), QUERIES_PER_BLOCK):
-        queries = everything.queries[first : first + QUERIES_PER_BLOCK]
+    for queries in _together(everything.queries, alike):
         allowed = allowed_of([crop_id for crop_id, _ in queries])
         block = replace(everything, queries=queries, allowed=tuple(m.tobytes() for m in np.packbits(allowed, axis=1)))
         if alike and gallery:
             cosines = alike.among([crop_id for crop_id, _ in queries]).cosines(gallery)
-            rows = tuple(nearest(*of_query).tobytes() for of_query in zip(cosines, allowed, strict=True))
-            block = replace(block, alike=rows, owners=owners)
+            rows = [nearest(*of_query) for of_query in zip(cosines, allowed, strict=True)]
+            likely = tuple((r.tobytes(), c[r].tobytes()) for r, c in zip(rows, cosines, strict=True))
+            encounters = tuple(alike.encounter(crop_id) for crop_id, _ in queries)
+            block = replace(block, alike=likely, owners=owners, encounters=encounters)
         yield block
+
+
+def _together(queries: Sequence[Voter], alike: Alike | None) -> Iterator[tuple[Voter, ...]]:
+    """Queries in blocks; where vectors count, those of an encounter are in one block, because they speak together."""
+    if alike is None:
+        for first in range(0, len(queries), QUERIES_PER_BLOCK):
+            yield tuple(queries[first : first + QUERIES_PER_BLOCK])
+        return
+    block: list[Voter] = []
+    ordered = sorted(queries, key=lambda voter: (alike.encounter(voter[0]), voter[0]))
+    for _, encounter in groupby(ordered, key=lambda voter: alike.encounter(voter[0])):
+        block += encounter
+        if len(block) >= QUERIES_PER_BLOCK:
+            yield tuple(block)
+            block = []
+    if block:
+        yield tuple(block)
 
 
 def _digest(blocks: Sequence[VoteBlock]) -> str:
     """Of which query may find what, and of what its vector says."""
     digest = hashlib.sha256()
     for block in blocks:
-        alike = block.alike or (b"",) * len(block)
-        for (crop_id, _), mask, rows in zip(block.queries, block.allowed, alike, strict=True):
-            digest.update(f"{crop_id} ".encode() + mask + rows)
+        alike = block.alike or ((b"", b""),) * len(block)
+        for (crop_id, _), mask, (rows, cosines) in zip(block.queries, block.allowed, alike, strict=True):
+            digest.update(f"{crop_id} ".encode() + mask + rows + cosines)
+        digest.update("\n".join(block.encounters).encode())
     if blocks and blocks[0].owners is not None:
         digest.update(blocks[0].owners.tobytes())
     return digest.hexdigest()
@@ -248,7 +270,7 @@ def vote_block(block: VoteBlock) -> pa.Table:
     every = None if block.alike else block.most
     votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background, most=every)
     row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
-    votes = _chosen(votes, block, index.crop_ids, row_of) if block.alike else votes
+    votes = _chosen(votes, block, masks, index.crop_ids) if block.alike else votes
     verified: list[float | None] = [None] * votes.num_rows
     most, k = block.params.descriptors_per_crop, block.params.neighbours
     candidates = [
@@ -262,19 +284,27 @@ def vote_block(block: VoteBlock) -> pa.Table:
     return votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
 
 
-def _chosen(votes: pa.Table, block: VoteBlock, crop_ids: Sequence[str], row_of: Mapping[str, int]) -> pa.Table:
+def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray], crop_ids: Sequence[str]) -> pa.Table:
     """`CROP_VOTES` of the candidates that votes and vectors choose together, 0 votes for those that have none."""
-    owners = np.arange(len(crop_ids)) if block.owners is None else block.owners
-    tie = np.argsort(np.argsort(np.array(crop_ids, dtype=object), kind="stable"), kind="stable")
     ids = np.array(crop_ids, dtype=object)
-    of_query: dict[str, np.ndarray] = {crop_id: np.zeros(len(crop_ids)) for crop_id, _ in block.queries}
+    tie = np.argsort(np.argsort(ids, kind="stable"), kind="stable")
+    row_of = {crop_id: row for row, crop_id in enumerate(crop_ids)}
+    of_query: dict[str, np.ndarray] = {crop_id: np.zeros(len(ids)) for crop_id, _ in block.queries}
     for query, gallery, value in zip(*(votes[name].to_pylist() for name in VOTED), strict=True):
         of_query[query][row_of[gallery]] = value
+    together: dict[str, dict[str, Evidence]] = {}
+    for (query, total), encounter, (rows, cosines) in zip(of_query.items(), block.encounters, block.alike, strict=True):
+        likely = np.frombuffer(rows, np.int32), np.frombuffer(cosines, np.float32)
+        together.setdefault(encounter, {})[query] = Evidence(total, *likely, allowed[query])
+    owners = np.arange(len(ids)) if block.owners is None else block.owners
     tables = [CROP_VOTES.empty_table()]
-    for (query, total), rows in zip(of_query.items(), block.alike, strict=True):
-        best = united(total, np.frombuffer(rows, np.int32), owners, tie, block.most, block.params.per_animal)
-        columns = [[query] * len(best), ids[best].tolist(), total[best], np.arange(1, len(best) + 1, dtype=np.int32)]
-        tables.append(pa.table(columns, schema=CROP_VOTES))
+    for queries in together.values():
+        lists = united(list(queries.values()), owners, tie, block.most, block.params.per_animal)
+        for query, best in zip(queries, lists, strict=True):
+            rank = np.arange(1, len(best) + 1, dtype=np.int32)
+            tables.append(
+                pa.table([[query] * len(best), ids[best].tolist(), of_query[query][best], rank], schema=CROP_VOTES)
+            )
     return pa.concat_tables(tables).combine_chunks()
 
 
