@@ -53,7 +53,7 @@ def nights(*steps):
         lineage = advance(events, [list(c) for c in clusters], named, identified, f"2026-06-0{k + 1}", f"run{k + 1}")
         events = lineage.events
     return lineage.names, [
-        (e["night"][-1], e["event"], e["provisional_individual_id"], e["encounter_id"], e["into"]) for e in events
+        (str(e["night"])[-1], e["event"], e["provisional_individual_id"], e["encounter_id"], e["into"]) for e in events
     ]
 
 

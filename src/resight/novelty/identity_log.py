@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from itertools import chain, count
 from typing import Any
@@ -85,9 +86,9 @@ def advance(
     before = members(events)
     names = _names(clusters, before)
     changes = [*_ends(before, clusters, named, identified), *_moves(before, clusters, names)]
-    log = [dict(event) for event in events]
+    log, day = [dict(event) for event in events], date.fromisoformat(night) if changes else None
     for number, (event, name, encounter, into) in enumerate(changes, len(log) + 1):
-        row = {"event_no": number, "night": night, "event_run_id": run_id, "event": event.value}
+        row = {"event_no": number, "night": day, "event_run_id": run_id, "event": event.value}
         log.append(row | {"provisional_individual_id": name, "encounter_id": encounter, "into": into})
     carried = {encounter: name for name, cluster in zip(names, clusters, strict=True) for encounter in cluster}
     return IdentityLog(carried, log)
