@@ -91,7 +91,7 @@ def test_replaying_the_events_gives_the_names():
     steps = (["ab", "c"], {}, {}), (["abc"], {}, {}), (["a", "bc", "d"], {}, {}), (["ad", "bc"], {}, {})
     events = []
     for clusters, named, identified in steps:
-        lineage = advance(events, [list(c) for c in clusters], named, identified, "n", "r")
+        lineage = advance(events, [list(c) for c in clusters], named, identified, "2026-06-01", "r")
         events = lineage.events
         assert members(events) == lineage.names
     assert [e["event_no"] for e in events] == list(range(1, len(events) + 1))
