@@ -80,13 +80,13 @@ def advance(
         clusters: Encounters of each unknown animal, the first met first; no encounter is in two.
         named: Individual by encounter that a person has named.
         identified: Individual by encounter that is now identified automatically.
-        night: ISO date.
+        night: ISO date; "" where nobody keeps the log.
         run_id: The run under way.
     """
     before = members(events)
     names = _names(clusters, before)
     changes = [*_ends(before, clusters, named, identified), *_moves(before, clusters, names)]
-    log, day = [dict(event) for event in events], date.fromisoformat(night) if changes else None
+    log, day = [dict(event) for event in events], date.fromisoformat(night) if night else None
     for number, (event, name, encounter, into) in enumerate(changes, len(log) + 1):
         row = {"event_no": number, "night": day, "event_run_id": run_id, "event": event.value}
         log.append(row | {"provisional_individual_id": name, "encounter_id": encounter, "into": into})
