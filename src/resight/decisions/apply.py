@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -131,7 +132,7 @@ def _row(entry: Entry, decided: Decided, label: Mapping[str, str | None]) -> Row
     )
     return vars(entry) | {
         "decision_id": entry.decision_id,
-        "decided_at": entry.at,
+        "decided_at": datetime.fromisoformat(entry.at),
         "decided_by": entry.by,
         "kind": str(entry.kind),
         "is_active": decided.counts(entry),

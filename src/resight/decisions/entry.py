@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
@@ -137,8 +138,11 @@ def entry_of(line: bytes) -> Entry:
     try:
         known = {f.name for f in fields(Entry)}
         entry = checked(Entry(**{k: _tupled(k, v) for k, v in value.items() if k in known}))
+        is_moment = datetime.fromisoformat(entry.at).tzinfo is not None
     except (SettingsError, TypeError, ValueError):
         raise ValueError("it is no decision") from None
+    if not is_moment:
+        raise ValueError("it does not say when")
     if entry.decision_id != identity:
         raise ValueError("it was changed after it was written")
     return entry

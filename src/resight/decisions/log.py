@@ -11,7 +11,6 @@ import os
 import threading
 import uuid
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,8 +138,7 @@ def _now(before: tuple[Entry, ...]) -> str:
     """The time, but later than all that was decided before: a clock that was set back must not change what counts."""
     now = datetime.now(UTC)
     if before:
-        with suppress(ValueError, TypeError):  # an odd time in a file of somebody else
-            now = max(now, datetime.fromisoformat(before[-1].at) + ONE_TICK)
+        now = max(now, datetime.fromisoformat(before[-1].at) + ONE_TICK)
     return now.isoformat(timespec="microseconds")
 
 
