@@ -122,7 +122,7 @@ def test_an_evening_by_keyboard_survives_a_kill_and_the_next_night_heeds_it(revi
         page.keyboard.press("m")
         page.locator("#same select").select_option(index=0)
         page.keyboard.press("Enter")
-        page.wait_for_url(re.compile("done="))
+        page.wait_for_url(re.compile(r"\?done="))
     assert kinds(reviewed_workspace)[4:6] == ["cannot_tell", "undo"] and len(kinds(reviewed_workspace)) == 7
 
     run_nightly(reviewed_workspace.root, "2026-06-05", SMALL, quiet=True)
@@ -190,7 +190,7 @@ def test_pictures_zoom_together_and_a_box_is_drawn(reviewed_workspace: Workspace
         page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.75 * box["height"])
         page.mouse.up()
         page.locator("#crop .first").click()
-        page.wait_for_url(re.compile("done="))
+        page.wait_for_url(re.compile(r"\?done="))
     (entry,) = DecisionLog(reviewed_workspace).entries()
     assert entry.kind is Kind.BAD_CROP and entry.box_px == pytest.approx((150, 112.5, 300, 225), abs=4)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
@@ -138,7 +138,7 @@ def entry_of(line: bytes) -> Entry:
     try:
         known = {f.name for f in fields(Entry)}
         entry = checked(Entry(**{k: _tupled(k, v) for k, v in value.items() if k in known}))
-        is_moment = datetime.fromisoformat(entry.at).tzinfo is not None
+        is_moment = datetime.fromisoformat(entry.at).utcoffset() == timedelta(0)
     except (SettingsError, TypeError, ValueError):
         raise ValueError("it is no decision") from None
     if not is_moment:

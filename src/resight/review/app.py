@@ -52,7 +52,8 @@ class Review:
                 Route("/crop/{crop_id}.jpg", read(self.crop)),
                 Route("/photo/{photo_id}.jpg", read(self.photo)),
                 Route("/points/{query}/{gallery}", read(self.points)),
-            ]
+            ],
+            exception_handlers={404: _nothing_here, 405: _nothing_here},
         )
 
     def prepare(self) -> None:
@@ -220,6 +221,10 @@ async def _body(request: Request) -> bytes:
         if len(data) > forms.MOST_BYTES:
             return b""
     return data
+
+
+def _nothing_here(request: Request, error: Exception) -> Response:
+    return _refused(404, "There is no such page.")
 
 
 def _jpeg(data: bytes) -> Response:
