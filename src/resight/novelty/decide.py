@@ -122,14 +122,17 @@ def _query(
 
 
 def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
-    """The first ``top_k`` candidates of each query, and in ``p_other`` the probability of all other known animals.
+    """The first ``top_k`` candidates of each query and the one of its verdict, and in ``p_other`` the probability of all other known animals.
 
     For each encounter the listed probabilities, ``p_new`` and ``p_other`` sum to 1.
     """
-    kept = verdicts.ranked.filter(pc.less_equal(verdicts.ranked["rank"], top_k))
+    of_verdict = dict(zip(*(verdicts.novelty[c].to_pylist() for c in ("encounter_id", "individual_id")), strict=True))
+    columns = (verdicts.ranked[c].to_pylist() for c in ("level", "encounter_id", "individual_id", "rank"))
+    rows = zip(*columns, strict=True)
+    keep = [rank <= top_k or (level == "encounter" and of_verdict.get(e) == i) for level, e, i, rank in rows]
+    kept = verdicts.ranked.filter(pa.array(keep, pa.bool_()))
     shown: dict[str, float] = {}
-    rows = kept.filter(pc.equal(kept["level"], "encounter")).select(["encounter_id", "probability"]).to_pylist()
-    for row in rows:
+    for row in kept.filter(pc.equal(kept["level"], "encounter")).select(["encounter_id", "probability"]).to_pylist():
         shown[row["encounter_id"]] = shown.get(row["encounter_id"], 0.0) + (row["probability"] or 0.0)
     table = verdicts.novelty
     pairs = zip(table["encounter_id"].to_pylist(), table["p_new"].to_pylist(), strict=True)
