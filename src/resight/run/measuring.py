@@ -37,7 +37,7 @@ from resight.settings import Settings
 from resight.status import CropStatus
 
 Row = dict[str, Any]
-JUDGING_STAGES = ("extract", "shortlist", "match", "score", "rank", "novelty", "judge")
+JUDGING_STAGES = ("extract", "embed", "shortlist", "match", "score", "rank", "novelty", "judge")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from resight.pairs.plan import PairGrid, Plan
 from resight.plugins.registry import SCORES
 from resight.run.conditions import Conditions
 from resight.run.judging import scores_of, with_verdicts
-from resight.run.pairing import with_votes
+from resight.run.pairing import alike, with_cosines, with_votes
 from resight.run.setups import match_setup, voting
 from resight.run.state import Judged
 from resight.settings import Settings
@@ -155,7 +155,8 @@ def _compare(
     judged = replace(judged, left_out=_joined(judged.left_out, plan.left_out))
     if not plan.pairs.num_rows:
         return judged, result, plan.left_out, n_shortlisted
-    pairs = _joined(judged.pairs, with_votes(result.pairs, votes))
+    among = with_cosines(with_votes(result.pairs, votes), alike(judged, judged.info))
+    pairs = _joined(judged.pairs, among)
     more = replace(judged, pairs=pairs.sort_by([(key, "ascending") for key in catalog_table("pairs").key]))
     scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused)
     if SCORES[settings.score.name].needs_cohorts:
@@ -192,14 +193,15 @@ def _shortlisted(conditions: Conditions, judged: Judged, grid: PairGrid) -> tupl
     with_gallery = judged.plan.filter(pc.is_in(judged.plan["query_crop_id"], grid.query_ids.filter(is_query)))
     grids = (grid, PairGrid.listed(with_gallery, IDENTIFY))
     among_unknown = voting(conditions.settings, conditions.names.voting_unknown)
-    result = shortlist(conditions.env, among_unknown, grids, judged.crops, judged.features)
+    similar = alike(judged, judged.info)
+    result = shortlist(conditions.env, among_unknown, grids, judged.crops, judged.features, alike=similar)
     return result.plans[0], result.votes, result.n_voted
 
 
 def _first_met(photos: pa.Table) -> dict[str, date]:
     days: dict[str, date] = {}
     for row in photos.select(["encounter_id", "taken_on", "first_night"]).to_pylist():
-        day = row["taken_on"] or date.fromisoformat(row["first_night"])
+        day = row["taken_on"] or row["first_night"]
         days[row["encounter_id"]] = min(day, days.get(row["encounter_id"], day))
     return days
 
