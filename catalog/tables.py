@@ -211,15 +211,15 @@ NOVELTY = Table(
         Column("n_photos_compared", I32, "photos with at least one scored pair", nullable=False),
         Column("decision", S, "known (with the guarantee of novelty.alpha), likely (as probable, but too few animals are known for the guarantee), "
                "new, likely_new (the probability rests mostly on other places), unsure or not_compared", nullable=False),
-        Column("individual_id", S, "best candidate; missing if nothing could be compared"),
-        Column("probability", F64, "probability that it is the best candidate"),
+        Column("individual_id", S, "most probable candidate; missing if nothing could be compared"),
+        Column("probability", F64, "probability that it is this candidate, in view of all encounters of the run"),
         Column("p_new", F64, "probability that it is an animal that is not in the gallery"),
         Column("p_other", F64, "probability that it is an animal of the gallery that is not listed in identifications"),
         Column("p_value", F64, "share of animals, the query among their candidates, whose best wrong score from as many photos is at least as high; of new animals, at most the share x gets x or less"),
         Column("tail_p_value", F64, "p_value from a fitted tail, for scores that few or none of them reached; without a guarantee"),
         Column("best_score", F64, "score of the best candidate"),
         Column("threshold", F64, "best score for which p_value is at most novelty.alpha, were it reached from any number of photos; missing if the gallery is too small to say"),
-        Column("provisional_individual_id", S, "provisional name while the animal is neither known nor likely; the same for all encounters that seem to be one animal"),
+        Column("provisional_individual_id", S, "provisional name while the animal is neither known nor likely, nor one animal with such an encounter; the same for all encounters that seem to be one animal"),
         Column("candidate_set", STRINGS, "the candidate set, whole: animals of the gallery that the encounter may be; missing if no coverage can be stated"),
         Column("candidate_set_size", I32, "animals in it; 0 says that every animal fits worse than animals that were met again"),
         Column("candidate_set_coverage", F64, "share of encounters whose candidate set contains the right animal, if it is in the gallery and could be compared; missing if none can be stated"),
@@ -247,8 +247,8 @@ OUTCOMES = Table(
         Column("true_individual_id", S, "label of the query, which an evaluation hides from the ranking"),
         Column("known", B, "whether its animal was in the gallery", nullable=False),
         Column("rank", I32, "rank of its own animal, 1 is best; missing if that was not in the gallery or could not be compared"),
-        Column("individual_id", S, "best candidate; missing if nothing could be compared"),
-        Column("correct", B, "whether the best candidate is the right animal", nullable=False),
+        Column("individual_id", S, "best candidate, of encounters the most probable one; missing if nothing could be compared"),
+        Column("correct", B, "whether that is the right animal", nullable=False),
         Column("average_precision", F64, "average precision of the animal's gallery photos in the order of scores; photos only"),
         Column("score_right", F64, "score of its own animal"),
         Column("score_wrong", F64, "score of the best other animal"),
@@ -283,11 +283,22 @@ PROVISIONAL = Table(
         Column("event_no", I32, "1 is the first; events are only ever added"),
         Column("night", DAY, "night of the run in which it happened", nullable=False),
         Column("event_run_id", S, "run in which it happened", nullable=False),
-        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely), "
+        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely, or is one animal with an encounter that is), "
                "withdrawn (its photos are gone or can no longer be compared)", nullable=False),
         Column("provisional_individual_id", S, "the provisional name", nullable=False),
         Column("encounter_id", S, "the encounter concerned", nullable=False),
         Column("into", S, "merged, split: the name that the encounter has now; confirmed, identified: the animal"),
+    ),
+)  # fmt: skip
+
+IDENTITY_DRAWS = Table(
+    "identity_draws", 1, "who an encounter is in one of novelty.draws draws from all that is believed; the share of draws in which it is an "
+    "animal is the probability of that, to within sampling error", ("draw", "encounter_id"),
+    (
+        RUN,
+        Column("draw", I32, "1 is the first; all rows of a draw belong together"),
+        Column("encounter_id", S, "query encounter, or sighting of one where a photo shows several animals (`encounter#crop`)"),
+        Column("individual_id", S, "animal of the gallery, or a provisional name; in one draw equal names are one animal", nullable=False),
     ),
 )  # fmt: skip
 
@@ -460,7 +471,7 @@ RUNS = Table(
 )  # fmt: skip
 
 TABLES = (
-    PHOTOS, CROPS, FEATURES, PAIRS, PAIRS_LEFT_OUT, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL,
+    PHOTOS, CROPS, FEATURES, PAIRS, PAIRS_LEFT_OUT, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL, IDENTITY_DRAWS,
     OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, COMPARISON, DECISIONS, RUNS,
 )  # fmt: skip
 _BY_NAME = {one.name: one for one in TABLES}
