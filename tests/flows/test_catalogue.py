@@ -7,8 +7,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from flow_helpers import HERE, HOSTS
 from starlette.testclient import TestClient
-from test_review import HERE, HOSTS
 
 from resight.decisions.desk import Desk
 from resight.decisions.entry import Kind
