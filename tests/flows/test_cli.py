@@ -45,7 +45,7 @@ def test_help_lists_every_command_under_its_topic() -> None:
     assert re.findall(r"^│ ([a-z]+) ", text, re.MULTILINE) == [
         *("init", "doctor", "demo"),
         *("nightly", "identify", "report", "serve"),
-        *("decide", "rename", "decisions", "review"),
+        *("decide", "rename", "decisions", "import", "review"),
         *("catalogue", "diff", "export", "ingest", "segment", "verify"),
         *("accuracy", "evaluate", "compare"),
         *("models", "rebuild", "weights"),
