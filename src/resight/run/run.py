@@ -25,6 +25,7 @@ from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
 from resight.score.prior import shipped
 from resight.settings import Settings
+from resight.store.attempts import Attempt
 from resight.store.damage import Record, fresh_records, watch
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, run_record, staging
@@ -177,9 +178,12 @@ def open_run(
     flow: str,
     night: str | None = None,
     sources: Sequence[str] = (),
+    tried: Attempt | None = None,
     quiet: bool = False,
 ) -> Iterator[Run]:
     """Everything a run needs, closed and cleaned up whatever happens.
+
+    ``tried`` writes down how far it came, also if it fails.
 
     Raises:
         SettingsError: The night is no date.
@@ -191,7 +195,10 @@ def open_run(
     watch(workspace.store)
     opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet)
     with machine_errors_at(workspace.root), opened as conditions, staging(workspace) as folder:
-        yield Run(conditions, model, folder, flow, night, sources)
+        run = Run(conditions, model, folder, flow, night, sources)
+        if tried is not None:
+            tried.follow(counts=run.counts, seconds=run.seconds, notes=run.notes)
+        yield run
 
 
 def device_name(device: str) -> str:
