@@ -53,12 +53,13 @@ FAULTS ?= 2000
 DAMAGED ?= 500
 INPUTS ?= 2000
 HISTORIES ?= 200
+LOSSES ?= 500
 RESULTS ?= build/torture/results.jsonl
 torture: export OMP_NUM_THREADS = 1
 torture: export RESIGHT_TORTURE = 1
 
-torture: $(STAMP)  ## hours of faults, damage, odd inputs and random histories; FAULTS, DAMAGED, INPUTS, HISTORIES say how many
-	$(BIN)/python tests/torture/long.py --faults $(FAULTS) --damaged $(DAMAGED) --inputs $(INPUTS) --histories $(HISTORIES) --out $(RESULTS)
+torture: $(STAMP)  ## hours of faults, damage, odd inputs, random histories and losses of power; FAULTS, DAMAGED, INPUTS, HISTORIES, LOSSES say how many
+	$(BIN)/python tests/torture/long.py --faults $(FAULTS) --damaged $(DAMAGED) --inputs $(INPUTS) --histories $(HISTORIES) --losses $(LOSSES) --out $(RESULTS)
 	$(BIN)/python -m pytest tests/flows/test_signals.py
 
 check: lint sizes contracts types docs test  ## what a change must pass

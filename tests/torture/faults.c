@@ -1,4 +1,5 @@
-/* Loaded before the C library: counts the operations on files of a workspace, and lets one of them go wrong.
+/* Loaded before the C library: counts the operations on files of a workspace, and lets one of them go wrong. It can also
+   keep a journal of what changed and of what was synced, from which a loss of power is made up (power.py).
 
    Whatever a process does to files passes through here: Python, Parquet's C++, threads. Outside the watched folder
    nothing changes. The plan is set from Python by faults_plan; without one this only hands on. */
@@ -38,6 +39,16 @@ void faults_plan(const char *folder, int at, int how, int number, int stays, int
     atomic_store(&counter, 0);
 }
 
+static int journal_fd = -1;
+static char attic[PATH_MAX];
+
+/* From now on every change is a line in the file: what, the inode, and the names. Files that are removed or replaced get
+   a second name in the attic, outside of the watched folder and on the same disk: a loss of power may bring them back. */
+void faults_journal(int journal, const char *folder) {
+    journal_fd = journal;
+    snprintf(attic, sizeof attic, "%s", folder);
+}
+
 static ssize_t plain_write(int fd, const void *data, size_t size) {
     static ssize_t (*original)(int, const void *, size_t);
     if (!original) original = dlsym(RTLD_NEXT, "write");
@@ -58,6 +69,40 @@ static const char *place(int folder, const char *path, char *buffer) {
     if (length < 0) return path;
     snprintf(buffer + length, 300, "/%s", path);
     return buffer;
+}
+
+/* One line, in one write, so that threads do not mix. */
+static void noted(const char *what, unsigned long inode, const char *one, const char *two) {
+    char line[2 * PATH_MAX + 64];
+    int kept = errno;
+    if (journal_fd < 0) return;
+    plain_write(journal_fd, line, snprintf(line, sizeof line, "%s\t%lu\t%s\t%s\n", what, inode, one, two));
+    errno = kept;
+}
+
+static void noted_file(const char *what, int fd, const char *path) {
+    struct stat found;
+    static int (*original)(int, struct stat *);
+    if (journal_fd < 0) return;
+    if (!original) original = dlsym(RTLD_NEXT, "fstat");
+    if (!original(fd, &found)) noted(what, found.st_ino, path, "");
+}
+
+/* The file that is about to lose this name stays in the attic under the number of its inode. */
+static void keep(const char *path) {
+    struct stat found;
+    char there[PATH_MAX + 32];
+    int kept = errno;
+    static int (*original)(const char *, struct stat *);
+    static int (*linked)(const char *, const char *);
+    if (journal_fd < 0 || !inside(path)) return;
+    if (!original) original = dlsym(RTLD_NEXT, "lstat");
+    if (!linked) linked = dlsym(RTLD_NEXT, "link");
+    if (!original(path, &found) && S_ISREG(found.st_mode)) {
+        snprintf(there, sizeof there, "%s/%lu", attic, (unsigned long)found.st_ino);
+        linked(path, there);
+    }
+    errno = kept;
 }
 
 static const char *name_of(int fd, char *buffer) {
@@ -98,6 +143,7 @@ static int opened(int fd, const char *path, int flags) {
     if (fd >= 0 && fd < MAX_FD) {
         of_interest[fd] = inside(path);
         can_write[fd] = (flags & O_ACCMODE) != O_RDONLY;
+        if (of_interest[fd] && (can_write[fd] || flags & O_CREAT)) noted_file("open", fd, path);
     }
     return fd;
 }
@@ -139,6 +185,7 @@ OPENAT(openat64)
         int how = opening(path, mode[0] == 'r' ? O_RDONLY : O_WRONLY);       \
         if (how == FAIL) return NULL;                                        \
         FILE *file = original(path, mode);                                   \
+        if (file && inside(path) && mode[0] != 'r') noted_file("open", fileno(file), path); \
         after(how);                                                          \
         return file;                                                         \
     }
@@ -160,6 +207,7 @@ int close(int fd) {
         if (how == FAIL) return -1;                                      \
         if (how == SHORT) { half; }                                      \
         result = original arguments;                                     \
+        if (writes && result >= 0 && interesting(fd)) noted_file(what, fd, name_of(fd, buffer)); \
         after(how);                                                      \
         return result;                                                   \
     }
@@ -201,13 +249,14 @@ static int copying(int from, int to) {
         if (how == FAIL) return -1;                                \
         if (how == SHORT) size = size > 64 ? 64 : size;            \
         result = original(to, from, at, size);                     \
+        if (result > 0 && interesting(to)) noted_file("write", to, ""); \
         after(how);                                                \
         return result;                                             \
     }
 SENDFILE(sendfile, off_t)
 SENDFILE(sendfile64, off64_t)
 
-#define ON_PATH(type, failed, name, what, writes, signature, types, arguments, path) \
+#define ON_PATH(type, failed, name, what, writes, signature, types, arguments, path, first, then) \
     type name signature {                                                    \
         ORIGINAL(type, name, types)                                          \
         char buffer[PATH_MAX];                                               \
@@ -215,28 +264,30 @@ SENDFILE(sendfile64, off64_t)
         int how = inside(whole) ? turn(what, whole, writes) : OK;            \
         type result;                                                         \
         if (how == FAIL) return failed;                                      \
+        if (journal_fd >= 0 && inside(whole)) { first; }                     \
         result = original arguments;                                         \
+        if (journal_fd >= 0 && result == (type)0 && inside(whole)) { then; } \
         after(how);                                                          \
         return result;                                                       \
     }
 #define COMMA ,
 #define HERE (buffer[0] = 0, one)
 #define THERE place(folder, one, buffer)
-ON_PATH(int, -1, rename, "rename", 1, (const char *one, const char *two), const char * COMMA const char *, (one, two), (buffer[0] = 0, two))
-ON_PATH(int, -1, link, "link", 1, (const char *one, const char *two), const char * COMMA const char *, (one, two), (buffer[0] = 0, two))
-ON_PATH(int, -1, symlink, "link", 1, (const char *one, const char *two), const char * COMMA const char *, (one, two), (buffer[0] = 0, two))
-ON_PATH(int, -1, renameat, "rename", 1, (int from, const char *two, int folder, const char *one), int COMMA const char * COMMA int COMMA const char *, (from, two, folder, one), THERE)
-ON_PATH(int, -1, mkdir, "mkdir", 1, (const char *one, mode_t mode), const char * COMMA mode_t, (one, mode), HERE)
-ON_PATH(int, -1, mkdirat, "mkdir", 1, (int folder, const char *one, mode_t mode), int COMMA const char * COMMA mode_t, (folder, one, mode), THERE)
-ON_PATH(int, -1, unlink, "unlink", 1, (const char *one), const char *, (one), HERE)
-ON_PATH(int, -1, unlinkat, "unlink", 1, (int folder, const char *one, int flags), int COMMA const char * COMMA int, (folder, one, flags), THERE)
-ON_PATH(int, -1, rmdir, "unlink", 1, (const char *one), const char *, (one), HERE)
-ON_PATH(int, -1, chmod, "chmod", 1, (const char *one, mode_t mode), const char * COMMA mode_t, (one, mode), HERE)
-ON_PATH(DIR *, NULL, opendir, "list", 0, (const char *one), const char *, (one), HERE)
-ON_PATH(int, -1, stat, "stat", 0, (const char *one, struct stat *two), const char * COMMA struct stat *, (one, two), HERE)
-ON_PATH(int, -1, stat64, "stat", 0, (const char *one, struct stat64 *two), const char * COMMA struct stat64 *, (one, two), HERE)
-ON_PATH(int, -1, lstat, "stat", 0, (const char *one, struct stat *two), const char * COMMA struct stat *, (one, two), HERE)
-ON_PATH(int, -1, lstat64, "stat", 0, (const char *one, struct stat64 *two), const char * COMMA struct stat64 *, (one, two), HERE)
+ON_PATH(int, -1, rename, "rename", 1, (const char *one, const char *two), const char * COMMA const char *, (one, two), (buffer[0] = 0, two), keep(two), noted("rename", 0, one, whole))
+ON_PATH(int, -1, link, "link", 1, (const char *one, const char *two), const char * COMMA const char *, (one, two), (buffer[0] = 0, two), , noted("link", 0, one, whole))
+ON_PATH(int, -1, symlink, "link", 1, (const char *one, const char *two), const char * COMMA const char *, (one, two), (buffer[0] = 0, two), , noted("symlink", 0, one, whole))
+ON_PATH(int, -1, renameat, "rename", 1, (int from, const char *two, int folder, const char *one), int COMMA const char * COMMA int COMMA const char *, (from, two, folder, one), THERE, keep(whole), { char other[PATH_MAX]; noted("rename", 0, place(from, two, other), whole); })
+ON_PATH(int, -1, mkdir, "mkdir", 1, (const char *one, mode_t mode), const char * COMMA mode_t, (one, mode), HERE, , noted("mkdir", 0, whole, ""))
+ON_PATH(int, -1, mkdirat, "mkdir", 1, (int folder, const char *one, mode_t mode), int COMMA const char * COMMA mode_t, (folder, one, mode), THERE, , noted("mkdir", 0, whole, ""))
+ON_PATH(int, -1, unlink, "unlink", 1, (const char *one), const char *, (one), HERE, keep(whole), noted("unlink", 0, whole, ""))
+ON_PATH(int, -1, unlinkat, "unlink", 1, (int folder, const char *one, int flags), int COMMA const char * COMMA int, (folder, one, flags), THERE, keep(whole), noted("unlink", 0, whole, ""))
+ON_PATH(int, -1, rmdir, "unlink", 1, (const char *one), const char *, (one), HERE, keep(whole), noted("unlink", 0, whole, ""))
+ON_PATH(int, -1, chmod, "chmod", 1, (const char *one, mode_t mode), const char * COMMA mode_t, (one, mode), HERE, , )
+ON_PATH(DIR *, NULL, opendir, "list", 0, (const char *one), const char *, (one), HERE, , )
+ON_PATH(int, -1, stat, "stat", 0, (const char *one, struct stat *two), const char * COMMA struct stat *, (one, two), HERE, , )
+ON_PATH(int, -1, stat64, "stat", 0, (const char *one, struct stat64 *two), const char * COMMA struct stat64 *, (one, two), HERE, , )
+ON_PATH(int, -1, lstat, "stat", 0, (const char *one, struct stat *two), const char * COMMA struct stat *, (one, two), HERE, , )
+ON_PATH(int, -1, lstat64, "stat", 0, (const char *one, struct stat64 *two), const char * COMMA struct stat64 *, (one, two), HERE, , )
 
 DIR *fdopendir(int fd) {
     ORIGINAL(DIR *, fdopendir, int)

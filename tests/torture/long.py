@@ -26,11 +26,18 @@ from damaging import Damage  # noqa: E402
 from faulting import Faults  # noqa: E402
 from fuzzing import KINDS, Fuzz  # noqa: E402
 from histories import Histories  # noqa: E402
+from power import Power  # noqa: E402
 from warm import Commands, compile_library, make_season  # noqa: E402
 
 Judge = Callable[[Any], tuple[str, str]]
 TURNS = 20
-WORDS = {"inputs": "inputs fuzzed", "histories": "histories", "damaged": "files damaged", "faults": "faults injected"}
+WORDS = {
+    "inputs": "inputs fuzzed",
+    "histories": "histories",
+    "damaged": "files damaged",
+    "faults": "faults injected",
+    "losses": "losses of power",
+}
 
 
 class Results:
@@ -83,9 +90,9 @@ def inputs(n: int) -> Iterator[tuple[str, tuple[str, int]]]:
 
 
 def main() -> int:
-    """All four, one after the other."""
+    """All five, some of each in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for kind, n in (("faults", 2000), ("damaged", 500), ("inputs", 2000), ("histories", 200)):
+    for kind, n in (("faults", 2000), ("damaged", 500), ("inputs", 2000), ("histories", 200), ("losses", 500)):
         parser.add_argument(f"--{kind}", type=int, default=n)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/torture/results.jsonl"))
@@ -109,8 +116,8 @@ def _all(results: Results, folder: Path, chosen: argparse.Namespace) -> None:
     seed, reason = chosen.seed, compile_library(folder / "faults.so")
     make_season(folder / "season")
     if reason:
-        print(f"No faults and no histories: {reason}.")
-        chosen.faults = chosen.histories = 0
+        print(f"No faults, no histories and no losses of power: {reason}.")
+        chosen.faults = chosen.histories = chosen.losses = 0
     work: list[tuple[str, list[tuple[str, Any]], Judge]] = [
         ("inputs", list(inputs(chosen.inputs)), Fuzz(folder / "inputs").judge)
     ]
@@ -125,6 +132,9 @@ def _all(results: Results, folder: Path, chosen: argparse.Namespace) -> None:
         if chosen.faults:
             faults = Faults(commands, folder / "season", folder / "faults")
             work.append(("faults", [(case.name, case) for case in faults.cases(chosen.faults, seed)], faults.judge))
+        if chosen.losses:
+            power = Power(commands, folder / "season", folder / "power")
+            work.append(("losses", [(loss.name, loss) for loss in power.losses(chosen.losses, seed)], power.judge_loss))
         results.in_turns(work)
 
 

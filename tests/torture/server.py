@@ -43,6 +43,9 @@ def command(request: dict[str, Any]) -> None:
     fault = request.get("fault") or [0, 0, 0, 0]
     if hasattr(library, "faults_plan"):
         library.faults_plan(os.fsencode(request["folder"]), *fault, trace)
+        if request.get("journal"):
+            file, attic = request["journal"]
+            library.faults_journal(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), os.fsencode(attic))
     try:
         main()
     except SystemExit as end:

@@ -1,7 +1,8 @@
-"""A short selection of what `make torture` does for hours: faults, damage, odd inputs, random histories."""
+"""A short selection of what `make torture` does for hours: faults, damage, odd inputs, random histories, losses of power."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from damaging import Damage
 from faulting import Case, Faults
 from fuzzing import CORPUS, KINDS, Fuzz
 from histories import Histories
+from power import Disk, Loss, Power
 from warm import Commands, Fault, compile_library, make_season
 
 N_FAULTS, N_DAMAGED, N_INPUTS, N_HISTORIES = 8, 6, 15, 1
@@ -84,6 +86,55 @@ def test_histories_end_as_undisturbed_nights(commands: Commands, folder: Path) -
     several = Histories(commands, folder / "histories")
     for number in range(N_HISTORIES):
         assert several.judge(number)[1] == ""
+
+
+class Forgetful(Power):
+    """As if the commands never synced a folder."""
+
+    def lines(self, journal: Path) -> list[str]:
+        return [
+            line for line in super().lines(journal) if not line.startswith("sync") or "." in line.rpartition("/")[2]
+        ]
+
+
+def test_what_a_command_has_published_survives_a_loss_of_power(commands: Commands, folder: Path) -> None:
+    power = Power(commands, folder / "season", folder / "power")
+    current = len(power.scene("second night").operations)
+    for at, how in ((0, "names"), (current // 2, "by a coin"), (0, "contents")):
+        ending, wrong = power.judge_loss(Loss("second night", at, how, 3))
+        assert not wrong, f"{at} {how}: {ending}: {wrong}"
+    forgetful = Forgetful(commands, folder / "season", folder / "forgetful")
+    assert "differ" in forgetful.judge_loss(Loss("second night", 0, "names"))[1], "a sync that is missing is seen"
+
+
+def _after_loss(tmp_path: Path, lines: list[str], how: str) -> dict[str, bytes]:
+    """A folder with the file `old`, which says old; what is left of it after these operations."""
+    place = tmp_path / how / "place"
+    place.mkdir(parents=True)
+    (place / "old").write_bytes(b"old")
+    disk, (inode, new) = Disk(place), ((place / "old").stat().st_ino, 10**12)
+    disk.replay([line.format(place=place, old=inode, new=new).replace(" ", "\t") for line in lines])
+    source = tmp_path / "new"
+    source.write_bytes(b"new")
+    left = tmp_path / how / "left"
+    disk.write(left, {inode: place / "old", new: source}, disk.lose(how, random.Random(0)))
+    return {path.name: path.read_bytes() for path in left.iterdir()}
+
+
+def test_a_loss_of_power_takes_what_was_not_synced(tmp_path: Path) -> None:
+    written, synced = ["open {new} {place}/.new ", "write {new} {place}/.new "], ["sync {new} {place}/.new "]
+    renamed, named = ["rename 0 {place}/.new {place}/old"], ["sync 1 {place} "]
+    for how, lines, left in (
+        ("names", written + synced + renamed, {"old": b"old"}),
+        ("contents", written + synced + renamed, {"old": b"new"}),
+        ("contents", written + renamed + named, {"old": b""}),
+        ("names", written + synced + renamed + named, {"old": b"new"}),
+        ("names", ["unlink 0 {place}/old "], {"old": b"old"}),
+        ("contents", ["unlink 0 {place}/old "], {}),
+    ):
+        trial = tmp_path / str(len(list(tmp_path.iterdir())))
+        trial.mkdir()
+        assert _after_loss(trial, lines, how) == left, (how, lines)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -115,8 +115,9 @@ class Commands:
         fault: Fault | None = None,
         trace: bool = False,
         modules: Path | None = None,
+        journal: tuple[Path, Path] | None = None,
     ) -> int:
-        """Begin a command in a workspace."""
+        """Begin a command in a workspace; ``journal`` is a file for its changes and a folder for what it removes."""
         self.number += 1
         request: dict[str, Any] = {
             "do": "start", "arguments": [*arguments, "-w", str(place)], "folder": str(place),
@@ -126,6 +127,8 @@ class Commands:
             request["trace"] = str(self.folder / f"{self.number}.trace")
         if modules:
             request["modules"] = str(modules)
+        if journal:
+            request["journal"] = [str(part) for part in journal]
         process = int(self._ask(**request)["process"])
         self._outputs[process] = self.number
         return process
@@ -141,9 +144,16 @@ class Commands:
             file.unlink(missing_ok=True)
         return Ended(answer["code"], texts[0], texts[1], answer["memory"], texts[2], answer["cpu"])
 
-    def run(self, arguments: list[str], place: Path, fault: Fault | None = None, trace: bool = False) -> Ended:
+    def run(
+        self,
+        arguments: list[str],
+        place: Path,
+        fault: Fault | None = None,
+        trace: bool = False,
+        journal: tuple[Path, Path] | None = None,
+    ) -> Ended:
         """A command from its beginning to its end."""
-        return self.wait(self.start(arguments, place, fault, trace), place)
+        return self.wait(self.start(arguments, place, fault, trace, journal=journal), place)
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         assert self._process.stdin and self._process.stdout
