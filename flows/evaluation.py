@@ -14,6 +14,7 @@ from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, open_run
 from resight.run.state import Ingested, Judged, Segmented
+from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
 from resight.score.base import FUSED
 from resight.settings import Settings
@@ -65,7 +66,7 @@ def run_accuracy(
         >>> share_right_at_once = metrics["top1_photo"]
     """
     place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
-    with attempt(place, "accuracy", night=night) as tried:
+    with attempted(place, "accuracy", night=night) as tried:
         settings, model, sentence = steps.accepted_settings(place, overrides)
         how: dict[str, Any] = {"night": night, "note": sentence, "tried": tried, "quiet": quiet}
         summary = measure_workspace(place, settings, model, accept=True, **how)

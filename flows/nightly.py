@@ -13,8 +13,8 @@ from resight.flows.steps import accepted_settings, as_state, note_of_choice, run
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import current_model
 from resight.run.run import Run, open_run
+from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
-from resight.store.attempts import attempt
 from resight.store.workspace import checked_night, open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish
@@ -48,7 +48,7 @@ def run_nightly(
         >>> counts, report = night["decisions"], night["report"]
     """
     place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
-    with attempt(place, "nightly", night=night) as tried:
+    with attempted(place, "nightly", night=night) as tried:
         settings, model, sentence = accepted_settings(place, overrides)
         with open_run(
             place, settings, model, flow="nightly", night=night, sources=tuple(sources or ()), tried=tried, quiet=quiet

@@ -16,8 +16,9 @@ from resight.flows.steps import as_state, own_settings, run_pipeline, settings_f
 from resight.pairs.cohort import nightly_cohort
 from resight.run.models import Model, current_model, with_model
 from resight.run.run import open_run
+from resight.run.telling import attempted
 from resight.settings import Settings
-from resight.store.attempts import Attempt, attempt
+from resight.store.attempts import Attempt
 from resight.store.runs import read_run
 from resight.store.tables import empty_table
 from resight.store.workspace import Workspace, checked_night, open_workspace
@@ -49,7 +50,7 @@ def run_rebuild(
         >>> is_accepted, why = result["promoted"], result["notes"]
     """
     place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
-    with attempt(place, "rebuild", night=night) as tried:
+    with attempted(place, "rebuild", night=night) as tried:
         result = _rebuilt(place, night, overrides, tried, accept_unmeasured, accept, quiet)
         tried.result(result)
         return result
@@ -69,20 +70,20 @@ def _rebuilt(
     comparison, page = None, None
     if old and old.fingerprint != model.fingerprint:
         comparison, page = _compare(place, overrides, old, settings, model, night, quiet)
-    promoted = comparison is None or comparison.not_worse or (accept_unmeasured and comparison.too_few)
+    refused = comparison is not None and not (comparison.not_worse or (accept_unmeasured and comparison.too_few))
     with open_run(place, settings, model, flow="rebuild", night=night, tried=tried, quiet=quiet) as run:
         run.note(comparison.sentence if comparison else "")
         ingested = ingest_photos(run)
         whole = may_publish(run, ingested, accept)
-        if comparison and not promoted:
+        if comparison and refused:
             run.reason = comparison.sentence
-        promoted = promoted and whole
+        promoted = whole and not refused
         result = already_there(run, accept=promoted, model=promoted)
         if result is None:
             run_pipeline(run, ingested, nightly_cohort(ingested.photos))
             result = publish(run, accept=promoted, model=promoted)
     verdict = comparison.as_dict() if comparison else None
-    return result | {"promoted": promoted, "comparison": verdict, "accuracy_page": page}
+    return result | {"promoted": promoted, "refused": refused, "comparison": verdict, "accuracy_page": page}
 
 
 def _compare(

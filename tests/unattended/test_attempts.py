@@ -124,7 +124,7 @@ def test_a_log_that_cannot_be_written_at_the_end_takes_nothing_back(
         raise OSError(28, "No space left on device", str(workspace.log))
 
     with attempt(workspace, "nightly"):
-        monkeypatch.setattr("resight.store.attempts._append", full)
+        monkeypatch.setattr("resight.store.attempts.append_line", full)
     assert "could not be written into the log" in caplog.text and "is full" in caplog.text
     monkeypatch.undo()
     assert last(workspace)["outcome"] == "killed"

@@ -30,14 +30,43 @@ def status(
     as_json: options.JsonOption = False,
 ) -> None:
     """How it stands: last night, next night, what failed since, what is to be looked at, model, workers, disk."""
+    from resight.notify.events import night_missing
     from resight.run.overview import overview
+    from resight.run.telling import notify_params, tell
     from resight.store.workspace import open_workspace
 
     place = open_workspace(workspace)
     result = overview(place, missing_after) | {"next_night": _next_night(str(place.root))}
     print_result(result, as_json, _show)
-    if result["missing"]:
+    if missing_after is not None and result["missing"]:
+        published = result["published"]
+        last = published and published["night"]
+        tell(place, [night_missing(missing_after, last)], notify_params(place))
         raise typer.Exit(MISSING_EXIT)
+
+
+@overview_app.command(rich_help_panel=Panel.NIGHTS)
+def notify(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
+    """Send a message on every way that section [notify] of the settings names, to try them; exit code 1 if one fails."""
+    from resight.notify.send import send
+    from resight.run.telling import notify_params
+    from resight.store.workspace import open_workspace
+
+    place = open_workspace(workspace)
+    text = f"This is a test from {place.root}; it means nothing."
+    answers = send(notify_params(place), {"event": "test", "title": f"Resight {place.root.name}: test", "text": text})
+
+    def show(console: Console, result: dict[str, Any]) -> None:
+        for way, why in answers.items():
+            line(console, f"{way}: {escape(why) if why else 'taken'}")
+        if not answers:
+            line(
+                console, "Nobody is told: section \\[notify] of resight.toml names no webhook, e-mail, chat or command."
+            )
+
+    print_result({"ok": not any(answers.values()), "ways": answers}, as_json, show)
+    if any(answers.values()):
+        raise typer.Exit(1)
 
 
 def _next_night(workspace: str) -> dict[str, Any]:

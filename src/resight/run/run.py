@@ -161,7 +161,8 @@ class Run:
             "model_fingerprint": self.model.fingerprint,
             "fingerprints": canonical_json(self.fingerprints),
             "weights": canonical_json(self.model.weights),
-            "settings": canonical_json(self.settings.model_dump(mode="json")),
+            # without addresses and tokens of chats: this table is handed on
+            "settings": canonical_json(self.settings.model_dump(mode="json", exclude={"notify"})),
             "versions": canonical_json({"python": platform.python_version()} | {p: version(p) for p in PACKAGES}),
             "device": device_name(self.settings.device),
             "counts": canonical_json(self.counts),

@@ -61,6 +61,7 @@ class Attempt:
         exit_code: What the command ends with; None until then.
         sentence: Why it ended so; '' where there is nothing to say.
         facts: What is known about it: counts and seconds by stage, the run, and so on.
+        summary: What it came to, as the command prints it; not written down.
     """
 
     def __init__(self, workspace: Workspace, command: str, about: Mapping[str, Any]) -> None:
@@ -69,6 +70,7 @@ class Attempt:
         self.name = f"{self.began_at:%Y%m%dT%H%M%SZ}-{command.replace(' ', '-')}-{uuid.uuid4().hex[:6]}"
         self.outcome, self.sentence, self.facts = Outcome.UNDER_WAY, "", dict[str, Any]()
         self.exit_code: int | None = None
+        self.summary: Mapping[str, Any] = {}
 
     def follow(self, **facts: Any) -> None:
         """Tables that are filled as the work goes on: what they hold at the end is written down, also if it fails."""
@@ -76,6 +78,7 @@ class Attempt:
 
     def result(self, summary: Mapping[str, Any]) -> None:
         """Take what is worth keeping from the summary of a run."""
+        self.summary = summary
         self.facts |= {name: summary[name] for name in FACTS if name in summary}
         kept_aside = summary.get("status") == Outcome.KEPT_ASIDE and bool(summary.get("reason"))
         self.end(Outcome.KEPT_ASIDE if kept_aside else Outcome.DONE, str(summary.get("reason") or ""))
@@ -128,7 +131,7 @@ def attempt(workspace: Workspace, command: str, **about: Any) -> Iterator[Attemp
         tried = Attempt(workspace, command, about)
         lock = FileLock(workspace.log / f"{RUNNING}{tried.name}", timeout=0)
         lock.acquire()
-        _append(workspace, tried.began)
+        append_line(workspace, tried.began)
     try:
         yield tried
         if tried.outcome == Outcome.UNDER_WAY:
@@ -149,14 +152,13 @@ def read_attempts(workspace: Workspace) -> list[dict[str, Any]]:
         ``attempt, command, began_at, ended_at, outcome, exit_code, sentence``, and what each has written beside.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for file in sorted(workspace.log.glob("*.jsonl")):
-        for line in _lines(file):
-            event, row = line.pop("event", ""), rows.setdefault(line["attempt"], {})
-            at = line.pop("time", None)
-            if event == "began":
-                rows[line["attempt"]] = {"began_at": at, "ended_at": None} | line | row
-            elif "outcome" not in row:
-                row |= line | {"ended_at": at}
+    for line in log_lines(workspace):
+        event, at, name = line.pop("event", ""), line.pop("time", None), line.get("attempt")
+        row = rows.setdefault(str(name), {})
+        if event == "began":
+            rows[str(name)] = {"began_at": at, "ended_at": None} | line | row
+        elif event == "ended" and "outcome" not in row:
+            row |= line | {"ended_at": at}
     known = [row for row in rows.values() if "began_at" in row]
     for row in known:
         if "outcome" not in row:
@@ -172,7 +174,7 @@ def note_killed(workspace: Workspace) -> None:
         with suppress(Timeout, PermissionError, FileNotFoundError), lock:
             name = mark.name.removeprefix(RUNNING)
             if not any(line.get("event") == "ended" for line in _lines_of(workspace, name)):
-                _append(
+                append_line(
                     workspace, {"event": "ended", "attempt": name, "time": None, "noticed_at": _now()} | _killed({})
                 )
             mark.unlink(missing_ok=True)
@@ -181,7 +183,7 @@ def note_killed(workspace: Workspace) -> None:
 def _write_end(tried: Attempt, lock: FileLock) -> None:
     """A log that cannot be written takes nothing back of what was done, but it is said."""
     try:
-        _append(tried.workspace, tried.ended)
+        append_line(tried.workspace, tried.ended)
     except OSError as error:
         why = machine_error(error, str(tried.workspace.log)) or error
         log.warning("How this ended could not be written into the log, where it will look as if it was killed: %s", why)
@@ -209,9 +211,10 @@ def _is_running(mark: Path) -> bool:
         return False
 
 
-def _append(workspace: Workspace, line: Mapping[str, Any]) -> None:
+def append_line(workspace: Workspace, line: Mapping[str, Any]) -> None:
     """One line in one write, on the disk; after a line that was cut, on a line of its own."""
     file = workspace.log / f"{datetime.now(UTC):%Y-%m}.jsonl"
+    make_folder(file.parent)
     is_new = not file.exists()
     data = json.dumps(line, default=str).encode() + b"\n"
     with file.open("a+b", buffering=0) as opened:
@@ -225,14 +228,20 @@ def _append(workspace: Workspace, line: Mapping[str, Any]) -> None:
 
 def _lines_of(workspace: Workspace, name: str) -> Iterator[dict[str, Any]]:
     for file in sorted(workspace.log.glob("*.jsonl"), reverse=True)[:2]:
-        yield from (line for line in _lines(file) if line["attempt"] == name)
+        yield from (line for line in _lines(file) if line.get("attempt") == name)
+
+
+def log_lines(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Everything in the log, the oldest first, beside attempts also what people were told."""
+    for file in sorted(workspace.log.glob("*.jsonl")):
+        yield from _lines(file)
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
     for text in file.read_bytes().splitlines():
         with suppress(ValueError):
             line = json.loads(text)
-            if isinstance(line, dict) and isinstance(line.get("attempt"), str):
+            if isinstance(line, dict):
                 yield line
 
 
