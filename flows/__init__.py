@@ -1,4 +1,7 @@
-"""Prefect flows. Each is a thin cover over a plain function of the same module (`run_nightly`, `run_rebuild`, …)."""
+"""Whole jobs as plain functions (`run_nightly`, `run_rebuild`, …); four modules also have a Prefect flow, a thin cover over theirs.
+
+A flow is made when it is first asked for (`lazy`), so that nobody who does without Prefect imports it.
+"""
 
 import os
 

@@ -5,9 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
 from resight.demo.survey import render_survey
+from resight.flows.lazy import made
 from resight.flows.nightly import run_nightly
 from resight.run.run import absolute_sources
 from resight.settings import SETTINGS_FILE
@@ -63,7 +62,11 @@ def _compare_with_truth(workspace: Workspace, run_id: str, folder: Path) -> str:
     )
 
 
-@flow(name="demo", persist_result=False)
-def demo(workspace: str = "demo", photos: str | None = None, quiet: bool = False) -> dict[str, Any]:
+def _demo(workspace: str = "demo", photos: str | None = None, quiet: bool = False) -> dict[str, Any]:
     """`run_demo` as a flow."""
     return run_demo(workspace, photos, quiet=quiet)
+
+
+def __getattr__(name: str) -> Any:
+    """The flow ``demo``."""
+    return made(__name__, name, {"demo": _demo})

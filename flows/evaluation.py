@@ -7,9 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
 from resight.flows import steps
+from resight.flows.lazy import made
 from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, open_run
@@ -121,10 +120,14 @@ def _verdicts(run: Run, ingested: Ingested) -> tuple[Segmented, HiddenLabels, Ju
     return segmented, hidden, steps.from_features_to_verdicts(run, segmented, hidden.cohort)
 
 
-@flow(name="accuracy", persist_result=False)
-def accuracy(
+def _accuracy(
     workspace: str = ".", night: str | None = None, overrides: dict[str, Any] | None = None, quiet: bool = False
 ) -> dict[str, Any]:
     """`run_accuracy` as a flow."""
     end_with_serving_process()
     return run_accuracy(workspace, night, overrides, quiet=quiet)
+
+
+def __getattr__(name: str) -> Any:
+    """The flow ``accuracy``."""
+    return made(__name__, name, {"accuracy": _accuracy})

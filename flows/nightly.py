@@ -7,8 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
+from resight.flows.lazy import made
 from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import current_model
@@ -97,8 +96,7 @@ def _scheduled_night() -> str:
     return scheduled.date().isoformat() if scheduled else date.today().isoformat()
 
 
-@flow(name="nightly", flow_run_name=_run_name, retries=0, persist_result=False)
-def nightly(
+def _nightly(
     workspace: str = ".",
     night: str | None = None,
     overrides: dict[str, Any] | None = None,
@@ -112,3 +110,8 @@ def nightly(
     """
     end_with_serving_process()
     return as_state(run_nightly(workspace, night or _scheduled_night(), overrides, sources, accept=accept, quiet=quiet))
+
+
+def __getattr__(name: str) -> Any:
+    """The flow ``nightly``."""
+    return made(__name__, name, {"nightly": _nightly}, flow_run_name=_run_name, retries=0)

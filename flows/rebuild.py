@@ -7,11 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
 from resight.errors import NothingToMeasure
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
+from resight.flows.lazy import made
 from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for
 from resight.pairs.cohort import nightly_cohort
 from resight.run.models import Model, current_model, with_model
@@ -109,8 +108,7 @@ def _compare(
     return compare(earlier, later, settings.novelty.prior_new, how.draws, how.seed), after["accuracy_page"]
 
 
-@flow(name="rebuild", persist_result=False)
-def rebuild(
+def _rebuild(
     workspace: str = ".",
     night: str | None = None,
     overrides: dict[str, Any] | None = None,
@@ -122,3 +120,8 @@ def rebuild(
     return as_state(
         run_rebuild(workspace, night, overrides, accept_unmeasured=accept_unmeasured, accept=accept, quiet=quiet)
     )
+
+
+def __getattr__(name: str) -> Any:
+    """The flow ``rebuild``."""
+    return made(__name__, name, {"rebuild": _rebuild})

@@ -41,7 +41,7 @@ def test_a_command_ends_at_a_signal(
     mode: str, signal_name: str, group: bool, work: str, field_workspace: Workspace, tmp_path: Path
 ) -> None:
     options = WORKERS if work == "workers" else INLINE
-    plain = ("--plain",) if mode == "plain" else ()
+    plain = ("--plain",) if mode == "plain" else ("--record",)
     arguments = ["nightly", "--workspace", str(field_workspace.root), *plain, *options]
     with start(tmp_path / "command", arguments, WORK[work]) as command:
         command.wait_for_work()

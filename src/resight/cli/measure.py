@@ -25,13 +25,14 @@ def accuracy(
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
     plain: options.PlainOption = False,
+    record: options.RecordOption = False,
 ) -> None:
     """Measure the accepted model on the workspace's confirmed labels, and show whether it got worse."""
     from resight.cli.screen.run import show_run
     from resight.flows import evaluation as flows
-    from resight.flows.temporary_server import with_server
+    from resight.flows.lazy import as_asked
 
-    job = flows.run_accuracy if plain else with_server(flows.accuracy)
+    job = as_asked(flows, "accuracy", plain=plain, record=record)
     chosen = options.measuring_overrides(settings, protocol, against, background_control, tolerate_leak)
     print_result(job(options.absolute(workspace), night, chosen, quiet=as_json), as_json, show_run)
 

@@ -31,13 +31,14 @@ def nightly(
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
     plain: options.PlainOption = False,
+    record: options.RecordOption = False,
 ) -> None:
     """A night's work: read new photos, compare them with the known animals, decide, write tables and the report."""
     from resight.flows import nightly as flows
-    from resight.flows.temporary_server import with_server
+    from resight.flows.lazy import as_asked
     from resight.run.run import absolute_sources
 
-    job: Any = flows.run_nightly if plain else with_server(flows.nightly)
+    job = as_asked(flows, "nightly", plain=plain, record=record)
     sources = list(absolute_sources(source)) if source else None
     where, changed = options.absolute(workspace), options.overrides(settings)
     _end(lambda: job(where, night, changed, sources, accept=accept, quiet=as_json), as_json)
@@ -98,12 +99,13 @@ def rebuild(
     accept: options.AcceptOption = False,
     as_json: options.JsonOption = False,
     plain: options.PlainOption = False,
+    record: options.RecordOption = False,
 ) -> None:
     """Compute everything again with the settings as they are now; accepted if not worse than the accepted model."""
     from resight.flows import rebuild as flows
-    from resight.flows.temporary_server import with_server
+    from resight.flows.lazy import as_asked
 
-    job: Any = flows.run_rebuild if plain else with_server(flows.rebuild)
+    job = as_asked(flows, "rebuild", plain=plain, record=record)
     where, changed = options.absolute(workspace), options.overrides(settings)
     choices = {"accept_unmeasured": accept_unmeasured, "accept": accept, "quiet": as_json}
     _end(lambda: job(where, night, changed, **choices), as_json)

@@ -45,7 +45,14 @@ NightOption = Annotated[
     ),
 ]
 PlainOption = Annotated[
-    bool, Option("--plain", help="Run without Prefect: starts ten seconds sooner, but no server records the run.")
+    bool, Option("--plain", help="Run without Prefect even where a Prefect server is set (PREFECT_API_URL).")
+]
+RecordOption = Annotated[
+    bool,
+    Option(
+        "--record",
+        help="Let Prefect record the run; where no server is set, one is started for it, which takes seconds.",
+    ),
 ]
 LabelledArgument = Annotated[Path, Argument(help="Labelled folder: photos, metadata.csv, outlines if there are any.")]
 ProtocolOption = Annotated[

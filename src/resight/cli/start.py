@@ -63,11 +63,12 @@ def demo(
     photos: Annotated[Path | None, Option(help="Folder with real photos instead of rendered ones.")] = None,
     as_json: options.JsonOption = False,
     plain: options.PlainOption = False,
+    record: options.RecordOption = False,
 ) -> None:
     """Try it out: a night's work on a small rendered survey, or on a folder of your own photos."""
     from resight.cli.screen.run import show_run
     from resight.flows import demo as flows
-    from resight.flows.temporary_server import with_server
+    from resight.flows.lazy import as_asked
 
-    job = flows.run_demo if plain else with_server(flows.demo)
+    job = as_asked(flows, "demo", plain=plain, record=record)
     print_result(job(str(workspace), str(photos) if photos else None, quiet=as_json), as_json, show_run)

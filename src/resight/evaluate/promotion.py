@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest, t
 
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, WITHOUT_OWN
 from resight.evaluate.specs import OutcomeRows
@@ -68,6 +67,8 @@ def _named_rightly(row: Row) -> bool:
 
 def _binary(name: str, before: Sequence[bool], after: Sequence[bool]) -> Measure | None:
     """Exact two-sided sign test of queries that only one of the two has right (McNemar)."""
+    from scipy.stats import binomtest  # its import takes a second, and few commands test anything
+
     if not before:
         return None
     gained, lost = sum(b and not a for a, b in zip(before, after, strict=True)), sum(a and not b for a, b in zip(before, after, strict=True))  # fmt: skip
@@ -79,6 +80,8 @@ def _binary(name: str, before: Sequence[bool], after: Sequence[bool]) -> Measure
 
 def _probabilities(before: Sequence[Row], after: Sequence[Row]) -> Measure | None:
     """Student's t test of the mean difference, one difference for each animal."""
+    from scipy.stats import t
+
     pairs = [(a, b) for a, b in zip(before, after, strict=True) if None not in (a["probability"], b["probability"])]
     if not pairs:
         return None

@@ -1,4 +1,7 @@
-"""Exact intervals of shares whose rows come in animals: photos of one animal are not independent of each other."""
+"""Exact intervals of shares whose rows come in animals: photos of one animal are not independent of each other.
+
+``scipy.stats`` is imported where it is used: that takes a second, and no night measures anything.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import beta, fisher_exact, t
 
 LEVEL = 0.95
 Interval = tuple[float | None, float | None]
@@ -40,6 +42,8 @@ def share_interval(
 
 def independent_rows(values: np.ndarray, individuals: Sequence[str] | np.ndarray, w: np.ndarray, level: float) -> float:
     """What the rows are worth; see `share_interval`. Of at least two animals."""
+    from scipy.stats import t
+
     animals, group = np.unique(np.asarray(individuals, dtype=str), return_inverse=True)
     m, p = len(animals), float(np.dot(w, values) / w.sum())
     variance = m / (m - 1) * float(np.square(np.bincount(group, w * (values - p)) / w.sum()).sum())
@@ -62,6 +66,8 @@ def worse_than_rest(values: np.ndarray, individuals: Sequence[str], in_group: np
         individuals: (N,) animal of each row.
         in_group: (N,) bool.
     """
+    from scipy.stats import fisher_exact
+
     if len(set(individuals)) < 2 or in_group.all() or not in_group.any():
         return 1.0
     share = independent_rows(values, individuals, np.ones(len(values)), LEVEL) / len(values)
@@ -85,6 +91,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _clopper_pearson(p: float, n: float, level: float) -> tuple[float, float]:
     """For a share of ``n`` rows; neither ``n`` nor ``p n`` need be whole."""
+    from scipy.stats import beta
+
     tail, x = (1 - level) / 2, p * n
     low = 0.0 if x <= 0 else float(beta.ppf(tail, x, n - x + 1))
     high = 1.0 if x >= n or math.isclose(x, n) else float(beta.ppf(1 - tail, x + 1, n - x))

@@ -12,10 +12,9 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from resight.errors import DamagedError
 from resight.extract import store
@@ -23,6 +22,9 @@ from resight.extract.marks import AGAIN, mark_path
 from resight.store.damage import set_aside
 from resight.store.parts import write_bytes
 from resight.store.sealed import DIFFERS
+
+if TYPE_CHECKING:
+    import zarr
 
 # What zarr raises for chunks and descriptions that cannot be decoded. RuntimeError: a zstd frame, a checksum.
 UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OverflowError)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from resight.extract.base import Features
 from resight.extract.damage import open_whole, read_shard
 from resight.extract.store import layout_of, unpack
 from resight.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    import zarr
 
 
 class FeatureReader:

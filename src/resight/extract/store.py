@@ -14,17 +14,18 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.codecs import ZstdCodec
 
 from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
 from resight.extract.marks import gathered, mark_path, marks_of, read_mark
 from resight.store.durable import put_in_place, sync_file, sync_folder, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
+
+if TYPE_CHECKING:
+    import zarr
 
 FORMAT, VERSION = "resight-features", 1
 COMPLETE = "_COMPLETE.json"
@@ -87,6 +88,9 @@ class Layout:
 
 def create(folder: Path, layout: Layout, crop_ids: Sequence[str], about: Mapping[str, Any]) -> None:
     """Create the group at full size, in one rename; ``about`` goes into its attributes."""
+    import zarr  # its import takes a third of a second, and a night without new photos opens no batch
+    from zarr.codecs import ZstdCodec
+
     head = {"format": FORMAT, "version": VERSION, "shard_rows": layout.shard_rows, "crop_ids": list(crop_ids)}
     temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.tmp"
     with zarr.config.set(PIPELINE):
@@ -119,6 +123,8 @@ def write_shard(folder: Path, start: int, rows: Sequence[Features], failed: Mapp
         UnalignedWriteError: The rows are not one whole shard.
         ValueError: A row has more keypoints than the store or descriptors of another type.
     """
+    import zarr
+
     with zarr.config.set(PIPELINE):
         group = zarr.open_group(str(folder), mode="r+")
         layout, stop = layout_of(group), start + len(rows)
@@ -180,17 +186,17 @@ def layout_of(group: zarr.Group) -> Layout:
 
 def shards_of(folder: Path) -> list[tuple[int, int]]:
     """(start, stop) of the rows of every shard of an existing group."""
-    return layout_of(zarr.open_group(str(folder), mode="r")).shards()
+    return layout_of(_opened(folder)).shards()
 
 
 def crop_ids_of(folder: Path) -> list[str]:
     """The crop of every row."""
-    return [str(crop_id) for crop_id in zarr.open_group(str(folder), mode="r").attrs["crop_ids"]]  # type: ignore[union-attr]
+    return [str(crop_id) for crop_id in _opened(folder).attrs["crop_ids"]]  # type: ignore[union-attr]
 
 
 def whole_shards(folder: Path) -> set[int]:
     """Starts of the shards that have a mark and whose content is what the mark says."""
-    group = zarr.open_group(str(folder), mode="r")
+    group = _opened(folder)
     return {start for start, stop in layout_of(group).shards() if _is_whole(folder, group, start, stop)}
 
 
@@ -259,7 +265,7 @@ def open_complete(folder: Path) -> zarr.Group:
         for name, sha256 in said.get("description", {}).items():
             if _file_digest(folder / name) != sha256:
                 raise DamagedError(folder / name, DIFFERS)
-        group = zarr.open_group(str(folder), mode="r")
+        group = _opened(folder)
         layout_of(group)
     except FileNotFoundError as error:
         raise DamagedError(folder, NOT_WHOLE if not is_complete(folder) else f"{error} is missing") from None
@@ -272,7 +278,15 @@ def open_complete(folder: Path) -> zarr.Group:
     return group
 
 
+def _opened(folder: Path) -> zarr.Group:
+    import zarr
+
+    return zarr.open_group(str(folder), mode="r")
+
+
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    import zarr
+
     array = group[name]
     if not isinstance(array, zarr.Array):
         raise WorkspaceError(
@@ -304,7 +318,7 @@ def _description() -> list[str]:
 
 def chunk_path(folder: Path, name: str, start: int) -> Path:
     """Where the values of an array lie that belong to the shard that begins with this row."""
-    shard_rows = layout_of(zarr.open_group(str(folder), mode="r")).shard_rows
+    shard_rows = layout_of(_opened(folder)).shard_rows
     return folder / name / "c" / str(start // shard_rows)
 
 
