@@ -12,7 +12,7 @@ import pytest
 from receivers import http_receiver, mail_receiver
 
 from resight.errors import SettingsError
-from resight.evaluate.paired import worse_metrics
+from resight.evaluate.worse import worse_metrics
 from resight.notify.events import Event, met_again, night_done, night_missing
 from resight.notify.params import Kind, NotifyParams, secret
 from resight.notify.send import send

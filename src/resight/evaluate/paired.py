@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from resight.evaluate.bootstrap import DRAWS, difference_interval
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO
-from resight.evaluate.promotion import FEWEST_QUERIES, LARGEST_P, Measure, measures
+from resight.evaluate.promotion import FEWEST_QUERIES, Measure, measures
 from resight.evaluate.specs import ALL, OutcomeRows, Spec, all_specs
 
 LEVELS = (ENCOUNTER, PHOTO)
@@ -128,23 +128,6 @@ def compare(old: pa.Table, new: pa.Table, prior_new: float = 0.2, draws: int = D
     changes = tuple(row for level in LEVELS for row in _changes(before, after, level))
     differences = tuple(_differences(before, after, prior_new, draws, seed))
     return Comparison(levels, changes, differences, n_apart, measures(before, after))
-
-
-def worse_metrics(differences: Sequence[Row]) -> list[str]:
-    """What got worse by more than chance since the run before, in words; of the two headline figures alone.
-
-    Each metric of the table would be a test of its own, and one of twenty is "worse" by chance.
-
-    Args:
-        differences: Rows of the catalog's ``accuracy_differences``.
-    """
-    found = {row["metric"]: row for row in differences}
-    rows = [(level, found[f"top1_{level}"]) for level in LEVELS if f"top1_{level}" in found]
-    return [
-        f"right at once per {level} {100 * row['new_value']:.1f} % instead of {100 * row['old_value']:.1f} % (p = {row['p_value_mcnemar']:.2g})"
-        for level, row in rows
-        if row["n_lost"] > row["n_gained"] and row["p_value_mcnemar"] <= LARGEST_P
-    ]
 
 
 def _common(old: pa.Table, new: pa.Table) -> tuple[OutcomeRows, OutcomeRows, int]:

@@ -16,10 +16,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from resight.errors import ResightError
-from resight.evaluate.paired import worse_metrics
+from resight.evaluate.worse import worse_metrics
 from resight.notify.events import Event, accuracy_worse, disk_nearly_full, met_again, night_done
 from resight.notify.params import Kind, NotifyParams
-from resight.notify.send import send
 from resight.settings import SETTINGS_FILE, load_settings
 from resight.store.attempts import Attempt, Outcome, append_line, attempt, log_lines
 from resight.store.runs import read_run, run_tables
@@ -49,6 +48,8 @@ def tell(
     Returns:
         By way, '' where the last message was taken, else why not.
     """
+    from resight.notify.send import send  # mail and TLS, which most nights need none of
+
     answers: dict[str, str] = {}
     for event in events:
         if event.kind not in params.events or not params.ways or (event.once and _was_told(workspace, event)):
