@@ -113,7 +113,7 @@ def test_secrets_come_from_files_and_variables(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(SettingsError, match="no environment variable NONE"):
         secret("env:NONE", "chat")
     with mail_receiver() as (address, _):
-        plain = NotifyParams(email_to=("a@b.org",), smtp=address, smtp_user="u", smtp_password="in the clear")
+        plain = NotifyParams(email_to=("a@b.org",), smtp=address.replace("//", "//u@"), smtp_password="in the clear")
         assert "must be file:PATH or env:NAME" in send(plain, MESSAGE)["e-mail"]
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from resight.errors import SettingsError
-from resight.plugins.params import Affects, Params, expert_field
+from resight.plugins.params import Affects, Params
 
 
 class Kind(StrEnum):
@@ -48,16 +48,14 @@ class NotifyParams(Params):
     email_from: str = Field("", description="sender of the e-mails; the first recipient if empty")
     smtp: str = Field(
         "smtp://localhost:25",
-        description="mail server: smtp://HOST:PORT, smtp+starttls://HOST:PORT or smtps://HOST:PORT",
+        description="mail server: smtp://, smtp+starttls:// or smtps://, with a name where one is asked for: smtps://NAME@HOST:PORT",
     )
-    smtp_user: str = Field("", description="name at the mail server; empty: none is asked for")
     smtp_password: str = Field("", description="password as file:PATH or env:NAME, never itself")
     command: tuple[str, ...] = Field(
         (), description="program and arguments that get the JSON object of each event on standard input"
     )
     disk_free_gb: float = Field(10.0, ge=0, description="less free space than this, in gigabytes, is told (disk)")
     years: float = Field(2.0, gt=0, description="an animal that was not seen for so many years is told (met_again)")
-    timeout_seconds: float = expert_field(20.0, gt=0, description="longest time for one message on one way")
 
     @property
     def ways(self) -> list[str]:

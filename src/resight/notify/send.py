@@ -11,11 +11,12 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from resight.errors import SettingsError
 from resight.notify.params import NotifyParams, secret
 
+LONGEST_S = 20.0  # for one message on one way
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 Message = Mapping[str, Any]  # title, text, event, and what else programs may want
 
@@ -51,7 +52,7 @@ def _webhook(params: NotifyParams, message: Message) -> None:
         raise SettingsError("notify.webhook is no address that begins with https:// or http://.")
     headers = {"Content-Type": "application/json", "User-Agent": "resight"}
     request = urllib.request.Request(address, _json(message), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=params.timeout_seconds):
+    with urllib.request.urlopen(request, timeout=LONGEST_S):
         pass  # an answer of 300 or more is an error
 
 
@@ -67,16 +68,14 @@ def _email(params: NotifyParams, message: Message) -> None:
     mail.set_content(f"{message['text']}\n\n{message.get('link') or ''}\n")
     where = (server.hostname, server.port or PORTS[server.scheme])
     if server.scheme == "smtps":
-        opened: smtplib.SMTP = smtplib.SMTP_SSL(
-            *where, timeout=params.timeout_seconds, context=ssl.create_default_context()
-        )
+        opened: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=LONGEST_S, context=ssl.create_default_context())
     else:
-        opened = smtplib.SMTP(*where, timeout=params.timeout_seconds)
+        opened = smtplib.SMTP(*where, timeout=LONGEST_S)
     with opened as smtp:
         if server.scheme == "smtp+starttls":
             smtp.starttls(context=ssl.create_default_context())
-        if params.smtp_user:
-            smtp.login(params.smtp_user, _password(params.smtp_password))
+        if server.username:
+            smtp.login(unquote(server.username), _password(params.smtp_password))
         refused = smtp.send_message(mail)
     if refused:
         raise SettingsError(f"the mail server refused {', '.join(refused)}")
@@ -109,7 +108,7 @@ def _chat(params: NotifyParams, message: Message) -> None:
 def _command(params: NotifyParams, message: Message) -> None:
     env = os.environ | {"RESIGHT_EVENT": str(message["event"]), "RESIGHT_TEXT": str(message["text"])}
     ended = subprocess.run(
-        params.command, input=_json(message), env=env, capture_output=True, timeout=params.timeout_seconds, check=False
+        params.command, input=_json(message), env=env, capture_output=True, timeout=LONGEST_S, check=False
     )
     if ended.returncode:
         said = ended.stderr.decode("utf-8", "replace").strip()[-200:]
