@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from resight.catalog.schema import Column, Table
-from resight.catalog.tables import F64, I32, RUN, STRINGS, TIME, UTC, S
+from resight.catalog.tables import DAY, F64, I32, RUN, STRINGS, TIME, UTC, S
 
 SIGHTINGS = Table(
     "sightings", 1,
@@ -42,7 +42,7 @@ ATTEMPTS = Table(
     (
         Column("attempt", S, "its name: when it began (UTC), the command, and six digits"),
         Column("command", S, "nightly, rebuild, accuracy, evaluate, compare, models promote, …", nullable=False),
-        Column("night", S, "night (ISO date) that it was for; missing for commands without one"),
+        Column("night", DAY, "night that it was for; missing for commands without one"),
         Column("began_at", UTC, "when it began", nullable=False),
         Column("ended_at", UTC, "when it ended; missing while it is under way, and where it was killed"),
         Column("outcome", S, "done, kept_aside, failed, stopped (by Ctrl-C or a signal), killed, or under_way", nullable=False),

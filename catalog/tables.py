@@ -8,13 +8,14 @@ S, F64, F32, I32, I64, B = pa.string(), pa.float64(), pa.float32(), pa.int32(), 
 STRINGS = pa.list_(pa.string())
 TIME = pa.timestamp("us")
 UTC = pa.timestamp("us", tz="UTC")
+DAY = pa.date32()
 
 RUN = Column("run_id", S, "run that wrote the row", nullable=False)
 STATUS = Column("status", S, "outcome; rows with `ok` or `scored` are usable", nullable=False)
 REASON = Column("reason", S, "why the row is not usable; empty if it is")
 
 PHOTOS = Table(
-    "photos", 1, "a photo (one content, however many files hold it)", ("photo_id",),
+    "photos", 2, "a photo (one content, however many files hold it)", ("photo_id",),
     (
         RUN,
         Column("photo_id", S, "identity from the content: first 20 hex digits of its SHA-256"),
@@ -28,7 +29,8 @@ PHOTOS = Table(
         Column("height_px", I32, "height, with the EXIF orientation applied", "px"),
         Column("exif_orientation", I32, "EXIF orientation 1 to 8; 1 if there is none"),
         Column("taken_at", TIME, "local time at which it was taken, from metadata.csv, otherwise from EXIF"),
-        Column("taken_on", pa.date32(), "day on which it was taken; known in more cases than the time"),
+        Column("utc_offset", S, "offset of that local time from UTC, e.g. +03:00, from metadata.csv, otherwise from EXIF; missing where neither says it"),
+        Column("taken_on", DAY, "day on which it was taken; known in more cases than the time"),
         Column("latitude_deg", F64, "WGS 84 latitude, north positive", "degree"),
         Column("longitude_deg", F64, "WGS 84 longitude, east positive", "degree"),
         Column("camera", S, "make and model from EXIF"),
@@ -41,7 +43,7 @@ PHOTOS = Table(
         Column("exposure", F64, "mean grey value of the same picture, 0 black to 1 white"),
         Column("contrast", F64, "standard deviation of its grey value, 0 to 0.5"),
         Column("clipped_fraction", F64, "share of its pixels that are fully black or fully white"),
-        Column("first_night", S, "night (ISO date) of the run that first saw the photo", nullable=False),
+        Column("first_night", DAY, "night of the run that first saw the photo", nullable=False),
         Column("extra", S, "JSON object with the unknown columns of metadata.csv"),
         STATUS,
         REASON,
@@ -98,7 +100,7 @@ PAIR_IDS = (
 )  # fmt: skip
 
 PAIRS = Table(
-    "pairs", 3, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
+    "pairs", 4, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
     ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
@@ -120,6 +122,7 @@ PAIRS = Table(
         Column("log_likelihood_ratio", F64, "minus the sum of log(1 - confidence), confidences limited to 1 - 1e-6"),
         Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing if no votes were counted or none was cast"),
         Column("lnbnn_verified", F64, "the votes that agree in rotation, size and place; missing where lnbnn is missing, and for crops beyond the shortlist"),
+        Column("cosine", F64, "cosine of the two crops' vectors, 1 for equal directions; missing without vectors"),
         Column("match_fingerprint", S, "settings and weights of the matcher and of the extractor"),
         STATUS,
         REASON,
@@ -141,7 +144,7 @@ PAIRS_LEFT_OUT = Table(
 )  # fmt: skip
 
 SCORES = Table(
-    "scores", 3, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    "scores", 4, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
         *PAIR_IDS,
@@ -168,6 +171,7 @@ SCORES = Table(
         Column("snorm_inliers", F64, "inliers above the mean of the same two crops with other animals, in standard deviations (S-norm); missing if no geometric model was fitted for all pairs"),
         Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing if no votes were counted or none was cast"),
         Column("lnbnn_verified", F64, "the votes that agree in rotation, size and place"),
+        Column("cosine", F64, "cosine of the two crops' vectors, 1 for equal directions; missing without vectors"),
         Column("fused", F64, "log likelihood ratio of same against different animal from all evidence; missing if fusion was not used"),
         Column("score", F64, "the score used for ranking (settings: score.name), with its sign chosen so that larger means same animal", nullable=False),
         Column("score_name", S, "name of the score in column `score`", nullable=False),
@@ -206,15 +210,15 @@ NOVELTY = Table(
         Column("n_photos_compared", I32, "photos with at least one scored pair", nullable=False),
         Column("decision", S, "known (with the guarantee of novelty.alpha), likely (as probable, but too few animals are known for the guarantee), "
                "new, likely_new (the probability rests mostly on other places), unsure or not_compared", nullable=False),
-        Column("individual_id", S, "best candidate; missing if nothing could be compared"),
-        Column("probability", F64, "probability that it is the best candidate"),
+        Column("individual_id", S, "most probable candidate; missing if nothing could be compared"),
+        Column("probability", F64, "probability that it is this candidate, in view of all encounters of the run"),
         Column("p_new", F64, "probability that it is an animal that is not in the gallery"),
         Column("p_other", F64, "probability that it is an animal of the gallery that is not listed in identifications"),
         Column("p_value", F64, "share of animals, the query among their candidates, whose best wrong score from as many photos is at least as high; of new animals, at most the share x gets x or less"),
         Column("tail_p_value", F64, "p_value from a fitted tail, for scores that few or none of them reached; without a guarantee"),
         Column("best_score", F64, "score of the best candidate"),
         Column("threshold", F64, "best score for which p_value is at most novelty.alpha, were it reached from any number of photos; missing if the gallery is too small to say"),
-        Column("provisional_individual_id", S, "provisional name while the animal is neither known nor likely; the same for all encounters that seem to be one animal"),
+        Column("provisional_individual_id", S, "provisional name while the animal is neither known nor likely, nor one animal with such an encounter; the same for all encounters that seem to be one animal"),
         Column("candidate_set", STRINGS, "the candidate set, whole: animals of the gallery that the encounter may be; missing if no coverage can be stated"),
         Column("candidate_set_size", I32, "animals in it; 0 says that every animal fits worse than animals that were met again"),
         Column("candidate_set_coverage", F64, "share of encounters whose candidate set contains the right animal, if it is in the gallery and could be compared; missing if none can be stated"),
@@ -242,8 +246,8 @@ OUTCOMES = Table(
         Column("true_individual_id", S, "label of the query, which an evaluation hides from the ranking"),
         Column("known", B, "whether its animal was in the gallery", nullable=False),
         Column("rank", I32, "rank of its own animal, 1 is best; missing if that was not in the gallery or could not be compared"),
-        Column("individual_id", S, "best candidate; missing if nothing could be compared"),
-        Column("correct", B, "whether the best candidate is the right animal", nullable=False),
+        Column("individual_id", S, "best candidate, of encounters the most probable one; missing if nothing could be compared"),
+        Column("correct", B, "whether that is the right animal", nullable=False),
         Column("average_precision", F64, "average precision of the animal's gallery photos in the order of scores; photos only"),
         Column("score_right", F64, "score of its own animal"),
         Column("score_wrong", F64, "score of the best other animal"),
@@ -272,17 +276,28 @@ OUTCOMES = Table(
 )  # fmt: skip
 
 PROVISIONAL = Table(
-    "provisional", 1, "an event in the life of a provisional name", ("event_no",),
+    "provisional", 2, "an event in the life of a provisional name", ("event_no",),
     (
         RUN,
         Column("event_no", I32, "1 is the first; events are only ever added"),
-        Column("night", S, "night of the run in which it happened (ISO date)", nullable=False),
+        Column("night", DAY, "night of the run in which it happened", nullable=False),
         Column("event_run_id", S, "run in which it happened", nullable=False),
-        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely), "
+        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely, or is one animal with an encounter that is), "
                "withdrawn (its photos are gone or can no longer be compared)", nullable=False),
         Column("provisional_individual_id", S, "the provisional name", nullable=False),
         Column("encounter_id", S, "the encounter concerned", nullable=False),
         Column("into", S, "merged, split: the name that the encounter has now; confirmed, identified: the animal"),
+    ),
+)  # fmt: skip
+
+IDENTITY_DRAWS = Table(
+    "identity_draws", 1, "who an encounter is in one of novelty.draws draws from all that is believed; the share of draws in which it is an "
+    "animal is the probability of that, to within sampling error", ("draw", "encounter_id"),
+    (
+        RUN,
+        Column("draw", I32, "1 is the first; all rows of a draw belong together"),
+        Column("encounter_id", S, "query encounter, or sighting of one where a photo shows several animals (`encounter#crop`)"),
+        Column("individual_id", S, "animal of the gallery, or a provisional name; in one draw equal names are one animal", nullable=False),
     ),
 )  # fmt: skip
 
@@ -406,11 +421,11 @@ COMPARISON = Table(
 )  # fmt: skip
 
 RUNS = Table(
-    "runs", 2, "a run", ("run_id",),
+    "runs", 3, "a run", ("run_id",),
     (
         RUN,
         Column("flow", S, "nightly, rebuild, accuracy, evaluate, compare or demo", nullable=False),
-        Column("night", S, "night of the run (ISO date)", nullable=False),
+        Column("night", DAY, "night of the run", nullable=False),
         Column("status", S, "accepted, or kept_aside: computed, but not published", nullable=False),
         Column("reason", S, "why a night or a rebuild is kept aside, or what `--accept` has overruled; empty otherwise"),
         Column("started_at", UTC, "start", "UTC", nullable=False),
@@ -428,7 +443,7 @@ RUNS = Table(
 )  # fmt: skip
 
 TABLES = (
-    PHOTOS, CROPS, FEATURES, PAIRS, PAIRS_LEFT_OUT, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL,
+    PHOTOS, CROPS, FEATURES, PAIRS, PAIRS_LEFT_OUT, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL, IDENTITY_DRAWS,
     OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, COMPARISON, RUNS,
 )  # fmt: skip
 _BY_NAME = {one.name: one for one in TABLES}

@@ -1,18 +1,27 @@
--- Views for DuckDB. Start it in the workspace:   duckdb -init catalog.sql      (`resight init` puts this file there)
--- or from Python:   duckdb.connect().execute(open("catalog.sql").read())
--- All paths are relative to the folder that DuckDB is started in.
+-- Views for DuckDB, from whatever folder it is started in:   duckdb -init "my season/catalog.sql"
+-- or from Python:   duckdb.connect().execute(open("my season/catalog.sql").read())
+-- `resight init` puts this file into the workspace, and a night that finds the workspace elsewhere corrects the next line.
+
+{home}
+
+-- To read another workspace, or a copy of this one:   SET VARIABLE workspace = '/path/of/it';   before this file is read.
+-- Where the folder above is gone and nothing is set, it is the folder that DuckDB is started in.
+SET VARIABLE workspace = coalesce(
+    getvariable('workspace'),
+    (SELECT getvariable('home') FROM glob(getvariable('home') || '/current/generation.json') LIMIT 1),
+    '.'
+);
 
 -- What is current now. It is looked up once, so that tables which are joined below belong together, whatever is published meanwhile.
 -- Read this file again after the next night: what was replaced stays for an hour.
-SET VARIABLE generation = (SELECT folder FROM read_json('current/generation.json'));
+SET VARIABLE generation = (
+    SELECT getvariable('workspace') || '/' || folder FROM read_json(getvariable('workspace') || '/current/generation.json')
+);
+SET VARIABLE files = (SELECT list(parse_filename(file)) FROM glob(getvariable('generation') || '/*.parquet'));
 
--- The newest accepted run.
-CREATE OR REPLACE VIEW latest_photos AS SELECT * FROM read_parquet(getvariable('generation') || '/photos.parquet');
-CREATE OR REPLACE VIEW latest_crops AS SELECT * FROM read_parquet(getvariable('generation') || '/crops.parquet');
-CREATE OR REPLACE VIEW latest_pairs AS SELECT * FROM read_parquet(getvariable('generation') || '/pairs.parquet');
-CREATE OR REPLACE VIEW latest_scores AS SELECT * FROM read_parquet(getvariable('generation') || '/scores.parquet');
-CREATE OR REPLACE VIEW latest_identifications AS SELECT * FROM read_parquet(getvariable('generation') || '/identifications.parquet');
-CREATE OR REPLACE VIEW latest_novelty AS SELECT * FROM read_parquet(getvariable('generation') || '/novelty.parquet');
+-- All tables of the newest accepted run, and of the newest measurement of accuracy. Those that are not there yet have no rows.
+
+{latest}
 
 -- One row per query encounter: the verdict and how certain it is.
 CREATE OR REPLACE VIEW verdicts AS
@@ -23,7 +32,10 @@ ORDER BY n.decision, n.encounter_id;
 
 -- What was tried: nights, rebuilds, measurements and changes of the accepted model, also those that failed. `outcome` is done,
 -- kept_aside, failed, stopped or killed; an attempt without one is under way, or was killed and nothing was tried since.
-SET VARIABLE attempt_files = (SELECT ['current/generation.json'] || coalesce(list(file), []) FROM glob('log/*.jsonl'));
+SET VARIABLE attempt_files = (
+    SELECT [getvariable('workspace') || '/current/generation.json'] || coalesce(list(file), [])
+    FROM glob(getvariable('workspace') || '/log/*.jsonl')
+);
 CREATE OR REPLACE VIEW attempts AS
 SELECT attempt, any_value(command) AS command, any_value(night) AS night,
        min("time") FILTER (WHERE event = 'began') AS began_at, min("time") FILTER (WHERE event = 'ended') AS ended_at,
@@ -31,7 +43,7 @@ SELECT attempt, any_value(command) AS command, any_value(night) AS night,
        any_value(run_id) AS run_id, any_value(host) AS host, any_value("user") AS "user",
        any_value(counts) AS counts, any_value(work) AS work, any_value(seconds) AS seconds
 FROM read_json(getvariable('attempt_files'), format = 'newline_delimited', ignore_errors = true, columns = {
-    event: 'VARCHAR', attempt: 'VARCHAR', command: 'VARCHAR', night: 'VARCHAR', "time": 'TIMESTAMPTZ', outcome: 'VARCHAR',
+    event: 'VARCHAR', attempt: 'VARCHAR', command: 'VARCHAR', night: 'DATE', "time": 'TIMESTAMPTZ', outcome: 'VARCHAR',
     exit_code: 'INTEGER', sentence: 'VARCHAR', run_id: 'VARCHAR', host: 'VARCHAR', "user": 'VARCHAR', counts: 'JSON',
     work: 'JSON', seconds: 'JSON'})
 WHERE attempt IS NOT NULL
@@ -41,9 +53,9 @@ ORDER BY began_at DESC;
 -- All runs and all attempts that came to no run, newest first; a night that was run again with other inputs has several runs, and
 -- `newest_of_night` marks the last.
 CREATE OR REPLACE VIEW run_history AS
-SELECT run_id, flow, night, status, started_at, ended_at, model_fingerprint, counts, work,
+SELECT run_id, flow, night::DATE AS night, status, started_at, ended_at, model_fingerprint, counts, work,
        row_number() OVER (PARTITION BY flow, night ORDER BY ended_at DESC) = 1 AS newest_of_night, NULL AS sentence
-FROM read_parquet('runs/*/runs.parquet', union_by_name = true)
+FROM read_parquet(getvariable('workspace') || '/runs/*/runs.parquet', union_by_name = true)
 UNION ALL
 SELECT NULL, command, night, coalesce(outcome, 'not_ended'), began_at, ended_at, NULL, counts, work, false, sentence
 FROM attempts
@@ -53,7 +65,7 @@ ORDER BY started_at DESC;
 -- The verdicts on each encounter, run by run; not those that a measurement gives with names hidden.
 CREATE OR REPLACE VIEW verdict_history AS
 SELECT r.night, n.*
-FROM read_parquet('runs/*/novelty.parquet', union_by_name = true) n
+FROM read_parquet(getvariable('workspace') || '/runs/*/novelty.parquet', union_by_name = true) n
 JOIN run_history r USING (run_id)
 WHERE r.flow NOT IN ('accuracy', 'evaluate', 'compare')
 ORDER BY n.encounter_id, r.ended_at;

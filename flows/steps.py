@@ -20,6 +20,7 @@ from resight.settings.choice import Choice, choose
 from resight.status import KEPT_ASIDE
 from resight.store.workspace import Workspace
 from resight.tasks.cluster import group_unknowns
+from resight.tasks.embed import embed_crops
 from resight.tasks.extract import extract_features
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.match import match_pairs
@@ -88,7 +89,7 @@ def labelled_crops(run: Run) -> tuple[Segmented, Cohort]:
 
 def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) -> Judged:
     """Everything between the split into gallery and queries and the report."""
-    extracted = extract_features(run, segmented)
+    extracted = embed_crops(run, extract_features(run, segmented))
     planned = plan_pairs(run, extracted, cohort)
     judged = judge(run, match_pairs(run, planned))
     if run.flow != "identify" and not cohort.leave_one_out:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -238,4 +238,6 @@ def read_attempts(workspace: str | Path | Workspace) -> pa.Table:
 def _cell(kind: pa.DataType, value: Any) -> Any:
     if isinstance(value, dict):
         return json.dumps(value)
+    if value and pa.types.is_date(kind):
+        return date.fromisoformat(value)
     return datetime.fromisoformat(value) if value and pa.types.is_timestamp(kind) else value

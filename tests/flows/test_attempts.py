@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import date
 from typing import Any
 
 import pytest
@@ -72,8 +73,8 @@ def test_run_history_shows_what_failed(night_workspace: Workspace, monkeypatch: 
         return list(connection.execute(query).fetchall())
 
     history = rows("select night, status, newest_of_night, sentence from run_history order by started_at")
-    assert history[0] == (FIRST_NIGHT, "accepted", True, None)
-    assert history[1][:3] == ("2026-06-05", "failed", False) and "Another run" in history[1][3]
+    assert history[0] == (date.fromisoformat(FIRST_NIGHT), "accepted", True, None)
+    assert history[1][:3] == (date(2026, 6, 5), "failed", False) and "Another run" in history[1][3]
     assert rows("select outcome, counts->'ingest'->>'in' from attempts order by began_at")[0] == ("done", "10")
     shutil.rmtree(night_workspace.log)
     assert len(rows("select * from run_history")) == 1, "a workspace from before the log"

@@ -37,6 +37,8 @@ def photos(*rows: tuple[str, str | None, date | None, str]) -> Any:
         "status": "ok",
     }
     made = [common | {"photo_id": str(i)} | dict(zip(keys, row, strict=True)) for i, row in enumerate(rows)]
+    for row in made:
+        row["first_night"] = date.fromisoformat(row["first_night"])
     return conform("photos", made, "r")
 
 
@@ -130,8 +132,8 @@ def test_a_night_in_one_line() -> None:
 
 def test_an_animal_that_was_not_seen_for_years() -> None:
     table = photos(
-        ("old", "Leo", date(2021, 6, 1), "n"), ("older", "Leo", date(2019, 6, 1), "n"), ("last", "Mia", date(2026, 5, 1), "n"),
-        ("q1", None, date(2026, 6, 1), "n"), ("q2", None, date(2026, 6, 1), "n"), ("q3", None, date(2026, 6, 1), "n"), ("q4", None, None, "n"),
+        ("old", "Leo", date(2021, 6, 1), "2026-06-04"), ("older", "Leo", date(2019, 6, 1), "2026-06-04"), ("last", "Mia", date(2026, 5, 1), "2026-06-04"),
+        ("q1", None, date(2026, 6, 1), "2026-06-04"), ("q2", None, date(2026, 6, 1), "2026-06-04"), ("q3", None, date(2026, 6, 1), "2026-06-04"), ("q4", None, None, "2026-06-04"),
     )  # fmt: skip
     said = verdicts(("q1", "likely", "Leo"), ("q2", "known", "Mia"), ("q3", "unsure", "Leo"), ("q4", "likely", "Leo"))
     (event,) = met_again(table, said, years=2)

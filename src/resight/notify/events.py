@@ -43,7 +43,7 @@ def night_done(night: str, photos: pa.Table, novelty: pa.Table) -> Event:
         novelty: Its verdicts.
     """
     seen = photos.select(["encounter_id", "first_night", "status"]).to_pylist()
-    fresh = [row for row in seen if row["first_night"] == night]
+    fresh = [row for row in seen if str(row["first_night"]) == night]
     encounters = {row["encounter_id"] for row in fresh}
     verdicts = novelty.select(["encounter_id", "decision"]).to_pylist()
     tonight = Counter(row["decision"] for row in verdicts if row["encounter_id"] in encounters)

@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from resight.evaluate.folds import leave_encounters_out, pairs_of
 from resight.novelty.calibration import calibrate
-from resight.novelty.decide import decide, listed
+from resight.novelty.decide import NOVELTY_SCHEMA, decide, listed
+from resight.novelty.joint import Belief
 from resight.novelty.model import fit
 from resight.novelty.sets import Days
 from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day
@@ -102,23 +103,33 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     Raises:
         BrokenCountError: An encounter has no verdict, or several.
     """
-    cohort, queries = ranked.cohort, query_photos(ranked)
-    encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
-    pairs = ranked.pairs
+    cohort, pairs = ranked.cohort, ranked.pairs
     if ranked.shortlisted:
         calibrating = calibration_photos(ranked.info, cohort, settings.novelty.calibration_encounters)
         pairs = with_cut_pairs(pairs, ranked.grids, cohort.labels, calibrating)
     calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, pairs)
     kind = SCORES[settings.score.name]
     model = fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
+    judged = ranked.then(Judged, model=model, identifications=ranked.candidates, novelty=NOVELTY_SCHEMA.empty_table())
+    return with_verdicts(settings, judged)
+
+
+def with_verdicts(settings: Settings, judged: Judged, beliefs: Mapping[str, Belief] | None = None) -> Judged:
+    """The verdicts that follow from the model, and from what is believed of encounters in view of all others.
+
+    Raises:
+        BrokenCountError: An encounter has no verdict, or several.
+    """
+    cohort, queries = judged.cohort, query_photos(judged)
+    encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
     truth = {encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of}
-    animals, days = set(cohort.labels.values()), Days.of(ranked.info)
-    verdicts = decide(ranked.candidates, queries, animals, model, settings.novelty, ranked.seen, days, truth)
-    _reconcile_verdicts(ranked, verdicts.novelty)
-    shown = listed(verdicts, settings.rank.top_k)
-    return ranked.then(
-        Judged, candidates=verdicts.ranked, model=model, identifications=shown.ranked, novelty=shown.novelty
+    animals, days = set(cohort.labels.values()), Days.of(judged.info)
+    verdicts = decide(
+        judged.candidates, queries, animals, judged.model, settings.novelty, judged.seen, days, truth, beliefs=beliefs
     )
+    _reconcile_verdicts(judged, verdicts.novelty)
+    shown = listed(verdicts, settings.rank.top_k)
+    return replace(judged, candidates=verdicts.ranked, identifications=shown.ranked, novelty=shown.novelty)
 
 
 def query_photos(matched: Matched) -> pa.Table:

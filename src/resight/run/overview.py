@@ -82,7 +82,7 @@ def _published(nights: list[dict[str, Any]], generation: Generation | None, now:
     elif generation and generation.run_id and generation.has("runs"):
         record = run_record(generation.table("runs"))
         at = record["ended_at"].astimezone(UTC).isoformat(timespec="milliseconds")
-        found = {"night": record["night"], "run_id": generation.run_id, "at": at}
+        found = {"night": str(record["night"]), "run_id": generation.run_id, "at": at}
     else:
         return None
     return found | {"hours_ago": (now - datetime.fromisoformat(found["at"])).total_seconds() / 3600}

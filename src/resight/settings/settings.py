@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from resight.embed.params import EmbedParams
 from resight.evaluate.params import EvaluateParams
 from resight.extract.kinds.sift import SiftParams
 from resight.ingest.params import EncounterParams, GateParams, IngestParams
@@ -38,6 +39,7 @@ class Settings(Params):
     segment: SegmenterParams = AutoParams()
     crop: CropParams = CropParams()
     extract: ExtractorParams = SiftParams()
+    embed: EmbedParams = EmbedParams()
     match: MatcherParams = NearestParams()
     pairs: PairsParams = PairsParams()
     shortlist: ShortlistParams = ShortlistParams()
