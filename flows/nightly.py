@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from resight.flows.lazy import made
-from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline
-from resight.pairs.cohort import Cohort, nightly_cohort
+from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline, tonights_cohort
+from resight.pairs.cohort import Cohort
 from resight.run.models import current_model
 from resight.run.run import Run, open_run
 from resight.run.telling import attempted
@@ -60,7 +60,7 @@ def run_nightly(
 
 def _night(run: Run, accept: bool) -> dict[str, Any]:
     ingested = ingest_photos(run)
-    cohort = nightly_cohort(ingested.photos)
+    cohort = tonights_cohort(run, ingested)
     run.note(*_what_is_missing(cohort))
     whole = may_publish(run, ingested, accept)
     first = current_model(run.workspace) is None

@@ -11,8 +11,7 @@ from resight.errors import NothingToMeasure
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
 from resight.flows.lazy import made
-from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for
-from resight.pairs.cohort import nightly_cohort
+from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for, tonights_cohort
 from resight.run.models import Model, current_model, with_model
 from resight.run.run import open_run
 from resight.run.telling import attempted
@@ -79,7 +78,7 @@ def _rebuilt(
         promoted = whole and not refused
         result = already_there(run, accept=promoted, model=promoted)
         if result is None:
-            run_pipeline(run, ingested, nightly_cohort(ingested.photos))
+            run_pipeline(run, ingested, tonights_cohort(run, ingested))
             result = publish(run, accept=promoted, model=promoted)
     verdict = comparison.as_dict() if comparison else None
     return result | {"promoted": promoted, "refused": refused, "comparison": verdict, "accuracy_page": page}

@@ -185,3 +185,8 @@ def test_every_setting_has_a_description() -> None:
         if not field.description and name != "kind" and not isinstance(field.default, Params)
     ]
     assert missing == []
+
+
+def test_who_reviews_is_no_setting(tmp_path: Path) -> None:
+    names = {"RESIGHT_REVIEWER": "Ana", "RESIGHT_REVIEW_PASSWORD": "sea grass and sand"}
+    assert load_settings(tmp_path, environ=names) == load_settings(tmp_path, environ={})

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from resight.decisions.state import Decided
 from resight.environment import Environment
 from resight.errors import machine_errors_at
 from resight.ingest.addresses import text_of
@@ -65,6 +66,7 @@ class Run:
         seconds: Wall time by stage.
         damage: What was set aside because it was damaged.
         reason: Why it is kept aside, or what was overruled to publish it.
+        decided: What people have decided, as far as this flow heeds it.
     """
 
     conditions: Conditions
@@ -83,6 +85,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     damage: list[Record] = field(default_factory=list)
     reason: str = ""
+    decided: Decided = field(default_factory=lambda: Decided.of(()))
 
     @property
     def workspace(self) -> Workspace:
@@ -106,7 +109,8 @@ class Run:
 
     def name_after_inputs(self, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> None:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
-        inputs = photos.drop_columns([c for c in ("run_id", "message") if c in photos.column_names]).to_pylist()
+        left_out = ("run_id", "message", *(() if self.decided.entries else ("labelled_individual_id",)))
+        inputs = photos.drop_columns([c for c in left_out if c in photos.column_names]).to_pylist()
         outlines = {k: [vars(a) for a in v] for k, v in sorted(annotations.items())}
         digest = fingerprint(
             self.flow,
@@ -117,6 +121,7 @@ class Run:
             outlines,
             *([shipped()] if self.settings.score.name == FUSED else []),
             *(replaced_fusions(self.workspace) if self.flow not in MEASURING else []),
+            *([self.decided.digest] if self.decided.entries else []),
         )
         self.run_id = f"{self.night}-{self.flow}-{digest[:8]}"
 

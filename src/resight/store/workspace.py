@@ -4,6 +4,7 @@
 DIR/resight.toml        settings
 DIR/photos/             the inbox (any other place can be named in the settings); never written to
 DIR/store/              what was computed once: ingest, crops, features, pairs, each under its fingerprint
+DIR/decisions/          what people have decided, a line each; only ever added to
 DIR/models/             models that were computed here
 DIR/runs/<run_id>/      one immutable folder per run
 DIR/generations/<n>/    what was accepted together: tables, pages, and which model is the accepted one
@@ -50,6 +51,10 @@ class Workspace:
     @property
     def generations(self) -> Path:
         return self.root / "generations"
+
+    @property
+    def decisions(self) -> Path:
+        return self.root / "decisions"
 
     @property
     def models(self) -> Path:
