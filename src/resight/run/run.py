@@ -26,6 +26,7 @@ from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
 from resight.score.prior import shipped
 from resight.settings import Settings
+from resight.store.attempts import Attempt
 from resight.store.damage import Record, fresh_records, watch
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, run_record, staging
@@ -165,7 +166,8 @@ class Run:
             "model_fingerprint": self.model.fingerprint,
             "fingerprints": canonical_json(self.fingerprints),
             "weights": canonical_json(self.model.weights),
-            "settings": canonical_json(self.settings.model_dump(mode="json")),
+            # without addresses and tokens of chats: this table is handed on
+            "settings": canonical_json(self.settings.model_dump(mode="json", exclude={"notify"})),
             "versions": canonical_json({"python": platform.python_version()} | {p: version(p) for p in PACKAGES}),
             "device": device_name(self.settings.device),
             "counts": canonical_json(self.counts),
@@ -182,9 +184,12 @@ def open_run(
     flow: str,
     night: str | None = None,
     sources: Sequence[str] = (),
+    tried: Attempt | None = None,
     quiet: bool = False,
 ) -> Iterator[Run]:
     """Everything a run needs, closed and cleaned up whatever happens.
+
+    ``tried`` writes down how far it came, also if it fails.
 
     Raises:
         SettingsError: The night is no date.
@@ -196,7 +201,10 @@ def open_run(
     watch(workspace.store)
     opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet)
     with machine_errors_at(workspace.root), opened as conditions, staging(workspace) as folder:
-        yield Run(conditions, model, folder, flow, night, sources)
+        run = Run(conditions, model, folder, flow, night, sources)
+        if tried is not None:
+            tried.follow(counts=run.counts, seconds=run.seconds, notes=run.notes)
+        yield run
 
 
 def device_name(device: str) -> str:

@@ -9,6 +9,7 @@ DIR/models/             models that were computed here
 DIR/runs/<run_id>/      one immutable folder per run
 DIR/generations/<n>/    what was accepted together: tables, pages, and which model is the accepted one
 DIR/current             a link to the newest of them: what analysts open
+DIR/log/                what was tried, and how it ended (`store.attempts`)
 ```
 """
 
@@ -58,6 +59,10 @@ class Workspace:
     @property
     def models(self) -> Path:
         return self.root / "models"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
 
     def stage_dir(self, stage: str, fingerprint: str) -> Path:
         """Folder of what ``stage`` computed under ``fingerprint``; made if missing."""
