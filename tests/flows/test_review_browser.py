@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,9 @@ from typing import Any
 
 import pytest
 from flow_helpers import SMALL
+from typer.testing import CliRunner
 
+from resight.cli.app import app
 from resight.decisions.desk import Desk
 from resight.decisions.entry import Entry, Kind
 from resight.decisions.log import DecisionLog
@@ -130,6 +133,15 @@ def test_an_evening_by_keyboard_survives_a_kill_and_the_next_night_heeds_it(revi
     for entry in entries:
         _check(entry, photos, _rows(reviewed_workspace, "identifications"))
     assert len(_rows(reviewed_workspace, "decisions")) == 7
+
+    (new,) = [e.individual_id for e in entries if e.kind is Kind.NEW]
+    with served(reviewed_workspace) as (address, _):
+        page.goto(address)
+        page.get_by_role("link", name="Catalogue of animals").click()
+        page.locator(".item", has_text=str(new)).click()
+        assert page.locator("h1").inner_text() == new and page.locator(".best img").count() >= 1
+    told = CliRunner().invoke(app, ["export", "xlsx", "--json", "-w", str(reviewed_workspace.root)])
+    assert told.exit_code == 0 and json.loads(told.stdout)["counts"]["confirmed"] >= 10
 
 
 def _check(entry: Entry, photos: list[dict[str, Any]], candidates: list[dict[str, Any]]) -> None:
