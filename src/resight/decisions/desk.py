@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from resight.store.workspace import Workspace
 
 Row = dict[str, Any]
 MOST_SHOWN = 5
+LOOK_AGAIN_S = 1.0  # a page asks hundreds of times what is current
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Desk:
         self.log = DecisionLog(self.workspace)
         self._lock = threading.RLock()
         self._tables: Tables | None = None
+        self._looked = 0.0
         self._state: tuple[tuple[Entry, ...] | None, Decided] = (None, Decided.of(()))
 
     @property
@@ -85,7 +88,10 @@ class Desk:
             WorkspaceError: There is no run yet.
         """
         with self._lock:
+            if self._tables is not None and time.monotonic() - self._looked < LOOK_AGAIN_S:
+                return self._tables
             generation = current_generation(self.workspace)
+            self._looked = time.monotonic()
             if generation is None:
                 raise WorkspaceError(f"{self.workspace.root} has no run yet; start with `resight nightly`.")
             if self._tables is None or self._tables.generation.folder != generation.folder:

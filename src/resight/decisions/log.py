@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from resight.store.durable import errors_naming, make_folder, sync_folder
 from resight.store.workspace import Workspace
 
 ENDING = ".jsonl"
+LOOK_AGAIN_S = 0.5  # for what other processes have added
 ONE_TICK = timedelta(microseconds=1)
 
 
@@ -37,12 +39,16 @@ class DecisionLog:
         self.notes: list[str] = []
         self._writer = uuid.uuid4().hex[:12]
         self._lock = threading.RLock()
+        self._looked = 0.0
         self._seen: tuple[tuple[str, int, int], ...] | None = None
         self._entries: tuple[Entry, ...] = ()
 
     def entries(self) -> tuple[Entry, ...]:
-        """All decisions in their order; files are read again only where some have changed."""
+        """All decisions in their order; what other processes have added is there half a second later at most."""
         with self._lock:
+            if self._seen is not None and time.monotonic() - self._looked < LOOK_AGAIN_S:
+                return self._entries
+            self._looked = time.monotonic()
             state = tuple(_state(file) for file in self._files())
             if state != self._seen:
                 self._entries, self.notes = _read(self._files())
@@ -58,6 +64,7 @@ class DecisionLog:
         """
         entry = checked(entry)
         with self._lock, machine_errors_at(self.folder):
+            self._looked = 0.0
             before = self.entries()
             if entry.request:
                 for earlier in before:
@@ -80,6 +87,7 @@ class DecisionLog:
         if theirs.notes:
             raise WorkspaceError(f"{theirs.notes[0]} Nothing was taken over.")
         with self._lock, machine_errors_at(self.folder):
+            self._looked = 0.0
             here = {entry.decision_id for entry in self.entries()}
             missing = [entry for entry in entries if entry.decision_id not in here]
             if missing:
