@@ -83,9 +83,11 @@ def _unreachable() -> str:
     from urllib.error import HTTPError
     from urllib.request import urlopen
 
-    from prefect.settings import PREFECT_API_URL
+    address = os.environ.get("PREFECT_API_URL", "")
+    if not address:  # as a profile or a file sets it
+        from prefect.settings import PREFECT_API_URL
 
-    address = str(PREFECT_API_URL.value())
+        address = str(PREFECT_API_URL.value())
     try:
         with urlopen(f"{address.rstrip('/')}/health", timeout=ANSWER_S):
             return ""
