@@ -15,7 +15,7 @@ STATUS = Column("status", S, "outcome; rows with `ok` or `scored` are usable", n
 REASON = Column("reason", S, "why the row is not usable; empty if it is")
 
 PHOTOS = Table(
-    "photos", 2, "a photo (one content, however many files hold it)", ("photo_id",),
+    "photos", 3, "a photo (one content, however many files hold it)", ("photo_id",),
     (
         RUN,
         Column("photo_id", S, "identity from the content: first 20 hex digits of its SHA-256"),
@@ -35,7 +35,9 @@ PHOTOS = Table(
         Column("longitude_deg", F64, "WGS 84 longitude, east positive", "degree"),
         Column("camera", S, "make and model from EXIF"),
         Column("encounter_id", S, "encounter: one animal, met once (one day, one place); its photos vote together", nullable=False),
-        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, folder_and_day or photo", nullable=False),
+        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, by rule folder_and_time, folder_and_day or photo, "
+               "or voted_out: the photo spoke against its encounter", nullable=False),
+        Column("voted_out_of", S, "encounter by rule that the photo spoke against; missing for all others"),
         Column("individual_id", S, "animal, as confirmed by a person; missing if nobody has named it"),
         Column("viewpoint", S, "side of the head that is seen: left, right, top, front, back, unknown", nullable=False),
         Column("role", S, "gallery or query, if the metadata says so"),
@@ -281,10 +283,11 @@ PROVISIONAL = Table(
         Column("night", DAY, "night of the run in which it happened", nullable=False),
         Column("event_run_id", S, "run in which it happened", nullable=False),
         Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely), "
-               "withdrawn (its photos are gone or can no longer be compared)", nullable=False),
+               "withdrawn (its photos are gone, have another encounter or can no longer be compared), moved (photos have the encounter `into` now: "
+               "all of them, or one that spoke against the others)", nullable=False),
         Column("provisional_individual_id", S, "the provisional name", nullable=False),
         Column("encounter_id", S, "the encounter concerned", nullable=False),
-        Column("into", S, "merged, split: the name that the encounter has now; confirmed, identified: the animal"),
+        Column("into", S, "merged, split: the name that the encounter has now; confirmed, identified: the animal; moved: the encounter that has this name now"),
     ),
 )  # fmt: skip
 

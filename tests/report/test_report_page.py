@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from resight.errors import WorkspaceError
@@ -195,3 +196,13 @@ def test_likely_verdicts_ask_for_a_confirmation(data):
     assert "Likely <b>x</b> 50 %; please confirm" in text and "please confirm: too few animals are known" in text
     assert "Likely a new animal, for now new-2026-001 92 % new" in text
     assert "4 encounters to identify: 1 likely new, 1 likely, 1 not compared, 1 known." in text
+
+
+def test_a_photo_that_left_its_encounter_is_named_on_both_cards(data):
+    rows = data.photos.to_pylist()
+    kept, left = [r for r in rows if r["encounter_id"] in set(data.novelty["encounter_id"].to_pylist())][:2]
+    left["voted_out_of"] = kept["encounter_id"]
+    text = squeezed(page(replace(data, photos=pa.Table.from_pylist(rows, schema=data.photos.schema))).text)
+    assert f"1 photo was taken out, because it seems to show another animal: {left['uri'].rpartition('/')[2]}." in text
+    assert f"By folder or time this belongs to {kept['encounter_id']}" in text
+    assert "taken out" not in page(data).text
