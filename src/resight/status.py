@@ -18,6 +18,7 @@ class PhotoReason(StrEnum):
     TOO_SMALL = "too_small"
     DECOMPRESSION_BOMB = "decompression_bomb"
     UNREADABLE = "unreadable"
+    TAKEN_OUT = "taken_out"
 
 
 class EncounterSource(StrEnum):
@@ -29,6 +30,7 @@ class EncounterSource(StrEnum):
     FOLDER_AND_DAY = "folder_and_day"
     PHOTO = "photo"
     VOTED_OUT = "voted_out"
+    DECISION = "decision"  # a person has split an encounter
 
 
 BY_RULE = frozenset({EncounterSource.FOLDER_AND_TIME, EncounterSource.FOLDER_AND_DAY})  # nobody has said so
@@ -40,6 +42,7 @@ class CropStatus(StrEnum):
     NO_ANNOTATION = "no_annotation"
     NO_HEAD = "no_head"
     TOO_SMALL = "too_small"
+    TAKEN_OUT = "taken_out"
     FAILED = "failed"
 
 
