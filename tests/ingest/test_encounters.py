@@ -34,17 +34,19 @@ def test_folders_side_by_side_are_dives_and_a_flat_folder_is_none() -> None:
 
 
 def test_folders_that_hold_more_than_a_dive_stay_photo_by_photo() -> None:
-    large = [row(f"photos/{side}/{k}.jpg") for side in ("a", "b") for k in range(21)]
+    large = [row(f"photos/{side}/{k}.jpg") for side in ("a", "b", "c") for k in range(21)]
     assert groups(*large) == []
-    nested = [row(f"photos/a/{k}.jpg") for k in range(2)] + [row(f"photos/a/b/{k}.jpg") for k in range(2)]
+    assert groups(*(row(f"photos/{what}/{k}.jpg") for what in ("gallery", "queries") for k in range(5))) == []
+    nested = [row(f"photos/{folder}/{k}.jpg") for folder in ("a", "a/b", "c", "c/d") for k in range(2)]
     assert groups(*nested) == []
     two_animals = [row("photos/a/1.jpg", name="Ada"), row("photos/a/2.jpg", name="Bo"), row("photos/a/3.jpg")]
-    assert groups(*two_animals, row("photos/a/4.jpg"), row("photos/b/1.jpg"), row("photos/b/2.jpg")) == []
+    with_others = [*two_animals, row("photos/a/4.jpg"), *(row(f"photos/{d}/{k}.jpg") for d in "bc" for k in range(2))]
+    assert groups(*with_others) == []
 
 
 def test_folders_called_like_their_animal_make_no_dive_of_the_inbox_beside_them() -> None:
     inbox = [row(f"photos/new/{k}.jpg") for k in range(3)]
-    catalogue = [row(f"photos/{name}/1.jpg", name=name.title()) for name in ("ada", "bo")]
+    catalogue = [row(f"photos/{name}/1.jpg", name=name.title()) for name in ("ada", "bo", "cy")]
     assert groups(*catalogue, *inbox) == []
     dives = [row(f"photos/dive {d}/1.jpg", name="Ada") for d in (1, 2)]
     assert groups(*dives, *inbox) == [[r["uri"] for r in inbox]], "a dive whose photos all have a name is one still"
@@ -54,10 +56,8 @@ def test_times_cut_a_folder_that_holds_everything() -> None:
     card = [row(f"card/{k}.jpg", minutes) for k, minutes in enumerate((0, 0.5, 1.4, 3, 3.2, 60))]
     assert groups(*card) == [["card/0.jpg", "card/1.jpg", "card/2.jpg"], ["card/3.jpg", "card/4.jpg"]]
     assert groups(*card, gap_minutes=2) == [[f"card/{k}.jpg" for k in range(5)]]
-    other_card = [row(f"other/{k}.jpg", minutes) for k, minutes in enumerate((0, 0.5))]
-    assert len(groups(*card, *other_card)) == 2, (
-        "two folders that are dives: pauses of half an hour, and two encounters"
-    )
+    others = [row(f"{other}/{k}.jpg", minutes) for other in ("b", "c") for k, minutes in enumerate((0, 4))]
+    assert [len(g) for g in groups(*card, *others)] == [2, 2, 5], "folders that are dives: pauses of five minutes"
     untimed = [row(f"card/x{k}.jpg") for k in range(2)]
     assert groups(*card[:2], *untimed) == [["card/0.jpg", "card/1.jpg"]]
 
@@ -84,6 +84,6 @@ def test_what_has_a_name_or_an_encounter_is_left_alone_and_the_setting_counts() 
 
 def test_names_tell_folders_outside_of_the_workspace_apart_and_nothing_about_the_machine() -> None:
     roots = ("/home/ada/June", "/media/card/June", "s3://bucket/June")
-    rows = [row(f"{root}/dive {d}/1.jpg") for root in roots for d in (1, 2)]
+    rows = [row(f"{root}/dive {d}/1.jpg") for root in roots for d in (1, 2, 3)]
     names = {name for name, _ in default_encounters(rows, EncounterParams()).values()}
-    assert len(names) == 6 and all(name.startswith("June/dive ") for name in names)
+    assert len(names) == 9 and all(name.startswith("June/dive ") for name in names)

@@ -22,7 +22,8 @@ Row = Mapping[str, Any]
 Encounter = tuple[str, EncounterSource]
 
 MOST_IN_A_DIVE = 20  # photos in a folder that may stand for one animal
-DIVE_GAP = timedelta(minutes=30)  # within a folder that stands for a dive
+LEAST_DIVES = 3  # folders side by side: two may be what is known and what is new
+DIVE_GAP = timedelta(minutes=5)  # within a folder that stands for a dive
 LONGEST = timedelta(hours=1)
 FARTHEST_M = 200.0
 EARTH_RADIUS_M = 6_371_000.0
@@ -51,7 +52,7 @@ def default_encounters(rows: Sequence[Row], params: EncounterParams) -> dict[str
         elif folder_of(row) in dives:
             found[row["photo_id"]] = (_of_day(row), EncounterSource.FOLDER_AND_DAY)
     for (folder, day), photos in timed.items():
-        gap = DIVE_GAP if folder in dives else timedelta(minutes=params.gap_minutes)
+        gap = max(timedelta(minutes=params.gap_minutes), DIVE_GAP if folder in dives else timedelta(0))
         for window in windows(photos, gap):
             if len(window) == 1 and folder not in dives:
                 continue
@@ -79,7 +80,7 @@ def dive_folders(rows: Iterable[Row]) -> set[str]:
         is_catalogue = {name.casefold() for name in animals} == {posixpath.basename(folder).casefold()}
         if folder and folder not in above and len(found) <= MOST_IN_A_DIVE and len(animals) < 2 and not is_catalogue:
             beside[posixpath.dirname(folder)].append(folder)
-    return {folder for folders in beside.values() if len(folders) > 1 for folder in folders}
+    return {folder for folders in beside.values() if len(folders) >= LEAST_DIVES for folder in folders}
 
 
 def windows(photos: Iterable[Row], gap: timedelta) -> list[list[Row]]:

@@ -38,7 +38,7 @@ class EncounterParams(Params):
     gap_minutes: float = Field(
         1.0,
         gt=0,
-        description="auto: longest pause between two photos of one encounter (30 in a folder that stands for a dive)",
+        description="auto: longest pause between two photos of one encounter (at least 5 in a folder that stands for a dive)",
     )
     vote_out: bool = Field(
         True, description="photos that speak against such an encounter get one of their own, and the report says so"
