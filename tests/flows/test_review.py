@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flow_helpers import HERE, HOSTS
 from starlette.testclient import TestClient
 
 from resight.decisions.desk import Desk
@@ -17,8 +18,6 @@ from resight.review.board import Board, Card
 from resight.review.doors import COOKIE, TRIES, Doors
 from resight.store.workspace import Workspace
 
-HERE = "http://127.0.0.1:8765"
-HOSTS = {"127.0.0.1:8765", "localhost:8765"}
 PASSWORD = "sea grass and sand"
 
 
