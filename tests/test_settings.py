@@ -167,7 +167,9 @@ def test_sections_say_what_they_affect() -> None:
     assert settings.model_part()["pairs"] == {"viewpoint": "any"}
     assert Settings.sections_affecting("run") == {"encounter", "evaluate", "novelty", "pairs"}
     quick = settings_from({"pairs": {"viewpoint": "any"}, "ingest": {"min_side_px": 80}})
-    assert settings.run_part(measuring=False) == quick.run_part(measuring=False) == {}
+    assert settings.run_part(measuring=False) == quick.run_part(measuring=False) == {"encounter": [2, {}]}, (
+        "its default has changed"
+    )
     measured = settings_from({"pairs": {"must_agree": ["site"]}, "evaluate": {"seed": 1}, "device": "cuda"})
     assert measured.run_part(measuring=True) == {
         "pairs": [1, {"must_agree": ["site"]}], "evaluate": [1, {"seed": 1}], "device": "cuda"
