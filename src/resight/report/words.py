@@ -153,7 +153,7 @@ def taken_out(photos: Sequence[Mapping[str, Any]], left: Sequence[Mapping[str, A
     origins = sorted({photo["voted_out_of"] for photo in photos if photo["voted_out_of"]})
     if origins:
         return f"By folder or time this belongs to {', '.join(origins)}, but it seems to show another animal than the photos there."
-    names = [file_name(photo["uri"]) for photo in left]
+    names = [photo_path(photo["uri"]) for photo in left]
     if not names:
         return ""
     what = "1 photo was taken out" if len(names) == 1 else f"{len(names)} photos were taken out"
@@ -165,6 +165,14 @@ def taken_out(photos: Sequence[Mapping[str, Any]], left: Sequence[Mapping[str, A
 def file_name(uri: str) -> str:
     """The last part of a path, whichever way its slashes lean."""
     return PurePosixPath(uri.replace("\\", "/")).name
+
+
+def photo_path(uri: str) -> str:
+    """A photo as people know it: its path below the inbox, or the last folder and file of a place elsewhere."""
+    path = PurePosixPath(uri.replace("\\", "/"))
+    if path.parts[:1] == ("photos",):
+        return str(PurePosixPath(*path.parts[1:]))
+    return str(path) if not path.is_absolute() and "://" not in uri else str(PurePosixPath(*path.parts[-2:]))
 
 
 def metric_name(metric: str) -> tuple[str, str]:

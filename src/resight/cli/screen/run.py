@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from resight.cli.output import line, print_notes
+from resight.report.words import photo_path
 from resight.status import KEPT_ASIDE
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
@@ -123,21 +124,29 @@ def _comparison(result: dict[str, Any]) -> str:
 
 def _verdicts(result: dict[str, Any]) -> Table:
     folder = Path(result["folder"])
-    rows = read_run(Workspace(folder.parent.parent), result["run_id"], "novelty").to_pylist()
+    place = Workspace(folder.parent.parent)
+    rows = read_run(place, result["run_id"], "novelty").to_pylist()
+    files = _files(place, result["run_id"])
     order = list(COLOURS)
     rows.sort(key=lambda r: (order.index(r["decision"]), r["encounter_id"]))
     table = Table(title="Who it is", title_justify="left")
-    for name in ("encounter", "photos", "verdict", "best candidate", "probability", "new?"):
+    for name in ("first photo", "photos", "verdict", "best candidate", "probability", "new?"):
         table.add_column(name, overflow="fold")
     for r in rows[:ROWS_SHOWN]:
         colour = COLOURS[r["decision"]]
         table.add_row(
-            escape(r["encounter_id"]), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
+            escape(files.get(r["encounter_id"], r["encounter_id"])), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
             escape(r["individual_id"] or "-"), _percent(r["probability"]), _percent(r["p_new"]),
         )  # fmt: skip
     if len(rows) > ROWS_SHOWN:
         table.caption = f"{len(rows) - ROWS_SHOWN} more in the report and in novelty.parquet"
     return table
+
+
+def _files(place: Workspace, run_id: str) -> dict[str, str]:
+    """The first photo of each encounter, by its path: people know no other names."""
+    rows = read_run(place, run_id, "photos").select(["encounter_id", "uri"]).to_pylist()
+    return {r["encounter_id"]: photo_path(r["uri"]) for r in sorted(rows, key=lambda r: r["uri"], reverse=True)}
 
 
 def _percent(value: float | None) -> str:
