@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from resight.errors import DamagedError
 from resight.store import sealed
+from resight.store.damage import set_aside
 from resight.store.durable import write_bytes as write_bytes
 from resight.store.fingerprint import digest_ids
+from resight.store.selective import read_columns
 
 PARTS_HELD = 64
 BYTES_OF_A_LARGE_PART = 32 << 20
@@ -38,28 +40,12 @@ def read_parts(folder: Path, schema: pa.Schema, columns: list[str] | None = None
 def whole_parts(files: Iterable[Path], wanted: pa.Schema) -> Iterator[tuple[Path, pa.Table]]:
     """Each part and its columns; damaged ones are set aside and left out."""
     for file in files:
-        table = sealed.read_or_set_aside(file, lambda path: _columns(path, wanted))
-        if table is not None:
-            yield file, table
-
-
-def read_columns(file: Path, wanted: pa.Schema) -> pa.Table:
-    """One file with exactly the columns of ``wanted``; those that an older file lacks are missing values.
-
-    Raises:
-        DamagedError: It is not whole.
-    """
-    return sealed.read(file, lambda path: _columns(path, wanted))
-
-
-def _columns(file: Path, wanted: pa.Schema) -> pa.Table:
-    have = pq.read_schema(file).names
-    found = pq.read_table(file, columns=[name for name in wanted.names if name in have], partitioning=None)
-    arrays = [
-        found.column(f.name).cast(f.type) if f.name in found.column_names else pa.nulls(found.num_rows, f.type)
-        for f in wanted
-    ]
-    return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in wanted]))
+        try:
+            table = read_columns(file, wanted)
+        except DamagedError as damage:
+            set_aside(damage)
+            continue
+        yield file, table
 
 
 def part_files(folder: Path) -> list[Path]:
