@@ -8,13 +8,14 @@ S, F64, F32, I32, I64, B = pa.string(), pa.float64(), pa.float32(), pa.int32(), 
 STRINGS = pa.list_(pa.string())
 TIME = pa.timestamp("us")
 UTC = pa.timestamp("us", tz="UTC")
+DAY = pa.date32()
 
 RUN = Column("run_id", S, "run that wrote the row", nullable=False)
 STATUS = Column("status", S, "outcome; rows with `ok` or `scored` are usable", nullable=False)
 REASON = Column("reason", S, "why the row is not usable; empty if it is")
 
 PHOTOS = Table(
-    "photos", 1, "a photo (one content, however many files hold it)", ("photo_id",),
+    "photos", 2, "a photo (one content, however many files hold it)", ("photo_id",),
     (
         RUN,
         Column("photo_id", S, "identity from the content: first 20 hex digits of its SHA-256"),
@@ -28,7 +29,8 @@ PHOTOS = Table(
         Column("height_px", I32, "height, with the EXIF orientation applied", "px"),
         Column("exif_orientation", I32, "EXIF orientation 1 to 8; 1 if there is none"),
         Column("taken_at", TIME, "local time at which it was taken, from metadata.csv, otherwise from EXIF"),
-        Column("taken_on", pa.date32(), "day on which it was taken; known in more cases than the time"),
+        Column("utc_offset", S, "offset of that local time from UTC, e.g. +03:00, from metadata.csv, otherwise from EXIF; missing where neither says it"),
+        Column("taken_on", DAY, "day on which it was taken; known in more cases than the time"),
         Column("latitude_deg", F64, "WGS 84 latitude, north positive", "degree"),
         Column("longitude_deg", F64, "WGS 84 longitude, east positive", "degree"),
         Column("camera", S, "make and model from EXIF"),
@@ -41,7 +43,7 @@ PHOTOS = Table(
         Column("exposure", F64, "mean grey value of the same picture, 0 black to 1 white"),
         Column("contrast", F64, "standard deviation of its grey value, 0 to 0.5"),
         Column("clipped_fraction", F64, "share of its pixels that are fully black or fully white"),
-        Column("first_night", S, "night (ISO date) of the run that first saw the photo", nullable=False),
+        Column("first_night", DAY, "night of the run that first saw the photo", nullable=False),
         Column("extra", S, "JSON object with the unknown columns of metadata.csv"),
         STATUS,
         REASON,
@@ -272,11 +274,11 @@ OUTCOMES = Table(
 )  # fmt: skip
 
 PROVISIONAL = Table(
-    "provisional", 1, "an event in the life of a provisional name", ("event_no",),
+    "provisional", 2, "an event in the life of a provisional name", ("event_no",),
     (
         RUN,
         Column("event_no", I32, "1 is the first; events are only ever added"),
-        Column("night", S, "night of the run in which it happened (ISO date)", nullable=False),
+        Column("night", DAY, "night of the run in which it happened", nullable=False),
         Column("event_run_id", S, "run in which it happened", nullable=False),
         Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely), "
                "withdrawn (its photos are gone or can no longer be compared)", nullable=False),
@@ -406,11 +408,11 @@ COMPARISON = Table(
 )  # fmt: skip
 
 RUNS = Table(
-    "runs", 2, "a run", ("run_id",),
+    "runs", 3, "a run", ("run_id",),
     (
         RUN,
         Column("flow", S, "nightly, rebuild, accuracy, evaluate, compare or demo", nullable=False),
-        Column("night", S, "night of the run (ISO date)", nullable=False),
+        Column("night", DAY, "night of the run", nullable=False),
         Column("status", S, "accepted, or kept_aside: computed, but not published", nullable=False),
         Column("reason", S, "why a night or a rebuild is kept aside, or what `--accept` has overruled; empty otherwise"),
         Column("started_at", UTC, "start", "UTC", nullable=False),

@@ -1,18 +1,27 @@
--- Views for DuckDB. Start it in the workspace:   duckdb -init catalog.sql      (`resight init` puts this file there)
--- or from Python:   duckdb.connect().execute(open("catalog.sql").read())
--- All paths are relative to the folder that DuckDB is started in.
+-- Views for DuckDB, from whatever folder it is started in:   duckdb -init "my season/catalog.sql"
+-- or from Python:   duckdb.connect().execute(open("my season/catalog.sql").read())
+-- `resight init` puts this file into the workspace, and a night that finds the workspace elsewhere corrects the next line.
+
+{home}
+
+-- To read another workspace, or a copy of this one:   SET VARIABLE workspace = '/path/of/it';   before this file is read.
+-- Where the folder above is gone and nothing is set, it is the folder that DuckDB is started in.
+SET VARIABLE workspace = coalesce(
+    getvariable('workspace'),
+    (SELECT getvariable('home') FROM glob(getvariable('home') || '/current/generation.json') LIMIT 1),
+    '.'
+);
 
 -- What is current now. It is looked up once, so that tables which are joined below belong together, whatever is published meanwhile.
 -- Read this file again after the next night: what was replaced stays for an hour.
-SET VARIABLE generation = (SELECT folder FROM read_json('current/generation.json'));
+SET VARIABLE generation = (
+    SELECT getvariable('workspace') || '/' || folder FROM read_json(getvariable('workspace') || '/current/generation.json')
+);
+SET VARIABLE files = (SELECT list(parse_filename(file)) FROM glob(getvariable('generation') || '/*.parquet'));
 
--- The newest accepted run.
-CREATE OR REPLACE VIEW latest_photos AS SELECT * FROM read_parquet(getvariable('generation') || '/photos.parquet');
-CREATE OR REPLACE VIEW latest_crops AS SELECT * FROM read_parquet(getvariable('generation') || '/crops.parquet');
-CREATE OR REPLACE VIEW latest_pairs AS SELECT * FROM read_parquet(getvariable('generation') || '/pairs.parquet');
-CREATE OR REPLACE VIEW latest_scores AS SELECT * FROM read_parquet(getvariable('generation') || '/scores.parquet');
-CREATE OR REPLACE VIEW latest_identifications AS SELECT * FROM read_parquet(getvariable('generation') || '/identifications.parquet');
-CREATE OR REPLACE VIEW latest_novelty AS SELECT * FROM read_parquet(getvariable('generation') || '/novelty.parquet');
+-- All tables of the newest accepted run, and of the newest measurement of accuracy. Those that are not there yet have no rows.
+
+{latest}
 
 -- One row per query encounter: the verdict and how certain it is.
 CREATE OR REPLACE VIEW verdicts AS
@@ -23,15 +32,15 @@ ORDER BY n.decision, n.encounter_id;
 
 -- All runs, newest first; a night that was run again with other inputs has several, and `newest_of_night` marks the last.
 CREATE OR REPLACE VIEW run_history AS
-SELECT run_id, flow, night, status, started_at, ended_at, model_fingerprint, counts, work,
+SELECT run_id, flow, night::DATE AS night, status, started_at, ended_at, model_fingerprint, counts, work,
        row_number() OVER (PARTITION BY flow, night ORDER BY ended_at DESC) = 1 AS newest_of_night
-FROM read_parquet('runs/*/runs.parquet', union_by_name = true)
+FROM read_parquet(getvariable('workspace') || '/runs/*/runs.parquet', union_by_name = true)
 ORDER BY ended_at DESC;
 
 -- The verdicts on each encounter, run by run; not those that a measurement gives with names hidden.
 CREATE OR REPLACE VIEW verdict_history AS
 SELECT r.night, n.*
-FROM read_parquet('runs/*/novelty.parquet', union_by_name = true) n
+FROM read_parquet(getvariable('workspace') || '/runs/*/novelty.parquet', union_by_name = true) n
 JOIN run_history r USING (run_id)
 WHERE r.flow NOT IN ('accuracy', 'evaluate', 'compare')
 ORDER BY n.encounter_id, r.ended_at;

@@ -10,6 +10,7 @@ from resight.run.gate import reason_to_keep_aside
 from resight.run.models import Model, register
 from resight.run.run import Run
 from resight.run.state import Ingested
+from resight.settings.init import correct_views
 from resight.status import KEPT_ASIDE, Decision
 from resight.store.generations import ACCURACY_FILE
 from resight.store.publication import publish_generation
@@ -49,6 +50,7 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
 
 def _make_current(run: Run, model: bool) -> None:
     """Tables, names of unknown animals and the accepted model become current in one step."""
+    correct_views(run.workspace.root)
     publish_generation(run.workspace, run_id=run.run_id, model=run.model.fingerprint if model else None)
 
 

@@ -1,6 +1,6 @@
 """Curves by hand, and the past of a run."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from evaluate_helpers import CONTEXT, new, outcome, photo, table
@@ -44,7 +44,7 @@ def test_histograms_hold_every_score_once():
 
 
 def keep(workspace, run_id, when, queries, flow="accuracy", protocol="role", value=0.5):
-    run = {"flow": flow, "night": "2026-06-03", "status": "kept_aside", "started_at": when, "ended_at": when, "resight_version": "0", "model_fingerprint": "m",
+    run = {"flow": flow, "night": date(2026, 6, 3), "status": "kept_aside", "started_at": when, "ended_at": when, "resight_version": "0", "model_fingerprint": "m",
            **dict.fromkeys(("fingerprints", "weights", "settings", "versions", "counts", "work"), "{}"), "device": "cpu"}  # fmt: skip
     metric = {"metric": "top1_encounter", "stratum": "all", "value": value, "n": 1, "unit": "share", "protocol": protocol}  # fmt: skip
     with staging(workspace) as stage:

@@ -1,6 +1,6 @@
 """Runs written by hand, so that every figure in an export is known."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def make_run(place: Workspace) -> MakeRun:
 
     def make(run_id: str = RUN_ID, **given: Any) -> str:
         record = {
-            "flow": "nightly", "night": "2026-06-05", "status": "accepted", "started_at": datetime(2026, 6, 5, 20, tzinfo=UTC),
+            "flow": "nightly", "night": date(2026, 6, 5), "status": "accepted", "started_at": datetime(2026, 6, 5, 20, tzinfo=UTC),
             "ended_at": datetime(2026, 6, 5, 21, tzinfo=UTC), "resight_version": "0.1.0", "model_fingerprint": "m1", "device": "cpu",
         } | dict.fromkeys(("fingerprints", "weights", "settings", "versions", "counts", "work"), "{}")  # fmt: skip
         record |= given.pop("record", {})

@@ -16,7 +16,7 @@ def photo(name: str, encounter: str, day: date | None, **more: Any) -> dict[str,
     taken_at = datetime(day.year, day.month, day.day, 9) if day else None
     return {
         "photo_id": f"id-{name}", "uri": uri, "uris": [uri], "n_files": 1, "encounter_id": encounter, "encounter_source": "metadata",
-        "individual_id": None, "extra": None, "latitude_deg": None, "longitude_deg": None, "viewpoint": "left", "first_night": "2026-06-05", "status": "ok", "taken_on": day, "taken_at": taken_at,
+        "individual_id": None, "extra": None, "latitude_deg": None, "longitude_deg": None, "viewpoint": "left", "first_night": date(2026, 6, 5), "status": "ok", "taken_on": day, "taken_at": taken_at,
     } | more  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def compare(place: Workspace, make_run: MakeRun) -> Any:
 
 
 def test_equal_runs_do_not_differ(compare: Any) -> None:
-    result = compare(record={"night": "2026-06-06"})
+    result = compare(record={"night": date(2026, 6, 6)})
     assert result["counts"] == {"changed": 0, "appeared": 0, "disappeared": 0, "same": 3}
     assert result["changes"] == [] and (result["old"]["night"], result["new"]["night"]) == ("2026-06-05", "2026-06-06")
 

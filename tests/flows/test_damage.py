@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def test_first_nights_outlive_the_parts_of_ingest(night_workspace: Workspace) ->
     shutil.rmtree(night_workspace.store / "ingest")
     next_night(night_workspace)
     photos = pq.read_table(night_workspace.current / "photos.parquet")
-    assert set(photos["first_night"].to_pylist()) == {"2026-06-04"}
+    assert set(photos["first_night"].to_pylist()) == {date(2026, 6, 4)}
 
 
 def test_a_model_comes_back_from_its_run(night_workspace: Workspace, undisturbed: Workspace) -> None:

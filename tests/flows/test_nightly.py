@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from flow_helpers import FIRST_NIGHT, SMALL, alike, comparable_tables
 from golden import differences
 
+from resight.catalog import TABLES
 from resight.catalog import table as catalog_table
 from resight.errors import SettingsError, WorkspaceError
 from resight.flows.nightly import run_nightly
 from resight.flows.rebuild import run_rebuild
+from resight.reading import open_generation
 from resight.run.models import current_model
 from resight.store.runs import read_current
 from resight.store.workspace import Workspace
@@ -205,10 +208,12 @@ def _with_label(line: str, file: str, place: int, name: str) -> str:
     return ",".join(cells)
 
 
-def test_the_views_open_in_duckdb_in_the_workspace(night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_views_open_in_duckdb_from_any_folder(
+    night_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     duckdb = pytest.importorskip("duckdb")
     night(night_workspace, "2026-06-05")
-    monkeypatch.chdir(night_workspace.root)
+    monkeypatch.chdir(tmp_path)
     connection = duckdb.connect()
     connection.execute((night_workspace.root / "catalog.sql").read_text(encoding="utf-8"))
 
@@ -219,7 +224,14 @@ def test_the_views_open_in_duckdb_in_the_workspace(night_workspace: Workspace, m
     assert rows("select count(*), sum(n_encounters) from known_animals") == [(3, 6)]
     assert rows("select sum(n_encounters), sum(n_confirmed) from sightings_per_month") == [(10, 6)]
     assert sorted(rows("select night, newest_of_night from run_history")) == [
-        ("2026-06-04", True),
-        ("2026-06-05", True),
+        (date(2026, 6, 4), True),
+        (date(2026, 6, 5), True),
     ]
+    current = open_generation(night_workspace)
+    for table in TABLES:
+        n_rows = current.table(table.name).num_rows if current.has(table.name) else 0
+        assert rows(f"select count(*) from latest_{table.name}") == [(n_rows,)], table.name
+    names = connection.execute("select * from latest_photos").to_arrow_table().schema.names
+    assert names == catalog_table("photos").schema.names
+    assert rows("select distinct first_night from latest_photos") == [(date(2026, 6, 4),)]
     assert len(rows("select * from verdict_history")) == 8

@@ -30,7 +30,7 @@ def events(workspace: Workspace) -> list[tuple[str, str, str, str, str | None]]:
     table = read_current(workspace, "provisional")
     assert table is not None
     keys = ("night", "event", "provisional_individual_id", "encounter_id", "into")
-    return [tuple(row[k] for k in keys) for row in table.to_pylist()]  # type: ignore[misc]
+    return [tuple(str(row[k]) if k == "night" else row[k] for k in keys) for row in table.to_pylist()]  # type: ignore[misc]
 
 
 def label(file: Path, name: str, **columns: str) -> None:

@@ -1,7 +1,7 @@
 """Small runs and workspaces that publish them."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from resight.catalog import table as catalog_table
@@ -15,7 +15,7 @@ from resight.store.workspace import Workspace
 OLD, NEW = "a" * 16, "b" * 16
 NIGHT = {"run_id": "r2", "model": NEW}
 ACCURACY = {"metric": "top1_photo", "stratum": "all", "value": 0.5, "n": 2, "unit": "share", "protocol": "by hand"}
-EVENT = {"event_no": 1, "night": "2026-06-04", "event": "created", "encounter_id": "e"}
+EVENT = {"event_no": 1, "night": date(2026, 6, 4), "event": "created", "encounter_id": "e"}
 HISTORY = {"event_run_id": "r", "provisional_individual_id": "new-1"}
 
 
@@ -23,7 +23,7 @@ def make_run(place: Workspace, run_id: str, model: str = OLD, measured: bool = F
     """A run with some tables, each of which names it."""
     now = datetime.now(UTC)
     row: dict[str, Any] = {field.name: "{}" for field in catalog_table("runs").schema}
-    row |= {"flow": "nightly", "night": "2026-06-04", "status": "kept_aside" if measured else "accepted"}
+    row |= {"flow": "nightly", "night": date(2026, 6, 4), "status": "kept_aside" if measured else "accepted"}
     row |= {"started_at": now, "ended_at": now, "model_fingerprint": model}
     with staging(place) as stage:
         stage.write("runs", conform("runs", [{k: v for k, v in row.items() if k != "run_id"}], run_id))

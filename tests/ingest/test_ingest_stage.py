@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from resight.environment import Environment
 from resight.errors import SettingsError
@@ -66,7 +66,7 @@ def test_second_run_decodes_nothing_and_one_new_photo_is_one(workspace: Workspac
     photo(workspace.root / "photos/new.jpg", 9)
     later = run(workspace, night="2026-07-03")
     assert later.n_decoded == 1
-    nights = {uri: row["first_night"] for uri, row in by_uri(later).items()}
+    nights = {uri: str(row["first_night"]) for uri, row in by_uri(later).items()}
     assert nights == {**{f"photos/{i}.jpg": "2026-07-01" for i in range(5)}, "photos/new.jpg": "2026-07-03"}
 
 
@@ -106,7 +106,7 @@ def test_renamed_touched_and_copied_files_are_hashed_but_not_decoded(workspace: 
     after = run(workspace, night="2026-07-09")
     assert after.n_decoded == 0
     assert set(by_uri(after)) == {"photos/b.jpg", "photos/copy.jpg"}
-    assert set(after.photos.column("first_night").to_pylist()) == {"2026-07-01"}
+    assert set(after.photos.column("first_night").to_pylist()) == {date(2026, 7, 1)}
     assert after.photos.column("sharpness").equals(before.photos.column("sharpness"))
 
 
@@ -151,7 +151,7 @@ def test_first_night_outlives_a_changed_limit(workspace: Workspace) -> None:
     result = run(workspace, night="2026-08-01", ingest={"min_side_px": 400})
     row = by_uri(result)["photos/a.jpg"]
     assert result.n_decoded == 1
-    assert (row["reason"], row["first_night"]) == ("too_small", "2026-07-01")
+    assert (row["reason"], row["first_night"]) == ("too_small", date(2026, 7, 1))
     assert "photos/a.jpg is 471 x 313 px" in row["message"]
 
 
@@ -202,7 +202,7 @@ def test_unreadable_file_is_tried_again(workspace: Workspace) -> None:
     assert by_uri(run(workspace))["photos/a.jpg"]["reason"] == "unreadable"
     photo(workspace.root / "late.jpg", 1)
     row = by_uri(run(workspace, night="2026-07-05"))["photos/a.jpg"]
-    assert (row["status"], row["first_night"]) == ("ok", "2026-07-05")
+    assert (row["status"], row["first_night"]) == ("ok", date(2026, 7, 5))
 
 
 class LosesPoison:
@@ -464,3 +464,22 @@ def test_real_photos(workspace: Workspace, shared_data: Path) -> None:
             assert 0 <= x < x + width <= row["width_px"] + 1 and 0 <= y < y + height <= row["height_px"] + 1
     assert has_outlines(str(shared_data / "bonaire"))
     assert not has_outlines(str(shared_data / "bonaire/queries"))
+
+
+def test_the_offset_of_a_clock_is_kept_where_it_belongs_to_the_time(workspace: Workspace) -> None:
+    details = {ExifTags.Base.DateTimeOriginal: "2026:06:14 09:00:00", ExifTags.Base.OffsetTimeOriginal: "+02:30"}
+    folder = workspace.root / "photos"
+    for seed, name in enumerate(("camera", "said", "zone", "other day", "column")):
+        file = photo(folder / f"{name}.jpg", seed)
+        picture = Image.open(file)
+        exif = picture.getexif()
+        exif.get_ifd(ExifTags.IFD.Exif).update(details)
+        picture.save(file, exif=exif)
+    rows = ["said.jpg,2026-06-14 09:00:00,", "zone.jpg,2026-06-14 09:00:00+03:00,", "other day.jpg,2026-06-15 09:00,"]
+    text = "\n".join(["file,taken_at,time_zone", *rows, "column.jpg,,Europe/Athens"])
+    (folder / "metadata.csv").write_text(text, encoding="utf-8")
+    found = {uri: row["utc_offset"] for uri, row in by_uri(run(workspace)).items()}
+    assert found == {
+        "photos/camera.jpg": "+02:30", "photos/said.jpg": "+02:30", "photos/zone.jpg": "+03:00",
+        "photos/other day.jpg": None, "photos/column.jpg": "+03:00",
+    }  # fmt: skip

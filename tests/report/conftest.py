@@ -23,7 +23,7 @@ def fake_crop(crop_id: str) -> np.ndarray:
 
 def photo(name: str, **more):
     base = {"photo_id": name, "uri": f"/field season/2026-06-03 bay/{name} 1.JPG", "uris": [f"{name} 1.JPG"], "n_files": 1,
-            "encounter_source": "metadata", "viewpoint": "left", "first_night": "2026-06-03", "status": "ok", "encounter_id": name,
+            "encounter_source": "metadata", "viewpoint": "left", "first_night": date(2026, 6, 3), "status": "ok", "encounter_id": name,
             "taken_on": date(2026, 6, 3)}  # fmt: skip
     return base | more
 
@@ -89,7 +89,7 @@ def tables():
         "score": 0.5,
         "score_name": "mean",
     }
-    run = {"flow": "nightly", "night": "2026-06-03", "status": "accepted", "started_at": datetime(2026, 6, 4, 1, tzinfo=UTC),
+    run = {"flow": "nightly", "night": date(2026, 6, 3), "status": "accepted", "started_at": datetime(2026, 6, 4, 1, tzinfo=UTC),
            "ended_at": datetime(2026, 6, 4, 1, 3, tzinfo=UTC), "resight_version": "0.1.0", "model_fingerprint": "feedbeef", "fingerprints": "{}",
            "weights": '{"some-net": "0123456789abcdef"}', "versions": "{}", "device": "cpu", "work": "{}",
            "settings": '{"extract": {"kind": "sift"}, "match": {"kind": "nearest"}, "score": {"name": "mean"}}',

@@ -1,7 +1,7 @@
 """The accuracy page: what an analyst must find on it."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
 import numpy as np
@@ -62,7 +62,7 @@ def data(table=None, old=None, context=CONTEXT, **more) -> AccuracyData:
     table = outcomes({1, 3, 5, 7}) if table is None else table
     crops = [f"q{k}" for k in range(24)] + [f"g-{n}" for n in NAMES]
     found = compare(old, table, draws=60) if old is not None else None
-    run = {"run_id": "now", "flow": "accuracy", "night": "2026-06-03", "status": "kept_aside", "started_at": WHEN, "ended_at": WHEN, "device": "cpu",
+    run = {"run_id": "now", "flow": "accuracy", "night": date(2026, 6, 3), "status": "kept_aside", "started_at": WHEN, "ended_at": WHEN, "device": "cpu",
            "settings": "{}", "weights": "{}", "model_fingerprint": "m2", "resight_version": "0"}  # fmt: skip
     against = {"against_run_id": "before"}
     base = {

@@ -15,7 +15,7 @@ from resight.store.workspace import Workspace
 def photo(n: int, **columns: Any) -> dict[str, Any]:
     row = {
         "photo_id": f"p{n:03}", "sha256": f"{n}", "uri": f"photos/{n:03}.jpg", "uris": [f"photos/{n:03}.jpg"], "n_files": 1,
-        "size_bytes": 9, "status": "ok", "reason": "", "message": "", "first_night": str(date(2026, 6, 4)),
+        "size_bytes": 9, "status": "ok", "reason": "", "message": "", "first_night": date(2026, 6, 4),
         "encounter_id": f"e{n}", "encounter_source": "photo", "viewpoint": "left", "individual_id": "Leo" if n < 50 else None,
     }  # fmt: skip
     return row | columns

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from resight.catalog import SIGHTINGS
 from resight.errors import WorkspaceError
-from resight.export.clocks import offset_at, photo_offsets
+from resight.export.clocks import photo_offsets
+from resight.ingest.zones import offset_in
 from resight.status import NAMED, PhotoStatus, Viewpoint
 from resight.store.runs import read_current, read_run, run_tables
 from resight.store.workspace import Workspace, open_workspace
@@ -23,7 +24,6 @@ Row = dict[str, Any]
 CONFIRMED, DECIDED, PROVISIONAL, OPEN = "confirmed", "decided", "provisional", "open"
 SITE = ("site", "location", "locality", "place", "beach", "encounter.verbatimlocality", "encounter.locationid")
 SPECIES = ("species", "scientific_name", "scientificname", "taxon")
-ZONE = ("utc_offset", "time_zone", "timezone")
 MEASURING = {"accuracy", "evaluate", "compare"}  # flows whose verdicts are on photos with a name
 COMMON_NAMES = {
     "loggerhead": "Caretta caretta",
@@ -44,8 +44,8 @@ def read_sightings(
     Args:
         workspace: The folder with ``resight.toml``.
         run_id: Name of the run; the newest accepted one if not given.
-        exif_offsets: Read the offset of the cameras' clocks from UTC out of the photos on this machine, where
-            ``metadata.csv`` does not say it; some milliseconds for each photo.
+        exif_offsets: Of photos that were read before 2026-11-29, look for the offset of the camera's clock from UTC in the
+            files on this machine, where ``metadata.csv`` does not say it; some milliseconds for each photo.
 
     Raises:
         WorkspaceError: There is no such workspace or run, or it has looked at no photos.
@@ -156,7 +156,7 @@ def _facts(photos: Sequence[Mapping[str, Any]], offsets: Mapping[str, str]) -> R
     return {
         "taken_on": first["taken_on"],
         "taken_at": first["taken_at"],
-        "utc_offset": _offset(extra, first["taken_at"]) or offsets.get(first["photo_id"]),
+        "utc_offset": first.get("utc_offset") or _offset(extra, first["taken_at"]) or offsets.get(first["photo_id"]),
         "site": _most_frequent(extras, SITE),
         "latitude_deg": place["latitude_deg"],
         "longitude_deg": place["longitude_deg"],
@@ -200,10 +200,4 @@ def scientific_name(species: str) -> str:
 
 
 def _offset(extra: Mapping[str, str], local: datetime | None) -> str | None:
-    zone = next((extra[name] for name in ZONE if extra.get(name)), None)
-    if zone is None or local is None:
-        return None
-    try:
-        return offset_at(zone, local)
-    except ValueError:
-        return None
+    return None if local is None else offset_in(extra, local)

@@ -36,6 +36,7 @@ PART_SCHEMA = pa.schema(
         ("height_px", pa.int32()),
         ("orientation", pa.int32()),
         ("taken_at", pa.timestamp("us")),
+        ("utc_offset", pa.string()),
         ("latitude_deg", pa.float64()),
         ("longitude_deg", pa.float64()),
         ("camera", pa.string()),

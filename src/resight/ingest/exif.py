@@ -31,10 +31,11 @@ UPRIGHT = 1
 
 @dataclass(frozen=True)
 class Exif:
-    """Columns of `photos` that come from EXIF; ``orientation`` is 1 to 8."""
+    """Columns of `photos` that come from EXIF; ``orientation`` is 1 to 8, ``utc_offset`` that of ``taken_at``, e.g. ``+03:00``."""
 
     orientation: int = UPRIGHT
     taken_at: datetime | None = None
+    utc_offset: str | None = None
     latitude_deg: float | None = None
     longitude_deg: float | None = None
     camera: str | None = None
@@ -49,7 +50,8 @@ def read_exif(image: Image.Image) -> Exif:
     except BROKEN_EXIF:
         return Exif()
     latitude, longitude = _position(gps)
-    return Exif(_orientation(image, tags), _taken_at(tags, details), latitude, longitude, _camera(tags))
+    taken_at, offset = _taken_at(tags, details), _utc_offset(details)
+    return Exif(_orientation(image, tags), taken_at, offset, latitude, longitude, _camera(tags))
 
 
 def read_offset(image: Image.Image) -> tuple[datetime | None, str]:
@@ -59,9 +61,13 @@ def read_offset(image: Image.Image) -> tuple[datetime | None, str]:
         details = tags.get_ifd(ExifTags.IFD.Exif)
     except BROKEN_EXIF:
         return None, ""
+    return _taken_at(tags, details), _utc_offset(details) or ""
+
+
+def _utc_offset(details: dict[int, Any]) -> str | None:
     names = (ExifTags.Base.OffsetTimeOriginal, ExifTags.Base.OffsetTimeDigitized, ExifTags.Base.OffsetTime)
     texts = (_text(details.get(name)).replace("Z", "+00:00") for name in names)
-    return _taken_at(tags, details), next((text for text in texts if OFFSET.fullmatch(text)), "")
+    return next((text for text in texts if OFFSET.fullmatch(text)), None)
 
 
 def _orientation(image: Image.Image, tags: Image.Exif) -> int:

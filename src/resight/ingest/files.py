@@ -169,7 +169,7 @@ def _nights_of_current(workspace: Workspace) -> dict[str, str]:
     """First night by SHA-256 in the newest accepted run, which still knows it when a part is lost."""
     photos = read_current(workspace, "photos")
     rows = [] if photos is None else photos.select(["sha256", "first_night"]).to_pylist()
-    return {row["sha256"]: row["first_night"] for row in rows if row["sha256"]}
+    return {row["sha256"]: row["first_night"].isoformat() for row in rows if row["sha256"]}
 
 
 def _nights_in(folder: Path) -> Iterable[tuple[str, str]]:

@@ -23,6 +23,7 @@ from resight.ingest.notes import Notes
 from resight.ingest.reasons import complaint
 from resight.ingest.sidecars import SidecarLabels
 from resight.ingest.sources import PhotoFile
+from resight.ingest.zones import offset_in
 from resight.status import PhotoReason, PhotoStatus, Viewpoint
 
 PHOTO_ID_CHARS = 20
@@ -75,7 +76,7 @@ def _identity(digest: str, group: Sequence[PhotoFile]) -> Row:
 
 
 def _facts(facts: Row) -> Row:
-    exif = {"exif_orientation": facts.get("orientation"), "first_night": facts["first_night"]}
+    exif = {"exif_orientation": facts.get("orientation"), "first_night": date.fromisoformat(facts["first_night"])}
     return {name: facts.get(name) for name in COPIED} | exif
 
 
@@ -137,6 +138,7 @@ def _labelled(label: Label, facts: Row) -> Row:
     latitude, longitude = label.place or (facts.get("latitude_deg"), facts.get("longitude_deg"))
     return {
         "taken_at": taken_at,
+        "utc_offset": _utc_offset(label, facts, taken_at),
         "taken_on": taken_on,
         "latitude_deg": latitude,
         "longitude_deg": longitude,
@@ -145,6 +147,15 @@ def _labelled(label: Label, facts: Row) -> Row:
         "role": label.role,
         "extra": json.dumps(dict(label.extra), sort_keys=True, ensure_ascii=False) if label.extra else None,
     }
+
+
+def _utc_offset(label: Label, facts: Row, taken_at: datetime | None) -> str | None:
+    """As the label says; the camera's where the time is the camera's."""
+    if taken_at is None:
+        return None
+    told = offset_in({k.strip().casefold(): v for k, v in label.extra.items()}, taken_at)
+    by_camera = facts.get("taken_at") == taken_at.replace(microsecond=0)
+    return told or (facts.get("utc_offset") if by_camera else None)
 
 
 def _encounter(label: Label, row: Mapping[str, Any], unlabelled: Unlabelled) -> Row:

@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from itertools import chain, count
 from typing import Any
@@ -79,15 +80,15 @@ def advance(
         clusters: Encounters of each unknown animal, the first met first; no encounter is in two.
         named: Individual by encounter that a person has named.
         identified: Individual by encounter that is now identified automatically.
-        night: ISO date.
+        night: ISO date; "" where nobody keeps the log.
         run_id: The run under way.
     """
     before = members(events)
     names = _names(clusters, before)
     changes = [*_ends(before, clusters, named, identified), *_moves(before, clusters, names)]
-    log = [dict(event) for event in events]
+    log, day = [dict(event) for event in events], date.fromisoformat(night) if night else None
     for number, (event, name, encounter, into) in enumerate(changes, len(log) + 1):
-        row = {"event_no": number, "night": night, "event_run_id": run_id, "event": event.value}
+        row = {"event_no": number, "night": day, "event_run_id": run_id, "event": event.value}
         log.append(row | {"provisional_individual_id": name, "encounter_id": encounter, "into": into})
     carried = {encounter: name for name, cluster in zip(names, clusters, strict=True) for encounter in cluster}
     return IdentityLog(carried, log)

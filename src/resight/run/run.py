@@ -151,7 +151,7 @@ class Run:
         """The run's row in the `runs` table."""
         return {
             "flow": self.flow,
-            "night": self.night,
+            "night": date.fromisoformat(self.night),
             "status": status,
             "reason": self.reason,
             "started_at": self.started_at,
@@ -204,7 +204,9 @@ def device_name(device: str) -> str:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: v.isoformat() if isinstance(v, date | datetime) else v for k, v in row.items()}
+    """Values that JSON knows; without the offset of a clock that says none, so that runs of before keep their names."""
+    kept = {k: v for k, v in row.items() if k != "utc_offset" or v}
+    return {k: v.isoformat() if isinstance(v, date | datetime) else v for k, v in kept.items()}
 
 
 def absolute_sources(sources: Sequence[str]) -> tuple[str, ...]:

@@ -148,7 +148,7 @@ def _shortlisted(conditions: Conditions, judged: Judged, grid: PairGrid) -> tupl
 def _first_met(photos: pa.Table) -> dict[str, date]:
     days: dict[str, date] = {}
     for row in photos.select(["encounter_id", "taken_on", "first_night"]).to_pylist():
-        day = row["taken_on"] or date.fromisoformat(row["first_night"])
+        day = row["taken_on"] or row["first_night"]
         days[row["encounter_id"]] = min(day, days.get(row["encounter_id"], day))
     return days
 

@@ -1,20 +1,23 @@
 """`resight init`: a workspace with a commented settings file. What runs is chosen here, openly, and nowhere else."""
 
+import re
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from resight.catalog.views import home_line, views
 from resight.errors import WorkspaceError
 from resight.plugins.params import Params
 from resight.settings import SETTINGS_FILE, Settings
 from resight.settings.choice import Choice, choose
 from resight.settings.kinds import KINDS
+from resight.store.durable import write_bytes
 from resight.weights.store import WeightStore
 
 VIEWS_FILE = "catalog.sql"
+HOME_LINE = re.compile(rb"^SET VARIABLE home = '.*';$", re.MULTILINE)
 EXPERT_NOTE = (
     "# ---------------------------------------------------------------------------------------------------------------",
     "# For experts: good results need none of these. To change one, copy its line without the '#' into its section above",
@@ -47,11 +50,20 @@ def init_workspace(root: Path, weights: WeightStore | None = None, novelty: dict
     note = inbox / "README.txt"
     if not note.exists():
         note.write_text(INBOX_NOTE, encoding="utf-8")
-    (root / VIEWS_FILE).write_text(
-        files("resight.catalog").joinpath("views.sql").read_text(encoding="utf-8"), encoding="utf-8"
-    )
+    (root / VIEWS_FILE).write_text(views(root), encoding="utf-8")
     file.write_text(settings_text(choice, novelty), encoding="utf-8")
     return choice
+
+
+def correct_views(root: Path) -> None:
+    """Where ``catalog.sql`` names another folder than the workspace is in now, because that was moved or copied, name this one."""
+    file = root / VIEWS_FILE
+    if not file.exists():
+        return
+    text = file.read_bytes()
+    corrected = HOME_LINE.sub(lambda _: home_line(root).encode(), text, count=1)
+    if corrected != text:
+        write_bytes(file, corrected)
 
 
 def settings_text(choice: Choice, novelty: dict[str, Any] | None = None) -> str:

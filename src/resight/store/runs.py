@@ -154,8 +154,9 @@ def read_current(workspace: Workspace, name: str) -> pa.Table | None:
 
 
 def run_record(table: pa.Table) -> dict[str, Any]:
-    """The one row of a `runs` table with its JSON columns parsed."""
+    """The one row of a `runs` table with its JSON columns parsed, and its night as ISO text: it is part of names and pages."""
     row = table.to_pylist()[0]
+    row["night"] = row["night"].isoformat()
     return {
         k: json.loads(v) if k in {"fingerprints", "weights", "settings", "versions", "counts", "work"} else v
         for k, v in row.items()
