@@ -1,6 +1,7 @@
 """A few rows of a large table cost a few row groups, and whatever is read was compared with its digest."""
 
 import hashlib
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -170,7 +171,7 @@ def test_other_programs_read_the_file_and_see_its_order(file: Path, whole: pa.Ta
 def test_rows_of_one_encounter(workspace: Workspace) -> None:
     photos = [
         {"photo_id": f"p{i}", "uri": f"{i}.jpg", "uris": [f"{i}.jpg"], "n_files": 1, "encounter_id": f"e{i // 2}",
-         "encounter_source": "photo", "viewpoint": "left", "first_night": "2026-06-04", "status": "ok"}
+         "encounter_source": "photo", "viewpoint": "left", "first_night": date(2026, 6, 4), "status": "ok"}
         for i in range(6)
     ]  # fmt: skip
     crops = [

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from resight.evaluate.params import EvaluateParams
 from resight.extract.kinds.sift import SiftParams
-from resight.ingest.params import EncounterParams, GateParams, IngestParams
+from resight.ingest.params import EncounterParams, GateParams, IngestParams, RetentionParams
 from resight.match.kinds.nearest import NearestParams
 from resight.novelty.params import NoveltyParams
 from resight.pairs.params import PairsParams
@@ -34,6 +34,7 @@ class Settings(Params):
     ingest: IngestParams = IngestParams()
     encounter: EncounterParams = EncounterParams()
     gate: GateParams = GateParams()
+    retention: RetentionParams = RetentionParams()
     segment: SegmenterParams = AutoParams()
     crop: CropParams = CropParams()
     extract: ExtractorParams = SiftParams()
