@@ -15,7 +15,7 @@ STATUS = Column("status", S, "outcome; rows with `ok` or `scored` are usable", n
 REASON = Column("reason", S, "why the row is not usable; empty if it is")
 
 PHOTOS = Table(
-    "photos", 2, "a photo (one content, however many files hold it)", ("photo_id",),
+    "photos", 3, "a photo (one content, however many files hold it)", ("photo_id",),
     (
         RUN,
         Column("photo_id", S, "identity from the content: first 20 hex digits of its SHA-256"),
@@ -35,8 +35,9 @@ PHOTOS = Table(
         Column("longitude_deg", F64, "WGS 84 longitude, east positive", "degree"),
         Column("camera", S, "make and model from EXIF"),
         Column("encounter_id", S, "encounter: one animal, met once (one day, one place); its photos vote together", nullable=False),
-        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, folder_and_day or photo", nullable=False),
-        Column("individual_id", S, "animal, as confirmed by a person; missing if nobody has named it"),
+        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, folder_and_day, photo, or decision (a person has split an encounter)", nullable=False),
+        Column("individual_id", S, "animal, as confirmed by a person in a label file or by a decision, whichever came later; missing if nobody has named it"),
+        Column("labelled_individual_id", S, "animal as label files say it; missing where they say nothing, and in tables of before"),
         Column("viewpoint", S, "side of the head that is seen: left, right, top, front, back, unknown", nullable=False),
         Column("role", S, "gallery or query, if the metadata says so"),
         Column("sharpness", F64, "variance of the Laplacian of the grey picture at 512 px; larger is sharper"),
@@ -100,7 +101,7 @@ PAIR_IDS = (
 )  # fmt: skip
 
 PAIRS = Table(
-    "pairs", 3, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
+    "pairs", 4, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
     ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
@@ -122,6 +123,7 @@ PAIRS = Table(
         Column("log_likelihood_ratio", F64, "minus the sum of log(1 - confidence), confidences limited to 1 - 1e-6"),
         Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing if no votes were counted or none was cast"),
         Column("lnbnn_verified", F64, "the votes that agree in rotation, size and place; missing where lnbnn is missing, and for crops beyond the shortlist"),
+        Column("cosine", F64, "cosine of the two crops' vectors, 1 for equal directions; missing without vectors"),
         Column("match_fingerprint", S, "settings and weights of the matcher and of the extractor"),
         STATUS,
         REASON,
@@ -143,7 +145,7 @@ PAIRS_LEFT_OUT = Table(
 )  # fmt: skip
 
 SCORES = Table(
-    "scores", 3, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    "scores", 4, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
         *PAIR_IDS,
@@ -170,6 +172,7 @@ SCORES = Table(
         Column("snorm_inliers", F64, "inliers above the mean of the same two crops with other animals, in standard deviations (S-norm); missing if no geometric model was fitted for all pairs"),
         Column("lnbnn", F64, "votes of the query crop's descriptors for the gallery crop; missing if no votes were counted or none was cast"),
         Column("lnbnn_verified", F64, "the votes that agree in rotation, size and place"),
+        Column("cosine", F64, "cosine of the two crops' vectors, 1 for equal directions; missing without vectors"),
         Column("fused", F64, "log likelihood ratio of same against different animal from all evidence; missing if fusion was not used"),
         Column("score", F64, "the score used for ranking (settings: score.name), with its sign chosen so that larger means same animal", nullable=False),
         Column("score_name", S, "name of the score in column `score`", nullable=False),
@@ -208,15 +211,15 @@ NOVELTY = Table(
         Column("n_photos_compared", I32, "photos with at least one scored pair", nullable=False),
         Column("decision", S, "known (with the guarantee of novelty.alpha), likely (as probable, but too few animals are known for the guarantee), "
                "new, likely_new (the probability rests mostly on other places), unsure or not_compared", nullable=False),
-        Column("individual_id", S, "best candidate; missing if nothing could be compared"),
-        Column("probability", F64, "probability that it is the best candidate"),
+        Column("individual_id", S, "most probable candidate; missing if nothing could be compared"),
+        Column("probability", F64, "probability that it is this candidate, in view of all encounters of the run"),
         Column("p_new", F64, "probability that it is an animal that is not in the gallery"),
         Column("p_other", F64, "probability that it is an animal of the gallery that is not listed in identifications"),
         Column("p_value", F64, "share of animals, the query among their candidates, whose best wrong score from as many photos is at least as high; of new animals, at most the share x gets x or less"),
         Column("tail_p_value", F64, "p_value from a fitted tail, for scores that few or none of them reached; without a guarantee"),
         Column("best_score", F64, "score of the best candidate"),
         Column("threshold", F64, "best score for which p_value is at most novelty.alpha, were it reached from any number of photos; missing if the gallery is too small to say"),
-        Column("provisional_individual_id", S, "provisional name while the animal is neither known nor likely; the same for all encounters that seem to be one animal"),
+        Column("provisional_individual_id", S, "provisional name while the animal is neither known nor likely, nor one animal with such an encounter; the same for all encounters that seem to be one animal"),
         Column("candidate_set", STRINGS, "the candidate set, whole: animals of the gallery that the encounter may be; missing if no coverage can be stated"),
         Column("candidate_set_size", I32, "animals in it; 0 says that every animal fits worse than animals that were met again"),
         Column("candidate_set_coverage", F64, "share of encounters whose candidate set contains the right animal, if it is in the gallery and could be compared; missing if none can be stated"),
@@ -244,8 +247,8 @@ OUTCOMES = Table(
         Column("true_individual_id", S, "label of the query, which an evaluation hides from the ranking"),
         Column("known", B, "whether its animal was in the gallery", nullable=False),
         Column("rank", I32, "rank of its own animal, 1 is best; missing if that was not in the gallery or could not be compared"),
-        Column("individual_id", S, "best candidate; missing if nothing could be compared"),
-        Column("correct", B, "whether the best candidate is the right animal", nullable=False),
+        Column("individual_id", S, "best candidate, of encounters the most probable one; missing if nothing could be compared"),
+        Column("correct", B, "whether that is the right animal", nullable=False),
         Column("average_precision", F64, "average precision of the animal's gallery photos in the order of scores; photos only"),
         Column("score_right", F64, "score of its own animal"),
         Column("score_wrong", F64, "score of the best other animal"),
@@ -280,11 +283,22 @@ PROVISIONAL = Table(
         Column("event_no", I32, "1 is the first; events are only ever added"),
         Column("night", DAY, "night of the run in which it happened", nullable=False),
         Column("event_run_id", S, "run in which it happened", nullable=False),
-        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely), "
+        Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely, or is one animal with an encounter that is), "
                "withdrawn (its photos are gone or can no longer be compared)", nullable=False),
         Column("provisional_individual_id", S, "the provisional name", nullable=False),
         Column("encounter_id", S, "the encounter concerned", nullable=False),
         Column("into", S, "merged, split: the name that the encounter has now; confirmed, identified: the animal"),
+    ),
+)  # fmt: skip
+
+IDENTITY_DRAWS = Table(
+    "identity_draws", 1, "who an encounter is in one of novelty.draws draws from all that is believed; the share of draws in which it is an "
+    "animal is the probability of that, to within sampling error", ("draw", "encounter_id"),
+    (
+        RUN,
+        Column("draw", I32, "1 is the first; all rows of a draw belong together"),
+        Column("encounter_id", S, "query encounter, or sighting of one where a photo shows several animals (`encounter#crop`)"),
+        Column("individual_id", S, "animal of the gallery, or a provisional name; in one draw equal names are one animal", nullable=False),
     ),
 )  # fmt: skip
 
@@ -407,6 +421,33 @@ COMPARISON = Table(
     ),
 )  # fmt: skip
 
+DECISIONS = Table(
+    "decisions", 1, "a decision of a person; the log in `decisions/` of the workspace, as it was when the run began", ("decision_id",),
+    (
+        RUN,
+        Column("decision_id", S, "made from everything that the decision says"),
+        Column("decided_at", UTC, "when it was decided; later decisions count", "UTC", nullable=False),
+        Column("decided_by", S, "who", nullable=False),
+        Column("kind", S, "confirm, new, same_as (one animal with another encounter), reject (it is not that animal), split, cannot_tell, bad_crop, not_a_head, "
+               "does_not_belong, side, rename, merge, apart (two names are two animals), second_opinion (asked for) or undo", nullable=False),
+        Column("is_active", B, "whether nobody has undone it", nullable=False),
+        Column("conflict", S, "what a label file says otherwise, and which of the two counts; empty if they agree"),
+        Column("encounter_id", S, "what the encounter was called when it was decided on"),
+        Column("decided_photo_ids", STRINGS, "photos that it is about, by content"),
+        Column("individual_id", S, "the animal; for rename and merge the name that ends, for apart one of the two names"),
+        Column("into", S, "rename and merge: the name that stays; apart: the other name"),
+        Column("parts", S, "split: JSON, the photo_ids of each animal"),
+        Column("viewpoint", S, "side: the side of the head that is seen"),
+        Column("crop_box_px", pa.list_(F64), "crop that is meant: x, y, width, height in the upright photo; all crops of the photo if missing", "px"),
+        Column("box_px", pa.list_(F64), "bad_crop: where the head really is", "px"),
+        Column("undoes", S, "undo: decision_id of the decision that no longer counts"),
+        Column("seen_run_id", S, "run that was looked at"),
+        Column("model_fingerprint", S, "model of that run"),
+        Column("evidence", S, "JSON: what was shown, candidates with probabilities and fitting points"),
+        Column("note", S, "in the person's own words"),
+    ),
+)  # fmt: skip
+
 RUNS = Table(
     "runs", 3, "a run", ("run_id",),
     (
@@ -430,8 +471,8 @@ RUNS = Table(
 )  # fmt: skip
 
 TABLES = (
-    PHOTOS, CROPS, FEATURES, PAIRS, PAIRS_LEFT_OUT, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL,
-    OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, COMPARISON, RUNS,
+    PHOTOS, CROPS, FEATURES, PAIRS, PAIRS_LEFT_OUT, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL, IDENTITY_DRAWS,
+    OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, COMPARISON, DECISIONS, RUNS,
 )  # fmt: skip
 _BY_NAME = {one.name: one for one in TABLES}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from resight.decisions.apply import rejections
 from resight.errors import DamagedError, KeptAside
 from resight.ingest.stage import has_outlines
-from resight.pairs.cohort import Cohort
+from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import Model, model_of, settle
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
@@ -20,6 +22,7 @@ from resight.settings.choice import Choice, choose
 from resight.status import KEPT_ASIDE
 from resight.store.workspace import Workspace
 from resight.tasks.cluster import group_unknowns
+from resight.tasks.embed import embed_crops
 from resight.tasks.extract import extract_features
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.match import match_pairs
@@ -86,9 +89,15 @@ def labelled_crops(run: Run) -> tuple[Segmented, Cohort]:
     return segmented, hide_labels(run, segmented).cohort
 
 
+def tonights_cohort(run: Run, ingested: Ingested) -> Cohort:
+    """Named photos are the gallery, all others queries, which are not compared with whom people say they are not."""
+    cohort = nightly_cohort(ingested.photos)
+    return replace(cohort, refused=rejections(ingested.photos, run.decided))
+
+
 def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) -> Judged:
     """Everything between the split into gallery and queries and the report."""
-    extracted = extract_features(run, segmented)
+    extracted = embed_crops(run, extract_features(run, segmented))
     planned = plan_pairs(run, extracted, cohort)
     judged = judge(run, match_pairs(run, planned))
     if run.flow != "identify" and not cohort.leave_one_out:

@@ -1,4 +1,4 @@
-"""Stage ``cluster``: unknown animals among each other, and their provisional names."""
+"""Stage ``cluster``: encounters without a name among each other, verdicts in view of all, and provisional names."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ from resight.run import unknowns
 from resight.run.run import Run
 from resight.run.state import Judged
 from resight.store.runs import read_current
+from resight.tasks.novelty import count_decisions
 from resight.tasks.stage import stage
 
 KEEPS_NAMES = ("nightly", "rebuild", "demo")
@@ -14,7 +15,7 @@ KEEPS_NAMES = ("nightly", "rebuild", "demo")
 
 @stage("cluster")
 def group_unknowns(run: Run, judged: Judged) -> Judged:
-    """Compare unknown animals with each other, and give what seems to be one animal one name that lasts."""
+    """Compare encounters without a name with each other, judge them together, and give unknown animals names that last."""
     before = read_current(run.workspace, "provisional") if run.flow in KEEPS_NAMES else None
     events = [] if before is None else before.drop_columns(["run_id"]).to_pylist()
     photos = read_current(run.workspace, "photos") if events else None
@@ -28,7 +29,12 @@ def group_unknowns(run: Run, judged: Judged) -> Judged:
     run.counts["cluster"] = {"in": sum(counts.values()), "out": counts}
     run.counts["cluster"]["unknown"] = {"encounters": grouped.n_encounters, "animals": grouped.n_animals}
     run.add("provisional", grouped.log.events)
-    found, changed = grouped.judged, ("pairs", "scores", "novelty") if compared.num_rows else ("novelty",)
+    run.add("identity_draws", grouped.draws)
+    found, changed = grouped.judged, ("identifications", "novelty")
+    if compared.num_rows:
+        changed += ("pairs", "scores")
     if left_out.num_rows:
         found = replace(found, left_out=run.add("pairs_left_out", found.left_out))
-    return replace(found, **{name: run.add(name, getattr(found, name)) for name in changed})
+    found = replace(found, **{name: run.add(name, getattr(found, name)) for name in changed})
+    count_decisions(run, found.novelty)
+    return found

@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import replace
 
+import pyarrow as pa
+
 from resight.run import judging
 from resight.run.run import Run
 from resight.run.state import Judged, Matched, Ranked
@@ -35,6 +37,11 @@ def judge_folds(run: Run, matched: Matched) -> Judged:
 
 def _written(run: Run, judged: Judged) -> Judged:
     written = {name: run.add(name, getattr(judged, name)) for name in ("identifications", "novelty")}
-    decisions = written["novelty"]["decision"].to_pylist()
-    run.counts["novelty"] = {"in": len(decisions), "out": dict(sorted(Counter(decisions).items()))}
+    count_decisions(run, written["novelty"])
     return replace(judged, **written)
+
+
+def count_decisions(run: Run, novelty: pa.Table) -> None:
+    """Encounters by verdict."""
+    decisions = novelty["decision"].to_pylist()
+    run.counts["novelty"] = {"in": len(decisions), "out": dict(sorted(Counter(decisions).items()))}

@@ -8,7 +8,17 @@ from resight.store.workspace import Workspace
 
 SMALL = {"extract": {"max_keypoints": 300}, "crop": {"head_side_px": 320}, "dask": {"mode": "inline"}}
 FIRST_NIGHT = "2026-06-04"
-TABLES = ("photos", "crops", "features", "pairs", "scores", "identifications", "novelty", "provisional")
+TABLES = (
+    "photos",
+    "crops",
+    "features",
+    "pairs",
+    "scores",
+    "identifications",
+    "novelty",
+    "provisional",
+    "identity_draws",
+)
 BY_PLACE = {"features": ("store", "store_row"), "provisional": ("event_run_id",)}
 
 

@@ -48,6 +48,7 @@ def test_from_photos_to_verdicts_with_a_page_and_nothing_lost(
                 "identifications",
                 "novelty",
                 "provisional",
+                "identity_draws",
                 "runs",
             )
         ),

@@ -16,10 +16,11 @@ from resight.flows.nightly import run_nightly
 from resight.reading import open_run
 from resight.run.models import current_model
 from resight.run.prune import prune
-from resight.run.usage import usage
-from resight.settings import load_settings
+from resight.run.usage import RecordedWeights, places_of, usage
+from resight.settings import load_settings, settings_from
 from resight.store.tables import conform, read_table, write_table
 from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=1000)
 FIRST_ONES = {"retention": {"runs_days": 30, "runs_kept": 1, "stores_days": 30}}
@@ -118,10 +119,9 @@ def test_results_of_a_kept_run_stay_with_the_model_that_made_them(night_workspac
     old_run(night_workspace, "2023-01-01-rebuild-aaaaaaaa", flow="rebuild", settings=json.dumps(settings))
     result = usage(night_workspace, load_settings(night_workspace.root, SMALL))
     assert result["notes"] == []
-    from resight.run.usage import RecordedWeights, places_of
-    from resight.settings import settings_from
-
-    place = places_of(settings_from(settings, "here", stored=True), RecordedWeights(json.loads(row["weights"])))
+    place = places_of(
+        settings_from(settings, "here", stored=True), RecordedWeights(json.loads(row["weights"]), WeightStore())
+    )
     name = next(name for stage, name in place if stage == "segment")
     folder = old_results(night_workspace, "segment").rename(night_workspace.store / "segment" / name)
     assert names(pruned(night_workspace)) == set()

@@ -1,49 +1,13 @@
 """Who is one animal, and names that last: on cases worked out by hand."""
 
-import math
-
 import pyarrow as pa
 import pytest
 
-from resight.novelty.cluster import cluster
 from resight.novelty.identity_log import advance, members, provisional_id
 from resight.novelty.unknowns import apart, cluster_grid, sightings
 from resight.pairs.params import PairsParams
 
 A, B, C, D = (provisional_id(e) for e in "abcd")
-
-
-def test_one_clear_match_joins_and_a_lucky_one_among_many_does_not():
-    # Two groups of one, prior even: posterior odds are the ratio itself. 4 : 1 is .8.
-    assert cluster(["a", "b"], {("a", "b"): math.log(4.001)}, set(), 0.5, 0.8) == [["a", "b"]]
-    assert cluster(["a", "b"], {("b", "a"): math.log(3.9)}, set(), 0.5, 0.8) == [["a"], ["b"]]
-    # c against the group {a, b}: mean of 20 and 0 is 10, one other group: 10 : 1. Against 15 and 0: 7.5; .9 asks for 9 : 1.
-    sure = {("a", "b"): 50.0, ("b", "c"): -99.0}
-    assert cluster(list("abc"), sure | {("a", "c"): math.log(20)}, set(), 0.5, 0.9) == [["a", "b", "c"]]
-    assert cluster(list("abc"), sure | {("a", "c"): math.log(15)}, set(), 0.5, 0.9) == [["a", "b"], ["c"]]
-
-
-def test_more_groups_make_a_match_less_likely():
-    alike = {("a", "b"): math.log(10)}
-    assert cluster(list("abc"), alike, set(), 0.5, 0.8) == [["a", "b"], ["c"]]  # 10 / 2 = 5 : 1
-    assert cluster(list("abcd"), alike, set(), 0.5, 0.8) == [["a"], ["b"], ["c"], ["d"]]  # 10 / 3
-
-
-def test_two_animals_of_one_photo_are_never_joined_not_even_through_a_third():
-    ratio = {("a", "b"): 9.0, ("b", "c"): 8.0, ("a", "c"): 7.0}
-    assert cluster(list("abc"), ratio, set(), 0.5, 0.8) == [["a", "b", "c"]]
-    assert cluster(list("abc"), ratio, {("c", "a")}, 0.5, 0.8) == [["a", "b"], ["c"]]
-
-
-def test_what_was_not_compared_is_not_joined_and_order_does_not_matter():
-    assert cluster(["a", "b"], {}, set(), 0.5, 0.8) == [["a"], ["b"]]
-    ratio = {("a", "b"): 5.0, ("c", "d"): 4.0, ("b", "c"): -3.0}
-    turned = {(b, a): v for (a, b), v in reversed(ratio.items())}
-    assert (
-        cluster(list("abcd"), ratio, set(), 0.5, 0.8)
-        == cluster(list("abcd"), turned, set(), 0.5, 0.8)
-        == [["a", "b"], ["c", "d"]]
-    )
 
 
 def nights(*steps):

@@ -25,7 +25,7 @@ from resight.score.params import ScoreParams
 from resight.score.stage import score, score_named
 
 BINS = 64
-FROM_ELSEWHERE = ("lnbnn", "lnbnn_verified", "fused")  # not from the confidences
+FROM_ELSEWHERE = ("lnbnn", "lnbnn_verified", "cosine", "fused")  # not from the confidences
 SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
 
 

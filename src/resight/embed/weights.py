@@ -10,10 +10,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from resight.embed.network import EmbeddingNet
+from resight.embed.params import BUNDLED as BUNDLED
 from resight.errors import WeightsError
 from resight.weights.loading import strict_load
 
-BUNDLED = "embedding-turtle"
 HEADER = "recipe"
 
 

@@ -123,16 +123,26 @@ def _looked_up(t: TrialResult, level: str) -> _Answers:
     own_photos: dict[str, list[str]] = {}
     for photo, animal in t.gallery.items():
         own_photos.setdefault(animal, []).append(photo)
+    verdicts = {r["encounter_id"]: r for r in t.novelty.to_pylist()} if level == ENCOUNTER else {}
     return _Answers(
-        best={r["query_id"]: r for r in rows if r["rank"] == 1},
+        best={r["query_id"]: r for r in rows if r["rank"] == 1} | _most_probable(table, verdicts),
         wrong={r["query_id"]: r for r in rows if not r["own"]},
         right={r["query_id"]: r for r in rows if r["own"]},
         sets=_candidate_sets(table, own),
-        verdicts={r["encounter_id"]: r for r in t.novelty.to_pylist()} if level == ENCOUNTER else {},
+        verdicts=verdicts,
         stated=_stated(table) if level == ENCOUNTER else {},
         precision=_average_precisions(t) if level == PHOTO and t.scores is not None else {},
         own_photos=own_photos,
     )
+
+
+def _most_probable(table: pa.Table, verdicts: Mapping[str, Row]) -> dict[str, Row]:
+    """The row of the candidate that the verdict speaks of, which other encounters may have made more probable than the first."""
+    spoken_of = pa.array(
+        [(verdicts.get(q) or {}).get("individual_id") for q in table["query_id"].to_pylist()], pa.string()
+    )
+    chosen = table.filter(pc.fill_null(pc.equal(table["individual_id"], spoken_of), False))
+    return {row["query_id"]: row for row in chosen.to_pylist()}
 
 
 def _row(t: TrialResult, level: str, query: str, photos: Sequence[str], answers: _Answers, facts: PhotoFacts) -> Row:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +11,7 @@ from resight.extract.base import Extractor, Features
 from resight.extract.params import ExtractorBase
 from resight.extract.select import nothing
 from resight.extract.store import write_shard
+from resight.runner.threads import one_thread as one_thread
 from resight.segment.store import read_crop
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
@@ -75,22 +73,3 @@ def extract_block(block: ExtractBlock) -> dict[str, str]:
 def built(params: ExtractorBase, weights: WeightStore, device: str) -> Extractor:
     """Loaded once per worker, not once per block."""
     return params.build(weights, device)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep OpenCV and torch to one thread: there is a worker per core, and sums come out the same whatever the machine."""
-    import cv2
-
-    before_cv2 = cv2.getNumThreads()
-    torch = sys.modules.get("torch")
-    before_torch = torch.get_num_threads() if torch else 0
-    cv2.setNumThreads(1)
-    if torch:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before_cv2)
-        if torch:
-            torch.set_num_threads(before_torch)

@@ -91,9 +91,9 @@ def _joined(plan: pa.Table, numbered: NumberedPlan, results: _Results, name: str
     columns |= _oriented(of_row, numbered)
     matched_as = pc.if_else(pa.array(planned), pa.scalar(name), pa.scalar(None, pa.string()))
     columns |= {"match_fingerprint": matched_as, "status": status, "reason": reason}
-    votes = ("lnbnn", "lnbnn_verified")  # the shortlist's
+    added = ("run_id", "lnbnn", "lnbnn_verified", "cosine")  # by the shortlist, and from vectors
     schema = catalog_table("pairs").schema
-    return pa.table({column: columns[column] for column in schema.names if column not in ("run_id", *votes)})
+    return pa.table({column: columns[column] for column in schema.names if column not in added})
 
 
 def _ending(

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from resight.catalog import table as catalog_table
 from resight.novelty.evidence import MOSTLY, sentence
 from resight.novelty.identity_log import provisional_id
+from resight.novelty.joint import Belief
 from resight.novelty.model import NONE, NoveltyModel
 from resight.novelty.params import NoveltyParams
 from resight.novelty.sets import CandidateSet, Days, candidate_set
@@ -50,35 +51,36 @@ def decide(
     days: Days | None = None,
     truth: Mapping[str, str] | None = None,
     deleted: Mapping[str, str] | None = None,
+    beliefs: Mapping[str, Belief] | None = None,
+    refused: Mapping[str, frozenset[str]] | None = None,
 ) -> Verdicts:
     """Judge every query encounter.
 
     ``known``: probability >= ``decide_known`` and p-value <= ``alpha``; ``likely`` if no score can have such a p-value yet. ``new``:
     ``p_new`` >= ``decide_new``; ``likely_new`` where that rests mostly on other places. Without a scored pair ``not_compared``.
-
     Args:
         ranked: All candidates from `rank.rank_all`, not only the first few.
         queries: Columns ``photo_id``, ``encounter_id``: all query photos, compared or not.
         gallery: Individuals that have a photo in the gallery.
         model, params: From `fit`; limits and the share of new animals.
         seen, days: What the first photos of each encounter score; when encounters were and animals were met.
-        truth: In an evaluation, the hidden individual by encounter_id.
-        deleted: By encounter_id, an individual treated as not in the gallery.
+        truth, deleted: By encounter_id, in an evaluation the hidden individual; an individual treated as not in the gallery.
+        beliefs: By encounter_id, what is believed in view of all encounters (`joint`); the others are judged by themselves.
+        refused: By encounter_id, individuals that a person says it is not; they are not among the candidates.
     """
-    truth, deleted, days = truth or {}, deleted or {}, days or Days()
+    truth, deleted, days, beliefs, refused = truth or {}, deleted or {}, days or Days(), beliefs or {}, refused or {}
     ranked = _delete(ranked, deleted)
     candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
-    rows: list[dict[str, Any]] = []
-    probability: dict[tuple[str, str], float] = {}
+    rows, probability = list[dict[str, Any]](), dict[tuple[str, str], float]()
     inside: dict[tuple[str, str], bool] = {}
     for encounter, photos in sorted(_photos_by_encounter(queries).items()):
         without, listed = deleted.get(encounter), candidates.get(encounter, [])
         fitted = model.without(without) if without else model
-        size, n = len(set(gallery) - {without}), compared.get(encounter, 0)
+        size, n = len(set(gallery) - {without} - refused.get(encounter, frozenset())), compared.get(encounter, 0)
         query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, n)
         facts = {"n_photos": len(photos), "n_photos_compared": n, "true_individual_id": truth.get(encounter)}
-        verdict, each, in_set = _verdict(encounter, listed, query, size, fitted, params, days, facts)
+        verdict, each, in_set = _verdict(encounter, listed, query, size, fitted, params, days, facts, beliefs.get(encounter))  # fmt: skip
         rows.append(verdict)
         probability |= {(encounter, c): p for c, p in each.items()}
         inside |= {(encounter, c): is_in for c, is_in in in_set.items()}
@@ -95,14 +97,16 @@ def _verdict(
     params: NoveltyParams,
     days: Days,
     facts: Mapping[str, Any],
+    belief: Belief | None,
 ) -> tuple[dict[str, Any], dict[str, float], dict[str, bool]]:
     """Row of the table ``novelty``, and by candidate the probability and whether it is in the candidate set."""
-    row, each = _judge(encounter, listed, query, n_animals, model, params)
+    row, each = _judge(encounter, listed, query, n_animals, model, params, belief)
     chosen = candidate_set(encounter, query, model, days, params.candidate_coverage) if query else CandidateSet()
     members, known = None if chosen.members is None else list(chosen.members), frozenset(chosen.members or ())
     row |= {"candidate_set": members, "candidate_set_size": None if members is None else len(members)}
     row |= {"candidate_set_coverage": chosen.coverage, **facts}
-    row["evidence"] = sentence(row, query, chosen, len(listed), n_animals, model, params)
+    partners = belief.partners if belief else ()
+    row["evidence"] = sentence(row, query, chosen, len(listed), n_animals, model, params, partners)
     return row, each, {} if members is None else {r["individual_id"]: r["individual_id"] in known for r in listed}
 
 
@@ -118,14 +122,17 @@ def _query(
 
 
 def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
-    """The first ``top_k`` candidates of each query, and in ``p_other`` the probability of all other known animals.
+    """The first ``top_k`` candidates of each query and the one of its verdict, and in ``p_other`` the probability of all other known animals.
 
     For each encounter the listed probabilities, ``p_new`` and ``p_other`` sum to 1.
     """
-    kept = verdicts.ranked.filter(pc.less_equal(verdicts.ranked["rank"], top_k))
+    of_verdict = dict(zip(*(verdicts.novelty[c].to_pylist() for c in ("encounter_id", "individual_id")), strict=True))
+    columns = (verdicts.ranked[c].to_pylist() for c in ("level", "encounter_id", "individual_id", "rank"))
+    rows = zip(*columns, strict=True)
+    keep = [rank <= top_k or (level == "encounter" and of_verdict.get(e) == i) for level, e, i, rank in rows]
+    kept = verdicts.ranked.filter(pa.array(keep, pa.bool_()))
     shown: dict[str, float] = {}
-    rows = kept.filter(pc.equal(kept["level"], "encounter")).select(["encounter_id", "probability"]).to_pylist()
-    for row in rows:
+    for row in kept.filter(pc.equal(kept["level"], "encounter")).select(["encounter_id", "probability"]).to_pylist():
         shown[row["encounter_id"]] = shown.get(row["encounter_id"], 0.0) + (row["probability"] or 0.0)
     table = verdicts.novelty
     pairs = zip(table["encounter_id"].to_pylist(), table["p_new"].to_pylist(), strict=True)
@@ -166,6 +173,7 @@ def _judge(
     n_animals: int,
     model: NoveltyModel,
     params: NoveltyParams,
+    belief: Belief | None,
 ) -> tuple[dict[str, Any], dict[str, float]]:
     row: dict[str, Any] = dict.fromkeys(NOVELTY_SCHEMA.names)
     row |= {"encounter_id": encounter, "n_calibration": model.n_individuals, "method": model.method, "reason": ""}
@@ -173,23 +181,39 @@ def _judge(
     if query is None:
         not_compared = Decision.NOT_COMPARED.value
         return row | {"decision": not_compared, "status": not_compared, "reason": NO_COMPARABLE_PHOTO}, {}
-    best, n_compared = candidates[0], len(candidates)
-    row |= {"individual_id": best["individual_id"], "best_score": best["score"], "status": "ok"}
+    first, n_compared = candidates[0], len(candidates)
+    row |= {"individual_id": first["individual_id"], "best_score": first["score"], "status": "ok"}
     if model.n_individuals:
         row["p_value"] = model.p_value(query, n_compared)
         row["threshold"] = model.threshold(query, params.alpha, n_compared)
-        row["tail_p_value"] = model.tail_p_value(best["score"], n_compared)
+        row["tail_p_value"] = model.tail_p_value(first["score"], n_compared)
     probabilities: dict[str, float] = {}
     if model.method != NONE:
-        scores = np.array([c["score"] for c in candidates])
-        size = max(n_animals, n_compared)
-        each, row["p_new"], _ = posterior(scores, size, model, params.prior_new, query.n_photos)
-        probabilities = {c["individual_id"]: float(p) for c, p in zip(candidates, each, strict=True)}
+        probabilities, row["p_new"] = _probabilities(candidates, query, n_animals, model, params, belief)
+        best = max(candidates, key=lambda c: (probabilities[c["individual_id"]], -c["rank"]))
+        row |= {"individual_id": best["individual_id"], "best_score": best["score"]}
         row["probability"] = probabilities[best["individual_id"]]
-    decision = _decision(row, n_compared, model, params)
+    decision = _decision(row, query, n_compared, model, params)
     row["decision"] = decision.value
     row["provisional_individual_id"] = None if decision in NAMED else provisional_id(encounter)
     return row, probabilities
+
+
+def _probabilities(
+    candidates: list[dict[str, Any]],
+    query: QueryScores,
+    n_animals: int,
+    model: NoveltyModel,
+    params: NoveltyParams,
+    belief: Belief | None,
+) -> tuple[dict[str, float], float]:
+    """By candidate, and of a new animal; as believed in view of all encounters, or of this one alone."""
+    names = [c["individual_id"] for c in candidates]
+    if belief is not None:
+        return {name: belief.animals[name] for name in names}, belief.new
+    scores, size = np.array([c["score"] for c in candidates]), max(n_animals, len(candidates))
+    each, new, _ = posterior(scores, size, model, params.prior_new, query.n_photos)
+    return dict(zip(names, each.tolist(), strict=True)), new
 
 
 def animals_needed(alpha: float) -> int:
@@ -197,13 +221,17 @@ def animals_needed(alpha: float) -> int:
     return math.ceil(round(2 / alpha - 1, 9))
 
 
-def _decision(row: dict[str, Any], n_compared: int, model: NoveltyModel, params: NoveltyParams) -> Decision:
+def _decision(
+    row: dict[str, Any], query: QueryScores, n_compared: int, model: NoveltyModel, params: NoveltyParams
+) -> Decision:
     if model.method == NONE:
         return Decision.UNSURE
     if row["probability"] >= params.decide_known:
-        if model.smallest_p_value(row["individual_id"], n_compared) > params.alpha:
+        if model.smallest_p_value(query.individual_id, n_compared) > params.alpha:
             return Decision.LIKELY
-        return Decision.KNOWN if row["p_value"] <= params.alpha else Decision.UNSURE
+        # The p-value speaks of the candidate that scores best: a name that comes from other encounters has no guarantee.
+        guaranteed = row["p_value"] <= params.alpha and row["individual_id"] == query.individual_id
+        return Decision.KNOWN if guaranteed else Decision.UNSURE
     if row["p_new"] >= params.decide_new:
         return Decision.LIKELY_NEW if model.shipped_share > MOSTLY else Decision.NEW
     return Decision.UNSURE

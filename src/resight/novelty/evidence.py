@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from resight.novelty.model import MIN_IMPOSTORS, NONE, NoveltyModel
@@ -21,6 +22,7 @@ def sentence(
     n_animals: int,
     model: NoveltyModel,
     params: NoveltyParams,
+    partners: Sequence[str] = (),
 ) -> str:
     """What speaks for the decision in ``row``, with its limits.
 
@@ -32,6 +34,7 @@ def sentence(
         n_animals: Animals in the gallery.
         model: What the decision rests on.
         params: Limits of the decision.
+        partners: Other encounters that are probably the same animal.
     """
     if query is None:
         count = row["n_photos"]
@@ -41,7 +44,8 @@ def sentence(
         )
     parts = [
         _match(row, query, model),
-        _guarantee(row, model, params),
+        _together(row, query, partners),
+        _guarantee(row, query, model, params),
         _never_new(row, model, params),
         _set(chosen),
         _uncompared(n_compared, n_animals),
@@ -63,7 +67,16 @@ def _match(row: dict[str, Any], query: QueryScores, model: NoveltyModel) -> str:
     return f"No animal in the gallery fits well. {text}" if row["decision"] in CALLED_NEW else text
 
 
-def _guarantee(row: dict[str, Any], model: NoveltyModel, params: NoveltyParams) -> str:
+def _together(row: dict[str, Any], query: QueryScores, partners: Sequence[str]) -> str:
+    """Other encounters that had a say."""
+    if not partners:
+        return ""
+    more = f" and {_counted(len(partners) - 2, 'other encounter')}" if len(partners) > 2 else ""
+    counted = "which counted too" if row["individual_id"] == query.individual_id else "which made the difference"
+    return f"It is probably one animal with {', '.join(partners[:2])}{more}, {counted}."
+
+
+def _guarantee(row: dict[str, Any], query: QueryScores, model: NoveltyModel, params: NoveltyParams) -> str:
     """What it takes until a name comes with the guarantee."""
     if row["decision"] == Decision.LIKELY:
         return (
@@ -71,6 +84,8 @@ def _guarantee(row: dict[str, Any], model: NoveltyModel, params: NoveltyParams) 
             f"{row['n_needed']} known animals on; there are {model.n_individuals}."
         )
     if row["decision"] == Decision.UNSURE and (row["probability"] or 0) >= params.decide_known:
+        if row["individual_id"] != query.individual_id:
+            return f"By itself it fits {query.individual_id} best, so nothing can be guaranteed."
         return f"Of new animals, a share of {row['p_value']:.2g} would match as well, more than {params.alpha:.3g}."
     return ""
 

@@ -45,10 +45,20 @@ class NoveltyParams(Params):
         description="how often the list of candidates contains the right animal, if it is in the gallery",
     )
     prior_single: float = expert_field(
-        0.5, gt=0, lt=1, description="share of unknown encounters whose animal was met in no other unknown encounter"
+        0.5,
+        gt=0,
+        lt=1,
+        description="share of encounters without a name whose animal was met in no other such encounter",
     )
     link_probability: float = expert_field(
-        0.8, gt=0.5, lt=1, description="two unknown encounters are taken for one animal from this probability on"
+        0.8, gt=0.5, lt=1, description="encounters without a name are taken for one animal from this probability on"
+    )
+    draws: int = expert_field(
+        1000,
+        ge=100,
+        le=100_000,
+        affects="run",
+        description="how many times it is drawn who is who, in table identity_draws",
     )
     calibration_encounters: int = expert_field(
         300,

@@ -1,10 +1,8 @@
-"""Encounters of unknown animals: which are compared with each other, and which are of one animal."""
+"""Encounters without a name: which are compared with each other, and what they score."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from itertools import combinations
 
@@ -12,9 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.novelty.cluster import Pair, cluster
-from resight.novelty.model import LOGISTIC, NoveltyModel
-from resight.novelty.params import NoveltyParams
+from resight.novelty.joint import Pair
 from resight.pairs.params import PairsParams
 from resight.pairs.plan import PairGrid
 from resight.rank.params import RankParams
@@ -24,7 +20,7 @@ CLUSTER = "cluster"
 
 
 def sightings(crops_info: pa.Table, encounters: Collection[str]) -> pa.Table:
-    """Crops of the unknown encounters, ``encounter_id`` and ``individual_id`` replaced by the sighting that each belongs to.
+    """Usable crops of these encounters, ``encounter_id`` and ``individual_id`` replaced by the sighting that each belongs to.
 
     A sighting is one animal in one encounter. It has the name of the encounter, except for crops that share their photo with
     other crops: each of these is a sighting of its own (``encounter#crop``). Crops of photos with a name are the gallery's, also where
@@ -66,41 +62,60 @@ def cluster_grid(seen: pa.Table, policy: PairsParams) -> PairGrid:
     )  # fmt: skip
 
 
-def group(
-    scores: pa.Table,
-    seen: pa.Table,
-    first_met: Mapping[str, date],
-    model: NoveltyModel,
-    rank: RankParams,
-    params: NoveltyParams,
-    is_ratio: bool,
-) -> list[list[str]]:
-    """Sightings by animal, the first met first.
+def in_order(seen: pa.Table, first_met: Mapping[str, date]) -> list[str]:
+    """Sightings, the first met first; ``first_met``: day of each dated encounter."""
+    return sorted(set(seen["encounter_id"].to_pylist()), key=lambda s: (first_met.get(encounter_of(s), date.max), s))
 
-    Grouping takes likelihood ratios: those of the regression over gallery encounters, or, while there are too few of these, the
-    scores themselves if they are log likelihood ratios (``is_ratio``). Without either, each sighting is on its own.
+
+def pair_scores(scores: pa.Table, seen: pa.Table, rank: RankParams) -> tuple[list[Pair], np.ndarray]:
+    """Pairs of sightings that were compared, and (N,) their scores.
 
     Args:
         scores: The ``scores`` table with rows of purpose ``cluster``.
         seen: From `sightings`.
-        first_met: Day of each dated encounter.
-        model: Gives the likelihood ratio.
         rank: The rule by which photos vote.
-        params: Priors and limits.
-        is_ratio: Whether scores are log likelihood ratios.
     """
-    nodes = sorted(set(seen["encounter_id"].to_pylist()), key=lambda s: (first_met.get(encounter_of(s), date.max), s))
-    if model.method != LOGISTIC and not is_ratio:
-        return [[node] for node in nodes]
     ranked = rank_all(scores, seen, rank, purpose=CLUSTER)
     ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
-    score = ranked["score"].to_numpy()
-    # Not capped by how much was seen: the cap keeps what is stated modest, and in a young gallery it would link nobody.
-    uncapped = replace(model, log_ratio_range=(-math.inf, math.inf))
-    ratio = uncapped.log_likelihood_ratio(score) if model.method == LOGISTIC else score
     pairs = zip(ranked["encounter_id"].to_pylist(), ranked["individual_id"].to_pylist(), strict=True)
-    log_ratio = dict(zip(pairs, ratio.tolist(), strict=True))
-    return cluster(nodes, log_ratio, apart(seen), params.prior_single, params.link_probability)
+    return list(pairs), ranked["score"].to_numpy()
+
+
+def whole_encounters(seen: pa.Table, crops_info: pa.Table) -> frozenset[str]:
+    """Encounters that are one sighting, so that a verdict on the one is a verdict on the other."""
+    encounter = dict(zip(crops_info["crop_id"].to_pylist(), crops_info["encounter_id"].to_pylist(), strict=True))
+    sightings_of: dict[str, set[str]] = {}
+    for crop, sighting in zip(seen["crop_id"].to_pylist(), seen["encounter_id"].to_pylist(), strict=True):
+        sightings_of.setdefault(encounter[crop], set()).add(sighting)
+    return frozenset(encounter for encounter, names in sightings_of.items() if names == {encounter})
+
+
+def gallery_scores(
+    candidates: pa.Table, scores: pa.Table, seen: pa.Table, crops_info: pa.Table, rank: RankParams
+) -> dict[str, dict[str, float]]:
+    """The score of each sighting for the animals of the gallery that it was compared with.
+
+    Args:
+        candidates: All candidates of the query encounters, from `rank_all`.
+        scores: The ``scores`` table.
+        seen: From `sightings`.
+        crops_info: The crops of the run with the labels that it may see.
+        rank: The rule by which photos vote.
+    """
+    whole = pa.array(sorted(whole_encounters(seen, crops_info)), pa.string())
+    tables = [candidates.filter(pc.is_in(candidates["encounter_id"], whole))]
+    split = seen.filter(pc.invert(pc.is_in(seen["encounter_id"], whole)))
+    if split.num_rows:
+        asked = scores.filter(pc.is_in(scores["query_crop_id"], split["crop_id"].combine_chunks()))
+        known = crops_info.filter(pc.is_valid(crops_info["individual_id"]))
+        tables.append(rank_all(asked, pa.concat_tables([known, split]), rank))
+    found: dict[str, dict[str, float]] = {}
+    for table in tables:
+        rows = table.filter(pc.equal(table["level"], "encounter"))
+        columns = (rows[name].to_pylist() for name in ("encounter_id", "individual_id", "score"))
+        for sighting, animal, score in zip(*columns, strict=True):
+            found.setdefault(sighting, {})[animal] = score
+    return found
 
 
 def apart(seen: pa.Table) -> set[Pair]:

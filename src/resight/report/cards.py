@@ -84,11 +84,11 @@ class Index:
         photo_columns = ["photo_id", "uri", "encounter_id", "taken_at", "taken_on"]
         photos = {r["photo_id"]: r for r in data.photos.select(photo_columns).to_pylist()}
         crops = data.crops.select(["crop_id", "photo_id", "viewpoint", "status", "confidence"]).to_pylist()
-        candidates = [
-            r
-            for r in sorted(data.identifications.to_pylist(), key=lambda r: r["rank"])
-            if r["level"] == "encounter" and r["query_id"] in encounters
+        of_verdict = {r["encounter_id"]: r["individual_id"] for r in data.novelty.to_pylist()}
+        ranked = [
+            r for r in data.identifications.to_pylist() if r["level"] == "encounter" and r["query_id"] in encounters
         ]
+        candidates = sorted(ranked, key=lambda r: (r["individual_id"] != of_verdict.get(r["query_id"]), r["rank"]))
         return cls(
             photos,
             {c["crop_id"]: c for c in crops},

@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from resight.embed.stage import embed
+from resight.embed.vectors import NO_VECTORS
 from resight.evaluate.background import Blanked, Outlines, blank_crops
 from resight.evaluate.outcomes import BACKGROUND
 from resight.extract.stage import extract
@@ -63,7 +65,10 @@ def background_control(conditions: Conditions, segmented: Segmented, cohort: Coh
         return control
     changed, crops = conditions.with_sections(crop=blanked.crop), conform("crops", blanked.crops, SCRATCH)
     features = extract(env, changed.settings.extract, changed.names.extract, crops).features
-    extracted = Extracted(photos=photos, crops=crops, features=conform("features", features, SCRATCH))
+    on = changed.settings.embed.enabled
+    vectors = embed(env, changed.settings.embed, changed.names.embed, crops).vectors if on else NO_VECTORS
+    features = conform("features", features, SCRATCH)
+    extracted = Extracted(photos=photos, crops=crops, features=features, vectors=vectors)
     matched = match_pairs(changed, plan_pairs(changed, extracted, smaller))
     note(sentence(dict(matched.precision)) if matched.precision else "")
     matched = replace(matched, pairs=conform("pairs", matched.pairs, SCRATCH))

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 
 from resight.evaluate.folds import leave_encounters_out, pairs_of
 from resight.novelty.calibration import calibrate
-from resight.novelty.decide import decide, listed
+from resight.novelty.decide import NOVELTY_SCHEMA, decide, listed
+from resight.novelty.joint import Belief
 from resight.novelty.model import fit
 from resight.novelty.sets import Days
-from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day
+from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day, without_refused
 from resight.plugins.registry import SCORES
 from resight.rank.levels import Seen
 from resight.rank.rule import GROWING, choose_rule
@@ -91,8 +92,9 @@ def rank_candidates(settings: Settings, scored: Scored) -> Ranked:
     """Candidates for every query photo and encounter, by the rule that gallery encounters say is best."""
     is_ratio = SCORES[settings.score.name].is_ratio
     rule = choose_rule(scored.scores, scored.info, settings.rank, is_ratio)
-    candidates = rank_all(scored.scores, scored.info, rule.params, scored.cohort.truth)
-    seen = Seen.of(scored.scores, scored.info, rule.params)
+    scores = without_refused(scored.scores, scored.info, scored.cohort.refused)
+    candidates = rank_all(scores, scored.info, rule.params, scored.cohort.truth)
+    seen = Seen.of(scores, scored.info, rule.params)
     return scored.then(Ranked, candidates=candidates, rule=rule, seen=seen)
 
 
@@ -102,23 +104,42 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     Raises:
         BrokenCountError: An encounter has no verdict, or several.
     """
-    cohort, queries = ranked.cohort, query_photos(ranked)
-    encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
-    pairs = ranked.pairs
+    cohort, pairs = ranked.cohort, ranked.pairs
     if ranked.shortlisted:
         calibrating = calibration_photos(ranked.info, cohort, settings.novelty.calibration_encounters)
         pairs = with_cut_pairs(pairs, ranked.grids, cohort.labels, calibrating)
     calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, pairs)
     kind = SCORES[settings.score.name]
     model = fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
+    judged = ranked.then(Judged, model=model, identifications=ranked.candidates, novelty=NOVELTY_SCHEMA.empty_table())
+    return with_verdicts(settings, judged)
+
+
+def with_verdicts(settings: Settings, judged: Judged, beliefs: Mapping[str, Belief] | None = None) -> Judged:
+    """The verdicts that follow from the model, and from what is believed of encounters in view of all others.
+
+    Raises:
+        BrokenCountError: An encounter has no verdict, or several.
+    """
+    cohort, queries = judged.cohort, query_photos(judged)
+    encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
     truth = {encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of}
-    animals, days = set(cohort.labels.values()), Days.of(ranked.info)
-    verdicts = decide(ranked.candidates, queries, animals, model, settings.novelty, ranked.seen, days, truth)
-    _reconcile_verdicts(ranked, verdicts.novelty)
-    shown = listed(verdicts, settings.rank.top_k)
-    return ranked.then(
-        Judged, candidates=verdicts.ranked, model=model, identifications=shown.ranked, novelty=shown.novelty
+    animals, days, refused = set(cohort.labels.values()), Days.of(judged.info), cohort.refused
+    verdicts = decide(
+        judged.candidates,
+        queries,
+        animals,
+        judged.model,
+        settings.novelty,
+        judged.seen,
+        days,
+        truth,
+        beliefs=beliefs,
+        refused=refused,
     )
+    _reconcile_verdicts(judged, verdicts.novelty)
+    shown = listed(verdicts, settings.rank.top_k)
+    return replace(judged, candidates=verdicts.ranked, identifications=shown.ranked, novelty=shown.novelty)
 
 
 def query_photos(matched: Matched) -> pa.Table:

@@ -1,7 +1,7 @@
 """An evaluation: hide labels before the ranking, say what happened to every query after it. Reads and writes no table."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from resight.evaluate.params import EvaluateParams
 from resight.evaluate.protocol import FIRST_YEAR, refuse_leak, split
 from resight.novelty.decide import decide
 from resight.novelty.sets import Days
+from resight.novelty.unknowns import CLUSTER
 from resight.pairs.cohort import Cohort
 from resight.plugins.registry import SCORES
 from resight.rank.levels import Seen
@@ -36,7 +37,7 @@ from resight.settings import Settings
 from resight.status import CropStatus
 
 Row = dict[str, Any]
-JUDGING_STAGES = ("extract", "shortlist", "match", "score", "rank", "novelty", "judge")
+JUDGING_STAGES = ("extract", "embed", "shortlist", "match", "score", "rank", "novelty", "judge")
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,10 @@ def _candidates_without_own(settings: Settings, judged: Judged) -> tuple[pa.Tabl
     """The ranking; where a pair's score hangs on the query's other pairs, one in which its own animal's do not count."""
     if not SCORES[settings.score.name].needs_cohorts:
         return judged.candidates, judged.seen
-    cohort = judged.cohort
+    cohort, among_queries = judged.cohort, pc.equal(judged.pairs["purpose"], CLUSTER)
+    judged = replace(
+        judged, pairs=judged.pairs.filter(pc.invert(among_queries))
+    )  # their truth would make these a cohort
     scores = scores_of(settings, judged, {**cohort.labels, **cohort.truth}, judged.null, judged.fused)
     how = judged.rule.params
     return rank_all(scores, judged.info, how, cohort.truth), Seen.of(scores, judged.info, how)

@@ -48,7 +48,7 @@ def weight_names(settings: Settings) -> list[str]:
     """Weights that these settings load."""
     names: list[str] = settings.segment.weight_names() + settings.extract.weight_names()
     names += settings.match.weight_names_for(settings.extract.family)
-    return names
+    return names + settings.embed.weight_names()
 
 
 def model_of(settings: Settings, weights: WeightStore, workspace: Workspace | None) -> Model:

@@ -29,6 +29,7 @@ class StageNames:
         ingest: Contents of files.
         segment: Crops.
         extract: Features.
+        embed: Vectors of crops; empty where they are off.
         match: Results of pairs, their points, and who fell behind on the way.
         voting: Voting descriptors and their indexes.
         voting_unknown: The same, with indexes of their own for unknown animals among each other.
@@ -39,6 +40,7 @@ class StageNames:
     ingest: str
     segment: str
     extract: str
+    embed: str
     match: str
     voting: VotingNames
     voting_unknown: VotingNames
@@ -62,6 +64,7 @@ def stage_names(settings: Settings, weights: WeightStore) -> StageNames:
         ingest=ingest_name(settings),
         segment=segment,
         extract=extract,
+        embed=_vectors_name(settings, segment, weights),
         match=match,
         voting=voting_names(votes, voting),
         voting_unknown=voting_names(votes, voting, UNKNOWN),
@@ -87,3 +90,9 @@ def segment_name(settings: Settings, weights: WeightStore) -> str:
 
 def _features_name(extractor: ExtractorBase, crops_name: str, weights: WeightStore) -> str:
     return extract_fingerprint(extractor, list(weights.digests(extractor.weight_names()).values()), crops_name)
+
+
+def _vectors_name(settings: Settings, crops_name: str, weights: WeightStore) -> str:
+    if not settings.embed.enabled:
+        return ""
+    return settings.embed.vectors_name(list(weights.digests(settings.embed.weight_names()).values()), crops_name)

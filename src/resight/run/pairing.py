@@ -14,7 +14,10 @@ from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
 from resight.shortlist.stage import VERIFIED, shortlist
+from resight.shortlist.union import Alike
 from resight.store.counts import reconcile_left_out, reconcile_pairs
+
+PAIRS_AT_ONCE = 1 << 16
 
 
 def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> Planned:
@@ -29,7 +32,8 @@ def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> 
     crops, features = extracted.crops, extracted.features
     info = crop_info(extracted.photos, crops, features, cohort)
     grids = pair_grids(info, cohort, settings.pairs, settings.novelty.calibration_encounters)
-    listed = shortlist(env, voting(settings, names.voting), grids, crops, features)
+    similar = alike(extracted, info)
+    listed = shortlist(env, voting(settings, names.voting), grids, crops, features, alike=similar)
     plan = Plan.of(listed.plans)
     reconcile_left_out("shortlist", pa.concat_tables([grid.n_pairs() for grid in grids]), plan.pairs, plan.left_out)
     halved = halve(env, match_setup(settings), names.match, plan.pairs, features)
@@ -49,6 +53,20 @@ def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> 
     )
 
 
+def alike(extracted: Extracted, info: pa.Table) -> Alike | None:
+    """Vectors of the crops and whose they are, from `cohort.crop_info`; None where there are no vectors.
+
+    A crop of an animal that nobody knows stands for its encounter.
+    """
+    if not extracted.vectors.keys:
+        return None
+    columns = (info[name].to_pylist() for name in ("crop_id", "viewpoint", "individual_id", "encounter_id"))
+    rows = list(zip(*columns, strict=True))
+    owners = {crop_id: f"animal {name}" if name else f"encounter {encounter}" for crop_id, _, name, encounter in rows}
+    encounters = {crop_id: encounter for crop_id, _, _, encounter in rows if encounter}
+    return Alike(extracted.vectors, {crop_id: view for crop_id, view, _, _ in rows}, owners, encounters)
+
+
 def match_pairs(conditions: Conditions, planned: Planned) -> Matched:
     """Match the planned pairs that nobody has matched before, give every pair a status.
 
@@ -60,7 +78,7 @@ def match_pairs(conditions: Conditions, planned: Planned) -> Matched:
     reconcile_pairs("match", planned.plan, result.pairs)
     return planned.then(
         Matched,
-        pairs=with_votes(result.pairs, planned.votes),
+        pairs=with_cosines(with_votes(result.pairs, planned.votes), alike(planned, planned.info)),
         n_matched=planned.n_halved + result.n_matched,
         precision=precision_effect(env, setup, name, planned.plan, planned.features),
     )
@@ -73,6 +91,24 @@ def with_votes(pairs: pa.Table, votes: pa.Table) -> pa.Table:
     for name in ("lnbnn", VERIFIED):
         pairs = pairs.append_column(name, votes[name].combine_chunks().take(at))
     return pairs
+
+
+def with_cosines(pairs: pa.Table, similar: Alike | None) -> pa.Table:
+    """``pairs`` with the column ``cosine``, which is empty without vectors."""
+    values = np.full(pairs.num_rows, np.nan)
+    if similar is not None and pairs.num_rows:
+        ids, rows = zip(*(_numbered(pairs[f"{side}_crop_id"]) for side in ("query", "gallery")), strict=True)
+        queries, gallery = (similar.among(of_side) for of_side in ids)
+        for first in range(0, pairs.num_rows, PAIRS_AT_ONCE):
+            some = slice(first, first + PAIRS_AT_ONCE)
+            values[some] = queries.take(rows[0][some]).cosines_with(gallery.take(rows[1][some]))
+    return pairs.append_column("cosine", pa.array(values, pa.float64(), from_pandas=True))
+
+
+def _numbered(column: pa.ChunkedArray) -> tuple[list[str], np.ndarray]:
+    """The different texts of a column, and which of them each row has."""
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
 
 
 def _directed(codes: CropCodes, pairs: pa.Table) -> np.ndarray:

@@ -116,7 +116,7 @@ def _kept_models(workspace: Workspace, records: Mapping[str, Mapping[str, Any]])
 
 def _decisions(workspace: Workspace) -> bytes:
     """All that people have decided, as it lies on the disk: a run or model that stands anywhere in it stays."""
-    folder = workspace.root / "decisions"
+    folder = workspace.decisions
     return (
         b"\n".join(file.read_bytes() for file in sorted(folder.glob("*")) if file.is_file()) if folder.is_dir() else b""
     )

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from resight.embed.vectors import NO_VECTORS, Vectors
 from resight.ingest.annotation import Annotation
 from resight.novelty.model import NoveltyModel
 from resight.pairs.cohort import Cohort
@@ -59,9 +60,11 @@ class Extracted(Segmented):
 
     Attributes:
         features: The table ``features``.
+        vectors: Of the crops, where ``embed`` is enabled.
     """
 
     features: pa.Table
+    vectors: Vectors = NO_VECTORS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""After the verdicts: unknown animals of this night and of earlier nights among each other, and their provisional names."""
+"""After the first verdicts: encounters without a name among each other, verdicts in view of all of them, and provisional names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +10,28 @@ import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.match.stage import MatchResult, match
+from resight.novelty.draws import DRAWS_SCHEMA, drawn_names
 from resight.novelty.identity_log import IdentityLog, advance
-from resight.novelty.unknowns import CLUSTER, cluster_grid, encounter_of, group, name_of, sightings
+from resight.novelty.joint import Evidence, Joint, joint_posterior, pair_ratio
+from resight.novelty.model import NONE
+from resight.novelty.unknowns import (
+    CLUSTER,
+    apart,
+    cluster_grid,
+    encounter_of,
+    gallery_scores,
+    in_order,
+    name_of,
+    pair_scores,
+    sightings,
+    whole_encounters,
+)
 from resight.pairs.cohort import IDENTIFY
 from resight.pairs.plan import PairGrid, Plan
 from resight.plugins.registry import SCORES
 from resight.run.conditions import Conditions
-from resight.run.judging import scores_of
-from resight.run.pairing import with_votes
+from resight.run.judging import scores_of, with_verdicts
+from resight.run.pairing import alike, with_cosines, with_votes
 from resight.run.setups import match_setup, voting
 from resight.run.state import Judged
 from resight.settings import Settings
@@ -34,8 +48,9 @@ class Grouped:
     """What `group_unknowns` gives back.
 
     Attributes:
-        judged: With the pairs and scores among the unknown, and their provisional names.
+        judged: With the pairs and scores among the encounters without a name, new verdicts, and their provisional names.
         log: Who carries which name, and all events.
+        draws: The catalog's ``identity_draws`` without ``run_id``; no rows where nothing says how probable anything is.
         n_encounters: Encounters of unknown animals.
         n_shortlisted: Queries whose votes were really computed.
         matched: Pairs among them that may be compared.
@@ -44,6 +59,7 @@ class Grouped:
 
     judged: Judged
     log: IdentityLog
+    draws: pa.Table
     n_encounters: int
     n_shortlisted: int
     matched: MatchResult
@@ -63,7 +79,7 @@ def group_unknowns(
     run_id: str = "",
     earlier: Mapping[str, str] | None = None,
 ) -> Grouped:
-    """Compare unknown animals with each other, and give what seems to be one animal one name that lasts.
+    """Compare encounters without a name with each other, judge them anew in view of all, and give unknown animals names that last.
 
     Every unlabelled photo of the workspace is a query on every night, so those of earlier nights are here too; their pairs were
     matched before and are only looked up.
@@ -76,19 +92,56 @@ def group_unknowns(
         earlier: The encounter that each photo belonged to on the night before.
     """
     settings = conditions.settings
-    verdicts = judged.novelty.select(["encounter_id", "decision", "individual_id", "probability"]).to_pylist()
-    identified = {r["encounter_id"]: r["individual_id"] for r in verdicts if r["decision"] in NAMED}
-    unknown = {r["encounter_id"] for r in verdicts} - set(identified)
-    seen = sightings(judged.info, unknown)
-    believed = {r["encounter_id"]: r["individual_id"] for r in verdicts if (r["probability"] or 0) > BELIEVED}
-    judged, matched, left_out, n_shortlisted = _compare(conditions, judged, seen, believed)
-    groups = group(
-        judged.scores, seen, _first_met(judged.photos), judged.model, judged.rule.params, settings.novelty,
-        SCORES[settings.score.name].is_ratio,
-    )  # fmt: skip
-    log = advance(events, groups, _named(judged, events, earlier or {}), identified, night, run_id)
+    seen = sightings(judged.info, set(judged.novelty["encounter_id"].to_pylist()))
+    judged, matched, left_out, n_shortlisted = _compare(conditions, judged, seen, _believed(judged))
+    joint = _joint(settings, judged, seen)
+    if judged.model.method != NONE:
+        whole = whole_encounters(seen, judged.info)
+        beliefs = {node: belief for node, belief in joint.beliefs().items() if node in whole}
+        judged = with_verdicts(settings, judged, beliefs)
+    identified = _identified(judged, joint.groups)
+    unknown = [group for group in joint.groups if not any(encounter_of(node) in identified for node in group)]
+    log = advance(events, unknown, _named(judged, events, earlier or {}), identified, night, run_id)
     named = replace(judged, novelty=_with_names(judged.novelty, log.names))
-    return Grouped(named, log, len(unknown), n_shortlisted, matched, left_out)
+    draws = drawn_names(joint, log.names) if judged.model.method != NONE else DRAWS_SCHEMA.empty_table()
+    n_encounters = judged.novelty.num_rows - len(identified)
+    return Grouped(named, log, draws, n_encounters, n_shortlisted, matched, left_out)
+
+
+def _believed(judged: Judged) -> dict[str, str]:
+    """The best candidate of encounters that are probably of it."""
+    rows = judged.novelty.select(["encounter_id", "individual_id", "probability"]).to_pylist()
+    return {r["encounter_id"]: r["individual_id"] for r in rows if (r["probability"] or 0) > BELIEVED}
+
+
+def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
+    """The posterior of all sightings."""
+    rank = judged.rule.params
+    pairs, score = pair_scores(judged.scores, seen, rank)
+    ratio = pair_ratio(score, judged.model, SCORES[settings.score.name].is_ratio)
+    rows = judged.novelty.select(["encounter_id", "n_photos_compared"]).to_pylist()
+    nodes, refused = in_order(seen, _first_met(judged.photos)), judged.cohort.refused
+    evidence = Evidence(
+        nodes=nodes,
+        animals=sorted(set(judged.cohort.labels.values())),
+        scores=gallery_scores(judged.candidates, judged.scores, seen, judged.info, rank),
+        n_photos={row["encounter_id"]: row["n_photos_compared"] for row in rows},
+        log_ratio={} if ratio is None else dict(zip(pairs, ratio.tolist(), strict=True)),
+        apart=apart(seen),
+        never=[(node, animal) for node in nodes for animal in sorted(refused.get(encounter_of(node), ()))],
+    )
+    return joint_posterior(evidence, judged.model, settings.novelty)
+
+
+def _identified(judged: Judged, groups: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The animal of encounters that are known or likely, and of those that are one animal with such an encounter."""
+    rows = judged.novelty.select(["encounter_id", "decision", "individual_id"]).to_pylist()
+    decided = {r["encounter_id"]: r["individual_id"] for r in rows if r["decision"] in NAMED}
+    for group in groups:
+        animals = {decided[node] for node in group if node in decided}
+        if animals:
+            decided |= {node: min(animals) for node in group if node not in decided}
+    return decided
 
 
 def _compare(
@@ -104,7 +157,8 @@ def _compare(
     judged = replace(judged, left_out=_joined(judged.left_out, plan.left_out))
     if not plan.pairs.num_rows:
         return judged, result, plan.left_out, n_shortlisted
-    pairs = _joined(judged.pairs, with_votes(result.pairs, votes))
+    among = with_cosines(with_votes(result.pairs, votes), alike(judged, judged.info))
+    pairs = _joined(judged.pairs, among)
     more = replace(judged, pairs=pairs.sort_by([(key, "ascending") for key in catalog_table("pairs").key]))
     scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused)
     if SCORES[settings.score.name].needs_cohorts:
@@ -141,7 +195,8 @@ def _shortlisted(conditions: Conditions, judged: Judged, grid: PairGrid) -> tupl
     with_gallery = judged.plan.filter(pc.is_in(judged.plan["query_crop_id"], grid.query_ids.filter(is_query)))
     grids = (grid, PairGrid.listed(with_gallery, IDENTIFY))
     among_unknown = voting(conditions.settings, conditions.names.voting_unknown)
-    result = shortlist(conditions.env, among_unknown, grids, judged.crops, judged.features)
+    similar = alike(judged, judged.info)
+    result = shortlist(conditions.env, among_unknown, grids, judged.crops, judged.features, alike=similar)
     return result.plans[0], result.votes, result.n_voted
 
 

@@ -20,10 +20,11 @@ from resight.store.generations import Generation, current_generation, generation
 from resight.store.runs import read_run, run_record
 from resight.store.tables import read_table
 from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
 
 # Stages whose folders are named after settings and weights, so that it can be told who uses them. What lies there can be
 # computed again. First nights of photos, which cannot, lie in `ingest`.
-NAMED_STAGES = ("segment", "extract", "match", "halving", "evidence", "shortlist", "background")
+NAMED_STAGES = ("segment", "extract", "embed", "match", "halving", "evidence", "shortlist", "background")
 NAME_COLUMNS = {
     "segment": ("crops", "segment_fingerprint"),
     "extract": ("features", "extract_fingerprint"),
@@ -85,20 +86,23 @@ class RecordedWeights:
     """Digests of weights as a model or a run has written them down, whether the files are still there or not."""
 
     known: Mapping[str, str]
+    others: WeightStore
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
-        """SHA-256 by name.
+        """SHA-256 by name; of one that was not written down, that of the file as it is now.
 
         Raises:
-            KeyError: One was not written down.
+            WeightsError: There is none.
         """
-        return {name: self.known[name] for name in names}
+        asked = list(names)
+        return {n: self.known[n] if n in self.known else self.others.digests([n])[n] for n in asked}
 
 
 def places_of(settings: Settings, weights: Any) -> set[Place]:
     """Folders of the store that a run with these settings and weights uses, by stage and name."""
     names = stage_names(settings, weights)
     places = {("segment", names.segment), ("extract", names.extract), ("background", names.background)}
+    places |= {("embed", names.embed)} if names.embed else set()
     places |= {(stage, names.match) for stage in ("match", "halving", "evidence")}
     for voting in (names.voting, names.voting_unknown):
         places |= {("extract", voting.features), ("shortlist", voting.index), ("shortlist", voting.exact_index)}
@@ -116,24 +120,25 @@ def users_of(
         models: Which are kept.
         records: Of runs that are kept, from `run_record`, with ``run_id``.
     """
-    users, seen = Users(), dict[str, set[Place]]()
+    users, seen, store = Users(), dict[str, set[Place]](), settings.weight_store()
     with suppress(ResightError):  # weights that are not there have computed nothing here
-        users.add("settings", places_of(settings, settings.weight_store()))
+        users.add("settings", places_of(settings, store))
     for model in models:
         try:
             users.add(
-                f"model {model.fingerprint}", places_of(with_model(settings, model), RecordedWeights(model.weights))
+                f"model {model.fingerprint}",
+                places_of(with_model(settings, model), RecordedWeights(model.weights, store)),
             )
-        except (ResightError, KeyError) as error:
+        except ResightError as error:
             users.unknown.append(f"It cannot be told what model {model.fingerprint} uses ({error}).")
     for record in records:
         key = canonical_json([record["settings"], record["weights"]])
         try:
             if key not in seen:
                 then = settings_from(record["settings"], f"run {record['run_id']}", stored=True)
-                seen[key] = places_of(then, RecordedWeights(record["weights"]))
+                seen[key] = places_of(then, RecordedWeights(record["weights"], store))
             users.add(f"run {record['run_id']}", seen[key])
-        except (ResightError, KeyError) as error:
+        except ResightError as error:
             users.unknown.append(f"It cannot be told what run {record['run_id']} uses ({error}).")
     for generation in generations_of(workspace):
         users.add(f"generation {generation.folder.name}", _places_in_tables(generation))

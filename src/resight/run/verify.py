@@ -32,6 +32,7 @@ THEN = {
     "ingest": "the photos are read again; first nights come from the newest accepted run",
     "segment": "it is cut again",
     "extract": "its features are computed again",
+    "embed": "its crops are embedded again",
     "match": "its pairs are matched again",
     "shortlist": "it is built anew",
     "current": "it is copied again from its run",
@@ -341,7 +342,4 @@ def _crop_look(path: Path) -> Callable[[], bool]:
 
 
 def _missing(path: Path) -> Callable[[], bool]:
-    def look() -> bool:
-        raise DamagedError(path, MISSING)
-
-    return look
+    return partial(_raise, DamagedError(path, MISSING))

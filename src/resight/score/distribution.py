@@ -33,6 +33,7 @@ class Distributions:
         residual, cohort_score: (N,) see `score.null.CountNull.residual` and `score.cohorts`; NaN without a null.
         cohort_inliers: (N,) see `score.cohorts`; NaN where geometry was not tried for all pairs.
         lnbnn, lnbnn_verified: (N,) votes, NaN without voting.
+        cosine: (N,) of the two vectors, NaN without vectors.
         fused: (N,) log likelihood ratio of the fusion, NaN without one.
     """
 
@@ -55,6 +56,7 @@ class Distributions:
     cohort_inliers: np.ndarray
     lnbnn: np.ndarray
     lnbnn_verified: np.ndarray
+    cosine: np.ndarray
     fused: np.ndarray
 
 
@@ -89,6 +91,10 @@ def read_distributions(
     for name in ("lnbnn", "lnbnn_verified"):  # a pair without votes among pairs with votes has 0 of them
         votes = optional(scored, name)
         numbers[name] = votes if np.isnan(votes).all() else np.nan_to_num(votes)
+    cosine = optional(
+        scored, "cosine"
+    )  # a pair that lacks one among pairs that have one is as alike as they are on average
+    numbers["cosine"] = cosine if np.isnan(cosine).all() else np.nan_to_num(cosine, nan=float(np.nanmean(cosine)))
     unknown = np.full(scored.num_rows, np.nan)
     numbers |= {"residual": unknown, "cohort_score": unknown, "cohort_inliers": unknown, "fused": unknown}
     histogram = read_histograms(scored)

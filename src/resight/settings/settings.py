@@ -6,10 +6,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from resight.embed.params import EmbedParams
 from resight.evaluate.params import EvaluateParams
 from resight.extract.kinds.sift import SiftParams
 from resight.ingest.params import EncounterParams, GateParams, IngestParams, RetentionParams
 from resight.match.kinds.nearest import NearestParams
+from resight.notify.params import NotifyParams
 from resight.novelty.params import NoveltyParams
 from resight.pairs.params import PairsParams
 from resight.plugins.params import Affects, Params
@@ -38,6 +40,7 @@ class Settings(Params):
     segment: SegmenterParams = AutoParams()
     crop: CropParams = CropParams()
     extract: ExtractorParams = SiftParams()
+    embed: EmbedParams = EmbedParams()
     match: MatcherParams = NearestParams()
     pairs: PairsParams = PairsParams()
     shortlist: ShortlistParams = ShortlistParams()
@@ -47,6 +50,7 @@ class Settings(Params):
     evaluate: EvaluateParams = EvaluateParams()
     dask: DaskParams = DaskParams()
     report: ReportParams = ReportParams()
+    notify: NotifyParams = NotifyParams()
     device: Literal["cpu", "cuda", "mps"] = Field(
         "cpu",
         description="where networks run: cpu, cuda (NVIDIA) or mps (Apple); Resight never changes it by itself",

@@ -39,6 +39,9 @@ class ShortlistParams(Params):
     pq_bytes: int = expert_field(
         32, ge=0, le=256, description="bytes per stored descriptor; 0 stores descriptors uncompressed"
     )
+    per_animal: int = expert_field(
+        2, ge=1, description="photos of an animal that get a place before the next animal's; where crops have vectors"
+    )
     backend: Literal["torch", "faiss"] = expert_field("torch", description="faiss is faster and needs resight[faiss]")
 
     def is_on(self, n_gallery: int) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place, Stored
 from resight.shortlist.plan import CROP_VOTES, allowed_by_grids, shortlisted
 from resight.shortlist.setup import Voting
+from resight.shortlist.union import Alike, Evidence, nearest, united
 from resight.store.counts import PAIR_KEY
 from resight.store.fingerprint import FINGERPRINT_CHARS, digest_ids, fingerprint
 from resight.store.parts import whole_parts, write_part
@@ -33,6 +35,9 @@ if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in wh
 
 QUERIES_PER_BLOCK = 32
 RANKED = ("query_crop_id", "gallery_crop_id", "rank")
+VOTED = ("query_crop_id", "gallery_crop_id", "lnbnn")
+Voter = tuple[str, Place]
+DECIDE_VOTES = {"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"}
 MOST_EARLIER_PAIRS = 1 << 22
 VERIFIED = "lnbnn_verified"
 EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
@@ -60,18 +65,22 @@ class ShortlistResult:
 class VoteBlock:
     """Some queries; ``allowed`` holds one packed bit per row of the index, ``places`` where each row's features are.
 
-    The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back.
+    The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back. Where ``alike`` holds
+    the rows of the most alike crops of each query (int32) and their cosines (float32), the best are those of `united`.
     """
 
     root: Path
     index: Path
     params: ShortlistParams
-    queries: tuple[tuple[str, Place], ...]
+    queries: tuple[Voter, ...]
     allowed: tuple[bytes, ...]
     stores: tuple[str, ...]
     places: np.ndarray
     verify: int
     most: int
+    alike: tuple[tuple[bytes, bytes], ...] = ()
+    owners: np.ndarray | None = None
+    encounters: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -85,6 +94,7 @@ def shortlist(
     features: pa.Table,
     *,
     every_vote: bool = False,
+    alike: Alike | None = None,
 ) -> ShortlistResult:
     """Keep the ``k`` gallery crops per query crop that get the most LNBNN votes, where the gallery is large enough.
 
@@ -98,6 +108,7 @@ def shortlist(
         grids: All pairs of the run.
         crops, features: Tables of the run.
         every_vote: Give back the votes of candidates that are left out too.
+        alike: Vectors of the crops, which then choose beside the votes; they leave out nothing where no shortlist is made.
     """
     queries, gallery = _open_crops(grids) if voting.params.enabled != "off" else ([], [])
     cut = voting.params.is_on(len(gallery))
@@ -111,7 +122,7 @@ def shortlist(
     stored = Stored.of(env.runner, env.workspace, features)
     index, everything = _indexed(env, voting, stored, queries, gallery, cut)
     everything = replace(everything, most=len(gallery)) if every_vote else everything
-    votes, n_voted = _votes(env.runner, index, everything, grids)
+    votes, n_voted = _votes(env.runner, index, everything, grids, alike if cut and not every_vote else None)
     plans = shortlisted(grids, votes, voting.params.k) if cut else tuple(grid.plan() for grid in grids)
     return ShortlistResult(plans, votes, n_extracted, n_voted)
 
@@ -142,16 +153,20 @@ def _open_crops(grids: Sequence[PairGrid]) -> tuple[list[str], list[str]]:
 
 
 def _votes(
-    runner: Runner, index: ShortlistIndex, everything: VoteBlock, grids: Sequence[PairGrid]
+    runner: Runner,
+    index: ShortlistIndex,
+    everything: VoteBlock,
+    grids: Sequence[PairGrid],
+    alike: Alike | None = None,
 ) -> tuple[pa.Table, int]:
     """Votes of all queries, and how many voted now: none where the same queries have voted on the same pairs before."""
-    blocks = list(_blocks(everything, grids, index.crop_ids))
-    how = everything.params.model_dump(include={"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"})
+    blocks = list(_blocks(everything, grids, index.crop_ids, alike))
+    how = everything.params.model_dump(include=DECIDE_VOTES | ({"per_animal"} if alike else set()))
     key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), _digest(blocks), everything.most, how)
     kept = everything.index.parent / "votes" / f"{key}.parquet"
     for _, votes in whole_parts([kept] if kept.exists() else [], EVIDENCE_VOTES):
         return votes, 0
-    earlier = _earlier_votes(everything, index, grids, how)
+    earlier = None if alike else _earlier_votes(everything, index, grids, how)
     if earlier is not None:
         write_part(kept.parent, key, earlier)
         return earlier, 0
@@ -190,21 +205,51 @@ def _digest_of_texts(pairs: pa.Table) -> str:
     return hashlib.sha256(memoryview(data)[:n_bytes] if n_bytes else b"").hexdigest()[:FINGERPRINT_CHARS]
 
 
-def _blocks(everything: VoteBlock, grids: Sequence[PairGrid], crop_ids: Sequence[str]) -> Iterator[VoteBlock]:
-    """Blocks of queries, each with the rows of the index that they may find."""
+def _blocks(
+    everything: VoteBlock, grids: Sequence[PairGrid], crop_ids: Sequence[str], alike: Alike | None
+) -> Iterator[VoteBlock]:
+    """Blocks of queries, each with the rows of the index that they may find, and which of them are most alike."""
     allowed_of = allowed_by_grids(grids, crop_ids)
-    for first in range(0, len(everything), QUERIES_PER_BLOCK):
-        queries = everything.queries[first : first + QUERIES_PER_BLOCK]
-        masks = np.packbits(allowed_of([crop_id for crop_id, _ in queries]), axis=1)
-        yield replace(everything, queries=queries, allowed=tuple(mask.tobytes() for mask in masks))
+    gallery, owners = (alike.among(crop_ids), alike.numbers(crop_ids)) if alike else (None, None)
+    for queries in _together(everything.queries, alike):
+        allowed = allowed_of([crop_id for crop_id, _ in queries])
+        block = replace(everything, queries=queries, allowed=tuple(m.tobytes() for m in np.packbits(allowed, axis=1)))
+        if alike and gallery:
+            cosines = alike.among([crop_id for crop_id, _ in queries]).cosines(gallery)
+            rows = [nearest(*of_query) for of_query in zip(cosines, allowed, strict=True)]
+            likely = tuple((r.tobytes(), c[r].tobytes()) for r, c in zip(rows, cosines, strict=True))
+            encounters = tuple(alike.encounter(crop_id) for crop_id, _ in queries)
+            block = replace(block, alike=likely, owners=owners, encounters=encounters)
+        yield block
+
+
+def _together(queries: Sequence[Voter], alike: Alike | None) -> Iterator[tuple[Voter, ...]]:
+    """Queries in blocks; where vectors count, those of an encounter are in one block, because they speak together."""
+    if alike is None:
+        for first in range(0, len(queries), QUERIES_PER_BLOCK):
+            yield tuple(queries[first : first + QUERIES_PER_BLOCK])
+        return
+    block: list[Voter] = []
+    ordered = sorted(queries, key=lambda voter: (alike.encounter(voter[0]), voter[0]))
+    for _, encounter in groupby(ordered, key=lambda voter: alike.encounter(voter[0])):
+        block += encounter
+        if len(block) >= QUERIES_PER_BLOCK:
+            yield tuple(block)
+            block = []
+    if block:
+        yield tuple(block)
 
 
 def _digest(blocks: Sequence[VoteBlock]) -> str:
-    """Of which query may find what."""
+    """Of which query may find what, and of what its vector says."""
     digest = hashlib.sha256()
     for block in blocks:
-        for (crop_id, _), mask in zip(block.queries, block.allowed, strict=True):
-            digest.update(f"{crop_id} ".encode() + mask)
+        alike = block.alike or ((b"", b""),) * len(block)
+        for (crop_id, _), mask, (rows, cosines) in zip(block.queries, block.allowed, alike, strict=True):
+            digest.update(f"{crop_id} ".encode() + mask + rows + cosines)
+        digest.update("\n".join(block.encounters).encode())
+    if blocks and blocks[0].owners is not None:
+        digest.update(blocks[0].owners.tobytes())
     return digest.hexdigest()
 
 
@@ -222,8 +267,10 @@ def vote_block(block: VoteBlock) -> pa.Table:
     queries = {crop_id: reader.load(*place) for crop_id, place in block.queries}
     background: dict[str, np.ndarray] = {}
     descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
-    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background, most=block.most)
+    every = None if block.alike else block.most
+    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background, most=every)
     row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
+    votes = _chosen(votes, block, masks, index.crop_ids) if block.alike else votes
     verified: list[float | None] = [None] * votes.num_rows
     most, k = block.params.descriptors_per_crop, block.params.neighbours
     candidates = [
@@ -235,6 +282,30 @@ def vote_block(block: VoteBlock) -> pa.Table:
         gallery = reader.load(block.stores[store], at)
         verified[number] = verified_votes(queries[query], gallery, background[query], most, k)
     return votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
+
+
+def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray], crop_ids: Sequence[str]) -> pa.Table:
+    """`CROP_VOTES` of the candidates that votes and vectors choose together, 0 votes for those that have none."""
+    ids = np.array(crop_ids, dtype=object)
+    tie = np.argsort(np.argsort(ids, kind="stable"), kind="stable")
+    row_of = {crop_id: row for row, crop_id in enumerate(crop_ids)}
+    of_query: dict[str, np.ndarray] = {crop_id: np.zeros(len(ids)) for crop_id, _ in block.queries}
+    for query, gallery, value in zip(*(votes[name].to_pylist() for name in VOTED), strict=True):
+        of_query[query][row_of[gallery]] = value
+    together: dict[str, dict[str, Evidence]] = {}
+    for (query, total), encounter, (rows, cosines) in zip(of_query.items(), block.encounters, block.alike, strict=True):
+        likely = np.frombuffer(rows, np.int32), np.frombuffer(cosines, np.float32)
+        together.setdefault(encounter, {})[query] = Evidence(total, *likely, allowed[query])
+    owners = np.arange(len(ids)) if block.owners is None else block.owners
+    tables = [CROP_VOTES.empty_table()]
+    for queries in together.values():
+        lists = united(list(queries.values()), owners, tie, block.most, block.params.per_animal)
+        for query, best in zip(queries, lists, strict=True):
+            rank = np.arange(1, len(best) + 1, dtype=np.int32)
+            tables.append(
+                pa.table([[query] * len(best), ids[best].tolist(), of_query[query][best], rank], schema=CROP_VOTES)
+            )
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def _place_arrays(crop_ids: tuple[str, ...], places: Mapping[str, Place]) -> tuple[tuple[str, ...], np.ndarray]:

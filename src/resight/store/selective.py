@@ -217,7 +217,7 @@ class _Pieces(io.RawIOBase):
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         return self._at
 
-    def read(self, size: int = -1) -> memoryview:  # type: ignore[override]
+    def read(self, size: int = -1) -> memoryview:
         stop = self._size if size < 0 else min(self._size, self._at + size)
         data = self.between(self._at, stop)
         self._at += len(data)

@@ -14,7 +14,7 @@ from resight.status import KEPT_ASIDE
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
-STAGES = ("ingest", "segment", "extract", "shortlist", "match", "score", "novelty", "photos")
+STAGES = ("ingest", "segment", "extract", "embed", "shortlist", "match", "score", "novelty", "photos")
 ROWS_SHOWN = 25
 WORK_NAMES = {
     "photos_decoded": "photos decoded",

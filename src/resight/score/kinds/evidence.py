@@ -10,6 +10,7 @@ from resight.score.distribution import Distributions, inlier_score
 COUNTS = "at least 20 pairs of different known animals to learn from (score.null_pairs above 0)"
 GEOMETRY = "geometry (match.verify.model other than none)"
 VOTES = "votes (shortlist.enabled = 'votes' or 'on')"
+VECTORS = "vectors (embed.enabled = true)"
 S_NORM = "S-norm (Auckenthaler et al., DSP 2000)"
 
 
@@ -78,6 +79,14 @@ SCORES = (
         "HotSpotter (Crall et al., WACV 2013): votes after spatial verification",
         "votes that agree in turn, size and place",
         VOTES,
+    ),
+    Score(
+        "cosine",
+        lambda d: d.cosine,
+        "cosine of embeddings (CosFace, Wang et al., CVPR 2018)",
+        "how alike the two crops are to the embedding; needs no keypoints that match",
+        VECTORS,
+        signed=True,
     ),
     Score(
         FUSED,
