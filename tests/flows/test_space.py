@@ -60,7 +60,7 @@ def test_what_takes_the_space_is_said_to_the_byte(night_workspace: Workspace) ->
     unused = old_results(night_workspace)
     result = usage(night_workspace, load_settings(night_workspace.root, SMALL))
     places = [night_workspace.store, night_workspace.runs, night_workspace.models, night_workspace.generations]
-    files = [f for place in places for f in place.rglob("*") if f.is_file() and f.name != ".lock"]
+    files = [f for place in places for f in place.rglob("*") if f.is_file() and not f.name.startswith(".")]
     assert result["files"] == len(files)
     assert result["bytes"] == sum(f.stat().st_size for f in files) == sum(result["by_stage"].values())
     accepted = current_model(night_workspace)
