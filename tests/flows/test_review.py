@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from flow_helpers import HERE, HOSTS
 from starlette.testclient import TestClient
 
 from resight.decisions.desk import Desk
@@ -15,10 +17,9 @@ from resight.decisions.entry import Kind
 from resight.review.app import Review
 from resight.review.board import Board, Card
 from resight.review.doors import COOKIE, TRIES, Doors
+from resight.review.view import screen
 from resight.store.workspace import Workspace
 
-HERE = "http://127.0.0.1:8765"
-HOSTS = {"127.0.0.1:8765", "localhost:8765"}
 PASSWORD = "sea grass and sand"
 
 
@@ -237,3 +238,11 @@ def test_screens_are_ready_at_once(review: Review, ana: TestClient) -> None:
         assert ana.get(f"/e/{card.key}").status_code == 200
         seconds.append(time.process_time() - start)
     assert sorted(seconds)[len(seconds) // 2] < 0.3
+
+
+def test_an_animal_that_only_another_encounter_points_to_comes_first_and_the_line_says_why(review: Review) -> None:
+    card = cards(review)[0]
+    linked = replace(card, verdict={**card.verdict, "individual_id": "Zora", "probability": 0.9})
+    first, second, *_ = review.board.candidates(linked)
+    assert (first.name, first.pair) == ("Zora", None) and second.name == review.board.candidates(card)[0].name
+    assert "another encounter links the two" in screen(review.board, linked, "Ana")["line"]

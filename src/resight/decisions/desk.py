@@ -31,7 +31,7 @@ class Tables:
         photos: Rows by photo_id, also of photos that cannot be used.
         encounters: photo_ids by encounter, in the order in which they were taken.
         verdicts: Rows of ``novelty`` by encounter.
-        candidates: Rows of ``identifications`` by encounter, best first.
+        candidates: Rows of ``identifications`` by encounter: the animal of the verdict, then by rank.
     """
 
     generation: Generation
@@ -53,8 +53,15 @@ class Tables:
         for row in _rows(generation, "identifications"):
             if row["level"] == "encounter":
                 candidates[row["encounter_id"]].append(row)
-        ranked = {e: sorted(rows, key=lambda r: r["rank"]) for e, rows in candidates.items()}
-        return cls(generation, photos, encounters, {r["encounter_id"]: r for r in _rows(generation, "novelty")}, ranked)
+        verdicts = {r["encounter_id"]: r for r in _rows(generation, "novelty")}
+        said = {
+            e: row["individual_id"] for e, row in verdicts.items()
+        }  # in view of all encounters; scores may rank another first
+        ranked = {
+            e: sorted(rows, key=lambda r: (r["individual_id"] != said.get(e), r["rank"]))
+            for e, rows in candidates.items()
+        }
+        return cls(generation, photos, encounters, verdicts, ranked)
 
 
 @dataclass

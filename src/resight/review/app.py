@@ -18,7 +18,10 @@ from resight.errors import ResightError, SettingsError
 from resight.report.templates import template
 from resight.report.words import BADGES
 from resight.review import forms
+from resight.review.animals import animals
 from resight.review.board import Board, key_of
+from resight.review.catalogue import Catalogue, WebLinks
+from resight.review.catalogue import decide as decide_name
 from resight.review.doors import COOKIE, HEADERS, SESSION_HOURS, Doors, Session
 from resight.review.pictures import Pictures
 from resight.review.view import screen
@@ -36,6 +39,7 @@ class Review:
 
     def __init__(self, board: Board, doors: Doors) -> None:
         self.board, self.doors, self.pictures = board, doors, Pictures(board)
+        self.catalogue = Catalogue(board, WebLinks())
 
     def app(self) -> Starlette:
         """The web application."""
@@ -49,6 +53,9 @@ class Review:
                 Route("/e/{key}", read(self.encounter)),
                 Route("/e/{key}/decide", change(self.decide), methods=["POST"]),
                 Route("/undo", change(self.undo), methods=["POST"]),
+                Route("/animals", read(self.animals)),
+                Route("/animal/{key}", read(self.animal)),
+                Route("/animal/{key}/decide", change(self.decide_name), methods=["POST"]),
                 Route("/crop/{crop_id}.jpg", read(self.crop)),
                 Route("/photo/{photo_id}.jpg", read(self.photo)),
                 Route("/points/{query}/{gallery}", read(self.points)),
@@ -108,6 +115,30 @@ class Review:
         about = next((c.key for c in cards.values() if entry.photos and set(c.photos) & set(entry.photos)), None)
         key = key_of(entry.encounter_id) if key_of(entry.encounter_id) in cards else about
         return RedirectResponse(f"/e/{key}?undone={entry.decision_id}" if key else "/", 303)
+
+    def animals(self, request: Request, session: Session) -> Response:
+        """The catalogue."""
+        page = self.catalogue.all(session, secrets.token_hex(12))
+        return HTMLResponse(page, headers=HEADERS)
+
+    def animal(self, request: Request, session: Session, error: str = "") -> Response:
+        """One animal of it."""
+        found = animals(self.board).get(request.path_params["key"])
+        if found is None:
+            return _refused(404, "There is no such animal any more.")
+        page = self.catalogue.one(found, session, secrets.token_hex(12), error)
+        return HTMLResponse(page, 422 if error else 200, HEADERS)
+
+    def decide_name(self, request: Request, session: Session, form: forms.Fields) -> Response:
+        """Rename, merge, or keep two names apart."""
+        found = animals(self.board).get(request.path_params["key"])
+        if found is None:
+            return RedirectResponse("/animals", 303)
+        try:
+            name = decide_name(self.board, found, form, session.by)
+        except SettingsError as error:
+            return self.animal(request, session, str(error))
+        return RedirectResponse(f"/animal/{key_of(name)}", 303)
 
     def crop(self, request: Request, session: Session) -> Response:
         """A head that was cut out."""

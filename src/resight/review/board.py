@@ -178,6 +178,13 @@ class Board:
             others = [n for animal, n in most.items() if animal != name]
             fits = facts.fits.get(pair)
             found.append(Candidate(name, row["probability"], fits, max(others, default=None), pair, name in refused))
+        said = card.verdict.get("individual_id") if card.encounter_id in tables.verdicts else None
+        if (
+            said and decided.called(said) not in seen
+        ):  # known by another encounter alone: no photo of the two was compared
+            name = decided.called(said)
+            first = Candidate(name, card.verdict.get("probability"), None, None, None, name in refused)
+            found.insert(0, first)
         return sorted(found[: CANDIDATES + len(refused)], key=lambda c: c.refused)
 
     def crops_of(self, photo_id: str) -> list[Crop]:

@@ -122,6 +122,8 @@ def _line(selected: Candidate | None, left: Crop | None, right: Crop | None) -> 
     """The one plain sentence."""
     if selected is None:
         return "Nothing was compared: no head was found, or no named animal shows that side."
+    if selected.pair is None and selected.probability is not None:
+        return f"It was not compared with {selected.name} itself: another encounter links the two."
     is_best = (
         selected.pair is not None
         and left is not None
