@@ -46,7 +46,7 @@ def test_help_lists_every_command_under_its_topic() -> None:
         *("init", "doctor", "demo"),
         *("nightly", "identify", "report", "serve", "status", "notify", "deploy"),
         *("decide", "rename", "decisions", "import", "review"),
-        *("catalogue", "diff", "export", "ingest", "segment", "verify"),
+        *("catalogue", "diff", "export", "ingest", "segment", "du", "prune", "verify"),
         *("accuracy", "evaluate", "compare"),
         *("models", "rebuild", "weights"),
         "train",

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from resight.embed.params import EmbedParams
 from resight.evaluate.params import EvaluateParams
 from resight.extract.kinds.sift import SiftParams
-from resight.ingest.params import EncounterParams, GateParams, IngestParams
+from resight.ingest.params import EncounterParams, GateParams, IngestParams, RetentionParams
 from resight.match.kinds.nearest import NearestParams
 from resight.notify.params import NotifyParams
 from resight.novelty.params import NoveltyParams
@@ -36,6 +36,7 @@ class Settings(Params):
     ingest: IngestParams = IngestParams()
     encounter: EncounterParams = EncounterParams()
     gate: GateParams = GateParams()
+    retention: RetentionParams = RetentionParams()
     segment: SegmenterParams = AutoParams()
     crop: CropParams = CropParams()
     extract: ExtractorParams = SiftParams()
