@@ -138,7 +138,7 @@ def test_an_evening_by_keyboard_survives_a_kill_and_the_next_night_heeds_it(revi
     with served(reviewed_workspace) as (address, _):
         page.goto(address)
         page.get_by_role("link", name="Catalogue of animals").click()
-        page.locator(".item", has_text=str(new)).click()
+        page.locator(".item b", has_text=str(new)).click()
         assert page.locator("h1").inner_text() == new and page.locator(".best img").count() >= 1
     told = CliRunner().invoke(app, ["export", "xlsx", "--json", "-w", str(reviewed_workspace.root)])
     assert told.exit_code == 0 and json.loads(told.stdout)["counts"]["confirmed"] >= 10
