@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from resight.catalog.schema import Column, Table
-from resight.catalog.tables import F64, I32, RUN, STRINGS, TIME, S
+from resight.catalog.tables import DAY, F64, I32, RUN, STRINGS, TIME, UTC, S
 
 SIGHTINGS = Table(
     "sightings", 1,
@@ -35,4 +35,27 @@ SIGHTINGS = Table(
     ),
 )  # fmt: skip
 
-COMPUTED = (SIGHTINGS,)
+ATTEMPTS = Table(
+    "attempts", 1,
+    "a command that changed something, or tried to; computed when it is read (`resight.read_attempts`) from the lines in `log/`",
+    ("attempt",),
+    (
+        Column("attempt", S, "its name: when it began (UTC), the command, and six digits"),
+        Column("command", S, "nightly, rebuild, accuracy, evaluate, compare, models promote, …", nullable=False),
+        Column("night", DAY, "night that it was for; missing for commands without one"),
+        Column("began_at", UTC, "when it began", nullable=False),
+        Column("ended_at", UTC, "when it ended; missing while it is under way, and where it was killed"),
+        Column("outcome", S, "done, kept_aside, failed, stopped (by Ctrl-C or a signal), killed, or under_way", nullable=False),
+        Column("exit_code", I32, "what the command ended with; missing while it is under way"),
+        Column("sentence", S, "why it ended so; empty where there is nothing to say"),
+        Column("run_id", S, "run that it came to; missing if none"),
+        Column("host", S, "machine or container"),
+        Column("user", S, "user of that machine"),
+        Column("version", S, "version of Resight"),
+        Column("counts", S, "JSON object: by stage, how many came in and how each ended, as far as it came"),
+        Column("work", S, "JSON object: what was really computed"),
+        Column("seconds", S, "JSON object: wall time by stage, as far as it came"),
+    ),
+)  # fmt: skip
+
+COMPUTED = (SIGHTINGS, ATTEMPTS)

@@ -15,7 +15,7 @@ STATUS = Column("status", S, "outcome; rows with `ok` or `scored` are usable", n
 REASON = Column("reason", S, "why the row is not usable; empty if it is")
 
 PHOTOS = Table(
-    "photos", 2, "a photo (one content, however many files hold it)", ("photo_id",),
+    "photos", 3, "a photo (one content, however many files hold it)", ("photo_id",),
     (
         RUN,
         Column("photo_id", S, "identity from the content: first 20 hex digits of its SHA-256"),
@@ -35,8 +35,9 @@ PHOTOS = Table(
         Column("longitude_deg", F64, "WGS 84 longitude, east positive", "degree"),
         Column("camera", S, "make and model from EXIF"),
         Column("encounter_id", S, "encounter: one animal, met once (one day, one place); its photos vote together", nullable=False),
-        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, folder_and_day or photo", nullable=False),
-        Column("individual_id", S, "animal, as confirmed by a person; missing if nobody has named it"),
+        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, folder_and_day, photo, or decision (a person has split an encounter)", nullable=False),
+        Column("individual_id", S, "animal, as confirmed by a person in a label file or by a decision, whichever came later; missing if nobody has named it"),
+        Column("labelled_individual_id", S, "animal as label files say it; missing where they say nothing, and in tables of before"),
         Column("viewpoint", S, "side of the head that is seen: left, right, top, front, back, unknown", nullable=False),
         Column("role", S, "gallery or query, if the metadata says so"),
         Column("sharpness", F64, "variance of the Laplacian of the grey picture at 512 px; larger is sharper"),
@@ -420,6 +421,33 @@ COMPARISON = Table(
     ),
 )  # fmt: skip
 
+DECISIONS = Table(
+    "decisions", 1, "a decision of a person; the log in `decisions/` of the workspace, as it was when the run began", ("decision_id",),
+    (
+        RUN,
+        Column("decision_id", S, "made from everything that the decision says"),
+        Column("decided_at", UTC, "when it was decided; later decisions count", "UTC", nullable=False),
+        Column("decided_by", S, "who", nullable=False),
+        Column("kind", S, "confirm, new, same_as (one animal with another encounter), reject (it is not that animal), split, cannot_tell, bad_crop, not_a_head, "
+               "does_not_belong, side, rename, merge, apart (two names are two animals), second_opinion (asked for) or undo", nullable=False),
+        Column("is_active", B, "whether nobody has undone it", nullable=False),
+        Column("conflict", S, "what a label file says otherwise, and which of the two counts; empty if they agree"),
+        Column("encounter_id", S, "what the encounter was called when it was decided on"),
+        Column("decided_photo_ids", STRINGS, "photos that it is about, by content"),
+        Column("individual_id", S, "the animal; for rename and merge the name that ends, for apart one of the two names"),
+        Column("into", S, "rename and merge: the name that stays; apart: the other name"),
+        Column("parts", S, "split: JSON, the photo_ids of each animal"),
+        Column("viewpoint", S, "side: the side of the head that is seen"),
+        Column("crop_box_px", pa.list_(F64), "crop that is meant: x, y, width, height in the upright photo; all crops of the photo if missing", "px"),
+        Column("box_px", pa.list_(F64), "bad_crop: where the head really is", "px"),
+        Column("undoes", S, "undo: decision_id of the decision that no longer counts"),
+        Column("seen_run_id", S, "run that was looked at"),
+        Column("model_fingerprint", S, "model of that run"),
+        Column("evidence", S, "JSON: what was shown, candidates with probabilities and fitting points"),
+        Column("note", S, "in the person's own words"),
+    ),
+)  # fmt: skip
+
 RUNS = Table(
     "runs", 3, "a run", ("run_id",),
     (
@@ -444,7 +472,7 @@ RUNS = Table(
 
 TABLES = (
     PHOTOS, CROPS, FEATURES, PAIRS, PAIRS_LEFT_OUT, SCORES, IDENTIFICATIONS, NOVELTY, PROVISIONAL, IDENTITY_DRAWS,
-    OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, COMPARISON, RUNS,
+    OUTCOMES, ACCURACY, ACCURACY_CURVES, ACCURACY_DIFFERENCES, CHANGES, COMPARISON, DECISIONS, RUNS,
 )  # fmt: skip
 _BY_NAME = {one.name: one for one in TABLES}
 

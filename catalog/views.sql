@@ -30,12 +30,37 @@ SELECT n.encounter_id, n.decision, n.individual_id, round(n.probability, 3) AS p
 FROM latest_novelty n
 ORDER BY n.decision, n.encounter_id;
 
--- All runs, newest first; a night that was run again with other inputs has several, and `newest_of_night` marks the last.
+-- What was tried: nights, rebuilds, measurements and changes of the accepted model, also those that failed. `outcome` is done,
+-- kept_aside, failed, stopped or killed; an attempt without one is under way, or was killed and nothing was tried since.
+SET VARIABLE attempt_files = (
+    SELECT [getvariable('workspace') || '/current/generation.json'] || coalesce(list(file), [])
+    FROM glob(getvariable('workspace') || '/log/*.jsonl')
+);
+CREATE OR REPLACE VIEW attempts AS
+SELECT attempt, any_value(command) AS command, any_value(night) AS night,
+       min("time") FILTER (WHERE event = 'began') AS began_at, min("time") FILTER (WHERE event = 'ended') AS ended_at,
+       any_value(outcome) AS outcome, any_value(exit_code) AS exit_code, any_value(sentence) AS sentence,
+       any_value(run_id) AS run_id, any_value(host) AS host, any_value("user") AS "user",
+       any_value(counts) AS counts, any_value(work) AS work, any_value(seconds) AS seconds
+FROM read_json(getvariable('attempt_files'), format = 'newline_delimited', ignore_errors = true, columns = {
+    event: 'VARCHAR', attempt: 'VARCHAR', command: 'VARCHAR', night: 'DATE', "time": 'TIMESTAMPTZ', outcome: 'VARCHAR',
+    exit_code: 'INTEGER', sentence: 'VARCHAR', run_id: 'VARCHAR', host: 'VARCHAR', "user": 'VARCHAR', counts: 'JSON',
+    work: 'JSON', seconds: 'JSON'})
+WHERE attempt IS NOT NULL
+GROUP BY attempt
+ORDER BY began_at DESC;
+
+-- All runs and all attempts that came to no run, newest first; a night that was run again with other inputs has several runs, and
+-- `newest_of_night` marks the last.
 CREATE OR REPLACE VIEW run_history AS
 SELECT run_id, flow, night::DATE AS night, status, started_at, ended_at, model_fingerprint, counts, work,
-       row_number() OVER (PARTITION BY flow, night ORDER BY ended_at DESC) = 1 AS newest_of_night
+       row_number() OVER (PARTITION BY flow, night ORDER BY ended_at DESC) = 1 AS newest_of_night, NULL AS sentence
 FROM read_parquet(getvariable('workspace') || '/runs/*/runs.parquet', union_by_name = true)
-ORDER BY ended_at DESC;
+UNION ALL
+SELECT NULL, command, night, coalesce(outcome, 'not_ended'), began_at, ended_at, NULL, counts, work, false, sentence
+FROM attempts
+WHERE run_id IS NULL AND command IN ('nightly', 'rebuild', 'accuracy', 'evaluate', 'compare')
+ORDER BY started_at DESC;
 
 -- The verdicts on each encounter, run by run; not those that a measurement gives with names hidden.
 CREATE OR REPLACE VIEW verdict_history AS

@@ -17,6 +17,7 @@ from resight.score.params import ScoreParams
 from resight.settings import Settings
 from resight.shortlist.params import ShortlistParams
 from resight.status import KEPT_ASIDE
+from resight.store.attempts import attempt
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import REPORT_FILE
 from resight.store.workspace import open_workspace
@@ -53,13 +54,19 @@ def run_compare(
     shared = shared_settings(settings_for(place, given)).model_copy(update={"allow_download": download})
     model = model_of(shared, shared.weight_store(), place)
     budget = given.get("extract", {}).get("max_keypoints")
-    with open_run(place, shared, model, flow="compare", sources=sources, quiet=quiet) as run:
+    opened: dict[str, Any] = {"flow": "compare", "sources": sources, "quiet": quiet}
+    with (
+        attempt(place, "compare", folder=str(folder)) as tried,
+        open_run(place, shared, model, tried=tried, **opened) as run,
+    ):
         segmented, cohort = labelled_crops(run)
         most = int(budget) if budget else None
         trial = Trial(run.env, shared, segmented.photos, segmented.crops, cohort, most)
         compared = compare_methods(trial, wanted, quick=quick and not methods)
         _say_what_is_missing(run, compared)
-        return _publish(run, compared, str(folder))
+        summary = _publish(run, compared, str(folder))
+        tried.result(summary)
+        return summary
 
 
 def shared_settings(settings: Settings) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, open_run
 from resight.run.state import Ingested, Judged, Segmented
+from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
 from resight.score.base import FUSED
 from resight.settings import Settings
-from resight.store.workspace import Workspace, open_workspace
+from resight.store.attempts import Attempt, attempt
+from resight.store.workspace import Workspace, checked_night, open_workspace
 from resight.tasks.background import control_background
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.measure import compare_runs, hide_labels, measure
@@ -38,11 +41,14 @@ def run_evaluate(
         >>> share_right_at_once = metrics["top1_photo"]
     """
     place = open_workspace(workspace)
-    sources, overrides = steps.labelled_folder(place, folder, overrides)
-    settings, model = steps.own_settings(place, overrides)
-    with open_run(place, settings, model, flow="evaluate", sources=sources, quiet=quiet) as run:
-        run.note(*steps.note_of_choice(place))
-        return _measured(run, accept=False)
+    with attempt(place, "evaluate", folder=str(folder)) as tried:
+        sources, overrides = steps.labelled_folder(place, folder, overrides)
+        settings, model = steps.own_settings(place, overrides)
+        with open_run(place, settings, model, flow="evaluate", sources=sources, tried=tried, quiet=quiet) as run:
+            run.note(*steps.note_of_choice(place))
+            summary = _measured(run, accept=False)
+        tried.result(summary)
+        return summary
 
 
 def run_accuracy(
@@ -58,16 +64,28 @@ def run_accuracy(
         >>> metrics = resight.run_accuracy("my season")["metrics"]
         >>> share_right_at_once = metrics["top1_photo"]
     """
-    place = open_workspace(workspace)
-    settings, model, sentence = steps.accepted_settings(place, overrides)
-    return measure_workspace(place, settings, model, night=night, note=sentence, accept=True, quiet=quiet)
+    place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
+    with attempted(place, "accuracy", night=night) as tried:
+        settings, model, sentence = steps.accepted_settings(place, overrides)
+        how: dict[str, Any] = {"night": night, "note": sentence, "tried": tried, "quiet": quiet}
+        summary = measure_workspace(place, settings, model, accept=True, **how)
+        tried.result(summary)
+        return summary
 
 
 def measure_workspace(
-    place: Workspace, settings: Settings, model: Model, *, night: str | None, note: str = "", accept: bool, quiet: bool
+    place: Workspace,
+    settings: Settings,
+    model: Model,
+    *,
+    night: str | None,
+    note: str = "",
+    accept: bool,
+    tried: Attempt | None = None,
+    quiet: bool,
 ) -> dict[str, Any]:
     """Measure any model on the workspace's confirmed labels."""
-    with open_run(place, settings, model, flow="accuracy", night=night, quiet=quiet) as run:
+    with open_run(place, settings, model, flow="accuracy", night=night, tried=tried, quiet=quiet) as run:
         run.note(note)
         return _measured(run, accept=accept)
 

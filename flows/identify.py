@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from resight.errors import WorkspaceError
-from resight.flows.steps import accepted_settings, from_features_to_verdicts, healed
-from resight.pairs.cohort import Cohort, nightly_cohort
+from resight.flows.steps import accepted_settings, from_features_to_verdicts, healed, tonights_cohort
+from resight.pairs.cohort import Cohort
 from resight.run.run import absolute_sources, open_run
 from resight.run.state import Judged
 from resight.store.workspace import open_workspace
@@ -59,9 +59,9 @@ def identify(
         run.note(sentence)
         ingested = ingest_photos(run)
         chosen = _photos_of(ingested.photos, place.root, queries)
-        cohort = _restrict(nightly_cohort(ingested.photos), chosen, place.root)
         if together:
             ingested = replace(ingested, photos=run.add("photos", _one_encounter(ingested.photos, chosen)))
+        cohort = _restrict(tonights_cohort(run, ingested), chosen, place.root)
         judged = healed(run, lambda: from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
         if report:
             shutil.copyfile(write_report(run, judged), report)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from resight.flows.lazy import made
-from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline
-from resight.pairs.cohort import Cohort, nightly_cohort
+from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline, tonights_cohort
+from resight.pairs.cohort import Cohort
 from resight.run.models import current_model
-from resight.run.run import open_run
+from resight.run.run import Run, open_run
+from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
-from resight.store.workspace import open_workspace
+from resight.store.workspace import checked_night, open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish
 
@@ -45,22 +46,29 @@ def run_nightly(
         >>> night = resight.run_nightly("my season", night="2026-06-05")
         >>> counts, report = night["decisions"], night["report"]
     """
-    place = open_workspace(workspace)
-    settings, model, sentence = accepted_settings(place, overrides)
-    with open_run(
-        place, settings, model, flow="nightly", night=night, sources=tuple(sources or ()), quiet=quiet
-    ) as run:
-        run.note(*note_of_choice(place), sentence)
-        ingested = ingest_photos(run)
-        cohort = nightly_cohort(ingested.photos)
-        run.note(*_what_is_missing(cohort))
-        whole = may_publish(run, ingested, accept)
-        first = current_model(place) is None
-        done = already_there(run, accept=whole, model=first)
-        if done:
-            return done
-        run_pipeline(run, ingested, cohort)
-        return publish(run, accept=whole, model=first)
+    place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
+    with attempted(place, "nightly", night=night) as tried:
+        settings, model, sentence = accepted_settings(place, overrides)
+        with open_run(
+            place, settings, model, flow="nightly", night=night, sources=tuple(sources or ()), tried=tried, quiet=quiet
+        ) as run:
+            run.note(*note_of_choice(place), sentence)
+            summary = _night(run, accept)
+        tried.result(summary)
+        return summary
+
+
+def _night(run: Run, accept: bool) -> dict[str, Any]:
+    ingested = ingest_photos(run)
+    cohort = tonights_cohort(run, ingested)
+    run.note(*_what_is_missing(cohort))
+    whole = may_publish(run, ingested, accept)
+    first = current_model(run.workspace) is None
+    done = already_there(run, accept=whole, model=first)
+    if done:
+        return done
+    run_pipeline(run, ingested, cohort)
+    return publish(run, accept=whole, model=first)
 
 
 def _what_is_missing(cohort: Cohort) -> list[str]:

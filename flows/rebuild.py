@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ from resight.errors import NothingToMeasure
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
 from resight.flows.lazy import made
-from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for
-from resight.pairs.cohort import nightly_cohort
+from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for, tonights_cohort
 from resight.run.models import Model, current_model, with_model
 from resight.run.run import open_run
+from resight.run.telling import attempted
 from resight.settings import Settings
+from resight.store.attempts import Attempt
 from resight.store.runs import read_run
 from resight.store.tables import empty_table
-from resight.store.workspace import Workspace, open_workspace
+from resight.store.workspace import Workspace, checked_night, open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish
 
@@ -45,26 +47,41 @@ def run_rebuild(
         >>> result = resight.run_rebuild("my season")  # after a change in resight.toml
         >>> is_accepted, why = result["promoted"], result["notes"]
     """
-    place = open_workspace(workspace)
+    place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
+    with attempted(place, "rebuild", night=night) as tried:
+        result = _rebuilt(place, night, overrides, tried, accept_unmeasured, accept, quiet)
+        tried.result(result)
+        return result
+
+
+def _rebuilt(
+    place: Workspace,
+    night: str,
+    overrides: Mapping[str, Any] | None,
+    tried: Attempt,
+    accept_unmeasured: bool,
+    accept: bool,
+    quiet: bool,
+) -> dict[str, Any]:
     settings, model = own_settings(place, overrides)
     old = current_model(place)
     comparison, page = None, None
     if old and old.fingerprint != model.fingerprint:
         comparison, page = _compare(place, overrides, old, settings, model, night, quiet)
-    promoted = comparison is None or comparison.not_worse or (accept_unmeasured and comparison.too_few)
-    with open_run(place, settings, model, flow="rebuild", night=night, quiet=quiet) as run:
+    refused = comparison is not None and not (comparison.not_worse or (accept_unmeasured and comparison.too_few))
+    with open_run(place, settings, model, flow="rebuild", night=night, tried=tried, quiet=quiet) as run:
         run.note(comparison.sentence if comparison else "")
         ingested = ingest_photos(run)
         whole = may_publish(run, ingested, accept)
-        if comparison and not promoted:
+        if comparison and refused:
             run.reason = comparison.sentence
-        promoted = promoted and whole
+        promoted = whole and not refused
         result = already_there(run, accept=promoted, model=promoted)
         if result is None:
-            run_pipeline(run, ingested, nightly_cohort(ingested.photos))
+            run_pipeline(run, ingested, tonights_cohort(run, ingested))
             result = publish(run, accept=promoted, model=promoted)
     verdict = comparison.as_dict() if comparison else None
-    return result | {"promoted": promoted, "comparison": verdict, "accuracy_page": page}
+    return result | {"promoted": promoted, "refused": refused, "comparison": verdict, "accuracy_page": page}
 
 
 def _compare(

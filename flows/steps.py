@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from resight.decisions.apply import rejections
 from resight.errors import DamagedError, KeptAside
 from resight.ingest.stage import has_outlines
-from resight.pairs.cohort import Cohort
+from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import Model, model_of, settle
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
@@ -85,6 +87,12 @@ def labelled_crops(run: Run) -> tuple[Segmented, Cohort]:
     """Photos and crops of a labelled folder, and which are queries and which gallery."""
     segmented = segment_photos(run, ingest_photos(run))
     return segmented, hide_labels(run, segmented).cohort
+
+
+def tonights_cohort(run: Run, ingested: Ingested) -> Cohort:
+    """Named photos are the gallery, all others queries, which are not compared with whom people say they are not."""
+    cohort = nightly_cohort(ingested.photos)
+    return replace(cohort, refused=rejections(ingested.photos, run.decided))
 
 
 def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) -> Judged:

@@ -1,10 +1,21 @@
 """Stage ``ingest``."""
 
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from resight.decisions.apply import decide_photos, decision_rows
+from resight.decisions.log import DecisionLog
+from resight.decisions.state import Decided
+from resight.ingest.annotation import Annotation
 from resight.ingest.stage import ingest
 from resight.run.run import Run
 from resight.run.setups import ingest_setup
 from resight.run.state import Ingested
 from resight.tasks.stage import stage
+
+# What people have decided about the photos of the workspace; other flows ask labelled folders.
+HEEDS_DECISIONS = ("nightly", "rebuild", "accuracy", "identify", "segment")
 
 
 @stage("ingest")
@@ -13,8 +24,18 @@ def ingest_photos(run: Run) -> Ingested:
     result = ingest(run.env, ingest_setup(run.settings), run.names.ingest, run.sources, run.night)
     run.note(*result.notes)
     run.work["photos_decoded"] = result.n_decoded
-    run.name_after_inputs(result.photos, result.annotations)
-    photos = run.add("photos", result.photos)
+    table: pa.Table = result.photos
+    annotations: Mapping[str, tuple[Annotation, ...]] = result.annotations
+    if run.flow in HEEDS_DECISIONS:
+        log = DecisionLog(run.workspace)
+        run.decided = Decided.of(log.entries())
+        run.note(*log.notes)
+        table, annotations, notes = decide_photos(table, annotations, run.decided)
+        run.note(*notes)
+    run.name_after_inputs(table, annotations)
+    photos = run.add("photos", table)
+    if run.decided.entries:
+        run.add("decisions", decision_rows(run.decided, photos))
     run.count("ingest", photos.num_rows, photos)
     run.counts["ingest"]["files"] = result.n_files
-    return Ingested(photos=photos, annotations=result.annotations)
+    return Ingested(photos=photos, annotations=annotations)

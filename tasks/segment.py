@@ -1,5 +1,6 @@
 """Stage ``segment``."""
 
+from resight.decisions.apply import decide_crops
 from resight.run.run import Run
 from resight.run.setups import segment_setup
 from resight.run.state import Ingested, Segmented
@@ -16,6 +17,6 @@ def segment_photos(run: Run, ingested: Ingested) -> Segmented:
     reconcile("segment", photos["photo_id"].to_pylist(), set(result.crops["photo_id"].to_pylist()))
     run.work["crops_cut"] = result.n_cut
     run.fingerprints["segment"] = next(iter(result.crops["segment_fingerprint"].to_pylist()), "")
-    crops = run.add("crops", result.crops)
+    crops = run.add("crops", decide_crops(result.crops, run.decided))
     run.count("segment", photos.num_rows, crops)
     return ingested.then(Segmented, crops=crops)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from resight.match.evidence import Evidence
     from resight.match.params import MatcherBase
     from resight.plugins.params import Params
-    from resight.reading import RunResults, open_generation, open_run, read_features, read_pairs
+    from resight.reading import RunResults, open_generation, open_run, read_attempts, read_features, read_pairs
     from resight.score.base import Score
     from resight.segment.base import Photo, Region, Segmenter
     from resight.segment.params import SegmenterBase
@@ -45,7 +45,7 @@ __all__ = [
     "Features", "Generation", "LeakError", "Matcher", "MatcherBase", "MissingWeightsError", "NothingToMeasure",
     "PairMatch", "Params", "Photo", "Region", "ResightError", "RunResults", "Score", "Segmenter", "SegmenterBase",
     "Settings", "SettingsError", "WeightsError", "Workspace", "WorkspaceError", "__version__", "identify", "load_settings",
-    "open_generation", "open_run", "open_workspace", "read_features", "read_pairs", "read_sightings", "run_accuracy",
+    "open_generation", "open_run", "open_workspace", "read_attempts", "read_features", "read_pairs", "read_sightings", "run_accuracy",
     "run_evaluate",
     "run_nightly", "run_rebuild",
 ]  # fmt: skip
@@ -67,7 +67,7 @@ if not TYPE_CHECKING:  # a type checker would take everything for an attribute o
         "match.evidence": "Evidence",
         "match.params": "MatcherBase",
         "plugins.params": "Params",
-        "reading": "RunResults open_generation open_run read_features read_pairs",
+        "reading": "RunResults open_generation open_run read_attempts read_features read_pairs",
         "score.base": "Score",
         "segment.base": "Photo Region Segmenter",
         "segment.params": "SegmenterBase",

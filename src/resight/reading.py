@@ -1,6 +1,8 @@
 """Read what runs have left in a workspace: tables, features, crops, matching points."""
 
+import json
 from dataclasses import dataclass
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from resight.catalog import ATTEMPTS
 from resight.environment import Environment
 from resight.errors import WorkspaceError
 from resight.extract.base import Features
@@ -20,6 +23,7 @@ from resight.runner.runner import Runner
 from resight.segment.store import read_crop
 from resight.settings import Settings, settings_from
 from resight.status import CropStatus, FeatureStatus
+from resight.store import attempts
 from resight.store.generations import Generation, current_generation
 from resight.store.runs import read_run, run_record, run_tables
 from resight.store.workspace import Workspace, open_workspace
@@ -213,3 +217,27 @@ def read_pairs(workspace: str | Path | Workspace, run_id: str | None = None) -> 
         >>> strongest = pairs.sort_by([("n_inliers", "descending")]).slice(0, 1).to_pylist()
     """
     return open_run(workspace, run_id).table("pairs")
+
+
+def read_attempts(workspace: str | Path | Workspace) -> pa.Table:
+    """What was tried, the oldest first, also what failed or was killed: the catalog's table ``attempts``.
+
+    Raises:
+        WorkspaceError: There is no such workspace.
+
+    Examples:
+        >>> attempts = resight.read_attempts("my season")
+        >>> attempts.select(["command", "outcome"]).to_pylist()[0]
+        {'command': 'nightly', 'outcome': 'done'}
+    """
+    place = workspace if isinstance(workspace, Workspace) else open_workspace(workspace)
+    rows = [{c.name: _cell(c.type, row.get(c.name)) for c in ATTEMPTS.columns} for row in attempts.read_attempts(place)]
+    return pa.Table.from_pylist(rows, schema=ATTEMPTS.schema)
+
+
+def _cell(kind: pa.DataType, value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if value and pa.types.is_date(kind):
+        return date.fromisoformat(value)
+    return datetime.fromisoformat(value) if value and pa.types.is_timestamp(kind) else value

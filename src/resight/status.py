@@ -18,6 +18,7 @@ class PhotoReason(StrEnum):
     TOO_SMALL = "too_small"
     DECOMPRESSION_BOMB = "decompression_bomb"
     UNREADABLE = "unreadable"
+    TAKEN_OUT = "taken_out"
 
 
 class CropStatus(StrEnum):
@@ -26,6 +27,7 @@ class CropStatus(StrEnum):
     NO_ANNOTATION = "no_annotation"
     NO_HEAD = "no_head"
     TOO_SMALL = "too_small"
+    TAKEN_OUT = "taken_out"
     FAILED = "failed"
 
 

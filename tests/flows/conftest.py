@@ -148,3 +148,34 @@ def _healthy(port: int) -> bool:
             return answer.status == 200
     except OSError:
         return False
+
+
+REVIEWED_NIGHT = f"""
+import sys
+from resight.flows.nightly import run_nightly
+run_nightly(sys.argv[1], {FIRST_NIGHT!r}, {SMALL!r}, quiet=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def reviewed_night(make_once: MakeOnce) -> Path:
+    """A workspace after a night with two photos in each encounter, in a folder whose name needs care in addresses. Copy it."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            workspace = Workspace(folder / "workspace")
+            _hide_weights(workspace, monkeypatch)
+            init_workspace(workspace.root, WeightStore(allow_download=False))
+            inbox = workspace.root / "photos" / "dive #4, 100 % <b>ü"
+            render_survey(inbox, n_individuals=4, n_new=2, photos_per_encounter=2, size_px=(600, 450))
+            subprocess.run([sys.executable, "-c", REVIEWED_NIGHT, str(workspace.root)], check=True)
+
+    return make_once("reviewed night", make) / "workspace"
+
+
+@pytest.fixture
+def reviewed_workspace(workspace: Workspace, reviewed_night: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of `reviewed_night` of one's own."""
+    _hide_weights(workspace, monkeypatch)
+    shutil.copytree(reviewed_night, workspace.root, dirs_exist_ok=True)
+    return workspace

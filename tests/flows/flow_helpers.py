@@ -8,6 +8,8 @@ from resight.store.workspace import Workspace
 
 SMALL = {"extract": {"max_keypoints": 300}, "crop": {"head_side_px": 320}, "dask": {"mode": "inline"}}
 FIRST_NIGHT = "2026-06-04"
+HERE = "http://127.0.0.1:8765"
+HOSTS = {"127.0.0.1:8765", "localhost:8765"}
 TABLES = (
     "photos",
     "crops",

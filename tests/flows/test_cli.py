@@ -40,12 +40,13 @@ def call(*arguments: str | Path) -> Any:
 
 def test_help_lists_every_command_under_its_topic() -> None:
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).stdout
-    topics = ("Start", "Every night", "Look", "Measure", "Models and weights", "Train")
+    topics = ("Start", "Every night", "Decide", "Look", "Measure", "Models and weights", "Train")
     assert re.findall(r"─ ([A-Z][a-z ]+) ─", text) == ["Options", *topics]
     assert re.findall(r"^│ ([a-z]+) ", text, re.MULTILINE) == [
         *("init", "doctor", "demo"),
-        *("nightly", "identify", "report", "serve"),
-        *("diff", "export", "ingest", "segment", "verify"),
+        *("nightly", "identify", "report", "serve", "status", "notify"),
+        *("decide", "rename", "decisions", "import", "review"),
+        *("catalogue", "diff", "export", "ingest", "segment", "verify"),
         *("accuracy", "evaluate", "compare"),
         *("models", "rebuild", "weights"),
         "train",

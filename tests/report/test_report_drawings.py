@@ -51,11 +51,11 @@ def test_strongest_lines_are_kept_and_stray_ones_lie_below():
     assert drawing.lines[0].level > 0  # the weakest 30 of 78 are gone
 
 
-def test_without_geometry_no_line_counts_as_stray():
-    points = MatchedPoints(np.zeros((3, 2)), np.ones((3, 2)), np.full(3, 0.5), np.zeros(3, bool))
-    assert all(
-        lines.agrees for lines in draw_pair(EmbeddedCrop("a", 9, 9, ""), EmbeddedCrop("b", 9, 9, ""), points).lines
-    )
+@pytest.mark.parametrize("tried", [True, False])
+def test_where_no_matches_fit_one_pattern_there_are_no_lines(tried: bool):
+    points = MatchedPoints(np.zeros((3, 2)), np.ones((3, 2)), np.full(3, 0.5), np.zeros(3, bool), tried)
+    drawing = draw_pair(EmbeddedCrop("a", 9, 9, ""), EmbeddedCrop("b", 9, 9, ""), points)
+    assert (drawing.lines, drawing.n_shown, drawing.n_all, drawing.tried) == ([], 0, 3, tried)
 
 
 def test_curve_fits_its_box_and_shades_only_what_lies_below_the_null():

@@ -11,6 +11,7 @@ from resight.errors import WorkspaceError
 from resight.report.data import ReportData
 from resight.report.page import render_report
 from resight.report.params import ReportParams
+from resight.report.words import photo_path
 from resight.store.tables import conform, empty_table
 
 VOID = {"meta", "input", "br", "link", "img", "hr"}
@@ -195,3 +196,31 @@ def test_likely_verdicts_ask_for_a_confirmation(data):
     assert "Likely <b>x</b> 50 %; please confirm" in text and "please confirm: too few animals are known" in text
     assert "Likely a new animal, for now new-2026-001 92 % new" in text
     assert "4 encounters to identify: 1 likely new, 1 likely, 1 not compared, 1 known." in text
+
+
+def test_photos_are_named_by_path_and_what_is_open_from_before_says_so(data):
+    text = squeezed(page(data).text)
+    assert "2026-06-03 bay/q-known 1.JPG" in text and "open from before" not in text
+    later = page(replace(data, run=data.run | {"night": "2026-06-09"}))
+    assert squeezed(later.text).count("open from before") == 2 * data.novelty.num_rows
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("photos/dive 4/DSC_0187.JPG", "dive 4/DSC_0187.JPG"),
+        ("archive/2.jpg", "archive/2.jpg"),
+        ("/media/card/dive 4/2.jpg", "dive 4/2.jpg"),
+        ("s3://bucket/season/dive 4/2.jpg", "dive 4/2.jpg"),
+        ("D:\\season\\dive 4\\2.jpg", "D:/season/dive 4/2.jpg"),
+    ],
+)
+def test_photo_path(uri: str, path: str):
+    assert photo_path(uri) == path
+
+
+def test_a_pair_without_a_fitting_pattern_has_no_lines_and_says_so(data):
+    none = {pair: replace(points, inlier=np.zeros(len(points.inlier), bool)) for pair, points in data.matches.items()}
+    made = page(replace(data, matches=none))
+    assert "No matches fit one pattern, so no lines are drawn." in squeezed(made.text)
+    assert not [value for _, key, value in made.attributes if key == "class" and value == "dots"]

@@ -41,12 +41,14 @@ def models_promote(
 ) -> None:
     """Make a model the accepted one, which `nightly` uses, whatever the comparison said."""
     from resight.run.models import load_model, promote
+    from resight.store.attempts import attempt
     from resight.store.workspace import open_workspace
 
     place = open_workspace(workspace)
-    model = load_model(place, name)
-    with place.lock():
-        promote(place, model)
+    with attempt(place, "models promote", model=name):
+        model = load_model(place, name)
+        with place.lock():
+            promote(place, model)
 
     def show(console: Console, result: dict[str, Any]) -> None:
         accepted = f"{model.fingerprint} is now the accepted model: {model.describe()}."

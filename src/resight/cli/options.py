@@ -16,6 +16,7 @@ class Panel(StrEnum):
 
     START = "Start"
     NIGHTS = "Every night"
+    DECIDE = "Decide"
     LOOK = "Look"
     MEASURE = "Measure"
     MODELS = "Models and weights"

@@ -69,7 +69,7 @@ def ending_on_signals() -> Iterator[None]:
         stop.begin(signum)
         heard.append(signum)
         if len(heard) == 1:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(signum)
 
     reader, writer = socket.socketpair()  # Windows can wait for sockets with a time limit, and for no pipe
     writer.setblocking(False)

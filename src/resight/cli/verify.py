@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -27,10 +28,15 @@ def verify(
 ) -> None:
     """Read everything that was computed and say what is damaged or lost; exit code 1 if something is."""
     from resight.run.verify import verify as job
+    from resight.store.attempts import Outcome, attempt
     from resight.store.workspace import open_workspace
 
-    with machine_errors_at(options.absolute(workspace)):
-        result = job(open_workspace(workspace), repair=repair, quiet=as_json)
+    place = open_workspace(workspace)
+    changing = attempt(place, "verify --repair") if repair else nullcontext()
+    with machine_errors_at(options.absolute(workspace)), changing as tried:
+        result = job(place, repair=repair, quiet=as_json)
+        if tried is not None and not result["ok"]:
+            tried.end(Outcome.FAILED, "Something is damaged or lost that cannot be computed again.")
     print_result(result, as_json, _show)
     if not result["ok"]:
         raise typer.Exit(1)

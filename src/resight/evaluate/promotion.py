@@ -10,9 +10,9 @@ import numpy as np
 
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, WITHOUT_OWN
 from resight.evaluate.specs import OutcomeRows
+from resight.evaluate.worse import LARGEST_P
 from resight.status import CALLED_NEW, NAMED
 
-LARGEST_P = 0.05
 FEWEST_QUERIES = 5  # encounters; fewer measure nothing, and the new model is accepted only unmeasured
 Row = Mapping[str, Any]
 

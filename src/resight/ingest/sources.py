@@ -154,7 +154,14 @@ def _fixed_part(pattern: Path) -> Path:
 
 def _walk(top: Path, workspace: Workspace, notes: Notes) -> Iterator[_Entry]:
     """All files below a folder; links are followed, but no folder is walked twice."""
-    rooms = (workspace.store, workspace.runs, workspace.current, workspace.generations, workspace.models)
+    rooms = (
+        workspace.store,
+        workspace.runs,
+        workspace.current,
+        workspace.generations,
+        workspace.models,
+        workspace.decisions,
+    )
     own = {os.path.abspath(p) for p in rooms}
     seen: set[str] = set()
 

@@ -52,6 +52,7 @@ def decide(
     truth: Mapping[str, str] | None = None,
     deleted: Mapping[str, str] | None = None,
     beliefs: Mapping[str, Belief] | None = None,
+    refused: Mapping[str, frozenset[str]] | None = None,
 ) -> Verdicts:
     """Judge every query encounter.
 
@@ -63,21 +64,20 @@ def decide(
         gallery: Individuals that have a photo in the gallery.
         model, params: From `fit`; limits and the share of new animals.
         seen, days: What the first photos of each encounter score; when encounters were and animals were met.
-        truth: In an evaluation, the hidden individual by encounter_id.
-        deleted: By encounter_id, an individual treated as not in the gallery.
+        truth, deleted: By encounter_id, in an evaluation the hidden individual; an individual treated as not in the gallery.
         beliefs: By encounter_id, what is believed in view of all encounters (`joint`); the others are judged by themselves.
+        refused: By encounter_id, individuals that a person says it is not; they are not among the candidates.
     """
-    truth, deleted, days, beliefs = truth or {}, deleted or {}, days or Days(), beliefs or {}
+    truth, deleted, days, beliefs, refused = truth or {}, deleted or {}, days or Days(), beliefs or {}, refused or {}
     ranked = _delete(ranked, deleted)
     candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
-    rows: list[dict[str, Any]] = []
-    probability: dict[tuple[str, str], float] = {}
+    rows, probability = list[dict[str, Any]](), dict[tuple[str, str], float]()
     inside: dict[tuple[str, str], bool] = {}
     for encounter, photos in sorted(_photos_by_encounter(queries).items()):
         without, listed = deleted.get(encounter), candidates.get(encounter, [])
         fitted = model.without(without) if without else model
-        size, n = len(set(gallery) - {without}), compared.get(encounter, 0)
+        size, n = len(set(gallery) - {without} - refused.get(encounter, frozenset())), compared.get(encounter, 0)
         query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, n)
         facts = {"n_photos": len(photos), "n_photos_compared": n, "true_individual_id": truth.get(encounter)}
         verdict, each, in_set = _verdict(encounter, listed, query, size, fitted, params, days, facts, beliefs.get(encounter))  # fmt: skip

@@ -30,6 +30,7 @@ class Cohort:
         protocol: How the two parts were chosen.
         leave_one_out: One encounter at a time is taken out of the gallery and compared with all others, so that a photo may
             be in both parts.
+        refused: By query encounter, animals that a person says it is not: no candidates, whatever they score.
     """
 
     queries: frozenset[str]
@@ -39,6 +40,7 @@ class Cohort:
     evaluating: bool = False
     protocol: str = "nightly"
     leave_one_out: bool = False
+    refused: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def nightly_cohort(photos: pa.Table) -> Cohort:
@@ -100,6 +102,24 @@ def pair_grids(
         chosen, gallery, policy=policy, purpose=CALIBRATE, forbid_same_encounter=True, met_again=True
     )
     return identify, calibrate
+
+
+def without_refused(scores: pa.Table, info: pa.Table, refused: Mapping[str, frozenset[str]]) -> pa.Table:
+    """The rows but those of query encounters with animals that a person says they are not.
+
+    Args:
+        scores: The ``scores`` table.
+        info: From `crop_info`.
+        refused: See `Cohort`.
+    """
+    if not refused:
+        return scores
+    crops = info["crop_id"].to_pylist()
+    encounter_of = dict(zip(crops, info["encounter_id"].to_pylist(), strict=True))
+    animal_of = dict(zip(crops, info["individual_id"].to_pylist(), strict=True))
+    rows = zip(*(scores[c].to_pylist() for c in ("query_crop_id", "gallery_crop_id", "purpose")), strict=True)
+    kept = [p != IDENTIFY or animal_of[g] not in refused.get(encounter_of[q], ()) for q, g, p in rows]
+    return scores.filter(pa.array(kept, pa.bool_()))
 
 
 def met_on_another_day(pairs: pa.Table, info: pa.Table) -> pa.Table:

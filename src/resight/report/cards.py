@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from resight.report.data import ReportData
 from resight.report.drawings import Curve, PairDrawing, draw_curve, draw_pair, pair_cdf
 from resight.report.params import ReportParams
 from resight.report.pictures import EmbeddedCrop, EmbeddedCrops
-from resight.report.words import BADGES, ORDER, certainty, file_name, headline, moment, percent
+from resight.report.words import BADGES, ORDER, certainty, headline, moment, percent, photo_path
 from resight.status import CropStatus, Decision
 
 THUMBNAILS = 8
@@ -48,7 +48,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Card:
-    """An encounter. ``shares`` are the probabilities of the first candidate, of all others, and of a new animal."""
+    """An encounter; ``tonight`` is False for what is open from before. ``shares`` are the probabilities of the first candidate, of all others, and of a new animal."""
 
     anchor: str
     encounter_id: str
@@ -60,6 +60,8 @@ class Card:
     label: str | None
     when: str
     n_photos: int
+    title: str
+    tonight: bool
     thumbnails: list[Thumbnail]
     n_more: int
     candidates: list[Candidate]
@@ -81,7 +83,7 @@ class Index:
     @classmethod
     def of(cls, data: ReportData, encounters: set[str]) -> Index:
         """Rows of the encounters that are shown; the table of pairs may hold millions of others."""
-        photo_columns = ["photo_id", "uri", "encounter_id", "taken_at", "taken_on"]
+        photo_columns = ["photo_id", "uri", "encounter_id", "taken_at", "taken_on", "first_night"]
         photos = {r["photo_id"]: r for r in data.photos.select(photo_columns).to_pylist()}
         crops = data.crops.select(["crop_id", "photo_id", "viewpoint", "status", "confidence"]).to_pylist()
         of_verdict = {r["encounter_id"]: r["individual_id"] for r in data.novelty.to_pylist()}
@@ -103,7 +105,12 @@ def make_cards(data: ReportData, params: ReportParams, pictures: EmbeddedCrops) 
     """Cards in the order in which people should look at them, at most ``params.max_encounters``."""
     place = {decision: k for k, decision in enumerate(ORDER)}
     verdicts = data.novelty.to_pylist()
-    verdicts.sort(key=lambda r: (place[Decision(r["decision"])], -(r["probability"] or 0), r["encounter_id"]))
+    fresh = {
+        e
+        for e, night in zip(*(data.photos[c].to_pylist() for c in ("encounter_id", "first_night")), strict=True)
+        if str(night) == str(data.run["night"])
+    }
+    verdicts.sort(key=lambda r: (place[Decision(r["decision"])], r["encounter_id"] not in fresh, -(r["probability"] or 0), r["encounter_id"]))  # fmt: skip
     rows = verdicts[: params.max_encounters]
     index = Index.of(data, {r["encounter_id"] for r in rows})
     return [_card(f"e{k}", row, index, data, params, pictures) for k, row in enumerate(rows, 1)]
@@ -126,12 +133,21 @@ def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportP
         label=row["true_individual_id"],
         when=moment(min(times, key=str)) if times else "",
         n_photos=row["n_photos"],
+        title=_title(photos, row["encounter_id"]),
+        tonight=any(str(p["first_night"]) == str(data.run["night"]) for p in photos),
         thumbnails=[_thumbnail(c["crop_id"], index, pictures) for c in crops[:THUMBNAILS]],
         n_more=max(len(crops) - THUMBNAILS, 0),
         candidates=[_candidate(candidate, index, data, pictures) for candidate in shown],
         others=[f"{r['individual_id']} {percent(r['probability'])}" for r in rest],
         shares=_shares(row, ranked),
     )
+
+
+def _title(photos: Sequence[Row], encounter_id: str) -> str:
+    """Files as people know them; the encounter's name where no photo is in the tables."""
+    paths = sorted(photo_path(p["uri"]) for p in photos)
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return paths[0] + more if paths else encounter_id
 
 
 def _candidate(row: Row, index: Index, data: ReportData, pictures: EmbeddedCrops) -> Candidate:
@@ -161,7 +177,7 @@ def _candidate(row: Row, index: Index, data: ReportData, pictures: EmbeddedCrops
 def _thumbnail(crop_id: str, index: Index, pictures: EmbeddedCrops) -> Thumbnail:
     crop = index.crops.get(crop_id, {})
     uri = index.photos.get(crop.get("photo_id", ""), {}).get("uri", "")
-    return Thumbnail(pictures.of(crop_id), crop.get("viewpoint") or "unknown", file_name(uri))
+    return Thumbnail(pictures.of(crop_id), crop.get("viewpoint") or "unknown", photo_path(uri) if uri else "")
 
 
 def _shares(row: Row, ranked: list[Row]) -> tuple[float, float, float] | None:

@@ -18,13 +18,15 @@ class MatchedPoints:
         xy_query_px: (M, 2), pixels of the query crop.
         xy_gallery_px: (M, 2), pixels of the gallery crop.
         confidence: (M,), above 0 up to 1.
-        inlier: (M,) bool, agrees with the common geometry; all False where geometry was not tried.
+        inlier: (M,) bool, fits one pattern with others; all False where that was not tried.
+        tried: Whether it was tried.
     """
 
     xy_query_px: np.ndarray
     xy_gallery_px: np.ndarray
     confidence: np.ndarray
     inlier: np.ndarray
+    tried: bool = True
 
 
 @dataclass(frozen=True)

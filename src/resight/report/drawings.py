@@ -43,27 +43,32 @@ class PairDrawing:
     lines: list[Lines]
     n_shown: int
     n_all: int
+    tried: bool = True
 
 
 def draw_pair(query: EmbeddedCrop, gallery: EmbeddedCrop, matches: MatchedPoints | None) -> PairDrawing:
-    """Crops and match lines; the `LINES_SHOWN` most confident matches, the strongest on top."""
+    """Crops and match lines; the `LINES_SHOWN` most confident matches, the strongest on top.
+
+    Where no matches fit one pattern there are no lines: any two pictures have some matches, and lines look like evidence.
+    """
     scale_q, scale_g = PAIR_HEIGHT / query.height_px, PAIR_HEIGHT / gallery.height_px
     gallery_x = query.width_px * scale_q + PAIR_GAP
     lines: list[Lines] = []
     n_all = 0 if matches is None else len(matches.confidence)
-    if matches is not None and n_all:
+    if matches is not None and matches.inlier.any():
         keep = np.argsort(-matches.confidence, kind="stable")[:LINES_SHOWN]
         start = (matches.xy_query_px[keep] + 0.5) * scale_q  # pixel centres are integers; SVG counts from the edge
         end = (matches.xy_gallery_px[keep] + 0.5) * scale_g + (gallery_x, 0)
         lines = _lines(np.hstack([start, end]), matches.confidence[keep], matches.inlier[keep])
     width = gallery_x + gallery.width_px * scale_g
-    return PairDrawing(query, gallery, width, scale_q, scale_g, gallery_x, lines, min(n_all, LINES_SHOWN), n_all)
+    n_shown, tried = min(n_all, LINES_SHOWN) if lines else 0, matches is None or matches.tried
+    return PairDrawing(query, gallery, width, scale_q, scale_g, gallery_x, lines, n_shown, n_all, tried)
 
 
 def _lines(ends: np.ndarray, confidence: np.ndarray, inlier: np.ndarray) -> list[Lines]:
     """``ends`` (M, 4): x and y of both ends. Later groups are drawn over earlier ones."""
     levels = np.clip((confidence * LEVELS).astype(int), 0, LEVELS - 1)
-    agrees = inlier.astype(bool) if inlier.any() else np.ones(len(inlier), bool)
+    agrees = inlier.astype(bool)
     groups = []
     for fits, level in product((False, True), range(LEVELS)):
         group = ends[(levels == level) & (agrees == fits)]

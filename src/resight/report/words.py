@@ -148,6 +148,14 @@ def file_name(uri: str) -> str:
     return PurePosixPath(uri.replace("\\", "/")).name
 
 
+def photo_path(uri: str) -> str:
+    """A photo as people know it: its path below the inbox, or the last folder and file of a place elsewhere."""
+    path = PurePosixPath(uri.replace("\\", "/"))
+    if path.parts[:1] == ("photos",):
+        return str(PurePosixPath(*path.parts[1:]))
+    return str(path) if not path.is_absolute() and "://" not in uri else str(PurePosixPath(*path.parts[-2:]))
+
+
 def metric_name(metric: str) -> tuple[str, str]:
     """What a metric means, and its level (``per photo``); the same for ``open_`` metrics as without."""
     plain = metric.removeprefix("open_")

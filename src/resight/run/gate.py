@@ -66,7 +66,12 @@ def _losses(current: pa.Table, photos: pa.Table, params: GateParams) -> list[_Lo
     before, now = current.select(COLUMNS).to_pylist(), photos.select(COLUMNS).to_pylist()
     ids, places = {row["photo_id"] for row in now}, {uri for row in now for uri in row["uris"]}
     usable = {row["photo_id"] for row in now if row["status"] == PhotoStatus.OK}
-    rejected = {uri for row in now if row["status"] != PhotoStatus.OK for uri in row["uris"]}
+    rejected = {
+        uri
+        for row in now
+        if row["status"] != PhotoStatus.OK and row["reason"] != PhotoReason.TAKEN_OUT
+        for uri in row["uris"]
+    }
     places_before = {uri for row in before for uri in row["uris"]}
     readable = [row for row in before if row["status"] == PhotoStatus.OK]
     fresh = [row for row in now if places_before.isdisjoint(row["uris"])]

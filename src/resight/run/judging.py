@@ -13,7 +13,7 @@ from resight.novelty.decide import NOVELTY_SCHEMA, decide, listed
 from resight.novelty.joint import Belief
 from resight.novelty.model import fit
 from resight.novelty.sets import Days
-from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day
+from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day, without_refused
 from resight.plugins.registry import SCORES
 from resight.rank.levels import Seen
 from resight.rank.rule import GROWING, choose_rule
@@ -92,8 +92,9 @@ def rank_candidates(settings: Settings, scored: Scored) -> Ranked:
     """Candidates for every query photo and encounter, by the rule that gallery encounters say is best."""
     is_ratio = SCORES[settings.score.name].is_ratio
     rule = choose_rule(scored.scores, scored.info, settings.rank, is_ratio)
-    candidates = rank_all(scored.scores, scored.info, rule.params, scored.cohort.truth)
-    seen = Seen.of(scored.scores, scored.info, rule.params)
+    scores = without_refused(scored.scores, scored.info, scored.cohort.refused)
+    candidates = rank_all(scores, scored.info, rule.params, scored.cohort.truth)
+    seen = Seen.of(scores, scored.info, rule.params)
     return scored.then(Ranked, candidates=candidates, rule=rule, seen=seen)
 
 
@@ -123,9 +124,18 @@ def with_verdicts(settings: Settings, judged: Judged, beliefs: Mapping[str, Beli
     cohort, queries = judged.cohort, query_photos(judged)
     encounter_of = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
     truth = {encounter_of[p]: name for p, name in cohort.truth.items() if p in encounter_of}
-    animals, days = set(cohort.labels.values()), Days.of(judged.info)
+    animals, days, refused = set(cohort.labels.values()), Days.of(judged.info), cohort.refused
     verdicts = decide(
-        judged.candidates, queries, animals, judged.model, settings.novelty, judged.seen, days, truth, beliefs=beliefs
+        judged.candidates,
+        queries,
+        animals,
+        judged.model,
+        settings.novelty,
+        judged.seen,
+        days,
+        truth,
+        beliefs=beliefs,
+        refused=refused,
     )
     _reconcile_verdicts(judged, verdicts.novelty)
     shown = listed(verdicts, settings.rank.top_k)

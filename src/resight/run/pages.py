@@ -48,7 +48,9 @@ def draw_report(conditions: Conditions, record: Mapping[str, Any], tables: Table
     data = ReportData(
         run=record,
         **shown,
-        matches={pair: MatchedPoints(p.xy_a_px, p.xy_b_px, p.confidence, p.inlier) for pair, p in points.items()},
+        matches={
+            pair: MatchedPoints(p.xy_a_px, p.xy_b_px, p.confidence, p.inlier, p.verified) for pair, p in points.items()
+        },
         null=_curve(null),
         read_crop=_crop_reader(env.workspace, _paths(shown["crops"])),
         accuracy=tables.get("accuracy"),

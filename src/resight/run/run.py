@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from resight.decisions.state import Decided
 from resight.environment import Environment
 from resight.errors import machine_errors_at
 from resight.ingest.addresses import text_of
@@ -25,6 +26,7 @@ from resight.score.accepted import replaced_fusions
 from resight.score.base import FUSED
 from resight.score.prior import shipped
 from resight.settings import Settings
+from resight.store.attempts import Attempt
 from resight.store.damage import Record, fresh_records, watch
 from resight.store.fingerprint import canonical_json, fingerprint
 from resight.store.runs import Staging, run_record, staging
@@ -64,6 +66,7 @@ class Run:
         seconds: Wall time by stage.
         damage: What was set aside because it was damaged.
         reason: Why it is kept aside, or what was overruled to publish it.
+        decided: What people have decided, as far as this flow heeds it.
     """
 
     conditions: Conditions
@@ -82,6 +85,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     damage: list[Record] = field(default_factory=list)
     reason: str = ""
+    decided: Decided = field(default_factory=lambda: Decided.of(()))
 
     @property
     def workspace(self) -> Workspace:
@@ -105,7 +109,8 @@ class Run:
 
     def name_after_inputs(self, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> None:
         """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
-        inputs = photos.drop_columns([c for c in ("run_id", "message") if c in photos.column_names]).to_pylist()
+        left_out = ("run_id", "message", *(() if self.decided.entries else ("labelled_individual_id",)))
+        inputs = photos.drop_columns([c for c in left_out if c in photos.column_names]).to_pylist()
         outlines = {k: [vars(a) for a in v] for k, v in sorted(annotations.items())}
         digest = fingerprint(
             self.flow,
@@ -116,6 +121,7 @@ class Run:
             outlines,
             *([shipped()] if self.settings.score.name == FUSED else []),
             *(replaced_fusions(self.workspace) if self.flow not in MEASURING else []),
+            *([self.decided.digest] if self.decided.entries else []),
         )
         self.run_id = f"{self.night}-{self.flow}-{digest[:8]}"
 
@@ -160,7 +166,8 @@ class Run:
             "model_fingerprint": self.model.fingerprint,
             "fingerprints": canonical_json(self.fingerprints),
             "weights": canonical_json(self.model.weights),
-            "settings": canonical_json(self.settings.model_dump(mode="json")),
+            # without addresses and tokens of chats: this table is handed on
+            "settings": canonical_json(self.settings.model_dump(mode="json", exclude={"notify"})),
             "versions": canonical_json({"python": platform.python_version()} | {p: version(p) for p in PACKAGES}),
             "device": device_name(self.settings.device),
             "counts": canonical_json(self.counts),
@@ -177,9 +184,12 @@ def open_run(
     flow: str,
     night: str | None = None,
     sources: Sequence[str] = (),
+    tried: Attempt | None = None,
     quiet: bool = False,
 ) -> Iterator[Run]:
     """Everything a run needs, closed and cleaned up whatever happens.
+
+    ``tried`` writes down how far it came, also if it fails.
 
     Raises:
         SettingsError: The night is no date.
@@ -191,7 +201,10 @@ def open_run(
     watch(workspace.store)
     opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet)
     with machine_errors_at(workspace.root), opened as conditions, staging(workspace) as folder:
-        yield Run(conditions, model, folder, flow, night, sources)
+        run = Run(conditions, model, folder, flow, night, sources)
+        if tried is not None:
+            tried.follow(counts=run.counts, seconds=run.seconds, notes=run.notes)
+        yield run
 
 
 def device_name(device: str) -> str:

@@ -120,13 +120,15 @@ def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
     pairs, score = pair_scores(judged.scores, seen, rank)
     ratio = pair_ratio(score, judged.model, SCORES[settings.score.name].is_ratio)
     rows = judged.novelty.select(["encounter_id", "n_photos_compared"]).to_pylist()
+    nodes, refused = in_order(seen, _first_met(judged.photos)), judged.cohort.refused
     evidence = Evidence(
-        nodes=in_order(seen, _first_met(judged.photos)),
+        nodes=nodes,
         animals=sorted(set(judged.cohort.labels.values())),
         scores=gallery_scores(judged.candidates, judged.scores, seen, judged.info, rank),
         n_photos={row["encounter_id"]: row["n_photos_compared"] for row in rows},
         log_ratio={} if ratio is None else dict(zip(pairs, ratio.tolist(), strict=True)),
         apart=apart(seen),
+        never=[(node, animal) for node in nodes for animal in sorted(refused.get(encounter_of(node), ()))],
     )
     return joint_posterior(evidence, judged.model, settings.novelty)
 

@@ -11,6 +11,7 @@ from resight.evaluate.params import EvaluateParams
 from resight.extract.kinds.sift import SiftParams
 from resight.ingest.params import EncounterParams, GateParams, IngestParams
 from resight.match.kinds.nearest import NearestParams
+from resight.notify.params import NotifyParams
 from resight.novelty.params import NoveltyParams
 from resight.pairs.params import PairsParams
 from resight.plugins.params import Affects, Params
@@ -48,6 +49,7 @@ class Settings(Params):
     evaluate: EvaluateParams = EvaluateParams()
     dask: DaskParams = DaskParams()
     report: ReportParams = ReportParams()
+    notify: NotifyParams = NotifyParams()
     device: Literal["cpu", "cuda", "mps"] = Field(
         "cpu",
         description="where networks run: cpu, cuda (NVIDIA) or mps (Apple); Resight never changes it by itself",

@@ -4,10 +4,12 @@
 DIR/resight.toml        settings
 DIR/photos/             the inbox (any other place can be named in the settings); never written to
 DIR/store/              what was computed once: ingest, crops, features, pairs, each under its fingerprint
+DIR/decisions/          what people have decided, a line each; only ever added to
 DIR/models/             models that were computed here
 DIR/runs/<run_id>/      one immutable folder per run
 DIR/generations/<n>/    what was accepted together: tables, pages, and which model is the accepted one
 DIR/current             a link to the newest of them: what analysts open
+DIR/log/                what was tried, and how it ended (`store.attempts`)
 ```
 """
 
@@ -51,8 +53,16 @@ class Workspace:
         return self.root / "generations"
 
     @property
+    def decisions(self) -> Path:
+        return self.root / "decisions"
+
+    @property
     def models(self) -> Path:
         return self.root / "models"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log"
 
     def stage_dir(self, stage: str, fingerprint: str) -> Path:
         """Folder of what ``stage`` computed under ``fingerprint``; made if missing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from resight.cli.output import line, print_notes
+from resight.report.words import photo_path
 from resight.status import KEPT_ASIDE
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
@@ -34,9 +36,17 @@ COLOURS = {
 }  # fmt: skip
 
 
+OUTCOMES = {
+    "known": ["known"], "likely known": ["likely"], "perhaps new": ["new", "likely_new"], "unsure": ["unsure"],
+    "that could not be compared": ["not_compared"],
+}  # fmt: skip
+
+
 def show_run(console: Console, result: dict[str, Any]) -> None:
     """Counts, verdicts, metrics, and where everything lies."""
     console.print()
+    if result["flow"] == "nightly" and result["decisions"]:
+        line(console, f"[bold]{escape(_the_night(result))}[/]")
     console.print(_counts(result))
     work = ", ".join(f"{result['work'].get(k, 0)} {name}" for k, name in WORK_NAMES.items())
     console.print(f"Computed in this run: {work}.", highlight=False)
@@ -60,6 +70,20 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
         console.print("The new model is accepted." if result["promoted"] else stays)
     elif result["flow"] == "nightly" and result["status"] == KEPT_ASIDE:
         console.print("[bold]This night is kept aside;[/] what was current stays so (exit code 3).", highlight=False)
+
+
+def _the_night(result: dict[str, Any]) -> str:
+    """The first line: how tonight's encounters ended, how many are open from before, and what to do."""
+    folder = Path(result["folder"])
+    place, run_id = Workspace(folder.parent.parent), result["run_id"]
+    photos = read_run(place, run_id, "photos").select(["encounter_id", "first_night"]).to_pylist()
+    fresh = {r["encounter_id"] for r in photos if str(r["first_night"]) == str(result["night"])}
+    verdicts = read_run(place, run_id, "novelty").select(["encounter_id", "decision"]).to_pylist()
+    tonight = Counter(r["decision"] for r in verdicts if r["encounter_id"] in fresh)
+    said = [f"{n} {words}" for words, kinds in OUTCOMES.items() if (n := sum(tonight[kind] for kind in kinds))]
+    before = len(verdicts) - tonight.total()
+    backlog = f" {before} more from before {'is' if before == 1 else 'are'} open." if before else ""
+    return f"Tonight: {', '.join(said) or 'nothing new'}.{backlog} Look at them: resight review"
 
 
 def _counts(result: dict[str, Any]) -> Table:
@@ -100,21 +124,29 @@ def _comparison(result: dict[str, Any]) -> str:
 
 def _verdicts(result: dict[str, Any]) -> Table:
     folder = Path(result["folder"])
-    rows = read_run(Workspace(folder.parent.parent), result["run_id"], "novelty").to_pylist()
+    place = Workspace(folder.parent.parent)
+    rows = read_run(place, result["run_id"], "novelty").to_pylist()
+    files = _files(place, result["run_id"])
     order = list(COLOURS)
     rows.sort(key=lambda r: (order.index(r["decision"]), r["encounter_id"]))
     table = Table(title="Who it is", title_justify="left")
-    for name in ("encounter", "photos", "verdict", "best candidate", "probability", "new?"):
+    for name in ("first photo", "photos", "verdict", "best candidate", "probability", "new?"):
         table.add_column(name, overflow="fold")
     for r in rows[:ROWS_SHOWN]:
         colour = COLOURS[r["decision"]]
         table.add_row(
-            escape(r["encounter_id"]), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
+            escape(files.get(r["encounter_id"], r["encounter_id"])), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
             escape(r["individual_id"] or "-"), _percent(r["probability"]), _percent(r["p_new"]),
         )  # fmt: skip
     if len(rows) > ROWS_SHOWN:
         table.caption = f"{len(rows) - ROWS_SHOWN} more in the report and in novelty.parquet"
     return table
+
+
+def _files(place: Workspace, run_id: str) -> dict[str, str]:
+    """The first photo of each encounter, by its path: people know no other names."""
+    rows = read_run(place, run_id, "photos").select(["encounter_id", "uri"]).to_pylist()
+    return {r["encounter_id"]: photo_path(r["uri"]) for r in sorted(rows, key=lambda r: r["uri"], reverse=True)}
 
 
 def _percent(value: float | None) -> str:

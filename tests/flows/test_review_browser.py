@@ -1,0 +1,219 @@
+"""The review in a real browser: by keyboard through an evening, killed in the middle, and the night after."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flow_helpers import SMALL
+
+from resight.decisions.desk import Desk
+from resight.decisions.entry import Entry, Kind
+from resight.decisions.log import DecisionLog
+from resight.flows.nightly import run_nightly
+from resight.review.board import Board
+from resight.store.runs import read_current
+from resight.store.workspace import Workspace
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+WIDTHS = (1440, 390)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser: Playwright's own, or the one of the system."""
+    with playwright.sync_playwright() as started:
+        names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+        own = started.chromium.executable_path
+        found = own if Path(own).exists() else next((p for n in names if (p := shutil.which(n))), None)
+        if found is None:
+            pytest.skip("needs Chromium: `playwright install chromium`, or the system's")
+        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(workspace: Workspace) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`resight review` as people start it, and its address."""
+    command = [
+        sys.executable,
+        "-m",
+        "resight.cli.app",
+        "review",
+        "-w",
+        str(workspace.root),
+        "--port",
+        "0",
+        "--by",
+        "Ana",
+    ]
+    process = subprocess.Popen([*command, "--no-browser"], stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "400"})  # fmt: skip
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found, "the address is the first line"
+        yield found[0], process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(60_000)
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    yield opened
+    context.close()
+    assert not problems
+
+
+def press(page: Any, *keys: str) -> str:
+    """Press keys; the last one leads to a new page, whose decision is given back."""
+    for key in keys[:-1]:
+        page.keyboard.press(key)
+    before = page.url
+    page.keyboard.press(keys[-1])
+    page.wait_for_url(lambda url: url != before)
+    page.wait_for_load_state()
+    found: list[str] = re.findall(r"(?:done|undone)=(\w+)", page.url)
+    return found[0] if found else ""
+
+
+def kinds(workspace: Workspace) -> list[str]:
+    return [str(e.kind) for e in DecisionLog(workspace).entries()]
+
+
+def test_an_evening_by_keyboard_survives_a_kill_and_the_next_night_heeds_it(reviewed_workspace: Workspace, page: Any) -> None:  # fmt: skip
+    kept: list[str] = []
+    with served(reviewed_workspace) as (address, process):
+        page.goto(address)
+        page.locator(".item").first.click()
+        page.wait_for_load_state()
+        assert page.locator(".over circle").count() > 10, "points that fit are drawn"
+        kept.append(press(page, "Enter"))
+        kept.append(press(page, "r"))
+        kept.append(press(page, "n", "Enter"))
+        kept.append(press(page, "s", "1", "Enter"))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    entries = DecisionLog(reviewed_workspace).entries()
+    assert [e.decision_id for e in entries] == kept and all(kept), "no decision is lost, none is there twice"
+    assert kinds(reviewed_workspace) == ["confirm", "reject", "new", "split"]
+
+    with served(reviewed_workspace) as (address, _):
+        page.goto(address)
+        page.locator(".item").first.click()
+        page.wait_for_load_state()
+        press(page, "u")
+        press(page, "z")
+        page.keyboard.press("m")
+        page.locator("#same select").select_option(index=0)
+        page.keyboard.press("Enter")
+        page.wait_for_url(re.compile(r"\?done="))
+    assert kinds(reviewed_workspace)[4:6] == ["cannot_tell", "undo"] and len(kinds(reviewed_workspace)) == 7
+
+    run_nightly(reviewed_workspace.root, "2026-06-05", SMALL, quiet=True)
+    photos = _rows(reviewed_workspace, "photos")
+    for entry in entries:
+        _check(entry, photos, _rows(reviewed_workspace, "identifications"))
+    assert len(_rows(reviewed_workspace, "decisions")) == 7
+
+
+def _check(entry: Entry, photos: list[dict[str, Any]], candidates: list[dict[str, Any]]) -> None:
+    own = [r for r in photos if r["photo_id"] in entry.photos]
+    encounters = {r["encounter_id"] for r in own}
+    if entry.kind in (Kind.CONFIRM, Kind.NEW):
+        assert {r["individual_id"] for r in own} == {entry.individual_id}
+    if entry.kind is Kind.SPLIT:
+        assert len(encounters) == 2 or all(r["individual_id"] for r in own)
+    if entry.kind is Kind.REJECT:
+        about = [r for r in candidates if r["encounter_id"] in encounters]
+        assert entry.individual_id not in {r["individual_id"] for r in about}
+
+
+def _rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:
+    table = read_current(workspace, name)
+    assert table is not None
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def test_a_kill_between_key_and_answer_loses_nothing_that_was_shown_as_kept(reviewed_workspace: Workspace, page: Any) -> None:  # fmt: skip
+    shown: list[str] = []
+    for _ in range(3):
+        with served(reviewed_workspace) as (address, process):
+            page.goto(address)
+            page.locator(".item").first.click()
+            page.wait_for_load_state()
+            shown.append(press(page, "u"))
+            page.keyboard.press("u")
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    log = DecisionLog(reviewed_workspace)
+    entries = log.entries()
+    assert not log.notes and set(shown) <= {e.decision_id for e in entries}
+    assert len({e.request for e in entries}) == len({e.photos for e in entries}) == len(entries), "none is there twice"
+
+
+def test_pictures_zoom_together_and_a_box_is_drawn(reviewed_workspace: Workspace, page: Any) -> None:
+    with served(reviewed_workspace) as (address, _):
+        page.goto(address)
+        page.locator(".item").first.click()
+        page.wait_for_load_state()
+        images = page.locator(".pane img")
+        before = [images.nth(k).evaluate("i => i.getBoundingClientRect().width") for k in (0, 1)]
+        page.locator(".pane").first.hover()
+        page.mouse.wheel(0, -300)
+        after = [images.nth(k).evaluate("i => i.getBoundingClientRect().width") for k in (0, 1)]
+        assert after[0] / before[0] == pytest.approx(1.25, rel=0.01) and after[1] / before[1] == pytest.approx(
+            1.25, rel=0.01
+        )
+        page.keyboard.press("b")
+        area = page.locator("#draw img")
+        area.wait_for()
+        box = area.bounding_box()
+        page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.25 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.75 * box["height"])
+        page.mouse.up()
+        page.locator("#crop .first").click()
+        page.wait_for_url(re.compile(r"\?done="))
+    (entry,) = DecisionLog(reviewed_workspace).entries()
+    assert entry.kind is Kind.BAD_CROP and entry.box_px == pytest.approx((150, 112.5, 300, 225), abs=4)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_can_be_used_by_everybody(reviewed_workspace: Workspace, chromium: Any, scheme: str, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
+    key = Board(Desk(reviewed_workspace)).queue()[0].key
+    with served(reviewed_workspace) as (address, _):
+        context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 844})
+        page = context.new_page()
+        page.goto(address)
+        root = address.split("/login")[0]
+        for path, act in (("/", None), (f"/e/{key}", None), (f"/e/{key}", "n"), (f"/e/{key}", "b"), ("/nothing", None)):
+            page.goto(root + path)
+            if act:
+                page.keyboard.press(act)
+            found = axe.Axe().run(page).response["violations"]
+            assert not found, [(v["id"], [n["html"] for n in v["nodes"]]) for v in found]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            shots = os.environ.get("RESIGHT_SCREENSHOTS")
+            if shots:
+                name = f"{path.split('/')[1] or 'list'}{act or ''}-{width}-{scheme}.png"
+                page.screenshot(path=str(Path(shots) / name), full_page=not act)
+        context.close()
