@@ -35,7 +35,9 @@ PHOTOS = Table(
         Column("longitude_deg", F64, "WGS 84 longitude, east positive", "degree"),
         Column("camera", S, "make and model from EXIF"),
         Column("encounter_id", S, "encounter: one animal, met once (one day, one place); its photos vote together", nullable=False),
-        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, folder_and_day, photo, or decision (a person has split an encounter)", nullable=False),
+        Column("encounter_source", S, "where encounter_id comes from: metadata, label_and_day, by rule folder_and_time, folder_and_day or photo, "
+               "voted_out (the photo spoke against its encounter), or decision (a person has split an encounter)", nullable=False),
+        Column("voted_out_of", S, "encounter by rule that the photo spoke against; missing for all others"),
         Column("individual_id", S, "animal, as confirmed by a person in a label file or by a decision, whichever came later; missing if nobody has named it"),
         Column("labelled_individual_id", S, "animal as label files say it; missing where they say nothing, and in tables of before"),
         Column("viewpoint", S, "side of the head that is seen: left, right, top, front, back, unknown", nullable=False),
@@ -284,10 +286,11 @@ PROVISIONAL = Table(
         Column("night", DAY, "night of the run in which it happened", nullable=False),
         Column("event_run_id", S, "run in which it happened", nullable=False),
         Column("event", S, "created, joined, merged, split, confirmed (a person has named the animal), identified (it is now called known or likely, or is one animal with an encounter that is), "
-               "withdrawn (its photos are gone or can no longer be compared)", nullable=False),
+               "withdrawn (its photos are gone, have another encounter or can no longer be compared), moved (photos have the encounter `into` now: "
+               "all of them, or one that spoke against the others)", nullable=False),
         Column("provisional_individual_id", S, "the provisional name", nullable=False),
         Column("encounter_id", S, "the encounter concerned", nullable=False),
-        Column("into", S, "merged, split: the name that the encounter has now; confirmed, identified: the animal"),
+        Column("into", S, "merged, split: the name that the encounter has now; confirmed, identified: the animal; moved: the encounter that has this name now"),
     ),
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from resight.flows.steps import accepted_settings, from_features_to_verdicts, he
 from resight.pairs.cohort import Cohort
 from resight.run.run import absolute_sources, open_run
 from resight.run.state import Judged
+from resight.status import EncounterSource
 from resight.store.workspace import open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.report import write_report
@@ -89,9 +90,12 @@ def _restrict(cohort: Cohort, chosen: Mapping[str, Any], root: Path) -> Cohort:
 
 
 def _one_encounter(photos: pa.Table, chosen: Mapping[str, Any]) -> pa.Table:
-    encounters = zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True)
-    renamed = pa.array(["these photos" if p in chosen else encounter for p, encounter in encounters], pa.string())
-    return photos.set_column(photos.schema.get_field_index("encounter_id"), "encounter_id", renamed)
+    """All chosen photos in one encounter, because the user says so."""
+    for column, said in (("encounter_id", "these photos"), ("encounter_source", EncounterSource.METADATA.value)):
+        before = zip(photos["photo_id"].to_pylist(), photos[column].to_pylist(), strict=True)
+        values = pa.array([said if photo in chosen else value for photo, value in before], pa.string())
+        photos = photos.set_column(photos.schema.get_field_index(column), column, values)
+    return photos
 
 
 def _answers(judged: Judged, chosen: Mapping[str, Any]) -> list[dict[str, Any]]:

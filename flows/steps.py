@@ -21,6 +21,7 @@ from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
 from resight.settings.choice import Choice, choose
 from resight.status import KEPT_ASIDE
 from resight.store.workspace import Workspace
+from resight.tasks.agreement import check_encounters
 from resight.tasks.cluster import group_unknowns
 from resight.tasks.embed import embed_crops
 from resight.tasks.extract import extract_features
@@ -99,7 +100,7 @@ def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) ->
     """Everything between the split into gallery and queries and the report."""
     extracted = embed_crops(run, extract_features(run, segmented))
     planned = plan_pairs(run, extracted, cohort)
-    judged = judge(run, match_pairs(run, planned))
+    judged = judge(run, check_encounters(run, match_pairs(run, planned)))
     if run.flow != "identify" and not cohort.leave_one_out:
         judged = group_unknowns(run, judged)
     came_in = run.counts["ingest"]["in"]

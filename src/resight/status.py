@@ -21,6 +21,21 @@ class PhotoReason(StrEnum):
     TAKEN_OUT = "taken_out"
 
 
+class EncounterSource(StrEnum):
+    """Where the encounter of a photo comes from."""
+
+    METADATA = "metadata"
+    LABEL_AND_DAY = "label_and_day"
+    FOLDER_AND_TIME = "folder_and_time"
+    FOLDER_AND_DAY = "folder_and_day"
+    PHOTO = "photo"
+    VOTED_OUT = "voted_out"
+    DECISION = "decision"  # a person has split an encounter
+
+
+BY_RULE = frozenset({EncounterSource.FOLDER_AND_TIME, EncounterSource.FOLDER_AND_DAY})  # nobody has said so
+
+
 class CropStatus(StrEnum):
     OK = "ok"
     PHOTO_REJECTED = "photo_rejected"

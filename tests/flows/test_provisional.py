@@ -94,7 +94,10 @@ def test_naming_a_photo_that_was_an_encounter_of_its_own_is_logged_as_confirmed(
     label(survey / "metadata.csv", asked["file"], encounter_id="")
     night(field_workspace, "2026-06-04")
     before = names(field_workspace)
-    (encounter,) = [e for e in before if e.startswith("photo-")]
+    photos = read_current(field_workspace, "photos")
+    assert photos is not None
+    (encounter,) = [r["encounter_id"] for r in photos.to_pylist() if r["uri"].endswith(asked["file"])]
+    assert encounter != asked["encounter_id"]
     label(survey / "metadata.csv", asked["file"], individual_id="Zora")
     night(field_workspace, "2026-06-05")
     assert encounter not in names(field_workspace)

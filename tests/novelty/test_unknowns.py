@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from resight.novelty.identity_log import advance, members, provisional_id
-from resight.novelty.unknowns import apart, cluster_grid, sightings
+from resight.novelty.unknowns import apart, cluster_grid, encounter_of, sightings
 from resight.pairs.params import PairsParams
 
 A, B, C, D = (provisional_id(e) for e in "abcd")
@@ -69,14 +69,15 @@ def crops(*rows):
 
 
 def test_each_animal_of_a_shared_photo_is_a_sighting_and_pairs_are_planned_once():
-    info = crops(("p1", "P", "E", "left"), ("p2", "P", "E", "left"), ("q", "Q", "E", "left"), ("f", "F", "Z", "left"))
+    p1, p2 = "0a" * 10, "0b" * 10
+    info = crops((p1, "P", "E", "left"), (p2, "P", "E", "left"), ("q", "Q", "E", "left"), ("f", "F", "Z", "left"))
     seen = sightings(info, {"E", "Z"})
-    assert seen["encounter_id"].to_pylist() == ["E#p1", "E#p2", "E", "Z"]
-    assert apart(seen) == {("E#p1", "E#p2")}
+    assert seen["encounter_id"].to_pylist() == [f"E#{p1}", f"E#{p2}", "E", "Z"]
+    assert apart(seen) == {(f"E#{p1}", f"E#{p2}")}
     plan = cluster_grid(seen, PairsParams()).plan()
     assert plan.left_out.num_rows == 0
     assert [(r["query_crop_id"], r["gallery_crop_id"], r["status"]) for r in plan.pairs.to_pylist()] == [
-        ("p1", "f", "planned"), ("p2", "f", "planned"), ("q", "f", "planned"),
+        (p1, "f", "planned"), (p2, "f", "planned"), ("q", "f", "planned"),
     ]  # fmt: skip
     assert cluster_grid(sightings(info, {"E"}), PairsParams()).plan().pairs.num_rows == 0
 
@@ -95,3 +96,31 @@ def test_sides_that_cannot_be_compared_keep_their_reason(side):
     assert left_out.select(["query_crop_id", "reason", "n_left_out"]).to_pylist() == [
         {"query_crop_id": "a", "reason": "viewpoint", "n_left_out": 1}
     ]
+
+
+def test_a_name_goes_with_the_photos_where_their_encounter_is_called_otherwise():
+    first = advance([], [["a"], ["b"]], {}, {}, "2026-06-01", "run1")
+    second = advance(first.events, [["d"], ["b"]], {}, {}, "2026-06-02", "run2", renamed={"a": "d"})
+    assert second.names == {"d": A, "b": B}
+    new = [(e["event"], e["provisional_individual_id"], e["encounter_id"], e["into"]) for e in second.events[2:]]
+    assert new == [("moved", A, "a", "d"), ("withdrawn", A, "a", None)]
+    confirmed = advance(first.events, [["b"]], {"a": "Leo", "d": "Leo"}, {}, "2026-06-02", "run2", renamed={"a": "d"})
+    assert [e["event"] for e in confirmed.events[2:]] == ["confirmed"], (
+        "a person's name takes the place of the program's"
+    )
+    again = advance(second.events, [["d"], ["b"]], {}, {}, "2026-06-03", "run3", renamed={})
+    assert again.events == second.events and members(again.events) == {"d": A, "b": B}
+
+
+def test_a_photo_that_was_voted_out_is_logged_with_the_encounter_that_it_left():
+    log = advance([], [["a"], ["c"]], {}, {}, "2026-06-01", "run1", voted_out={"c": "a"})
+    new = [(e["event"], e["provisional_individual_id"], e["encounter_id"], e["into"]) for e in log.events]
+    assert new == [("created", A, "a", None), ("moved", C, "a", "c")]
+    assert members(log.events) == {"a": A, "c": C}
+    again = advance(log.events, [["a"], ["c"]], {}, {}, "2026-06-02", "run2", voted_out={"c": "a"})
+    assert again.events == log.events
+
+
+def test_an_encounter_may_have_a_hash_in_its_name():
+    assert encounter_of("photos/Dive #3-undated") == "photos/Dive #3-undated"
+    assert encounter_of("photos/Dive #3-undated#" + "0a" * 10) == "photos/Dive #3-undated"

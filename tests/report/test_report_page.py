@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from resight.errors import WorkspaceError
@@ -224,3 +225,13 @@ def test_a_pair_without_a_fitting_pattern_has_no_lines_and_says_so(data):
     made = page(replace(data, matches=none))
     assert "No matches fit one pattern, so no lines are drawn." in squeezed(made.text)
     assert not [value for _, key, value in made.attributes if key == "class" and value == "dots"]
+
+
+def test_a_photo_that_left_its_encounter_is_named_on_both_cards(data):
+    rows = data.photos.to_pylist()
+    kept, left = [r for r in rows if r["encounter_id"] in set(data.novelty["encounter_id"].to_pylist())][:2]
+    left["voted_out_of"] = kept["encounter_id"]
+    text = squeezed(page(replace(data, photos=pa.Table.from_pylist(rows, schema=data.photos.schema))).text)
+    assert f"1 photo was taken out, because it seems to show another animal: {photo_path(left['uri'])}." in text
+    assert f"By folder or time this belongs to {kept['encounter_id']}" in text
+    assert "taken out" not in page(data).text

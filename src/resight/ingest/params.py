@@ -28,10 +28,20 @@ class EncounterParams(Params):
     """How photos without an encounter_id are grouped. An encounter is one animal at one place on one day."""
 
     affects: ClassVar[Affects] = "run"
+    revision: ClassVar[int] = 2  # the default was "photo"
 
-    unlabelled: Literal["photo", "folder"] = Field(
-        "photo",
-        description="photo: every photo is an encounter of its own; folder: all photos of one folder and day show one animal",
+    unlabelled: Literal["auto", "photo", "folder"] = Field(
+        "auto",
+        description="auto: photos of one folder taken shortly one after the other, or of a folder that stands for a dive, show one "
+        "animal; photo: every photo is an encounter of its own; folder: all photos of one folder and day show one animal",
+    )
+    gap_minutes: float = Field(
+        1.0,
+        gt=0,
+        description="auto: longest pause between two photos of one encounter (at least 5 in a folder that stands for a dive)",
+    )
+    vote_out: bool = Field(
+        True, description="photos that speak against such an encounter get one of their own, and the report says so"
     )
 
 

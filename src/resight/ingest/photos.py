@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
@@ -17,28 +16,29 @@ from resight.catalog import table as catalog_table
 from resight.ingest.annotation import Annotation
 from resight.ingest.block import Row
 from resight.ingest.coco import Frame, outlines_on
+from resight.ingest.encounters import default_encounters
 from resight.ingest.files import Contents
 from resight.ingest.labels import Label, merge
 from resight.ingest.notes import Notes
+from resight.ingest.params import EncounterParams
 from resight.ingest.reasons import complaint
 from resight.ingest.sidecars import SidecarLabels
 from resight.ingest.sources import PhotoFile
 from resight.ingest.zones import offset_in
-from resight.status import PhotoReason, PhotoStatus, Viewpoint
+from resight.status import EncounterSource, PhotoReason, PhotoStatus, Viewpoint
 
 PHOTO_ID_CHARS = 20
 SCHEMA = pa.schema([f for f in catalog_table("photos").schema if f.name != "run_id"])
 FIRST_PHOTOGRAPH = date(1839, 1, 1)
 ONE_DAY = timedelta(days=1)  # of time zones: it may be tomorrow where the photo was taken
 COPIED = ("format", "width_px", "height_px", "camera", "sharpness", "exposure", "contrast", "clipped_fraction")
-Unlabelled = Literal["photo", "folder"]
 
 
 def build_rows(
     files: Sequence[PhotoFile],
     contents: Contents,
     sidecars: SidecarLabels,
-    unlabelled: Unlabelled,
+    encounter: EncounterParams,
     night: str,
     notes: Notes,
 ) -> tuple[list[Row], dict[str, tuple[Annotation, ...]]]:
@@ -52,12 +52,18 @@ def build_rows(
         facts = _with_possible_time(contents.facts.get(digest, {"first_night": night}), group[0].uri, today, notes)
         row = _identity(digest, group) | _facts(facts) | _verdict(facts, group, contents)
         label = _label([f.uri for f in group], sidecars, today, notes)
-        row |= _labelled(label, facts) | _encounter(label, row | _labelled(label, facts), unlabelled)
+        row |= _labelled(label, facts)
+        row |= _told_encounter(label, row)
         rows.append(row)
         outlines = _outlines(row, facts, sidecars, notes)
         if outlines:
             annotations[row["photo_id"]] = outlines
     rows.sort(key=lambda row: row["photo_id"])
+    by_rule = default_encounters(rows, encounter)
+    for row in rows:
+        if not row.get("encounter_id"):
+            alone = f"photo-{row['photo_id']}", EncounterSource.PHOTO
+            row["encounter_id"], row["encounter_source"] = by_rule.get(row["photo_id"], alone)
     _note_mixed_encounters(rows, notes)
     return rows, {row["photo_id"]: annotations[row["photo_id"]] for row in rows if row["photo_id"] in annotations}
 
@@ -158,17 +164,14 @@ def _utc_offset(label: Label, facts: Row, taken_at: datetime | None) -> str | No
     return told or (facts.get("utc_offset") if by_camera else None)
 
 
-def _encounter(label: Label, row: Mapping[str, Any], unlabelled: Unlabelled) -> Row:
-    """Which photos show one animal met once: as the label says, else by animal and day, else as the settings say."""
-    day = row["taken_on"].isoformat() if row["taken_on"] else ""
+def _told_encounter(label: Label, row: Mapping[str, Any]) -> Row:
+    """Which photos show one animal met once: as the label says, else by animal and day; nothing where neither is said."""
     if label.encounter_id:
-        return {"encounter_id": label.encounter_id, "encounter_source": "metadata"}
-    if label.individual_id and day:
-        return {"encounter_id": f"{label.individual_id}-{day}", "encounter_source": "label_and_day"}
-    if unlabelled == "folder" and not label.individual_id:
-        folder = posixpath.dirname(row["uri"])
-        return {"encounter_id": f"{folder}-{day or 'undated'}", "encounter_source": "folder_and_day"}
-    return {"encounter_id": f"photo-{row['photo_id']}", "encounter_source": "photo"}
+        return {"encounter_id": label.encounter_id, "encounter_source": EncounterSource.METADATA}
+    if label.individual_id and row["taken_on"]:
+        encounter = f"{label.individual_id}-{row['taken_on'].isoformat()}"
+        return {"encounter_id": encounter, "encounter_source": EncounterSource.LABEL_AND_DAY}
+    return {}
 
 
 def _outlines(row: Row, facts: Row, sidecars: SidecarLabels, notes: Notes) -> tuple[Annotation, ...]:

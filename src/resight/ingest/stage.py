@@ -78,7 +78,7 @@ def ingest(env: Environment, setup: IngestSetup, name: str, sources: Sequence[st
         )
     contents = read_contents(env, setup.params, name, listed.photos, night)
     labels = read_sidecars(listed.sidecars, listed.photos, notes)
-    rows, annotations = build_rows(listed.photos, contents, labels, setup.encounter.unlabelled, night, notes)
+    rows, annotations = build_rows(listed.photos, contents, labels, setup.encounter, night, notes)
     reconcile("ingest", (file.uri for file in listed.photos), (uri for row in rows for uri in row["uris"]))
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     return IngestResult(table, annotations, len(listed.photos), contents.n_decoded, notes.sentences())

@@ -23,6 +23,7 @@ class Event(StrEnum):
     CONFIRMED = "confirmed"
     IDENTIFIED = "identified"
     WITHDRAWN = "withdrawn"
+    MOVED = "moved"
 
 
 Change = tuple[Event, str, str, str | None]  # what happened to which name at which encounter, and into which name
@@ -56,6 +57,8 @@ def members(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
             now.pop(encounter, None)
         elif event["event"] in (Event.MERGED, Event.SPLIT):
             now[encounter] = event["into"]
+        elif event["event"] == Event.MOVED:
+            now[event["into"]] = event["provisional_individual_id"]
         else:
             now[encounter] = event["provisional_individual_id"]
     return now
@@ -68,12 +71,15 @@ def advance(
     identified: Mapping[str, str],
     night: str,
     run_id: str,
+    renamed: Mapping[str, str] | None = None,
+    voted_out: Mapping[str, str] | None = None,
 ) -> IdentityLog:
     """Give tonight's clusters names and write down what changed.
 
     A cluster keeps the name that most of its encounters carry. If two clusters claim one name, it goes to the one with more of
     its encounters, then to the one that holds the encounter it was made from. Names that no cluster keeps are ``merged`` into
-    the name that took their encounters; encounters that leave a name that another cluster keeps are ``split`` from it.
+    the name that took their encounters; encounters that leave a name that another cluster keeps are ``split`` from it. What is
+    said of an encounter goes with its photos where these have another encounter now (``moved``).
 
     Args:
         events: All events so far, in order.
@@ -82,10 +88,15 @@ def advance(
         identified: Individual by encounter that is now identified automatically.
         night: ISO date; "" where nobody keeps the log.
         run_id: The run under way.
+        renamed: Encounter that the photos of an earlier one, which is gone, belong to now.
+        voted_out: By encounter of photos that spoke against another one, that other one.
     """
     before = members(events)
+    carried_over = [*_renamed(before, renamed or {}, named)]
+    before |= {into: name for _, name, _, into in carried_over if into}
     names = _names(clusters, before)
-    changes = [*_ends(before, clusters, named, identified), *_moves(before, clusters, names)]
+    ends = _ends(before, clusters, named, identified)
+    changes = [*carried_over, *ends, *_moves(before, clusters, names, voted_out or {})]
     log, day = [dict(event) for event in events], date.fromisoformat(night) if night else None
     for number, (event, name, encounter, into) in enumerate(changes, len(log) + 1):
         row = {"event_no": number, "night": day, "event_run_id": run_id, "event": event.value}
@@ -113,13 +124,28 @@ def _ends(
             yield Event.WITHDRAWN, name, encounter, None
 
 
-def _moves(before: Mapping[str, str], clusters: Sequence[Sequence[str]], names: Sequence[str]) -> Iterator[Change]:
+def _renamed(before: Mapping[str, str], renamed: Mapping[str, str], named: Mapping[str, str]) -> Iterator[Change]:
+    """Names of encounters that are gone, for those that hold their photos now and have none yet; of several the oldest."""
+    taken = {*before, *named}
+    for old, name in before.items():
+        new = renamed.get(old)
+        if new and new not in taken:
+            taken.add(new)
+            yield Event.MOVED, name, old, new
+
+
+def _moves(
+    before: Mapping[str, str], clusters: Sequence[Sequence[str]], names: Sequence[str], voted_out: Mapping[str, str]
+) -> Iterator[Change]:
     """Encounters that carry another name than before, or one for the first time."""
     kept, alive = set(names), set(before.values())
     for name, cluster in zip(names, clusters, strict=True):
         for encounter in cluster:
             old = before.get(encounter)
-            if old is None:
+            if old is None and encounter in voted_out:
+                yield Event.MOVED, name, voted_out[encounter], encounter
+                alive.add(name)
+            elif old is None:
                 yield Event.JOINED if name in alive else Event.CREATED, name, encounter, None
                 alive.add(name)
             elif old != name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import combinations
@@ -17,6 +18,7 @@ from resight.rank.params import RankParams
 from resight.rank.stage import rank_all
 
 CLUSTER = "cluster"
+OF_CROP = re.compile(r"#[0-9a-f]{20}\Z")  # a crop, see `segment.cropper.crop_id`
 
 
 def sightings(crops_info: pa.Table, encounters: Collection[str]) -> pa.Table:
@@ -40,8 +42,8 @@ def sightings(crops_info: pa.Table, encounters: Collection[str]) -> pa.Table:
 
 
 def encounter_of(sighting: str) -> str:
-    """The encounter that a sighting belongs to."""
-    return sighting.partition("#")[0]
+    """The encounter that a sighting belongs to, whose own name may hold a ``#`` too."""
+    return OF_CROP.sub("", sighting)
 
 
 def cluster_grid(seen: pa.Table, policy: PairsParams) -> PairGrid:

@@ -13,7 +13,7 @@ from resight.report.data import ReportData
 from resight.report.drawings import Curve, PairDrawing, draw_curve, draw_pair, pair_cdf
 from resight.report.params import ReportParams
 from resight.report.pictures import EmbeddedCrop, EmbeddedCrops
-from resight.report.words import BADGES, ORDER, certainty, headline, moment, percent, photo_path
+from resight.report.words import BADGES, ORDER, certainty, headline, moment, percent, photo_path, taken_out
 from resight.status import CropStatus, Decision
 
 THUMBNAILS = 8
@@ -48,7 +48,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Card:
-    """An encounter; ``tonight`` is False for what is open from before. ``shares`` are the probabilities of the first candidate, of all others, and of a new animal."""
+    """An encounter; ``tonight`` is False for what is open from before. ``shares`` are the probabilities of the first candidate, of all others, and of a new animal.
+
+    ``taken_out`` says which photos have left it, or which encounter its photos have left; '' where there are none.
+    """
 
     anchor: str
     encounter_id: str
@@ -67,6 +70,7 @@ class Card:
     candidates: list[Candidate]
     others: list[str]
     shares: tuple[float, float, float] | None
+    taken_out: str
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,12 @@ class Index:
     photos_of: dict[str, list[Row]]
     pairs: dict[tuple[str, str], Row]
     ranked: dict[str, list[Row]]
+    left: dict[str, list[Row]]
 
     @classmethod
     def of(cls, data: ReportData, encounters: set[str]) -> Index:
         """Rows of the encounters that are shown; the table of pairs may hold millions of others."""
-        photo_columns = ["photo_id", "uri", "encounter_id", "taken_at", "taken_on", "first_night"]
+        photo_columns = ["photo_id", "uri", "encounter_id", "taken_at", "taken_on", "first_night", "voted_out_of"]
         photos = {r["photo_id"]: r for r in data.photos.select(photo_columns).to_pylist()}
         crops = data.crops.select(["crop_id", "photo_id", "viewpoint", "status", "confidence"]).to_pylist()
         of_verdict = {r["encounter_id"]: r["individual_id"] for r in data.novelty.to_pylist()}
@@ -98,6 +103,7 @@ class Index:
             _grouped(photos.values(), lambda p: p["encounter_id"]),
             _pairs(data.pairs, {(r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in candidates}),
             _grouped(candidates, lambda r: r["query_id"]),
+            _grouped(photos.values(), lambda p: p["voted_out_of"] or ""),
         )
 
 
@@ -140,6 +146,7 @@ def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportP
         candidates=[_candidate(candidate, index, data, pictures) for candidate in shown],
         others=[f"{r['individual_id']} {percent(r['probability'])}" for r in rest],
         shares=_shares(row, ranked),
+        taken_out=taken_out(photos, index.left.get(row["encounter_id"], [])),
     )
 
 

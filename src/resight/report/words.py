@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import PurePosixPath
@@ -141,6 +141,25 @@ def certainty(row: Mapping[str, Any]) -> str:
 
 def _rather_new(row: Mapping[str, Any]) -> bool:
     return (row["p_new"] or 0) > (row["probability"] or 0)
+
+
+def taken_out(photos: Sequence[Mapping[str, Any]], left: Sequence[Mapping[str, Any]]) -> str:
+    """Which photos have left an encounter that the rule has made, or which encounter its photos have left.
+
+    Args:
+        photos: Of the encounter.
+        left: That spoke against it.
+    """
+    origins = sorted({photo["voted_out_of"] for photo in photos if photo["voted_out_of"]})
+    if origins:
+        return f"By folder or time this belongs to {', '.join(origins)}, but it seems to show another animal than the photos there."
+    names = [photo_path(photo["uri"]) for photo in left]
+    if not names:
+        return ""
+    what = "1 photo was taken out" if len(names) == 1 else f"{len(names)} photos were taken out"
+    return (
+        f"{what}, because {'it seems' if len(names) == 1 else 'they seem'} to show another animal: {', '.join(names)}."
+    )
 
 
 def file_name(uri: str) -> str:

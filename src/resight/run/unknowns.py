@@ -101,7 +101,8 @@ def group_unknowns(
         judged = with_verdicts(settings, judged, beliefs)
     identified = _identified(judged, joint.groups)
     unknown = [group for group in joint.groups if not any(encounter_of(node) in identified for node in group)]
-    log = advance(events, unknown, _named(judged, events, earlier or {}), identified, night, run_id)
+    named_by_hand, renamed = _named(judged, events, earlier or {}), _renamed(judged, earlier or {})
+    log = advance(events, unknown, named_by_hand, identified, night, run_id, renamed, _voted_out(judged))
     named = replace(judged, novelty=_with_names(judged.novelty, log.names))
     draws = drawn_names(joint, log.names) if judged.model.method != NONE else DRAWS_SCHEMA.empty_table()
     n_encounters = judged.novelty.num_rows - len(identified)
@@ -216,6 +217,24 @@ def _named(judged: Judged, events: Events, earlier: Mapping[str, str]) -> dict[s
     named |= {encounter: labels[p] for p, encounter in earlier.items() if p in labels and encounter not in now}
     sighted = {str(event["encounter_id"]) for event in events}
     return named | {s: named[encounter_of(s)] for s in sighted if encounter_of(s) in named}
+
+
+def _renamed(judged: Judged, earlier: Mapping[str, str]) -> dict[str, str]:
+    """By encounter that is gone, the one that all its photos have now."""
+    rows = judged.photos.select(["photo_id", "encounter_id"]).to_pylist()
+    now = {r["photo_id"]: r["encounter_id"] for r in rows}
+    into: dict[str, set[str]] = {}
+    for photo, encounter in earlier.items():
+        if photo in now:
+            into.setdefault(encounter, set()).add(now[photo])
+    gone = into.keys() - set(now.values())
+    return {encounter: min(into[encounter]) for encounter in gone if len(into[encounter]) == 1}
+
+
+def _voted_out(judged: Judged) -> dict[str, str]:
+    """By encounter of photos that spoke against another one, that other one."""
+    rows = judged.photos.select(["encounter_id", "voted_out_of"]).to_pylist()
+    return {r["encounter_id"]: r["voted_out_of"] for r in rows if r["voted_out_of"]}
 
 
 def _with_names(novelty: pa.Table, names: Mapping[str, str]) -> pa.Table:

@@ -40,7 +40,7 @@ class ShortlistParams(Params):
         32, ge=0, le=256, description="bytes per stored descriptor; 0 stores descriptors uncompressed"
     )
     per_animal: int = expert_field(
-        2, ge=1, description="photos of an animal that get a place before the next animal's; where crops have vectors"
+        1, ge=1, description="photos of an animal that get a place before the next animal's; where crops have vectors"
     )
     backend: Literal["torch", "faiss"] = expert_field("torch", description="faiss is faster and needs resight[faiss]")
 
