@@ -33,6 +33,7 @@ SIGHTINGS = Table(
         Column("photo_ids", STRINGS, "these photos, in the order in which they were taken", nullable=False),
         Column("photos", STRINGS, "their files, in the same order", nullable=False),
     ),
+    in_files=False,
 )  # fmt: skip
 
 ATTEMPTS = Table(
@@ -56,6 +57,7 @@ ATTEMPTS = Table(
         Column("work", S, "JSON object: what was really computed"),
         Column("seconds", S, "JSON object: wall time by stage, as far as it came"),
     ),
+    in_files=False,
 )  # fmt: skip
 
 COMPUTED = (SIGHTINGS, ATTEMPTS)

@@ -18,13 +18,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its key is unique and never missing; ``version`` is raised by every change of columns or meaning."""
+    """A table: its key is unique and never missing, and rows in files are sorted by it; ``version`` is raised by every change of columns or meaning.
+
+    ``in_files`` is False where it is only computed when somebody asks.
+    """
 
     name: str
     version: int
     row: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    in_files: bool = True
 
     @property
     def schema(self) -> pa.Schema:
@@ -46,10 +50,12 @@ def data_dictionary(tables: tuple[Table, ...]) -> str:
         "# Data dictionary",
         "",
         "Generated from `catalog/tables.py` by `make dictionary`; a test keeps the two equal. The same column name means the",
-        "same quantity in every table. Key columns are in bold.",
+        "same quantity in every table. Key columns are in bold. Every file is sorted by its key, in row groups with statistics and",
+        "a page index, so that readers find a few rows without reading the rest.",
     ]
     for one in tables:
-        lines += ["", f"## {one.name} (version {one.version})", "", f"One row is {one.row}.", ""]
+        order = f" Sorted by {', '.join(f'`{key}`' for key in one.key)}." if one.in_files else ""
+        lines += ["", f"## {one.name} (version {one.version})", "", f"One row is {one.row}.{order}", ""]
         lines += ["| column | type | unit | meaning |", "| --- | --- | --- | --- |"]
         for c in one.columns:
             name = f"**{c.name}**" if c.name in one.key else c.name

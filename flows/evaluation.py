@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.flows import steps
+from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
 from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
@@ -122,12 +123,13 @@ def _verdicts(run: Run, ingested: Ingested) -> tuple[Segmented, HiddenLabels, Ju
 
 def _accuracy(
     workspace: str = ".", night: str | None = None, overrides: dict[str, Any] | None = None, quiet: bool = False
-) -> dict[str, Any]:
-    """`run_accuracy` as a flow."""
+) -> Any:
+    """`run_accuracy` as a flow; it ends in the state Worse, which counts as completed, where it got worse by more than chance."""
     end_with_serving_process()
-    return run_accuracy(workspace, night, overrides, quiet=quiet)
+    night = night or scheduled_night()
+    return shown(workspace, lambda: run_accuracy(workspace, night, overrides, quiet=quiet))
 
 
 def __getattr__(name: str) -> Any:
     """The flow ``accuracy``."""
-    return made(__name__, name, {"accuracy": _accuracy})
+    return made(__name__, name, {"accuracy": _accuracy}, flow_run_name=run_name("accuracy"))

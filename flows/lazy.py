@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +12,8 @@ from typing import Any
 
 from resight.errors import SettingsError
 
+log = logging.getLogger("resight")
+ANSWER_S = 10.0
 FILES_OF_PREFECT = ("prefect.toml", "pyproject.toml", ".env")  # in the current folder, where Prefect looks for settings
 
 
@@ -51,8 +54,12 @@ def as_asked(module: ModuleType, name: str, *, plain: bool, record: bool) -> Any
     """
     if plain and record:
         raise SettingsError("--plain runs without Prefect, and --record keeps Prefect's records; choose one of them.")
+    job = getattr(module, f"run_{name}")
     if plain or not (record or has_server()):
-        return getattr(module, f"run_{name}")
+        return job
+    if not record and (why := _unreachable()):
+        log.warning("%s; the work goes on, but no server records it.", why)
+        return job
     from resight.flows.temporary_server import with_server
 
     return with_server(getattr(module, name))
@@ -69,6 +76,25 @@ def has_server() -> bool:
     from prefect.settings import PREFECT_API_URL
 
     return bool(PREFECT_API_URL.value())
+
+
+def _unreachable() -> str:
+    """Why the Prefect server that is set cannot be reached; '' if it can. Any answer counts: who may do what is told later."""
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    address = os.environ.get("PREFECT_API_URL", "")
+    if not address:  # as a profile or a file sets it
+        from prefect.settings import PREFECT_API_URL
+
+        address = str(PREFECT_API_URL.value())
+    try:
+        with urlopen(f"{address.rstrip('/')}/health", timeout=ANSWER_S):
+            return ""
+    except HTTPError:
+        return ""
+    except (OSError, ValueError) as error:
+        return f"The Prefect server at {address} cannot be reached ({error})"
 
 
 def _speaks_of_prefect(file: Path) -> bool:

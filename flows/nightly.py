@@ -7,13 +7,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
-from resight.flows.steps import accepted_settings, as_state, note_of_choice, run_pipeline, tonights_cohort
+from resight.flows.steps import accepted_settings, note_of_choice, run_pipeline, tonights_cohort
 from resight.pairs.cohort import Cohort
 from resight.run.models import current_model
 from resight.run.run import Run, open_run
 from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
+from resight.status import KEPT_ASIDE
 from resight.store.workspace import checked_night, open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish
@@ -53,7 +55,10 @@ def run_nightly(
             place, settings, model, flow="nightly", night=night, sources=tuple(sources or ()), tried=tried, quiet=quiet
         ) as run:
             run.note(*note_of_choice(place), sentence)
+            first = current_model(place) is None
             summary = _night(run, accept)
+            if first and summary["status"] != KEPT_ASIDE:
+                tried.follow(accepted_model=run.model.fingerprint)
         tried.result(summary)
         return summary
 
@@ -83,19 +88,6 @@ def _what_is_missing(cohort: Cohort) -> list[str]:
     return []
 
 
-def _run_name() -> str:
-    from prefect.runtime import flow_run
-
-    return f"nightly-{flow_run.parameters.get('night') or _scheduled_night()}"
-
-
-def _scheduled_night() -> str:
-    from prefect.runtime import flow_run
-
-    scheduled = flow_run.scheduled_start_time
-    return scheduled.date().isoformat() if scheduled else date.today().isoformat()
-
-
 def _nightly(
     workspace: str = ".",
     night: str | None = None,
@@ -109,9 +101,10 @@ def _nightly(
     A night that is kept aside ends in the state KeptAside, which counts as failed.
     """
     end_with_serving_process()
-    return as_state(run_nightly(workspace, night or _scheduled_night(), overrides, sources, accept=accept, quiet=quiet))
+    night = night or scheduled_night()
+    return shown(workspace, lambda: run_nightly(workspace, night, overrides, sources, accept=accept, quiet=quiet))
 
 
 def __getattr__(name: str) -> Any:
     """The flow ``nightly``."""
-    return made(__name__, name, {"nightly": _nightly}, flow_run_name=_run_name, retries=0)
+    return made(__name__, name, {"nightly": _nightly}, flow_run_name=run_name("nightly"), retries=0)

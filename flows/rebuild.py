@@ -10,11 +10,13 @@ from typing import Any
 from resight.errors import NothingToMeasure
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
+from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
-from resight.flows.steps import as_state, own_settings, run_pipeline, settings_for, tonights_cohort
+from resight.flows.steps import own_settings, run_pipeline, settings_for, tonights_cohort
 from resight.run.models import Model, current_model, with_model
 from resight.run.run import open_run
 from resight.run.telling import attempted
+from resight.runner.children import end_with_serving_process
 from resight.settings import Settings
 from resight.store.attempts import Attempt
 from resight.store.runs import read_run
@@ -115,12 +117,12 @@ def _rebuild(
     accept: bool = False,
     quiet: bool = False,
 ) -> Any:
-    """`run_rebuild` as a flow; one that is kept aside ends in the state KeptAside, which counts as failed."""
-    return as_state(
-        run_rebuild(workspace, night, overrides, accept_unmeasured=accept_unmeasured, accept=accept, quiet=quiet)
-    )
+    """`run_rebuild` as a flow; it ends in the state Refused or KeptAside, which count as failed, where it is not accepted."""
+    end_with_serving_process()
+    choices = {"accept_unmeasured": accept_unmeasured, "accept": accept, "quiet": quiet}
+    return shown(workspace, lambda: run_rebuild(workspace, night or scheduled_night(), overrides, **choices))
 
 
 def __getattr__(name: str) -> Any:
     """The flow ``rebuild``."""
-    return made(__name__, name, {"rebuild": _rebuild})
+    return made(__name__, name, {"rebuild": _rebuild}, flow_run_name=run_name("rebuild"))

@@ -10,11 +10,16 @@ from contextlib import suppress
 from typing import Any
 
 from prefect.runner import Runner
+from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from resight.errors import SettingsError
+from resight.flows.deploying import deployment_name, existing_deployment, refuse_foreign, tags_of
 from resight.flows.evaluation import accuracy
 from resight.flows.nightly import nightly
 from resight.runner.children import SERVED_BY
+from resight.settings import load_settings
+from resight.store.workspace import open_workspace
 
 NIGHTLY_CRON = "30 2 * * *"
 ACCURACY_CRON = "0 4 * * 0"
@@ -22,24 +27,41 @@ FLOW_RUNS_S = 2.3  # for flow runs to close their workers and to tell the server
 TELL_S = 0.7  # for us to tell it of those that did not
 
 
-def served_deployments(workspace: str, overrides: Mapping[str, Any] | None = None) -> list[Any]:
+def served_deployments(workspace: str, overrides: Mapping[str, Any] | None = None, site: str = "") -> list[Any]:
     """The deployments that `resight serve` keeps running."""
     parameters = {"workspace": workspace, "overrides": dict(overrides) if overrides else None}
     common: dict[str, Any] = {
         "parameters": parameters,
         "concurrency_limit": 1,
         "entrypoint_type": EntrypointType.MODULE_PATH,
+        "tags": tags_of(site),
     }
+    times = {nightly: NIGHTLY_CRON, accuracy: ACCURACY_CRON}
     return [
-        nightly.to_deployment(name="nightly", cron=NIGHTLY_CRON, tags=["resight"], **common),
-        accuracy.to_deployment(name="accuracy", cron=ACCURACY_CRON, tags=["resight"], **common),
+        job.to_deployment(
+            name=deployment_name(job.name, site), schedules=[Schedule(cron=cron, slug=job.name)], **common
+        )
+        for job, cron in times.items()
     ]
 
 
 def serve_flows(workspace: str, overrides: Mapping[str, Any] | None = None) -> None:
-    """Serve until stopped. Needs a Prefect server (`prefect server start`, PREFECT_API_URL)."""
+    """Serve until stopped. Needs a Prefect server (`prefect server start`, PREFECT_API_URL).
+
+    Raises:
+        SettingsError: The server has deployments of these names that are of another workspace, or that a work pool runs.
+        ServerError: No server is set, or it cannot be reached.
+    """
+    place = open_workspace(workspace)
     runner = _Runner(pause_on_shutdown=True)
-    for deployment in served_deployments(workspace, overrides):
+    for deployment in served_deployments(workspace, overrides, load_settings(place.root, overrides).site):
+        existing = existing_deployment(deployment.flow_name, deployment.name)
+        refuse_foreign(existing, deployment.name, workspace)
+        if existing and existing.work_pool_name:
+            raise SettingsError(
+                f"{deployment.flow_name}/{deployment.name} is run by workers of the pool {existing.work_pool_name} (`resight deploy`); "
+                f"to serve it here instead: prefect deployment delete '{deployment.flow_name}/{deployment.name}'."
+            )
         runner.add_deployment(deployment)
     os.environ[SERVED_BY] = str(os.getpid())
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as background jobs of scripts have it

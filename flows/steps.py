@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from resight.decisions.apply import rejections
-from resight.errors import DamagedError, KeptAside
+from resight.errors import DamagedError
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import Model, model_of, settle
@@ -19,7 +19,6 @@ from resight.segment.kinds.auto import AutoParams
 from resight.segment.store import CROPS_STAGE
 from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
 from resight.settings.choice import Choice, choose
-from resight.status import KEPT_ASIDE
 from resight.store.workspace import Workspace
 from resight.tasks.agreement import check_encounters
 from resight.tasks.cluster import group_unknowns
@@ -137,15 +136,3 @@ def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:
         write_report(run, from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
 
     healed(run, from_photos_to_page)
-
-
-def as_state(result: dict[str, Any]) -> Any:
-    """What a flow gives back: the summary, or for a run that is kept aside a state that an operator sees.
-
-    Whoever calls the flow as a function gets `KeptAside` with the summary then.
-    """
-    if result["status"] != KEPT_ASIDE:
-        return result
-    from prefect.states import Failed
-
-    return Failed(name="KeptAside", message=result["reason"], data=KeptAside(result))

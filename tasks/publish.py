@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from resight.evaluate.accuracy import headline
 from resight.run.gate import reason_to_keep_aside
@@ -44,7 +45,6 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
     register(run.workspace, run.model)
     if accept:
         _make_current(run, model)
-    _tell_prefect(run)
     return run_summary(run)
 
 
@@ -81,7 +81,8 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
     if run.reason and not accept:
         run.note(f"Nothing is new since run {run.run_id}, which stays aside.")
     else:
-        run.note(f"Nothing is new since run {run.run_id}; its tables stay current.")
+        is_current = record["status"] != KEPT_ASIDE
+        run.note(f"Nothing is new since run {run.run_id}{'; its tables stay current' if is_current else ''}.")
     summary = run_summary(run)
     return summary | {"status": KEPT_ASIDE, "reason": run.reason} if run.reason and not accept else summary
 
@@ -110,10 +111,17 @@ def run_summary(run: Run) -> dict[str, Any]:
         "notes": run.notes,
         "folder": str(workspace.runs / run_id),
         "report": str(report) if report.exists() else None,
+        "link": link_to(run.settings.links, report) if report.exists() else None,
     }
     if (workspace.runs / run_id / "accuracy.parquet").exists():
         result |= _measured(workspace, run_id)
     return result
+
+
+def link_to(base: str, page: Path) -> str:
+    """Where people can open a page of a run: below ``base`` (setting ``links``), else the file itself."""
+    inside = "/".join(page.parts[-3:])  # runs/RUN/PAGE
+    return f"{base.rstrip('/')}/{quote(inside)}" if base else page.resolve().as_uri()
 
 
 def _measured(workspace: Workspace, run_id: str) -> dict[str, Any]:
@@ -140,35 +148,6 @@ def _describe(record: dict[str, Any]) -> str:
 def _decisions(workspace: Workspace, run_id: str) -> dict[str, int]:
     decisions = read_run(workspace, run_id, "novelty")["decision"].to_pylist()
     return {decision.value: decisions.count(decision.value) for decision in Decision}
-
-
-def _tell_prefect(run: Run) -> None:
-    """Leave a summary with links where the operator looks; does nothing outside a flow run."""
-    import sys
-
-    if "prefect" not in sys.modules:
-        return
-    from prefect.artifacts import create_markdown_artifact
-    from prefect.context import FlowRunContext
-
-    if FlowRunContext.get() is None:
-        return
-    folder = Path(run.workspace.runs / run.run_id).resolve()
-    lines = [
-        f"# {run.flow} {run.night}",
-        "",
-        *([run.reason, ""] if run.reason else []),
-        f"Tables: `{folder}`",
-        "",
-        f"Report: <{(folder / REPORT_FILE).as_uri()}>",
-        "",
-    ]
-    lines += ["| stage | in | out |", "| --- | --- | --- |"]
-    lines += [
-        f"| {name} | {c['in']} | {', '.join(f'{v} {k}' for k, v in c['out'].items())} |"
-        for name, c in run.counts.items()
-    ]
-    create_markdown_artifact("\n".join(lines), key=f"resight-{run.flow}", description=f"{run.flow} {run.night}")
 
 
 def publish_accuracy(run: Run) -> None:

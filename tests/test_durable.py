@@ -15,9 +15,10 @@ from resight.extract import store
 from resight.extract.marks import mark_path
 from resight.extract.select import nothing
 from resight.store import damage, durable
-from resight.store.parts import part_files, read_columns, read_parts, write_part
+from resight.store.parts import part_files, read_parts, write_part
 from resight.store.runs import staging
 from resight.store.sealed import read, read_json, write_json
+from resight.store.selective import read_columns
 from resight.store.workspace import Workspace
 
 TABLE = pa.table({"a": list(range(50)), "b": [f"x{i % 7}" for i in range(50)]})

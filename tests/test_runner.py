@@ -9,8 +9,9 @@ import pytest
 
 from resight.errors import DeviceError, WeightsError
 from resight.runner import runner as runner_module
+from resight.runner.local import WORKER_MEMORY
 from resight.runner.params import DaskParams
-from resight.runner.runner import WORKER_MEMORY, Runner, Stalled
+from resight.runner.runner import Runner, Stalled
 
 
 def double(n: int) -> int:

@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from resight.match.evidence import Evidence
     from resight.match.params import MatcherBase
     from resight.plugins.params import Params
-    from resight.reading import RunResults, open_generation, open_run, read_attempts, read_features, read_pairs
+    from resight.reading import (
+        EncounterRows,
+        RunResults,
+        open_generation,
+        open_run,
+        read_attempts,
+        read_features,
+        read_pairs,
+    )
     from resight.score.base import Score
     from resight.segment.base import Photo, Region, Segmenter
     from resight.segment.params import SegmenterBase
@@ -41,7 +49,7 @@ if TYPE_CHECKING:
     from resight.version import __version__
 
 __all__ = [
-    "BrokenCountError", "DeviceError", "Environment", "Evidence", "Extractor", "ExtractorBase", "FeatureReader",
+    "BrokenCountError", "DeviceError", "EncounterRows", "Environment", "Evidence", "Extractor", "ExtractorBase", "FeatureReader",
     "Features", "Generation", "LeakError", "Matcher", "MatcherBase", "MissingWeightsError", "NothingToMeasure",
     "PairMatch", "Params", "Photo", "Region", "ResightError", "RunResults", "Score", "Segmenter", "SegmenterBase",
     "Settings", "SettingsError", "WeightsError", "Workspace", "WorkspaceError", "__version__", "identify", "load_settings",
@@ -67,7 +75,7 @@ if not TYPE_CHECKING:  # a type checker would take everything for an attribute o
         "match.evidence": "Evidence",
         "match.params": "MatcherBase",
         "plugins.params": "Params",
-        "reading": "RunResults open_generation open_run read_attempts read_features read_pairs",
+        "reading": "EncounterRows RunResults open_generation open_run read_attempts read_features read_pairs",
         "score.base": "Score",
         "segment.base": "Photo Region Segmenter",
         "segment.params": "SegmenterBase",

@@ -113,6 +113,10 @@ class KeptAside(ResightError):
         return type(self), (self.summary,)
 
 
+class Refused(KeptAside):
+    """A new model is not accepted."""
+
+
 def machine_error(error: BaseException, place: str = "") -> MachineError | None:
     """The error as one of the machine; None where it is about the thing that was worked on.
 

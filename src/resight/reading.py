@@ -1,5 +1,7 @@
 """Read what runs have left in a workspace: tables, features, crops, matching points."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -11,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from resight.catalog import ATTEMPTS
+from resight.catalog import table as catalog_table
 from resight.environment import Environment
 from resight.errors import WorkspaceError
 from resight.extract.base import Features
@@ -25,8 +28,58 @@ from resight.settings import Settings, settings_from
 from resight.status import CropStatus, FeatureStatus
 from resight.store import attempts
 from resight.store.generations import Generation, current_generation
-from resight.store.runs import read_run, run_record, run_tables
+from resight.store.runs import read_run, read_run_where, run_record, run_tables
 from resight.store.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True)
+class EncounterRows:
+    """What a run says about one encounter; `RunResults.of_encounter` gives it.
+
+    Attributes:
+        run: The run.
+        encounter_id: The encounter.
+
+    Examples:
+        >>> run = resight.open_run("my season")
+        >>> encounter = run.of_encounter(run.table("novelty")["encounter_id"][0].as_py())
+        >>> pairs, (verdict,) = encounter.table("pairs"), encounter.table("novelty").to_pylist()
+        >>> set(pairs["query_photo_id"].to_pylist()) <= set(encounter.photo_ids)
+        True
+    """
+
+    run: RunResults
+    encounter_id: str
+
+    @cached_property
+    def photo_ids(self) -> list[str]:
+        """Its photos."""
+        rows = self._where("photos", "encounter_id", [self.encounter_id], ["photo_id"])
+        return [str(photo_id) for photo_id in rows["photo_id"].to_pylist()]
+
+    @cached_property
+    def crop_ids(self) -> list[str]:
+        """Crops of these photos."""
+        rows = self._where("crops", "photo_id", self.photo_ids, ["crop_id"])
+        return [str(crop_id) for crop_id in rows["crop_id"].to_pylist()]
+
+    def table(self, name: str) -> pa.Table:
+        """Rows of one of the run's tables, with all columns: of pairs and scores those that have one of its crops as the query.
+
+        Raises:
+            WorkspaceError: The run has no such table, or its rows are not about encounters.
+        """
+        names = catalog_table(name).schema.names if name in self.run.tables else []
+        if "encounter_id" in names:
+            return self._where(name, "encounter_id", [self.encounter_id])
+        if "query_crop_id" in names:
+            return self._where(name, "query_crop_id", self.crop_ids)
+        if "photo_id" in names:
+            return self._where(name, "photo_id", self.photo_ids)
+        raise WorkspaceError(f"Run {self.run.run_id} has no table '{name}' with rows about encounters.")
+
+    def _where(self, name: str, column: str, values: list[str], columns: list[str] | None = None) -> pa.Table:
+        return read_run_where(self.run.workspace, self.run.run_id, name, column, values, columns)
 
 
 @dataclass(frozen=True)
@@ -68,6 +121,19 @@ class RunResults:
         if name not in self.tables:
             raise WorkspaceError(f"Run {self.run_id} has no table '{name}'; it has {', '.join(self.tables)}.")
         return read_run(self.workspace, self.run_id, name)
+
+    def of_encounter(self, encounter_id: str) -> EncounterRows:
+        """The rows of its tables that are about one encounter; of a large table little more than these is read.
+
+        Raises:
+            WorkspaceError: The run has no such encounter.
+        """
+        rows = EncounterRows(self, encounter_id)
+        if not rows.photo_ids:
+            raise WorkspaceError(
+                f"Run {self.run_id} has no encounter '{encounter_id}'; the column encounter_id of its table 'photos' lists them."
+            )
+        return rows
 
     @cached_property
     def record(self) -> dict[str, Any]:

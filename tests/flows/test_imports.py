@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from flow_helpers import FIRST_NIGHT
+from receivers import http_receiver
 from stopping import MAIN
 
 from resight.errors import SettingsError
@@ -53,9 +54,14 @@ def test_prefect_is_asked_where_a_server_is_set_or_records_are_wanted(
 
     assert not is_flow()
     assert is_flow(record=True)
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
-    assert is_flow()
-    assert not is_flow(plain=True)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    said: list[str] = []  # Prefect, once imported, takes the log away from pytest
+    monkeypatch.setattr(lazy.log, "warning", lambda text, *parts: said.append(text % parts))
+    assert not is_flow() and "127.0.0.1:9/api cannot be reached" in said[0], "the work goes on without its server"
+    with http_receiver() as (address, _):
+        monkeypatch.setenv("PREFECT_API_URL", f"{address}api")
+        assert is_flow()
+        assert not is_flow(plain=True)
     with pytest.raises(SettingsError, match="--record"):
         is_flow(plain=True, record=True)
 

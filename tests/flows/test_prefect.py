@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from flow_helpers import SMALL
+from flow_helpers import FIRST_NIGHT, SMALL
 
 from resight.store.workspace import Workspace
 
@@ -30,7 +30,12 @@ def test_a_nightly_flow_run_is_recorded_with_its_stages_and_a_summary(
         )
         assert names == wanted
         artifacts = client.read_artifacts()
-    assert any(a.key == "resight-nightly" and "report.html" in str(a.data) for a in artifacts)
+        logged = _until(
+            lambda: {r.message for r in client.read_logs() if r.flow_run_id == ours.id}, set(result["notes"])
+        )
+    (page,) = [str(a.data) for a in artifacts if a.key == "resight-nightly" and a.flow_run_id == ours.id]
+    assert "report.html" in page and "| encounter | photos | verdict |" in page and "| ingest | 10 | 10 ok |" in page
+    assert result["notes"] and logged >= set(result["notes"]), "Resight's own lines are those of the run"
 
 
 def test_a_cron_deployment_gets_its_scheduled_runs(whole_server: str) -> None:
@@ -50,20 +55,43 @@ def test_a_cron_deployment_gets_its_scheduled_runs(whole_server: str) -> None:
     assert names >= {"nightly", "accuracy"}
 
 
-def test_the_schedules_in_the_repository_name_flows_that_exist() -> None:
-    import importlib
-    from pathlib import Path
+def test_accuracy_shows_interval_and_trend_and_a_run_without_news_says_so(
+    night_workspace: Workspace, prefect_server: None
+) -> None:
+    from prefect.client.orchestration import get_client
 
-    import yaml
+    from resight.flows.evaluation import accuracy
+    from resight.flows.nightly import nightly
 
-    file = Path(__file__).resolve().parents[2] / "deploy" / "prefect.yaml"
-    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    assert content["pull"] == []
-    for deployment in content["deployments"]:
-        module, name = deployment["entrypoint"].rsplit(".", 1)
-        flow = getattr(importlib.import_module(module), name)
-        assert set(deployment["parameters"]) <= set(flow.parameters.properties)
-        assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    with (night_workspace.root / "resight.toml").open("r+", encoding="utf-8") as file:
+        text = file.read()
+        file.seek(0)
+        file.write(f"site = 'zante'\nlinks = 'https://server/zante'\n{text}")
+    nightly(str(night_workspace.root), FIRST_NIGHT, SMALL, quiet=True)
+    accuracy(str(night_workspace.root), "2026-06-07", {"dask": {"mode": "inline"}}, quiet=True)
+    with get_client(sync_client=True) as client:
+        pages = {str(artifact.key): str(artifact.data) for artifact in client.read_artifacts()}
+    assert "Nothing was new" in pages["resight-nightly-zante"]
+    assert "<https://server/zante/runs/2026-06-04-nightly-" in pages["resight-nightly-zante"]
+    assert "| top1_encounter |" in pages["resight-accuracy-zante"] and " % to " in pages["resight-accuracy-zante"]
+    assert "run by run: 2026-06-07: " in pages["resight-accuracy-zante"]
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        ({"refused": True, "status": "kept_aside", "reason": "worse"}, "Refused"),
+        ({"status": "kept_aside", "reason": "photos are gone"}, "KeptAside"),
+        ({"differences": [{"metric": "top1_photo", "old_value": 0.9, "new_value": 0.5, "n_gained": 0, "n_lost": 9, "p_value_mcnemar": 0.004}]}, "Worse"),
+    ],
+)  # fmt: skip
+def test_what_an_operator_must_act_on_is_a_state_of_its_own(more: dict[str, Any], name: str) -> None:
+    from resight.flows.in_prefect import state_of
+
+    usual = {"flow": "accuracy", "status": "accepted", "reason": "", "against": "before"}
+    assert state_of(usual) is usual
+    state = state_of(usual | more)
+    assert state.name == name and state.is_failed() == (name != "Worse")
 
 
 def _cron_name(client: Any, run: Any) -> str:

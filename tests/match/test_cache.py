@@ -17,7 +17,7 @@ from resight.match.cache import (
 )
 from resight.run.names import stage_names
 from resight.settings import Settings, settings_from
-from resight.store.parts import compact, part_files
+from resight.store.parts import compact, part_files, together
 from resight.weights.store import WeightStore
 
 SMALL = pa.schema([*(pa.field(key, pa.string()) for key in KEYS), pa.field("n_matches", pa.int32())])
@@ -119,6 +119,24 @@ class TestFingerprint:
         assert names[0] != names[1]
 
 
+def test_a_year_of_nights_is_a_handful_of_parts() -> None:
+    size_of: dict[Path, int] = {}
+    most, written = 0, 0
+    for night in range(365):
+        size_of[Path(f"{night}")] = 1000 + night % 7
+        merged = together(size_of)
+        if len(merged) > 1:
+            size = sum(size_of.pop(file) for file in merged)
+            size_of[Path(f"whole {night}")] = size
+            written += size
+        most = max(most, len(size_of))
+        sizes = sorted(size_of.values())
+        assert all(size > 1.25 * sum(sizes[:place]) for place, size in enumerate(sizes))
+    assert len(size_of) <= 6 and most <= 9
+    assert written <= 10 * sum(size_of.values()), "no row is written more often than its part can double"
+    assert together({Path("large"): 32 << 20, Path("small"): 1}) == []
+
+
 def test_many_small_parts_become_one_with_the_same_pairs(tmp_path: Path) -> None:
     for n in range(6):
         write_pairs(tmp_path, part([("a", f"b{n}", n), ("a", f"c{n}", 10 + n)]))
@@ -130,9 +148,7 @@ def test_many_small_parts_become_one_with_the_same_pairs(tmp_path: Path) -> None
         )
     )
     before = look_up(part_files(tmp_path), codes, wanted, SMALL)
-    compact(tmp_path, SMALL, KEYS, most=7)
-    assert len(part_files(tmp_path)) == 7, "few parts stay as they are"
-    compact(tmp_path, SMALL, KEYS, most=3)
+    compact(tmp_path, SMALL, KEYS)
     after = look_up(part_files(tmp_path), codes, wanted, SMALL)
     assert len(part_files(tmp_path)) == 1
     assert pq.read_metadata(part_files(tmp_path)[0]).num_rows == 13

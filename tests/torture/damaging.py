@@ -88,7 +88,7 @@ class Damage:
             path.relative_to(self.before).as_posix()
             for room in ("store", "runs", "models", "generations")
             for path in (self.before / room).rglob("*")
-            if path.is_file() and path.name != ".lock"
+            if path.is_file() and path.name not in {".lock", ".queue"}
         )
         cases = [(file, way.__name__, "") for file in files for way in WAYS]
         cases += [(link, gone.__name__, "") for link in ("current",) if (self.before / link).is_symlink()]

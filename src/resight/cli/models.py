@@ -1,14 +1,23 @@
-"""`resight models`: list models, and choose the one that `nightly` uses."""
+"""`resight models`: which models there are, and which one `nightly` uses."""
 
-from typing import Annotated, Any
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer import Argument
 
 from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, print_result
+
+if TYPE_CHECKING:
+    from resight.run.models import Model
+    from resight.store.workspace import Workspace
 
 models_app = typer.Typer(
     name="models",
@@ -16,42 +25,83 @@ models_app = typer.Typer(
     rich_help_panel=Panel.MODELS,
     no_args_is_help=True,
 )
+NameArgument = Annotated[str, Argument(help="Fingerprint of the model, or the beginning of it.")]
+SHOWN = 6
 
 
 @models_app.command("list")
 def models_list(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
-    """All models that were computed here; a star marks the accepted one."""
-    from resight.run.models import current_model, list_models
+    """All models that were computed here, with what each has otherwise than the accepted one (*), and how good it was."""
+    from resight.run.model_history import model_rows
     from resight.store.workspace import open_workspace
 
-    place = open_workspace(workspace)
-    current = current_model(place)
-    rows = [
-        {"fingerprint": m.fingerprint, "current": m == current, "describe": m.describe(), "weights": m.weights}
-        for m in list_models(place)
-    ]
-    print_result({"models": rows}, as_json, _show_models)
+    print_result({"models": model_rows(open_workspace(workspace))}, as_json, _show_models)
+
+
+@models_app.command("show")
+def models_show(
+    name: NameArgument, workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False
+) -> None:
+    """One model: its settings, weights, when and by whom it was accepted, accuracy, and what it has otherwise."""
+    from resight.run.model_history import model_row
+    from resight.store.workspace import open_workspace
+
+    print_result(model_row(open_workspace(workspace), name), as_json, _show_model)
 
 
 @models_app.command("promote")
 def models_promote(
-    name: Annotated[str, Argument(help="Fingerprint of the model, or the beginning of it.")],
-    workspace: options.WorkspaceOption = options.HERE,
-    as_json: options.JsonOption = False,
+    name: NameArgument, workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False
 ) -> None:
     """Make a model the accepted one, which `nightly` uses, whatever the comparison said."""
     from resight.run.models import load_model, promote
+
+    def accept(place: Workspace) -> Model:
+        model = load_model(place, name)
+        promote(place, model)
+        return model
+
+    _accept("models promote", workspace, accept, as_json)
+
+
+@models_app.command("rollback")
+def models_rollback(workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False) -> None:
+    """Accept again the model that was accepted before the current one."""
+    from resight.run.model_history import roll_back
+
+    _accept("models rollback", workspace, roll_back, as_json)
+
+
+@models_app.command("remove")
+def models_remove(
+    name: NameArgument, workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False
+) -> None:
+    """Forget a model that is not the accepted one; runs that it made stay."""
+    from resight.run.model_history import remove
     from resight.store.attempts import attempt
     from resight.store.workspace import open_workspace
 
     place = open_workspace(workspace)
-    with attempt(place, "models promote", model=name):
-        model = load_model(place, name)
-        with place.lock():
-            promote(place, model)
+    with attempt(place, "models remove", model=name), place.lock():
+        model = remove(place, name)
 
     def show(console: Console, result: dict[str, Any]) -> None:
-        accepted = f"{model.fingerprint} is now the accepted model: {model.describe()}."
+        line(console, f"{model.fingerprint} is forgotten: {escape(model.describe())}.")
+
+    print_result({"removed": model.fingerprint}, as_json, show)
+
+
+def _accept(command: str, workspace: Path, accept: Callable[[Workspace], Model], as_json: bool) -> None:
+    from resight.store.attempts import attempt
+    from resight.store.workspace import open_workspace
+
+    place = open_workspace(workspace)
+    with attempt(place, command) as tried, place.lock():
+        model = accept(place)
+        tried.follow(accepted_model=model.fingerprint)
+
+    def show(console: Console, result: dict[str, Any]) -> None:
+        accepted = f"{model.fingerprint} is now the accepted model: {escape(model.describe())}."
         line(console, f"{accepted} Run `resight nightly` for its results.")
 
     print_result({"promoted": model.fingerprint}, as_json, show)
@@ -59,6 +109,38 @@ def models_promote(
 
 def _show_models(console: Console, result: dict[str, Any]) -> None:
     for row in result["models"]:
-        line(console, f"{'*' if row['current'] else ' '} {row['fingerprint']}  {row['describe']}")
+        line(console, f"{'*' if row['current'] else ' '} {row['fingerprint']}  {escape(row['describe'])}")
+        line(console, f"      {escape(_used(row))}; {_accuracy(row['accuracy'])}")
+        for text in _differences(row)[:SHOWN]:
+            line(console, f"      {escape(text)}")
+        if len(row["differences"]) > SHOWN:
+            line(console, f"      and {len(row['differences']) - SHOWN} more: resight models show {row['fingerprint']}")
     if not result["models"]:
         console.print("No model yet; the first `resight nightly` accepts what the settings say.")
+
+
+def _show_model(console: Console, row: dict[str, Any]) -> None:
+    line(console, f"{row['fingerprint']}{' (accepted)' if row['current'] else ''}  {escape(row['describe'])}")
+    line(console, f"{escape(_used(row))}; {_accuracy(row['accuracy'])}")
+    for when in row["accepted"]:
+        line(console, f"accepted {when['when'][:16]} by {escape(str(when['user']))} ({when['command']})")
+    for name, digest in row["weights"].items():
+        line(console, f"weights {escape(name)}: {digest}")
+    for text in _differences(row):
+        line(console, escape(text))
+
+
+def _differences(row: Mapping[str, Any]) -> list[str]:
+    return [f"{one['setting']} = {one['here']} (accepted: {one['accepted']})" for one in row["differences"]]
+
+
+def _used(row: Mapping[str, Any]) -> str:
+    return f"nights {row['first_run']} to {row['last_run']}" if row["first_run"] else "no run yet"
+
+
+def _accuracy(measured: Mapping[str, Any] | None) -> str:
+    if measured is None or measured["value"] is None:
+        return "not measured"
+    ends = [f"{100 * measured[name]:.0f}" for name in ("ci_low", "ci_high") if measured[name] is not None]
+    interval = f" ({' to '.join(ends)})" if ends else ""
+    return f"right at once {100 * measured['value']:.0f} %{interval} of {measured['n']} encounters"

@@ -16,9 +16,7 @@ from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, print_notes, print_result
 from resight.errors import KeptAside, machine_errors_at
-from resight.status import KEPT_ASIDE
 
-KEPT_ASIDE_EXIT = 3
 nights_app = typer.Typer()
 
 
@@ -112,16 +110,17 @@ def rebuild(
 
 
 def _end(job: Callable[[], dict[str, Any]], as_json: bool) -> None:
-    """Run and show it; exit code 3 where the run is kept aside."""
+    """Run and show it; exit code 3 where the run is kept aside, 5 where a new model is refused."""
     from resight.cli.screen.run import show_run
+    from resight.store.attempts import EXIT_CODES, outcome_of
 
     try:
         result = job()
     except KeptAside as kept:
         result = kept.summary
     print_result(result, as_json, show_run)
-    if result["status"] == KEPT_ASIDE:
-        raise typer.Exit(KEPT_ASIDE_EXIT)
+    if code := EXIT_CODES[outcome_of(result)]:
+        raise typer.Exit(code)
 
 
 def _show_candidates(console: Console, result: dict[str, Any]) -> None:

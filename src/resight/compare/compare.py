@@ -16,7 +16,8 @@ from resight.compare.rows import blank_row, measured_row, method_fingerprint
 from resight.errors import MachineError, MissingWeightsError, ResightError, one_line
 from resight.runner.runner import ClusterLost, Stalled
 from resight.store.counts import reconcile
-from resight.store.parts import read_columns, write_part
+from resight.store.parts import write_part
+from resight.store.selective import read_columns
 
 log = logging.getLogger("resight")
 STAGE = "comparison"

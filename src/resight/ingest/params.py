@@ -65,3 +65,19 @@ class GateParams(Params):
     least_photos: int = expert_field(
         5, ge=1, description="fewer lost photos than this keep no night aside, unless all are lost"
     )
+
+
+class RetentionParams(Params):
+    """How long `resight prune` keeps what nothing refers to; no other command removes a run or a result."""
+
+    affects: ClassVar[Affects] = "execution"
+
+    runs_days: int = Field(
+        400, ge=0, description="days that a run stays to which nothing refers; 0: all runs stay, and what they use"
+    )
+    runs_kept: int = Field(10, ge=1, description="newest runs of each kind that stay whatever their age")
+    stores_days: int = Field(
+        60,
+        ge=0,
+        description="days since the last writing that crops, features and pairs stay which no kept run or model uses",
+    )

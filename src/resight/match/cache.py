@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from resight.errors import DamagedError
 from resight.match.summary import SUMMARY_SCHEMA
+from resight.store.damage import set_aside
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import whole_parts, write_part
-from resight.store.sealed import read_or_set_aside
+from resight.store.selective import opened
 
 KEYS = ("crop_id_a", "crop_id_b")
 PART_SCHEMA = pa.schema([pa.field(key, pa.string()) for key in KEYS] + list(SUMMARY_SCHEMA))
@@ -78,8 +79,10 @@ def look_up(
     """
     numbers, tables = [np.zeros(0, np.int64)], [schema.empty_table()]
     for file in files:
-        keys = read_or_set_aside(file, _keys)
-        if keys is None:  # it was damaged; its pairs are matched again
+        try:
+            keys = opened(file).read(KEYS, read_dictionary=list(KEYS))
+        except DamagedError as damage:  # its pairs are matched again
+            set_aside(damage)
             continue
         pairs = codes.pairs(*(codes.encode(keys.column(key)) for key in KEYS))
         hit = np.flatnonzero(is_in_sorted(pairs, wanted))
@@ -89,10 +92,6 @@ def look_up(
                 tables.append(rows.take(pa.array(hit)))
     present, first = np.unique(np.concatenate(numbers), return_index=True)
     return present, rows_at(pa.concat_tables(tables), first)
-
-
-def _keys(file: Path) -> pa.Table:
-    return pq.read_table(file, columns=list(KEYS), read_dictionary=list(KEYS), partitioning=None)
 
 
 def rows_at(table: pa.Table, rows: np.ndarray) -> pa.Table:

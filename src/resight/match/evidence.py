@@ -17,7 +17,7 @@ from resight.match.blocks import BlockResult, PairBlock, match_pair_by_pair
 from resight.match.cache import KEYS, CropCodes, look_up
 from resight.match.setup import MatchSetup
 from resight.match.work import CropTable, block_maker
-from resight.store.parts import part_files
+from resight.store.parts import compact, part_files
 
 log = logging.getLogger("resight")
 
@@ -81,6 +81,7 @@ def evidence(
         done, _ = env.runner.run("evidence", evidence_block, blocks, size=len, unit="pairs", gpu=True)
         for failed in (pair for _, result in done for pair in result.failed):
             log.warning("evidence: %s and %s cannot be matched: %s", *failed)
+        compact(folder, EVIDENCE_SCHEMA, KEYS)
     kept, rows = look_up(part_files(folder), codes, wanted, EVIDENCE_SCHEMA)
     row_of = dict(zip(kept.tolist(), rows.to_pylist(), strict=True))
     return {pair: _evidence(row_of[n], pair) for pair, n in zip(pairs, numbers.tolist(), strict=True) if n in row_of}

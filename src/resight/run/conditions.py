@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from resight.environment import Environment
+from resight.errors import WorkspaceError
 from resight.run.names import StageNames, stage_names
 from resight.runner.handshake import Needs
 from resight.runner.runner import Runner
 from resight.settings import Settings
+from resight.store.attempts import Outcome, read_attempts
 from resight.store.durable import clear_left_over
 from resight.store.workspace import Workspace
+
+log = logging.getLogger("resight")
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,35 @@ def open_conditions(
     """
     weights = settings.weight_store()
     needs = Needs(workspace.store, weights, tuple(weight_names))
-    with workspace.lock(), Runner(settings.dask, settings.device, quiet, needs) as runner:
+    with _alone(workspace, settings.wait_minutes), Runner(settings.dask, settings.device, quiet, needs) as runner:
         clear_left_over((workspace.store, workspace.models, workspace.current))
         yield Conditions(Environment(workspace, weights, runner, settings.device), settings)
+
+
+@contextmanager
+def _alone(workspace: Workspace, wait_minutes: float) -> Iterator[None]:
+    """The workspace's lock; where somebody else has it, it is said who, and for how long it is waited.
+
+    Raises:
+        WorkspaceError: Another run is still at work.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(workspace.lock())
+        except WorkspaceError:
+            if not wait_minutes:
+                raise
+            log.warning(
+                "%s is at work in %s; waiting up to %g minutes.", _others(workspace), workspace.root, wait_minutes
+            )
+            held.enter_context(workspace.lock(60 * wait_minutes))
+        yield
+
+
+def _others(workspace: Workspace) -> str:
+    """Who is at work there, beside this process, as the log says."""
+    own = (platform.node(), os.getpid())
+    running = [row for row in read_attempts(workspace) if row["outcome"] == Outcome.UNDER_WAY]
+    others = [row for row in running if (row["host"], row["pid"]) != own]
+    said = [f"{row['command']} (since {row['began_at'][:16].replace('T', ' ')} UTC on {row['host']})" for row in others]
+    return ", ".join(said) or "Another run"

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from resight.errors import ResightError
 from resight.evaluate.worse import worse_metrics
 from resight.notify.events import Event, accuracy_worse, disk_nearly_full, met_again, night_done
 from resight.notify.params import Kind, NotifyParams
+from resight.run.metrics import write_metrics
 from resight.settings import SETTINGS_FILE, load_settings
 from resight.store.attempts import Attempt, Outcome, append_line, attempt, log_lines
 from resight.store.runs import read_run, run_tables
@@ -36,12 +38,18 @@ def attempted(workspace: Workspace, command: str, **about: Any) -> Iterator[Atte
         with attempt(workspace, command, **about) as tried:
             yield tried
     finally:
+        if tried is not None:
+            _measure(workspace)
         if tried is not None and tried.outcome != Outcome.STOPPED:
             _tell_of(tried)
 
 
 def tell(
-    workspace: Workspace, events: Sequence[Event], params: NotifyParams, run_id: str | None = None
+    workspace: Workspace,
+    events: Sequence[Event],
+    params: NotifyParams,
+    run_id: str | None = None,
+    link: str | None = None,
 ) -> dict[str, str]:
     """Tell what was chosen and has not been told yet.
 
@@ -54,7 +62,7 @@ def tell(
     for event in events:
         if event.kind not in params.events or not params.ways or (event.once and _was_told(workspace, event)):
             continue
-        answers = send(params, _message(workspace, event, run_id))
+        answers = send(params, _message(workspace, event, run_id, link))
         taken = any(not why for why in answers.values())
         line = {"event": "told", "kind": event.kind, "text": event.text, "ways": answers}
         append_line(workspace, line | ({"once": event.once} if taken and event.once else {}))
@@ -81,11 +89,30 @@ def notify_params(workspace: Workspace) -> NotifyParams:
         raise
 
 
+def site_of(workspace: Workspace) -> str:
+    """The site's name as the settings have it, else that of the folder; also where the settings are wrong."""
+    try:
+        return load_settings(workspace.root).site or workspace.root.name
+    except ResightError:
+        return workspace.root.name
+
+
+def _measure(workspace: Workspace) -> None:
+    """Write the numbers for Prometheus, where that is wanted."""
+    try:
+        settings = load_settings(workspace.root)
+        if settings.metrics:
+            write_metrics(workspace, Path(settings.metrics).expanduser(), settings.site or workspace.root.name)
+    except Exception as error:  # whatever it is, the night is done
+        log.warning("The numbers for Prometheus could not be written: %s", error)
+
+
 def _tell_of(tried: Attempt) -> None:
     try:
         params = notify_params(tried.workspace)
         if params.ways:
-            tell(tried.workspace, list(_events(tried, params)), params, tried.facts.get("run_id"))
+            summary = tried.summary
+            tell(tried.workspace, list(_events(tried, params)), params, summary.get("run_id"), summary.get("link"))
     except Exception as error:  # whatever it is, the night is done
         log.warning("Nobody could be told of this: %s", error)
         log.debug("Where it happened:", exc_info=True)
@@ -96,11 +123,10 @@ def _events(tried: Attempt, params: NotifyParams) -> Iterator[Event]:
     what = f"{tried.command} {night}"
     if tried.outcome == Outcome.FAILED:
         yield Event(Kind.FAILED, f"{what} failed: {tried.sentence}", {"exit_code": tried.exit_code})
+    elif tried.outcome == Outcome.REFUSED:
+        yield Event(Kind.REFUSED, f"{what}: the new model is refused. {tried.sentence}")
     elif tried.outcome == Outcome.KEPT_ASIDE:
-        kind, did = (
-            (Kind.REFUSED, "was refused") if tried.summary.get("refused") else (Kind.KEPT_ASIDE, "is kept aside")
-        )
-        yield Event(kind, f"{what} {did}: {tried.sentence}")
+        yield Event(Kind.KEPT_ASIDE, f"{what} is kept aside: {tried.sentence}")
     elif tried.command == "nightly":
         run_id = tried.summary["run_id"]
         photos = read_run(workspace, run_id, "photos")
@@ -115,11 +141,11 @@ def _events(tried: Attempt, params: NotifyParams) -> Iterator[Event]:
         yield disk_nearly_full(free_gb, params.disk_free_gb, str(workspace.root), str(date.today()))
 
 
-def _message(workspace: Workspace, event: Event, run_id: str | None) -> dict[str, Any]:
-    place = workspace.root.name
+def _message(workspace: Workspace, event: Event, run_id: str | None, link: str | None) -> dict[str, Any]:
+    place = site_of(workspace)
     return {
         "event": event.kind, "title": f"Resight {place}: {event.kind.replace('_', ' ')}", "text": event.text,
-        "workspace": str(workspace.root), "run_id": run_id, "time": datetime.now(UTC).isoformat(timespec="seconds"), **event.facts,
+        "workspace": str(workspace.root), "run_id": run_id, "link": link, "time": datetime.now(UTC).isoformat(timespec="seconds"), **event.facts,
     }  # fmt: skip
 
 

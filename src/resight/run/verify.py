@@ -24,7 +24,7 @@ from resight.store import generations, sealed
 from resight.store.damage import MISSING, QUARANTINE, set_aside
 from resight.store.durable import copy_whole
 from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation, digest_of
-from resight.store.parts import read_columns
+from resight.store.selective import opened, read_columns
 from resight.store.workspace import Workspace
 
 AGAIN, LOST = "again", "lost"
@@ -234,10 +234,7 @@ def _copy_again(copy: Path, damage: DamagedError) -> None:
 def _is_of(file: Path, run_id: str) -> bool:
     """Whether a current table is whole, and that of this run."""
     try:
-        return (
-            sealed.check(file)
-            and run_id in pq.read_table(file, columns=["run_id"], partitioning=None)["run_id"].to_pylist()[:1]
-        )
+        return sealed.check(file) and run_id in opened(file).read(["run_id"])["run_id"].to_pylist()[:1]
     except (DamagedError, FileNotFoundError, KeyError):
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from resight.errors import DeviceError, SettingsError
 from resight.runner.params import DaskParams
 
 log = logging.getLogger("resight")
+LOOK_S = 0.5
 TLS = ("tls_ca", "tls_cert", "tls_key")
 
 
@@ -55,18 +57,28 @@ def _security(dask: DaskParams) -> Any:
     return Security(require_encryption=True, tls_ca_file=ca, tls_client_cert=cert, tls_client_key=key)
 
 
-def require_gpu(client: Any) -> None:
-    """Refuse before the fan-out.
+def require_gpu(client: Any, patience_s: float = 0.0) -> None:
+    """Refuse before the fan-out, where no worker with a GPU joins in time.
 
     Raises:
         DeviceError: No worker offers a GPU.
     """
+    end, told = time.monotonic() + patience_s, False
+    while not _has_gpu(client):
+        if time.monotonic() >= end:
+            raise DeviceError(
+                "device = 'cuda', but no Dask worker offers a GPU; start one per GPU with "
+                "`CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nworkers 1 --nthreads 1 --resources GPU=1`, or set device = 'cpu'."
+            )
+        if not told:
+            told = True
+            log.warning("No worker offers a GPU yet; waiting up to %.0f s for one.", patience_s)
+        time.sleep(LOOK_S)
+
+
+def _has_gpu(client: Any) -> bool:
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if not any(w.get("resources", {}).get("GPU", 0) >= 1 for w in workers):
-        raise DeviceError(
-            "device = 'cuda', but no Dask worker offers a GPU; start one per GPU with "
-            "`CUDA_VISIBLE_DEVICES=0 dask worker ADDRESS --nworkers 1 --nthreads 1 --resources GPU=1`, or set device = 'cpu'."
-        )
+    return any(worker.get("resources", {}).get("GPU", 0) >= 1 for worker in workers)
 
 
 def quiet_dask() -> None:

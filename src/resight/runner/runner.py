@@ -8,7 +8,6 @@ finds the blocks that were done on disk.
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,11 +15,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from resight.errors import DeviceError, ResightError, one_line
+from resight.errors import ResightError, one_line
 from resight.runner.children import deaf_to_interrupt, kill_workers
 from resight.runner.connect import client_at, quiet_dask, require_gpu
 from resight.runner.crew import Crew
 from resight.runner.handshake import Needs, guarded
+from resight.runner.local import default_workers, local_cluster
+from resight.runner.made import Report, made_cluster
 from resight.runner.params import DaskParams
 from resight.runner.progress import track
 
@@ -32,16 +33,6 @@ RESULT_S = 30.0  # results are tiny; one that went with its worker Dask may wait
 LOST = "KilledWorker"
 Outcomes = Iterable[tuple[int, Any, str]]  # index of a block, its result, and why there is none
 BLOCKS_PER_WORKER = 2  # in flight: one under way, one waiting; more would be lost time at the end
-LOOPBACK = "127.0.0.1"  # nobody authenticates to a local worker, so nothing local may be reachable from the network
-# Dask's own default gives freed memory back at once; the matcher then pays a page fault for every few kilobytes of every pair.
-WORKER_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
-# Dask looks after itself less often: its defaults take 2 to 5 % of every core that computes, and nobody reads the profiles.
-QUIET_CLUSTER = {
-    "distributed.worker.profile.enabled": False,
-    "distributed.worker.memory.monitor-interval": "1s",
-    "distributed.admin.tick.interval": "500ms",
-    "distributed.admin.system-monitor.interval": "2s",
-}
 
 
 class ClusterLost(ResightError):
@@ -73,9 +64,12 @@ class Runner:
     """
 
     def __init__(self, dask: DaskParams, device: str = "cpu", quiet: bool = False, needs: Needs | None = None) -> None:
-        self._dask, self._device, self.quiet, self._needs = dask, device, quiet, needs or Needs()
+        self._asked, self._device, self.quiet, self._needs = dask, device, quiet, needs or Needs()
+        self._dask = dask
         self._client: Any = None
-        self._cluster: Any = None
+        self._cluster: Any = None  # ours, on this machine
+        self._made: Any = None  # by dask.cluster; its workers are treated as those at an address
+        self._report: Report | None = None
         self._crew: Crew | None = None
 
     def __enter__(self) -> Runner:
@@ -84,8 +78,9 @@ class Runner:
     def __exit__(self, error: type[BaseException] | None = None, *_: object) -> None:
         if self._cluster is not None and error is not None and not issubclass(error, Exception):  # Ctrl-C and the like
             kill_workers(self._cluster)
-        opened = (self._cluster, self._client, self._crew)
-        self._crew = self._client = self._cluster = None
+        opened = (self._made, self._cluster, self._client, self._report, self._crew)
+        self._crew = self._client = self._cluster = self._made = self._report = None
+        self._dask = self._asked
         with ExitStack() as closing:  # the last first; where one cannot be closed, the others still are
             for resource in opened:
                 if resource is not None:
@@ -97,13 +92,18 @@ class Runner:
         return self._client is not None
 
     @property
+    def _is_remote(self) -> bool:
+        """Whether workers are elsewhere, so that each must show what it is."""
+        return bool(self._dask.address or self._dask.cluster)
+
+    @property
     def n_workers(self) -> int:
         """Workers that blocks are spread over, to size blocks by."""
         if self._dask.mode == "inline":
             return 1
-        if self._dask.address:
+        if self._is_remote:
             return max(1, len(self._connect()[0].ncores()))
-        return self._dask.workers or _default_workers(self._device)
+        return self._dask.workers or default_workers(self._device)
 
     def differences(self) -> dict[str, list[str]]:
         """What each worker that is there has otherwise than this process, in words; nothing for those that may work.
@@ -160,7 +160,7 @@ class Runner:
         return [(blocks[i], results[i]) for i in sorted(results)], failures
 
     def _outcomes(self, function: Callable[[Any], Any], blocks: list[Any], gpu: bool) -> Outcomes:
-        alone = len(blocks) == 1 and not self._dask.address and self._client is None
+        alone = len(blocks) == 1 and not self._is_remote and self._client is None
         if alone or self._dask.mode == "inline":
             return self._inline(function, blocks)
         return self._on_dask(function, blocks, gpu)
@@ -192,7 +192,7 @@ class Runner:
         client, crew = self._connect()
         crew.wait()
         if gpu:
-            require_gpu(client)
+            require_gpu(client, self._dask.wait_for_workers_seconds if self._dask.address else 0.0)
         resources = {"GPU": 1} if gpu else None
         waiting = list(reversed(range(len(blocks))))
         pending: dict[Any, _Placed] = {}
@@ -240,12 +240,17 @@ class Runner:
             quiet_dask()
             from distributed import Client
 
-            if self._dask.address:
+            if self._dask.cluster:
+                self._made = made_cluster(self._dask)
+                self._dask = self._dask.model_copy(update={"address": self._made.scheduler_address})
+                self._client = Client(self._made)
+            elif self._dask.address:
                 self._client = client_at(self._dask)
             else:
                 with deaf_to_interrupt():
-                    self._cluster = _local_cluster(self._dask.workers or _default_workers(self._device), self._device)
+                    self._cluster = local_cluster(self._dask.workers or default_workers(self._device), self._device)
                 self._client = Client(self._cluster, set_as_default=True)
+            self._report = Report(self._dask.performance_report) if self._dask.performance_report else None
         if self._crew is None:
             self._crew = Crew(self._client, self._needs, self._dask.address, self._dask.wait_for_workers_seconds)
         return self._client, self._crew
@@ -309,42 +314,3 @@ def _outcome(future: Any, index: int) -> tuple[int, Any, str]:
     if isinstance(error, ResightError):
         raise error
     return index, None, one_line(error) if error else f"{LOST}: its worker died"
-
-
-def _local_cluster(n: int, device: str) -> Any:
-    import dask
-    from distributed import Nanny, SpecCluster
-    from distributed.scheduler import Scheduler
-
-    dask.config.set(
-        {
-            "distributed.worker.daemon": True,
-            "distributed.comm.timeouts.connect": "60s",
-            "distributed.nanny.pre-spawn-environ": dict(WORKER_MEMORY),
-        }
-        | QUIET_CLUSTER
-    )
-    env = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}
-    specs = {}
-    for i in range(n):
-        options: dict[str, Any] = {"host": LOOPBACK, "nthreads": 1, "env": dict(env), "dashboard": False, "silence_logs": logging.ERROR}  # fmt: skip
-        if device == "cuda":
-            options |= {"resources": {"GPU": 1}, "env": env | {"CUDA_VISIBLE_DEVICES": str(i)}}
-        specs[f"worker-{i}"] = {"cls": Nanny, "options": options}
-    scheduler = {
-        "cls": Scheduler,
-        "options": {"host": LOOPBACK, "port": 0, "dashboard": False, "dashboard_address": f"{LOOPBACK}:0"},
-    }
-    return SpecCluster(workers=specs, scheduler=scheduler, silence_logs=logging.ERROR)
-
-
-def _default_workers(device: str) -> int:
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise DeviceError(
-                "device = 'cuda', but this machine has no CUDA GPU that torch can see; set device = 'cpu'."
-            )
-        return torch.cuda.device_count()
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -23,6 +23,7 @@ Key = tuple[str, str]
 
 SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("crops").schema if f.name != "run_id"])
 PART_SCHEMA = SCHEMA.append(pa.field("input_digest", pa.string()))
+ROW_KEY = ("photo_id", "input_digest", "crop_id")
 
 
 def empty_row(photo_id: str, segment_fingerprint: str, status: CropStatus, reason: str = "") -> Row:

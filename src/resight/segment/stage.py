@@ -14,9 +14,10 @@ from resight.ingest.decode import DECODE_REVISION
 from resight.runner.runner import Failure
 from resight.segment.block import PARTS, BlockResult, PhotoJob, SegmentBlock, SegmentSetup, segment_block
 from resight.segment.params import CropParams, SegmenterBase
-from resight.segment.rows import SCHEMA, Key, Row, empty_row, input_digest, read_done
+from resight.segment.rows import PART_SCHEMA, ROW_KEY, SCHEMA, Key, Row, empty_row, input_digest, read_done
 from resight.status import CropStatus, PhotoStatus, Viewpoint
 from resight.store.counts import reconcile
+from resight.store.parts import compact
 
 PHOTOS_PER_BLOCK = 16
 DRAWN_BY_PEOPLE = "annotations"
@@ -69,6 +70,7 @@ def segment(
         "segment", segment_block, blocks, size=lambda block: len(block.jobs), unit="photos"
     )
     if blocks:
+        compact(parts, PART_SCHEMA, ROW_KEY)
         done = read_done(env.workspace, parts)
     failed = [row for _, result in results for row in result.failed] + _lost_rows(failures, done, name)
     rows = rejected + failed + [row for job in usable for row in done.get(_key(job), [])]

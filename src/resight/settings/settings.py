@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from resight.embed.params import EmbedParams
 from resight.evaluate.params import EvaluateParams
 from resight.extract.kinds.sift import SiftParams
-from resight.ingest.params import EncounterParams, GateParams, IngestParams
+from resight.ingest.params import EncounterParams, GateParams, IngestParams, RetentionParams
 from resight.match.kinds.nearest import NearestParams
 from resight.notify.params import NotifyParams
 from resight.novelty.params import NoveltyParams
@@ -36,6 +36,7 @@ class Settings(Params):
     ingest: IngestParams = IngestParams()
     encounter: EncounterParams = EncounterParams()
     gate: GateParams = GateParams()
+    retention: RetentionParams = RetentionParams()
     segment: SegmenterParams = AutoParams()
     crop: CropParams = CropParams()
     extract: ExtractorParams = SiftParams()
@@ -50,6 +51,24 @@ class Settings(Params):
     dask: DaskParams = DaskParams()
     report: ReportParams = ReportParams()
     notify: NotifyParams = NotifyParams()
+    site: str = Field(
+        "",
+        pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$",
+        description="name of the site, for schedules and messages: small letters, digits and -, e.g. zakynthos-west",
+    )
+    links: str = Field(
+        "",
+        description="address under which people can open this folder, e.g. https://server/zakynthos; for links in messages and on Prefect's page",
+    )
+    metrics: str = Field(
+        "",
+        description="file that is written after each command for Prometheus' node exporter, e.g. /var/lib/node_exporter/zakynthos.prom",
+    )
+    wait_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="how long a run waits while another one is at work in the workspace; 0: it ends at once and says so",
+    )
     device: Literal["cpu", "cuda", "mps"] = Field(
         "cpu",
         description="where networks run: cpu, cuda (NVIDIA) or mps (Apple); Resight never changes it by itself",

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from resight.errors import DamagedError
-from resight.store import sealed
+from resight.store.selective import opened
 from resight.store.workspace import Workspace
 
 
@@ -31,9 +29,7 @@ def run_of(workspace: Workspace, file: Path) -> str | None:
 def _column(file: Path, name: str) -> list[Any]:
     """Values of a column; none where the file is missing or damaged."""
     try:
-        values: list[Any] = sealed.read(
-            file, lambda path: pq.read_table(path, columns=[name], partitioning=None)[name]
-        ).to_pylist()
+        values: list[Any] = opened(file).read([name])[name].to_pylist()
     except (DamagedError, FileNotFoundError):
         return []
     return values

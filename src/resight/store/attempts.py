@@ -39,13 +39,15 @@ class Outcome(StrEnum):
 
     DONE = "done"
     KEPT_ASIDE = "kept_aside"
+    REFUSED = "refused"
     FAILED = "failed"
     STOPPED = "stopped"
     KILLED = "killed"
     UNDER_WAY = "under_way"
 
 
-EXIT_CODES = {Outcome.DONE: 0, Outcome.FAILED: 1, Outcome.KEPT_ASIDE: 3}
+# 2 is the shell's for wrong usage, 4 that of `resight status` for a night that is missing.
+EXIT_CODES = {Outcome.DONE: 0, Outcome.FAILED: 1, Outcome.KEPT_ASIDE: 3, Outcome.REFUSED: 5}
 STOPPED_EXIT = 130
 
 
@@ -80,8 +82,9 @@ class Attempt:
         """Take what is worth keeping from the summary of a run."""
         self.summary = summary
         self.facts |= {name: summary[name] for name in FACTS if name in summary}
-        kept_aside = summary.get("status") == Outcome.KEPT_ASIDE and bool(summary.get("reason"))
-        self.end(Outcome.KEPT_ASIDE if kept_aside else Outcome.DONE, str(summary.get("reason") or ""))
+        if summary.get("promoted"):
+            self.facts["accepted_model"] = summary["model"]["fingerprint"]
+        self.end(outcome_of(summary), str(summary.get("reason") or ""))
 
     def failed(self, error: BaseException) -> None:
         """It ends by an error or by a signal."""
@@ -111,6 +114,14 @@ class Attempt:
             "event": "began", "attempt": self.name, "command": self.command, "time": self.began_at.isoformat(timespec="milliseconds"),
             "host": platform.node(), "pid": os.getpid(), "user": _user(), "version": __version__, **self.about,
         }  # fmt: skip
+
+
+def outcome_of(summary: Mapping[str, Any]) -> Outcome:
+    """How a run ended, by its summary. What only measures is never published, and has no reason."""
+    if summary.get("refused"):
+        return Outcome.REFUSED
+    kept_aside = summary.get("status") == Outcome.KEPT_ASIDE and summary.get("reason")
+    return Outcome.KEPT_ASIDE if kept_aside else Outcome.DONE
 
 
 @contextmanager

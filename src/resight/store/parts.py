@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from resight.errors import DamagedError
 from resight.store import sealed
+from resight.store.damage import set_aside
 from resight.store.durable import write_bytes as write_bytes
 from resight.store.fingerprint import digest_ids
+from resight.store.selective import read_columns
 
-PARTS_HELD = 64
 BYTES_OF_A_LARGE_PART = 32 << 20
+ALIKE = 1.25  # two nights' parts are alike, but never of one size
 
 
 def write_part(folder: Path, name: str, table: pa.Table) -> Path:
@@ -38,28 +40,12 @@ def read_parts(folder: Path, schema: pa.Schema, columns: list[str] | None = None
 def whole_parts(files: Iterable[Path], wanted: pa.Schema) -> Iterator[tuple[Path, pa.Table]]:
     """Each part and its columns; damaged ones are set aside and left out."""
     for file in files:
-        table = sealed.read_or_set_aside(file, lambda path: _columns(path, wanted))
-        if table is not None:
-            yield file, table
-
-
-def read_columns(file: Path, wanted: pa.Schema) -> pa.Table:
-    """One file with exactly the columns of ``wanted``; those that an older file lacks are missing values.
-
-    Raises:
-        DamagedError: It is not whole.
-    """
-    return sealed.read(file, lambda path: _columns(path, wanted))
-
-
-def _columns(file: Path, wanted: pa.Schema) -> pa.Table:
-    have = pq.read_schema(file).names
-    found = pq.read_table(file, columns=[name for name in wanted.names if name in have], partitioning=None)
-    arrays = [
-        found.column(f.name).cast(f.type) if f.name in found.column_names else pa.nulls(found.num_rows, f.type)
-        for f in wanted
-    ]
-    return pa.table(arrays, schema=pa.schema([pa.field(f.name, f.type) for f in wanted]))
+        try:
+            table = read_columns(file, wanted)
+        except DamagedError as damage:
+            set_aside(damage)
+            continue
+        yield file, table
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -67,8 +53,8 @@ def part_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*.parquet"))
 
 
-def compact(folder: Path, schema: pa.Schema, keys: Sequence[str], most: int | None = None) -> None:
-    """Put many small parts together into one, so that years of nights stay a handful of files.
+def compact(folder: Path, schema: pa.Schema, keys: Sequence[str]) -> None:
+    """Put small parts together, so that years of nights stay a handful of files; see `together` for which.
 
     The whole is there before a part of it goes; whoever is stopped in between leaves rows that stand twice, which a reader
     must bear. Call it with the workspace locked.
@@ -77,13 +63,10 @@ def compact(folder: Path, schema: pa.Schema, keys: Sequence[str], most: int | No
         folder: Of the parts.
         schema: Of the whole; columns that an older part lacks are missing values.
         keys: Columns that tell rows apart; of rows that agree in all of them one is kept, sorted by them.
-        most: Small parts that may stay; None: `PARTS_HELD`.
     """
-    small = [file for file in part_files(folder) if file.stat().st_size < BYTES_OF_A_LARGE_PART]
-    if len(small) <= (PARTS_HELD if most is None else most):
-        return
-    whole_ones = dict(whole_parts(small, schema))
-    if not whole_ones:
+    size_of = {file: file.stat().st_size for file in part_files(folder)}
+    whole_ones = dict(whole_parts(together(size_of), schema))
+    if len(whole_ones) < 2:
         return
     table = pa.concat_tables(list(whole_ones.values()))
     texts = [table[key].cast(pa.string()).combine_chunks() for key in keys]
@@ -96,3 +79,18 @@ def compact(folder: Path, schema: pa.Schema, keys: Sequence[str], most: int | No
     for file in whole_ones:
         if file != whole:
             file.unlink()
+
+
+def together(size_of: Mapping[Path, int]) -> list[Path]:
+    """Which parts to put together: the smallest ones, up to the last that is not much larger than all before it.
+
+    What stays is then larger than all smaller parts together, so that n parts of about one size become at most log2(n) + 1,
+    and a row is written again only when its part nearly doubles. Large parts stay as they are.
+    """
+    small = sorted((size, file) for file, size in size_of.items() if size < BYTES_OF_A_LARGE_PART)
+    before, n = 0, 0
+    for place, (size, _) in enumerate(small):
+        if size <= ALIKE * before:
+            n = place + 1
+        before += size
+    return sorted(file for _, file in small[:n])

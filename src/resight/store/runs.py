@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from resight.store import sealed
 from resight.store.damage import set_aside
 from resight.store.durable import FOR_READING, put_in_place, sync_tree, write_bytes
 from resight.store.generations import current_generation
-from resight.store.tables import read_table, write_table
+from resight.store.tables import read_table, rows_where, write_table
 from resight.store.workspace import Workspace, checked_run_id
 
 STAGING_PREFIX = ".staging-"
@@ -110,6 +110,27 @@ def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
         WorkspaceError: There is no such run, or it has no such table.
         DamagedError: The table is not what was written.
     """
+    return _read(workspace, run_id, name, lambda path: read_table(path, name))
+
+
+def read_run_where(
+    workspace: Workspace,
+    run_id: str,
+    name: str,
+    column: str,
+    values: Sequence[str],
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """The rows of a run's table whose ``column`` is one of ``values``, see `store.tables.rows_where`.
+
+    Raises:
+        WorkspaceError: There is no such run, or it has no such table.
+        DamagedError: What was read is not what was written.
+    """
+    return _read(workspace, run_id, name, lambda path: rows_where(path, name, column, values, columns))
+
+
+def _read(workspace: Workspace, run_id: str, name: str, read: Callable[[Path], pa.Table]) -> pa.Table:
     path = workspace.runs / checked_run_id(run_id) / f"{name}.parquet"
     if not path.exists():
         known = sorted(p.name for p in workspace.runs.glob("[!.]*")) if workspace.runs.exists() else []
@@ -117,7 +138,7 @@ def read_run(workspace: Workspace, run_id: str, name: str) -> pa.Table:
             f"{path} is not there; the runs of this workspace are {known or 'none yet: start with `resight nightly`'}."
         )
     try:
-        return read_table(path, name)
+        return read(path)
     except DamagedError as damage:
         raise DamagedError(path, damage.why, RUN_CURE) from None
 

@@ -1,8 +1,8 @@
 """Files that prove that they are whole: a SHA-256 lies in each of them, and is compared when a process first reads it.
 
-In a Parquet file the digest stands between the last page and the footer, where no reader looks: pages are found by their
-offset from the start and the footer by its length from the end. It covers everything but itself. In JSON it is the key
-``sha256``. Files without a digest, which earlier versions wrote, are read as they are.
+A Parquet file has one for each of its column chunks, see `store.chunks`; `store.selective` reads some of them. Earlier versions
+wrote a single one for the whole file, also between the last page and the footer. In JSON it is the key ``sha256``. Files
+without a digest, which still earlier versions wrote, are read as they are.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resight.errors import DamagedError
-from resight.store.damage import set_aside
+from resight.store import chunks
+from resight.store.chunks import DIFFERS, DIGEST_BYTES, TAIL_BYTES, Footer, footer_start
 from resight.store.durable import errors_naming, write_bytes
 from resight.store.fingerprint import canonical_json
 
 T = TypeVar("T")
 
 SEAL = b"resight:sha256:"
-DIGEST_BYTES = 32
-TAIL_BYTES = 8  # length of the footer, and PAR1
 KEY = "sha256"
-DIFFERS = "its contents do not agree with their digest"
 
 _seen: dict[str, tuple[int, int]] = {}  # size and time of change of the files that were compared in this process
 
 
 def write_table(path: Path, table: pa.Table, **options: Any) -> None:
-    """Write ``table`` with its digest, in one rename."""
+    """Write ``table`` with the digests of its chunks, in one rename."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", compression_level=3, **options)
     written = memoryview(sink.getvalue())
-    head, foot = written[: _footer_start(written)], written[_footer_start(written) :]
-    digest = hashlib.sha256(head)
-    digest.update(foot)
-    write_bytes(path, [head, SEAL + digest.digest(), foot])
+    pieces = chunks.sealed(written)
+    if pieces is None:  # another version of PyArrow may lay chunks out otherwise
+        head, foot = written[: footer_start(written)], written[footer_start(written) :]
+        digest = hashlib.sha256(head)
+        digest.update(foot)
+        pieces = [head, SEAL + digest.digest(), foot]
+    write_bytes(path, pieces)
 
 
 def read(file: Path, read_it: Callable[[Path], T]) -> T:
@@ -51,9 +52,20 @@ def read(file: Path, read_it: Callable[[Path], T]) -> T:
         OSError: It is not there, may not be read, or the disk fails.
     """
     whole = check(file)
+    return naming_damage(file, lambda: read_it(file), whole)
+
+
+def naming_damage(file: Path, work: Callable[[], T], whole: bool = False) -> T:
+    """Do some reading of a file; what the reader of the format says against it becomes `DamagedError`.
+
+    Args:
+        file: What is read.
+        work: Reads it.
+        whole: It was compared with its digest before.
+    """
     try:
         with errors_naming(file):
-            return read_it(file)
+            return work()
     except OSError as error:
         if error.errno is not None:  # the machine says so, not the reader of the format
             raise
@@ -64,17 +76,8 @@ def read(file: Path, read_it: Callable[[Path], T]) -> T:
         raise DamagedError(file, _why(error)) from None
 
 
-def read_or_set_aside(file: Path, read_it: Callable[[Path], T]) -> T | None:
-    """As `read` for a part that can be computed again; one that is damaged goes into quarantine, and None comes back."""
-    try:
-        return read(file, read_it)
-    except DamagedError as damage:
-        set_aside(damage)
-        return None
-
-
 def check(file: Path) -> bool:
-    """Compare a Parquet file with its digest, once in a process unless it changes; False where it has none.
+    """Compare a whole Parquet file with its digests, once in a process unless it changes; False where it has none.
 
     Raises:
         DamagedError: They differ.
@@ -87,7 +90,12 @@ def check(file: Path) -> bool:
         data = memoryview(file.read_bytes())
     if len(data) < TAIL_BYTES + 4 or bytes(data[:4]) != b"PAR1" or bytes(data[-4:]) != b"PAR1":
         raise DamagedError(file, "it is empty" if not len(data) else "it is no whole Parquet file")
-    foot = _footer_start(data)
+    footer = footer_of(file)
+    if footer is not None:
+        footer.compare_all(data)
+        _seen[key] = now
+        return True
+    foot = footer_start(data)
     end = foot - DIGEST_BYTES
     if end < len(SEAL) or bytes(data[end - len(SEAL) : end]) != SEAL:
         return False
@@ -97,6 +105,21 @@ def check(file: Path) -> bool:
         raise DamagedError(file, DIFFERS)
     _seen[key] = now
     return True
+
+
+def is_seen(file: Path) -> bool:
+    """Whether it was compared whole in this process, and has not changed since."""
+    state = file.stat()
+    return _seen.get(str(file)) == (state.st_size, state.st_mtime_ns)
+
+
+def footer_of(file: Path) -> Footer | None:
+    """`chunks.read_footer`; a footer that cannot be read is damage.
+
+    Raises:
+        DamagedError: It is not what was written.
+    """
+    return naming_damage(file, lambda: chunks.read_footer(file))
 
 
 def forget() -> None:
@@ -128,10 +151,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if digest not in (None, _json_digest(value)):
         raise DamagedError(path, DIFFERS)
     return value
-
-
-def _footer_start(data: memoryview) -> int:
-    return len(data) - TAIL_BYTES - int.from_bytes(data[-TAIL_BYTES:-4], "little")
 
 
 def _json_digest(value: Mapping[str, Any]) -> str:

@@ -12,8 +12,11 @@ import pyarrow.parquet as pq
 
 from resight.catalog import table as catalog_table
 from resight.errors import BrokenCountError, WorkspaceError
-from resight.store import sealed
-from resight.store.parts import read_columns
+from resight.store import sealed, selective
+from resight.store.selective import read_columns
+
+ROWS_OF_A_GROUP = 1 << 15
+BYTES_OF_A_PAGE = 1 << 17
 
 
 def conform(name: str, rows: pa.Table | Sequence[Mapping[str, Any]], run_id: str) -> pa.Table:
@@ -56,26 +59,55 @@ def _check(name: str, table: pa.Table, schema: pa.Schema, key: tuple[str, ...]) 
 
 def write_table(folder: Path, name: str, table: pa.Table) -> Path:
     """Write a conformed table into a (staging) folder."""
-    path = folder / f"{name}.parquet"
-    sealed.write_table(path, table, row_group_size=1_000_000)
+    path, spec = folder / f"{name}.parquet", catalog_table(name)
+    order = [(key, "ascending") for key in spec.key]
+    sealed.write_table(
+        path,
+        table,
+        row_group_size=ROWS_OF_A_GROUP,
+        data_page_size=BYTES_OF_A_PAGE,
+        write_page_index=True,
+        sorting_columns=pq.SortingColumn.from_ordering(table.schema, order),
+    )
     return path
 
 
-def read_table(path: Path, name: str) -> pa.Table:
+def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a table written by this or an older version; columns that it lacks are missing values.
+
+    Args:
+        path: Its file.
+        name: In the catalog.
+        columns: Which of its columns; all if not given. Others are not read.
 
     Raises:
         WorkspaceError: A newer version wrote it.
-        DamagedError: It is not what was written.
+        DamagedError: What was read is not what was written.
     """
+    return read_columns(path, _wanted(path, name, columns))
+
+
+def rows_where(
+    path: Path, name: str, column: str, values: Sequence[str], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """As `read_table`, but only the rows whose ``column`` is one of ``values``, and of the file little more than these.
+
+    A table is sorted by its key (`catalog.Table.key`), so that for its first column that is little indeed.
+    """
+    return selective.rows_where(path, _wanted(path, name, columns), column, values)
+
+
+def _wanted(path: Path, name: str, columns: Sequence[str] | None) -> pa.Schema:
+    """The columns to read, if no newer version wrote the table."""
     spec = catalog_table(name)
-    metadata = sealed.read(path, pq.read_schema).metadata or {}
+    parquet = selective.opened(path)
+    metadata = parquet.naming_damage(lambda: parquet.schema.metadata) or {}
     version = int(metadata.get(b"resight_version", b"0"))
     if version > spec.version:
         raise WorkspaceError(
             f"{path} was written by a newer Resight (table version {version}, known {spec.version}); update Resight."
         )
-    return read_columns(path, spec.schema)
+    return spec.schema if columns is None else pa.schema([spec.schema.field(column) for column in columns])
 
 
 def status_counts(table: pa.Table) -> dict[str, int]:

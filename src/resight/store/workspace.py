@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from resight.errors import SettingsError, WorkspaceError
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
+LOOK_S = 0.5  # how often somebody who waits looks again
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -75,16 +76,25 @@ class Workspace:
         return path.relative_to(self.root).as_posix()
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, wait_s: float = 0.0) -> Iterator[None]:
         """Keep a second run out of the same workspace; a killed run leaves no lock behind.
 
+        Who waits stands in a queue of one: a run that lets go for a moment (a rebuild between its stages) does not get the lock
+        back before somebody who waits has had it.
+
+        Args:
+            wait_s: How long to wait until nobody else is at work here.
+
         Raises:
-            WorkspaceError: Another run is at work here.
+            WorkspaceError: Another run is still at work here.
         """
         self.store.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.store / ".lock", timeout=0)
+        lock, queue = (
+            FileLock(self.store / name, timeout=wait_s, poll_interval=LOOK_S) for name in (".lock", ".queue")
+        )
         try:
-            lock.acquire()
+            with queue:
+                lock.acquire()
         except Timeout:
             raise WorkspaceError(
                 f"Another run is at work in {self.root}; wait until it has ended, then try again."

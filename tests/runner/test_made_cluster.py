@@ -1,0 +1,81 @@
+"""A cluster that another package makes: its workers are checked, late ones get their share, and it ends with the run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resight.errors import DeviceError, SettingsError
+from resight.runner import crew as crew_module
+from resight.runner.params import DaskParams
+from resight.runner.runner import Runner
+
+# Dask's own cluster of processes stands in for those of dask-jobqueue, dask-kubernetes or Coiled, which share its interface.
+LOCAL: dict[str, Any] = {
+    "cluster": "distributed:LocalCluster",
+    "cluster_settings": {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 40},
+}
+
+
+def worked(seconds: float) -> tuple[int, float]:
+    """Which worker it was, and when it ended."""
+    time.sleep(seconds)
+    return os.getpid(), time.time()
+
+
+def test_late_workers_get_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew_module, "LOOK_EVERY_S", 0.2)
+    with Runner(DaskParams.model_validate(LOCAL), quiet=True) as runner:
+        first, _ = runner.run("first", worked, [0.0])
+        runner._made.scale(4)
+        done, failures = runner.run("late", worked, [0.4] * 60)
+        scheduler = runner._made.scheduler_address
+    assert not failures and len(done) == 60
+    ends = [end for _, end in done]
+    all_there = max(min(end for pid, end in ends if pid == one) for one in {pid for pid, _ in ends})
+    share = Counter(pid for pid, end in ends if end >= all_there)
+    assert len(share) == 4 and first[0][1][0] in share
+    assert sum(share.values()) >= 8 and max(share.values()) - min(share.values()) <= 3, share
+    with socket.socket() as asking:
+        host, port = scheduler.removeprefix("tcp://").rsplit(":", 1)
+        assert asking.connect_ex((host, int(port))), "the cluster has ended with the run"
+
+
+@pytest.mark.parametrize(
+    ("dask", "says"),
+    [
+        ({"cluster": "no_such_package:Cluster"}, "cannot be used"),
+        ({"cluster": "distributed"}, "cannot be used"),
+        ({"cluster": "distributed:LocalCluster", "cluster_settings": {"colour": "red"}}, "made no cluster"),
+        (LOCAL | {"address": "tcp://10.0.0.1:8786"}, "Both dask.address and dask.cluster"),
+    ],
+)
+def test_what_makes_no_cluster_is_one_sentence(dask: dict[str, Any], says: str) -> None:
+    with pytest.raises((SettingsError, DeviceError), match=says), Runner(DaskParams.model_validate(dask)) as runner:
+        runner.run("test", worked, [0.0, 0.0])
+
+
+def test_a_gpu_is_waited_for_and_then_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    dask = DaskParams.model_validate(LOCAL | {"wait_for_workers_seconds": 1.0})
+    with pytest.raises(DeviceError, match="no Dask worker offers a GPU"), Runner(dask, "cuda", quiet=True) as runner:
+        runner.run("test", worked, [0.0, 0.0], gpu=True)
+    assert "waiting up to 1 s" in caplog.text
+
+
+def test_a_performance_report_is_written_or_says_what_it_needs(tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "run.html"
+    dask = DaskParams.model_validate(LOCAL | {"performance_report": str(page)})
+    if find_spec("bokeh") is None:
+        with pytest.raises(SettingsError, match="needs Bokeh"), Runner(dask, quiet=True) as runner:
+            runner.run("test", worked, [0.0, 0.0])
+        return
+    with Runner(dask, quiet=True) as runner:
+        runner.run("test", worked, [0.0, 0.0])
+    assert "bokeh" in page.read_text(encoding="utf-8").lower()
