@@ -30,9 +30,9 @@ def group_unknowns(run: Run, judged: Judged) -> Judged:
     run.counts["cluster"]["unknown"] = {"encounters": grouped.n_encounters, "animals": grouped.n_animals}
     run.add("provisional", grouped.log.events)
     run.add("identity_draws", grouped.draws)
-    found, changed = grouped.judged, ("identifications", "novelty")
+    found, changed = grouped.judged, ["identifications", "novelty"]
     if compared.num_rows:
-        changed += ("pairs", "scores")
+        changed += ["pairs", "scores"]
     if left_out.num_rows:
         found = replace(found, left_out=run.add("pairs_left_out", found.left_out))
     found = replace(found, **{name: run.add(name, getattr(found, name)) for name in changed})

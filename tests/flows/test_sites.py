@@ -6,13 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from resight.cli.app import app
 from resight.errors import SettingsError
 from resight.flows.deploying import ServerError, run_deploy
+from resight.ingest.stage import ingest
+from resight.run.conditions import open_conditions
+from resight.run.names import ingest_name
+from resight.run.setups import ingest_setup
+from resight.settings import load_settings
 from resight.settings.sites import later, read_sites
+from resight.store.workspace import Workspace
 
 SITES = """
 stagger_minutes = 15
@@ -90,6 +98,29 @@ def test_without_a_server_it_says_how_to_set_one(tmp_path: Path) -> None:
         pytest.raises(ServerError, match="cannot be reached"),
     ):
         run_deploy(file)
+
+
+def test_two_sites_read_one_gallery_beside_their_own_inbox(tmp_path: Path) -> None:
+    def photo(file: Path, seed: int) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 255, (450, 600, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(file)
+
+    gallery = tmp_path / "gallery"
+    photo(gallery / "leo.jpg", 0)
+    (gallery / "metadata.csv").write_text("file,individual_id\nleo.jpg,Leonardo\n", encoding="utf-8")
+    seen = {}
+    for seed, site in enumerate(("zante", "bonaire"), 1):
+        root = tmp_path / site
+        photo(root / "photos" / f"{site}.jpg", seed)
+        sources = f"[ingest]\nsources = ['{gallery}', 'photos']\n[dask]\nmode = 'inline'\n"
+        (root / "resight.toml").write_text(sources, encoding="utf-8")
+        settings = load_settings(root)
+        with open_conditions(Workspace(root), settings, quiet=True) as conditions:
+            where = (conditions.env, ingest_setup(settings), ingest_name(settings))
+            photos = ingest(*where, settings.ingest.sources, "2026-06-04").photos.to_pylist()
+        seen[site] = {Path(row["uri"]).name: row["individual_id"] for row in photos}
+    assert seen == {site: {"leo.jpg": "Leonardo", f"{site}.jpg": None} for site in ("zante", "bonaire")}
 
 
 @pytest.mark.prefect

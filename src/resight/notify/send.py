@@ -96,7 +96,7 @@ def _chat(params: NotifyParams, message: Message) -> None:
         if not chats.add(secret(given, "chat")):
             wrong.append(f"address {number} of notify.chat is none that Apprise knows")
             continue
-        with apprise.LogCapture(level=apprise.logging.WARNING) as told:
+        with apprise.LogCapture(level=apprise.logging.WARNING) as told:  # type: ignore[no-untyped-call]
             taken = chats.notify(body=_with_link(message), title=str(message["title"]))
             why = " ".join(told.getvalue().split())
         if not taken:
