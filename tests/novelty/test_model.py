@@ -10,7 +10,7 @@ from scipy import optimize, stats
 
 from resight.novelty.calibration import COMPARISON_SCHEMA, Calibration, impostor_maxima
 from resight.novelty.decide import animals_needed
-from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail
+from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail, saturated
 from resight.novelty.model import NoveltyModel, fit, ratio_range
 from resight.novelty.yardstick import QueryScores, Yardstick
 from resight.score.base import ShippedCalibration
@@ -133,7 +133,8 @@ def test_no_ratio_goes_beyond_what_was_seen():
     lowest, highest = ratio_range(calibration(rows).comparisons, shipped=False)
     assert (lowest, highest) == pytest.approx((-math.log(3), math.log(4)))
     low, high = ratio_range(calibration(rows).comparisons, shipped=True)
-    assert low < lowest and high > highest
+    # 100 pairs and 20 animals more, of which one matched nothing
+    assert (low, high) == pytest.approx((math.log(2 / 23), math.log(104)))
 
 
 def test_more_photos_than_usual_make_the_same_score_worth_less():
@@ -229,7 +230,30 @@ def test_what_a_score_meant_elsewhere_speaks_until_there_is_enough_here():
     assert both.intercept == pytest.approx((own.intercept - 3.0) / 2) and both.slope == pytest.approx(
         (own.slope + 0.5) / 2
     )
-    assert both.log_score_range == pytest.approx([(own.log_score_range[0] + 2) / 2, (own.log_score_range[1] + 30) / 2])
+    assert both.log_score_range == own.log_score_range == (2.0, 30.0)
+
+
+def test_scores_far_above_all_others_do_not_flatten_the_line_where_it_decides():
+    """Twelve animals met again with 9 to 120, impostors up to 5: 9 is clear evidence, 120 is not thirteen times as much."""
+    rng = np.random.default_rng(4)
+    again = [9.0, 10.0, 12.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 60.0, 100.0, 120.0]
+    rows = [(f"{k}-again", f"a{k}", f"a{k}", score) for k, score in enumerate(again)]
+    rows += [(f"{k}", f"a{k}", f"a{j}", float(rng.uniform(-1, 5))) for k in range(12) for j in range(12) if j != k]
+    line = ShippedCalibration(-3.0, 0.5, 2.0, 200.0, worth=0.0)
+    straight, saturating = (
+        fit(calibration(rows), signed=True, shipped=dataclasses.replace(line, saturation=s)) for s in (math.inf, 12.0)
+    )
+    at_9, at_120 = saturating.log_likelihood_ratio(np.array([9.0, 120.0]))
+    assert at_9 > 3 > straight.log_likelihood_ratio(np.array([9.0]))[0]
+    assert at_120 == pytest.approx(saturating.log_ratio_range[1])
+    assert (np.diff(saturating.log_likelihood_ratio(np.linspace(-5, 200, 500))) >= 0).all()
+
+
+def test_a_saturated_score_is_itself_where_it_is_small_and_never_more_than_its_scale():
+    np.testing.assert_allclose(
+        saturated(np.array([0.0, 0.1, 12.0, 1e9]), 12.0), [0, 0.1, 12 * math.tanh(1), 12], rtol=1e-4
+    )
+    np.testing.assert_array_equal(saturated(np.array([3.0, -np.inf]), math.inf), [3.0, -np.inf])
 
 
 def there_without_weight(there):

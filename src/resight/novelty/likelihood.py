@@ -19,6 +19,15 @@ def log_score(score: np.ndarray | float, epsilon: float | None) -> np.ndarray:
     return values if epsilon is None else np.log(values + epsilon)
 
 
+def saturated(x: np.ndarray, scale: float) -> np.ndarray:
+    """``scale tanh(x / scale)``: like ``x`` where that is small, and never more than ``scale``.
+
+    A score twice as high as all that different animals have ever had says hardly more than one half as high. A line through the scores
+    themselves is drawn by the highest of them, and is then too flat where it decides.
+    """
+    return x if math.isinf(scale) else np.asarray(scale * np.tanh(np.asarray(x) / scale))
+
+
 def choose_epsilon(scores: np.ndarray) -> float:
     """The median positive score, so that it suits scores of any unit; 0.001 if nothing matched at all.
 

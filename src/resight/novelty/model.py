@@ -11,7 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.novelty.calibration import Calibration, shares
-from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail, log_score
+from resight.novelty.likelihood import (
+    choose_epsilon,
+    evidence_bound,
+    fit_gumbel,
+    fit_logistic,
+    gumbel_tail,
+    log_score,
+    saturated,
+)
 from resight.novelty.tail import fit_tail, tail_probability
 from resight.novelty.yardstick import EMPTY, QueryScores, Yardstick
 from resight.score.base import ShippedCalibration
@@ -19,8 +27,9 @@ from resight.score.base import ShippedCalibration
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
 MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
 SIZE_TOLERANCE = 1.2
-# Pairs of different animals, and animals met again, that the shipped calibration was learned from (DECISIONS.md).
-SHIPPED_PAIRS, SHIPPED_ANIMALS = 100, 20
+# Pairs of different animals, and animals met again, that the shipped calibration was learned from, and how many of these matched
+# nothing (DECISIONS.md).
+SHIPPED_PAIRS, SHIPPED_ANIMALS, SHIPPED_MISSED = 100, 20, 1
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class NoveltyModel:
         levels: Impostor maximum of each gallery encounter that has one, by number of photos.
         n_animals: Median number of animals behind an impostor maximum.
         epsilon: Added to scores before the logarithm; None where scores are logarithms already.
-        intercept, slope: Log likelihood ratio over the log score (method ``logistic``).
+        intercept, slope: Log likelihood ratio over the saturated log score (method ``logistic``).
         log_score_range: Log scores that the regression has seen; the ratio is constant beyond them.
         location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
         smallest_p: Lower limit of the tail probabilities.
@@ -44,6 +53,7 @@ class NoveltyModel:
         usual_photos: Photos of an encounter (geometric mean) that the likelihood ratio was learned from; 0 where the score does
             not grow with their number.
         log_ratio_range: The ratio never goes beyond what so little evidence can support; see `ratio_range`.
+        saturation: Where log scores stop counting (`likelihood.saturated`).
     """
 
     method: str
@@ -64,6 +74,7 @@ class NoveltyModel:
     tail: tuple[float, ...] = ()
     usual_photos: float = 0.0
     log_ratio_range: tuple[float, float] = (-math.inf, math.inf)
+    saturation: float = math.inf
 
     @property
     def n_individuals(self) -> int:
@@ -146,7 +157,7 @@ class NoveltyModel:
         """
         x = log_score(score, self.epsilon)
         if self.method == LOGISTIC:
-            ratio = self.intercept + self.slope * np.clip(x, *self.log_score_range)
+            ratio = self.intercept + self.slope * saturated(np.clip(x, *self.log_score_range), self.saturation)
         else:
             tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
             ratio = np.log(evidence_bound(tail))
@@ -156,7 +167,9 @@ class NoveltyModel:
 
     def most_new(self, prior_new: float) -> float:
         """The largest probability of a new animal that any scores could give, were all of the gallery compared."""
-        lowest = self.intercept + self.slope * self.log_score_range[0] if self.method == LOGISTIC else 0.0
+        lowest = 0.0
+        if self.method == LOGISTIC:
+            lowest = self.intercept + self.slope * float(saturated(np.array(self.log_score_range[0]), self.saturation))
         return prior_new / (prior_new + (1 - prior_new) * math.exp(max(lowest, self.log_ratio_range[0])))
 
 
@@ -205,13 +218,15 @@ def ratio_range(comparisons: pa.Table, shipped: bool) -> tuple[float, float]:
     Whatever has never been seen in n independent comparisons may still happen once in n + 1 (the rule of succession), so no score
     speaks more than n + 1 times for or against an animal (Vergeer et al., Science and Justice 56, 2016, bound ratios in the same
     spirit). For an animal: n pairs of different animals; against it: n animals that were met again. What the shipped
-    calibration was learned from counts too.
+    calibration was learned from counts too, and that one of its animals matched nothing.
     """
     owner, candidate = (comparisons[name].to_pylist() for name in ("individual_id", "candidate_id"))
     pairs = {frozenset(pair) for pair in zip(owner, candidate, strict=True)}
     different, again = (sum(len(pair) == size for pair in pairs) for size in (2, 1))
-    more_pairs, more_animals = (SHIPPED_PAIRS, SHIPPED_ANIMALS) if shipped else (0, 0)
-    return -math.log1p(again + more_animals), math.log1p(different + more_pairs)
+    if not shipped:
+        return -math.log1p(again), math.log1p(different)
+    missed = math.log1p(SHIPPED_MISSED) - math.log1p(again + SHIPPED_ANIMALS)
+    return missed, math.log1p(different + SHIPPED_PAIRS)
 
 
 def _usual_photos(calibration: Calibration) -> float:
@@ -229,7 +244,7 @@ def _rounded(p: float) -> float:
 
 
 def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:
-    intercept, slope = fit_logistic(x, genuine, _weights(genuine, owner))
+    intercept, slope = fit_logistic(saturated(x, model.saturation), genuine, _weights(genuine, owner))
     seen = (float(x.min()), float(x.max()))
     return replace(model, method=LOGISTIC, intercept=intercept, slope=slope, log_score_range=seen)
 
@@ -237,7 +252,10 @@ def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np
 def _shrunk(
     model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray, shipped: ShippedCalibration
 ) -> NoveltyModel:
-    own = _logistic(model, x, genuine, owner) if genuine.any() and not genuine.all() else model
+    seen = (shipped.lowest, shipped.highest)
+    model = replace(model, saturation=shipped.saturation)
+    # Low scores count alike in the fit too, so that their ratio is how often animals met again match nothing, not a line drawn on.
+    own = _logistic(model, np.clip(x, *seen), genuine, owner) if genuine.any() and not genuine.all() else model
     share = shipped.worth / (shipped.worth + model.n_genuine)
 
     def between(fitted: float, elsewhere: float) -> float:
@@ -248,7 +266,7 @@ def _shrunk(
         method=LOGISTIC,
         intercept=between(own.intercept, shipped.intercept),
         slope=between(own.slope, shipped.slope),
-        log_score_range=(between(float(x.min()), shipped.lowest), between(float(x.max()), shipped.highest)),
+        log_score_range=seen,
         shipped_share=share,
     )
 

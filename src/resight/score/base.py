@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,9 +20,10 @@ class ShippedCalibration:
     Only scores that are compared with the gallery's own impostors mean much the same everywhere.
 
     Attributes:
-        intercept, slope: The ratio is ``intercept + slope * score``.
-        lowest, highest: Scores are clipped to this range before the line is applied. Some photos show nothing of their
+        intercept, slope: The ratio is ``intercept + slope * saturated score``.
+        lowest, highest: Scores are clipped to this range before they are saturated. Some photos show nothing of their
             animal, and how many differs from place to place, so a low score must not count without limit.
+        saturation: Where scores stop counting, see `novelty.likelihood.saturated`.
         worth: The line counts as much as this number of gallery encounters that met their animal again.
     """
 
@@ -29,6 +31,7 @@ class ShippedCalibration:
     slope: float
     lowest: float
     highest: float
+    saturation: float = math.inf
     worth: float = 4.0
 
 
