@@ -84,3 +84,17 @@ def test_the_command_asks_before_it_counts(workspace: Workspace) -> None:
     assert CliRunner().invoke(app, command, input="y\n").exit_code == 0 and (folder / "metadata.csv").exists()
     with pytest.raises(WorkspaceError, match="no photos"):
         look(workspace, photos(workspace.root / "empty", "x.txt"), ENDINGS, [])
+
+
+def test_a_folder_may_be_named_by_any_path_to_it(workspace: Workspace) -> None:
+    photos(workspace.root / "archive", "Leo/1.jpg")
+    roundabout = workspace.root / "archive" / ".." / "archive"
+    take_over(roundabout, look(workspace, roundabout, ENDINGS, []))
+    assert look(workspace, roundabout, ENDINGS, []).animals == {"Leo": 1}
+
+
+def test_a_folder_that_no_run_reads_is_said_and_nothing_is_promised(workspace: Workspace) -> None:
+    for place, is_read in ((workspace.root / "photos" / "archive", True), (workspace.root.parent / "elsewhere", False)):
+        command = ["import", str(photos(place, "Leo/1.jpg")), "-w", str(workspace.root), "--yes"]
+        said = " ".join(CliRunner().invoke(app, command).output.split())
+        assert ("No run reads" in said) != is_read and ("counts them" in said) == is_read

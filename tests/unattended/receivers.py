@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 
 @contextmanager
-def http_receiver(answer: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def http_receiver(answer: int = 200, headers: Mapping[str, str] = {}) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Address and what was posted to it."""
     taken: list[dict[str, Any]] = []
 
@@ -20,6 +20,12 @@ def http_receiver(answer: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]
         def do_POST(self) -> None:
             taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(answer)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_: object) -> None: ...

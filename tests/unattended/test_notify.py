@@ -105,6 +105,21 @@ def test_one_way_that_fails_keeps_no_other_from_being_tried() -> None:
     assert "500" in answers["webhook"] and answers["e-mail"] == "" and len(mails) == 1
 
 
+def test_a_webhook_that_sends_on_elsewhere_has_not_taken_the_message() -> None:
+    """Following it would ask the other address for a page and leave the message out."""
+    with http_receiver(302, {"Location": "/there"}) as (address, taken):
+        assert "302" in send(NotifyParams(webhook=address), MESSAGE)["webhook"]
+    assert len(taken) == 1
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/TOKEN x", "http://ann:TOKEN@127.0.0.1:9/", "https:///TOKEN", "http://127.0.0.1:9/TOKENé", "http://[TOKEN/"])  # fmt: skip
+def test_no_reason_repeats_an_address_that_holds_a_secret(address: str) -> None:
+    (why,) = send(NotifyParams(webhook=address), MESSAGE).values()
+    assert why and "TOKEN" not in why
+    mail = NotifyParams(email_to=("a@b.org",), smtp=address.replace("9/", "x/"))
+    assert "TOKEN" not in send(mail, MESSAGE)["e-mail"] != ""
+
+
 def test_secrets_come_from_files_and_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hook").write_text("https://chat/token\n")
     monkeypatch.setenv("HOOK", "https://other")

@@ -33,15 +33,20 @@ def import_names(
 ) -> None:
     """Take names from folders, Excel, CSV, Wildbook or SeaTurtleID: says what it understood, and asks before it counts."""
     from resight.decisions.desk import Desk
-    from resight.decisions.importing import described, look, take_over
+    from resight.decisions.importing import described, is_read, look, take_over
     from resight.settings import load_settings
     from resight.store.workspace import open_workspace
 
     place, source = open_workspace(workspace), folder.expanduser().absolute()
     desk = Desk(place)
     known = list(desk.animals()) if desk.has_run else []
-    found = look(place, source, load_settings(place.root).ingest.extensions, known, keep or [])
-    result = described(found) | {"written": None}
+    ingest = load_settings(place.root).ingest
+    found = look(place, source, ingest.extensions, known, keep or [])
+    result = described(found) | {"written": None, "is_read": is_read(place, source, ingest.sources)}
+    if not result["is_read"]:
+        result["doubts"].append(
+            f"No run reads {source}: ingest.sources is {', '.join(ingest.sources)}. Add the folder there, or move it into one of them."
+        )
     if not as_json:
         _show(screen, result)
     if found.entries and (yes or (not as_json and typer.confirm("Count these names?"))):
@@ -62,6 +67,7 @@ def _show(console: Console, result: dict[str, Any]) -> None:
 
 def _show_end(console: Console, result: dict[str, Any]) -> None:
     if result["written"]:
-        line(console, f"Written: {escape(result['written'])}. The next `resight nightly` counts them.")
+        then = "The next `resight nightly` counts them." if result["is_read"] else "No run reads this folder yet."
+        line(console, f"Written: {escape(result['written'])}. {then}")
     else:
         line(console, "Nothing was written.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 from resight.decisions.names import doubtful_pairs, similar
 from resight.errors import SettingsError, WorkspaceError
-from resight.ingest.addresses import name_of
+from resight.ingest.addresses import is_remote, local_source, name_of
 from resight.ingest.labels import Entry, read_metadata, read_table
 from resight.ingest.lookup import Lookup
 from resight.ingest.notes import Notes
@@ -71,6 +72,7 @@ def look(
     Raises:
         WorkspaceError: It is no folder, or there are no photos in it.
     """
+    folder = _as_listed(folder)
     if not folder.is_dir():
         raise WorkspaceError(f"{folder} is not a folder; name the one with the photos.")
     notes = Notes()
@@ -102,6 +104,18 @@ def take_over(folder: Path, found: Found) -> Path:
     writer.writerows({"file": file} | dict(row) for file, row in sorted(found.entries.items()))
     write_bytes(target, text.getvalue().encode())
     return target
+
+
+def is_read(workspace: Workspace, folder: Path, sources: Sequence[str]) -> bool:
+    """Whether runs read the folder: it lies in one of their sources, or holds one."""
+    place = _as_listed(folder).resolve()
+    roots = [local_source(s, workspace.root).resolve() for s in sources if not is_remote(s)]
+    return any(place.is_relative_to(root) or root.is_relative_to(place) for root in roots)
+
+
+def _as_listed(folder: Path) -> Path:
+    """The folder as files in it are listed: absolute, and without ``..``."""
+    return Path(os.path.abspath(folder.expanduser()))
 
 
 def _from_folders(photos: Sequence[PhotoFile], folder: Path) -> dict[str, dict[str, str]]:

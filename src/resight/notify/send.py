@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from resight.errors import SettingsError
 from resight.notify.params import NotifyParams, secret
@@ -48,25 +48,41 @@ def _tried(way: Callable[[NotifyParams, Message], None], params: NotifyParams, m
 
 def _webhook(params: NotifyParams, message: Message) -> None:
     address = secret(params.webhook, "webhook")
-    if urlsplit(address).scheme not in ("http", "https"):
-        raise SettingsError("notify.webhook is no address that begins with https:// or http://.")
+    if not _is_plain(address):
+        raise SettingsError(
+            "notify.webhook is no address of the form https://HOST/PATH: without spaces, letters beyond ASCII, and name and password before the host."
+        )
     headers = {"Content-Type": "application/json", "User-Agent": "resight"}
     request = urllib.request.Request(address, _json(message), headers, method="POST")
-    with urllib.request.urlopen(request, timeout=LONGEST_S):
+    with urllib.request.build_opener(_NoOtherAddress).open(request, timeout=LONGEST_S):
         pass  # an answer of 300 or more is an error
 
 
+class _NoOtherAddress(urllib.request.HTTPRedirectHandler):
+    """Follows no answer that names another address: that would ask for it without the message, and take the page for an agreement."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _is_plain(address: str) -> bool:
+    """Whether the address is one that can be opened as it is; what opens it would repeat its parts in errors, and they may be secret."""
+    try:
+        parts = urlsplit(address)
+        has_host = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+    plain = address.isascii() and address.isprintable() and " " not in address
+    return parts.scheme in ("http", "https") and has_host and "@" not in parts.netloc and plain
+
+
 def _email(params: NotifyParams, message: Message) -> None:
-    server = urlsplit(params.smtp)
-    if server.scheme not in PORTS or not server.hostname:
-        raise SettingsError(
-            f"notify.smtp = '{params.smtp}' is none of {', '.join(f'{name}://HOST:PORT' for name in PORTS)}."
-        )
+    server, port = _mail_server(params.smtp)
     mail = EmailMessage()
     mail["Subject"], mail["From"] = message["title"], params.email_from or params.email_to[0]
     mail["To"] = ", ".join(params.email_to)
     mail.set_content(f"{message['text']}\n\n{message.get('link') or ''}\n")
-    where = (server.hostname, server.port or PORTS[server.scheme])
+    where = (str(server.hostname), port)
     if server.scheme == "smtps":
         opened: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=LONGEST_S, context=ssl.create_default_context())
     else:
@@ -79,6 +95,18 @@ def _email(params: NotifyParams, message: Message) -> None:
         refused = smtp.send_message(mail)
     if refused:
         raise SettingsError(f"the mail server refused {', '.join(refused)}")
+
+
+def _mail_server(address: str) -> tuple[SplitResult, int]:
+    """The server and its port; what is wrong is said without the address, which may hold a password."""
+    try:
+        server = urlsplit(address)
+        port = server.port or PORTS.get(server.scheme, 0)
+    except ValueError:
+        server, port = SplitResult("", "", "", "", ""), 0
+    if server.scheme not in PORTS or not server.hostname:
+        raise SettingsError(f"notify.smtp is none of {', '.join(f'{name}://HOST:PORT' for name in PORTS)}.")
+    return server, port
 
 
 def _password(text: str) -> str:
