@@ -94,7 +94,8 @@ def test_a_folder_may_be_named_by_any_path_to_it(workspace: Workspace) -> None:
 
 
 def test_a_folder_that_no_run_reads_is_said_and_nothing_is_promised(workspace: Workspace) -> None:
-    for place, is_read in ((workspace.root / "photos" / "archive", True), (workspace.root.parent / "elsewhere", False)):
+    places = (workspace.root / "photos" / "archive", workspace.root, workspace.root.parent / "elsewhere")
+    for place, is_read in zip(places, (True, False, False), strict=True):
         command = ["import", str(photos(place, "Leo/1.jpg")), "-w", str(workspace.root), "--yes"]
         said = " ".join(CliRunner().invoke(app, command).output.split())
         assert ("No run reads" in said) != is_read and ("counts them" in said) == is_read

@@ -121,3 +121,32 @@ def test_names_that_look_like_known_ones_are_stopped_with_a_question(reviewed_wo
     assert desk.log.entries() == ()
     say(Kind.NEW, typed, really_new=True)
     assert typed in desk.animals()
+
+
+def test_what_is_said_of_a_photo_is_said_of_no_other(reviewed_workspace: Workspace) -> None:
+    desk = Desk(reviewed_workspace)
+    encounter = sorted(desk.tables.verdicts)[0]
+    one, other = desk.tables.encounters[encounter]
+    uri = desk.tables.photos[one]["uri"]
+    call(reviewed_workspace, "decide", "not-a-head", uri)
+    call(reviewed_workspace, "decide", "side", uri, "top")
+    call(reviewed_workspace, "decide", "bad-crop", uri)
+    assert [e.photos for e in Desk(reviewed_workspace).log.entries()] == [(one,)] * 3
+    call(reviewed_workspace, "decide", "side", encounter, "top")
+    assert Desk(reviewed_workspace).log.entries()[-1].photos == tuple(sorted((one, other)))
+
+
+def test_after_a_split_each_part_is_decided_on_by_itself(reviewed_workspace: Workspace) -> None:
+    desk = Desk(reviewed_workspace)
+    encounter = sorted(desk.tables.verdicts)[0]
+    one, other = desk.tables.encounters[encounter]
+    uri = {p: desk.tables.photos[p]["uri"] for p in (one, other)}
+    call(reviewed_workspace, "decide", "split", encounter, "--photo", uri[one])
+    call(reviewed_workspace, "decide", "new", uri[one], "Marina")
+    call(reviewed_workspace, "decide", "new", uri[other], "Xanthippe")
+    desk = Desk(reviewed_workspace)
+    assert {desk.name_of(desk.tables.photos[p]): p for p in (one, other)} == {"Marina": one, "Xanthippe": other}
+    with pytest.raises(SettingsError, match="was split"):
+        desk.find(encounter)
+    (part,) = {desk.find(uri[one])[0]}
+    assert desk.find(part) == (part, [one])

@@ -15,8 +15,9 @@ from starlette.testclient import TestClient
 from resight.decisions.desk import Desk
 from resight.decisions.entry import Kind
 from resight.review.app import Review
-from resight.review.board import Board, Card
+from resight.review.board import Board, Card, key_of
 from resight.review.doors import COOKIE, TRIES, Doors
+from resight.review.serve import Sharing, _doors
 from resight.review.view import screen
 from resight.store.workspace import Workspace
 
@@ -246,3 +247,89 @@ def test_an_animal_that_only_another_encounter_points_to_comes_first_and_the_lin
     first, second, *_ = review.board.candidates(linked)
     assert (first.name, first.pair) == ("Zora", None) and second.name == review.board.candidates(card)[0].name
     assert "another encounter links the two" in screen(review.board, linked, "Ana")["line"]
+
+
+def test_two_choices_on_one_page_are_two_decisions(review: Review, ana: TestClient) -> None:
+    """The browser's way back shows the page as it was: what is chosen then must not be taken for the first choice sent again."""
+    card = cards(review)[0]
+    page = ana.get(f"/e/{card.key}").text
+    for kind in ("cannot_tell", "second_opinion", "second_opinion"):
+        assert post(ana, f"/e/{card.key}/decide", page, kind=kind).status_code == 303
+    assert [str(e.kind) for e in review.board.desk.log.entries()] == ["cannot_tell", "second_opinion"]
+
+
+def test_what_somebody_else_has_decided_meanwhile_is_shown_first(review: Review, ana: TestClient) -> None:
+    card, desk = cards(review)[0], review.board.desk
+    page = ana.get(f"/e/{card.key}").text
+    seen = {"seen": re.findall(r'name="seen" value="([^"]*)"', page)[0]}
+    desk.decide(desk.entry(Kind.NEW, "Ben", card.photos, individual_id="Marina"))
+    answer = post(ana, f"/e/{card.key}/decide", page, kind="cannot_tell", **seen)
+    assert answer.status_code == 422 and "Ben has decided" in answer.text and "Marina" in answer.text
+    assert len(desk.log.entries()) == 1
+    seen = {"seen": re.findall(r'name="seen" value="([^"]*)"', answer.text)[0]}
+    assert post(ana, f"/e/{card.key}/decide", answer.text, kind="cannot_tell", **seen).status_code == 303
+
+
+def test_an_encounter_that_is_gone_keeps_nothing_and_says_so(review: Review, ana: TestClient) -> None:
+    card, animal = cards(review)[0], sorted(review.board.desk.animals())[0]
+    page, catalogue = ana.get(f"/e/{card.key}").text, ana.get(f"/animal/{key_of(animal)}").text
+    split = {"kind": "split", "photo": card.photos[0]}
+    for _ in range(2):  # sent twice it is one
+        assert post(ana, f"/e/{card.key}/decide", page, **split).status_code == 303
+    answer = post(ana, f"/e/{card.key}/decide", page, kind="cannot_tell")
+    assert answer.status_code == 409 and "nothing was kept" in answer.text
+    desk = review.board.desk
+    desk.decide(desk.entry(Kind.RENAME, "Ben", individual_id=animal, into="Aphrodite"))
+    fields = {name: re.findall(rf'name="{name}" value="([^"]*)"', catalogue)[0] for name in ("csrf", "request")}
+    said = {"kind": "rename", "into": "Hera"}
+    answer = ana.post(f"/animal/{key_of(animal)}/decide", data=fields | said, headers={"origin": HERE})
+    assert answer.status_code == 409 and "nothing was kept" in answer.text
+    assert [e.kind for e in desk.log.entries()] == [Kind.SPLIT, Kind.RENAME]
+
+
+def test_a_photo_that_has_left_the_encounter_does_not_stand_for_all_others(review: Review, ana: TestClient) -> None:
+    one, two, *_ = cards(review)
+    for kind in ("does_not_belong", "not_a_head", "side"):
+        answer = decide(ana, one, kind, photo=two.photos[0], side="top")
+        assert answer.status_code == 422 and "no longer in this encounter" in answer.text
+    assert review.board.desk.log.entries() == ()
+
+
+def test_odd_forms_and_errors_are_a_sentence(review: Review, ana: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = cards(review)[0]
+    many = "&".join(f"f{k}=1" for k in range(3000))
+    headers = {"origin": HERE, "content-type": "application/x-www-form-urlencoded"}
+    for path in (f"/e/{card.key}/decide", "/login"):
+        answer = ana.post(path, content=many, headers=headers)
+        assert answer.status_code == 400 and "too many fields" in answer.text
+    monkeypatch.setattr(review.board, "cards", lambda: {}["a run that went away"])
+    answer = ana.get("/")
+    assert answer.status_code == 500 and "load the page again" in answer.text.casefold()
+
+
+def test_two_reviews_on_one_machine_keep_their_visitors_apart(reviewed_workspace: Workspace) -> None:
+    """Browsers give cookies of one port to all others of the machine."""
+    board = Board(Desk(reviewed_workspace))
+    one, two = (Doors.for_this_machine({f"127.0.0.1:{port}"}, "Ana") for port in (8765, 8766))
+    assert one.cookie != two.cookie
+    with TestClient(Review(board, one).app(), base_url=HERE) as client:
+        client.get("/login", params={"token": one.token or ""})
+        client.cookies.set(two.cookie, "of the other one")
+        assert client.get("/").status_code == 200
+
+
+def test_who_is_not_logged_in_any_more_is_told_that_nothing_was_kept(review: Review, ana: TestClient) -> None:
+    card = cards(review)[0]
+    page = ana.get(f"/e/{card.key}").text
+    ana.cookies.clear()
+    answer = post(ana, f"/e/{card.key}/decide", page, kind="cannot_tell")
+    assert answer.status_code == 401 and "was not kept" in answer.text
+    assert "was not kept" not in ana.get("/").text
+
+
+def test_names_of_reviewers_are_those_of_their_decisions() -> None:
+    team = _doors("", 80, Sharing(["Ana  B ", "Ben"], PASSWORD))
+    assert list(team.reviewers) == ["Ana B", "Ben"]
+    assert _doors(" Ana\u00a0", 80, None).by == "Ana"
+    assert team.is_our_host("localhost") and team.is_our_origin("http://localhost"), "browsers leave port 80 out"
+    assert not team.is_our_host("evil.example") and not team.is_our_host("localhost:8765")

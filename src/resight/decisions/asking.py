@@ -28,6 +28,10 @@ SENTENCES = {
     Kind.UNDO: "decision {undoes} no longer counts",
 }
 
+OF_ONE_PHOTO = frozenset(
+    {Kind.BAD_CROP, Kind.NOT_A_HEAD, Kind.SIDE}
+)  # said of the photo that is named, of all where the encounter is
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -115,9 +119,11 @@ def _entry(desk: Desk, asked: Asked) -> Entry:
         said["individual_id"] = asked.answer or desk.provisional_name(encounter)
     elif kind is Kind.SIDE:
         said["viewpoint"] = _answer(asked, "left, right, top, front, back or unknown")
-    elif kind is Kind.BAD_CROP and asked.box:
-        said["box_px"] = _box(asked.box)
-        chosen = chosen or [_one_of(desk, photos, asked.what)]
+    if kind in OF_ONE_PHOTO:
+        if kind is Kind.BAD_CROP and asked.box:
+            said["box_px"] = _box(asked.box)
+        if asked.what != encounter or "box_px" in said:
+            chosen = chosen or [_one_of(desk, photos, asked.what)]
     return desk.entry(kind, asked.by, chosen or photos, **said)
 
 

@@ -122,20 +122,31 @@ class Desk:
         rows = [r for r in self.tables.photos.values() if r["status"] == PhotoStatus.OK]
         return dict(Counter(name for r in rows if (name := self.name_of(r, decided))))
 
+    def encounters(self) -> dict[str, list[str]]:
+        """photo_ids by encounter, split where people have split them since the newest run."""
+        decided, now = self.decided, dict[str, list[str]]()
+        for encounter, photos in self.tables.encounters.items():
+            for photo in photos:
+                now.setdefault(decided.encounter(photo, encounter), []).append(photo)
+        return now
+
     def find(self, text: str) -> tuple[str, list[str]]:
         """An encounter and its photos, by what people call it: encounter_id, photo_id or the beginning of one, or a file.
 
         Raises:
             SettingsError: Nothing, or several encounters, are called so.
         """
-        tables = self.tables
+        tables, now = self.tables, self.encounters()
+        if text in now:
+            return text, now[text]
         if text in tables.encounters:
-            return text, list(tables.encounters[text])
+            parts = sorted({e for e, photos in now.items() if set(photos) & set(tables.encounters[text])})
+            raise SettingsError(f"{text} was split into {' and '.join(parts)}; name one of these, or a photo.")
         wanted = text.replace("\\", "/")
         hits = [r for r in tables.photos.values() if any(_is_called(r, uri, wanted) for uri in r["uris"])]
-        found = sorted({r["encounter_id"] for r in hits})
+        found = sorted({e for e, photos in now.items() if {r["photo_id"] for r in hits} & set(photos)})
         if len(found) == 1:
-            return found[0], list(tables.encounters[found[0]])
+            return found[0], now[found[0]]
         if found:
             some = ", ".join(sorted(r["uri"] for r in hits)[:MOST_SHOWN])
             raise SettingsError(f"{text!r} may be several photos ({some}); write more of the path.")
@@ -166,7 +177,8 @@ class Desk:
         tables = self.tables
         if encounter == other:
             raise SettingsError("That is the same encounter; choose another one.")
-        own, others = tables.encounters[encounter], tables.encounters[other]
+        now = self.encounters()
+        own, others = now[encounter], now[other]
         names = sorted({name for p in others if (name := self.name_of(tables.photos[p]))})
         if len(names) > 1:
             raise SettingsError(

@@ -107,10 +107,10 @@ def take_over(folder: Path, found: Found) -> Path:
 
 
 def is_read(workspace: Workspace, folder: Path, sources: Sequence[str]) -> bool:
-    """Whether runs read the folder: it lies in one of their sources, or holds one."""
-    place = _as_listed(folder).resolve()
-    roots = [local_source(s, workspace.root).resolve() for s in sources if not is_remote(s)]
-    return any(place.is_relative_to(root) or root.is_relative_to(place) for root in roots)
+    """Whether runs read the folder: it is one of their sources, or lies in one; a table above a source counts for nothing."""
+    place = _as_listed(folder)
+    roots = [local_source(s, workspace.root) for s in sources if not is_remote(s)]
+    return any(place.is_relative_to(root) or place.resolve().is_relative_to(root.resolve()) for root in roots)
 
 
 def _as_listed(folder: Path) -> Path:

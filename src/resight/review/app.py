@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,13 +23,15 @@ from resight.review.animals import animals
 from resight.review.board import Board, key_of
 from resight.review.catalogue import Catalogue, WebLinks
 from resight.review.catalogue import decide as decide_name
-from resight.review.doors import COOKIE, HEADERS, SESSION_HOURS, Doors, Session
+from resight.review.doors import HEADERS, SESSION_HOURS, Doors, Session
 from resight.review.pictures import Pictures
 from resight.review.view import screen
 
+log = logging.getLogger("resight")
 PAGES = Path(__file__).resolve().parent / "pages"
 FILES = {"review.js": "text/javascript", "review.css": "text/css"}
 DRAWN = 3  # candidates whose points the report has drawn, unless settings say otherwise
+NOTHING_KEPT = "nothing was kept; go to the list and choose again."
 A_DAY = "private, max-age=86400"
 
 Answer = Callable[[Request, Session], Response]
@@ -60,7 +63,7 @@ class Review:
                 Route("/photo/{photo_id}.jpg", read(self.photo)),
                 Route("/points/{query}/{gallery}", read(self.points)),
             ],
-            exception_handlers={404: _nothing_here, 405: _nothing_here},
+            exception_handlers={404: _nothing_here, 405: _nothing_here, SettingsError: _odd_form},
         )
 
     def prepare(self) -> None:
@@ -77,7 +80,8 @@ class Review:
             ("Tonight", [c for c in waiting if c.tonight and not c.asked]),
             ("Backlog", [c for c in waiting if not c.tonight and not c.asked]),
         ]
-        done = [c for c in cards if c not in waiting]
+        open_keys = {c.key for c in waiting}
+        done = [c for c in cards if c.key not in open_keys]
         first = {c.key: next(iter(self.board.crops_of(c.photos[0])), None) for c in [*waiting, *done]}
         best = {c.key: next((x.name for x in self.board.candidates(c) if not x.refused), None) for c in waiting}
         notes = self.board.desk.log.notes
@@ -92,15 +96,18 @@ class Review:
     def decide(self, request: Request, session: Session, form: forms.Fields) -> Response:
         """Take a decision and lead on: to the next encounter, or back where this one is still open."""
         key = request.path_params["key"]
-        card = self.board.cards().get(key)
-        if card is None:
-            return RedirectResponse("/", 303)
+        card, entry = self.board.cards().get(key), forms.sent_before(self.board.desk, form)
+        if card is None and entry is None:
+            return _refused(409, f"This encounter was split, or a new night has come: {NOTHING_KEPT}")
         following = forms.one(form, "next")
         try:
-            entry = forms.decide(self.board, card, form, session.by)
+            if entry is None and card is not None:
+                entry = forms.decide(self.board, card, form, session.by)
         except SettingsError as error:
             return self._screen(key, session, {}, error=str(error), tried=form, status=422)
         stays = self.board.cards().get(key)
+        if entry is None:
+            return RedirectResponse("/", 303)
         if stays is not None and stays.state == "open" and entry.kind != "second_opinion":
             return RedirectResponse(f"/e/{key}?done={entry.decision_id}", 303)
         there = following if following in self.board.cards() else ""
@@ -108,7 +115,7 @@ class Review:
 
     def undo(self, request: Request, session: Session, form: forms.Fields) -> Response:
         """Take back the reviewer's last decision, and lead to what it was about."""
-        entry = forms.undo_last(self.board.desk, session.by, forms.one(form, "request")[:64])
+        entry = forms.undo_last(self.board.desk, session.by, forms.request_of(form))
         if entry is None:
             return RedirectResponse("/", 303)
         cards = self.board.cards()
@@ -133,7 +140,9 @@ class Review:
         """Rename, merge, or keep two names apart."""
         found = animals(self.board).get(request.path_params["key"])
         if found is None:
-            return RedirectResponse("/animals", 303)
+            if forms.sent_before(self.board.desk, form):
+                return RedirectResponse("/animals", 303)
+            return _refused(409, f"Nobody is called so any more: {NOTHING_KEPT}")
         try:
             name = decide_name(self.board, found, form, session.by)
         except SettingsError as error:
@@ -165,16 +174,21 @@ class Review:
             return _refused(403, "This address is not ours.")
         if request.method == "GET":
             cookie = self.doors.by_token(request.query_params.get("token", ""))
-            return _let_in(cookie) if cookie else self._login_page()
+            return self._let_in(cookie) if cookie else self._login_page()
         if not self.doors.is_our_origin(request.headers.get("origin")):
             return _refused(403, "The form does not come from this program's page.")
         form = forms.read_form(await _body(request))
         name, password = forms.one(form, "name"), (form.get("password") or [""])[-1]
         cookie = await to_thread.run_sync(self.doors.by_password, name, password)
-        return _let_in(cookie) if cookie else self._login_page(wrong=True)
+        return self._let_in(cookie) if cookie else self._login_page(wrong=True)
 
-    def _login_page(self, wrong: bool = False) -> Response:
-        page = template("login.html", PAGES).render(names=list(self.doors.reviewers), wrong=wrong)
+    def _let_in(self, cookie: str) -> Response:
+        answer, seconds = RedirectResponse("/", 303, HEADERS), 3600 * SESSION_HOURS
+        answer.set_cookie(self.doors.cookie, cookie, max_age=seconds, httponly=True, samesite="strict", path="/")
+        return answer
+
+    def _login_page(self, wrong: bool = False, lost: bool = False) -> Response:
+        page = template("login.html", PAGES).render(names=list(self.doors.reviewers), wrong=wrong, lost=lost)
         return HTMLResponse(page, 401, HEADERS)
 
     def _screen(self, key: str, session: Session, asked: dict[str, str], *, error: str = "", tried: Any = None, status: int = 200) -> Response:  # fmt: skip
@@ -209,7 +223,7 @@ class Review:
         async def guarded(request: Request) -> Response:
             if not self.doors.is_our_host(request.headers.get("host")):
                 return _refused(403, "This address is not ours.")
-            session = self.doors.session(request.cookies.get(COOKIE))
+            session = self.doors.session(request.cookies.get(self.doors.cookie))
             if session is None:
                 return self._login_page()
             return await _answered(answer, request, session)
@@ -224,9 +238,9 @@ class Review:
         async def guarded(request: Request) -> Response:
             if not self.doors.is_our_host(request.headers.get("host")):
                 return _refused(403, "This address is not ours.")
-            session = self.doors.session(request.cookies.get(COOKIE))
+            session = self.doors.session(request.cookies.get(self.doors.cookie))
             if session is None:
-                return self._login_page()
+                return self._login_page(lost=True)
             if not self.doors.is_our_origin(request.headers.get("origin")):
                 return _refused(403, "The form does not come from this program's page.")
             form = forms.read_form(await _body(request))
@@ -242,6 +256,10 @@ async def _answered(answer: Callable[..., Response], *arguments: Any) -> Respons
         return await to_thread.run_sync(answer, *arguments)
     except ResightError as error:
         return _refused(409, str(error))
+    except Exception as error:  # whatever it is: a sentence on the page, and no end of the review
+        log.warning("A page could not be made (%s: %s).", type(error).__name__, error)
+        log.debug("Where it happened:", exc_info=True)
+        return _refused(500, f"Something went wrong ({type(error).__name__}: {error}). Load the page again.")
 
 
 async def _body(request: Request) -> bytes:
@@ -254,6 +272,10 @@ async def _body(request: Request) -> bytes:
     return data
 
 
+def _odd_form(request: Request, error: Exception) -> Response:
+    return _refused(400, str(error))
+
+
 def _nothing_here(request: Request, error: Exception) -> Response:
     return _refused(404, "There is no such page.")
 
@@ -264,9 +286,3 @@ def _jpeg(data: bytes) -> Response:
 
 def _refused(status: int, why: str) -> Response:
     return HTMLResponse(template("refused.html", PAGES).render(why=why), status, HEADERS)
-
-
-def _let_in(cookie: str) -> Response:
-    answer = RedirectResponse("/", 303, HEADERS)
-    answer.set_cookie(COOKIE, cookie, max_age=3600 * SESSION_HOURS, httponly=True, samesite="strict", path="/")
-    return answer

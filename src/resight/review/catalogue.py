@@ -93,7 +93,7 @@ def decide(board: Board, animal: Animal, form: forms.Fields, by: str) -> str:
     kind, into = forms.one(form, "kind"), forms.one(form, "into")
     if kind not in RENAMING or not into:
         raise SettingsError("Say which name.")
-    said = {"individual_id": animal.name, "into": into, "request": forms.one(form, "request")[:64]}
+    said = {"individual_id": animal.name, "into": into, "request": forms.request_of(form)}
     board.desk.decide(board.desk.entry(Kind(kind), by, **said))
     return board.desk.decided.called(animal.name)
 

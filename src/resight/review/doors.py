@@ -80,15 +80,18 @@ class Doors:
 
     def is_our_host(self, host: str | None) -> bool:
         """Whether a request is meant for us."""
-        return host is not None and host.casefold() in self.hosts
+        if host is None:
+            return False
+        return (host if ":" in host else f"{host}:80").casefold() in self.hosts  # browsers leave port 80 out
 
     def is_our_origin(self, origin: str | None) -> bool:
         """Whether a request comes from one of our pages."""
-        return (
-            origin is not None
-            and origin.casefold().removeprefix("http://") in self.hosts
-            and origin.startswith("http://")
-        )
+        return origin is not None and origin.startswith("http://") and self.is_our_host(origin.removeprefix("http://"))
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie: browsers give it to every port of the machine, so each review has its own."""
+        return f"{COOKIE}_{min(self.hosts).rpartition(':')[2]}"
 
     def by_token(self, token: str) -> str | None:
         """The cookie of a new session, if the token is right."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs
 
+from resight.decisions.asking import sentence
 from resight.decisions.desk import Desk
 from resight.decisions.entry import ABOUT_PHOTOS, Entry, Kind
 from resight.decisions.state import Decided
 from resight.errors import SettingsError
 from resight.review.board import Board, Card
+from resight.store.fingerprint import canonical_json
 
 Fields = Mapping[str, Sequence[str]]
 MOST_BYTES = 200_000
-PAGES_OWN = {"csrf", "next"}
+PAGES_OWN = {"csrf", "next", "seen"}
 
 
 def read_form(body: bytes) -> Fields:
@@ -40,9 +43,11 @@ def decide(board: Board, card: Card, form: Fields, by: str) -> Entry:
     Raises:
         SettingsError: It does not fit what is known; the sentence is for the reviewer.
     """
-    desk, kind = board.desk, _kind(one(form, "kind"))
-    photos = [p for p in form.get("photo", ()) if p in card.photos]
-    said: dict[str, Any] = {"note": one(form, "note"), "request": one(form, "request")[:64]}
+    desk, kind, photos = board.desk, _kind(one(form, "kind")), list(form.get("photo", ()))
+    if not set(photos) <= set(card.photos):
+        raise SettingsError("That photo is no longer in this encounter; look again, then decide.")
+    _check_nothing_is_newer(board, card, form, by)
+    said: dict[str, Any] = {"note": one(form, "note"), "request": request_of(form)}
     if kind is Kind.SAME_AS:
         other = board.cards().get(one(form, "other"))
         if other is None:
@@ -68,11 +73,35 @@ def decide(board: Board, card: Card, form: Fields, by: str) -> Entry:
     return desk.decide(entry, really_new=one(form, "really_new") == "yes")
 
 
+def request_of(form: Fields) -> str:
+    """Names what a form asks for: sent twice it is one decision, while another choice on the same page is another one."""
+    said = {name: list(values) for name, values in form.items() if name not in PAGES_OWN}
+    return sha256(canonical_json(said).encode()).hexdigest()[:32] if one(form, "request") else ""
+
+
+def sent_before(desk: Desk, form: Fields) -> Entry | None:
+    """The decision that the same form has brought already."""
+    request = request_of(form)
+    return next((e for e in reversed(desk.decided.entries) if request and e.request == request), None)
+
+
+def _check_nothing_is_newer(board: Board, card: Card, form: Fields, by: str) -> None:
+    """Whoever decides must have seen what others have decided: ``seen`` is the newest decision on their page."""
+    if "seen" not in form:
+        return
+    since = next((e.at for e in board.desk.decided.entries if e.decision_id == one(form, "seen")), "")
+    newer = next((e for e in board.story(card) if e.at > since and e.by != by), None)
+    if newer is not None:
+        raise SettingsError(
+            f"Meanwhile {newer.by} has decided: {sentence(newer)}. What you pressed was not kept; look again."
+        )
+
+
 def undo_last(desk: Desk, by: str, request: str) -> Entry | None:
     """Take back the reviewer's last decision that counts; gives that one back, or None where there is none."""
     decided: Decided = desk.decided
     for entry in reversed(decided.entries):
-        if entry.request and request and entry.request == request:
+        if entry.kind is Kind.UNDO and request and entry.request == request:
             return next((e for e in decided.entries if e.decision_id == entry.undoes), None)
     mine = (e for e in reversed(decided.entries) if e.by == by and decided.counts(e) and e.kind is not Kind.UNDO)
     last = next(mine, None)

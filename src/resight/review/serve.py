@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from resight.decisions.desk import Desk
+from resight.decisions.entry import clean_name
 from resight.errors import SettingsError
 from resight.review.app import Review
 from resight.review.board import Board
@@ -61,13 +62,14 @@ def serve_review(
 def _doors(by: str, port: int, sharing: Sharing | None) -> Doors:
     here = {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
     if sharing is None:
-        return Doors.for_this_machine(here, by)
+        return Doors.for_this_machine(here, clean_name(by))
     if len(sharing.password) < FEWEST_CHARS:
         raise SettingsError(f"The password of a shared review has {FEWEST_CHARS} characters or more.")
     if not sharing.reviewers:
         raise SettingsError("Name who may review, e.g. --reviewer Ana --reviewer Ben.")
     names = {_own_address(), socket.gethostname(), *sharing.names}
-    return Doors.for_a_team(here | {f"{name.casefold()}:{port}" for name in names}, sharing.reviewers, sharing.password)
+    reviewers = [clean_name(name) for name in sharing.reviewers]  # as in their decisions
+    return Doors.for_a_team(here | {f"{name.casefold()}:{port}" for name in names}, reviewers, sharing.password)
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -75,6 +77,9 @@ def _listening(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+    except PermissionError:
+        listening.close()
+        raise SettingsError(f"You may not use port {port}; name one from 1024 on with --port, or 0 for any.") from None
     except OSError:
         listening.close()
         raise SettingsError(f"Port {port} is taken; name another one with --port, or 0 for any.") from None

@@ -129,6 +129,7 @@
     if (sent) event.preventDefault();
     sent = true;
   });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) sent = false; }); // the way back shows the page as it was
 
   // ---- a box around the head
   const prepareBox = () => {
