@@ -24,7 +24,15 @@ def test_misspelt_names_are_alike(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("T12", "T13"), ("Leo", "Lea"), ("Zora", "Zita"), ("Marina", "Martha"), ("CC01", "CC10"), ("A", "a b")],
+    [
+        ("T12", "T13"),
+        ("Leo", "Lea"),
+        ("Zora", "Zita"),
+        ("Maia", "Naia"),
+        ("Marina", "Martha"),
+        ("CC01", "CC10"),
+        ("A", "a b"),
+    ],
 )
 def test_two_animals_are_two(one: str, other: str) -> None:
     assert not alike(one, other)

@@ -147,7 +147,7 @@ def test_misspelt_names_in_label_files_are_said_until_somebody_says_that_they_ar
         photo(A, individual_id="donatello"), photo(B, individual_id="Donatello"), photo(C, individual_id="Donatello")
     )
     _, _, notes = decide_photos(rows, {}, Decided.of([]))
-    assert len(notes) == 1 and "donatello (1 photos), did you mean Donatello (2)?" in notes[0]
+    assert len(notes) == 1 and "donatello (1 photos; did you mean Donatello, 2 photos?)" in notes[0]
     apart = make(Kind.APART, (), individual_id="Donatello", into="donatello")
     assert decide_photos(rows, {}, Decided.of([apart]))[2] == ()
 

@@ -97,7 +97,7 @@ def test_another_model_and_other_settings_are_told_apart(compare: Any) -> None:
     model, run = change["causes"]
     assert model["cause"] == "model" and model["detail"].startswith("m1 → m2: extract.kind sift → orb")
     assert "extract.backend" not in model["detail"], "a setting of the other kind"
-    assert run == {"cause": "settings", "detail": "encounter.unlabelled photo → folder"}, (
+    assert run == {"cause": "settings", "detail": "encounter.unlabelled auto → folder"}, (
         "how accuracy is measured changes nothing here"
     )
 

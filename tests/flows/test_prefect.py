@@ -25,7 +25,19 @@ def test_a_nightly_flow_run_is_recorded_with_its_stages_and_a_summary(
         runs = client.read_flow_runs()
         ours = next(r for r in runs if r.name == "nightly-2026-06-04")
         assert ours.state is not None and ours.state.is_completed()
-        wanted = {"ingest", "segment", "extract", "shortlist", "match", "score", "rank", "novelty", "cluster", "report"}
+        wanted = {
+            "ingest",
+            "segment",
+            "extract",
+            "shortlist",
+            "match",
+            "agreement",
+            "score",
+            "rank",
+            "novelty",
+            "cluster",
+            "report",
+        }
         names = _until(
             lambda: {t.name.rsplit("-", 1)[0] for t in client.read_task_runs() if t.flow_run_id == ours.id}, wanted
         )

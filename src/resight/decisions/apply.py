@@ -72,7 +72,7 @@ def _note_doubtful_names(rows: Sequence[Row], decided: Decided, notes: Notes) ->
         notes.add(
             "{n} names look like another one, and each makes an animal of its own: {items}. If they are one animal, `resight rename OLD NEW`; "
             "if they are two, `resight decide apart ONE OTHER`.",
-            f"{rare} ({photos_of[rare]} photos), did you mean {often} ({photos_of[often]})?",
+            f"{rare} ({photos_of[rare]} photos; did you mean {often}, {photos_of[often]} photos?)",
         )
 
 

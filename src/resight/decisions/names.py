@@ -26,6 +26,8 @@ def alike(one: str, two: str) -> bool:
         return False
     if a == b:
         return one != two
+    if len(a) == len(b) == SHORT_CHARS and sorted(a) != sorted(b):
+        return False  # Maia and Naia are two names; of so few letters only swapped ones are a mistake
     allowed = _allowed(min(len(a), len(b)))
     return allowed > 0 and abs(len(a) - len(b)) <= allowed and _distance(a, b) <= allowed
 
