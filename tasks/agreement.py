@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from resight.decisions.apply import rejections
 from resight.run import agreement
 from resight.run.run import Run
 from resight.run.state import Matched
@@ -20,4 +21,7 @@ def check_encounters(run: Run, matched: Matched) -> Matched:
     run.note(agreement.sentence(checked.matched.photos, checked.voted_out))
     if not n_out:
         return matched
-    return replace(checked.matched, photos=run.add("photos", checked.matched.photos))
+    cohort = checked.matched.cohort
+    if cohort.refused:  # what a person says of a photo that was voted out is not about those that stayed
+        cohort = replace(cohort, refused=rejections(checked.matched.photos, run.decided))
+    return replace(checked.matched, cohort=cohort, photos=run.add("photos", checked.matched.photos))

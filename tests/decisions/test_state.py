@@ -102,6 +102,15 @@ def test_a_rejection_holds_for_the_encounter_until_the_animal_is_confirmed(make:
     assert rejections(photo_table(photo(A, encounter_id="e")), Decided.of([reject])) == {"e": frozenset({"Mia"})}
 
 
+def test_a_rejection_follows_the_photos_that_were_voted_out_or_stayed(make: MakeEntry) -> None:
+    out = photo(C, encounter_id=f"photo-{C}", encounter_source="voted_out", voted_out_of="e")
+    rows = photo_table(photo(A, encounter_id="e"), photo(B, encounter_id="e"), out)
+    of_one, of_the_rest = make(Kind.REJECT, (C,), individual_id="Mia"), make(Kind.REJECT, (A, B), individual_id="Leo")
+    assert rejections(rows, Decided.of([of_one, of_the_rest])) == {f"photo-{C}": {"Mia"}, "e": {"Leo"}}
+    before = make(Kind.REJECT, (A, B, C), individual_id="Zora")
+    assert rejections(rows, Decided.of([before])) == {"e": {"Zora"}}, "the photos that stayed are most of what was seen"
+
+
 def test_a_photo_that_does_not_belong_is_out_until_it_is_undone(make: MakeEntry) -> None:
     out = make(Kind.DOES_NOT_BELONG)
     table, _, _ = decide_photos(photo_table(photo(A), photo(B)), {}, Decided.of([out]))

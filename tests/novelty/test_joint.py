@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import numpy as np
@@ -13,13 +13,14 @@ import pytest
 
 from resight.novelty.cluster import cluster
 from resight.novelty.draws import drawn_names
-from resight.novelty.forest import Forbidden, Forest, draw_allowed
+from resight.novelty.forest import Forbidden, Forest, draw_allowed, draw_by_turns
 from resight.novelty.identity_log import provisional_id
 from resight.novelty.joint import Evidence, joint_posterior
 from resight.novelty.model import LOGISTIC, NoveltyModel
 from resight.novelty.params import NoveltyParams
 
 PARAMS = NoveltyParams()
+Draw = Callable[[Forest, Forbidden, int, np.random.Generator], np.ndarray]
 
 
 def all_forests(forest: Forest) -> Iterator[tuple[tuple[int, ...], float]]:
@@ -81,10 +82,11 @@ def test_draws_come_as_often_as_they_are_probable() -> None:
         assert abs(drawn[animals] / n - p) < 5 * math.sqrt(p * (1 - p) / n) + 1e-4, animals
 
 
+@pytest.mark.parametrize("draw", [draw_allowed, draw_by_turns])
 @pytest.mark.parametrize("forbidden", [Forbidden(), Forbidden([(0, 2)], [(1, 0)]), Forbidden([(0, 1), (1, 2)])])
-def test_gibbs_sampling_comes_close_and_never_draws_what_is_forbidden(forbidden: Forbidden) -> None:
+def test_draws_come_close_and_nothing_forbidden_is_drawn(forbidden: Forbidden, draw: Draw) -> None:
     forest = drawn_forest(6)
-    drawn = draw_allowed(forest, forbidden, 2000, np.random.default_rng(2))
+    drawn = draw(forest, forbidden, 2000, np.random.default_rng(2))
     exact = posterior(forest, forbidden)
     assert set(map(tuple, drawn.tolist())) <= set(exact)
     states, p = np.array(list(exact)), np.array(list(exact.values()))
@@ -94,6 +96,28 @@ def test_gibbs_sampling_comes_close_and_never_draws_what_is_forbidden(forbidden:
         for other in range(node):
             together = p @ (states[:, node] == states[:, other])
             assert (drawn[:, node] == drawn[:, other]).mean() == pytest.approx(together, abs=0.05)
+
+
+def test_one_rejection_among_many_encounters_is_no_walk_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 linked encounters: by turns they would take minutes."""
+
+    def by_turns(*_: object) -> np.ndarray:
+        raise AssertionError("nothing improbable is asked for")
+
+    monkeypatch.setattr("resight.novelty.forest.draw_by_turns", by_turns)
+    drawn = draw_allowed(drawn_forest(7, 200, 5), Forbidden([(3, 4)], [(0, 1)]), 100, np.random.default_rng(1))
+    assert drawn.shape == (100, 200)
+    assert not (drawn[:, 3] == drawn[:, 4]).any() and not (drawn[:, 0] == 1).any()
+
+
+@pytest.mark.parametrize("draw", [draw_allowed, draw_by_turns])
+def test_a_strong_link_takes_no_longer_and_the_pair_hangs_by_either(draw: Draw) -> None:
+    """A link of e^20: walks to and fro between the two would never end, and by turns the pair would hang by the first for ever."""
+    links = np.array([[0.0, math.exp(20)], [math.exp(20), 0.0]])
+    forest = Forest(links, np.array([[60.0, 0.1, 0.2], [0.4, 0.4, 0.2]]))
+    drawn = draw(forest, Forbidden(never=[(1, 1)]), 500, np.random.default_rng(3))
+    assert (drawn[:, 0] == drawn[:, 1]).mean() > 0.98
+    assert (drawn[:, 1] == 0).mean() == pytest.approx(60.4 / 60.8, abs=0.02)
 
 
 def evidence(**given: object) -> Evidence:

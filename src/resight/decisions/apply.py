@@ -107,13 +107,21 @@ def _decided_crop(row: Row, decided: Decided) -> Row:
 
 
 def rejections(photos: pa.Table, decided: Decided) -> dict[str, frozenset[str]]:
-    """By encounter, the animals that it is not; only encounters with any."""
+    """By encounter, the animals that it is not; only encounters with any.
+
+    What was said of an encounter before some of its photos were voted out holds for the photos that stayed.
+    """
     of_encounter: dict[str, set[str]] = {}
-    for row in photos.select(["photo_id", "encounter_id"]).to_pylist():
+    gone: dict[str, set[str]] = {}
+    for row in photos.select(["photo_id", "encounter_id", "voted_out_of"]).to_pylist():
         of_encounter.setdefault(row["encounter_id"], set()).add(row["photo_id"])
+        if row["voted_out_of"]:
+            gone.setdefault(row["voted_out_of"], set()).add(row["photo_id"])
     present = {p for own in of_encounter.values() for p in own}
     refused = {
-        e: decided.rejected(own, present) for e, own in of_encounter.items() if any(p in decided.by_photo for p in own)
+        e: decided.rejected(own, present - gone[e] if e in gone else present)
+        for e, own in of_encounter.items()
+        if any(p in decided.by_photo for p in own)
     }
     return {e: names for e, names in refused.items() if names}
 

@@ -158,7 +158,7 @@ class Desk:
         return any(_is_called(row, uri, wanted) for uri in row["uris"])
 
     def same_as(self, encounter: str, other: str, by: str, **said: Any) -> Entry:
-        """The decision that two encounters are one animal: the one that the other is named as, else a new one of both.
+        """The decision that two encounters are one animal: the one that either is named as, first the other, else a new one of both.
 
         Raises:
             SettingsError: They are the same encounter, or photos of the other one have several names.
@@ -167,13 +167,14 @@ class Desk:
         if encounter == other:
             raise SettingsError("That is the same encounter; choose another one.")
         own, others = tables.encounters[encounter], tables.encounters[other]
-        names = sorted({name for p in others if (name := self.name_of(tables.photos[p]))})
-        if len(names) > 1:
-            raise SettingsError(
-                f"The photos of {other} have several names ({', '.join(names)}); say which animal it is."
-            )
-        if names:
-            return self.entry(Kind.CONFIRM, by, own, individual_id=names[0], **said)
+        for named, unnamed in ((other, own), (encounter, others)):
+            names = sorted({n for p in tables.encounters[named] if (n := self.name_of(tables.photos[p]))})
+            if len(names) > 1:
+                raise SettingsError(
+                    f"The photos of {named} have several names ({', '.join(names)}); say which animal it is."
+                )
+            if names:
+                return self.entry(Kind.CONFIRM, by, unnamed, individual_id=names[0], **said)
         name = self.provisional_name(other)
         return replace(
             self.entry(Kind.SAME_AS, by, [*own, *others], individual_id=name, **said), encounter_id=encounter

@@ -86,6 +86,8 @@ def _same_as(desk: Desk, board: Board, card: Card, other: Card, by: str, said: d
         raise SettingsError("That is the same encounter; choose another one.")
     if other.name:
         return desk.entry(Kind.CONFIRM, by, card.photos, individual_id=other.name, **said)
+    if card.name:
+        return desk.entry(Kind.CONFIRM, by, other.photos, individual_id=card.name, **said)
     name = desk.provisional_name(other.encounter_id)
     return desk.entry(Kind.SAME_AS, by, [*card.photos, *other.photos], individual_id=name, **said)
 
