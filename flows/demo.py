@@ -16,7 +16,8 @@ from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
 log = logging.getLogger("resight")
-EIGHT_ANIMALS_ALPHA = 0.15  # the rendered survey knows eight animals, which cannot guarantee less than 1 in 9
+ANIMALS = 12  # fewer that were met again cannot show that a poor match means a new animal
+ANIMALS_ALPHA = 0.16  # so few cannot guarantee less than 2 in 13
 
 
 def run_demo(workspace: str | Path = "demo", photos: str | None = None, *, quiet: bool = False) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def run_demo(workspace: str | Path = "demo", photos: str | None = None, *, quiet
     """
     root = Path(workspace).expanduser().absolute()
     if not (root / SETTINGS_FILE).exists():
-        init_workspace(root, novelty=None if photos else {"alpha": EIGHT_ANIMALS_ALPHA})
+        init_workspace(root, novelty=None if photos else {"alpha": ANIMALS_ALPHA})
     if photos:
         return run_nightly(root, sources=absolute_sources([photos]), quiet=quiet)
     folder = _survey(root)
@@ -41,7 +42,7 @@ def _survey(root: Path) -> Path:
     folder = root / "rendered survey"
     if not (folder / "truth.csv").exists():  # written last
         log.info("rendering a survey with known truth into %s", folder)
-        render_survey(folder)
+        render_survey(folder, n_individuals=ANIMALS)
     return folder
 
 

@@ -75,6 +75,13 @@ def test_photos_of_two_places_are_two_encounters() -> None:
     assert groups(*photos) == [["card/1.jpg", "card/2.jpg"], ["card/3.jpg", "card/4.jpg"]]
 
 
+def test_two_places_are_two_encounters_in_the_same_second_too() -> None:
+    here = {"latitude_deg": 37.72, "longitude_deg": 20.87}
+    there = here | {"latitude_deg": 37.7225}
+    rows = [row(f"photos/card/{c}{k}.jpg", 0, **place) for c, place in (("a", here), ("b", there)) for k in range(2)]
+    assert groups(*rows) == [[f"photos/card/{c}{k}.jpg" for k in range(2)] for c in "ab"]
+
+
 def test_what_has_a_name_or_an_encounter_is_left_alone_and_the_setting_counts() -> None:
     rows = [row("a/1.jpg", 0, name="Ada"), row("a/2.jpg", 0, encounter_id="dive 7"), row("a/3.jpg", 0), row("a/4.jpg", 0), row("a/5.jpg", 9)]  # fmt: skip
     assert list(default_encounters(rows, EncounterParams())) == ["a/3.jpg", "a/4.jpg"], "and a photo alone stays one"

@@ -152,7 +152,7 @@ class Faults:
             return "absorbed", differs and f"exit 0 and {differs} after {case.what} {case.path}: {ended.err[-600:]}"
         sentences = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
         if ended.code == 1 and len(sentences) == 1:
-            names = str(self.work) in sentences[0] or str(self.folder) in sentences[0]
+            names = any(name in sentences[0] for name in (str(self.work), str(self.folder), case.path.lstrip("/")))
             return "one sentence", "" if names else f"names no path: {sentences[0]} after {case.what} {case.path}"
         if ended.code == 1 and case.job == "repair" and not sentences:
             return "reported", ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import posixpath
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import PurePosixPath, PureWindowsPath
@@ -53,10 +53,13 @@ def default_encounters(rows: Sequence[Row], params: EncounterParams) -> dict[str
             found[row["photo_id"]] = (_of_day(row), EncounterSource.FOLDER_AND_DAY)
     for (folder, day), photos in timed.items():
         gap = max(timedelta(minutes=params.gap_minutes), DIVE_GAP if folder in dives else timedelta(0))
+        same_second: Counter[str] = Counter()  # two cameras far apart may have one folder and begin in one second
         for window in windows(photos, gap):
             if len(window) == 1 and folder not in dives:
                 continue
             name = f"{_shown(folder)}-{day.isoformat()}-{window[0]['taken_at']:%H%M%S}"
+            same_second[name] += 1
+            name += f"-{same_second[name]}" if same_second[name] > 1 else ""
             found |= {row["photo_id"]: (name, EncounterSource.FOLDER_AND_TIME) for row in window}
     return found
 

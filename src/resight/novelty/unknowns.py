@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import combinations
@@ -33,7 +34,7 @@ def sightings(crops_info: pa.Table, encounters: Collection[str]) -> pa.Table:
     unnamed = pc.is_null(crops_info["individual_id"])
     chosen = crops_info.filter(pc.and_(pc.and_(usable, unknown), unnamed))
     photos = chosen["photo_id"].to_pylist()
-    crowded = {p for p in set(photos) if photos.count(p) > 1}
+    crowded = {p for p, n in Counter(photos).items() if n > 1}
     rows = zip(photos, chosen["encounter_id"].to_pylist(), chosen["crop_id"].to_pylist(), strict=True)
     names = pa.array([f"{e}#{c}" if p in crowded else e for p, e, c in rows], pa.string())
     for column in ("encounter_id", "individual_id"):

@@ -105,7 +105,7 @@ def group_unknowns(
     log = advance(events, unknown, named_by_hand, identified, night, run_id, renamed, _voted_out(judged))
     named = replace(judged, novelty=_with_names(judged.novelty, log.names))
     draws = drawn_names(joint, log.names) if judged.model.method != NONE else DRAWS_SCHEMA.empty_table()
-    n_encounters = judged.novelty.num_rows - len(identified)
+    n_encounters = judged.novelty.num_rows - len(identified.keys() & set(judged.novelty["encounter_id"].to_pylist()))
     return Grouped(named, log, draws, n_encounters, n_shortlisted, matched, left_out)
 
 
