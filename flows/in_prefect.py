@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from resight.errors import KeptAside, Refused
 from resight.evaluate.worse import worse_metrics
@@ -32,11 +33,27 @@ def run_name(flow: str) -> Callable[[], str]:
 
 
 def scheduled_night() -> str:
-    """The night that a run was scheduled for, however late it starts; today for one that was not."""
+    """The night that a run was scheduled for, however late it starts; today for one that was not.
+
+    The server keeps times in UTC; a night is the date where the schedule was made for, or else where this machine is.
+    """
     from prefect.runtime import flow_run
 
     scheduled = flow_run.scheduled_start_time
-    return scheduled.date().isoformat() if scheduled else date.today().isoformat()
+    return scheduled.astimezone(_zone()).date().isoformat() if scheduled else date.today().isoformat()
+
+
+def _zone() -> ZoneInfo | None:
+    """Time zone of the schedule of this flow run's deployment; None where it has none, and that is this machine's."""
+    from prefect.client.orchestration import get_client
+    from prefect.runtime import deployment
+
+    if deployment.id is None:
+        return None
+    with get_client(sync_client=True) as client:
+        schedules = client.read_deployment(deployment.id).schedules
+    zones = [zone for one in schedules if (zone := getattr(one.schedule, "timezone", None))]
+    return ZoneInfo(zones[0]) if zones else None
 
 
 def shown(workspace: str, work: Callable[[], dict[str, Any]]) -> Any:

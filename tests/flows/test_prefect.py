@@ -1,6 +1,7 @@
 """The flows as Prefect runs them: records, artifacts, schedules."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -65,6 +66,26 @@ def test_a_cron_deployment_gets_its_scheduled_runs(whole_server: str) -> None:
             {"nightly", "accuracy"},
         )
     assert names >= {"nightly", "accuracy"}
+
+
+def test_a_night_is_the_date_where_the_schedule_was_made_for(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.runtime import deployment, flow_run
+    from prefect.schedules import Schedule
+
+    from resight.flows.in_prefect import scheduled_night
+    from resight.flows.nightly import nightly
+
+    in_utc = datetime(2026, 6, 4, 23, 30, tzinfo=UTC)
+    monkeypatch.setattr(flow_run, "scheduled_start_time", in_utc, raising=False)
+    for zone, night in (("Europe/Athens", "2026-06-05"), ("UTC", "2026-06-04"), ("Pacific/Honolulu", "2026-06-04")):
+        schedule = Schedule(cron="30 2 * * *", timezone=zone, slug="nightly")
+        made = nightly.to_deployment(name=f"in {zone.replace('/', ' ')}", schedules=[schedule]).apply()
+        monkeypatch.setattr(deployment, "id", str(made), raising=False)
+        assert scheduled_night() == night, zone
+    monkeypatch.setattr(deployment, "id", None)
+    assert scheduled_night() == in_utc.astimezone().date().isoformat()
 
 
 def test_accuracy_shows_interval_and_trend_and_a_run_without_news_says_so(

@@ -18,6 +18,7 @@ from resight.run.models import current_model
 from resight.run.prune import prune
 from resight.run.usage import RecordedWeights, places_of, usage
 from resight.settings import load_settings, settings_from
+from resight.store.attempts import read_attempts
 from resight.store.tables import conform, read_table, write_table
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
@@ -137,6 +138,34 @@ def test_no_result_goes_while_it_cannot_be_told_what_a_run_uses(night_workspace:
     assert "2023-01-01-rebuild-aaaaaaaa" in result["notes"][0] and result["notes"][-1] == "So no results are removed."
 
 
+def test_no_result_goes_while_a_run_cannot_say_what_it_uses(night_workspace: Workspace) -> None:
+    run, results = old_run(night_workspace, "2023-01-01-rebuild-aaaaaaaa", flow="rebuild"), old_results(night_workspace)
+    (run / "runs.parquet").write_bytes(b"damaged")
+    result = pruned(night_workspace, remove=True)
+    assert names(result) == set() and run.exists() and results.exists()
+    assert run.name in result["notes"][0] and result["notes"][-1] == "So no results are removed."
+
+
+def test_a_run_stays_that_a_generation_with_a_damaged_manifest_shows(night_workspace: Workspace) -> None:
+    run = old_run(night_workspace, "2023-01-01-nightly-aaaaaaaa")
+    now = night_workspace.current.resolve()
+    before = night_workspace.generations / "0"
+    shutil.copytree(now, before)
+    (before / "photos.parquet").unlink()
+    write_table(before, "photos", conform("photos", read_table(now / "photos.parquet", "photos"), run.name))
+    (before / "generation.json").unlink()
+    (before / "generation.json").write_bytes(b"damaged")
+    assert names(pruned(night_workspace, remove=True)) == set() and run.exists()
+    assert (before / "generation.json").read_bytes() == b"damaged", "whoever only looks repairs nothing"
+
+
+def test_the_run_that_settings_compare_with_stays(night_workspace: Workspace) -> None:
+    run = old_run(night_workspace, "2023-01-01-nightly-aaaaaaaa")
+    settings = {**SMALL, **FIRST_ONES, "evaluate": {"against": "2023-01-01-nightly"}}
+    assert names(prune(night_workspace, load_settings(night_workspace.root, settings), remove=False)) == set()
+    assert names(pruned(night_workspace)) == {night_workspace.relative(run)}
+
+
 def test_a_kill_leaves_a_whole_workspace_and_the_next_call_removes_the_rest(
     night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,3 +195,5 @@ def test_the_commands_say_it(night_workspace: Workspace) -> None:
     assert dry.exit_code == 0 and "1.0 kB in 1 files would be removed" in dry.output and results.exists()
     done = CliRunner().invoke(app, ["prune", "--remove", "--json", *call])
     assert json.loads(done.output)["bytes"] == 1000 and not results.exists()
+    (logged,) = [row for row in read_attempts(night_workspace) if row["command"] == "prune --remove"]
+    assert (logged["outcome"], logged["removed"]) == ("done", [night_workspace.relative(results)])

@@ -14,6 +14,7 @@ import pytest
 
 from resight.errors import DeviceError, SettingsError
 from resight.runner import crew as crew_module
+from resight.runner.made import made_cluster
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
 
@@ -60,6 +61,24 @@ def test_late_workers_get_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_makes_no_cluster_is_one_sentence(dask: dict[str, Any], says: str) -> None:
     with pytest.raises((SettingsError, DeviceError), match=says), Runner(DaskParams.model_validate(dask)) as runner:
         runner.run("test", worked, [0.0, 0.0])
+
+
+class Refusing:
+    """A cluster whose queue takes no jobs."""
+
+    closed = 0
+
+    def scale(self, n: int) -> None:
+        raise RuntimeError(f"{n} jobs are too many")
+
+    def close(self) -> None:
+        type(self).closed += 1
+
+
+def test_a_cluster_that_refuses_workers_is_closed() -> None:
+    with pytest.raises(DeviceError, match="3 jobs are too many"):
+        made_cluster(DaskParams(cluster=f"{__name__}:Refusing", workers=3))
+    assert Refusing.closed == 1
 
 
 def test_a_gpu_is_waited_for_and_then_asked_for(caplog: pytest.LogCaptureFixture) -> None:

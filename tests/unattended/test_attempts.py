@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from resight.errors import SettingsError
-from resight.store.attempts import RUNNING, Outcome, attempt, read_attempts
+from resight.store import attempts
+from resight.store.attempts import RUNNING, Outcome, append_line, attempt, note_killed, read_attempts
 from resight.store.workspace import Workspace
 
 IN_A_PROCESS = """
@@ -132,3 +134,53 @@ def test_a_log_that_cannot_be_written_at_the_end_takes_nothing_back(
 
 def test_a_workspace_without_a_log_has_no_attempts(workspace: Workspace) -> None:
     assert read_attempts(workspace) == []
+
+
+def test_what_ends_while_the_log_is_read_was_not_killed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, look = attempt(workspace, "nightly"), attempts._is_running
+    under_way.__enter__()
+
+    def looked_too_late(mark: Path) -> bool:
+        under_way.__exit__(None, None, None)
+        return look(mark)
+
+    monkeypatch.setattr(attempts, "_is_running", looked_too_late)
+    row = last(workspace)
+    assert (row["outcome"], row["exit_code"]) == (Outcome.DONE, 0) and row["ended_at"] >= row["began_at"]
+
+
+def test_a_lock_that_cannot_be_asked_for_is_no_death(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnADiskThatCanOnlyBeRead:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def __enter__(self) -> None:
+            raise OSError(30, "Read-only file system")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    with attempt(workspace, "nightly"), monkeypatch.context() as patched:
+        patched.setattr(attempts, "FileLock", OnADiskThatCanOnlyBeRead)
+        assert last(workspace)["outcome"] == Outcome.UNDER_WAY
+
+
+def test_an_attempt_that_is_about_to_begin_keeps_its_lock(workspace: Workspace) -> None:
+    workspace.log.mkdir()
+    mark = workspace.log / f"{RUNNING}20260604T000000Z-nightly-abcdef"
+    mark.touch()
+    note_killed(workspace)
+    assert mark.exists() and read_attempts(workspace) == [] and not list(workspace.log.glob("*.jsonl"))
+    os.utime(mark, (0, 0))
+    note_killed(workspace)
+    assert not mark.exists(), "it never began"
+
+
+def test_a_line_that_does_not_fit_on_the_disk_is_an_error(workspace: Workspace) -> None:
+    append_line(workspace, {"event": "told"})
+    (file,) = workspace.log.glob("*.jsonl")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            append_line(workspace, {"event": "told", "text": "x" * 100})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

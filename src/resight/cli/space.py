@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -47,11 +48,15 @@ def prune(
     """Say, or with --remove do away with, old runs and results that nothing refers to (section [retention])."""
     from resight.run.prune import prune as job
     from resight.settings import load_settings
+    from resight.store.attempts import attempt
     from resight.store.workspace import open_workspace
 
     place = open_workspace(workspace)
-    with machine_errors_at(place.root):
+    changing = attempt(place, "prune --remove") if remove else nullcontext()
+    with machine_errors_at(place.root), changing as tried:
         result = job(place, load_settings(place.root, options.overrides(settings)), remove=remove)
+        if tried is not None:
+            tried.follow(removed=[row["path"] for row in result["items"]], removed_bytes=result["bytes"])
     print_result(result, as_json, _show_pruned)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import ResightError
+from resight.evaluate.history import LAST, NOBODY
 from resight.ingest.params import RetentionParams
 from resight.run.models import Model, list_models
 from resight.run.usage import NAMED_STAGES, Item, generations_of, inventory, records_of, users_of
@@ -27,7 +28,7 @@ def prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[str
     """Find what retention lets go, and remove it if asked.
 
     What stays, whatever its age: runs, models and results that a kept generation refers to (the current one, and those before
-    it that still lie there), runs and models that a decision names, the newest runs of each kind, and results that any kept
+    it that still lie there), runs and models that a decision names, the run that `evaluate.against` names, the newest runs of each kind, and results that any kept
     run or model uses. Models themselves stay: they are small, and can be promoted again.
 
     A folder leaves its place in one rename before any of it is removed. Whoever is killed in between leaves a whole
@@ -54,9 +55,13 @@ def prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[str
 def _prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[str, Any]:
     left_over = [folder for parent in (workspace.store, workspace.runs) for folder in parent.glob(f"{GONE}*")]
     records, silent = records_of(workspace)
-    kept = _kept_runs(workspace, records, settings.retention)
+    kept = _kept_runs(workspace, records, settings)
     models = _kept_models(workspace, {name: records[name] for name in kept})
     users = users_of(workspace, settings, models, [records[name] for name in sorted(kept)])
+    users.unknown += [
+        f"runs/{name} stays, and it cannot be told what it uses: it has no record of itself; `resight verify` says why."
+        for name in silent
+    ]
     items = inventory(workspace, users, {name: str(record["flow"]) for name, record in records.items()})
     chosen = [
         (item, why) for item in items if (why := _why(item, records, kept, settings.retention, not users.unknown))
@@ -67,7 +72,6 @@ def _prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[st
         for item, _ in chosen:
             _remove(workspace, item)
     notes = [*users.unknown, *(["So no results are removed."] if users.unknown else [])]
-    notes += [f"runs/{name} stays: it has no record of itself; `resight verify` says why." for name in silent]
     going = sum(item.bytes for item, _ in chosen)
     return {
         "items": [item.row(workspace) | {"why": why} for item, why in chosen],
@@ -79,13 +83,16 @@ def _prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[st
     }
 
 
-def _kept_runs(workspace: Workspace, records: Mapping[str, Mapping[str, Any]], how: RetentionParams) -> set[str]:
+def _kept_runs(workspace: Workspace, records: Mapping[str, Mapping[str, Any]], settings: Settings) -> set[str]:
     """Runs that stay."""
+    how, against = settings.retention, settings.evaluate.against
     generations = generations_of(workspace)
     kept = {run for g in generations for run in (g.run_id, g.accuracy_run_id) if run} & records.keys()
     kept |= {run for name in tuple(kept) for run in _compared_with(workspace, name)} & records.keys()
     decided = _decisions(workspace)
     kept |= {name for name in records if name.encode() in decided}
+    if against not in ("", NOBODY, LAST):  # the beginning of a run's name
+        kept |= {name for name in records if name.startswith(against)}
     oldest = datetime.now(UTC) - timedelta(days=how.runs_days)
     by_flow: dict[str, list[str]] = {}
     for name in sorted(records, key=lambda name: records[name]["ended_at"], reverse=True):

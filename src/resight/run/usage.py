@@ -16,7 +16,7 @@ from resight.run.models import Model, current_model, list_models, with_model
 from resight.run.names import stage_names
 from resight.settings import Settings, settings_from
 from resight.store.fingerprint import canonical_json
-from resight.store.generations import Generation, current_generation, generation_folders, open_manifest
+from resight.store.generations import Generation, current_generation, generation_folders, open_manifest, told_by_tables
 from resight.store.runs import read_run, run_record
 from resight.store.tables import read_table
 from resight.store.workspace import Workspace
@@ -141,16 +141,22 @@ def users_of(
         except ResightError as error:
             users.unknown.append(f"It cannot be told what run {record['run_id']} uses ({error}).")
     for generation in generations_of(workspace):
-        users.add(f"generation {generation.folder.name}", _places_in_tables(generation))
+        name = generation.folder.name
+        try:
+            users.add(f"generation {name}", list(_places_in_tables(generation)))
+        except ResightError as error:
+            users.unknown.append(f"It cannot be told what generation {name} uses ({error}).")
     return users
 
 
 def generations_of(workspace: Workspace) -> list[Generation]:
-    """The current generation and those that are kept beside it."""
+    """The current generation and those that are kept beside it; where a manifest is damaged or gone, as its tables tell it."""
     found = {}
     for folder in generation_folders(workspace):
-        with suppress(DamagedError, FileNotFoundError):
+        try:
             found[folder] = open_manifest(workspace, folder)
+        except (DamagedError, FileNotFoundError):
+            found[folder] = told_by_tables(workspace, folder)
     now = current_generation(workspace)
     return [*found.values(), *([now] if now is not None and now.folder not in found else [])]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,11 +29,15 @@ def made_cluster(dask: DaskParams) -> Any:
             f"dask.cluster = '{dask.cluster}' cannot be used ({error}); write it as MODULE:FACTORY, e.g. dask_jobqueue:SLURMCluster, and "
             "install that package beside Resight."
         ) from None
+    cluster = None
     try:
         cluster = factory(**dask.cluster_settings)
         if dask.workers:
             cluster.scale(dask.workers)
     except Exception as error:  # of whatever package it is
+        if cluster is not None:  # its jobs would go on without anybody to end them
+            with suppress(Exception):
+                cluster.close()
         raise DeviceError(
             f"dask.cluster = '{dask.cluster}' made no cluster ({type(error).__name__}: {error}); check section dask.cluster_settings, "
             "which holds its arguments."

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import platform
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ from resight.version import __version__
 
 log = logging.getLogger("resight")
 RUNNING = ".running-"
+BEGINS_S = 3600.0  # a lock without a line in the log is that of an attempt that begins, or was killed as it began
+LOCK_S = 10.0  # nobody else wants it, but whoever looks for killed attempts holds it for a moment
 KILLED_SENTENCE = "It was killed, or the machine stopped."
 FACTS = ("run_id", "counts", "work", "seconds", "decisions", "notes")  # of a run's summary
 
@@ -140,7 +143,7 @@ def attempt(workspace: Workspace, command: str, **about: Any) -> Iterator[Attemp
         make_folder(workspace.log)
         note_killed(workspace)
         tried = Attempt(workspace, command, about)
-        lock = FileLock(workspace.log / f"{RUNNING}{tried.name}", timeout=0)
+        lock = FileLock(workspace.log / f"{RUNNING}{tried.name}", timeout=LOCK_S)
         lock.acquire()
         append_line(workspace, tried.began)
     try:
@@ -173,9 +176,18 @@ def read_attempts(workspace: Workspace) -> list[dict[str, Any]]:
     known = [row for row in rows.values() if "began_at" in row]
     for row in known:
         if "outcome" not in row:
-            runs = _is_running(workspace.log / f"{RUNNING}{row['attempt']}")
-            row |= {"outcome": Outcome.UNDER_WAY.value, "exit_code": None, "sentence": ""} if runs else _killed(row)
+            row |= _without_end(workspace, str(row["attempt"]))
     return sorted(known, key=lambda row: str(row["began_at"]))
+
+
+def _without_end(workspace: Workspace, name: str) -> dict[str, Any]:
+    """How an attempt stands, of which the log had no end when it was read: it may have come to one since."""
+    if _is_running(workspace.log / f"{RUNNING}{name}"):
+        return {"outcome": Outcome.UNDER_WAY.value, "exit_code": None, "sentence": ""}
+    for line in _lines_of(workspace, name):
+        if line.pop("event", "") == "ended":
+            return line | {"ended_at": line.pop("time", None)}
+    return _killed({})
 
 
 def note_killed(workspace: Workspace) -> None:
@@ -184,7 +196,10 @@ def note_killed(workspace: Workspace) -> None:
         lock = FileLock(mark, timeout=0)
         with suppress(Timeout, PermissionError, FileNotFoundError), lock:
             name = mark.name.removeprefix(RUNNING)
-            if not any(line.get("event") == "ended" for line in _lines_of(workspace, name)):
+            events = {line.get("event") for line in _lines_of(workspace, name)}
+            if not events and time.time() - mark.stat().st_mtime < BEGINS_S:
+                continue  # it is about to begin
+            if "ended" not in events:
                 append_line(
                     workspace, {"event": "ended", "attempt": name, "time": None, "noticed_at": _now()} | _killed({})
                 )
@@ -216,10 +231,10 @@ def _is_running(mark: Path) -> bool:
     try:
         with FileLock(mark, timeout=0):
             return False
-    except (Timeout, PermissionError):
-        return True
     except FileNotFoundError:  # it has ended just now
         return False
+    except OSError:  # somebody has it (`Timeout`), or we may not ask, as where the disk can only be read
+        return True
 
 
 def append_line(workspace: Workspace, line: Mapping[str, Any]) -> None:
@@ -231,7 +246,9 @@ def append_line(workspace: Workspace, line: Mapping[str, Any]) -> None:
     with file.open("a+b", buffering=0) as opened:
         if opened.seek(0, os.SEEK_END) and opened.seek(-1, os.SEEK_END) is not None and opened.read(1) != b"\n":
             data = b"\n" + data
-        opened.write(data)
+        n_written = opened.write(data)
+        if n_written != len(data):  # the disk is full: the rest does not fit either, and that says why
+            opened.write(data[n_written:])
     sync_file(file)
     if is_new:
         sync_folder(workspace.log)

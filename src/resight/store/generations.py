@@ -190,14 +190,19 @@ def read_generation(workspace: Workspace, folder: Path) -> Generation:
         damage = DamagedError(path, MISSING)
     except DamagedError as error:
         damage = error
-    number = int(folder.name) if folder.name.isdecimal() else max(1, highest_number(workspace))
-    again = _from_tables(workspace, folder, number, _model_of_newest(workspace))
+    again = told_by_tables(workspace, folder)
     set_aside(
         damage,
         f"it was made again from its tables; the accepted model is that of the newest accepted run, {again.model}",
     )
     sealed.write_json(path, again.manifest())
     return again
+
+
+def told_by_tables(workspace: Workspace, folder: Path) -> Generation:
+    """The generation in a folder whose manifest is damaged or gone; nothing is written."""
+    number = int(folder.name) if folder.name.isdecimal() else max(1, highest_number(workspace))
+    return _from_tables(workspace, folder, number, _model_of_newest(workspace))
 
 
 def broken_manifest(workspace: Workspace) -> DamagedError | None:

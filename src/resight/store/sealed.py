@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from resight.errors import DamagedError
 from resight.store import chunks
-from resight.store.chunks import DIFFERS, DIGEST_BYTES, TAIL_BYTES, Footer, footer_start
+from resight.store.chunks import DIFFERS as DIFFERS
+from resight.store.chunks import DIGEST_BYTES, TAIL_BYTES, Footer, footer_start
 from resight.store.durable import errors_naming, write_bytes
 from resight.store.fingerprint import canonical_json
 
