@@ -228,7 +228,7 @@ NOVELTY = Table(
         Column("n_calibration", I32, "animals that p_value rests on", nullable=False),
         Column("n_needed", I32, "animals with which novelty.alpha can be guaranteed"),
         Column("method", S, "how the probabilities were computed", nullable=False),
-        Column("evidence", S, "one sentence that gives the reason for the verdict", nullable=False),
+        Column("evidence", S, "the reason for the verdict, in a sentence; a second one where another unknown animal, seen from the other side only, may be the same", nullable=False),
         Column("true_individual_id", S, "label, which an evaluation hides"),
         STATUS,
         REASON,

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from resight.novelty.identity_log import advance, members, provisional_id
-from resight.novelty.unknowns import apart, cluster_grid, encounter_of, sightings
+from resight.novelty.unknowns import apart, cluster_grid, encounter_of, other_sides, sightings
 from resight.pairs.params import PairsParams
 
 A, B, C, D = (provisional_id(e) for e in "abcd")
@@ -96,6 +96,20 @@ def test_sides_that_cannot_be_compared_keep_their_reason(side):
     assert left_out.select(["query_crop_id", "reason", "n_left_out"]).to_pylist() == [
         {"query_crop_id": "a", "reason": "viewpoint", "n_left_out": 1}
     ]
+
+
+def test_left_and_right_of_an_unknown_animal_may_be_one():
+    """Unless a photo shows both, or the animal was seen from both sides, or it has no name."""
+    rows = [("l", "L", "L", "left"), ("r", "R", "R", "right"), ("b", "B", "B", "left"), ("c", "C", "B", "right")]
+    seen = sightings(crops(*rows), {"L", "R", "B"})
+    names = {"L": "new-1", "R": "new-2", "B": "new-3"}
+    said = other_sides(seen, names)
+    assert said.keys() == {"L", "R"}
+    assert said["L"] == "It was seen from the left only, and may be the same animal as new-2, seen from the right only."
+    assert other_sides(seen, {"L": "new-1", "B": "new-3"}) == {}
+    shared = sightings(crops(("0a" * 10, "P", "E", "left"), ("0b" * 10, "P", "E", "right")), {"E"})
+    first, second = shared["encounter_id"].to_pylist()
+    assert other_sides(shared, {first: "new-1", second: "new-2"}) == {}, "one photo shows both animals"
 
 
 def test_a_name_goes_with_the_photos_where_their_encounter_is_called_otherwise():

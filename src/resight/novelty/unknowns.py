@@ -121,6 +121,39 @@ def gallery_scores(
     return found
 
 
+def other_sides(seen: pa.Table, names: Mapping[str, str]) -> dict[str, str]:
+    """By encounter of an unknown animal that was seen from one side only: which others may be the same animal, as a sentence.
+
+    Left sides are never compared with right ones, so nothing tells such two apart, and they carry two names.
+
+    Args:
+        seen: From `sightings`.
+        names: The provisional name of each sighting.
+    """
+    sides: dict[str, set[str]] = {}
+    for sighting, view in zip(seen["encounter_id"].to_pylist(), seen["viewpoint"].to_pylist(), strict=True):
+        if sighting in names:
+            sides.setdefault(names[sighting], set()).add(view)
+    only = {side: sorted(name for name, views in sides.items() if views == {side}) for side in ("left", "right")}
+    together = {frozenset(names[node] for node in pair) for pair in apart(seen) if all(node in names for node in pair)}
+    found = {}
+    for sighting in names:
+        for side, other in (("left", "right"), ("right", "left")):
+            if names[sighting] in only[side]:
+                may_be = [name for name in only[other] if frozenset((name, names[sighting])) not in together]
+                if may_be:
+                    found[encounter_of(sighting)] = (
+                        f"It was seen from the {side} only, and may be the same animal as {_few(may_be)}, seen from the {other} only."
+                    )
+    return found
+
+
+def _few(names: Sequence[str], most: int = 2) -> str:
+    """The first of these names, and how many more there are."""
+    more = [f"{len(names) - most} others" if len(names) > most + 1 else names[most]] if len(names) > most else []
+    return " or ".join([*names[:most], *more])
+
+
 def apart(seen: pa.Table) -> set[Pair]:
     """Pairs of sightings that share a photo, and so are two animals."""
     by_photo: dict[str, set[str]] = {}

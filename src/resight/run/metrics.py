@@ -48,7 +48,7 @@ def _samples(workspace: Workspace) -> Iterator[Sample]:
     for command in sorted({row["command"] for row in ended}):
         of = {"command": command}
         yield from (
-            (name, of | labels, value)
+            (name, {**of, **labels}, value)
             for name, labels, value in _of_command([r for r in ended if r["command"] == command])
         )
     generation = current_generation(workspace)

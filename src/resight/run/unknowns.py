@@ -22,6 +22,7 @@ from resight.novelty.unknowns import (
     gallery_scores,
     in_order,
     name_of,
+    other_sides,
     pair_scores,
     sightings,
     whole_encounters,
@@ -103,7 +104,8 @@ def group_unknowns(
     unknown = [group for group in joint.groups if not any(encounter_of(node) in identified for node in group)]
     named_by_hand, renamed = _named(judged, events, earlier or {}), _renamed(judged, earlier or {})
     log = advance(events, unknown, named_by_hand, identified, night, run_id, renamed, _voted_out(judged))
-    named = replace(judged, novelty=_with_names(judged.novelty, log.names))
+    one_sided = {} if settings.pairs.viewpoint == "any" else other_sides(seen, log.names)
+    named = replace(judged, novelty=_with_evidence(_with_names(judged.novelty, log.names), one_sided))
     draws = drawn_names(joint, log.names) if judged.model.method != NONE else DRAWS_SCHEMA.empty_table()
     n_encounters = judged.novelty.num_rows - len(identified.keys() & set(judged.novelty["encounter_id"].to_pylist()))
     return Grouped(named, log, draws, n_encounters, n_shortlisted, matched, left_out)
@@ -243,3 +245,14 @@ def _with_names(novelty: pa.Table, names: Mapping[str, str]) -> pa.Table:
     named = [None if decision in NAMED else name_of(e, names, sighted) for e, decision in rows]
     place = novelty.schema.get_field_index("provisional_individual_id")
     return novelty.set_column(place, novelty.schema.field(place), pa.array(named, pa.string()))
+
+
+def _with_evidence(novelty: pa.Table, sentences: Mapping[str, str]) -> pa.Table:
+    """One more sentence for these encounters, unless they are of a known animal."""
+    columns = (novelty[name].to_pylist() for name in ("encounter_id", "provisional_individual_id", "evidence"))
+    said = [
+        f"{before} {sentences[encounter]}" if name and encounter in sentences else before
+        for encounter, name, before in zip(*columns, strict=True)
+    ]
+    place = novelty.schema.get_field_index("evidence")
+    return novelty.set_column(place, novelty.schema.field(place), pa.array(said, pa.string()))
