@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import torch
+from over_animals import interval_text, weighted_mean
 
 from resight.embed.network import EmbeddingNet, from_imagenet
 from resight.embed.picture import squashed
@@ -188,22 +189,15 @@ def table(by_network: dict[str, list[dict[str, Any]]]) -> list[str]:
     lines = ["| | " + " | ".join(names) + " | last minus first |", "| --- " * (len(names) + 2) + "|"]
     for what in measured[names[0]]:
         cells = [
-            f"{100 * v.mean():.1f} ({_ends(interval(_mean(v), of))})" for v, of in (measured[n][what] for n in names)
+            f"{100 * v.mean():.1f} ({interval_text(interval(weighted_mean(v), of))})"
+            for v, of in (measured[n][what] for n in names)
         ]
         (first, of), (last, _) = measured[names[0]][what], measured[names[-1]][what]
-        difference = difference_interval((_mean(first), of), (_mean(last), of))
+        difference = difference_interval((weighted_mean(first), of), (weighted_mean(last), of))
         lines.append(
-            f"| {what} | {' | '.join(cells)} | {100 * (last.mean() - first.mean()):+.1f} ({_ends(difference)}) |"
+            f"| {what} | {' | '.join(cells)} | {100 * (last.mean() - first.mean()):+.1f} ({interval_text(difference)}) |"
         )
     return lines
-
-
-def _mean(values: np.ndarray) -> Callable[[np.ndarray], float | None]:
-    return lambda weight: float(values @ weight / weight.sum()) if weight.sum() else None
-
-
-def _ends(ends: tuple[float | None, float | None]) -> str:
-    return " to ".join("?" if end is None else f"{100 * end:.1f}" for end in ends)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from over_animals import interval_text, weighted_mean
 
 from resight.embed.stage import embed
 from resight.evaluate.animals import Part, read_animals
@@ -141,9 +142,9 @@ def table(places: dict[str, np.ndarray], animals: Sequence[str], ks: Sequence[in
     lines = ["| gallery photos | " + " | ".join(WAYS) + " | both minus votes |", "| --- " * (len(WAYS) + 2) + "|"]
     for k in ks:
         hits = {way: (place < k).astype(np.float64) for way, place in places.items()}
-        cells = [f"{100 * v.mean():.1f} ({_ends(interval(_mean(v), animals))})" for v in hits.values()]
+        cells = [f"{100 * v.mean():.1f} ({interval_text(interval(weighted_mean(v), animals))})" for v in hits.values()]
         first, last = hits[WAYS[0]], hits["both"]
-        ends = _ends(difference_interval((_mean(first), animals), (_mean(last), animals)))
+        ends = interval_text(difference_interval((weighted_mean(first), animals), (weighted_mean(last), animals)))
         lines.append(f"| {k} | {' | '.join(cells)} | {100 * (last.mean() - first.mean()):+.1f} ({ends}) |")
     return lines
 
@@ -158,14 +159,6 @@ def smaller(of: Asked, n_animals: int, seed: int) -> Asked:
         keep[q] = np.isin(of.owners, [own, *others])
     allowed = of.allowed & keep
     return replace(of, votes=np.where(allowed, of.votes, 0), allowed=allowed, own=of.own & keep)
-
-
-def _mean(values: np.ndarray) -> Callable[[np.ndarray], float | None]:
-    return lambda weight: float(values @ weight / weight.sum()) if weight.sum() else None
-
-
-def _ends(ends: tuple[float | None, float | None]) -> str:
-    return " to ".join("?" if end is None else f"{100 * end:.1f}" for end in ends)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
