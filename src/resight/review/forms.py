@@ -52,8 +52,7 @@ def decide(board: Board, card: Card, form: Fields, by: str) -> Entry:
         other = board.cards().get(one(form, "other"))
         if other is None:
             raise SettingsError("Choose the other encounter.")
-        entry = _same_as(desk, board, card, other, by, said)
-        return desk.decide(entry)
+        return desk.decide(desk.same_as(card.encounter_id, other.encounter_id, by, **said))
     if kind is Kind.SPLIT:
         rest = tuple(sorted(set(card.photos) - set(photos)))
         if not photos or not rest:
@@ -108,17 +107,6 @@ def undo_last(desk: Desk, by: str, request: str) -> Entry | None:
     if last is not None:
         desk.decide(desk.entry(Kind.UNDO, by, undoes=last.decision_id, request=request))
     return last
-
-
-def _same_as(desk: Desk, board: Board, card: Card, other: Card, by: str, said: dict[str, Any]) -> Entry:
-    if other.key == card.key:
-        raise SettingsError("That is the same encounter; choose another one.")
-    if other.name:
-        return desk.entry(Kind.CONFIRM, by, card.photos, individual_id=other.name, **said)
-    if card.name:
-        return desk.entry(Kind.CONFIRM, by, other.photos, individual_id=card.name, **said)
-    name = desk.provisional_name(other.encounter_id)
-    return desk.entry(Kind.SAME_AS, by, [*card.photos, *other.photos], individual_id=name, **said)
 
 
 def _kind(text: str) -> Kind:
