@@ -21,6 +21,7 @@ from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
 from resight.run.own_pairs import left_out, with_cut_pairs
 from resight.run.state import Judged, Matched, Ranked, Scored
+from resight.run.uncompared import explained
 from resight.score.base import FUSED
 from resight.score.choose import ChosenFusion, LabelledPairs, choose_fusion, viewpoints_of
 from resight.score.null import Null, learn_null
@@ -141,7 +142,8 @@ def with_verdicts(settings: Settings, judged: Judged, beliefs: Mapping[str, Beli
     )
     _reconcile_verdicts(judged, verdicts.novelty)
     shown = listed(verdicts, settings.rank.top_k)
-    return replace(judged, candidates=verdicts.ranked, identifications=shown.ranked, novelty=shown.novelty)
+    novelty = explained(shown.novelty, judged)
+    return replace(judged, candidates=verdicts.ranked, identifications=shown.ranked, novelty=novelty)
 
 
 def query_photos(matched: Matched) -> pa.Table:
