@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 KEPT_ASIDE = "kept_aside"  # of a run: computed, but not published
+FAILED = "failed"  # of a crop, feature set, pair or photo: not kept, so that the next run tries again
 
 
 class PhotoStatus(StrEnum):
