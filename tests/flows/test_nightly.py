@@ -238,7 +238,9 @@ def test_the_views_open_in_duckdb_from_any_folder(
     assert len(rows("select * from verdict_history")) == 8
 
 
-def test_a_shortlist_asks_a_nights_own_photos_and_says_the_same_as_if_all_were_asked(field_workspace: Workspace) -> None:
+def test_a_shortlist_asks_a_nights_own_photos_and_says_the_same_as_if_all_were_asked(
+    field_workspace: Workspace,
+) -> None:
     cut = SMALL | {"shortlist": {"enabled": "on", "k": 2}}
     survey, aside = field_workspace.root / "photos" / "survey", field_workspace.root / "later"
     unnamed = sorted({row["file"] for row in _truth(field_workspace)})

@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.errors import WorkspaceError
 from resight.evaluate.history import asked_encounters, earlier_runs, protocol_of
 from resight.evaluate.outcomes import BACKGROUND, PHOTO
+from resight.ingest.decode import load_rgb
 from resight.match.evidence import evidence
 from resight.pairs.cohort import CALIBRATE
 from resight.report.accuracy_data import AccuracyData
@@ -57,6 +59,8 @@ def draw_report(conditions: Conditions, record: Mapping[str, Any], tables: Table
         null=_curve(null),
         read_crop=_crop_reader(env.workspace, _paths(shown["crops"])),
         accuracy=tables.get("accuracy"),
+        read_photo=_photo_reader(env.workspace, shown["photos"], settings.ingest.max_megapixels),
+        root=env.workspace.root,
     )
     return render_report(data, settings.report)
 
@@ -93,6 +97,19 @@ def _crop_reader(workspace: Workspace, paths: Mapping[str, str]) -> Callable[[st
     def read(crop_id: str) -> np.ndarray:
         rgb, mask = read_crop(workspace, paths[crop_id])
         return np.dstack([rgb, mask.astype(np.uint8) * 255])
+
+    return read
+
+
+def _photo_reader(workspace: Workspace, photos: pa.Table, max_megapixels: float) -> Callable[[str], np.ndarray]:
+    """From photo id to RGB (H, W, 3)."""
+    uris = dict(zip(photos["photo_id"].to_pylist(), photos["uri"].to_pylist(), strict=True))
+
+    def read(photo_id: str) -> np.ndarray:
+        try:
+            return load_rgb(uris[photo_id], max_megapixels, workspace.root)
+        except OSError as error:
+            raise WorkspaceError(f"{uris[photo_id]} cannot be read ({error}).") from None
 
     return read
 

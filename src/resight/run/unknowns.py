@@ -124,6 +124,7 @@ def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
     ratio = pair_ratio(score, judged.model, SCORES[settings.score.name].is_ratio)
     rows = judged.novelty.select(["encounter_id", "n_photos_compared"]).to_pylist()
     nodes, refused = in_order(seen, _first_met(judged.photos)), judged.cohort.refused
+    left_out = judged.seen.left_out
     evidence = Evidence(
         nodes=nodes,
         animals=sorted(set(judged.cohort.labels.values())),
@@ -132,6 +133,10 @@ def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
         log_ratio={} if ratio is None else dict(zip(pairs, ratio.tolist(), strict=True)),
         apart=apart(seen),
         never=[(node, animal) for node in nodes for animal in sorted(refused.get(encounter_of(node), ()))],
+        left_out={
+            node: left_out.get(encounter_of(node), frozenset()) - refused.get(encounter_of(node), frozenset())
+            for node in nodes
+        },
     )
     return joint_posterior(evidence, judged.model, settings.novelty)
 
