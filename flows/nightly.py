@@ -9,7 +9,7 @@ from typing import Any
 
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
-from resight.flows.steps import accepted_settings, note_of_choice, run_pipeline, tonights_cohort
+from resight.flows.steps import accepted_settings, again_if_lost, note_of_choice, run_pipeline, tonights_cohort
 from resight.pairs.cohort import Cohort
 from resight.run.models import current_model
 from resight.run.run import Run, open_run
@@ -51,14 +51,26 @@ def run_nightly(
     place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
     with attempted(place, "nightly", night=night) as tried:
         settings, model, sentence = accepted_settings(place, overrides)
-        with open_run(
-            place, settings, model, flow="nightly", night=night, sources=tuple(sources or ()), tried=tried, quiet=quiet
-        ) as run:
-            run.note(*note_of_choice(place), sentence)
-            first = current_model(place) is None
-            summary = _night(run, accept)
-            if first and summary["status"] != KEPT_ASIDE:
-                tried.follow(accepted_model=run.model.fingerprint)
+
+        def night_of() -> dict[str, Any]:
+            with open_run(
+                place,
+                settings,
+                model,
+                flow="nightly",
+                night=night,
+                sources=tuple(sources or ()),
+                tried=tried,
+                quiet=quiet,
+            ) as run:
+                run.note(*note_of_choice(place), sentence)
+                first = current_model(place) is None
+                summary = _night(run, accept)
+                if first and summary["status"] != KEPT_ASIDE:
+                    tried.follow(accepted_model=run.model.fingerprint)
+                return summary
+
+        summary = again_if_lost(settings, night_of)
         tried.result(summary)
         return summary
 

@@ -17,7 +17,7 @@ from resight.match import work as work_module
 from resight.match.blocks import MatcherSpec, load_matcher
 from resight.match.kinds.nearest import NearestMatcher, NearestParams
 from resight.match.stage import match
-from resight.match.summary import summarise
+from resight.match.summary import SUMMARY_SCHEMA, summarise
 from resight.match.work import CropTable, cut, matcher_spec, read_rate, write_rate
 from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
@@ -197,6 +197,36 @@ def test_a_tile_without_memory_is_matched_pair_by_pair_and_the_log_says_so(
 ) -> None:
     assert run(plan_of(ALL)).n_matched == 12
     assert "one by one, which is slow, because of RuntimeError: CUDA out of memory. Tried" in caplog.text
+
+
+def test_where_memory_is_short_fewer_pairs_are_matched_at_once_and_the_log_says_so(
+    run: Any,
+    survey: Any,
+    plan_of: PlanOf,
+    tiled: Tiled,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alone, fitted = NearestMatcher(NearestParams()), list[int]()
+
+    def three_fit(crops: Any, index_a: np.ndarray, index_b: np.ndarray, bins: int) -> pa.Table:
+        if len(index_a) > 3:
+            raise tiled.breaks
+        fitted.append(len(index_a))
+        rows = [summarise(alone.match(crops[i][1], crops[k][1]), bins) for i, k in zip(index_a, index_b, strict=True)]
+        return pa.Table.from_pylist(rows, schema=SUMMARY_SCHEMA)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("one by one")
+
+    monkeypatch.setattr(tiled, "match_tile", three_fit)
+    monkeypatch.setattr(tiled, "match", never)
+    rows = by_pair(run(plan_of(ALL)).pairs)
+    assert sum(fitted) == 12 and max(fitted) > 1
+    for (q, g), row in rows.items():
+        wanted = summarise(alone.match(survey.crops[min(q, g)], survey.crops[max(q, g)]), 64)
+        assert row["status"] == "scored" and row["confidence_sum"] == wanted["confidence_sum"]
+    assert "pairs are matched at once, because of RuntimeError: CUDA out of memory. Tried" in caplog.text
 
 
 def test_a_mistake_in_a_matcher_is_not_taken_for_a_bad_tile(run: Any, plan_of: PlanOf, tiled: Tiled) -> None:
