@@ -12,7 +12,7 @@ from resight.run.models import Model, register
 from resight.run.run import Run
 from resight.run.state import Ingested
 from resight.settings.init import correct_views
-from resight.status import ACCEPTED, KEPT_ASIDE, PAST, Decision
+from resight.status import ACCEPTED, FAILED, KEPT_ASIDE, PAST, Decision
 from resight.store.generations import ACCURACY_FILE
 from resight.store.publication import publish_generation
 from resight.store.runs import REPORT_FILE, read_run, run_exists, run_record
@@ -41,7 +41,7 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
         model: Make its model the accepted one in the same step (the first night, a rebuild).
     """
     run.add("runs", [run.record(PAST if run.then else ACCEPTED if accept else KEPT_ASIDE)])
-    run.staging.commit(run.run_id, instead=accept and run_exists(run.workspace, run.run_id))
+    run.staging.commit(run.run_id, instead=run.made_again or (accept and run_exists(run.workspace, run.run_id)))
     register(run.workspace, run.model)
     if accept:
         _make_current(run, model)
@@ -58,7 +58,7 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
     """The summary of an earlier run with the same inputs, settings and night, or None if there is none.
 
     One that was kept aside and is accepted now is made again from what is in the store: names of unknown animals go on from
-    the run that is current now.
+    the run that is current now. So is one in which something had failed, as its rows promise: what failed is tried again.
 
     Args:
         accept, model: As of `publish`.
@@ -67,6 +67,10 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
         return None
     record = run_record(read_run(run.workspace, run.run_id, "runs"))
     if accept and record["status"] == KEPT_ASIDE:
+        return None
+    if failed := _failed(record["counts"]):
+        run.made_again = True
+        run.note(f"Run {run.run_id} is made again: {failed} had failed in it.")
         return None
     if accept:
         register(run.workspace, run.model)
@@ -85,6 +89,12 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
         run.note(f"Nothing is new since run {run.run_id}{'; its tables stay current' if is_current else ''}.")
     summary = run_summary(run)
     return summary | {"status": KEPT_ASIDE, "reason": run.reason} if run.reason and not accept else summary
+
+
+def _failed(counts: dict[str, Any]) -> str:
+    """How many of what have failed, by the first stage that says so; '' if none. Later stages only pass it on."""
+    ways = ((stage, count["out"].get(FAILED, 0)) for stage, count in counts.items())
+    return next((f"{n} of {counts[stage]['in']} ({stage})" for stage, n in ways if n), "")
 
 
 def run_summary(run: Run) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Faults:
         again = self.commands.run(self._arguments(case.job), self.work)
         if again.code != 0:
             return ending, f"the command after it ends with {again.code}: {again.err[-1500:]}"
-        beside = COMPARED if ending == REJECTED else ()  # accuracy was measured before, without that photo
+        beside = COMPARED if _forbidden_photo(case) else ()  # accuracy was measured before, without that photo
         return ending, self.differs(case.job, beside) or self._left(case.job)
 
     def _ending(self, case: Case, ended: Ended) -> tuple[str, str]:
@@ -167,7 +167,9 @@ class Faults:
 
     def differs(self, job: str, beside: Sequence[str] = ()) -> str:
         """Names of the tables that are not what they should be."""
-        got, expected = self._outcome(job), self.scene(job).expected
+        got, expected = (
+            _events(tables) if beside else tables for tables in (self._outcome(job), self.scene(job).expected)
+        )
         wrong = [name for name, value in expected.items() if name not in beside and not equal(got[name], value)]
         return f"{', '.join(wrong)} differ" if wrong else ""
 
@@ -202,6 +204,14 @@ def _kind(path: str) -> str:
             str(min(len(parts), 6)),
         ]
     )
+
+
+def _events(tables: dict[str, Any]) -> dict[str, Any]:
+    """Names in whatever order they were given: a photo that was rejected at first got its own last."""
+    if tables["provisional"] is None:
+        return tables
+    log = tables["provisional"].drop_columns(["event_no"])
+    return tables | {"provisional": log.sort_by([(name, "ascending") for name in log.column_names])}
 
 
 def _forbidden_photo(case: Case) -> bool:

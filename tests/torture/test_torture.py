@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_a_first_night_that_is_killed_before_it_is_current_is_made_again(command
     )
     fault = Fault(number, "kill after")
     assert faults.judge(Case("first night", "rename", "/runs", fault)) == ("killed", "")
+
+
+def test_a_photo_that_could_not_be_read_when_it_was_to_be_cut_is_cut_by_the_next_run(
+    commands: Commands, folder: Path
+) -> None:
+    faults = Faults(commands, folder / "season", folder / "faults")
+    opened = [
+        Case("first night", what, path.removeprefix(str(faults.work)), Fault(i, "fail", errno.EACCES))
+        for i, (what, _, path) in enumerate(faults.scene("first night").operations, 1)
+        if what == "open to read" and path.endswith("/who2.png")
+    ]
+    assert len(opened) == 2, "to take it in, and to cut it"
+    for case in opened:
+        assert faults.judge(case) == ("one photo rejected", "")
 
 
 def test_the_judge_of_faults_sees_what_is_wrong(commands: Commands, folder: Path) -> None:

@@ -66,6 +66,7 @@ class Run:
         notes: Sentences for people.
         seconds: Wall time by stage.
         damage: What was set aside because it was damaged.
+        made_again: Something had failed in a run of the same name, which this one replaces.
         reason: Why it is kept aside, or what was overruled to publish it.
         decided: What people have decided, as far as this flow heeds it.
         then: The night of the past whose view it is; None where everything counts that is there now.
@@ -78,6 +79,7 @@ class Run:
     night: str
     sources: tuple[str, ...]
     run_id: str = ""
+    made_again: bool = False
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     written: dict[str, pa.Table] = field(default_factory=dict)
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from resight.store.tables import read_table, rows_where, write_table
 from resight.store.workspace import Workspace, checked_run_id
 
 STAGING_PREFIX = ".staging-"
+REPLACED = "-replaced-"
 RUN_CURE = (
     "run the same night again, or `resight verify --repair`, which takes the table from current/ where that is the same run; "
     "else put it back from a backup"
@@ -53,11 +54,11 @@ class Staging:
         """Rename into place, for reading only. A run that is already there stays as it is: same inputs, same tables.
 
         Args:
-            instead: It was kept aside, and this one takes its place.
+            instead: It was kept aside, or something had failed in it, and this one takes its place.
         """
         target = self.workspace.runs / run_id
         if target.exists() and instead:
-            target.rename(self.path.with_name(f"{self.path.name}-replaced"))  # cleared as left over
+            target.rename(self.path.with_name(f"{self.path.name}{REPLACED}{run_id}"))  # cleared as left over
         if run_exists(self.workspace, run_id):
             self.discard()
         else:
@@ -69,15 +70,23 @@ class Staging:
 
     def discard(self) -> None:
         """Throw the unfinished folder away, and a run that it has replaced."""
-        for folder in (self.path, self.path.with_name(f"{self.path.name}-replaced")):
+        _clear(self.workspace, f"{self.path.name}*")
+
+
+def _clear(workspace: Workspace, pattern: str) -> None:
+    """Remove unfinished folders, and put back a run that was to be replaced by one that never got into its place."""
+    for folder in workspace.runs.glob(pattern):
+        run = workspace.runs / folder.name.partition(REPLACED)[2]
+        if REPLACED in folder.name and not run.exists():
+            folder.rename(run)
+        else:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def staging(workspace: Workspace) -> Iterator[Staging]:
     """A staging folder that disappears when the run fails; leftovers of killed runs are cleared first."""
-    for left_over in workspace.runs.glob(f"{STAGING_PREFIX}*") if workspace.runs.exists() else ():
-        shutil.rmtree(left_over, ignore_errors=True)
+    _clear(workspace, f"{STAGING_PREFIX}*")
     stage = Staging(workspace)
     try:
         yield stage
