@@ -16,6 +16,7 @@ from warm import PHOTOS, make_season, photo
 
 from resight.cli.app import app
 from resight.decisions.desk import Desk
+from resight.decisions.entry import Kind
 from resight.errors import SettingsError
 from resight.flows.nightly import run_nightly
 from resight.flows.past import nights_of, run_past
@@ -38,10 +39,10 @@ def season(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[st
     place, photos = open_workspace(root), dict(PHOTOS)
     runs = {"2026-06-04": _night(place, photos, "2026-06-04")}
     desk = Desk(place)
-    desk.decide(desk.entry("confirm", "Ana", _ids(place, runs["2026-06-04"], "who1.png"), individual_id="Ada"))
+    desk.decide(desk.entry(Kind.CONFIRM, "Ana", _ids(place, runs["2026-06-04"], "who1.png"), individual_id="Ada"))
     photos["late.png"] = (4, 1, "", "2019-06-05")  # an archive that came on the second night
     runs["2026-06-05"] = _night(place, photos, "2026-06-05")
-    desk.decide(desk.entry("new", "Ana", _ids(place, runs["2026-06-05"], "who2.png"), individual_id="Cleo"))
+    desk.decide(desk.entry(Kind.NEW, "Ana", _ids(place, runs["2026-06-05"], "who2.png"), individual_id="Cleo"))
     photos["late.png"] = (4, 1, "Dora", "2019-06-05")
     for day in (6, 8):
         photos[f"missed{day}.png"] = (1 + day % 3, day, "", f"2026-06-0{day}")
