@@ -13,6 +13,7 @@ import pyarrow as pa
 from resight.errors import WorkspaceError
 from resight.flows.steps import accepted_settings, from_features_to_verdicts, healed, tonights_cohort
 from resight.pairs.cohort import Cohort
+from resight.report.words import photo_link
 from resight.run.run import absolute_sources, open_run
 from resight.run.state import Judged
 from resight.status import EncounterSource
@@ -67,7 +68,7 @@ def identify(
         if report:
             shutil.copyfile(write_report(run, judged), report)
         page = str(report) if report else None
-        answers = {"queries": _answers(judged, chosen), "model": run.model.describe(), "report": page}
+        answers = {"queries": _answers(judged, chosen, place.root), "model": run.model.describe(), "report": page}
         return answers | {"work": run.work, "counts": run.counts, "notes": run.notes}
 
 
@@ -98,22 +99,24 @@ def _one_encounter(photos: pa.Table, chosen: Mapping[str, Any]) -> pa.Table:
     return photos
 
 
-def _answers(judged: Judged, chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
-    photos = judged.photos
-    encounter_of = dict(zip(photos["photo_id"].to_pylist(), photos["encounter_id"].to_pylist(), strict=True))
-    files: dict[str, list[str]] = {}
+def _answers(judged: Judged, chosen: Mapping[str, Any], root: Path) -> list[dict[str, Any]]:
+    ids = (judged.photos[column].to_pylist() for column in ("photo_id", "encounter_id"))
+    encounter_of = dict(zip(*ids, strict=True))
+    files: dict[str, list[dict[str, str]]] = {}
     for photo_id, row in chosen.items():
-        problem = "" if row["status"] == "ok" else f" ({row['message']})"
-        files.setdefault(encounter_of[photo_id], []).append(row["uris"][0] + problem)
+        problem, uri = "" if row["status"] == "ok" else f" ({row['message']})", row["uris"][0]
+        said = {"uri": uri, "problem": problem, "link": photo_link(uri, root)}
+        files.setdefault(encounter_of[photo_id], []).append(said)
     rows = judged.identifications.to_pylist()
     ranked = sorted((r for r in rows if r["level"] == "encounter"), key=lambda r: r["rank"])
     verdicts = {r["encounter_id"]: r for r in judged.novelty.to_pylist()}
     return [
         {
-            "name": ", ".join(names),
+            "name": ", ".join(photo["uri"] + photo["problem"] for photo in photos),
+            "photos": photos,
             "encounter_id": encounter,
             "candidates": [{key: r[key] for key in CANDIDATE} for r in ranked if r["query_id"] == encounter],
         }
         | {key: verdicts.get(encounter, UNUSABLE)[key] for key in UNUSABLE}
-        for encounter, names in sorted(files.items())
+        for encounter, photos in sorted(files.items(), key=lambda item: item[0])
     ]

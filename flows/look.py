@@ -10,6 +10,7 @@ from typing import Any
 from resight.flows.steps import accepted_settings
 from resight.ingest.stage import ingest
 from resight.report.segment_review import render_review
+from resight.report.words import photo_link
 from resight.run.conditions import open_conditions
 from resight.run.names import ingest_name
 from resight.run.run import absolute_sources, open_run
@@ -31,7 +32,8 @@ def look_at_photos(
         night, name = date.today().isoformat(), ingest_name(settings)
         ingested = ingest(conditions.env, ingest_setup(settings), name, sources, night)
     photos = conform("photos", ingested.photos, "look")
-    rejected = [r for r in photos.select(["uri", "status", "reason", "message"]).to_pylist() if r["status"] != "ok"]
+    rows = photos.select(["uri", "status", "reason", "message"]).to_pylist()
+    rejected = [r | {"link": photo_link(r["uri"], place.root)} for r in rows if r["status"] != "ok"]
     return {
         "n_files": ingested.n_files,
         "n_photos": photos.num_rows,

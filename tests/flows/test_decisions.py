@@ -81,11 +81,14 @@ def test_decisions_reach_the_next_night_and_identify(reviewed_workspace: Workspa
     assert {e: r["probability"] for e, r in after.items()} == {e: r["probability"] for e, r in before.items()}
 
 
-def test_decisions_follow_moved_photos_and_take_out_what_is_no_head(reviewed_workspace: Workspace) -> None:
-    moved, out, *_ = sorted({r["encounter_id"] for r in current(reviewed_workspace, "novelty")})
+def test_decisions_follow_moved_photos_and_what_is_not_compared_says_truly_why(reviewed_workspace: Workspace) -> None:
+    moved, out, nobody, *_ = sorted({r["encounter_id"] for r in current(reviewed_workspace, "novelty")})
     uri = {r["encounter_id"]: r["uri"] for r in current(reviewed_workspace, "photos")}
     call(reviewed_workspace, "decide", "new", moved, "Zora")
     call(reviewed_workspace, "decide", "not-a-head", out)
+    refused = sorted({n for n in names(reviewed_workspace).values() if n} | {"Zora"})
+    for animal in refused:
+        call(reviewed_workspace, "decide", "reject", nobody, animal)
     target = reviewed_workspace.root / "photos" / "moved here" / Path(uri[moved]).name
     target.parent.mkdir()
     shutil.move(reviewed_workspace.root / uri[moved], target)
@@ -93,8 +96,19 @@ def test_decisions_follow_moved_photos_and_take_out_what_is_no_head(reviewed_wor
     rows = [r for r in current(reviewed_workspace, "photos") if r["individual_id"] == "Zora"]
     assert len(rows) == 2 and all(r["labelled_individual_id"] is None for r in rows)
     assert [r["uri"] for r in rows if r["uri"].startswith("photos/moved here/")]
-    (verdict,) = [r for r in current(reviewed_workspace, "novelty") if r["encounter_id"] == out]
-    assert verdict["decision"] == "not_compared"
+    verdicts = {r["encounter_id"]: r for r in current(reviewed_workspace, "novelty")}
+    assert {verdicts[e]["decision"] for e in (out, nobody)} == {"not_compared"}
+    assert (
+        verdicts[out]["reason"] == "no_usable_head" and "a person has taken the crop out" in verdicts[out]["evidence"]
+    )
+    assert verdicts[nobody]["reason"] == "all_rejected", (
+        "it was compared, and a person has refused whom it was compared with"
+    )
+    assert f"it is not {', '.join(refused[:3])}" in verdicts[nobody]["evidence"]
+    page = (reviewed_workspace.current / "report.html").read_text(encoding="utf-8")
+    assert "No candidate is left" in page and page.count(">no head<br>") == 2, (
+        "the photos are shown where there is no head"
+    )
     photos = {r["photo_id"] for r in current(reviewed_workspace, "photos") if r["encounter_id"] == out}
     assert {r["status"] for r in current(reviewed_workspace, "crops") if r["photo_id"] in photos} == {"taken_out"}
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 
 import numpy as np
@@ -71,9 +72,29 @@ def test_tags_are_closed_and_ids_are_unique_and_found(data):
 def test_nothing_is_fetched_and_nothing_runs(data):
     html = render_report(data, ReportParams())
     made = Page(html)
-    links = [value for _, key, value in made.attributes if key in {"href", "src", "srcset", "action"}]
-    assert all(value.startswith(("#", "data:image/jpeg;base64,")) for value in links)
+    links = [(tag, value) for tag, key, value in made.attributes if key in {"href", "src", "srcset", "action"}]
+    assert all(
+        value.startswith(("#", "data:image/jpeg;base64,")) or (tag == "a" and value.startswith("file:///"))
+        for tag, value in links
+    )
     assert "url(" not in html and "@import" not in html and "<script" not in html and "http" not in html
+
+
+def test_each_photo_is_a_link_by_its_path_and_one_without_a_head_is_shown(data, tmp_path):
+    shown = replace(data, root=tmp_path, read_photo=lambda photo_id: np.full((90, 120, 3), 99, np.uint8))
+    made = page(shown)
+    links = {value for tag, key, value in made.attributes if tag == "a" and key == "href" and value.startswith("file:")}
+    assert links == {
+        (tmp_path / row["uri"]).as_uri() for row in data.photos.to_pylist() if row["photo_id"] != "bad"
+    } | {"file:///field%20season/broken%20%3Ci%3E.JPG"}
+    pictures = render_report(shown, ReportParams()).count("data:image/jpeg")
+    assert pictures == 7 and "no head" in squeezed(made.text), "of the encounter without a crop the photo itself"
+    gone = replace(shown, read_photo=_gone)
+    assert "picture missing" in squeezed(page(gone).text)
+
+
+def _gone(photo_id: str) -> np.ndarray:
+    raise WorkspaceError(f"{photo_id} is gone")
 
 
 def test_names_are_escaped(data):
@@ -201,9 +222,22 @@ def test_likely_verdicts_ask_for_a_confirmation(data):
 
 def test_photos_are_named_by_path_and_what_is_open_from_before_says_so(data):
     text = squeezed(page(data).text)
-    assert "2026-06-03 bay/q-known 1.JPG" in text and "open from before" not in text
-    later = page(replace(data, run=data.run | {"night": "2026-06-09"}))
-    assert squeezed(later.text).count("open from before") == 2 * data.novelty.num_rows
+    assert "2026-06-03 bay/q-known 1.JPG" in text and "from before" not in text
+    rows = data.photos.to_pylist()
+    for row in rows:
+        row["first_night"] = date(2026, 5, 1) if row["photo_id"] in ("q-new", "q-none") else row["first_night"]
+    later = replace(data, photos=pa.Table.from_pylist(rows, schema=data.photos.schema))
+    made = page(later)
+    text = squeezed(made.text)
+    assert "2 encounters to identify: 1 unsure, 1 known. 2 more from before are open: 1 new, 1 not compared." in text
+    kinds = [value.split()[1] for tag, key, value in made.attributes if tag == "article" and key == "class"]
+    assert kinds == ["unsure", "known", "new", "not_compared"], "tonight's first"
+    assert (
+        text.index("Tonight ")
+        < text.index("1 Please look")
+        < text.index("Open from before")
+        < text.index("1 New animals")
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ from resight.extract.kinds.orb import OrbParams
 from resight.extract.kinds.sift import SiftParams
 from resight.pairs.plan import PairGrid, Plan
 from resight.shortlist.codebook import kmeans
+from resight.shortlist.earlier_votes import digest_of_texts
 from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
 from resight.shortlist.plan import allowed_by_grids, shortlisted
-from resight.shortlist.stage import _digest_of_texts
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
 from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, lnbnn, search
@@ -457,6 +457,6 @@ def test_the_name_that_votes_had_before_is_that_of_all_pairs() -> None:
     pairs = plan_of(
         [("q", "a", "identify", "planned"), ("q2", "b", "identify", "planned"), ("ü", "a", "identify", "planned")]
     )
-    assert _digest_of_texts(pairs) == digest_ids(["q a", "q2 b", "ü a"])
-    assert _digest_of_texts(pairs.slice(1, 1)) == digest_ids(["q2 b"])
-    assert _digest_of_texts(pairs.slice(0, 0)) == digest_ids([])
+    assert digest_of_texts(pairs) == digest_ids(["q a", "q2 b", "ü a"])
+    assert digest_of_texts(pairs.slice(1, 1)) == digest_ids(["q2 b"])
+    assert digest_of_texts(pairs.slice(0, 0)) == digest_ids([])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +16,7 @@ from typer import Argument
 
 from resight.cli import options
 from resight.cli.options import Panel
-from resight.cli.output import line, print_result
+from resight.cli.output import line, linked, print_result
 
 diff_app = typer.Typer()
 
@@ -32,10 +34,11 @@ def diff(
     from resight.run.diff import diff as job
     from resight.store.workspace import open_workspace
 
-    print_result(job(open_workspace(workspace), old, new), as_json, _show)
+    place = open_workspace(workspace)
+    print_result(job(place, old, new), as_json, partial(_show, place.root))
 
 
-def _show(console: Console, result: dict[str, Any]) -> None:
+def _show(root: Path, console: Console, result: dict[str, Any]) -> None:
     """Counts, what concerns all sightings once, and a row for each change."""
     counts = ", ".join(f"{n} {what}" for what, n in result["counts"].items())
     line(console, f"{escape(result['old']['run_id'])} → {escape(result['new']['run_id'])}: {counts}.")
@@ -48,7 +51,10 @@ def _show(console: Console, result: dict[str, Any]) -> None:
     for change in result["changes"][:SHOWN]:
         causes = [_cause(cause, shared) for cause in change["causes"]]
         table.add_row(
-            _photos(change["photos"]), _identity(change["old"]), _identity(change["new"]), escape("; ".join(causes))
+            _photos(change["photos"], root),
+            _identity(change["old"]),
+            _identity(change["new"]),
+            escape("; ".join(causes)),
         )
     console.print(table)
     if len(result["changes"]) > SHOWN:
@@ -66,8 +72,12 @@ def _cause(cause: Mapping[str, str], shared: list[tuple[str, str]]) -> str:
     return cause["cause"] if said else f"{cause['cause']}: {cause['detail']}"
 
 
-def _photos(uris: list[str]) -> str:
-    return escape(uris[0].removeprefix("photos/")) + (f" and {len(uris) - 1} more" if len(uris) > 1 else "")
+def _photos(uris: list[str], root: Path) -> str:
+    from resight.report.words import photo_link, photo_path
+
+    return linked(photo_path(uris[0]), photo_link(uris[0], root)) + (
+        f" and {len(uris) - 1} more" if len(uris) > 1 else ""
+    )
 
 
 def _identity(side: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from resight.cli import options
 from resight.cli.options import Panel
-from resight.cli.output import line, print_notes, print_result
+from resight.cli.output import line, place, print_notes, print_result, with_links
 
 look_app = typer.Typer()
 
@@ -54,7 +54,8 @@ def _show_photos(console: Console, result: dict[str, Any]) -> None:
     for status, n in result["counts"].items():
         console.print(f"  {n:>6} {status}", highlight=False)
     for photo in result["rejected"]:
-        line(console, f"[yellow]{escape(photo['reason'])}[/]  {escape(photo['message'])}")
+        said = with_links(photo["message"], {photo["uri"]: photo["link"]})
+        line(console, f"[yellow]{escape(photo['reason'])}[/]  {said}")
     print_notes(console, result)
 
 
@@ -62,4 +63,4 @@ def _show_crops(console: Console, result: dict[str, Any]) -> None:
     for status, n in result["counts"].items():
         console.print(f"{n:>7} {status}", highlight=False)
     if result["review"]:
-        line(console, f"Contact sheet  {escape(result['review'])}")
+        line(console, f"Contact sheet  {place(result['review'])}")

@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 from resight.cli import options
 from resight.cli.options import Panel
-from resight.cli.output import line, print_notes, print_result
+from resight.cli.output import line, linked, place, print_notes, print_result
 from resight.errors import KeptAside, SettingsError, machine_errors_at
 
 nights_app = typer.Typer()
@@ -87,7 +87,7 @@ def report(
 
     def show(console: Console, result: dict[str, Any]) -> None:
         for page in pages:
-            line(console, f"Wrote {escape(str(page))}")
+            line(console, f"Wrote {place(page)}")
 
     print_result({"report": pages[0], "accuracy_page": pages[1] if len(pages) > 1 else None}, as_json, show)
 
@@ -147,7 +147,7 @@ def _end(job: Callable[[], dict[str, Any]], as_json: bool) -> None:
 def _show_candidates(console: Console, result: dict[str, Any]) -> None:
     """Candidates of each query, best first."""
     for query in result["queries"]:
-        table = Table("rank", "individual", "score", "probability", title=escape(query["name"]), title_justify="left")
+        table = Table("rank", "individual", "score", "probability", title=_named(query["photos"]), title_justify="left")
         for candidate in query["candidates"]:
             probability = candidate["probability"]
             table.add_row(
@@ -158,4 +158,9 @@ def _show_candidates(console: Console, result: dict[str, Any]) -> None:
         line(console, f"[bold]{query['decision'].replace('_', ' ')}[/]: {escape(query['evidence'])}")
     print_notes(console, result)
     if result["report"]:
-        line(console, f"Report  {escape(result['report'])}")
+        line(console, f"Report  {place(result['report'])}")
+
+
+def _named(photos: list[dict[str, str]]) -> str:
+    """The photos of a query, each linked, and what is wrong with them."""
+    return ", ".join(linked(p["uri"], p["link"]) + escape(p["problem"]) for p in photos)

@@ -1,7 +1,9 @@
 """How a command's result reaches the user: as one JSON object, or as lines and tables for people."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -23,7 +25,26 @@ def line(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
 
 
-def print_notes(console: Console, result: dict[str, Any]) -> None:
-    """What people should know about a result, a line each."""
+def linked(text: str, address: str) -> str:
+    """Markup of a link (OSC 8): terminals that know links show one, others and files get the text alone."""
+    return f"[link={address}]{escape(text)}[/link]" if address else escape(text)
+
+
+def place(path: str | Path) -> str:
+    """Markup of a file or folder, with a link to it."""
+    return linked(str(path), Path(path).absolute().as_uri())
+
+
+def with_links(text: str, addresses: Mapping[str, str]) -> str:
+    """Markup of a sentence in which each key of ``addresses`` is a link."""
+    here = sorted((name for name in addresses if name and name in text), key=len, reverse=True)
+    if not here:
+        return escape(text)
+    parts = re.split("(" + "|".join(map(re.escape, here)) + ")", text)
+    return "".join(linked(part, addresses[part]) if k % 2 else escape(part) for k, part in enumerate(parts))
+
+
+def print_notes(console: Console, result: dict[str, Any], addresses: Mapping[str, str] | None = None) -> None:
+    """What people should know about a result, a line each; photos in it are linked where ``addresses`` has them by uri."""
     for note in result["notes"]:
-        line(console, f"[yellow]Note:[/] {escape(note)}")
+        line(console, f"[yellow]Note:[/] {with_links(note, addresses or {})}")

@@ -22,6 +22,7 @@ class QueryScores:
         candidates: The score of each candidate.
         returned: The score that the query has as a candidate of gallery encounters.
         n_photos: Photos that were compared.
+        n_left_out: Animals that could have been compared, had the shortlist not left them out.
     """
 
     individual_id: str
@@ -29,6 +30,7 @@ class QueryScores:
     candidates: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     returned: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     n_photos: int = 1
+    n_left_out: int = 0
 
     def of(self, candidates: Sequence[str]) -> dict[int, np.ndarray]:
         """By number of photos, the scores of these candidates; minus infinity where one was not compared with them."""

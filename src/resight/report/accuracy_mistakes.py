@@ -51,7 +51,7 @@ class Album:
         """A crop with its file, day and side; without picture where there is none."""
         crop = self._crops.get(crop_id or "", {})
         photo = self._photos.get(crop.get("photo_id", ""), {})
-        file = words.file_name(photo.get("uri", ""))
+        file = words.photo_path(photo["uri"]) if photo else ""
         when = words.day(photo.get("taken_on") or photo.get("taken_at"))
         return Shown(kind, title, self._pictures.of(crop_id) if crop else None, file, when, crop.get("viewpoint", ""))
 

@@ -8,12 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.report.data import ReportData
 from resight.report.drawings import Curve, PairDrawing, draw_curve, draw_pair, pair_cdf
 from resight.report.params import ReportParams
 from resight.report.pictures import EmbeddedCrop, EmbeddedCrops
-from resight.report.words import BADGES, ORDER, certainty, headline, moment, percent, photo_path, taken_out
+from resight.report.words import (
+    BADGES,
+    ORDER,
+    certainty,
+    headline,
+    moment,
+    percent,
+    photo_link,
+    photo_path,
+    taken_out,
+)
 from resight.status import CropStatus, Decision
 
 THUMBNAILS = 8
@@ -22,11 +33,12 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A query crop and what is written under it."""
+    """A crop, or a photo without one, and what is written under it; ``link`` leads to the photo itself."""
 
     picture: EmbeddedCrop | None
     viewpoint: str
     file: str
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class Candidate:
 class Card:
     """An encounter; ``tonight`` is False for what is open from before. ``shares`` are the probabilities of the first candidate, of all others, and of a new animal.
 
-    ``taken_out`` says which photos have left it, or which encounter its photos have left; '' where there are none.
+    ``files`` are its photos by path, with links. ``taken_out`` says which photos have left it, or which encounter its photos have left; '' where there are none.
     """
 
     anchor: str
@@ -64,6 +76,7 @@ class Card:
     when: str
     n_photos: int
     title: str
+    files: list[tuple[str, str]]
     tonight: bool
     thumbnails: list[Thumbnail]
     n_more: int
@@ -107,19 +120,30 @@ class Index:
         )
 
 
-def make_cards(data: ReportData, params: ReportParams, pictures: EmbeddedCrops) -> list[Card]:
-    """Cards in the order in which people should look at them, at most ``params.max_encounters``."""
+def shown_verdicts(novelty: pa.Table, photos: pa.Table, night: str, params: ReportParams) -> list[dict[str, Any]]:
+    """Rows of ``novelty`` in the order in which people should look at them, tonight's first, at most ``params.max_encounters``."""
     place = {decision: k for k, decision in enumerate(ORDER)}
-    verdicts = data.novelty.to_pylist()
-    fresh = {
-        e
-        for e, night in zip(*(data.photos[c].to_pylist() for c in ("encounter_id", "first_night")), strict=True)
-        if str(night) == str(data.run["night"])
-    }
-    verdicts.sort(key=lambda r: (place[Decision(r["decision"])], r["encounter_id"] not in fresh, -(r["probability"] or 0), r["encounter_id"]))  # fmt: skip
-    rows = verdicts[: params.max_encounters]
+    verdicts: list[dict[str, Any]] = novelty.to_pylist()
+    fresh = _fresh(photos, night)
+    verdicts.sort(key=lambda r: (r["encounter_id"] not in fresh, place[Decision(r["decision"])], -(r["probability"] or 0), r["encounter_id"]))  # fmt: skip
+    return verdicts[: params.max_encounters]
+
+
+def make_cards(data: ReportData, params: ReportParams, pictures: EmbeddedCrops) -> list[Card]:
+    """Cards of `shown_verdicts`."""
+    rows = shown_verdicts(data.novelty, data.photos, data.run["night"], params)
     index = Index.of(data, {r["encounter_id"] for r in rows})
     return [_card(f"e{k}", row, index, data, params, pictures) for k, row in enumerate(rows, 1)]
+
+
+def of_tonight(data: ReportData) -> set[str]:
+    """Encounters with a photo that is there for the first time."""
+    return _fresh(data.photos, data.run["night"])
+
+
+def _fresh(photos: pa.Table, night: str) -> set[str]:
+    rows = zip(*(photos[c].to_pylist() for c in ("encounter_id", "first_night")), strict=True)
+    return {encounter for encounter, first in rows if str(first) == str(night)}
 
 
 def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportParams, pictures: EmbeddedCrops) -> Card:
@@ -140,14 +164,28 @@ def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportP
         when=moment(min(times, key=str)) if times else "",
         n_photos=row["n_photos"],
         title=_title(photos, row["encounter_id"]),
+        files=sorted((photo_path(p["uri"]), photo_link(p["uri"], data.root)) for p in photos),
         tonight=any(str(p["first_night"]) == str(data.run["night"]) for p in photos),
-        thumbnails=[_thumbnail(c["crop_id"], index, pictures) for c in crops[:THUMBNAILS]],
-        n_more=max(len(crops) - THUMBNAILS, 0),
+        thumbnails=_thumbnails(crops, photos, index, data, pictures),
+        n_more=max(len(crops or photos) - THUMBNAILS, 0),
         candidates=[_candidate(candidate, index, data, pictures) for candidate in shown],
         others=[f"{r['individual_id']} {percent(r['probability'])}" for r in rest],
         shares=_shares(row, ranked),
         taken_out=taken_out(photos, index.left.get(row["encounter_id"], [])),
     )
+
+
+def _thumbnails(
+    crops: Sequence[Row], photos: Sequence[Row], index: Index, data: ReportData, pictures: EmbeddedCrops
+) -> list[Thumbnail]:
+    """The encounter's heads; where there is none, its photos, as they are."""
+    if crops:
+        return [_thumbnail(c["crop_id"], index, data, pictures) for c in crops[:THUMBNAILS]]
+    shown = sorted(photos, key=lambda p: p["uri"])[:THUMBNAILS]
+    return [
+        Thumbnail(pictures.of_photo(p["photo_id"]), "no head", photo_path(p["uri"]), photo_link(p["uri"], data.root))
+        for p in shown
+    ]
 
 
 def _title(photos: Sequence[Row], encounter_id: str) -> str:
@@ -159,7 +197,7 @@ def _title(photos: Sequence[Row], encounter_id: str) -> str:
 
 def _candidate(row: Row, index: Index, data: ReportData, pictures: EmbeddedCrops) -> Candidate:
     key = (row["best_query_crop_id"], row["best_gallery_crop_id"])
-    query, gallery = (_thumbnail(crop_id, index, pictures) for crop_id in key)
+    query, gallery = (_thumbnail(crop_id, index, data, pictures) for crop_id in key)
     pair = index.pairs.get(key)
     distribution = pair_cdf(pair) if pair else None
     drawing = None
@@ -181,10 +219,11 @@ def _candidate(row: Row, index: Index, data: ReportData, pictures: EmbeddedCrops
     )
 
 
-def _thumbnail(crop_id: str, index: Index, pictures: EmbeddedCrops) -> Thumbnail:
+def _thumbnail(crop_id: str, index: Index, data: ReportData, pictures: EmbeddedCrops) -> Thumbnail:
     crop = index.crops.get(crop_id, {})
     uri = index.photos.get(crop.get("photo_id", ""), {}).get("uri", "")
-    return Thumbnail(pictures.of(crop_id), crop.get("viewpoint") or "unknown", photo_path(uri) if uri else "")
+    file = photo_path(uri) if uri else ""
+    return Thumbnail(pictures.of(crop_id), crop.get("viewpoint") or "unknown", file, photo_link(uri, data.root))
 
 
 def _shares(row: Row, ranked: list[Row]) -> tuple[float, float, float] | None:
@@ -195,9 +234,11 @@ def _shares(row: Row, ranked: list[Row]) -> tuple[float, float, float] | None:
 
 
 def _pairs(table: pa.Table, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Row]:
-    keys = zip(table["query_crop_id"].to_pylist(), table["gallery_crop_id"].to_pylist(), strict=True)
-    rows = [k for k, key in enumerate(keys) if key in wanted]
-    return {(r["query_crop_id"], r["gallery_crop_id"]): r for r in table.take(pa.array(rows, pa.int64())).to_pylist()}
+    queries = pa.array(sorted({query for query, _ in wanted}), pa.string())
+    rows = table.filter(pc.is_in(table["query_crop_id"], queries)) if wanted else table.slice(0, 0)
+    keys = zip(rows["query_crop_id"].to_pylist(), rows["gallery_crop_id"].to_pylist(), strict=True)
+    at = [k for k, key in enumerate(keys) if key in wanted]
+    return {(r["query_crop_id"], r["gallery_crop_id"]): r for r in rows.take(pa.array(at, pa.int64())).to_pylist()}
 
 
 def _grouped(rows: Iterable[Row], key: Any) -> dict[str, list[Row]]:

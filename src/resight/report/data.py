@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ class ReportData:
         null: Edges (B + 1,) and cumulative distribution (B + 1,) of the confidences of impostor pairs, or None.
         read_crop: RGB (H, W, 3) or RGBA (H, W, 4) uint8 of a crop; raises `WorkspaceError` where it is gone.
         accuracy: The table ``accuracy``, or None.
+        read_photo: RGB (H, W, 3) uint8 of a photo by its id, shown where it has no crop; raises `WorkspaceError` where it is gone.
+        root: Folder of the workspace, for links to the photos; None for no links.
     """
 
     run: Mapping[str, Any]
@@ -53,3 +56,5 @@ class ReportData:
     null: tuple[np.ndarray, np.ndarray] | None
     read_crop: Callable[[str], np.ndarray]
     accuracy: pa.Table | None = None
+    read_photo: Callable[[str], np.ndarray] | None = None
+    root: Path | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from resight.plugins.registry import SCORES
 from resight.report import words
-from resight.report.cards import Card, make_cards
+from resight.report.cards import Card, make_cards, of_tonight
 from resight.report.data import ReportData
 from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
 from resight.report.params import ReportParams
@@ -41,19 +41,19 @@ def render_report(data: ReportData, params: ReportParams) -> str:
 
     Texts from files and tables are escaped. The same data give the same page.
     """
-    pictures = EmbeddedCrops(data.read_crop)
+    pictures = EmbeddedCrops(data.read_crop, read_photo=data.read_photo)
     cards = make_cards(data, params, pictures)
-    decisions = Counter(data.novelty["decision"].to_pylist())
+    tonight, before = _decisions(data)
     accuracy = _accuracy(data)
     score_name = data.scores["score_name"][0].as_py() if data.scores.num_rows else "score"
     return template("page.html").render(
         run=data.run,
         title=f"Resight, night of {words.day(data.run['night'])}",
         night=words.day(data.run["night"]),
-        sentence=_sentence(data, decisions),
+        sentence=_sentence(data, tonight, before),
         facts=facts(data.run),
         notes=list(data.run.get("notes") or []),
-        groups=_groups(cards, decisions),
+        parts=_parts(cards, tonight, before),
         cards=cards,
         n_encounters=data.novelty.num_rows,
         counts=_counts(data.run),
@@ -71,15 +71,32 @@ def render_report(data: ReportData, params: ReportParams) -> str:
     )
 
 
-def _sentence(data: ReportData, decisions: Mapping[str, int]) -> str:
+def _decisions(data: ReportData) -> tuple[Counter[str], Counter[str]]:
+    """Encounters by decision: tonight's, and those that are open from before."""
+    rows, fresh = data.novelty.select(["encounter_id", "decision"]).to_pylist(), of_tonight(data)
+    tonight = Counter(r["decision"] for r in rows if r["encounter_id"] in fresh)
+    return tonight, Counter(r["decision"] for r in rows) - tonight
+
+
+def _sentence(data: ReportData, tonight: Mapping[str, int], before: Mapping[str, int]) -> str:
     """The run in a sentence."""
     rejected = data.photos["status"].to_pylist().count(PhotoStatus.REJECTED.value)
     photos = words.plural(data.photos.num_rows, "photo")
     photos += f", of which {rejected} could not be used" if rejected else ""
     if not data.novelty.num_rows:
         return f"{photos}; there was nothing to identify."
-    ends = [f"{decisions[d.value]} {words.BADGES[d]}" for d in words.ORDER if decisions.get(d.value)]
-    return f"{photos}; {words.plural(data.novelty.num_rows, 'encounter')} to identify: {', '.join(ends)}."
+    said = f"{photos}; {words.plural(sum(tonight.values()), 'encounter')} to identify"
+    said += f": {_ends(tonight)}." if tonight else " tonight."
+    n_before = sum(before.values())
+    return (
+        f"{said} {n_before} more from before {'is' if n_before == 1 else 'are'} open: {_ends(before)}."
+        if before
+        else said
+    )
+
+
+def _ends(decisions: Mapping[str, int]) -> str:
+    return ", ".join(f"{decisions[d.value]} {words.BADGES[d]}" for d in words.ORDER if decisions.get(d.value))
 
 
 def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -113,8 +130,17 @@ def _weight(name: str, value: Any) -> str:
     return f"{Path(name).name} ({licence or (entry.licence if entry else 'licence unknown')}, {digest[:8]})"
 
 
-def _groups(cards: Sequence[Card], decisions: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The index: decisions in order, how many there are, and the cards that are on the page."""
+def _parts(cards: Sequence[Card], tonight: Mapping[str, int], before: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The index: tonight, and apart from it what is open from before."""
+    parts = [("Tonight", tonight, True)] + ([("Open from before", before, False)] if before else [])
+    return [
+        {"heading": name if before else "", "groups": _groups([c for c in cards if c.tonight is new], decisions, new)}
+        for name, decisions, new in parts
+    ]
+
+
+def _groups(cards: Sequence[Card], decisions: Mapping[str, int], also_empty: bool) -> list[dict[str, Any]]:
+    """Decisions in order, how many there are, and the cards that are on the page."""
     return [
         {
             "decision": decision.value,
@@ -124,7 +150,7 @@ def _groups(cards: Sequence[Card], decisions: Mapping[str, int]) -> list[dict[st
             "cards": [card for card in cards if card.decision is decision],
         }
         for decision in words.ORDER
-        if decisions.get(decision.value) or decision in (Decision.NEW, Decision.UNSURE, Decision.KNOWN)
+        if decisions.get(decision.value) or (also_empty and decision in (Decision.NEW, Decision.UNSURE, Decision.KNOWN))
     ]
 
 
@@ -137,7 +163,12 @@ def _counts(run: Mapping[str, Any]) -> list[StageCount]:
 def _rejected(data: ReportData) -> list[dict[str, str]]:
     rows = data.photos.select(["uri", "status", "reason", "message"]).to_pylist()
     return [
-        {"uri": r["uri"], "reason": (r["reason"] or "").replace("_", " "), "message": r["message"] or ""}
+        {
+            "file": words.photo_path(r["uri"]),
+            "link": words.photo_link(r["uri"], data.root),
+            "reason": (r["reason"] or "").replace("_", " "),
+            "message": r["message"] or "",
+        }
         for r in rows
         if r["status"] == PhotoStatus.REJECTED
     ]

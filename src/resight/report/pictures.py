@@ -13,6 +13,7 @@ from resight.errors import WorkspaceError
 
 QUALITY = 78
 LONG_SIDE_PX = 360  # sharp enough to compare scutes, small enough for a page of a thousand pictures
+Read = Callable[[str], np.ndarray]
 OUTSIDE_CONTRAST = 0.45  # of what the mask says is not the animal
 
 
@@ -36,21 +37,27 @@ class EmbeddedCrop:
 class EmbeddedCrops:
     """Gives every crop that is shown a symbol, and keeps those that the page must hold."""
 
-    def __init__(self, read_crop: Callable[[str], np.ndarray], side_px: int = LONG_SIDE_PX) -> None:
-        self._read_crop = read_crop
+    def __init__(self, read_crop: Read, side_px: int = LONG_SIDE_PX, read_photo: Read | None = None) -> None:
+        self._read_crop, self._read_photo = read_crop, read_photo
         self._side_px = side_px
-        self._embedded: dict[str, EmbeddedCrop | None] = {}
+        self._embedded: dict[tuple[str, str], EmbeddedCrop | None] = {}
 
     def of(self, crop_id: str | None) -> EmbeddedCrop | None:
         """The crop's picture; None where the crop is gone."""
-        if not crop_id:
-            return None
-        if crop_id not in self._embedded:
+        return self._known("crop", crop_id, self._read_crop) if crop_id else None
+
+    def of_photo(self, photo_id: str) -> EmbeddedCrop | None:
+        """The whole photo's picture; None where it cannot be read any more."""
+        return self._known("photo", photo_id, self._read_photo) if self._read_photo else None
+
+    def _known(self, kind: str, name: str, read: Read) -> EmbeddedCrop | None:
+        key = kind, name
+        if key not in self._embedded:
             try:
-                self._embedded[crop_id] = self._embed(self._read_crop(crop_id))
+                self._embedded[key] = self._embed(read(name))
             except WorkspaceError:
-                self._embedded[crop_id] = None  # the page says "picture missing" in its place
-        return self._embedded[crop_id]
+                self._embedded[key] = None  # the page says "picture missing" in its place
+        return self._embedded[key]
 
     @property
     def all(self) -> list[EmbeddedCrop]:

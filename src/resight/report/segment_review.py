@@ -15,7 +15,7 @@ from resight.errors import WorkspaceError
 from resight.ingest.decode import load_rgb
 from resight.report.pictures import jpeg_uri, shrunk
 from resight.report.templates import template
-from resight.report.words import file_name
+from resight.report.words import photo_path
 from resight.segment.geometry import photo_to_crop
 from resight.segment.store import read_crop
 from resight.status import CropStatus
@@ -26,6 +26,7 @@ WORDS = {
     CropStatus.NO_ANNOTATION: "no outline given",
     CropStatus.TOO_SMALL: "too small",
     CropStatus.FAILED: "failed",
+    CropStatus.TAKEN_OUT: "taken out by a person",
     CropStatus.PHOTO_REJECTED: "photo not usable",
 }
 Row = Mapping[str, Any]
@@ -36,7 +37,7 @@ class Sheet:
     """One picture of the contact sheet.
 
     Attributes:
-        file: Name of the photo.
+        file: The photo, by its path.
         uri: ``data:`` address of a small JPEG; empty where there is no picture.
         size_wh_px: Size that the outline's coordinates refer to.
         outlines: SVG ``points`` of the polygons.
@@ -98,7 +99,7 @@ def _kind(row: Row) -> str:
 
 
 def _sheet(row: Row, uri: str, workspace: Workspace, side_px: int, max_megapixels: float) -> Sheet:
-    file, status = file_name(uri), CropStatus(row["status"])
+    file, status = photo_path(uri), CropStatus(row["status"])
     if status is not CropStatus.OK:
         photo = None if status is CropStatus.PHOTO_REJECTED else _photo(uri, workspace, max_megapixels)
         size = (4, 3) if photo is None else (photo.shape[1], photo.shape[0])

@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from resight.novelty.uncompared import Obstacle
 from resight.status import CALLED_NEW, NAMED, Decision
 
 ORDER = (
@@ -20,7 +21,7 @@ HEADINGS = {
     Decision.LIKELY_NEW: ("Likely new animals", "no animal of the gallery fits, judged mostly by other places"),
     Decision.LIKELY: ("Likely known animals", "please confirm: too few animals are known for the guarantee"),
     Decision.UNSURE: ("Please look", "the evidence does not decide"),
-    Decision.NOT_COMPARED: ("Not compared", "no usable head, or no gallery photo of that side"),
+    Decision.NOT_COMPARED: ("Not compared", "each says why"),
     Decision.KNOWN: ("Known animals", "identified in the gallery"),
 }
 BADGES = {decision: str(decision).replace("_", " ") for decision in ORDER}
@@ -120,7 +121,7 @@ def headline(row: Mapping[str, Any]) -> str:
         name, kind = row["provisional_individual_id"], "New" if decision is Decision.NEW else "Likely a new"
         return f"{kind} animal, for now {name}" if name else f"{kind} animal"
     if decision is Decision.NOT_COMPARED:
-        return "Could not be compared"
+        return "No candidate is left" if row.get("reason") == Obstacle.REJECTED else "Could not be compared"
     if _rather_new(row):
         return "Perhaps a new animal"
     return f"Perhaps {row['individual_id']}" if row["individual_id"] else "Undecided"
@@ -162,17 +163,22 @@ def taken_out(photos: Sequence[Mapping[str, Any]], left: Sequence[Mapping[str, A
     )
 
 
-def file_name(uri: str) -> str:
-    """The last part of a path, whichever way its slashes lean."""
-    return PurePosixPath(uri.replace("\\", "/")).name
-
-
 def photo_path(uri: str) -> str:
     """A photo as people know it: its path below the inbox, or the last folder and file of a place elsewhere."""
     path = PurePosixPath(uri.replace("\\", "/"))
     if path.parts[:1] == ("photos",):
         return str(PurePosixPath(*path.parts[1:]))
     return str(path) if not path.is_absolute() and "://" not in uri else str(PurePosixPath(*path.parts[-2:]))
+
+
+def photo_link(uri: str, root: Path | None) -> str:
+    """Where a browser on this machine finds the photo itself; '' where it lies elsewhere.
+
+    Args:
+        uri: As in the table ``photos``: below ``root``, absolute, or an address.
+        root: Folder of the workspace.
+    """
+    return "" if root is None or not uri or "://" in uri else (root / uri).absolute().as_uri()
 
 
 def metric_name(metric: str) -> tuple[str, str]:

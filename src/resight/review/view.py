@@ -9,6 +9,7 @@ from typing import Any
 
 from resight.decisions.asking import sentence
 from resight.decisions.names import similar
+from resight.novelty.uncompared import Obstacle
 from resight.report.words import BADGES, percent
 from resight.review.board import Board, Candidate, Card, Crop
 from resight.status import Decision, Viewpoint
@@ -51,7 +52,7 @@ def screen(
         "title": _title(card, own),
         "headline": _headline(card, selected, candidates),
         "badge": BADGES[card.decision],
-        "line": _line(selected, left, right),
+        "line": _line(card, candidates, selected, left, right),
         "own": own,
         "photos": _one_each(own),
         "candidates": [(k, c, _sides(board.photos_of(c.name))) for k, c in enumerate(candidates, 1)],
@@ -114,14 +115,20 @@ def _headline(card: Card, selected: Candidate | None, candidates: Sequence[Candi
         return "Taken out of the survey"
     best = next((c for c in candidates if not c.refused), None)
     if best is None:
-        return "No candidate is left" if candidates else HEADLINES[Decision.NOT_COMPARED]
+        none_left = candidates or card.verdict.get("reason") == Obstacle.REJECTED
+        return "No candidate is left" if none_left else HEADLINES[Decision.NOT_COMPARED]
     return HEADLINES[card.decision].format(name=best.name)
 
 
-def _line(selected: Candidate | None, left: Crop | None, right: Crop | None) -> str:
+def _line(
+    card: Card, candidates: Sequence[Candidate], selected: Candidate | None, left: Crop | None, right: Crop | None
+) -> str:
     """The one plain sentence."""
+    if selected is None and candidates:
+        return "A person has decided that it is none of the animals that it could be compared with."
     if selected is None:
-        return "Nothing was compared: no head was found, or no named animal shows that side."
+        said = card.verdict.get("evidence") if card.decision is Decision.NOT_COMPARED else None
+        return str(said or "Nothing was compared.")
     if selected.pair is None and selected.probability is not None:
         return f"It was not compared with {selected.name} itself: another encounter links the two."
     is_best = (

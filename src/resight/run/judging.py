@@ -19,8 +19,9 @@ from resight.rank.levels import Seen
 from resight.rank.rule import GROWING, choose_rule
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
-from resight.run.own_pairs import with_cut_pairs
+from resight.run.own_pairs import left_out, with_cut_pairs
 from resight.run.state import Judged, Matched, Ranked, Scored
+from resight.run.uncompared import explained
 from resight.score.base import FUSED
 from resight.score.choose import ChosenFusion, LabelledPairs, choose_fusion, viewpoints_of
 from resight.score.null import Null, learn_null
@@ -95,6 +96,8 @@ def rank_candidates(settings: Settings, scored: Scored) -> Ranked:
     scores = without_refused(scored.scores, scored.info, scored.cohort.refused)
     candidates = rank_all(scores, scored.info, rule.params, scored.cohort.truth)
     seen = Seen.of(scores, scored.info, rule.params)
+    if scored.shortlisted:
+        seen = replace(seen, left_out=left_out(scored.grids, scored.info, scored.cohort, candidates))
     return scored.then(Ranked, candidates=candidates, rule=rule, seen=seen)
 
 
@@ -139,7 +142,8 @@ def with_verdicts(settings: Settings, judged: Judged, beliefs: Mapping[str, Beli
     )
     _reconcile_verdicts(judged, verdicts.novelty)
     shown = listed(verdicts, settings.rank.top_k)
-    return replace(judged, candidates=verdicts.ranked, identifications=shown.ranked, novelty=shown.novelty)
+    novelty = explained(shown.novelty, judged)
+    return replace(judged, candidates=verdicts.ranked, identifications=shown.ranked, novelty=novelty)
 
 
 def query_photos(matched: Matched) -> pa.Table:

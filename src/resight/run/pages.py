@@ -1,18 +1,21 @@
 """The pages of a run, drawn from its tables: the report, and the page that shows how good the system is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.errors import WorkspaceError
 from resight.evaluate.history import asked_encounters, earlier_runs, protocol_of
 from resight.evaluate.outcomes import BACKGROUND, PHOTO
+from resight.ingest.decode import load_rgb
 from resight.match.evidence import evidence
 from resight.pairs.cohort import CALIBRATE
 from resight.report.accuracy_data import AccuracyData
 from resight.report.accuracy_page import render_accuracy
+from resight.report.cards import shown_verdicts
 from resight.report.data import MatchedPoints, ReportData
 from resight.report.page import render_report
 from resight.run.conditions import Conditions
@@ -41,7 +44,9 @@ def draw_report(conditions: Conditions, record: Mapping[str, Any], tables: Table
     """
     env, settings = conditions.env, conditions.settings
     shown = {name: tables.get(name, empty_table(name)) for name in REPORT_TABLES}
-    pairs = _shown_pairs(shown["identifications"], settings.report.candidates)
+    verdicts = shown_verdicts(shown["novelty"], shown["photos"], record["night"], settings.report)
+    encounters = {row["encounter_id"] for row in verdicts}
+    pairs = _shown_pairs(shown["identifications"], settings.report.candidates, encounters)
     points = evidence(env, match_setup(settings), conditions.names.match, pairs, tables["features"])
     if null is None:
         null = learn_null(shown["pairs"], _gallery_labels(shown), settings.score.null_pairs)
@@ -54,6 +59,8 @@ def draw_report(conditions: Conditions, record: Mapping[str, Any], tables: Table
         null=_curve(null),
         read_crop=_crop_reader(env.workspace, _paths(shown["crops"])),
         accuracy=tables.get("accuracy"),
+        read_photo=_photo_reader(env.workspace, shown["photos"], settings.ingest.max_megapixels),
+        root=env.workspace.root,
     )
     return render_report(data, settings.report)
 
@@ -94,6 +101,19 @@ def _crop_reader(workspace: Workspace, paths: Mapping[str, str]) -> Callable[[st
     return read
 
 
+def _photo_reader(workspace: Workspace, photos: pa.Table, max_megapixels: float) -> Callable[[str], np.ndarray]:
+    """From photo id to RGB (H, W, 3)."""
+    uris = dict(zip(photos["photo_id"].to_pylist(), photos["uri"].to_pylist(), strict=True))
+
+    def read(photo_id: str) -> np.ndarray:
+        try:
+            return load_rgb(uris[photo_id], max_megapixels, workspace.root)
+        except OSError as error:
+            raise WorkspaceError(f"{uris[photo_id]} cannot be read ({error}).") from None
+
+    return read
+
+
 def _paths(crops: pa.Table) -> dict[str, str]:
     return dict(zip(crops["crop_id"].to_pylist(), crops["path"].to_pylist(), strict=True))
 
@@ -102,9 +122,11 @@ def _rows(tables: Tables, name: str) -> list[dict[str, Any]]:
     return tables[name].to_pylist() if name in tables else []
 
 
-def _shown_pairs(identifications: pa.Table, candidates: int) -> list[tuple[str, str]]:
-    rows = identifications.select(["level", "rank", "best_query_crop_id", "best_gallery_crop_id"]).to_pylist()
-    shown = [r for r in rows if r["level"] == "encounter" and r["rank"] <= candidates]
+def _shown_pairs(identifications: pa.Table, candidates: int, encounters: Collection[str]) -> list[tuple[str, str]]:
+    """The pairs that are drawn; what was drawn on the pages of earlier nights is not looked up again."""
+    columns = ["level", "query_id", "rank", "best_query_crop_id", "best_gallery_crop_id"]
+    near = identifications.select(columns).filter(pc.less_equal(identifications["rank"], candidates))
+    shown = [r for r in near.to_pylist() if r["level"] == "encounter" and r["query_id"] in encounters]
     return sorted({(r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in shown})
 
 

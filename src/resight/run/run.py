@@ -171,8 +171,8 @@ class Run:
             "model_fingerprint": self.model.fingerprint,
             "fingerprints": canonical_json(self.fingerprints),
             "weights": canonical_json(self.model.weights),
-            # without addresses and tokens of chats: this table is handed on
-            "settings": canonical_json(self.settings.model_dump(mode="json", exclude={"notify"})),
+            # without addresses and tokens: this table is handed on
+            "settings": canonical_json(self.settings.model_dump(mode="json", exclude={"notify", "publish"})),
             "versions": canonical_json({"python": platform.python_version()} | {p: version(p) for p in PACKAGES}),
             "device": device_name(self.settings.device),
             "counts": canonical_json(self.counts),

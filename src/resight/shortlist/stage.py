@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,16 +17,15 @@ from resight.environment import Environment
 from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
 from resight.pairs.plan import PairGrid, Plan
-from resight.pairs.policy import text_column
 from resight.runner.runner import Runner
+from resight.shortlist.earlier_votes import earlier_votes
+from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, VERIFIED, Keys, Question, keep, look_up
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place, Stored
 from resight.shortlist.plan import CROP_VOTES, allowed_by_grids, shortlisted
 from resight.shortlist.setup import Voting
 from resight.shortlist.union import Alike, Evidence, nearest, united
-from resight.store.counts import PAIR_KEY
-from resight.store.fingerprint import FINGERPRINT_CHARS, digest_ids, fingerprint
-from resight.store.parts import whole_parts, write_part
+from resight.store.fingerprint import fingerprint
 from resight.store.workspace import Workspace
 
 if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in which nothing is new needs none
@@ -38,9 +36,6 @@ RANKED = ("query_crop_id", "gallery_crop_id", "rank")
 VOTED = ("query_crop_id", "gallery_crop_id", "lnbnn")
 Voter = tuple[str, Place]
 DECIDE_VOTES = {"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"}
-MOST_EARLIER_PAIRS = 1 << 22
-VERIFIED = "lnbnn_verified"
-EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class ShortlistResult:
         votes: `EVIDENCE_VOTES`: `CROP_VOTES` of the candidates that were kept (of all, where no shortlist was made), and the sum of
             those that pass spatial verification.
         n_extracted: Crops whose voting descriptors were computed in this call.
-        n_voted: Query crops that voted in this call; 0 where the votes of an earlier call could be read.
+        n_voted: Query crops that voted in this call; the votes of the others were kept by an earlier one.
     """
 
     plans: tuple[Plan, ...]
@@ -121,7 +116,7 @@ def shortlist(
         features, n_extracted = extracted.features, extracted.n_extracted
     stored = Stored.of(env.runner, env.workspace, features)
     index, everything = _indexed(env, voting, stored, queries, gallery, cut)
-    everything = replace(everything, most=len(gallery)) if every_vote else everything
+    everything = replace(everything, most=len(index.crop_ids)) if every_vote else everything
     votes, n_voted = _votes(env.runner, index, everything, grids, alike if cut and not every_vote else None)
     plans = shortlisted(grids, votes, voting.params.k) if cut else tuple(grid.plan() for grid in grids)
     return ShortlistResult(plans, votes, n_extracted, n_voted)
@@ -138,7 +133,7 @@ def _indexed(
     index = build_index(folder, [c for c in gallery if c in places], stored, params, voting.names.features)
     voters = tuple((c, places[c]) for c in queries if c in places)
     stores, rows = _place_arrays(index.crop_ids, places)
-    kept = params.k if cut else len(gallery)
+    kept = params.k if cut else len(index.crop_ids)
     path = folder / index.name
     return index, VoteBlock(env.workspace.root, path, params, voters, (), stores, rows, verify=kept, most=kept)
 
@@ -159,68 +154,82 @@ def _votes(
     grids: Sequence[PairGrid],
     alike: Alike | None = None,
 ) -> tuple[pa.Table, int]:
-    """Votes of all queries, and how many voted now: none where the same queries have voted on the same pairs before."""
-    blocks = list(_blocks(everything, grids, index.crop_ids, alike))
+    """Votes of all queries, and how many voted now: those that would not be answered as before (`kept`)."""
     how = everything.params.model_dump(include=DECIDE_VOTES | ({"per_animal"} if alike else set()))
-    key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), _digest(blocks), everything.most, how)
-    kept = everything.index.parent / "votes" / f"{key}.parquet"
-    for _, votes in whole_parts([kept] if kept.exists() else [], EVIDENCE_VOTES):
-        return votes, 0
-    earlier = None if alike else _earlier_votes(everything, index, grids, how)
-    if earlier is not None:
-        write_part(kept.parent, key, earlier)
-        return earlier, 0
-    done, failed = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
-    table = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)])
-    table = table.sort_by([("query_crop_id", "ascending"), ("rank", "ascending")])
-    if not failed:  # queries of a failed block have no votes, so they keep all their pairs, and vote in the next run
-        write_part(kept.parent, key, table)
-    return table, len(everything)
+    ends = [n if n < len(index.crop_ids) else "all" for n in (everything.verify, everything.most)]
+    keys_of = Keys(index.crop_ids, fingerprint(VERIFIED, index.name, how, *ends), alike).of
+    open_rows = allowed_by_grids(grids, index.crop_ids)
+    keys: dict[str, str] = {}
+    for questions in _questions(everything.queries, open_rows, index.crop_ids, alike):
+        keys |= keys_of(questions)
+    folder = everything.index.parent / FOLDER
+    is_kept, before = look_up(folder, keys.values())
+    speaks_with = alike.encounter if alike else str
+    again = {speaks_with(crop_id) for crop_id, _ in everything.queries if keys[crop_id] not in is_kept}
+    if not again:
+        return _ordered(before), 0
+    if not is_kept and alike is None:
+        earlier = earlier_votes(folder.parent, index.name, index.crop_ids, grids, how)
+        if earlier is not None:
+            earlier = earlier.filter(pc.less_equal(earlier["rank"], everything.most))
+            keep(folder, earlier, keys, keys.values())
+            return _ordered(earlier), 0
+    asked = [voter for voter in everything.queries if speaks_with(voter[0]) in again]
+    owners = alike.numbers(index.crop_ids) if alike else None
+    questions_now = _questions(asked, open_rows, index.crop_ids, alike)
+    blocks = [_block(everything, questions, asked, owners) for questions in questions_now]
+    done, _ = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
+    now = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)])
+    # Queries of a failed block have no votes, so they keep all their pairs, and vote in the next run.
+    if done:
+        keep(folder, now, {crop_id: keys[crop_id] for block, _ in done for crop_id, _ in block.queries}, keys.values())
+    crops_asked = pa.array([crop_id for crop_id, _ in asked], pa.string())
+    before = before.filter(pc.invert(pc.is_in(before["query_crop_id"], crops_asked)))
+    return _ordered(pa.concat_tables([before, now])), len(asked)
 
 
-def _earlier_votes(
-    everything: VoteBlock, index: ShortlistIndex, grids: Sequence[PairGrid], how: Mapping[str, Any]
-) -> pa.Table | None:
-    """Votes under the name that they had until 2026-11-28: a digest of all pairs, whose number is limited for that reason."""
-    folder = everything.index.parent / "votes"
-    if sum(len(grid) * len(grid.gallery_ids) for grid in grids) > MOST_EARLIER_PAIRS or not any(
-        folder.glob("*.parquet")
-    ):
-        return None
-    tables = [grid.plan().pairs if grid.rows is None else grid.rows for grid in grids]
-    pairs = pa.concat_tables([table.select(PAIR_KEY) for table in tables])
-    key = fingerprint(VERIFIED, index.name, digest_ids(index.crop_ids), _digest_of_texts(pairs), how)
-    file = folder / f"{key}.parquet"
-    for _, votes in whole_parts([file] if file.exists() else [], EVIDENCE_VOTES):
-        return votes.filter(pc.less_equal(votes["rank"], everything.most))
-    return None
+def _ordered(votes: pa.Table) -> pa.Table:
+    return votes.sort_by([("query_crop_id", "ascending"), ("rank", "ascending")])
 
 
-def _digest_of_texts(pairs: pa.Table) -> str:
-    """`digest_ids` of "query gallery" of every row, without a Python object for each."""
-    sides = (text_column(pairs, name) for name in PAIR_KEY)
-    lines = pc.binary_join_element_wise(pc.binary_join_element_wise(*sides, " "), "", "\n")
-    _, offsets, data = lines.buffers()
-    n_bytes = int(np.frombuffer(offsets, np.int32)[len(lines)]) if len(lines) else 0
-    return hashlib.sha256(memoryview(data)[:n_bytes] if n_bytes else b"").hexdigest()[:FINGERPRINT_CHARS]
+def _questions(
+    queries: Sequence[Voter],
+    open_rows: Callable[[Sequence[str]], np.ndarray],
+    crop_ids: Sequence[str],
+    alike: Alike | None,
+) -> Iterator[list[Question]]:
+    """What each query is asked, so many at a time as a block takes: which rows it may find, and which of them are most alike."""
+    gallery = alike.among(crop_ids) if alike else None
+    for voters in _together(queries, alike):
+        ids = [crop_id for crop_id, _ in voters]
+        allowed = open_rows(ids)
+        if alike is None or not gallery:
+            yield [Question(crop_id, rows, None, crop_id) for crop_id, rows in zip(ids, allowed, strict=True)]
+            continue
+        cosines = alike.among(ids).cosines(gallery)
+        rows = [nearest(*of_query) for of_query in zip(cosines, allowed, strict=True)]
+        likely = [(r, c[r]) for r, c in zip(rows, cosines, strict=True)]
+        encounters = [alike.encounter(crop_id) for crop_id in ids]
+        yield [Question(*of_query) for of_query in zip(ids, allowed, likely, encounters, strict=True)]
 
 
-def _blocks(
-    everything: VoteBlock, grids: Sequence[PairGrid], crop_ids: Sequence[str], alike: Alike | None
-) -> Iterator[VoteBlock]:
-    """Blocks of queries, each with the rows of the index that they may find, and which of them are most alike."""
-    allowed_of = allowed_by_grids(grids, crop_ids)
-    gallery, owners = (alike.among(crop_ids), alike.numbers(crop_ids)) if alike else (None, None)
-    for queries in _together(everything.queries, alike):
-        allowed = allowed_of([crop_id for crop_id, _ in queries])
-        block = replace(everything, queries=queries, allowed=tuple(m.tobytes() for m in np.packbits(allowed, axis=1)))
-        if alike and gallery:
-            cosines = alike.among([crop_id for crop_id, _ in queries]).cosines(gallery)
-            rows = [nearest(*of_query) for of_query in zip(cosines, allowed, strict=True)]
-            likely = tuple((r.tobytes(), c[r].tobytes()) for r, c in zip(rows, cosines, strict=True))
-            encounters = tuple(alike.encounter(crop_id) for crop_id, _ in queries)
-            block = replace(block, alike=likely, owners=owners, encounters=encounters)
-        yield block
+def _block(
+    everything: VoteBlock, questions: Sequence[Question], asked: Sequence[Voter], owners: np.ndarray | None
+) -> VoteBlock:
+    """The same for the workers."""
+    place = dict(asked)
+    masks = np.packbits(np.stack([question.allowed for question in questions]), axis=1)
+    block = replace(
+        everything,
+        queries=tuple((question.crop_id, place[question.crop_id]) for question in questions),
+        allowed=tuple(mask.tobytes() for mask in masks),
+    )
+    likely = [question.likely for question in questions if question.likely is not None]
+    if not likely:
+        return block
+    encounters = tuple(question.encounter for question in questions)
+    alike = tuple((rows.tobytes(), cosines.tobytes()) for rows, cosines in likely)
+    return replace(block, alike=alike, owners=owners, encounters=encounters)
 
 
 def _together(queries: Sequence[Voter], alike: Alike | None) -> Iterator[tuple[Voter, ...]]:
@@ -238,19 +247,6 @@ def _together(queries: Sequence[Voter], alike: Alike | None) -> Iterator[tuple[V
             block = []
     if block:
         yield tuple(block)
-
-
-def _digest(blocks: Sequence[VoteBlock]) -> str:
-    """Of which query may find what, and of what its vector says."""
-    digest = hashlib.sha256()
-    for block in blocks:
-        alike = block.alike or ((b"", b""),) * len(block)
-        for (crop_id, _), mask, (rows, cosines) in zip(block.queries, block.allowed, alike, strict=True):
-            digest.update(f"{crop_id} ".encode() + mask + rows + cosines)
-        digest.update("\n".join(block.encounters).encode())
-    if blocks and blocks[0].owners is not None:
-        digest.update(blocks[0].owners.tobytes())
-    return digest.hexdigest()
 
 
 def vote_block(block: VoteBlock) -> pa.Table:

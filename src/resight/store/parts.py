@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,9 @@ def part_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*.parquet"))
 
 
-def compact(folder: Path, schema: pa.Schema, keys: Sequence[str]) -> None:
+def compact(
+    folder: Path, schema: pa.Schema, keys: Sequence[str], of_use: Callable[[pa.Table], pa.Table] = lambda rows: rows
+) -> None:
     """Put small parts together, so that years of nights stay a handful of files; see `together` for which.
 
     The whole is there before a part of it goes; whoever is stopped in between leaves rows that stand twice, which a reader
@@ -63,12 +65,13 @@ def compact(folder: Path, schema: pa.Schema, keys: Sequence[str]) -> None:
         folder: Of the parts.
         schema: Of the whole; columns that an older part lacks are missing values.
         keys: Columns that tell rows apart; of rows that agree in all of them one is kept, sorted by them.
+        of_use: Rows that are still wanted.
     """
     size_of = {file: file.stat().st_size for file in part_files(folder)}
     whole_ones = dict(whole_parts(together(size_of), schema))
     if len(whole_ones) < 2:
         return
-    table = pa.concat_tables(list(whole_ones.values()))
+    table = of_use(pa.concat_tables(list(whole_ones.values())))
     texts = [table[key].cast(pa.string()).combine_chunks() for key in keys]
     joined = pc.binary_join_element_wise(*texts, " ", null_handling="replace", null_replacement="")
     order = pc.array_sort_indices(joined)

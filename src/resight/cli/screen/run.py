@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from resight.cli.output import line, print_notes
-from resight.report.words import photo_path
+from resight.cli.output import line, linked, place, print_notes
+from resight.report.words import photo_link, photo_path
 from resight.status import KEPT_ASIDE, PAST
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
@@ -60,13 +60,13 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
             line(console, _comparison(result))
     elif result["decisions"]:
         console.print(_verdicts(result))
-    print_notes(console, result)
+    print_notes(console, result, _addresses(result) if result["notes"] else {})
     line(console, f"Model   {escape(result['model']['describe'])}")
-    line(console, f"Tables  {escape(result['folder'])}")
+    line(console, f"Tables  {place(result['folder'])}")
     if result["report"]:
-        line(console, f"Report  {escape(result['report'])}")
+        line(console, f"Report  {place(result['report'])}")
     if result.get("accuracy_page"):
-        line(console, f"Accuracy {escape(result['accuracy_page'])}")
+        line(console, f"Accuracy {place(result['accuracy_page'])}")
     if "promoted" in result:
         stays = "[bold]The accepted model stays;[/] this run is kept aside."
         console.print("The new model is accepted." if result["promoted"] else stays)
@@ -77,10 +77,10 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
 def _the_night(result: dict[str, Any]) -> str:
     """The first line: how tonight's encounters ended, how many are open from before, and what to do."""
     folder = Path(result["folder"])
-    place, run_id = Workspace(folder.parent.parent), result["run_id"]
-    photos = read_run(place, run_id, "photos").select(["encounter_id", "first_night"]).to_pylist()
+    workspace, run_id = Workspace(folder.parent.parent), result["run_id"]
+    photos = read_run(workspace, run_id, "photos").select(["encounter_id", "first_night"]).to_pylist()
     fresh = {r["encounter_id"] for r in photos if str(r["first_night"]) == str(result["night"])}
-    verdicts = read_run(place, run_id, "novelty").select(["encounter_id", "decision"]).to_pylist()
+    verdicts = read_run(workspace, run_id, "novelty").select(["encounter_id", "decision"]).to_pylist()
     tonight = Counter(r["decision"] for r in verdicts if r["encounter_id"] in fresh)
     said = [f"{n} {words}" for words, kinds in OUTCOMES.items() if (n := sum(tonight[kind] for kind in kinds))]
     before = len(verdicts) - tonight.total()
@@ -125,10 +125,9 @@ def _comparison(result: dict[str, Any]) -> str:
 
 
 def _verdicts(result: dict[str, Any]) -> Table:
-    folder = Path(result["folder"])
-    place = Workspace(folder.parent.parent)
-    rows = read_run(place, result["run_id"], "novelty").to_pylist()
-    files = _files(place, result["run_id"])
+    workspace = Workspace(Path(result["folder"]).parent.parent)
+    rows = read_run(workspace, result["run_id"], "novelty").to_pylist()
+    files = _files(workspace, result["run_id"])
     order = list(COLOURS)
     rows.sort(key=lambda r: (order.index(r["decision"]), r["encounter_id"]))
     table = Table(title="Who it is", title_justify="left")
@@ -137,7 +136,7 @@ def _verdicts(result: dict[str, Any]) -> Table:
     for r in rows[:ROWS_SHOWN]:
         colour = COLOURS[r["decision"]]
         table.add_row(
-            escape(files.get(r["encounter_id"], r["encounter_id"])), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
+            files.get(r["encounter_id"], escape(r["encounter_id"])), str(r["n_photos"]), f"[{colour}]{r['decision'].replace('_', ' ')}[/]",
             escape(r["individual_id"] or "-"), _percent(r["probability"]), _percent(r["p_new"]),
         )  # fmt: skip
     if len(rows) > ROWS_SHOWN:
@@ -145,10 +144,18 @@ def _verdicts(result: dict[str, Any]) -> Table:
     return table
 
 
-def _files(place: Workspace, run_id: str) -> dict[str, str]:
+def _files(workspace: Workspace, run_id: str) -> dict[str, str]:
     """The first photo of each encounter, by its path: people know no other names."""
-    rows = read_run(place, run_id, "photos").select(["encounter_id", "uri"]).to_pylist()
-    return {r["encounter_id"]: photo_path(r["uri"]) for r in sorted(rows, key=lambda r: r["uri"], reverse=True)}
+    rows = read_run(workspace, run_id, "photos").select(["encounter_id", "uri"]).to_pylist()
+    first = {r["encounter_id"]: r["uri"] for r in sorted(rows, key=lambda r: r["uri"], reverse=True)}
+    return {encounter: linked(photo_path(uri), photo_link(uri, workspace.root)) for encounter, uri in first.items()}
+
+
+def _addresses(result: dict[str, Any]) -> dict[str, str]:
+    """Where each photo of the run lies, by its uri."""
+    workspace = Workspace(Path(result["folder"]).parent.parent)
+    uris = read_run(workspace, result["run_id"], "photos")["uri"].to_pylist()
+    return {uri: address for uri in uris if (address := photo_link(uri, workspace.root))}
 
 
 def _percent(value: float | None) -> str:

@@ -1,0 +1,149 @@
+"""A query that would be answered as before is not asked again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from shutil import rmtree
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import resight.shortlist.kept as kept_module
+from resight.environment import Environment
+from resight.extract.kinds.sift import SiftParams
+from resight.extract.stage import extract
+from resight.pairs.cohort import IDENTIFY
+from resight.pairs.plan import PLAN, PLANNED, PairGrid
+from resight.segment.store import write_crop
+from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, Keys, Question, keep, look_up
+from resight.shortlist.params import ShortlistParams
+from resight.shortlist.setup import Voting, voting_names
+from resight.shortlist.stage import ShortlistResult, shortlist
+from resight.shortlist.store import INDEX_FILE, MERGE_RATIO, newest_index
+from resight.store.parts import part_files
+from resight.store.sealed import read_json, write_json
+
+CODED = ShortlistParams(enabled="on", k=3, min_gallery=1, descriptors_per_crop=64, pq_bytes=8, n_lists=8, n_probe=4)
+GALLERY = tuple(f"g{i}" for i in range(12))
+QUERIES = tuple(f"q{i}" for i in range(4))
+
+
+@pytest.fixture
+def crops(env: Environment) -> pa.Table:
+    """Twelve gallery crops, four queries that show the same with noise, and one query without any keypoint."""
+    rng = np.random.default_rng(3)
+    pictures = [np.kron(rng.integers(0, 255, (9, 12, 3), np.uint8), np.ones((9, 9, 1), np.uint8)) for _ in GALLERY]
+    noisy = [p.astype(int) + rng.integers(-9, 9, p.shape) for p in pictures[: len(QUERIES)]]
+    pictures += [np.clip(p, 0, 255).astype(np.uint8) for p in noisy]
+    rows = []
+    for crop_id, rgb in zip((*GALLERY, *QUERIES), pictures, strict=True):
+        path = env.workspace.root / "store" / "segment" / f"{crop_id}.png"
+        write_crop(path, rgb, np.ones(rgb.shape[:2], bool))
+        place = env.workspace.relative(path)
+        rows.append({"crop_id": crop_id, "photo_id": f"p{crop_id}", "path": place, "viewpoint": "left", "status": "ok"})
+    return pa.Table.from_pylist(rows)
+
+
+def asked(env: Environment, crops: pa.Table, may_find: dict[str, tuple[str, ...]]) -> ShortlistResult:
+    """The shortlist of queries, each of which may find these crops."""
+    features = extract(env, SiftParams(max_keypoints=64), "features", crops).features
+    rows = [
+        dict(zip(PLAN.names, (q, g, f"p{q}", f"p{g}", IDENTIFY, PLANNED, ""), strict=True))
+        for q, found in may_find.items()
+        for g in found
+    ]
+    grid = PairGrid.listed(pa.Table.from_pylist(rows, schema=PLAN), IDENTIFY)
+    voting = Voting(CODED, SiftParams(max_keypoints=64), True, False, voting_names(CODED, "features"))
+    return shortlist(env, voting, (grid,), crops, features)
+
+
+def folder_of(env: Environment) -> Path:
+    return env.workspace.stage_dir("shortlist", voting_names(CODED, "features").index)
+
+
+def anew(env: Environment, crops: pa.Table, may_find: dict[str, tuple[str, ...]]) -> pa.Table:
+    """The votes with the same codebook, but all crops encoded at once and all queries asked."""
+    folder = folder_of(env)
+    path = newest_index(folder, folder.name)
+    assert path is not None
+    write_json(path / INDEX_FILE, {**read_json(path / INDEX_FILE), "segments": []}, indent=None)
+    rmtree(folder / FOLDER)
+    result = asked(env, crops, may_find)
+    assert result.n_voted == len(may_find) and len(list(path.glob("segment-*.parquet"))) == 1
+    return result.votes
+
+
+def test_a_night_asks_its_new_queries_alone(env: Environment, crops: pa.Table) -> None:
+    first = asked(env, crops, dict.fromkeys(QUERIES[:2], GALLERY))
+    assert first.n_voted == 2
+    again = asked(env, crops, dict.fromkeys(QUERIES[:2], GALLERY))
+    assert again.n_voted == 0 and again.votes.equals(first.votes)
+    more = asked(env, crops, dict.fromkeys(QUERIES, GALLERY))
+    assert more.n_voted == 2 and more.votes.num_rows == 12
+    assert more.votes.slice(0, first.votes.num_rows).equals(first.votes)
+    assert more.votes.equals(anew(env, crops, dict.fromkeys(QUERIES, GALLERY)))
+    fewer = asked(env, crops, {QUERIES[3]: GALLERY})
+    assert fewer.n_voted == 0 and set(fewer.votes["query_crop_id"].to_pylist()) == {QUERIES[3]}
+
+
+def test_a_new_crop_of_the_gallery_asks_those_again_that_may_find_it(env: Environment, crops: pa.Table) -> None:
+    """The index is extended by two crops without touching the others, and the votes are bitwise those of one encoded anew."""
+    asked(env, crops, dict.fromkeys(QUERIES, GALLERY[:10]))
+    (path,) = (file.parent for file in folder_of(env).glob("*/index.json"))
+    before = {file.name: file.read_bytes() for file in path.glob("segment-*")}
+    assert 2 * MERGE_RATIO < 10, "two crops are not merged with ten"
+    may_find = {q: GALLERY if q in QUERIES[:3] else GALLERY[:10] for q in QUERIES}
+    extended = asked(env, crops, may_find)
+    assert extended.n_voted == 3, "the fourth may find what it could find before"
+    assert {name: (path / name).read_bytes() for name in before} == before
+    taken_out = asked(env, crops, dict.fromkeys(QUERIES, GALLERY[:10]))
+    assert taken_out.n_voted == 0, "what was answered before two crops came counts again when they are gone"
+    assert extended.votes.equals(anew(env, crops, may_find))
+
+
+def question(crop_id: str, allowed: list[bool], encounter: str = "") -> Question:
+    return Question(crop_id, np.array(allowed), None, encounter or crop_id)
+
+
+def test_an_answer_is_named_by_what_may_be_found_whatever_the_order() -> None:
+    one, other = Keys(("a", "b", "c"), "how", None), Keys(("c", "gone", "b", "a"), "how", None)
+    key = one.of([question("q", [True, True, False])])["q"]
+    assert other.of([question("q", [False, False, True, True])])["q"] == key
+    others = [
+        one.of([question("q", [True, False, True])]),
+        one.of([question("q", [True, True, True])]),
+        Keys(("a", "b", "c"), "other", None).of([question("q", [True, True, False])]),
+        one.of([question("q", [True, True, False], "e"), question("r", [True, True, False], "e")]),
+    ]
+    assert key not in {of["q"] for of in others}
+
+
+def test_nobody_is_asked_twice_who_got_no_vote_and_what_nobody_uses_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"query_crop_id": "q", "gallery_crop_id": "g", "lnbnn": 1.0, "rank": 1, "lnbnn_verified": None}
+    votes = pa.Table.from_pylist([row], schema=EVIDENCE_VOTES)
+    folder = tmp_path / "asked"
+    keep(folder, votes, {"q": "k1", "silent": "k2"}, ["k1", "k2"])
+    found, rows = look_up(folder, ["k1", "k2", "k3"])
+    assert found == {"k1", "k2"} and rows.equals(votes)
+    keep(folder, votes.slice(0, 0), {"late": "k3"}, ["k1", "k2", "k3"])
+    monkeypatch.setattr(kept_module, "datetime", at(datetime.now(UTC) + timedelta(days=31)))
+    keep(folder, votes, {"q": "k4"}, ["k2", "k4"])
+    assert look_up(folder, ["k1", "k2", "k3", "k4"])[0] == {"k2", "k4"}
+    (part,) = part_files(folder)
+    part.write_bytes(part.read_bytes()[:-200])
+    assert look_up(folder, ["k2", "k4"])[0] == frozenset(), (
+        "a damaged part is set aside, and its queries are asked again"
+    )
+
+
+def at(moment: datetime) -> type:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+            return moment
+
+    return Later
