@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -44,8 +44,10 @@ class Staging:
         """Write a conformed table."""
         write_table(self.path, name, table)
 
-    def write_report(self, html: str, name: str = REPORT_FILE) -> Path:
-        """Write a page beside the tables."""
+    def write_report(self, html: str, name: str = REPORT_FILE, beside: Mapping[str, bytes] | None = None) -> Path:
+        """Write a page beside the tables, and the files that it shows."""
+        for file, content in (beside or {}).items():
+            (self.path / file).write_bytes(content)
         path = self.path / name
         path.write_text(html, encoding="utf-8")
         return path
