@@ -60,8 +60,8 @@ def test_photos_are_links_where_the_terminal_shows_them_and_plain_paths_elsewher
     line(console, with_links(f"{uris[1]} and {uris[0]} and {uris[2]}.", addresses))
     address = f"{tmp_path.as_uri()}/photos/dive%20%5B4%5D/DSC%201.JPG"
     assert (
-        (told.getvalue().count(address) == (2 if terminal else 0) and f"{address}.bak" in told.getvalue()) or not terminal
-    )
+        told.getvalue().count(address) == (2 if terminal else 0) and f"{address}.bak" in told.getvalue()
+    ) or not terminal
     assert told.getvalue().count("\x1b]8;") == (4 if terminal else 0)
     if not terminal:
         assert told.getvalue() == f"{uris[1]} and {uris[0]} and {uris[2]}.\n"

@@ -13,7 +13,8 @@ from resight.pairs.plan import PairGrid, Plan
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
-from resight.shortlist.stage import VERIFIED, shortlist
+from resight.shortlist.kept import VERIFIED
+from resight.shortlist.stage import shortlist
 from resight.shortlist.union import Alike
 from resight.store.counts import reconcile_left_out, reconcile_pairs
 

@@ -82,8 +82,8 @@ def group_unknowns(
 ) -> Grouped:
     """Compare encounters without a name with each other, judge them anew in view of all, and give unknown animals names that last.
 
-    Every unlabelled photo of the workspace is a query on every night, so those of earlier nights are here too; their pairs were
-    matched before and are only looked up.
+    Every unlabelled photo of the workspace is a query on every night, so those of earlier nights are here too; they have voted and
+    their pairs were matched before, so both are only looked up.
 
     Args:
         conditions: Settings, and where pairs are matched.
@@ -157,7 +157,9 @@ def _compare(
 ) -> tuple[Judged, MatchResult, pa.Table, int]:
     """Add the pairs among unknown animals to the tables ``pairs`` and ``scores``."""
     settings = conditions.settings
-    grid = cluster_grid(seen, settings.pairs)
+    photos = judged.photos
+    came = dict(zip(photos["photo_id"].to_pylist(), photos["first_night"].to_pylist(), strict=True))
+    grid = cluster_grid(seen, settings.pairs, came)
     plan, votes, n_shortlisted = _shortlisted(conditions, judged, grid)
     reconcile_left_out("cluster", grid.n_pairs(), plan.pairs, plan.left_out)
     result = match(conditions.env, match_setup(settings), conditions.names.match, plan.pairs, judged.features)
