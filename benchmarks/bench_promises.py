@@ -1,6 +1,6 @@
 """Do the promises hold? Drawn scores of drawn surveys, judged by the library's own functions; no photo is needed.
 
-    python benchmarks/bench_promises.py [p_values sets intervals groups] [--worlds 150] [--large]
+    python benchmarks/bench_promises.py [p_values sets intervals groups] [--worlds 150] [--large] [--named "30 photos"]
 
 ``p_values``: how often a stranger gets a p-value of at most alpha. ``sets``: how often a candidate set holds the right animal, after
 days and after years. ``intervals``: how often a 95 % interval covers the true share. ``groups``: how often some kind of photo is
@@ -131,9 +131,9 @@ def tables(photos: Photos, score: np.ndarray) -> tuple[pa.Table, pa.Table]:
 
 
 def judged(
-    survey: Survey, rng: np.random.Generator, rule: str
+    survey: Survey, rng: np.random.Generator, rule: str, params: NoveltyParams | None = None
 ) -> tuple[list[dict[str, object]], Calibration, pa.Table]:
-    """Verdicts on the queries, what they rest on, and the ranking."""
+    """Verdicts on the queries, what they rest on, and the ranking; with other limits in ``params``."""
     scores, info = tables(*draw(survey, rng))
     how = RankParams(rule=rule)
     calibration = calibrate(scores, info, how)
@@ -141,7 +141,7 @@ def judged(
     ranked, seen = rank_all(scores, info, how), Seen.of(scores, info, how)
     gallery = {name for name in info["individual_id"].to_pylist() if name}
     asked = info.filter(pa.array([name is None for name in info["individual_id"].to_pylist()]))
-    verdicts = decide(ranked, asked, gallery, model, NoveltyParams(), seen, Days.of(info))
+    verdicts = decide(ranked, asked, gallery, model, params or NoveltyParams(), seen, Days.of(info))
     return verdicts.novelty.to_pylist(), calibration, verdicts.ranked
 
 
@@ -208,12 +208,14 @@ def p_value_row(case: tuple[str, float, Gallery, int, str], worlds: int, queries
     return {"case": label, "rule": rule, "alpha": alpha, "before": np.mean(before), "now": np.mean(now), "error": error}
 
 
-def p_values(worlds: int, large: bool) -> Iterator[dict[str, object]]:
-    """P(p <= alpha) of strangers."""
+def p_values(worlds: int, large: bool, named: str = "") -> Iterator[dict[str, object]]:
+    """P(p <= alpha) of strangers; of the cases whose name holds ``named``."""
     for k, case in enumerate(P_VALUES):
-        yield p_value_row(case, worlds, max(3, min(10, 24 // case[3])), k)
+        if named in case[0]:
+            yield p_value_row(case, worlds, max(3, min(10, 24 // case[3])), k)
     for k, case in enumerate(LARGE if large else ()):
-        yield p_value_row(case, 10, 40, 100 + k)
+        if named in case[0]:
+            yield p_value_row(case, 10, 40, 100 + k)
 
 
 def sets_row(label: str, gap: int, decline: float, worlds: int, seed: int) -> dict[str, object]:
@@ -305,7 +307,12 @@ def groups(worlds: int, large: bool) -> Iterator[dict[str, object]]:
         yield {"case": case, "before": np.mean(before), "now": np.mean(now)}
 
 
-PARTS = {"p_values": p_values, "sets": sets, "intervals": intervals, "groups": groups}
+PARTS: dict[str, Callable[..., Iterator[dict[str, object]]]] = {
+    "p_values": p_values,
+    "sets": sets,
+    "intervals": intervals,
+    "groups": groups,
+}
 
 
 def show(rows: Iterator[dict[str, object]]) -> None:
@@ -322,13 +329,15 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is given")
     parser.add_argument("--worlds", type=int, default=100)
     parser.add_argument("--large", action="store_true", help="also galleries of 500 and 2,000 animals")
+    parser.add_argument("--named", default="", help="of p_values only the cases whose name holds this")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     for name in arguments.parts or PARTS:
         print(f"\n{name}\n")
-        show(PARTS[name](arguments.worlds, arguments.large))
+        more = {"named": arguments.named} if name == "p_values" else {}
+        show(PARTS[name](arguments.worlds, arguments.large, **more))
     return 0
 
 

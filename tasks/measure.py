@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from resight.errors import NothingToMeasure
 from resight.evaluate.accuracy import Context, accuracy_rows
 from resight.evaluate.curves import curve_rows
 from resight.evaluate.history import asked_encounters, earlier_runs, partner
@@ -20,8 +21,15 @@ Rows = list[dict[str, Any]]
 
 
 def hide_labels(run: Run, segmented: Segmented) -> HiddenLabels:
-    """Split the usable labelled photos into gallery and queries; the ranking sees the gallery's labels alone."""
-    hidden = measuring.hide_labels(segmented, run.settings.evaluate, run.sources)
+    """Split the usable labelled photos into gallery and queries; the ranking sees the gallery's labels alone.
+
+    Raises:
+        LeakError, NothingToMeasure: As `measuring.hide_labels`; with what was noted before, such as a label file that cannot be read.
+    """
+    try:
+        hidden = measuring.hide_labels(segmented, run.settings.evaluate, run.sources)
+    except NothingToMeasure as nothing:
+        raise NothingToMeasure(" ".join([str(nothing), *run.notes])) from nothing
     run.note(*hidden.notes)
     return hidden
 

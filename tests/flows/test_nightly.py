@@ -236,3 +236,29 @@ def test_the_views_open_in_duckdb_from_any_folder(
     assert names == catalog_table("photos").schema.names
     assert rows("select distinct first_night from latest_photos") == [(date(2026, 6, 4),)]
     assert len(rows("select * from verdict_history")) == 8
+
+
+def test_a_shortlist_asks_a_nights_own_photos_and_says_the_same_as_if_all_were_asked(
+    field_workspace: Workspace,
+) -> None:
+    cut = SMALL | {"shortlist": {"enabled": "on", "k": 2}}
+    survey, aside = field_workspace.root / "photos" / "survey", field_workspace.root / "later"
+    unnamed = sorted({row["file"] for row in _truth(field_workspace)})
+    late = [survey / file for file in unnamed[len(unnamed) * 2 // 3 :]]
+    aside.mkdir()
+    for photo in late:
+        photo.rename(aside / photo.name)
+    before = run_nightly(field_workspace.root, FIRST_NIGHT, cut, quiet=True)
+    for photo in late:
+        (aside / photo.name).rename(photo)
+    night = run_nightly(field_workspace.root, "2026-06-05", cut, quiet=True)
+    assert 0 < night["work"]["queries_shortlisted"] <= 2 * len(late) < before["work"]["queries_shortlisted"]
+    tables = comparable_tables(field_workspace)
+    kept = list((field_workspace.store / "shortlist").glob("*/asked"))
+    assert len(kept) == 2, "the gallery's, and that of animals without a name"
+    for folder in kept:
+        shutil.rmtree(folder)
+    again = run_nightly(field_workspace.root, "2026-06-06", cut, quiet=True)
+    assert again["work"]["queries_shortlisted"] > night["work"]["queries_shortlisted"], "now all are asked"
+    for name, table in comparable_tables(field_workspace).items():
+        assert alike(table, tables[name]), name

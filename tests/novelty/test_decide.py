@@ -99,6 +99,35 @@ def test_animals_that_could_not_be_compared_keep_their_prior():
     assert verdict({"Ada": 0.01}, gallery=["Ada"])["decision"] == "new"
 
 
+def test_being_left_out_by_the_shortlist_speaks_against_an_animal_and_being_listed_for_it():
+    # 10 animals, 2 compared, 6 left out, 2 without a photo of that side. A share of .9 of the 8 that could be compared goes to the 2: 3.6 each,
+    # .8 to the 6. So .08 * 3.6 * (30, 1) = 8.64, .288; others .08 * (2 + .8) = .224; new .2: 9.352 in all
+    kept = dataclasses.replace(MODEL, kept=0.9)
+    each, new, hidden = posterior(np.array([30.0, 1]), 10, kept, 0.2, n_left_out=6)
+    np.testing.assert_allclose([*each, new, hidden], np.array([8.64, 0.288, 0.2, 0.224]) / 9.352)
+    animals = [f"x{k}" for k in range(10)]
+    cut = dataclasses.replace(seen({"E": {"x0": 30, "x1": 1}}), left_out={"E": frozenset(animals[2:8])})
+    row = decide(
+        ranked_table({"E": {"x0": 30, "x1": 1}}), queries("E"), animals, kept, PARAMS, cut
+    ).novelty.to_pylist()[0]
+    assert row["probability"] == pytest.approx(8.64 / 9.352)
+    assert (
+        "The shortlist left out 6 of 10 animals in the gallery. 2 of 10 animals in the gallery have no photo"
+        in row["evidence"]
+    )
+
+
+def test_a_stranger_can_be_new_although_the_shortlist_left_most_of_the_gallery_out():
+    animals = [f"x{k}" for k in range(100)]
+    scores = {"E": {"x0": 0.01, "x1": 0.01}}
+    cut = dataclasses.replace(seen(scores), left_out={"E": frozenset(animals[2:])})
+    listed_well = dataclasses.replace(MODEL, kept=0.98)
+    row = decide(ranked_table(scores), queries("E"), animals, listed_well, PARAMS, cut).novelty.to_pylist()[0]
+    # .8 * (.98 * .01 + .02) = .02384 against .2
+    assert row["p_new"] == pytest.approx(0.2 / 0.22384) and row["decision"] == "new"
+    assert listed_well.most_new(0.2, True) < listed_well.most_new(0.2)
+
+
 @pytest.mark.parametrize("scores", [[1e-9], [1e-300, 3, 7.5], [1e300, 1e-300], list(range(1, 501))])
 def test_posterior_sums_to_one(scores):
     each, new, hidden = posterior(np.array(scores, float), max(3, len(scores)), MODEL, 0.2)

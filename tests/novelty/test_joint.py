@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from resight.novelty.cluster import cluster
+from resight.novelty.decide import posterior as posterior_alone
 from resight.novelty.draws import drawn_names
 from resight.novelty.forest import Forbidden, Forest, draw_allowed, draw_by_turns
 from resight.novelty.identity_log import provisional_id
@@ -207,3 +209,13 @@ def test_groups_are_joined_by_the_mean_of_their_pairs() -> None:
     assert cluster(together, (), 0.77) == [[0, 1, 2], [3]]
     assert cluster(together, [(2, 0)], 0.77) == [[0, 1], [2], [3]], "two animals of one photo, not even through a third"
     assert cluster(np.empty((0, 0)), (), 0.8) == []
+
+
+def test_what_the_shortlist_left_out_is_less_likely_and_together_as_alone() -> None:
+    model, animals = replace(MODEL, kept=0.9), ["Ada", "Bo", "Cy", "Dee", "Eli"]
+    given = evidence(animals=animals, scores={"e": {"Ada": 3.0, "Bo": -2.0}}, left_out={"e": ["Cy", "Dee", "Ada"]})
+    belief = joint_posterior(given, model, PARAMS).beliefs()["e"]
+    each, new, others = posterior_alone(np.array([3.0, -2.0]), 5, model, PARAMS.prior_new, n_left_out=2)
+    assert [belief.animals["Ada"], belief.animals["Bo"], belief.new] == pytest.approx([*each, new])
+    assert belief.animals["Cy"] == belief.animals["Dee"] < belief.animals["Eli"]
+    assert belief.animals["Cy"] + belief.animals["Dee"] + belief.animals["Eli"] == pytest.approx(others)

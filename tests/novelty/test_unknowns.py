@@ -1,6 +1,9 @@
 """Who is one animal, and names that last: on cases worked out by hand."""
 
+from datetime import date
+
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from resight.novelty.identity_log import advance, members, provisional_id
@@ -80,6 +83,23 @@ def test_each_animal_of_a_shared_photo_is_a_sighting_and_pairs_are_planned_once(
         (p1, "f", "planned"), (p2, "f", "planned"), ("q", "f", "planned"),
     ]  # fmt: skip
     assert cluster_grid(sightings(info, {"E"}), PairsParams()).plan().pairs.num_rows == 0
+
+
+def test_who_came_later_asks_so_that_nothing_changes_for_those_before():
+    info = crops(*[(c, c.upper(), c.upper(), "left") for c in "abc"], ("a2", "A2", "A", "left"))
+    nights = {"A": date(2026, 6, 1), "B": date(2026, 6, 2), "C": date(2026, 6, 1), "A2": date(2026, 6, 3)}
+
+    def found(photos):
+        seen = sightings(info.filter(pc.is_in(info["photo_id"], pa.array(photos))), {"A", "B", "C"})
+        rows = cluster_grid(seen, PairsParams(), nights).plan().pairs.to_pylist()
+        return {(r["query_crop_id"], r["gallery_crop_id"]) for r in rows}
+
+    before = found(["A", "C"])
+    assert before == {("a", "c")}, "of one night, the alphabetically first asks"
+    assert found(["A", "B", "C"]) == before | {("b", "a"), ("b", "c")}
+    assert found(["A", "B", "C", "A2"]) == before | {("b", "a"), ("b", "c"), ("b", "a2"), ("a2", "c")}, (
+        "a sighting asks as one"
+    )
 
 
 def test_a_photo_with_a_name_is_no_unknown_although_its_encounter_has_others():

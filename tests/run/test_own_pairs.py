@@ -5,7 +5,7 @@ import pyarrow as pa
 from resight.pairs.cohort import Cohort
 from resight.pairs.params import PairsParams
 from resight.pairs.plan import PairGrid
-from resight.run.own_pairs import OwnPairs, with_cut_pairs
+from resight.run.own_pairs import OwnPairs, left_out, with_cut_pairs
 
 
 def crops(*rows: tuple[str, str, str, str]) -> pa.Table:
@@ -72,3 +72,14 @@ def test_gallery_encounters_that_stand_in_have_their_own_animal_also_where_the_s
         ("B", "scored"), ("X", "scored"), ("B", "not_shortlisted"), ("E", "not_shortlisted"), ("F", "not_shortlisted"),
     ]  # fmt: skip
     assert {(r["query_photo_id"], r["purpose"]) for r in pairs} == {("A", "calibrate")}
+
+
+def test_animals_that_the_shortlist_left_out_are_those_that_could_have_been_compared() -> None:
+    info = pa.table({"crop_id": ["q1", "q2", "r1"], "encounter_id": ["E", "E", "F"]})
+    candidates = pa.table({"encounter_id": ["E", "F"], "individual_id": ["Ada", "Xan"]})
+    labels = dict.fromkeys("AB", "Ada") | {"C": "Cleo", "D": "Dot", "E": "Eve", "X": "Xan"}
+    cohort = Cohort(frozenset("QR"), frozenset(labels), labels)
+    # Cleo shows the other side and Dot has no keypoints: nobody left them out; F is in no gallery
+    assert left_out(grids(), info, cohort, candidates) == {"E": {"Eve", "Xan"}, "F": {"Ada", "Eve"}}
+    fewer = Cohort(frozenset("Q"), frozenset("AX"), {"A": "Ada", "X": "Xan"})
+    assert left_out(grids(), info, fewer, candidates) == {"E": {"Xan"}}

@@ -95,8 +95,8 @@ def test_each_class_of_views_has_its_own_null_from_50_pairs_on():
 def test_class_does_not_depend_on_who_asks():
     views = {"a": "left", "b": "top"}
     pairs = pairs_table(row("a", "b"), row("b", "a"), row("a", "u"))
-    assert viewpoint_classes(pairs, views) == ["left-top", "left-top", ""]
-    assert viewpoint_classes(pairs, None) == ["", "", ""]
+    assert viewpoint_classes(pairs, views).to_pylist() == ["left-top", "left-top", ""]
+    assert viewpoint_classes(pairs, None).to_pylist() == ["", "", ""]
 
 
 def test_at_most_so_many_pairs_whatever_order_they_come_in():

@@ -175,7 +175,7 @@ class History:
         other = self.rng.choice(("nightly", "accuracy", "rebuild", "report", "verify"))
         self.say(f"nightly {self.night} and {other} at once")
         first = self.start("nightly", self.night)
-        second = self.commands.start([other], self.place) if other in ("report", "verify") else self.start(other, self.night if other == "nightly" else self.night + timedelta(days=1))  # fmt: skip
+        second = self.commands.start([other], self.place) if other in ("report", "verify") else self.start(other, self.night + timedelta(days=other == "rebuild"))  # fmt: skip
         codes = []
         for process in (first, second):
             ended = self.commands.wait(process, self.place)

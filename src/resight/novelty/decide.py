@@ -15,6 +15,7 @@ from resight.catalog import table as catalog_table
 from resight.novelty.evidence import MOSTLY, sentence
 from resight.novelty.identity_log import provisional_id
 from resight.novelty.joint import Belief
+from resight.novelty.left_out import evidence_of_listing
 from resight.novelty.model import NONE, NoveltyModel
 from resight.novelty.params import NoveltyParams
 from resight.novelty.sets import CandidateSet, Days, candidate_set
@@ -72,13 +73,13 @@ def decide(
     ranked = _delete(ranked, deleted)
     candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
-    rows, probability = list[dict[str, Any]](), dict[tuple[str, str], float]()
-    inside: dict[tuple[str, str], bool] = {}
+    rows, probability, inside = list[dict[str, Any]](), dict[tuple[str, str], float](), dict[tuple[str, str], bool]()
     for encounter, photos in sorted(_photos_by_encounter(queries).items()):
         without, listed = deleted.get(encounter), candidates.get(encounter, [])
-        fitted = model.without(without) if without else model
-        size, n = len(set(gallery) - {without} - refused.get(encounter, frozenset())), compared.get(encounter, 0)
-        query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, n)
+        fitted, gone = model.without(without) if without else model, {without} | refused.get(encounter, frozenset())
+        size, n = len(set(gallery) - gone), compared.get(encounter, 0)
+        cut = len(seen.left_out.get(encounter, frozenset()) - gone)
+        query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, n, cut)
         facts = {"n_photos": len(photos), "n_photos_compared": n, "true_individual_id": truth.get(encounter)}
         verdict, each, in_set = _verdict(encounter, listed, query, size, fitted, params, days, facts, beliefs.get(encounter))  # fmt: skip
         rows.append(verdict)
@@ -111,14 +112,14 @@ def _verdict(
 
 
 def _query(
-    listed: list[dict[str, Any]], scores: Scores, returned: Scores, without: str | None, n_photos: int
+    listed: list[dict[str, Any]], scores: Scores, returned: Scores, without: str | None, n_photos: int, n_left_out: int
 ) -> QueryScores | None:
     """What the encounter scores by number of photos, without a deleted animal; None where nothing was compared."""
     if not listed:
         return None
     kept = {n: {c: s for c, s in of.items() if c != without} for n, of in scores.items()}
     best = {n: max(of.values(), default=-math.inf) for n, of in kept.items()}
-    return QueryScores(listed[0]["individual_id"], best, kept, returned, n_photos)
+    return QueryScores(listed[0]["individual_id"], best, kept, returned, n_photos, n_left_out)
 
 
 def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
@@ -142,12 +143,13 @@ def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
 
 
 def posterior(
-    scores: np.ndarray, n_animals: int, model: NoveltyModel, prior_new: float, n_photos: int = 0
+    scores: np.ndarray, n_animals: int, model: NoveltyModel, prior_new: float, n_photos: int = 0, n_left_out: int = 0
 ) -> tuple[np.ndarray, float, float]:
-    """Probability of each candidate, of a new animal, and of all animals of the gallery that were not compared.
+    """Probability of each candidate, of a new animal, and of all other animals of the gallery.
 
     With G animals in the gallery each weighs ``(1 - prior_new) / G * LR(score)`` and a new animal ``prior_new``; an
-    animal that could not be compared (no photo of a matching side) has ``LR = 1``: there is no evidence for or against it.
+    animal that could not be compared (no photo of a matching side) has ``LR = 1``: there is no evidence for or against it. Where a
+    shortlist left animals out, that speaks against them and for the others (`left_out.evidence_of_listing`).
     The three parts sum to 1.
 
     Args:
@@ -156,11 +158,14 @@ def posterior(
         model: Gives the likelihood ratio.
         prior_new: Share of encounters with animals that nobody has seen before.
         n_photos: Photos that were compared; 0 for as many as usual.
+        n_left_out: Of the others, how many the shortlist left out.
     """
     prior_each = math.log1p(-prior_new) - math.log(n_animals)
-    n_uncompared = n_animals - len(scores)
-    rest = prior_each + math.log(n_uncompared) if n_uncompared else -math.inf
-    logs = np.concatenate([prior_each + model.log_likelihood_ratio(scores, n_photos), [math.log(prior_new), rest]])
+    listed, left_out = evidence_of_listing(len(scores), n_left_out, model.kept)
+    others = n_animals - len(scores) - n_left_out + n_left_out * left_out
+    rest = prior_each + math.log(others) if others > 0 else -math.inf
+    each = prior_each + math.log(listed) + model.log_likelihood_ratio(scores, n_photos)
+    logs = np.concatenate([each, [math.log(prior_new), rest]])
     weight = np.exp(logs - logs.max())
     weight /= weight.sum()
     return weight[:-2], float(weight[-2]), float(weight[-1])
@@ -211,8 +216,9 @@ def _probabilities(
     names = [c["individual_id"] for c in candidates]
     if belief is not None:
         return {name: belief.animals[name] for name in names}, belief.new
-    scores, size = np.array([c["score"] for c in candidates]), max(n_animals, len(candidates))
-    each, new, _ = posterior(scores, size, model, params.prior_new, query.n_photos)
+    scores = np.array([c["score"] for c in candidates])
+    size = max(n_animals, len(candidates) + query.n_left_out)
+    each, new, _ = posterior(scores, size, model, params.prior_new, query.n_photos, query.n_left_out)
     return dict(zip(names, each.tolist(), strict=True)), new
 
 

@@ -46,9 +46,9 @@ def sentence(
         _match(row, query, model),
         _together(row, query, partners),
         _guarantee(row, query, model, params),
-        _never_new(row, model, params),
+        _never_new(row, query, model, params),
         _set(chosen),
-        _uncompared(n_compared, n_animals),
+        _uncompared(n_compared, n_animals, query.n_left_out),
         _other_places(model),
     ]
     return " ".join(part for part in parts if part)
@@ -90,11 +90,11 @@ def _guarantee(row: dict[str, Any], query: QueryScores, model: NoveltyModel, par
     return ""
 
 
-def _never_new(row: dict[str, Any], model: NoveltyModel, params: NoveltyParams) -> str:
+def _never_new(row: dict[str, Any], query: QueryScores, model: NoveltyModel, params: NoveltyParams) -> str:
     """Where no score at all could make an animal new, it is said."""
     if row["decision"] != Decision.UNSURE or not row["p_new"] or row["p_new"] < (row["probability"] or 0):
         return ""
-    most = model.most_new(params.prior_new)
+    most = model.most_new(params.prior_new, query.n_left_out > 0)
     if most >= params.decide_new:
         return ""
     met = _counted(model.n_genuine_individuals, "animal")
@@ -113,9 +113,13 @@ def _set(chosen: CandidateSet) -> str:
     return ""
 
 
-def _uncompared(n_compared: int, n_animals: int) -> str:
-    hidden = n_animals - n_compared
-    return f"{hidden} of {n_animals} animals in the gallery have no photo that could be compared." if hidden > 0 else ""
+def _uncompared(n_compared: int, n_animals: int, n_left_out: int) -> str:
+    hidden, said = n_animals - n_compared - n_left_out, []
+    if n_left_out:
+        said.append(f"The shortlist left out {n_left_out} of {n_animals} animals in the gallery.")
+    if hidden > 0:
+        said.append(f"{hidden} of {n_animals} animals in the gallery have no photo that could be compared.")
+    return " ".join(said)
 
 
 def _other_places(model: NoveltyModel) -> str:

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from resight.novelty.cluster import cluster
 from resight.novelty.forest import Forbidden, Forest, draw_allowed
+from resight.novelty.left_out import evidence_of_listing
 from resight.novelty.model import LOGISTIC, NONE, NoveltyModel
 from resight.novelty.params import NoveltyParams
 
@@ -35,6 +36,7 @@ class Evidence:
         log_ratio: By pair of nodes, in either order, the log likelihood ratio of one animal against two.
         apart: Pairs of nodes that are two animals, because a photo shows both.
         never: Pairs of a node and an animal of the gallery that people say it is not.
+        left_out: By node, animals that could have been compared with it, had the shortlist not left them out.
     """
 
     nodes: Sequence[str]
@@ -44,6 +46,7 @@ class Evidence:
     log_ratio: Mapping[Pair, float] = field(default_factory=dict)
     apart: Collection[Pair] = ()
     never: Collection[Pair] = ()
+    left_out: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,10 @@ def _forest(evidence: Evidence, model: NoveltyModel, params: NoveltyParams) -> F
     for node, scores in evidence.scores.items() if model.method != NONE else ():
         score, known = np.array(list(scores.values())), [column[animal] for animal in scores]
         ratios = model.log_likelihood_ratio(score, evidence.n_photos.get(node, 0))
-        hang[place[node], known] *= np.exp(np.minimum(ratios, LARGEST))
+        cut = [column[animal] for animal in evidence.left_out.get(node, ()) if animal not in scores]
+        listed, left_out = evidence_of_listing(len(known), len(cut), model.kept)
+        hang[place[node], known] *= listed * np.exp(np.minimum(ratios, LARGEST))
+        hang[place[node], cut] *= left_out
     for node, animal in evidence.never:
         if node in place and animal in column:
             hang[place[node], column[animal]] = 0.0

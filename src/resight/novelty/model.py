@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.novelty.calibration import Calibration, shares
+from resight.novelty.left_out import share_kept
 from resight.novelty.likelihood import (
     choose_epsilon,
     evidence_bound,
@@ -54,6 +55,7 @@ class NoveltyModel:
             not grow with their number.
         log_ratio_range: The ratio never goes beyond what so little evidence can support; see `ratio_range`.
         saturation: Where log scores stop counting (`likelihood.saturated`).
+        kept: How often a shortlist lists the right animal (`left_out.share_kept`).
     """
 
     method: str
@@ -75,6 +77,7 @@ class NoveltyModel:
     usual_photos: float = 0.0
     log_ratio_range: tuple[float, float] = (-math.inf, math.inf)
     saturation: float = math.inf
+    kept: float = 1.0
 
     @property
     def n_individuals(self) -> int:
@@ -165,12 +168,15 @@ class NoveltyModel:
             ratio = ratio - math.log(n_photos / self.usual_photos)
         return np.asarray(np.clip(ratio, *self.log_ratio_range))
 
-    def most_new(self, prior_new: float) -> float:
-        """The largest probability of a new animal that any scores could give, were all of the gallery compared."""
+    def most_new(self, prior_new: float, shortlisted: bool = False) -> float:
+        """The largest probability of a new animal that any scores could give, were all of the gallery compared, or left out by a shortlist."""
         lowest = 0.0
         if self.method == LOGISTIC:
             lowest = self.intercept + self.slope * float(saturated(np.array(self.log_score_range[0]), self.saturation))
-        return prior_new / (prior_new + (1 - prior_new) * math.exp(max(lowest, self.log_ratio_range[0])))
+        known = math.exp(max(lowest, self.log_ratio_range[0]))
+        if shortlisted:
+            known = self.kept * known + 1 - self.kept
+        return prior_new / (prior_new + (1 - prior_new) * known)
 
 
 def fit(
@@ -203,6 +209,7 @@ def fit(
         n_genuine_individuals=len(set(owner[genuine])),
         usual_photos=_usual_photos(calibration) if grows else 0.0,
         log_ratio_range=ratio_range(rows, shipped is not None),
+        kept=share_kept(calibration.genuine),
     )
     if model.n_individuals < MIN_IMPOSTORS:
         return model

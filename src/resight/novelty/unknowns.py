@@ -47,18 +47,24 @@ def encounter_of(sighting: str) -> str:
     return OF_CROP.sub("", sighting)
 
 
-def cluster_grid(seen: pa.Table, policy: PairsParams) -> PairGrid:
-    """Each pair of sightings of different encounters once, with the alphabetically first as the query.
+def cluster_grid(seen: pa.Table, policy: PairsParams, first_night: Mapping[str, date] | None = None) -> PairGrid:
+    """Each pair of sightings of different encounters once: the one that came later asks for the earlier one; of one night, the alphabetically first.
+
+    So what a photo may find among the unknown does not change when more come: a night asks its new photos alone, and the list of each
+    is the same as if all were asked on every night.
 
     Args:
         seen: From `sightings`.
         policy: Which viewpoints are compared.
+        first_night: The night on which each photo came; all on one if not given.
     """
-    names = seen["encounter_id"].to_pylist()
-    order, encounter = (
-        np.unique(np.array(values, dtype=str), return_inverse=True)[1]
-        for values in (names, [encounter_of(name) for name in names])
-    )
+    names, night_of = seen["encounter_id"].to_pylist(), first_night or {}
+    came: dict[str, date] = {}
+    for name, photo in zip(names, seen["photo_id"].to_pylist(), strict=True):
+        came[name] = min(night_of.get(photo) or date.max, came.get(name, date.max))
+    place = {name: k for k, name in enumerate(sorted(came, key=lambda name: (-came[name].toordinal(), name)))}
+    order = np.array([place[name] for name in names], np.int64)
+    encounter = np.unique(np.array([encounter_of(name) for name in names], dtype=str), return_inverse=True)[1]
     return PairGrid.between(
         seen, seen, policy=policy, purpose=CLUSTER, forbid_same_encounter=True,
         only=lambda q, g: (order[q] < order[g]) & (encounter[q] != encounter[g]),

@@ -22,6 +22,7 @@ class QueryScores:
         candidates: The score of each candidate.
         returned: The score that the query has as a candidate of gallery encounters.
         n_photos: Photos that were compared.
+        n_left_out: Animals that could have been compared, had the shortlist not left them out.
     """
 
     individual_id: str
@@ -29,6 +30,7 @@ class QueryScores:
     candidates: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     returned: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     n_photos: int = 1
+    n_left_out: int = 0
 
     def of(self, candidates: Sequence[str]) -> dict[int, np.ndarray]:
         """By number of photos, the scores of these candidates; minus infinity where one was not compared with them."""
@@ -82,6 +84,11 @@ class Yardstick:
             values, weight = np.array(rows).T
             total += np.append(0.0, np.cumsum(weight))[np.searchsorted(values, scores[n], side="right")]
         return total
+
+    def listed(self, most: int) -> float:
+        """Sum over the animals of the share of their encounters that have a score at all from as many photos as they have up to ``most``."""
+        chosen, counts = self._chosen(most)
+        return sum(1 / counts[animal] for _, animal, _, score in chosen if score > -np.inf)
 
     def _chosen(self, most: int) -> tuple[tuple[Row, ...], dict[str, int]]:
         """Of each encounter the row with the most photos that does not exceed ``most``; and how many each animal has."""

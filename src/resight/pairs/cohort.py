@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.pairs.params import PairsParams
 from resight.pairs.plan import PairGrid
 from resight.status import PairReason, PairStatus
+from resight.store.columns import mapped
 from resight.store.fingerprint import digest_ids
 
 IDENTIFY, CALIBRATE = "identify", "calibrate"
@@ -31,6 +33,7 @@ class Cohort:
         leave_one_out: One encounter at a time is taken out of the gallery and compared with all others, so that a photo may
             be in both parts.
         refused: By query encounter, animals that a person says it is not: no candidates, whatever they score.
+        is_kept: Later nights may use what is learned from it.
     """
 
     queries: frozenset[str]
@@ -41,6 +44,7 @@ class Cohort:
     protocol: str = "nightly"
     leave_one_out: bool = False
     refused: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    is_kept: bool = True
 
 
 def nightly_cohort(photos: pa.Table) -> Cohort:
@@ -117,9 +121,13 @@ def without_refused(scores: pa.Table, info: pa.Table, refused: Mapping[str, froz
     crops = info["crop_id"].to_pylist()
     encounter_of = dict(zip(crops, info["encounter_id"].to_pylist(), strict=True))
     animal_of = dict(zip(crops, info["individual_id"].to_pylist(), strict=True))
-    rows = zip(*(scores[c].to_pylist() for c in ("query_crop_id", "gallery_crop_id", "purpose")), strict=True)
-    kept = [p != IDENTIFY or animal_of[g] not in refused.get(encounter_of[q], ()) for q, g, p in rows]
-    return scores.filter(pa.array(kept, pa.bool_()))
+    encounters = mapped(scores["query_crop_id"], encounter_of, pa.string())
+    animals = mapped(scores["gallery_crop_id"], animal_of, pa.string())
+    concerned = pc.and_(pc.equal(scores["purpose"], IDENTIFY), pc.is_in(encounters, pa.array(refused, pa.string())))
+    kept = np.ones(scores.num_rows, bool)
+    for row in np.flatnonzero(concerned):  # of the few encounters of which a person has said something
+        kept[row] = animals[row].as_py() not in refused[encounters[row].as_py()]
+    return scores.filter(pa.array(kept))
 
 
 def met_on_another_day(pairs: pa.Table, info: pa.Table) -> pa.Table:

@@ -8,7 +8,7 @@ what the photos match.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +32,12 @@ class Seen:
         candidates: `LEVEL_SCHEMA`, see `by_photos`.
         as_candidate: `LEVEL_SCHEMA`, with the query encounter as the candidate of each gallery encounter that it was compared
             with; see `turned`.
+        left_out: By encounter, the animals that could have been compared with it, had the shortlist not left them out.
     """
 
     candidates: pa.Table
     as_candidate: pa.Table
+    left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, scores: pa.Table, crops_info: pa.Table, params: RankParams) -> Seen:

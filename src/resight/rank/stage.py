@@ -16,6 +16,7 @@ from resight.catalog import table as catalog_table
 from resight.rank.bursts import moments
 from resight.rank.params import RankParams
 from resight.rank.photos import codes, photo_pairs, starts
+from resight.store.columns import mapped
 
 LEVELS = {"encounter": "query_encounter_id", "photo": "query_photo_id"}
 RANK_SCHEMA = pa.schema(
@@ -66,8 +67,7 @@ def moment_pairs(scores: pa.Table, crops_info: pa.Table, params: RankParams, pur
     pairs = photo_pairs(scores, crops_info, purpose)
     moment = moments(crops_info, params.burst_seconds)
     for side in ("query", "gallery"):
-        of_photo = [moment[p] for p in pairs[f"{side}_photo_id"].to_pylist()]
-        pairs = pairs.append_column(f"{side}_moment", pa.array(of_photo, pa.string()))
+        pairs = pairs.append_column(f"{side}_moment", mapped(pairs[f"{side}_photo_id"], moment, pa.string()))
     return pairs
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.report.data import ReportData
 from resight.report.drawings import Curve, PairDrawing, draw_curve, draw_pair, pair_cdf
@@ -121,17 +122,23 @@ class Index:
         )
 
 
+def shown_verdicts(novelty: pa.Table, photos: pa.Table, night: str, params: ReportParams) -> list[dict[str, Any]]:
+    """Rows of ``novelty`` in the order in which people should look at them, tonight's first, at most ``params.max_encounters``."""
+    place = {decision: k for k, decision in enumerate(ORDER)}
+    verdicts: list[dict[str, Any]] = novelty.to_pylist()
+    fresh = _fresh(photos, night)
+    verdicts.sort(key=lambda r: (r["encounter_id"] not in fresh, place[Decision(r["decision"])], -(r["probability"] or 0), r["encounter_id"]))  # fmt: skip
+    return verdicts[: params.max_encounters]
+
+
 def make_cards(
     data: ReportData, params: ReportParams, pictures: EmbeddedCrops, beside: Beside | None = None
 ) -> list[Card]:
-    """Cards in the order in which people should look at them, tonight's first, at most ``params.max_encounters``.
+    """Cards of `shown_verdicts`.
 
     Where there are more than `INSIDE` pictures, they go into files ``beside`` the page, if that is given.
     """
-    place = {decision: k for k, decision in enumerate(ORDER)}
-    verdicts, fresh = data.novelty.to_pylist(), of_tonight(data)
-    verdicts.sort(key=lambda r: (r["encounter_id"] not in fresh, place[Decision(r["decision"])], -(r["probability"] or 0), r["encounter_id"]))  # fmt: skip
-    rows = verdicts[: params.max_encounters]
+    rows = shown_verdicts(data.novelty, data.photos, data.run["night"], params)
     index = Index.of(data, {r["encounter_id"] for r in rows})
     if beside is not None and _n_pictures(rows, index, params) > INSIDE:
         pictures.beside = beside
@@ -149,8 +156,12 @@ def _n_pictures(rows: Iterable[Row], index: Index, params: ReportParams) -> int:
 
 def of_tonight(data: ReportData) -> set[str]:
     """Encounters with a photo that is there for the first time."""
-    rows = zip(*(data.photos[c].to_pylist() for c in ("encounter_id", "first_night")), strict=True)
-    return {encounter for encounter, night in rows if str(night) == str(data.run["night"])}
+    return _fresh(data.photos, data.run["night"])
+
+
+def _fresh(photos: pa.Table, night: str) -> set[str]:
+    rows = zip(*(photos[c].to_pylist() for c in ("encounter_id", "first_night")), strict=True)
+    return {encounter for encounter, first in rows if str(first) == str(night)}
 
 
 def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportParams, pictures: EmbeddedCrops) -> Card:
@@ -243,9 +254,11 @@ def _shares(row: Row, ranked: list[Row]) -> tuple[float, float, float] | None:
 
 
 def _pairs(table: pa.Table, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], Row]:
-    keys = zip(table["query_crop_id"].to_pylist(), table["gallery_crop_id"].to_pylist(), strict=True)
-    rows = [k for k, key in enumerate(keys) if key in wanted]
-    return {(r["query_crop_id"], r["gallery_crop_id"]): r for r in table.take(pa.array(rows, pa.int64())).to_pylist()}
+    queries = pa.array(sorted({query for query, _ in wanted}), pa.string())
+    rows = table.filter(pc.is_in(table["query_crop_id"], queries)) if wanted else table.slice(0, 0)
+    keys = zip(rows["query_crop_id"].to_pylist(), rows["gallery_crop_id"].to_pylist(), strict=True)
+    at = [k for k, key in enumerate(keys) if key in wanted]
+    return {(r["query_crop_id"], r["gallery_crop_id"]): r for r in rows.take(pa.array(at, pa.int64())).to_pylist()}
 
 
 def _grouped(rows: Iterable[Row], key: Any) -> dict[str, list[Row]]:

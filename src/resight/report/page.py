@@ -16,7 +16,7 @@ from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
 from resight.report.params import ReportParams
 from resight.report.pictures import Beside, EmbeddedCrops
 from resight.report.templates import template
-from resight.status import KEPT_ASIDE, Decision, PhotoStatus
+from resight.status import KEPT_ASIDE, PAST, Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
 
 STAGES = ("ingest", "segment", "extract", "embed", "match", "score", "rank", "novelty", "photos")
@@ -110,7 +110,7 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     span = (run["ended_at"] - run["started_at"]).total_seconds()
     facts = [
         ("Run", run["run_id"]),
-        ("Flow", run["flow"] + (", kept apart" if run["status"] == KEPT_ASIDE else "")),
+        ("Flow", _flow(run)),
         ("Made", f"{words.moment(run['ended_at'])} UTC, in {words.seconds(span)} on {run['device']}"),
         ("Extractor", settings.get("extract", {}).get("kind", "–")),
         ("Matcher", settings.get("match", {}).get("kind", "–")),
@@ -119,6 +119,12 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     weights = [_weight(name, value) for name, value in sorted(words.parsed(run["weights"]).items())]
     facts.append(("Weights", "; ".join(weights) or "none needed"))
     return [*facts, ("Model", str(run["model_fingerprint"])), ("Resight", str(run["resight_version"]))]
+
+
+def _flow(run: Mapping[str, Any]) -> str:
+    if run["flow"] == PAST:
+        return f"past: what was there on {run['night']}; nothing of it is current"
+    return str(run["flow"]) + (", kept apart" if run["status"] == KEPT_ASIDE else "")
 
 
 def _weight(name: str, value: Any) -> str:

@@ -19,7 +19,7 @@ from resight.rank.levels import Seen
 from resight.rank.rule import GROWING, choose_rule
 from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
-from resight.run.own_pairs import with_cut_pairs
+from resight.run.own_pairs import left_out, with_cut_pairs
 from resight.run.state import Judged, Matched, Ranked, Scored
 from resight.run.uncompared import explained
 from resight.score.base import FUSED
@@ -77,7 +77,7 @@ def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
     if settings.score.name == FUSED:
         labelled = LabelledPairs(matched.pairs, matched.info, cohort.labels, null)
         place, name, how = conditions.env.workspace, conditions.names.evidence, settings.score.calibration
-        fused = choose_fusion(place, name, labelled, how, evaluating=cohort.evaluating)
+        fused = choose_fusion(place, name, labelled, how, evaluating=cohort.evaluating, keep=cohort.is_kept)
     scores = scores_of(settings, matched, cohort.labels, null, fused)
     return matched.then(Scored, scores=scores, null=null, fused=fused)
 
@@ -96,6 +96,8 @@ def rank_candidates(settings: Settings, scored: Scored) -> Ranked:
     scores = without_refused(scored.scores, scored.info, scored.cohort.refused)
     candidates = rank_all(scores, scored.info, rule.params, scored.cohort.truth)
     seen = Seen.of(scores, scored.info, rule.params)
+    if scored.shortlisted:
+        seen = replace(seen, left_out=left_out(scored.grids, scored.info, scored.cohort, candidates))
     return scored.then(Ranked, candidates=candidates, rule=rule, seen=seen)
 
 

@@ -199,7 +199,8 @@ def _candidates_without_own(settings: Settings, judged: Judged) -> tuple[pa.Tabl
     )  # their truth would make these a cohort
     scores = scores_of(settings, judged, {**cohort.labels, **cohort.truth}, judged.null, judged.fused)
     how = judged.rule.params
-    return rank_all(scores, judged.info, how, cohort.truth), Seen.of(scores, judged.info, how)
+    seen = replace(Seen.of(scores, judged.info, how), left_out=judged.seen.left_out)
+    return rank_all(scores, judged.info, how, cohort.truth), seen
 
 
 def _known_of_open_trial(rows: list[Row]) -> list[Row]:

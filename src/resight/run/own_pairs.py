@@ -81,6 +81,33 @@ def with_cut_pairs(
     return pa.concat_tables([rows.select(list(names)).cast(more.schema), more])
 
 
+def left_out(
+    grids: Iterable[PairGrid], info: pa.Table, cohort: Cohort, candidates: pa.Table
+) -> dict[str, frozenset[str]]:
+    """By query encounter, the animals that could have been compared with it and are no candidates: the shortlist left them out.
+
+    Args:
+        grids: All pairs of the run.
+        info: From `cohort.crop_info`.
+        cohort: Whose queries, and whose gallery.
+        candidates: From `rank.stage.rank_all`.
+    """
+    encounter = dict(zip(*(info[name].to_pylist() for name in ("crop_id", "encounter_id")), strict=True))
+    could: dict[str, set[str]] = {}
+    for grid in (grid for grid in grids if grid.purpose == IDENTIFY):
+        names = np.array([cohort.labels.get(photo, "") for photo in grid.gallery_photos.to_pylist()], dtype=object)
+        asks = np.array([photo in cohort.queries for photo in grid.query_photos.to_pylist()], bool)
+        crops = grid.query_ids.to_pylist()
+        for block in grid.blocks():
+            queries = block[asks[block]]
+            for query, ending in zip(queries.tolist(), grid.of_queries(queries), strict=True):
+                could.setdefault(encounter[crops[query]], set()).update(names[ending == OPEN])
+    compared: dict[str, set[str]] = {}
+    for e, animal in zip(*(candidates[name].to_pylist() for name in ("encounter_id", "individual_id")), strict=True):
+        compared.setdefault(e, set()).add(animal)
+    return {e: frozenset(animals - compared.get(e, set()) - {""}) for e, animals in could.items()}
+
+
 def _own_rows(
     pairs: pa.Table, asking: Mapping[str, str], labels: Mapping[str, str]
 ) -> Iterator[tuple[str, str, tuple[str, str], str]]:

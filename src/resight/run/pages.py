@@ -1,6 +1,6 @@
 """The pages of a run, drawn from its tables: the report, and the page that shows how good the system is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from resight.match.evidence import evidence
 from resight.pairs.cohort import CALIBRATE
 from resight.report.accuracy_data import AccuracyData
 from resight.report.accuracy_page import render_accuracy
+from resight.report.cards import shown_verdicts
 from resight.report.data import MatchedPoints, ReportData
 from resight.report.page import render_report
 from resight.report.pictures import Beside
@@ -51,7 +52,9 @@ def draw_report(
     """
     env, settings = conditions.env, conditions.settings
     shown = {name: tables.get(name, empty_table(name)) for name in REPORT_TABLES}
-    pairs = _shown_pairs(shown["identifications"], settings.report.candidates)
+    verdicts = shown_verdicts(shown["novelty"], shown["photos"], record["night"], settings.report)
+    encounters = {row["encounter_id"] for row in verdicts}
+    pairs = _shown_pairs(shown["identifications"], settings.report.candidates, encounters)
     points = evidence(env, match_setup(settings), conditions.names.match, pairs, tables["features"])
     if null is None:
         null = learn_null(shown["pairs"], _gallery_labels(shown), settings.score.null_pairs)
@@ -127,9 +130,11 @@ def _rows(tables: Tables, name: str) -> list[dict[str, Any]]:
     return tables[name].to_pylist() if name in tables else []
 
 
-def _shown_pairs(identifications: pa.Table, candidates: int) -> list[tuple[str, str]]:
-    rows = identifications.select(["level", "rank", "best_query_crop_id", "best_gallery_crop_id"]).to_pylist()
-    shown = [r for r in rows if r["level"] == "encounter" and r["rank"] <= candidates]
+def _shown_pairs(identifications: pa.Table, candidates: int, encounters: Collection[str]) -> list[tuple[str, str]]:
+    """The pairs that are drawn; what was drawn on the pages of earlier nights is not looked up again."""
+    columns = ["level", "query_id", "rank", "best_query_crop_id", "best_gallery_crop_id"]
+    near = identifications.select(columns).filter(pc.less_equal(identifications["rank"], candidates))
+    shown = [r for r in near.to_pylist() if r["level"] == "encounter" and r["query_id"] in encounters]
     return sorted({(r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in shown})
 
 

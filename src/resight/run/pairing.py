@@ -9,11 +9,12 @@ from resight.match.halving.stage import halve
 from resight.match.precision import precision_effect
 from resight.match.stage import match
 from resight.pairs.cohort import Cohort, crop_info, pair_grids
-from resight.pairs.plan import Plan
+from resight.pairs.plan import PairGrid, Plan
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
-from resight.shortlist.stage import VERIFIED, shortlist
+from resight.shortlist.kept import VERIFIED
+from resight.shortlist.stage import shortlist
 from resight.shortlist.union import Alike
 from resight.store.counts import reconcile_left_out, reconcile_pairs
 
@@ -28,10 +29,24 @@ def plan_pairs(conditions: Conditions, extracted: Extracted, cohort: Cohort) -> 
     Raises:
         BrokenCountError: A pair got lost on the way.
     """
+    settings = conditions.settings
+    info = crop_info(extracted.photos, extracted.crops, extracted.features, cohort)
+    grids = pair_grids(info, cohort, settings.pairs, settings.novelty.calibration_encounters)
+    return plan_grids(conditions, extracted, cohort, info, grids)
+
+
+def plan_grids(
+    conditions: Conditions, extracted: Extracted, cohort: Cohort, info: pa.Table, grids: tuple[PairGrid, ...]
+) -> Planned:
+    """`plan_pairs` of the pairs in these grids, whoever has made them.
+
+    Args:
+        conditions, extracted, cohort: As for `plan_pairs`.
+        info: `cohort.crop_info`.
+        grids: All pairs.
+    """
     env, settings, names = conditions.env, conditions.settings, conditions.names
     crops, features = extracted.crops, extracted.features
-    info = crop_info(extracted.photos, crops, features, cohort)
-    grids = pair_grids(info, cohort, settings.pairs, settings.novelty.calibration_encounters)
     similar = alike(extracted, info)
     listed = shortlist(env, voting(settings, names.voting), grids, crops, features, alike=similar)
     plan = Plan.of(listed.plans)

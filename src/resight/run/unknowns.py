@@ -82,8 +82,8 @@ def group_unknowns(
 ) -> Grouped:
     """Compare encounters without a name with each other, judge them anew in view of all, and give unknown animals names that last.
 
-    Every unlabelled photo of the workspace is a query on every night, so those of earlier nights are here too; their pairs were
-    matched before and are only looked up.
+    Every unlabelled photo of the workspace is a query on every night, so those of earlier nights are here too; they have voted and
+    their pairs were matched before, so both are only looked up.
 
     Args:
         conditions: Settings, and where pairs are matched.
@@ -124,6 +124,7 @@ def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
     ratio = pair_ratio(score, judged.model, SCORES[settings.score.name].is_ratio)
     rows = judged.novelty.select(["encounter_id", "n_photos_compared"]).to_pylist()
     nodes, refused = in_order(seen, _first_met(judged.photos)), judged.cohort.refused
+    left_out = judged.seen.left_out
     evidence = Evidence(
         nodes=nodes,
         animals=sorted(set(judged.cohort.labels.values())),
@@ -132,6 +133,10 @@ def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
         log_ratio={} if ratio is None else dict(zip(pairs, ratio.tolist(), strict=True)),
         apart=apart(seen),
         never=[(node, animal) for node in nodes for animal in sorted(refused.get(encounter_of(node), ()))],
+        left_out={
+            node: left_out.get(encounter_of(node), frozenset()) - refused.get(encounter_of(node), frozenset())
+            for node in nodes
+        },
     )
     return joint_posterior(evidence, judged.model, settings.novelty)
 
@@ -152,7 +157,9 @@ def _compare(
 ) -> tuple[Judged, MatchResult, pa.Table, int]:
     """Add the pairs among unknown animals to the tables ``pairs`` and ``scores``."""
     settings = conditions.settings
-    grid = cluster_grid(seen, settings.pairs)
+    photos = judged.photos
+    came = dict(zip(photos["photo_id"].to_pylist(), photos["first_night"].to_pylist(), strict=True))
+    grid = cluster_grid(seen, settings.pairs, came)
     plan, votes, n_shortlisted = _shortlisted(conditions, judged, grid)
     reconcile_left_out("cluster", grid.n_pairs(), plan.pairs, plan.left_out)
     result = match(conditions.env, match_setup(settings), conditions.names.match, plan.pairs, judged.features)

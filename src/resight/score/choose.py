@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.score.accepted import accept, accepted
 from resight.score.distribution import scored_only
 from resight.score.fusion import Fusion
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
-from resight.score.null import Null
+from resight.score.null import Null, labels_of
 from resight.score.stage import distributions
+from resight.store.columns import mapped
 from resight.store.workspace import Workspace
 
 NOT_WORSE = 0.01
@@ -68,24 +70,28 @@ class LabelledPairs:
         """
         pairs = scored_only(self.pairs)
         encounter_of = dict(zip(self.info["photo_id"].to_pylist(), self.info["encounter_id"].to_pylist(), strict=True))
-        sides = [pairs[f"{side}_photo_id"].to_pylist() for side in ("query", "gallery")]
-        owners, candidates = ([self.labels.get(p) for p in photos] for photos in sides)
-        encounters, met_before = ([encounter_of[p] for p in photos] for photos in sides)
-        wanted = [not purposes or purpose in purposes for purpose in pairs["purpose"].to_pylist()]
-        apart = self._on_two_days(*sides)
-        rows = zip(wanted, owners, candidates, encounters, met_before, apart, strict=True)
-        keep = np.array([bool(w and a and b and e != m and (a != b or two)) for w, a, b, e, m, two in rows], bool)
-        kept = pairs.filter(pa.array(keep, pa.bool_()))
-        names = (np.array(column, object)[keep].astype(str) for column in (owners, candidates, encounters))
+        sides = [pairs[f"{side}_photo_id"] for side in ("query", "gallery")]
+        owners, candidates = (labels_of(photos, self.labels) for photos in sides)
+        encounters, met_before = (mapped(photos, encounter_of, pa.string()) for photos in sides)
+        keep = pc.and_(
+            pc.not_equal(encounters, met_before), pc.or_(pc.not_equal(owners, candidates), self._on_two_days(*sides))
+        )
+        if purposes:
+            keep = pc.and_(keep, pc.is_in(pairs["purpose"].combine_chunks(), pa.array(purposes, pairs["purpose"].type)))
+        keep = pc.fill_null(pc.and_(keep, pc.and_(pc.is_valid(owners), pc.is_valid(candidates))), False)
+        kept = pairs.filter(keep)
+        names = (np.array(column.filter(keep).to_pylist(), str) for column in (owners, candidates, encounters))
         labels = self.labels if visible is None else visible
         return TrainingPairs(distributions(kept, labels, self.null, self.viewpoints), *names)
 
-    def _on_two_days(self, *sides: list[str]) -> list[bool]:
+    def _on_two_days(self, *sides: pa.ChunkedArray) -> pa.Array:
         """Whether the two photos of each pair were taken on two days that are known; always where no days are kept."""
         if "taken_on" not in self.info.column_names:
-            return [True] * len(sides[0])
-        day = dict(zip(self.info["photo_id"].to_pylist(), self.info["taken_on"].to_pylist(), strict=True))
-        return [bool(day[q] and day[g] and day[q] != day[g]) for q, g in zip(*sides, strict=True)]
+            return pa.repeat(pa.scalar(True), len(sides[0]))
+        photos, days = self.info["photo_id"].to_pylist(), self.info["taken_on"]
+        day = dict(zip(photos, (taken or None for taken in days.to_pylist()), strict=True))
+        query, gallery = (mapped(side, day, days.type) for side in sides)
+        return pc.fill_null(pc.not_equal(query, gallery), False)
 
 
 def viewpoints_of(info: pa.Table) -> dict[str, str]:
@@ -94,7 +100,13 @@ def viewpoints_of(info: pa.Table) -> dict[str, str]:
 
 
 def choose_fusion(
-    workspace: Workspace, evidence: str, labelled: LabelledPairs, calibration: str, *, evaluating: bool
+    workspace: Workspace,
+    evidence: str,
+    labelled: LabelledPairs,
+    calibration: str,
+    *,
+    evaluating: bool,
+    keep: bool = True,
 ) -> ChosenFusion:
     """The accepted fusion; on the first night, one fitted now and accepted; in an evaluation, one fitted on its gallery.
 
@@ -104,6 +116,7 @@ def choose_fusion(
         labelled: Pairs with the labels that may be seen.
         calibration: Setting ``score.calibration``.
         evaluating: Neither use the accepted fusion, which has seen the hidden labels, nor replace it.
+        keep: Accept one that is fitted now, for all nights to come.
     """
     before = None if evaluating else accepted(workspace, evidence)
     if before is not None:
@@ -116,6 +129,8 @@ def choose_fusion(
     if evaluating:
         note = f"Evidence is fused by {name}, fitted on the gallery of this split alone ({about})."
         return ChosenFusion(fusion, note, name)
+    if not keep:
+        return ChosenFusion(fusion, f"Evidence is fused by {name}, fitted for this view alone ({about}).", name)
     accept(workspace, evidence, fusion)
     return ChosenFusion(fusion, f"Evidence is fused by {name}, fitted now for the first time ({about}) and kept.", name)
 

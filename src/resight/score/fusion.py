@@ -14,11 +14,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.errors import SettingsError
 from resight.score.calibrators import Calibrator
 from resight.score.distribution import Distributions
 from resight.score.features import FEATURES
+from resight.store.columns import mapped
 from resight.store.fingerprint import fingerprint
 
 N_FOLDS = 5
@@ -73,7 +76,7 @@ class Fusion:
         raw = read_features(d, self.features)
         return ((raw - np.array(self.centre)) / np.array(self.spread)).clip(-LARGEST, None)
 
-    def log_ratio(self, d: Distributions, owners: Sequence[str | None] | None = None) -> np.ndarray:
+    def log_ratio(self, d: Distributions, owners: pa.Array | Sequence[str | None] | None = None) -> np.ndarray:
         """(N,) log likelihood ratio of same against different animal.
 
         Args:
@@ -83,7 +86,9 @@ class Fusion:
         z = self.standardised(d)
         out = self.line(z)
         if owners is not None and self.folds:
-            fold = np.array([-1 if o is None else fold_of(o) for o in owners], np.int64)
+            owners = owners if isinstance(owners, pa.Array) else pa.array(owners, pa.string())
+            known = {owner: fold_of(owner) for owner in pc.unique(owners).to_pylist() if owner is not None}
+            fold = np.asarray(pc.fill_null(mapped(owners, known, pa.int64()), -1))
             for k, line in enumerate(self.folds):
                 out = np.where(fold == k, line(z), out)
         return self.calibrator(out)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.score.distribution import cdf_at_edges, inlier_score, optional, read_histograms, scored_only
+from resight.store.columns import mapped
 
 MIN_CLASS_PAIRS = 50
 MIN_COUNT_PAIRS = 20
@@ -91,14 +92,14 @@ class Null:
     counts: CountNull | None = None
     inliers: Moments = SHIPPED_INLIERS
 
-    def table(self, classes: list[str]) -> tuple[np.ndarray | None, np.ndarray]:
-        """Cumulative distributions (C, B + 1), and for each of ``classes`` the row to use; -1 where there is none."""
+    def table(self, classes: pa.Array) -> tuple[np.ndarray | None, np.ndarray]:
+        """Cumulative distributions (C, B + 1), and for each of ``classes`` (texts) the row to use; -1 where there is none."""
         if self.pooled is None:
             return None, np.full(len(classes), -1)
         names = sorted(self.by_class)
         row = {name: k + 1 for k, name in enumerate(names)}
         cdf = np.stack([self.pooled.cdf(), *(self.by_class[name].cdf() for name in names)])
-        return cdf, np.array([row.get(name, 0) for name in classes], np.int64)
+        return cdf, np.asarray(pc.fill_null(mapped(classes, row, pa.int64()), 0))
 
 
 def learn_null(
@@ -120,7 +121,7 @@ def learn_null(
     impostors = _thin(calibrate.filter(pc.fill_null(pc.invert(same), False)), most)
     if not impostors.num_rows:
         return Null()
-    classes = np.array(viewpoint_classes(impostors, viewpoints))
+    classes = np.array(viewpoint_classes(impostors, viewpoints).to_pylist())  # of `most` pairs
     histogram = read_histograms(impostors)
     values = _keypoints(impostors, "query") + _keypoints(impostors, "gallery")
     names, sizes = np.unique(classes, return_counts=True)
@@ -135,19 +136,20 @@ def same_individual(pairs: pa.Table, labels: Mapping[str, str | None]) -> pa.Arr
     return pc.equal(query, gallery)
 
 
-def viewpoint_classes(pairs: pa.Table, viewpoints: Mapping[str, str] | None) -> list[str]:
+def viewpoint_classes(pairs: pa.Table, viewpoints: Mapping[str, str] | None) -> pa.Array:
     """Class of each pair: its two viewpoints in alphabetical order, e.g. ``left-top``; '' if unknown."""
     if viewpoints is None:
-        return [""] * pairs.num_rows
-    sides = ([viewpoints.get(c, "") for c in pairs[f"{side}_crop_id"].to_pylist()] for side in ("query", "gallery"))
-    return ["-".join(sorted(two)) if all(two) else "" for two in zip(*sides, strict=True)]
+        return pa.repeat(pa.scalar(""), pairs.num_rows)
+    named = {crop_id: view or None for crop_id, view in viewpoints.items()}
+    a, b = (mapped(pairs[f"{side}_crop_id"], named, pa.string()) for side in ("query", "gallery"))
+    swapped = pc.fill_null(pc.greater(a, b), False)
+    joined = pc.binary_join_element_wise(pc.if_else(swapped, b, a), pc.if_else(swapped, a, b), "-")
+    return pc.fill_null(joined, "")
 
 
 def labels_of(photo_ids: pa.ChunkedArray, labels: Mapping[str, str | None]) -> pa.Array:
     """Individual of each photo; missing for unlabelled photos."""
-    encoded = photo_ids.combine_chunks().dictionary_encode()
-    names = pa.array([labels.get(p) for p in encoded.dictionary.to_pylist()], pa.string())
-    return names.take(encoded.indices)
+    return mapped(photo_ids, labels, pa.string())
 
 
 def count_terms(n0: np.ndarray, n1: np.ndarray) -> np.ndarray:

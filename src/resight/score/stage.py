@@ -15,7 +15,7 @@ from resight.score.base import Score
 from resight.score.cohorts import Cohorts
 from resight.score.distribution import Distributions, read_distributions, scored_only
 from resight.score.fusion import Fusion
-from resight.score.null import Null, learn_null, same_individual, viewpoint_classes
+from resight.score.null import Null, labels_of, learn_null, same_individual, viewpoint_classes
 from resight.score.params import ScoreParams
 
 _IDS = ("query_crop_id", "gallery_crop_id", "purpose")
@@ -57,7 +57,7 @@ def score(
     scored = scored_only(pairs)
     d = distributions(scored, labels, null, viewpoints)
     if fusion is not None:
-        d = replace(d, fused=fusion.log_ratio(d, [labels.get(p) for p in scored["query_photo_id"].to_pylist()]))
+        d = replace(d, fused=fusion.log_ratio(d, labels_of(scored["query_photo_id"], labels)))
     # A score without a column of its own is computed only if it ranks, and only `score` holds it.
     values = {name: each.compute(d) for name, each in SCORES.items() if name in _COLUMNS or name == chosen.name}
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}

@@ -39,10 +39,11 @@ class Staging:
         self.workspace = workspace
         self.path = workspace.runs / f"{STAGING_PREFIX}{uuid.uuid4().hex[:12]}"
         self.path.mkdir(parents=True)
+        self._tables: dict[str, pa.Table] = {}
 
     def write(self, name: str, table: pa.Table) -> None:
-        """Write a conformed table."""
-        write_table(self.path, name, table)
+        """Take a conformed table. `commit` writes it: later stages give some tables again, and each is written once."""
+        self._tables[name] = table
 
     def write_report(self, html: str, name: str = REPORT_FILE, beside: Mapping[str, bytes] | None = None) -> Path:
         """Write a page beside the tables, and the files that it shows."""
@@ -58,6 +59,8 @@ class Staging:
         Args:
             instead: It was kept aside, or something had failed in it, and this one takes its place.
         """
+        for name, table in self._tables.items():
+            write_table(self.path, name, table)
         target = self.workspace.runs / run_id
         if target.exists() and instead:
             target.rename(self.path.with_name(f"{self.path.name}{REPLACED}{run_id}"))  # cleared as left over
