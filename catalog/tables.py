@@ -455,9 +455,9 @@ RUNS = Table(
     "runs", 3, "a run", ("run_id",),
     (
         RUN,
-        Column("flow", S, "nightly, rebuild, accuracy, evaluate, compare or demo", nullable=False),
+        Column("flow", S, "nightly, past, rebuild, accuracy, evaluate, compare or demo", nullable=False),
         Column("night", DAY, "night of the run", nullable=False),
-        Column("status", S, "accepted, or kept_aside: computed, but not published", nullable=False),
+        Column("status", S, "accepted, kept_aside: computed, but not published, or past: the view of a night of the past (`nightly --as-of`)", nullable=False),
         Column("reason", S, "why a night or a rebuild is kept aside, or what `--accept` has overruled; empty otherwise"),
         Column("started_at", UTC, "start", "UTC", nullable=False),
         Column("ended_at", UTC, "end", "UTC", nullable=False),

@@ -13,7 +13,7 @@ from resight.settings import SETTINGS_FILE
 from resight.settings.init import init_workspace
 from resight.status import CALLED_NEW, NAMED
 from resight.store.runs import read_run
-from resight.store.workspace import Workspace
+from resight.store.workspace import Workspace, refuse_address
 
 log = logging.getLogger("resight")
 ANIMALS = 12  # fewer that were met again cannot show that a poor match means a new animal
@@ -27,6 +27,7 @@ def run_demo(workspace: str | Path = "demo", photos: str | None = None, *, quiet
         workspace: Folder to work in; made if missing.
         photos: Folder of real photos instead of the rendered ones.
     """
+    refuse_address(workspace)
     root = Path(workspace).expanduser().absolute()
     if not (root / SETTINGS_FILE).exists():
         init_workspace(root, novelty=None if photos else {"alpha": ANIMALS_ALPHA})

@@ -27,7 +27,9 @@ def run_name(flow: str) -> Callable[[], str]:
     def name() -> str:
         from prefect.runtime import deployment, flow_run
 
-        return f"{deployment.name or flow}-{flow_run.parameters.get('night') or scheduled_night()}"
+        of = flow_run.parameters.get
+        night = f"as of {of('as_of')}" if of("as_of") else of("night") or scheduled_night()
+        return f"{deployment.name or flow}-{night}"
 
     return name
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
+from resight.flows.past import nights_of, run_past_night
 from resight.flows.steps import accepted_settings, note_of_choice, run_pipeline, tonights_cohort
 from resight.pairs.cohort import Cohort
 from resight.run.models import current_model
@@ -95,12 +97,19 @@ def _nightly(
     sources: list[str] | None = None,
     accept: bool = False,
     quiet: bool = False,
+    as_of: str | None = None,
 ) -> Any:
     """`run_nightly` as a flow; a scheduled run that starts late is still for the night it was scheduled for.
 
-    A night that is kept aside ends in the state KeptAside, which counts as failed.
+    A night that is kept aside ends in the state KeptAside, which counts as failed. With ``as_of`` it is `run_past` instead: the
+    views of one night of the past, or of several.
     """
     end_with_serving_process()
+    if as_of:
+        return [
+            shown(workspace, partial(run_past_night, workspace, one, overrides, sources, quiet=quiet))
+            for one in nights_of(as_of)
+        ]
     night = night or scheduled_night()
     return shown(workspace, lambda: run_nightly(workspace, night, overrides, sources, accept=accept, quiet=quiet))
 

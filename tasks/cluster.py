@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pyarrow as pa
+
 from resight.pairs.plan import ending_counts
 from resight.run import unknowns
 from resight.run.run import Run
 from resight.run.state import Judged
-from resight.store.runs import read_current
+from resight.store.runs import read_current, read_run, run_tables
 from resight.tasks.novelty import count_decisions
 from resight.tasks.stage import stage
 
@@ -16,9 +18,9 @@ KEEPS_NAMES = ("nightly", "rebuild", "demo")
 @stage("cluster")
 def group_unknowns(run: Run, judged: Judged) -> Judged:
     """Compare encounters without a name with each other, judge them together, and give unknown animals names that last."""
-    before = read_current(run.workspace, "provisional") if run.flow in KEEPS_NAMES else None
+    before = _before(run, "provisional")
     events = [] if before is None else before.drop_columns(["run_id"]).to_pylist()
-    photos = read_current(run.workspace, "photos") if events else None
+    photos = _before(run, "photos") if events else None
     rows = [] if photos is None else photos.select(["photo_id", "encounter_id"]).to_pylist()
     earlier = {row["photo_id"]: row["encounter_id"] for row in rows}
     grouped = unknowns.group_unknowns(run.conditions, judged, events, run.night, run.run_id, earlier)
@@ -38,3 +40,12 @@ def group_unknowns(run: Run, judged: Judged) -> Judged:
     found = replace(found, **{name: run.add(name, getattr(found, name)) for name in changed})
     count_decisions(run, found.novelty)
     return found
+
+
+def _before(run: Run, name: str) -> pa.Table | None:
+    """A table of the night before: the one that is current, or in a view of the past the last that was by then."""
+    if run.then is not None:
+        told = run.then.told
+        there = told is not None and name in run_tables(run.workspace, told.run_id)
+        return read_run(run.workspace, told.run_id, name) if told and there else None
+    return read_current(run.workspace, name) if run.flow in KEEPS_NAMES else None

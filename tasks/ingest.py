@@ -1,6 +1,7 @@
 """Stage ``ingest``."""
 
 from collections.abc import Mapping
+from datetime import date
 
 import pyarrow as pa
 
@@ -15,20 +16,22 @@ from resight.run.state import Ingested
 from resight.tasks.stage import stage
 
 # What people have decided about the photos of the workspace; other flows ask labelled folders.
-HEEDS_DECISIONS = ("nightly", "rebuild", "accuracy", "identify", "segment")
+HEEDS_DECISIONS = ("nightly", "past", "rebuild", "accuracy", "identify", "segment")
 
 
 @stage("ingest")
 def ingest_photos(run: Run) -> Ingested:
     """Find the photos and read what is new; names the run after what it found."""
-    result = ingest(run.env, ingest_setup(run.settings), run.names.ingest, run.sources, run.night)
+    seen_on = run.night if run.then is None else date.today().isoformat()
+    result = ingest(run.env, ingest_setup(run.settings), run.names.ingest, run.sources, seen_on, run.then)
     run.note(*result.notes)
     run.work["photos_decoded"] = result.n_decoded
     table: pa.Table = result.photos
     annotations: Mapping[str, tuple[Annotation, ...]] = result.annotations
     if run.flow in HEEDS_DECISIONS:
         log = DecisionLog(run.workspace)
-        run.decided = Decided.of(log.entries())
+        made = (entry for entry in log.entries() if run.then is None or entry.moment <= run.then.until)
+        run.decided = Decided.of(made)
         run.note(*log.notes)
         table, annotations, notes = decide_photos(table, annotations, run.decided)
         run.note(*notes)

@@ -12,7 +12,7 @@ from resight.run.models import Model, register
 from resight.run.run import Run
 from resight.run.state import Ingested
 from resight.settings.init import correct_views
-from resight.status import FAILED, KEPT_ASIDE, Decision
+from resight.status import ACCEPTED, FAILED, KEPT_ASIDE, PAST, Decision
 from resight.store.generations import ACCURACY_FILE
 from resight.store.publication import publish_generation
 from resight.store.runs import REPORT_FILE, read_run, run_exists, run_record
@@ -37,10 +37,10 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
     """Write the record, rename the run into place.
 
     Args:
-        accept: Make its tables the current ones.
+        accept: Make its tables the current ones; never those of a view of the past.
         model: Make its model the accepted one in the same step (the first night, a rebuild).
     """
-    run.add("runs", [run.record("accepted" if accept else KEPT_ASIDE)])
+    run.add("runs", [run.record(PAST if run.then else ACCEPTED if accept else KEPT_ASIDE)])
     run.staging.commit(run.run_id, instead=run.made_again or (accept and run_exists(run.workspace, run.run_id)))
     register(run.workspace, run.model)
     if accept:
@@ -85,7 +85,7 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
     if run.reason and not accept:
         run.note(f"Nothing is new since run {run.run_id}, which stays aside.")
     else:
-        is_current = record["status"] != KEPT_ASIDE
+        is_current = record["status"] == ACCEPTED
         run.note(f"Nothing is new since run {run.run_id}{'; its tables stay current' if is_current else ''}.")
     summary = run_summary(run)
     return summary | {"status": KEPT_ASIDE, "reason": run.reason} if run.reason and not accept else summary

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from resight.flows.evaluation import run_accuracy, run_evaluate
     from resight.flows.identify import identify
     from resight.flows.nightly import run_nightly
+    from resight.flows.past import run_past
     from resight.flows.rebuild import run_rebuild
     from resight.match.base import Matcher, PairMatch
     from resight.match.evidence import Evidence
@@ -55,7 +56,7 @@ __all__ = [
     "Settings", "SettingsError", "WeightsError", "Workspace", "WorkspaceError", "__version__", "identify", "load_settings",
     "open_generation", "open_run", "open_workspace", "read_attempts", "read_features", "read_pairs", "read_sightings", "run_accuracy",
     "run_evaluate",
-    "run_nightly", "run_rebuild",
+    "run_nightly", "run_past", "run_rebuild",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker would take everything for an attribute of a module with __getattr__
@@ -70,6 +71,7 @@ if not TYPE_CHECKING:  # a type checker would take everything for an attribute o
         "flows.evaluation": "run_accuracy run_evaluate",
         "flows.identify": "identify",
         "flows.nightly": "run_nightly",
+        "flows.past": "run_past",
         "flows.rebuild": "run_rebuild",
         "match.base": "Matcher PairMatch",
         "match.evidence": "Evidence",

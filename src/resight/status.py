@@ -2,7 +2,9 @@
 
 from enum import StrEnum
 
-KEPT_ASIDE = "kept_aside"  # of a run: computed, but not published
+ACCEPTED = "accepted"  # of a run: published
+KEPT_ASIDE = "kept_aside"  # computed, but not published
+PAST = "past"  # the view of a night of the past; never published
 FAILED = "failed"  # of a crop, feature set, pair or photo: not kept, so that the next run tries again
 
 

@@ -170,6 +170,12 @@ def test_candidate_sets_by_hand():
     assert found["candidate_set_coverage", "all"] == pytest.approx(2 / 3)
     assert found["candidate_set_size", "all"] == pytest.approx(6 / 4)
     assert found["candidate_set_stated", "all"] == pytest.approx(0.9)
+    # an animal that the shortlist left out could have been compared, and no set holds it
+    cut = [
+        outcome("I", "Dot", None, in_candidate_set=False, candidate_set_size=2, **sets),
+        photo("I", "Dot", None, n_right_cut=2),
+    ]
+    assert values(measured(*rows, *cut))["candidate_set_coverage", "all"] == pytest.approx(2 / 4)
     without = {r["metric"]: r for r in measured(*NOVEL)}["candidate_set_coverage"]
     assert without["value"] is None and "no candidate sets" in without["missing_because"]
 

@@ -30,7 +30,6 @@ SHORT = {
     ("plain", "INT", True, "workers"),
     ("plain", "TERM", False, "opencv"),
     ("prefect", "INT", True, "workers"),
-    ("prefect", "TERM", False, "workers"),
     ("prefect", "KILL", False, "workers"),
 }
 WORK = {"workers": SLEEP, "opencv": OPENCV, "torch": TORCH}

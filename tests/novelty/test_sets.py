@@ -34,15 +34,19 @@ NEAR = days({"A": 5, "B": 5, "C": 5})
 
 def test_candidate_set_by_hand():
     # Ada scores herself 4 and 8 (half a vote each), Ben 2, Cleo was shortlisted out. A = 1: only Cleo's is below: (1 + 1) / 4;
-    # C = 5: Cleo, Ben and half of Ada: (1 + 2.5) / 4. Coverage .75 asks for more than .25: all; with .5 more than .5.
+    # C = 5: Cleo, Ben and half of Ada: (1 + 2.5) / 4. Coverage .5 asks for more than .5.
     model = NoveltyModel("logistic", genuine={1: yardstick(OWN)})
     asked = query(A=1.0, B=2.0, C=5.0)
-    assert candidate_set("E", asked, model, NEAR, 0.75).members == ("A", "B", "C")
     assert candidate_set("E", asked, model, NEAR, 0.5).members == ("B", "C")
-    # three animals can promise no more than 3 / 4, whatever is wanted; one can promise nothing
-    assert candidate_set("E", asked, model, NEAR, 0.9).coverage == 0.75
-    assert candidate_set("E", asked, model.without("Ada"), NEAR, 0.9).coverage == pytest.approx(2 / 3)
-    nothing = candidate_set("E", asked, model.without("Ada").without("Ben"), NEAR, 0.9)
+    # three animals of which one was left out can promise no more than 2 / 4, whatever is wanted: no set holds who is not listed
+    found = candidate_set("E", asked, model, NEAR, 0.75)
+    assert (found.members, found.coverage) == (("B", "C"), 0.5)
+    assert candidate_set("E", asked, model.without("Ada"), NEAR, 0.9).coverage == pytest.approx(1 / 3)
+    # listed all three, they promise 3 / 4, and one alone nothing
+    everybody = NoveltyModel("logistic", genuine={1: yardstick([*OWN[:3], ("Cleo", 0.5)])})
+    found = candidate_set("E", asked, everybody, NEAR, 0.9)
+    assert (found.members, found.coverage) == (("A", "B", "C"), 0.75)
+    nothing = candidate_set("E", asked, everybody.without("Ada").without("Ben"), NEAR, 0.9)
     assert (nothing.members, nothing.coverage) == (None, None)
 
 

@@ -15,7 +15,7 @@ from typer import Argument, Option
 from resight.cli import options
 from resight.cli.options import Panel
 from resight.cli.output import line, linked, place, print_notes, print_result
-from resight.errors import KeptAside, machine_errors_at
+from resight.errors import KeptAside, SettingsError, machine_errors_at
 
 nights_app = typer.Typer()
 
@@ -25,6 +25,13 @@ def nightly(
     workspace: options.WorkspaceOption = options.HERE,
     night: options.NightOption = None,
     source: Annotated[list[str] | None, Option(help="Photos instead of ingest.sources; may be repeated.")] = None,
+    as_of: Annotated[
+        str | None,
+        Option(
+            help="The view of a night of the past, or of several (2026-06-01..2026-06-07): only what was there then; nothing "
+            "current changes."
+        ),
+    ] = None,
     accept: options.AcceptOption = False,
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
@@ -33,12 +40,19 @@ def nightly(
 ) -> None:
     """A night's work: read new photos, compare them with the known animals, decide, write tables and the report."""
     from resight.flows import nightly as flows
+    from resight.flows import past
     from resight.flows.lazy import as_asked
     from resight.run.run import absolute_sources
 
-    job = as_asked(flows, "nightly", plain=plain, record=record)
     sources = list(absolute_sources(source)) if source else None
     where, changed = options.absolute(workspace), options.overrides(settings)
+    if as_of is not None:
+        if night is not None or accept:
+            raise SettingsError("--as-of says the night itself and publishes nothing; leave --night and --accept away.")
+        views = as_asked(past, "past", plain=plain, record=record)(where, as_of, changed, sources, quiet=as_json)
+        print_result(views[0] if len(views) == 1 else {"nights": views}, as_json, _show_nights)
+        return
+    job = as_asked(flows, "nightly", plain=plain, record=record)
     _end(lambda: job(where, night, changed, sources, accept=accept, quiet=as_json), as_json)
 
 
@@ -107,6 +121,13 @@ def rebuild(
     where, changed = options.absolute(workspace), options.overrides(settings)
     choices = {"accept_unmeasured": accept_unmeasured, "accept": accept, "quiet": as_json}
     _end(lambda: job(where, night, changed, **choices), as_json)
+
+
+def _show_nights(console: Console, result: dict[str, Any]) -> None:
+    from resight.cli.screen.run import show_run
+
+    for night in result.get("nights", [result]):
+        show_run(console, night)
 
 
 def _end(job: Callable[[], dict[str, Any]], as_json: bool) -> None:

@@ -108,6 +108,11 @@ class Entry:
         """Made from everything that the entry says."""
         return sha256(canonical_json(self._plain()).encode()).hexdigest()[:ID_CHARS]
 
+    @property
+    def moment(self) -> datetime:
+        """When it was decided, UTC."""
+        return datetime.fromisoformat(self.at)
+
     def _plain(self) -> dict[str, Any]:
         """Everything that is said, without what is not."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -95,7 +95,7 @@ def all_specs(outcomes: OutcomeRows, prior_new: float) -> list[Spec]:
         *novelty_specs(*opened, prefix="open_", because=NO_OPEN),
         _mean("open_top1_encounter", [r["correct"] for r in opened[0]], opened[0], NO_OPEN),
         *_probability(encounters, without, prior_new),
-        *_sets(encounters),
+        *_sets(encounters, photos),
         *_clusters(opened[1]),
         *_background(outcomes),
     ]
@@ -232,12 +232,13 @@ def _calibration(name: str, rows: Sequence[Row], mix: np.ndarray) -> list[Spec]:
     ]  # fmt: skip
 
 
-def _sets(known: Sequence[Row]) -> list[Spec]:
-    """The coverage is promised to animals that could be compared, each of them counting the same."""
+def _sets(known: Sequence[Row], photos: Sequence[Row]) -> list[Spec]:
+    """The coverage is promised to animals that could be compared, each of them counting the same; also where the shortlist left them out."""
+    left_out = {r["encounter_id"] for r in photos if r["n_right_cut"]}
     made = any(r["in_candidate_set"] is not None for r in known)
     rows = known if made else []
     stated = [r for r in rows if r["candidate_set_coverage"] is not None]
-    could = [r for r in stated if r["rank"] is not None]
+    could = [r for r in stated if r["rank"] is not None or r["encounter_id"] in left_out]
     size = np.array([r["candidate_set_size"] or 0 for r in rows], np.float64)
     return [
         _balanced("candidate_set_coverage", [bool(r["in_candidate_set"]) for r in could], could, NO_SETS),

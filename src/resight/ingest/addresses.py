@@ -81,8 +81,12 @@ def local_source(source: str, root: Path) -> Path:
     return Path(os.path.abspath(root / Path(path_of(source)).expanduser()))
 
 
-def filesystem(source: str) -> tuple[Any, str]:
-    """The fsspec file system of a remote source and the path in it.
+def filesystem(source: str, setting: str = "ingest.sources") -> tuple[Any, str]:
+    """The fsspec file system of a remote source, or of another address, and the path in it.
+
+    Args:
+        source: The address.
+        setting: Where it was set.
 
     Raises:
         SettingsError: The driver is missing or the protocol unknown.
@@ -103,10 +107,14 @@ def filesystem(source: str) -> tuple[Any, str]:
             else f"the driver that fsspec asks for ({error})"
         )
         raise SettingsError(
-            f"The source {source} needs a driver that is not installed; install it with: {cure}."
+            f"{_named(source, setting)} needs a driver that is not installed; install it with: {cure}."
         ) from None
     except ValueError as error:
-        raise SettingsError(f"The source {source} cannot be opened ({error}); correct it in ingest.sources.") from None
+        raise SettingsError(f"{_named(source, setting)} cannot be opened ({error}); correct it in {setting}.") from None
+
+
+def _named(source: str, setting: str) -> str:
+    return f"The source {source}" if setting == "ingest.sources" else f"{setting} = '{source}'"
 
 
 @contextmanager

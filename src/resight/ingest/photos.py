@@ -34,15 +34,24 @@ ONE_DAY = timedelta(days=1)  # of time zones: it may be tomorrow where the photo
 COPIED = ("format", "width_px", "height_px", "camera", "sharpness", "exposure", "contrast", "clipped_fraction")
 
 
-def build_rows(
+def photo_rows(
     files: Sequence[PhotoFile],
     contents: Contents,
     sidecars: SidecarLabels,
-    encounter: EncounterParams,
     night: str,
     notes: Notes,
+    names: Mapping[str, str | None] | None = None,
 ) -> tuple[list[Row], dict[str, tuple[Annotation, ...]]]:
-    """Rows of the table ``photos`` sorted by photo, and the outlines by photo."""
+    """A row for each content, sorted by photo, and the outlines by photo.
+
+    Args:
+        files: Of the sources.
+        contents: What is in them.
+        sidecars: What label and outline files say.
+        night: Of the run.
+        notes: For people.
+        names: By photo_id, what stands in the place of the name that label files give.
+    """
     groups: dict[str, list[PhotoFile]] = defaultdict(list)
     for file in sorted(files, key=lambda f: f.uri):
         groups[contents.digest.get(file.uri, "unreadable:" + file.uri)].append(file)
@@ -52,27 +61,38 @@ def build_rows(
         facts = _with_possible_time(contents.facts.get(digest, {"first_night": night}), group[0].uri, today, notes)
         row = _identity(digest, group) | _facts(facts) | _verdict(facts, group, contents)
         label = _label([f.uri for f in group], sidecars, today, notes)
+        if names is not None and row["photo_id"] in names:
+            label = replace(label, individual_id=names[row["photo_id"]])
         row |= _labelled(label, facts)
         row |= _told_encounter(label, row)
         rows.append(row)
         outlines = _outlines(row, facts, sidecars, notes)
         if outlines:
             annotations[row["photo_id"]] = outlines
-    rows.sort(key=lambda row: row["photo_id"])
+    return sorted(rows, key=lambda row: row["photo_id"]), annotations
+
+
+def with_encounters(rows: Sequence[Row], encounter: EncounterParams, notes: Notes) -> list[Row]:
+    """The same rows; those whose encounter nobody has said get one by rule, which looks at all of them."""
     by_rule = default_encounters(rows, encounter)
     for row in rows:
         if not row.get("encounter_id"):
             alone = f"photo-{row['photo_id']}", EncounterSource.PHOTO
             row["encounter_id"], row["encounter_source"] = by_rule.get(row["photo_id"], alone)
     _note_mixed_encounters(rows, notes)
-    return rows, {row["photo_id"]: annotations[row["photo_id"]] for row in rows if row["photo_id"] in annotations}
+    return list(rows)
+
+
+def photo_id_of(digest: str) -> str:
+    """Name of a content, from its SHA-256."""
+    return digest[:PHOTO_ID_CHARS]
 
 
 def _identity(digest: str, group: Sequence[PhotoFile]) -> Row:
     readable = not digest.startswith("unreadable:")
     uris = [f.uri for f in group]
     return {
-        "photo_id": (digest if readable else hashlib.sha256(digest.encode()).hexdigest())[:PHOTO_ID_CHARS],
+        "photo_id": photo_id_of(digest if readable else hashlib.sha256(digest.encode()).hexdigest()),
         "sha256": digest if readable else "",
         "uri": uris[0],
         "uris": uris,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,10 +14,11 @@ from resight.environment import Environment
 from resight.ingest.addresses import name_of, read_bytes
 from resight.ingest.annotation import Annotation
 from resight.ingest.coco import read_coco
-from resight.ingest.files import read_contents
+from resight.ingest.files import Contents, read_contents
 from resight.ingest.notes import Notes
 from resight.ingest.params import EncounterParams, IngestParams
-from resight.ingest.photos import SCHEMA, build_rows
+from resight.ingest.past import Then, names_then
+from resight.ingest.photos import SCHEMA, photo_id_of, photo_rows, with_encounters
 from resight.ingest.sidecars import is_outline_file, read_sidecars
 from resight.ingest.sources import list_files
 from resight.store.counts import reconcile
@@ -43,7 +45,7 @@ class IngestResult:
     Attributes:
         photos: Columns of the table ``photos`` without ``run_id``, sorted by photo.
         annotations: Outlines by ``photo_id``.
-        n_files: Files found; several may hold one photo.
+        n_files: Files of these photos; several may hold one.
         n_decoded: Pictures really opened in this call; 0 where nothing is new.
         notes: One-sentence warnings for people.
     """
@@ -55,7 +57,9 @@ class IngestResult:
     notes: tuple[str, ...]
 
 
-def ingest(env: Environment, setup: IngestSetup, name: str, sources: Sequence[str], night: str) -> IngestResult:
+def ingest(
+    env: Environment, setup: IngestSetup, name: str, sources: Sequence[str], night: str, then: Then | None = None
+) -> IngestResult:
     """Find the photos, look at those that are new, and join labels and outlines. The sources are only read.
 
     Args:
@@ -64,6 +68,7 @@ def ingest(env: Environment, setup: IngestSetup, name: str, sources: Sequence[st
         name: From `ingest_fingerprint`.
         sources: Folders, files, globs, fsspec addresses.
         night: ISO date, recorded as ``first_night`` of what was never seen before.
+        then: The view of a night of the past: photos that came later are left out, and names are those of then.
 
     Raises:
         SettingsError: A source does not exist, or needs a driver that is not installed.
@@ -78,10 +83,18 @@ def ingest(env: Environment, setup: IngestSetup, name: str, sources: Sequence[st
         )
     contents = read_contents(env, setup.params, name, listed.photos, night)
     labels = read_sidecars(listed.sidecars, listed.photos, notes)
-    rows, annotations = build_rows(listed.photos, contents, labels, setup.encounter, night, notes)
+    names = names_then(env.workspace, then, _first_nights(contents)) if then else None
+    rows, annotations = photo_rows(listed.photos, contents, labels, night, notes, names)
     reconcile("ingest", (file.uri for file in listed.photos), (uri for row in rows for uri in row["uris"]))
+    rows = with_encounters(then.rows(rows) if then else rows, setup.encounter, notes)
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    return IngestResult(table, annotations, len(listed.photos), contents.n_decoded, notes.sentences())
+    outlined = {row["photo_id"]: annotations[row["photo_id"]] for row in rows if row["photo_id"] in annotations}
+    n_files = sum(row["n_files"] for row in rows)
+    return IngestResult(table, outlined, n_files, contents.n_decoded, notes.sentences())
+
+
+def _first_nights(contents: Contents) -> dict[str, date]:
+    return {photo_id_of(sha): date.fromisoformat(facts["first_night"]) for sha, facts in contents.facts.items()}
 
 
 def has_outlines(source: str, root: Path | None = None) -> bool:

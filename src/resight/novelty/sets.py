@@ -82,16 +82,17 @@ def candidate_set(encounter: str, query: QueryScores, model: NoveltyModel, days:
     Split conformal prediction (Vovk et al. 2005) with animals as the exchangeable units. A candidate is judged by the n animals that
     were met again after at least as many days as lie between the query and the candidate's nearest photo (in classes of days,
     months and years), with scores from equally many photos. So the coverage holds for animals met again after days and
-    for those met again after years; n animals allow no more than ``n / (n + 1)``. A candidate for whose class there are fewer than
-    two such animals is in the set.
+    for those met again after years; n animals allow no more than ``n / (n + 1)``, and where the shortlist left m of them out
+    no more than ``(n - m) / (n + 1)``. A candidate for whose class there are fewer than two such animals is in the set.
     """
     by_gap: dict[int | None, list[str]] = {}
     for candidate in {c for scores in query.candidates.values() for c in scores}:
         by_gap.setdefault(_gap(days.between(encounter, candidate), model), []).append(candidate)
-    sizes = [len(model.genuine[gap].animals) for gap in by_gap if gap is not None]
-    if not sizes:
+    most = max(query.candidates, default=1)
+    reach = [_reach(model.genuine[gap], most) for gap in by_gap if gap is not None]
+    if not reach or min(reach) == 0:
         return CandidateSet()
-    coverage = min(wanted, *(n / (n + 1) for n in sizes))
+    coverage = min(wanted, *reach)
     members = list(by_gap.get(None, []))
     for gap, candidates in by_gap.items():
         if gap is not None:
@@ -106,6 +107,11 @@ def _gap(days: int | None, model: NoveltyModel) -> int | None:
     enough = [gap for gap in gaps if len(model.genuine[gap].animals) >= FEWEST]
     longest = max(enough if days is None else gaps, default=None)
     return longest if longest in enough else None
+
+
+def _reach(yardstick: Yardstick, most: int) -> float:
+    """The largest coverage that can be stated: the next animal met again is as likely left out by the shortlist as any of these."""
+    return round(yardstick.listed(most), 9) / (len(yardstick.animals) + 1)
 
 
 def _inside(scores: Mapping[int, np.ndarray], yardstick: Yardstick, coverage: float) -> np.ndarray:

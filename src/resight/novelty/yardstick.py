@@ -85,6 +85,11 @@ class Yardstick:
             total += np.append(0.0, np.cumsum(weight))[np.searchsorted(values, scores[n], side="right")]
         return total
 
+    def listed(self, most: int) -> float:
+        """Sum over the animals of the share of their encounters that have a score at all from as many photos as they have up to ``most``."""
+        chosen, counts = self._chosen(most)
+        return sum(1 / counts[animal] for _, animal, _, score in chosen if score > -np.inf)
+
     def _chosen(self, most: int) -> tuple[tuple[Row, ...], dict[str, int]]:
         """Of each encounter the row with the most photos that does not exceed ``most``; and how many each animal has."""
         if most not in self._by_most:

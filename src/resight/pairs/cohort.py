@@ -33,6 +33,7 @@ class Cohort:
         leave_one_out: One encounter at a time is taken out of the gallery and compared with all others, so that a photo may
             be in both parts.
         refused: By query encounter, animals that a person says it is not: no candidates, whatever they score.
+        is_kept: Later nights may use what is learned from it.
     """
 
     queries: frozenset[str]
@@ -43,6 +44,7 @@ class Cohort:
     protocol: str = "nightly"
     leave_one_out: bool = False
     refused: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    is_kept: bool = True
 
 
 def nightly_cohort(photos: pa.Table) -> Cohort:

@@ -77,7 +77,7 @@ def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
     if settings.score.name == FUSED:
         labelled = LabelledPairs(matched.pairs, matched.info, cohort.labels, null)
         place, name, how = conditions.env.workspace, conditions.names.evidence, settings.score.calibration
-        fused = choose_fusion(place, name, labelled, how, evaluating=cohort.evaluating)
+        fused = choose_fusion(place, name, labelled, how, evaluating=cohort.evaluating, keep=cohort.is_kept)
     scores = scores_of(settings, matched, cohort.labels, null, fused)
     return matched.then(Scored, scores=scores, null=null, fused=fused)
 

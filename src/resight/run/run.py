@@ -19,6 +19,7 @@ from resight.environment import Environment
 from resight.errors import machine_errors_at
 from resight.ingest.addresses import text_of
 from resight.ingest.annotation import Annotation
+from resight.ingest.past import Then
 from resight.run.conditions import Conditions, open_conditions
 from resight.run.models import Model, weight_names
 from resight.run.names import StageNames
@@ -68,6 +69,7 @@ class Run:
         made_again: Something had failed in a run of the same name, which this one replaces.
         reason: Why it is kept aside, or what was overruled to publish it.
         decided: What people have decided, as far as this flow heeds it.
+        then: The night of the past whose view it is; None where everything counts that is there now.
     """
 
     conditions: Conditions
@@ -88,6 +90,7 @@ class Run:
     damage: list[Record] = field(default_factory=list)
     reason: str = ""
     decided: Decided = field(default_factory=lambda: Decided.of(()))
+    then: Then | None = None
 
     @property
     def workspace(self) -> Workspace:
@@ -168,8 +171,8 @@ class Run:
             "model_fingerprint": self.model.fingerprint,
             "fingerprints": canonical_json(self.fingerprints),
             "weights": canonical_json(self.model.weights),
-            # without addresses and tokens of chats: this table is handed on
-            "settings": canonical_json(self.settings.model_dump(mode="json", exclude={"notify"})),
+            # without addresses and tokens: this table is handed on
+            "settings": canonical_json(self.settings.model_dump(mode="json", exclude={"notify", "publish"})),
             "versions": canonical_json({"python": platform.python_version()} | {p: version(p) for p in PACKAGES}),
             "device": device_name(self.settings.device),
             "counts": canonical_json(self.counts),
@@ -187,6 +190,7 @@ def open_run(
     night: str | None = None,
     sources: Sequence[str] = (),
     tried: Attempt | None = None,
+    then: Then | None = None,
     quiet: bool = False,
 ) -> Iterator[Run]:
     """Everything a run needs, closed and cleaned up whatever happens.
@@ -203,7 +207,7 @@ def open_run(
     watch(workspace.store)
     opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet)
     with machine_errors_at(workspace.root), opened as conditions, staging(workspace) as folder:
-        run = Run(conditions, model, folder, flow, night, sources)
+        run = Run(conditions, model, folder, flow, night, sources, then=then)
         if tried is not None:
             tried.follow(counts=run.counts, seconds=run.seconds, notes=run.notes)
         yield run

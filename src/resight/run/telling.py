@@ -21,6 +21,7 @@ from resight.evaluate.worse import worse_metrics
 from resight.notify.events import Event, accuracy_worse, disk_nearly_full, met_again, night_done
 from resight.notify.params import Kind, NotifyParams
 from resight.run.metrics import write_metrics
+from resight.run.publishing import publish_after
 from resight.settings import SETTINGS_FILE, load_settings
 from resight.store.attempts import Attempt, Outcome, append_line, attempt, log_lines
 from resight.store.runs import read_run, run_tables
@@ -32,7 +33,7 @@ log = logging.getLogger("resight")
 
 @contextmanager
 def attempted(workspace: Workspace, command: str, **about: Any) -> Iterator[Attempt]:
-    """As `store.attempts.attempt`, and afterwards people are told of it."""
+    """As `store.attempts.attempt`; afterwards the results are published, where that is wanted, and people are told."""
     tried: Attempt | None = None
     try:
         with attempt(workspace, command, **about) as tried:
@@ -41,7 +42,8 @@ def attempted(workspace: Workspace, command: str, **about: Any) -> Iterator[Atte
         if tried is not None:
             _measure(workspace)
         if tried is not None and tried.outcome != Outcome.STOPPED:
-            _tell_of(tried)
+            not_published = publish_after(tried)
+            _tell_of(tried, [not_published] if not_published else [])
 
 
 def tell(
@@ -107,12 +109,12 @@ def _measure(workspace: Workspace) -> None:
         log.warning("The numbers for Prometheus could not be written: %s", error)
 
 
-def _tell_of(tried: Attempt) -> None:
+def _tell_of(tried: Attempt, also: Sequence[Event]) -> None:
     try:
         params = notify_params(tried.workspace)
         if params.ways:
             summary = tried.summary
-            tell(tried.workspace, list(_events(tried, params)), params, summary.get("run_id"), summary.get("link"))
+            tell(tried.workspace, [*_events(tried, params), *also], params, summary.get("run_id"), summary.get("link"))
     except Exception as error:  # whatever it is, the night is done
         log.warning("Nobody could be told of this: %s", error)
         log.debug("Where it happened:", exc_info=True)

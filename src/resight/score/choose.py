@@ -100,7 +100,13 @@ def viewpoints_of(info: pa.Table) -> dict[str, str]:
 
 
 def choose_fusion(
-    workspace: Workspace, evidence: str, labelled: LabelledPairs, calibration: str, *, evaluating: bool
+    workspace: Workspace,
+    evidence: str,
+    labelled: LabelledPairs,
+    calibration: str,
+    *,
+    evaluating: bool,
+    keep: bool = True,
 ) -> ChosenFusion:
     """The accepted fusion; on the first night, one fitted now and accepted; in an evaluation, one fitted on its gallery.
 
@@ -110,6 +116,7 @@ def choose_fusion(
         labelled: Pairs with the labels that may be seen.
         calibration: Setting ``score.calibration``.
         evaluating: Neither use the accepted fusion, which has seen the hidden labels, nor replace it.
+        keep: Accept one that is fitted now, for all nights to come.
     """
     before = None if evaluating else accepted(workspace, evidence)
     if before is not None:
@@ -122,6 +129,8 @@ def choose_fusion(
     if evaluating:
         note = f"Evidence is fused by {name}, fitted on the gallery of this split alone ({about})."
         return ChosenFusion(fusion, note, name)
+    if not keep:
+        return ChosenFusion(fusion, f"Evidence is fused by {name}, fitted for this view alone ({about}).", name)
     accept(workspace, evidence, fusion)
     return ChosenFusion(fusion, f"Evidence is fused by {name}, fitted now for the first time ({about}) and kept.", name)
 

@@ -14,6 +14,7 @@ from resight.settings import SETTINGS_FILE, Settings
 from resight.settings.choice import Choice, choose
 from resight.settings.kinds import KINDS
 from resight.store.durable import write_bytes
+from resight.store.workspace import refuse_address
 from resight.weights.store import WeightStore
 
 VIEWS_FILE = "catalog.sql"
@@ -39,8 +40,9 @@ def init_workspace(root: Path, weights: WeightStore | None = None, novelty: dict
     """Make folders and ``resight.toml``; ``novelty`` holds settings of that section to write out.
 
     Raises:
-        WorkspaceError: There is a settings file already; nothing is overwritten.
+        WorkspaceError: There is a settings file already, and nothing is overwritten; or ``root`` is an address.
     """
+    refuse_address(root)
     file = root / SETTINGS_FILE
     if file.exists():
         raise WorkspaceError(f"{file} is there already; edit it, or remove it first to have a new one written.")

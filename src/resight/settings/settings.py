@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from resight.bucket.params import PublishParams
 from resight.embed.params import EmbedParams
 from resight.evaluate.params import EvaluateParams
 from resight.extract.kinds.sift import SiftParams
@@ -51,6 +52,7 @@ class Settings(Params):
     dask: DaskParams = DaskParams()
     report: ReportParams = ReportParams()
     notify: NotifyParams = NotifyParams()
+    publish: PublishParams = PublishParams()
     site: str = Field(
         "",
         pattern=r"^([a-z0-9][a-z0-9-]{0,39})?$",

@@ -28,6 +28,7 @@ from resight.errors import SettingsError, WorkspaceError
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 LOOK_S = 0.5  # how often somebody who waits looks again
+ADDRESS = re.compile(r"(s3a?|gs|gcs|abfss?|az|adl|https?|ftp|sftp|ssh|hdfs|memory):", re.IGNORECASE)
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -116,6 +117,7 @@ def open_workspace(root: str | Path) -> Workspace:
         >>> workspace.runs.name
         'runs'
     """
+    refuse_address(root)
     path = Path(root).expanduser().absolute()
     try:
         str(path).encode("utf-8")
@@ -126,6 +128,20 @@ def open_workspace(root: str | Path) -> Workspace:
     if not path.is_dir():
         raise WorkspaceError(f"{path} is not a folder; make a workspace with `resight init '{path}'`.")
     return Workspace(path)
+
+
+def refuse_address(root: str | Path) -> None:
+    """A workspace is a folder: it needs locks, links and renames, which object storage has not.
+
+    Raises:
+        WorkspaceError: ``root`` is an address such as s3://bucket/place, or what a path makes of one.
+    """
+    text = str(root)
+    if "://" in text or any(ADDRESS.fullmatch(part) for part in Path(text).parts):
+        raise WorkspaceError(
+            f"{text} is an address, and a workspace must be a folder on this machine or on a share that is mounted; photos may lie at an "
+            "address (ingest.sources), and results can be published to one (publish.to)."
+        )
 
 
 def checked_night(text: str) -> str:

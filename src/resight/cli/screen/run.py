@@ -12,7 +12,7 @@ from rich.table import Table
 
 from resight.cli.output import line, linked, place, print_notes
 from resight.report.words import photo_link, photo_path
-from resight.status import KEPT_ASIDE
+from resight.status import KEPT_ASIDE, PAST
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
@@ -47,6 +47,8 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
     console.print()
     if result["flow"] == "nightly" and result["decisions"]:
         line(console, f"[bold]{escape(_the_night(result))}[/]")
+    if result["status"] == PAST:
+        line(console, f"[bold]As it was on {result['night']}.[/] What is current stays as it is.")
     console.print(_counts(result))
     work = ", ".join(f"{result['work'].get(k, 0)} {name}" for k, name in WORK_NAMES.items())
     console.print(f"Computed in this run: {work}.", highlight=False)
