@@ -28,14 +28,14 @@ from resight.environment import Environment
 from resight.match.cache import PART_SCHEMA, CropCodes
 from resight.match.stage import match
 from resight.pairs.cohort import Cohort, pair_grids
-from resight.pairs.plan import Plan
+from resight.pairs.plan import PairGrid, Plan
 from resight.run.conditions import Conditions
 from resight.run.judging import judge_novelty, rank_candidates, score_pairs
 from resight.run.pairing import with_cosines, with_votes
 from resight.run.setups import match_setup
-from resight.run.state import Matched
+from resight.run.state import Judged, Matched
 from resight.runner.runner import Runner
-from resight.settings import settings_from
+from resight.settings import Settings, settings_from
 from resight.shortlist.kept import EVIDENCE_VOTES, Keys, Question
 from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.store.counts import reconcile_left_out
@@ -120,21 +120,34 @@ def measured(n_gallery: int, n_queries: int) -> dict[str, Any]:
         written = conform("pairs", pairs, "bench")
         write_table(Path(folder), "pairs", written)
         clock.mark("pairs, sorted and written")
-        empty = pa.table({})
-        matched = Matched(
-            photos=info, crops=empty, features=empty, cohort=cohort, info=info, grids=grids, plan=plan.pairs,
-            left_out=plan.left_out, votes=table, shortlisted=True, pairs=written,
-        )  # fmt: skip
-        scored = score_pairs(cast(Conditions, SimpleNamespace(settings=settings)), matched)
-        write_table(Path(folder), "scores", conform("scores", scored.scores, "bench"))
-        clock.mark("scores, sorted and written")
-        ranked = rank_candidates(settings, scored)
-        clock.mark("ranks")
-        judged = judge_novelty(settings, ranked)
-        clock.mark("calibration and verdicts")
+        matched = matched_state(info, cohort, grids, plan, table, written)
+        judged = verdicts(clock, settings, matched, Path(folder))
     n_left_out = int(np.sum(plan.left_out["n_left_out"].to_numpy()))
     counts = {"rows": plan.pairs.num_rows, "counted": n_left_out, "verdicts": judged.novelty.num_rows}
     return {**clock, "counts": counts}
+
+
+def matched_state(
+    info: pa.Table, cohort: Cohort, grids: tuple[PairGrid, ...], plan: Plan, votes: pa.Table, pairs: pa.Table
+) -> Matched:
+    """As the stage ``match`` hands it on."""
+    empty = pa.table({})
+    return Matched(
+        photos=info, crops=empty, features=empty, cohort=cohort, info=info, grids=grids, plan=plan.pairs, left_out=plan.left_out,
+        votes=votes, shortlisted=True, pairs=pairs,
+    )  # fmt: skip
+
+
+def verdicts(clock: Clock, settings: Settings, matched: Matched, folder: Path) -> Judged:
+    """From matched pairs to verdicts."""
+    scored = score_pairs(cast(Conditions, SimpleNamespace(settings=settings)), matched)
+    write_table(folder, "scores", conform("scores", scored.scores, "bench"))
+    clock.mark("scores, sorted and written")
+    ranked = rank_candidates(settings, scored)
+    clock.mark("ranks")
+    judged = judge_novelty(settings, ranked)
+    clock.mark("calibration and verdicts")
+    return judged
 
 
 def catalogue(n_gallery: int, n_queries: int) -> tuple[pa.Table, Cohort]:
