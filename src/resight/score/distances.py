@@ -14,7 +14,7 @@ import numpy as np
 from resight.score.distribution import ROWS_AT_ONCE, Distributions, cdf_at_edges, positive_area
 
 QUANTILES = 512
-QUANTILE_ROWS = 4096  # at once: some 100 MB of intermediate numbers
+QUANTILE_ROWS = 1024  # pairs whose quantiles are in memory at once
 
 
 def one_sided_wasserstein(d: Distributions) -> np.ndarray:
@@ -59,33 +59,31 @@ def one_sided_ks(d: Distributions) -> np.ndarray:
 
 def signed_wasserstein_2(d: Distributions) -> np.ndarray:
     """(N,) ``W2 = sqrt(integral over u of (Q_pair(u) - Q_null(u))^2)`` at 512 mid-quantiles, with the sign of the mean gap."""
-    null = _quantiles(np.asarray(d.null_cdf)) if len(d.null_cdf) else np.zeros((0, QUANTILES))
+    levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    null = _quantiles(d.null_cdf, levels)
     out = np.full(len(d.n_matches), np.nan)
-    for first in range(0, len(out), QUANTILE_ROWS):
-        rows = np.arange(first, min(first + QUANTILE_ROWS, len(out)))
-        rows = rows[d.null_row[rows] >= 0]
-        if rows.size:
-            values = d.n_keypoints_query[rows] + d.n_keypoints_gallery[rows]
-            gap = _quantiles(cdf_at_edges(2 * d.histogram[rows], values)) - null[d.null_row[rows]]
-            out[rows] = np.sqrt(np.mean(gap * gap, axis=1)) * np.sign(gap.sum(axis=1))
+    with_null = np.flatnonzero(d.null_row >= 0)
+    for first in range(0, len(with_null), QUANTILE_ROWS):
+        rows = with_null[first : first + QUANTILE_ROWS]
+        values = d.n_keypoints_query[rows] + d.n_keypoints_gallery[rows]
+        gap = _quantiles(cdf_at_edges(2 * d.histogram[rows], values), levels) - null[d.null_row[rows]]
+        out[rows] = np.sqrt(np.mean(gap * gap, axis=1)) * np.sign(gap.sum(axis=1))
     return out
 
 
-def _quantiles(cdf: np.ndarray) -> np.ndarray:
-    """(N, 512) smallest x with ``F(x) >= level`` at mid-quantiles, of (N, B + 1) curves given at the edges of equal bins; 0 up to
-    the share of zeros.
+def _quantiles(cdf: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """(N, L) smallest x with ``F(x) >= level`` of curves (N, B + 1) given at the edges of equal bins; 0 up to the share of zeros.
 
-    An edge lies below all levels from the first one that is larger than its value, so counting edges by that level and adding up
-    tells for each level how many edges lie below it: the comparisons are those of a search in every curve, without a loop over them.
+    The edge that a level needs is the number of edges below it: each edge is below all levels from one on, so these are counted.
     """
-    levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    n_rows, bins = len(cdf), cdf.shape[1] - 1
-    beyond = np.searchsorted(levels, cdf, side="right") + (QUANTILES + 1) * np.arange(n_rows)[:, None]
-    counted = np.bincount(beyond.ravel(), minlength=n_rows * (QUANTILES + 1)).reshape(n_rows, QUANTILES + 1)
-    at = counted[:, :QUANTILES].cumsum(axis=1).clip(max=bins)
-    below, above = (np.take_along_axis(cdf, edge, axis=1) for edge in (np.maximum(at - 1, 0), at))
-    inside = (at > 0) & (above > below)
-    part = np.divide(levels - below, above - below, out=np.zeros_like(below), where=inside)
+    n, bins = len(cdf), cdf.shape[1] - 1
+    from_level = np.searchsorted(levels, cdf.ravel(), side="right") + np.repeat(np.arange(n), bins + 1) * (
+        len(levels) + 1
+    )
+    edges = np.bincount(from_level, minlength=n * (len(levels) + 1)).reshape(n, len(levels) + 1)
+    at = edges.cumsum(axis=1)[:, :-1].clip(max=bins)
+    below, above = np.take_along_axis(cdf, np.maximum(at - 1, 0), axis=1), np.take_along_axis(cdf, at, axis=1)
+    part = np.divide(levels - below, above - below, out=np.zeros_like(below), where=(at > 0) & (above > below))
     return np.where(at == 0, 0.0, (at - 1 + part) / bins)
 
 
