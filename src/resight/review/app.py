@@ -173,13 +173,17 @@ class Review:
         if not self.doors.is_our_host(request.headers.get("host")):
             return _refused(403, "This address is not ours.")
         if request.method == "GET":
-            cookie = self.doors.by_token(request.query_params.get("token", ""))
+            asked = request.query_params
+            cookie = (
+                self.doors.by_code(asked["code"]) if "code" in asked else self.doors.by_token(asked.get("token", ""))
+            )
             return self._let_in(cookie) if cookie else self._login_page()
         if not self.doors.is_our_origin(request.headers.get("origin")):
             return _refused(403, "The form does not come from this program's page.")
         form = forms.read_form(await _body(request))
         name, password = forms.one(form, "name"), (form.get("password") or [""])[-1]
-        cookie = await to_thread.run_sync(self.doors.by_password, name, password)
+        client = request.client.host if request.client else ""
+        cookie = await to_thread.run_sync(self.doors.by_password, name, password, client)
         return self._let_in(cookie) if cookie else self._login_page(wrong=True)
 
     def _let_in(self, cookie: str) -> Response:
