@@ -130,10 +130,11 @@ class Review:
 
     def animal(self, request: Request, session: Session, error: str = "") -> Response:
         """One animal of it."""
-        found = animals(self.board).get(request.path_params["key"])
-        if found is None:
+        found = animals(self.board)
+        animal = found.get(request.path_params["key"])
+        if animal is None:
             return _refused(404, "There is no such animal any more.")
-        page = self.catalogue.one(found, session, secrets.token_hex(12), error)
+        page = self.catalogue.one(animal, found, session, secrets.token_hex(12), error)
         return HTMLResponse(page, 422 if error else 200, HEADERS)
 
     def decide_name(self, request: Request, session: Session, form: forms.Fields) -> Response:
