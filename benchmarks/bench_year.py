@@ -108,8 +108,9 @@ def run_command(arguments: Sequence[str], place: Path) -> Ended:
     before = time.process_time()
     done = CliRunner().invoke(app, [*arguments, "-w", str(place)])
     cpu_s, why = time.process_time() - before, done.exception
-    said = done.stderr.strip() or ("" if why is None or isinstance(why, SystemExit) else str(why))
-    return Ended(done.exit_code, " ".join(said.split())[-300:], cpu_s, _highest_memory())
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+    said = " ".join(lines) if why is None or isinstance(why, SystemExit) else str(why)
+    return Ended(done.exit_code, " ".join(said.split())[:300], cpu_s, _highest_memory())
 
 
 def kill_command(arguments: Sequence[str], place: Path, after_s: float) -> Ended:

@@ -16,9 +16,9 @@ CSS = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 0 auto; padding: 1rem; color: #1d2426; background: #fff }
 h1 { font-size: 1.6rem } h2 { font-size: 1.25rem; margin-top: 2rem }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem }
-figure { margin: 0 } figcaption { font-weight: 600 } svg { width: 100%; height: auto }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem } td, th { padding: .2rem .6rem; border-bottom: 1px solid #d5dcdc; text-align: right; vertical-align: top }
-td:first-child, th:first-child, .text td, .text th { text-align: left } .text td { overflow-wrap: anywhere } .key span { white-space: nowrap; margin-right: 1rem }
+figure { margin: 0; min-width: 0 } figcaption { font-weight: 600 } svg { width: 100%; height: auto }
+.wide { overflow-x: auto; max-width: 100% } table { border-collapse: collapse; font-size: .9rem } td, th { padding: .2rem .6rem; border-bottom: 1px solid #d5dcdc; text-align: right; vertical-align: top }
+td:first-child, th:first-child, .text td, .text th { text-align: left } td:first-child { white-space: nowrap } .key span { margin-right: 1rem } .text td:last-child { min-width: 16rem }
 @media (prefers-color-scheme: dark) { body { color: #e4eaea; background: #14191a } td, th { border-color: #3a4445 } svg { background: #f7f9f9 } }
 """
 
@@ -155,7 +155,7 @@ def _table(rows: Iterable[Sequence[str]], kind: str = "wide") -> str:
     head, *rest = rows
     lines = [f"<tr>{''.join(f'<th>{escape(cell)}</th>' for cell in head)}</tr>"]
     lines += [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rest]
-    return f"<div class='{kind}'><table>{''.join(lines)}</table></div>"
+    return f"<div class='{kind}' tabindex=0><table>{''.join(lines)}</table></div>"
 
 
 def _short(value: float) -> str:

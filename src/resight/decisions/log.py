@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 
 from resight.decisions.entry import CUT_OFF, Entry, checked, entry_of
 from resight.errors import WorkspaceError, machine_errors_at
+from resight.store.appending import append_lines, half_line, set_half_line_aside
 from resight.store.durable import errors_naming, make_folder
-from resight.store.lines import append_lines, half_line, set_half_line_aside
 from resight.store.workspace import Workspace
 
 log = logging.getLogger("resight")

@@ -25,8 +25,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from resight.errors import REASON_CHARS, ResightError, machine_error, machine_errors_at
+from resight.store.appending import append_lines
 from resight.store.durable import make_folder
-from resight.store.lines import append_lines
 from resight.store.workspace import Workspace
 from resight.version import __version__
 

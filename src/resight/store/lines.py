@@ -1,73 +1,78 @@
-"""Files that are only ever added to, a line at a time: what was added is on the disk, and half a line never spoils the next one."""
+"""What commands said while they were at work: their log lines, one JSON object each, in ``log/lines/<year>-<month>.jsonl``.
+
+A line has ``attempt`` (see `store.attempts`), ``time`` (UTC), ``level`` and ``text``. Unlike the log of attempts these lines are not
+on the disk when the command goes on: a loss of power may take the last of them.
+"""
 
 from __future__ import annotations
 
-import os
+import json
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from resight.store.durable import errors_naming, make_folder, sync_folder, write_bytes
+from resight.store.workspace import Workspace
 
-TORN = "torn"  # folder beside the files, for half lines that were set aside
+log = logging.getLogger("resight")
+FOLDER = "lines"
 
 
-def append_lines(path: Path, data: bytes) -> None:
-    """Add whole lines in one write; when this returns, they are on the disk. What is left of a line before gets a line of its own.
+@contextmanager
+def lines_kept(workspace: Workspace, attempt: str) -> Iterator[None]:
+    """Keep Resight's log lines under the name of an attempt; a disk that does not take them is said once and stops no work."""
+    keeper = _Keeper(workspace.log / FOLDER, attempt)
+    log.addHandler(keeper)
+    try:
+        yield
+    finally:
+        log.removeHandler(keeper)
+        keeper.close()
+        if keeper.why:
+            log.warning("Not all that was said could be kept in %s: %s", workspace.log / FOLDER, keeper.why)
 
-    Several processes may add to one file. Where the disk fills up in the middle, what was written of ``data`` is taken back,
-    unless somebody has added something since.
 
-    Raises:
-        OSError: The disk is full, or cannot be written; nothing counts then.
-    """
-    make_folder(path.parent)
-    is_new = not path.exists()
-    with errors_naming(path), path.open("a+b", buffering=0) as file:
-        size = file.seek(0, os.SEEK_END)
-        if size and file.seek(-1, os.SEEK_END) is not None and file.read(1) != b"\n":
-            data = b"\n" + data
-        written = 0
+def read_lines(workspace: Workspace, attempts: Collection[str]) -> Iterator[dict[str, Any]]:
+    """The lines of these attempts, in the order in which they were said; what a loss of power has cut is passed over."""
+    for file in sorted((workspace.log / FOLDER).glob("*.jsonl")):
+        for text in file.read_bytes().splitlines():
+            with suppress(ValueError):
+                line = json.loads(text)
+                if isinstance(line, dict) and line.get("attempt") in attempts:
+                    yield line
+
+
+class _Keeper(logging.Handler):
+    """Writes each line with one call, so that two commands at work never mix theirs."""
+
+    def __init__(self, folder: Path, attempt: str) -> None:
+        super().__init__()
+        self.why = ""
+        self._folder, self._attempt = folder, attempt
+        self._file: IO[bytes] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it down."""
+        if self.why:
+            return
+        now = datetime.now(UTC)
+        line = {
+            "attempt": self._attempt, "time": now.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(), "text": record.getMessage(),
+        }  # fmt: skip
         try:
-            while written < len(data):
-                written += file.write(data[written:])
-            os.fsync(file.fileno())
-        except BaseException:
-            if os.fstat(file.fileno()).st_size == size + written:
-                file.truncate(size)
-            raise
-    if is_new:
-        sync_folder(path.parent)
+            if self._file is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._file = (self._folder / f"{now:%Y-%m}.jsonl").open("ab", buffering=0)
+            self._file.write(json.dumps(line).encode() + b"\n")
+        except OSError as error:
+            self.why = str(error)
 
-
-def half_line(path: Path) -> bytes:
-    """What stands after the last line break; b'' where the last line is whole."""
-    with errors_naming(path), path.open("rb") as file:
-        return _half_line(file)
-
-
-def _half_line(file: IO[bytes]) -> bytes:
-    size = file.seek(0, os.SEEK_END)
-    length = 0
-    while length < size:
-        length = min(size, max(4096, 2 * length))
-        file.seek(size - length)
-        tail = file.read(length)
-        if b"\n" in tail:
-            return tail.rpartition(b"\n")[2]
-    file.seek(0)
-    return file.read()
-
-
-def set_half_line_aside(path: Path) -> Path:
-    """Move what stands after the last line break into a file of folder `TORN`, and say which. Killed in between, it can be done again.
-
-    Only where nobody can be writing: the caller holds the lock that all writers hold.
-    """
-    half = half_line(path)
-    end = path.stat().st_size - len(half)
-    aside = path.parent / TORN / f"{path.name}.{end}"
-    write_bytes(aside, half)
-    with errors_naming(path), path.open("r+b", buffering=0) as file:
-        file.truncate(end)
-        os.fsync(file.fileno())
-    return aside
+    def close(self) -> None:
+        """Let the file go."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+        super().close()
