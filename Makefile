@@ -40,7 +40,7 @@ demo: $(STAMP)  ## a small survey to ranked identifications; PHOTOS=dir takes re
 
 # A process per core, each with one thread: two threads in each of two processes cost more than twice the work.
 PYTEST := -m pytest -n auto --dist loadfile
-# Coverage takes about half as much time again, so that it is measured only where COVERAGE=yes asks for it (.ci/run).
+# Coverage takes about a quarter more time, so that it is measured only where COVERAGE=yes asks for it (before a release).
 COVERAGE ?=
 test: export OMP_NUM_THREADS = 1
 

@@ -66,10 +66,17 @@ def identify(
         cohort = _restrict(tonights_cohort(run, ingested), chosen, place.root)
         judged = healed(run, lambda: from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
         if report:
-            shutil.copyfile(write_report(run, judged), report)
+            _copy_page(write_report(run, judged, report.stem), report)
         page = str(report) if report else None
         answers = {"queries": _answers(judged, chosen, place.root), "model": run.model.describe(), "report": page}
         return answers | {"work": run.work, "counts": run.counts, "notes": run.notes}
+
+
+def _copy_page(page: Path, to: Path) -> None:
+    """The page, and the pictures of a large one that lie beside it."""
+    for file in page.parent.glob("*-pictures-*.jpg"):
+        shutil.copyfile(file, to.parent / file.name)
+    shutil.copyfile(page, to)
 
 
 def _photos_of(photos: pa.Table, root: Path, sources: Sequence[str]) -> dict[str, dict[str, Any]]:

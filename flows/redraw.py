@@ -1,6 +1,8 @@
 """Draw the pages of a run again."""
 
+import glob
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pyarrow as pa
 
 from resight.errors import DamagedError
 from resight.reading import RunResults, open_run
+from resight.report.pictures import Beside
 from resight.run.conditions import open_conditions
 from resight.run.pages import REPORT_TABLES, draw_accuracy, draw_report
 from resight.run.run import MEASURING
@@ -36,7 +39,9 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
     page = out or place.root / f"report-{run.run_id}.html"
     watch(place.store)
     with open_conditions(place, now, quiet=quiet) as conditions:  # workers and weights of today, names of the run
-        page.write_text(draw_report(replace(conditions, settings=settings), record, tables), encoding="utf-8")
+        write_page(
+            page, lambda beside: draw_report(replace(conditions, settings=settings), record, tables, beside=beside)
+        )
     pages = [page]
     if "outcomes" in tables:
         beside = page.with_name(f"{page.stem}-accuracy{page.suffix}" if out else f"accuracy-{run.run_id}.html")
@@ -53,6 +58,17 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
             page,
         )
     return pages
+
+
+def write_page(page: Path, draw: Callable[[Beside], str]) -> None:
+    """Write a page and the files that it shows beside it, and remove those of a page that was there before."""
+    beside = Beside(page.stem)
+    html = draw(beside)
+    for old in page.parent.glob(f"{glob.escape(page.stem)}-pictures-[0-9][0-9][0-9].jpg"):
+        old.unlink()
+    for name, content in beside.files.items():
+        (page.parent / name).write_bytes(content)
+    page.write_text(html, encoding="utf-8")
 
 
 def _tables(run: RunResults) -> dict[str, pa.Table]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from resight.report.pictures import Beside
 from resight.run.pages import draw_accuracy, draw_report
 from resight.run.run import Run
 from resight.run.state import Scored
@@ -10,9 +11,11 @@ from resight.tasks.stage import stage
 
 
 @stage("report")
-def write_report(run: Run, scored: Scored) -> Path:
-    """Draw the page that shows what was found and what proves it."""
-    return run.staging.write_report(draw_report(run.conditions, run.record_so_far(), run.written, scored.null))
+def write_report(run: Run, scored: Scored, stem: str = "report") -> Path:
+    """Draw the page that shows what was found and what proves it; ``stem`` names the pictures of a large one."""
+    beside = Beside(stem)
+    html = draw_report(run.conditions, run.record_so_far(), run.written, scored.null, beside)
+    return run.staging.write_report(html, beside=beside.files)
 
 
 @stage("accuracy")

@@ -1,7 +1,10 @@
 """Fixtures that all tests share."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +48,18 @@ def workspace(tmp_path: Path) -> Workspace:
 def env(workspace: Workspace) -> Environment:
     """The workspace, everything in this process, and nothing is fetched."""
     return Environment(workspace, WeightStore(allow_download=False), Runner(DaskParams(mode="inline"), quiet=True))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser: Playwright's own, or the one of the system."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    with playwright.sync_playwright() as started:
+        names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+        own = started.chromium.executable_path
+        found = own if Path(own).exists() else next((p for n in names if (p := shutil.which(n))), None)
+        if found is None:
+            pytest.skip("needs Chromium: `playwright install chromium`, or the system's")
+        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -123,7 +123,9 @@ def test_a_gpu_that_nobody_offers_stops_before_the_fan_out() -> None:
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
-        runner = Runner(DaskParams(address=cluster.scheduler_address), device="cuda", quiet=True)
+        runner = Runner(
+            DaskParams(address=cluster.scheduler_address, wait_for_workers_seconds=1), device="cuda", quiet=True
+        )
         with runner, pytest.raises(DeviceError, match="no Dask worker offers a GPU"):
             runner.run("test", double, [1, 2], gpu=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,22 +26,8 @@ from resight.review.board import Board
 from resight.store.runs import read_current
 from resight.store.workspace import Workspace
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 WIDTHS = (1440, 390)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A browser: Playwright's own, or the one of the system."""
-    with playwright.sync_playwright() as started:
-        names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-        own = started.chromium.executable_path
-        found = own if Path(own).exists() else next((p for n in names if (p := shutil.which(n))), None)
-        if found is None:
-            pytest.skip("needs Chromium: `playwright install chromium`, or the system's")
-        browser = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager

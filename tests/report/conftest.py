@@ -1,5 +1,6 @@
 """A small run in tables: one animal known, one new, one in doubt, one that could not be compared."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import cv2
@@ -119,3 +120,54 @@ def data() -> ReportData:
     matches = {(f"c-{q}", f"c-g{k}"): proof(k) for q in ("q-known", "q-new", "q-unsure") for k in range(3)}
     null = np.linspace(0, 1, 5), np.array([0.9, 0.99, 1.0, 1.0, 1.0])
     return ReportData(run=run, **found, matches=matches, null=null, read_crop=fake_crop, accuracy=None)
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Callable[[int, np.ndarray], ReportData]:
+    """Makes nights of any size."""
+    return drawn_night
+
+
+def drawn_night(n: int, with_photo: np.ndarray) -> ReportData:
+    """``n`` encounters of two photos each, with three candidates out of 60 animals; every second one is from before."""
+    names = [f"animal {k:02d}" for k in range(60)]
+    photos = [photo(f"g{k}", individual_id=name) for k, name in enumerate(names)]
+    queries = [f"q{k:03d}" for k in range(n)]
+    for k, query in enumerate(queries):
+        day = date(2026, 6, 3) if k % 2 else date(2026, 6, 1)
+        photos += [photo(f"{query}{side}", encounter_id=query, first_night=day) for side in ("", "b")]
+    crops = [crop(p["photo_id"]) for p in photos]
+    candidates = {q: [(k * 7 + j * 11) % 60 for j in range(3)] for k, q in enumerate(queries)}
+    bins = [int(40 * 0.8**k) for k in range(20)]
+    pairs = [pair(q, f"g{g}", bins) for q, gs in candidates.items() for g in gs]
+    found = [
+        candidate(q, j + 1, names[g], f"g{g}", 0.5 / (j + 1)) for q, gs in candidates.items() for j, g in enumerate(gs)
+    ]
+    kinds = ("likely", "new", "unsure", "known")
+    told = "Best match with score 12.3; none of 57 animals known to be different reached that. 2 of 60 animals in the gallery have no photo that could be compared."
+    novelty = [
+        verdict(
+            q,
+            kinds[k % 4],
+            individual_id=names[candidates[q][0]],
+            probability=0.5,
+            p_new=0.3,
+            n_photos=2,
+            evidence=told,
+        )
+        for k, q in enumerate(queries)
+    ]
+    _, run = tables()
+    made = {
+        "photos": photos,
+        "crops": crops,
+        "pairs": pairs,
+        "scores": [],
+        "identifications": found,
+        "novelty": novelty,
+    }
+    matches = {(f"c-{q}", f"c-g{g}"): proof(g, 48) for q, gs in candidates.items() for g in gs}
+    null = np.linspace(0, 1, 21), np.linspace(0.6, 1.0, 21)
+    read = {"read_crop": lambda _: with_photo, "read_photo": lambda _: with_photo[..., :3]}
+    rows = {name: conform(name, found, RUN_ID) for name, found in made.items()}
+    return ReportData(run=run, **rows, matches=matches, null=null, **read)

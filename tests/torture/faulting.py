@@ -154,8 +154,8 @@ class Faults:
         if ended.code == 1 and len(sentences) == 1:
             names = any(name in sentences[0] for name in (str(self.work), str(self.folder), case.path.lstrip("/")))
             return "one sentence", "" if names else f"names no path: {sentences[0]} after {case.what} {case.path}"
-        if ended.code == 3 and case.path == "/photos/metadata.csv" and not sentences:
-            return "kept aside", ""  # without names the gallery has shrunk
+        if ended.code == 3 and case.path in ("/photos", "/photos/metadata.csv") and not sentences:
+            return "kept aside", ""  # photos have vanished, or without names the gallery has shrunk
         if ended.code == 1 and case.job == "repair" and not sentences:
             return "reported", ""
         return "other", f"code {ended.code} after {case.what} {case.path}: {ended.err[-1500:]} {ended.out[-500:]}"

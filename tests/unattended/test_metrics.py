@@ -48,6 +48,7 @@ def test_the_last_attempt_of_each_command_is_there(workspace: Workspace, tmp_pat
     assert found[f"resight_last_success_seconds{{{of}}}"] == found[f"resight_last_end_seconds{{{of}}}"] > 1.7e9
     assert 'resight_last_success_seconds{site="zante",command="accuracy"}' not in found
     assert found['resight_free_bytes{site="zante"}'] > 0
+    assert found['resight_under_way{site="zante"}'] == 0
 
 
 def test_a_file_that_cannot_be_written_fails_nothing(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:

@@ -47,7 +47,7 @@ class Yardstick:
 
     rows: tuple[Row, ...] = ()
 
-    @property
+    @cached_property
     def animals(self) -> frozenset[str]:
         """Whose encounters they are."""
         return frozenset(animal for _, animal, _, _ in self.rows)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from resight.report.data import ReportData
 from resight.report.drawings import Curve, PairDrawing, draw_curve, draw_pair, pair_cdf
 from resight.report.params import ReportParams
-from resight.report.pictures import EmbeddedCrop, EmbeddedCrops
+from resight.report.pictures import Beside, EmbeddedCrop, EmbeddedCrops
 from resight.report.words import (
     BADGES,
     ORDER,
@@ -28,6 +28,7 @@ from resight.report.words import (
 from resight.status import CropStatus, Decision
 
 THUMBNAILS = 8
+INSIDE = 60  # pictures of about 30 kB each that a page holds itself
 Row = Mapping[str, Any]
 
 
@@ -39,6 +40,7 @@ class Thumbnail:
     viewpoint: str
     file: str
     link: str = ""
+    mini: EmbeddedCrop | None = None
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,27 @@ def shown_verdicts(novelty: pa.Table, photos: pa.Table, night: str, params: Repo
     return verdicts[: params.max_encounters]
 
 
-def make_cards(data: ReportData, params: ReportParams, pictures: EmbeddedCrops) -> list[Card]:
-    """Cards of `shown_verdicts`."""
+def make_cards(
+    data: ReportData, params: ReportParams, pictures: EmbeddedCrops, beside: Beside | None = None
+) -> list[Card]:
+    """Cards of `shown_verdicts`.
+
+    Where there are more than `INSIDE` pictures, they go into files ``beside`` the page, if that is given.
+    """
     rows = shown_verdicts(data.novelty, data.photos, data.run["night"], params)
     index = Index.of(data, {r["encounter_id"] for r in rows})
+    if beside is not None and _n_pictures(rows, index, params) > INSIDE:
+        pictures.beside = beside
     return [_card(f"e{k}", row, index, data, params, pictures) for k, row in enumerate(rows, 1)]
+
+
+def _n_pictures(rows: Iterable[Row], index: Index, params: ReportParams) -> int:
+    crops: set[str] = set()
+    for row in rows:
+        own = [c["crop_id"] for c in index.crops_of.get(row["encounter_id"], ()) if c["status"] == CropStatus.OK]
+        shown = index.ranked.get(row["encounter_id"], [])[: params.candidates]
+        crops.update(own[:THUMBNAILS], *((r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in shown))
+    return len(crops)
 
 
 def of_tonight(data: ReportData) -> set[str]:
@@ -180,11 +198,12 @@ def _thumbnails(
 ) -> list[Thumbnail]:
     """The encounter's heads; where there is none, its photos, as they are."""
     if crops:
-        return [_thumbnail(c["crop_id"], index, data, pictures) for c in crops[:THUMBNAILS]]
+        return [_thumbnail(c["crop_id"], index, data, pictures, mini=k == 0) for k, c in enumerate(crops[:THUMBNAILS])]
     shown = sorted(photos, key=lambda p: p["uri"])[:THUMBNAILS]
+    found = [(p["uri"], pictures.of_photo(p["photo_id"], mini=k == 0)) for k, p in enumerate(shown)]
     return [
-        Thumbnail(pictures.of_photo(p["photo_id"]), "no head", photo_path(p["uri"]), photo_link(p["uri"], data.root))
-        for p in shown
+        Thumbnail(picture, "no head", photo_path(uri), photo_link(uri, data.root), pictures.mini(picture))
+        for uri, picture in found
     ]
 
 
@@ -219,11 +238,12 @@ def _candidate(row: Row, index: Index, data: ReportData, pictures: EmbeddedCrops
     )
 
 
-def _thumbnail(crop_id: str, index: Index, data: ReportData, pictures: EmbeddedCrops) -> Thumbnail:
+def _thumbnail(crop_id: str, index: Index, data: ReportData, pictures: EmbeddedCrops, mini: bool = False) -> Thumbnail:
     crop = index.crops.get(crop_id, {})
     uri = index.photos.get(crop.get("photo_id", ""), {}).get("uri", "")
     file = photo_path(uri) if uri else ""
-    return Thumbnail(pictures.of(crop_id), crop.get("viewpoint") or "unknown", file, photo_link(uri, data.root))
+    picture, link = pictures.of(crop_id, mini=mini), photo_link(uri, data.root)
+    return Thumbnail(picture, crop.get("viewpoint") or "unknown", file, link, pictures.mini(picture))
 
 
 def _shares(row: Row, ranked: list[Row]) -> tuple[float, float, float] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 62.0, 10.0, 10.0, 38.0
 
 @dataclass(frozen=True)
 class Lines:
-    """Match lines of one colour: ``level`` 0 (weak) to `LEVELS` - 1, and whether they agree with the geometry."""
+    """Match lines of one colour: ``level`` 0 (weak) to `LEVELS` - 1."""
 
     level: int
-    agrees: bool
     path: str
-    dots: str
 
 
 @dataclass(frozen=True)
@@ -47,36 +44,36 @@ class PairDrawing:
 
 
 def draw_pair(query: EmbeddedCrop, gallery: EmbeddedCrop, matches: MatchedPoints | None) -> PairDrawing:
-    """Crops and match lines; the `LINES_SHOWN` most confident matches, the strongest on top.
+    """Crops and lines between points that fit one pattern; the `LINES_SHOWN` most confident, the strongest on top.
 
-    Where no matches fit one pattern there are no lines: any two pictures have some matches, and lines look like evidence.
+    Any two pictures have some matches, and lines look like evidence; so matches that fit nothing have none.
     """
     scale_q, scale_g = PAIR_HEIGHT / query.height_px, PAIR_HEIGHT / gallery.height_px
     gallery_x = query.width_px * scale_q + PAIR_GAP
     lines: list[Lines] = []
+    n_shown = 0
     n_all = 0 if matches is None else len(matches.confidence)
     if matches is not None and matches.inlier.any():
-        keep = np.argsort(-matches.confidence, kind="stable")[:LINES_SHOWN]
+        fits = np.flatnonzero(matches.inlier)
+        keep = fits[np.argsort(-matches.confidence[fits], kind="stable")[:LINES_SHOWN]]
+        n_shown = len(keep)
         start = (matches.xy_query_px[keep] + 0.5) * scale_q  # pixel centres are integers; SVG counts from the edge
         end = (matches.xy_gallery_px[keep] + 0.5) * scale_g + (gallery_x, 0)
-        lines = _lines(np.hstack([start, end]), matches.confidence[keep], matches.inlier[keep])
+        lines = _lines(np.hstack([start, end]), matches.confidence[keep])
     width = gallery_x + gallery.width_px * scale_g
-    n_shown, tried = min(n_all, LINES_SHOWN) if lines else 0, matches is None or matches.tried
+    tried = matches is None or matches.tried
     return PairDrawing(query, gallery, width, scale_q, scale_g, gallery_x, lines, n_shown, n_all, tried)
 
 
-def _lines(ends: np.ndarray, confidence: np.ndarray, inlier: np.ndarray) -> list[Lines]:
+def _lines(ends: np.ndarray, confidence: np.ndarray) -> list[Lines]:
     """``ends`` (M, 4): x and y of both ends. Later groups are drawn over earlier ones."""
     levels = np.clip((confidence * LEVELS).astype(int), 0, LEVELS - 1)
-    agrees = inlier.astype(bool)
-    groups = []
-    for fits, level in product((False, True), range(LEVELS)):
-        group = ends[(levels == level) & (agrees == fits)]
-        if len(group):
-            path = "".join(f"M{a:.0f} {b:.0f}L{c:.0f} {d:.0f}" for a, b, c, d in group)
-            dots = "".join(f"M{x:.0f} {y:.0f}h0" for x, y in np.vstack([group[:, :2], group[:, 2:]]))
-            groups.append(Lines(level, fits, path, dots))
-    return groups
+    groups = ((level, ends[levels == level]) for level in range(LEVELS))
+    return [
+        Lines(level, "".join(f"M{a:.0f} {b:.0f}L{c:.0f} {d:.0f}" for a, b, c, d in group))
+        for level, group in groups
+        if len(group)
+    ]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from resight.report.cards import Card, make_cards, of_tonight
 from resight.report.data import ReportData
 from resight.report.drawings import CURVE_WH, LEVELS, PAIR_HEIGHT
 from resight.report.params import ReportParams
-from resight.report.pictures import EmbeddedCrops
+from resight.report.pictures import Beside, EmbeddedCrops
 from resight.report.templates import template
 from resight.status import KEPT_ASIDE, PAST, Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
@@ -36,13 +36,18 @@ class StageCount:
         return sum(self.out.values()) == self.came_in
 
 
-def render_report(data: ReportData, params: ReportParams) -> str:
-    """The page as HTML: styles, pictures and drawings inside, no scripts, nothing fetched.
+def render_report(data: ReportData, params: ReportParams, beside: Beside | None = None) -> str:
+    """The page as HTML: styles and drawings inside, no scripts, nothing fetched from elsewhere.
+
+    Pictures are inside too, but for a page of very many, which would take long to open: those go into files ``beside`` it, if that
+    is given, and a browser reads them as they come into sight. Page and files must stay in one folder.
 
     Texts from files and tables are escaped. The same data give the same page.
     """
     pictures = EmbeddedCrops(data.read_crop, read_photo=data.read_photo)
-    cards = make_cards(data, params, pictures)
+    cards = make_cards(data, params, pictures, beside)
+    if beside is not None:
+        beside.finish()
     tonight, before = _decisions(data)
     accuracy = _accuracy(data)
     score_name = data.scores["score_name"][0].as_py() if data.scores.num_rows else "score"

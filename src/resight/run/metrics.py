@@ -26,6 +26,7 @@ HELP = {
     "resight_stage_items": "How the items of each stage of the last attempt ended.",
     "resight_work": "What the last attempt really computed.",
     "resight_pairs_per_second": "Pairs matched by the last attempt that matched some, per second of stage match.",
+    "resight_under_way": "Commands that are at work here or wait for their turn.",
     "resight_encounters": "Encounters by verdict, in what is current.",
     "resight_free_bytes": "Free space of the workspace's disk.",
 }
@@ -44,7 +45,9 @@ def write_metrics(workspace: Workspace, file: Path, site: str) -> None:
 
 
 def _samples(workspace: Workspace) -> Iterator[Sample]:
-    ended = [row for row in read_attempts(workspace) if row["outcome"] != Outcome.UNDER_WAY and row["ended_at"]]
+    attempts = read_attempts(workspace)
+    ended = [row for row in attempts if row["outcome"] != Outcome.UNDER_WAY and row["ended_at"]]
+    yield "resight_under_way", {}, sum(row["outcome"] == Outcome.UNDER_WAY for row in attempts)
     for command in sorted({row["command"] for row in ended}):
         of = {"command": command}
         yield from (

@@ -18,6 +18,7 @@ from resight.report.accuracy_page import render_accuracy
 from resight.report.cards import shown_verdicts
 from resight.report.data import MatchedPoints, ReportData
 from resight.report.page import render_report
+from resight.report.pictures import Beside
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup
 from resight.score.null import Null, learn_null
@@ -33,7 +34,13 @@ PAINTED_SHOWN = 4
 Tables = Mapping[str, pa.Table]
 
 
-def draw_report(conditions: Conditions, record: Mapping[str, Any], tables: Tables, null: Null | None = None) -> str:
+def draw_report(
+    conditions: Conditions,
+    record: Mapping[str, Any],
+    tables: Tables,
+    null: Null | None = None,
+    beside: Beside | None = None,
+) -> str:
     """The page that shows what was found and what proves it.
 
     Args:
@@ -41,6 +48,7 @@ def draw_report(conditions: Conditions, record: Mapping[str, Any], tables: Table
         record: `store.runs.run_record`, and ``notes``.
         tables: Of the run, by name.
         null: What pairs of different animals look like; learned again from the tables if not given.
+        beside: Takes the pictures of a large page.
     """
     env, settings = conditions.env, conditions.settings
     shown = {name: tables.get(name, empty_table(name)) for name in REPORT_TABLES}
@@ -62,7 +70,7 @@ def draw_report(conditions: Conditions, record: Mapping[str, Any], tables: Table
         read_photo=_photo_reader(env.workspace, shown["photos"], settings.ingest.max_megapixels),
         root=env.workspace.root,
     )
-    return render_report(data, settings.report)
+    return render_report(data, settings.report, beside)
 
 
 def draw_accuracy(workspace: Workspace, settings: Settings, record: Mapping[str, Any], tables: Tables) -> str:

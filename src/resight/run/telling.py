@@ -24,6 +24,7 @@ from resight.run.metrics import write_metrics
 from resight.run.publishing import publish_after
 from resight.settings import SETTINGS_FILE, load_settings
 from resight.store.attempts import Attempt, Outcome, append_line, attempt, log_lines
+from resight.store.lines import lines_kept
 from resight.store.runs import read_run, run_tables
 from resight.store.tables import empty_table
 from resight.store.workspace import Workspace
@@ -36,7 +37,7 @@ def attempted(workspace: Workspace, command: str, **about: Any) -> Iterator[Atte
     """As `store.attempts.attempt`; afterwards the results are published, where that is wanted, and people are told."""
     tried: Attempt | None = None
     try:
-        with attempt(workspace, command, **about) as tried:
+        with attempt(workspace, command, **about) as tried, lines_kept(workspace, tried.name):
             yield tried
     finally:
         if tried is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from resight.score.distribution import ROWS_AT_ONCE, Distributions, cdf_at_edges, positive_area
 
 QUANTILES = 512
+QUANTILE_ROWS = 1024  # pairs whose quantiles are in memory at once
 
 
 def one_sided_wasserstein(d: Distributions) -> np.ndarray:
@@ -59,21 +60,30 @@ def one_sided_ks(d: Distributions) -> np.ndarray:
 def signed_wasserstein_2(d: Distributions) -> np.ndarray:
     """(N,) ``W2 = sqrt(integral over u of (Q_pair(u) - Q_null(u))^2)`` at 512 mid-quantiles, with the sign of the mean gap."""
     levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    null = [_quantiles(cdf, levels) for cdf in d.null_cdf]
+    null = _quantiles(d.null_cdf, levels)
     out = np.full(len(d.n_matches), np.nan)
-    for row in np.flatnonzero(d.null_row >= 0):
-        values = d.n_keypoints_query[row] + d.n_keypoints_gallery[row]
-        gap = _quantiles(cdf_at_edges(2 * d.histogram[row], values), levels) - null[d.null_row[row]]
-        out[row] = np.sqrt(np.mean(gap * gap)) * np.sign(gap.sum())
+    with_null = np.flatnonzero(d.null_row >= 0)
+    for first in range(0, len(with_null), QUANTILE_ROWS):
+        rows = with_null[first : first + QUANTILE_ROWS]
+        values = d.n_keypoints_query[rows] + d.n_keypoints_gallery[rows]
+        gap = _quantiles(cdf_at_edges(2 * d.histogram[rows], values), levels) - null[d.null_row[rows]]
+        out[rows] = np.sqrt(np.mean(gap * gap, axis=1)) * np.sign(gap.sum(axis=1))
     return out
 
 
 def _quantiles(cdf: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Smallest x with ``F(x) >= level`` of a curve given at the edges of equal bins; 0 up to the share of zeros."""
-    bins = len(cdf) - 1
-    at = np.searchsorted(cdf, levels, side="left").clip(max=bins)
-    below = cdf[np.maximum(at - 1, 0)]
-    part = np.divide(levels - below, cdf[at] - below, out=np.zeros_like(levels), where=(at > 0) & (cdf[at] > below))
+    """(N, L) smallest x with ``F(x) >= level`` of curves (N, B + 1) given at the edges of equal bins; 0 up to the share of zeros.
+
+    The edge that a level needs is the number of edges below it: each edge is below all levels from one on, so these are counted.
+    """
+    n, bins = len(cdf), cdf.shape[1] - 1
+    from_level = np.searchsorted(levels, cdf.ravel(), side="right") + np.repeat(np.arange(n), bins + 1) * (
+        len(levels) + 1
+    )
+    edges = np.bincount(from_level, minlength=n * (len(levels) + 1)).reshape(n, len(levels) + 1)
+    at = edges.cumsum(axis=1)[:, :-1].clip(max=bins)
+    below, above = np.take_along_axis(cdf, np.maximum(at - 1, 0), axis=1), np.take_along_axis(cdf, at, axis=1)
+    part = np.divide(levels - below, above - below, out=np.zeros_like(below), where=(at > 0) & (above > below))
     return np.where(at == 0, 0.0, (at - 1 + part) / bins)
 
 

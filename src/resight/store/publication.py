@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -55,7 +56,12 @@ KEPT_BEFORE = 2  # generations before the current one that stay whatever their a
 KEPT_FOR_S = 3600.0  # how long any generation stays after it was replaced
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 OURS = {MANIFEST, "report.html", ACCURACY_FILE, *(f"{table.name}.parquet" for table in TABLES)}
+PICTURES = r"report-pictures-\d{3}\.jpg"
 LOST = "no run has a copy; put it back from a backup, or run `resight nightly` for tables of its own"
+
+
+def _is_ours(name: str) -> bool:
+    return name in OURS or re.fullmatch(PICTURES, name) is not None
 
 
 def publish_generation(
@@ -235,7 +241,7 @@ def _point(generation: Generation) -> None:
     for name in (MANIFEST, *generation.files):
         copy_whole(generation.folder / name, current / name)
     for file in _files(current):
-        if file.name in OURS and file.name not in generation.files:
+        if _is_ours(file.name) and file.name not in generation.files:
             file.unlink()
     sync_folder(current)
 
@@ -257,7 +263,7 @@ def _clear(generation: Generation) -> None:
 def _clear_left_over(place: Workspace, left_over: Path) -> None:
     if left_over.is_symlink() or left_over.is_file():
         left_over.unlink()
-    elif left_over.name.startswith(BEFORE) and any(file.name not in OURS for file in left_over.iterdir()):
+    elif left_over.name.startswith(BEFORE) and any(not _is_ours(file.name) for file in left_over.iterdir()):
         left_over.rename(place.root / f"current-until-{date.today()}-{left_over.name.removeprefix(BEFORE)}")
     else:
         remove_tree(left_over)

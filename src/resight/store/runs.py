@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -45,8 +45,10 @@ class Staging:
         """Take a conformed table. `commit` writes it: later stages give some tables again, and each is written once."""
         self._tables[name] = table
 
-    def write_report(self, html: str, name: str = REPORT_FILE) -> Path:
-        """Write a page beside the tables."""
+    def write_report(self, html: str, name: str = REPORT_FILE, beside: Mapping[str, bytes] | None = None) -> Path:
+        """Write a page beside the tables, and the files that it shows."""
+        for file, content in (beside or {}).items():
+            (self.path / file).write_bytes(content)
         path = self.path / name
         path.write_text(html, encoding="utf-8")
         return path
