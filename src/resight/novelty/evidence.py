@@ -106,8 +106,9 @@ def _never_new(row: dict[str, Any], query: QueryScores, model: NoveltyModel, par
     if most >= params.decide_new:
         return ""
     met = _counted(model.n_genuine_individuals, "animal")
+    listed = f" and a shortlist that lists the right animal {model.kept:.0%} of the time" if query.n_left_out else ""
     return (
-        f"It may be new, but no match can be poor enough to say so yet: {met} met again on another day allow a probability of "
+        f"It may be new, but no match can be poor enough to say so yet: {met} met again on another day{listed} allow a probability of "
         f"{most:.2g} at most, and {params.decide_new:.2g} is asked for."
     )
 
