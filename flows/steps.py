@@ -102,7 +102,7 @@ def tonights_cohort(run: Run, ingested: Ingested) -> Cohort:
 
 def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) -> Judged:
     """Everything between the split into gallery and queries and the report."""
-    extracted = embed_crops(run, extract_features(run, segmented))
+    extracted = embed_crops(run, extract_features(run, segmented), cohort)
     planned = plan_pairs(run, extracted, cohort)
     judged = judge(run, check_encounters(run, match_pairs(run, planned)))
     if run.flow != "identify" and not cohort.leave_one_out:
