@@ -30,6 +30,7 @@ from resight.store import sealed
 from resight.store.damage import MISSING
 from resight.store.generations import MANIFEST as GENERATION_FILE
 from resight.store.generations import Generation, current_generation, digest_of
+from resight.store.listing import matching
 from resight.store.workspace import Workspace
 
 FORMAT = 1
@@ -75,7 +76,7 @@ def publish_to(
                 f"{address} holds the results of another workspace ({before.get('site') or 'without a site'}); set another place in publish.to, "
                 "or say that this one follows it: resight publish --take-over."
             )
-        runs = sorted(file.parent.name for file in workspace.runs.glob("[!.]*/runs.parquet"))
+        runs = sorted(file.parent.name for file in matching(workspace.runs, "[!.]*/runs.parquet"))
         new = copy.runs(runs)
         generation = current_generation(workspace)
         folder = None
@@ -222,7 +223,7 @@ def _publisher(workspace: Workspace) -> str:
 
 
 def _files(folder: Path) -> Files:
-    return {f.name: f for f in sorted(folder.glob("[!.]*")) if f.is_file() and f.name != GENERATION_FILE}
+    return {f.name: f for f in matching(folder, "[!.]*") if f.is_file() and f.name != GENERATION_FILE}
 
 
 def _contents(files: Files) -> dict[str, Content]:

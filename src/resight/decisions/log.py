@@ -23,6 +23,7 @@ from resight.decisions.entry import CUT_OFF, Entry, checked, entry_of
 from resight.errors import WorkspaceError, machine_errors_at
 from resight.store.appending import append_lines, half_line, set_half_line_aside
 from resight.store.durable import errors_naming, make_folder
+from resight.store.listing import matching
 from resight.store.workspace import Workspace
 
 log = logging.getLogger("resight")
@@ -104,7 +105,7 @@ class DecisionLog:
         return len(missing)
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob(f"[!.]*{ENDING}")) if self.folder.is_dir() else []
+        return matching(self.folder, f"[!.]*{ENDING}")
 
     def _write(self, lines: bytes) -> None:
         make_folder(self._lock_file.parent)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from resight.errors import WorkspaceError
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER
+from resight.store.listing import matching
 from resight.store.runs import read_run, run_record, run_tables
 from resight.store.workspace import Workspace
 
@@ -63,7 +64,7 @@ def earlier_runs(
 
 def measured_runs(workspace: Workspace) -> list[str]:
     """Runs that have the table ``outcomes``."""
-    ids = sorted(p.name for p in workspace.runs.glob("[!.]*") if (p / "outcomes.parquet").exists())
+    ids = sorted(p.name for p in matching(workspace.runs, "[!.]*") if (p / "outcomes.parquet").exists())
     return [run_id for run_id in ids if "accuracy" in run_tables(workspace, run_id)]
 
 

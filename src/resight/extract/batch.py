@@ -19,6 +19,7 @@ from resight.extract.marks import AGAIN, mark_path
 from resight.extract.params import ExtractorBase
 from resight.store.damage import set_aside
 from resight.store.fingerprint import digest_ids
+from resight.store.listing import matching
 from resight.store.parts import read_parts, write_part
 
 INDEX = "index"
@@ -177,9 +178,9 @@ class Batches:
         return self.folder / INDEX / f"{group.stem}.parquet"
 
     def _groups(self) -> list[Path]:
-        for half_made in self.folder.glob(".*.zarr.*.tmp"):
+        for half_made in matching(self.folder, ".*.zarr.*.tmp"):
             shutil.rmtree(half_made)
-        return sorted(self.folder.glob("[!.]*.zarr"))
+        return matching(self.folder, "[!.]*.zarr")
 
 
 def _missing(group: Path) -> tuple[set[str], set[str]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from resight.errors import DamagedError, WorkspaceError
 from resight.status import ACCEPTED
+from resight.store.listing import matching
 from resight.store.runs import read_run, run_tables
 from resight.store.workspace import Workspace
 
@@ -74,7 +75,7 @@ def then(workspace: Workspace, night: date) -> Then:
     if told is not None:
         end = told.began if told.night == night else max(end, told.began)
     until = min([end, *(run.began for run in later[:1])])
-    folders = workspace.runs.glob("[!.]*") if workspace.runs.exists() else ()
+    folders = matching(workspace.runs, "[!.]*")
     of_name = (folder.name.split("-", 3) for folder in folders)
     looked = {_day("-".join(parts[:3])) for parts in of_name if parts[3:] and parts[3].startswith(FLOWS)}
     return Then(night, until, told, later, sorted(day for day in looked if day))
@@ -103,7 +104,7 @@ def names_then(workspace: Workspace, when: Then, first_nights: Mapping[str, date
 
 def _accepted(workspace: Workspace) -> list[Told]:
     found = []
-    for folder in sorted(workspace.runs.glob("[!.]*")) if workspace.runs.exists() else ():
+    for folder in matching(workspace.runs, "[!.]*"):
         if folder.name[11:].startswith(FLOWS) and (folder / "runs.parquet").exists():
             try:
                 row = read_run(workspace, folder.name, "runs").to_pylist()[0]

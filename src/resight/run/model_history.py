@@ -9,6 +9,7 @@ from typing import Any
 from resight.errors import DamagedError, WorkspaceError
 from resight.run.models import Model, current_model, list_models, load_model, promote
 from resight.store.attempts import read_attempts
+from resight.store.listing import matching
 from resight.store.runs import run_record
 from resight.store.tables import read_table
 from resight.store.workspace import Workspace
@@ -141,7 +142,7 @@ def _accepted_in_order(workspace: Workspace) -> list[str]:
 def _records(workspace: Workspace) -> list[dict[str, Any]]:
     """What runs say of themselves, the oldest first; damaged ones are left out."""
     records = []
-    for file in workspace.runs.glob("[!.]*/runs.parquet"):
+    for file in matching(workspace.runs, "[!.]*/runs.parquet"):
         with suppress(DamagedError):
             records.append(run_record(read_table(file, "runs")))
     return sorted(records, key=lambda record: record["ended_at"])

@@ -13,6 +13,7 @@ from resight.settings import DEFAULT_KIND, Settings, settings_from
 from resight.store.damage import MISSING, set_aside
 from resight.store.fingerprint import fingerprint
 from resight.store.generations import POINTER, current_generation
+from resight.store.listing import matching
 from resight.store.publication import publish_generation
 from resight.store.runs import run_record
 from resight.store.sealed import read_json, write_json
@@ -136,7 +137,7 @@ def _of_runs(workspace: Workspace, name: str) -> Model:
 def _records(workspace: Workspace) -> list[dict[str, Any]]:
     """What runs say of themselves, the newest first; damaged ones are left out."""
     records = []
-    for file in workspace.runs.glob("[!.]*/runs.parquet"):
+    for file in matching(workspace.runs, "[!.]*/runs.parquet"):
         with suppress(DamagedError):
             records.append(run_record(read_table(file, "runs")))
     return sorted(records, key=lambda record: record["ended_at"], reverse=True)
@@ -167,7 +168,7 @@ def load_model(workspace: Workspace, name: str) -> Model:
 
 def list_models(workspace: Workspace) -> list[Model]:
     """All registered models, by fingerprint."""
-    files = sorted(workspace.models.glob("*.json")) if workspace.models.exists() else []
+    files = matching(workspace.models, "*.json")
     models = []
     for file in files:
         if file.name != POINTER:

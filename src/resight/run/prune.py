@@ -17,6 +17,7 @@ from resight.run.models import Model, list_models
 from resight.run.usage import NAMED_STAGES, Item, generations_of, inventory, records_of, users_of
 from resight.settings import Settings
 from resight.store.durable import remove_tree, sync_folder
+from resight.store.listing import matching
 from resight.store.runs import read_run, run_tables
 from resight.store.workspace import Workspace
 
@@ -53,7 +54,7 @@ def prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[str
 
 
 def _prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[str, Any]:
-    left_over = [folder for parent in (workspace.store, workspace.runs) for folder in parent.glob(f"{GONE}*")]
+    left_over = [folder for parent in (workspace.store, workspace.runs) for folder in matching(parent, f"{GONE}*")]
     records, silent = records_of(workspace)
     kept = _kept_runs(workspace, records, settings)
     models = _kept_models(workspace, {name: records[name] for name in kept})
@@ -124,9 +125,7 @@ def _kept_models(workspace: Workspace, records: Mapping[str, Mapping[str, Any]])
 def _decisions(workspace: Workspace) -> bytes:
     """All that people have decided, as it lies on the disk: a run or model that stands anywhere in it stays."""
     folder = workspace.decisions
-    return (
-        b"\n".join(file.read_bytes() for file in sorted(folder.glob("*")) if file.is_file()) if folder.is_dir() else b""
-    )
+    return b"\n".join(file.read_bytes() for file in matching(folder, "*") if file.is_file()) if folder.is_dir() else b""
 
 
 def _why(

@@ -17,6 +17,7 @@ from resight.run.names import stage_names
 from resight.settings import Settings, settings_from
 from resight.store.fingerprint import canonical_json
 from resight.store.generations import Generation, current_generation, generation_folders, open_manifest, told_by_tables
+from resight.store.listing import matching
 from resight.store.runs import read_run, run_record
 from resight.store.tables import read_table
 from resight.store.workspace import Workspace
@@ -164,7 +165,7 @@ def generations_of(workspace: Workspace) -> list[Generation]:
 def records_of(workspace: Workspace) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """What each run says about itself, by run, and the runs that say nothing because their record is damaged or gone."""
     records, silent = {}, []
-    for folder in sorted(workspace.runs.glob("[!.]*")) if workspace.runs.is_dir() else ():
+    for folder in matching(workspace.runs, "[!.]*"):
         try:
             records[folder.name] = run_record(read_run(workspace, folder.name, "runs")) | {"run_id": folder.name}
         except (ResightError, IndexError):
@@ -234,7 +235,7 @@ def _places_in_tables(generation: Generation) -> Iterator[Place]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return sorted(f for f in parent.glob("[!.]*") if f.is_dir() and not f.is_symlink()) if parent.is_dir() else []
+    return sorted(f for f in matching(parent, "[!.]*") if f.is_dir() and not f.is_symlink()) if parent.is_dir() else []
 
 
 def _item(where: str, stage: str, folder: Path, used_by: Iterable[str] = ()) -> Item:

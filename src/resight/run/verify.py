@@ -24,6 +24,7 @@ from resight.store import generations, sealed
 from resight.store.damage import MISSING, QUARANTINE, set_aside
 from resight.store.durable import copy_whole
 from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation, digest_of
+from resight.store.listing import matching
 from resight.store.selective import opened, read_columns
 from resight.store.workspace import Workspace
 
@@ -133,7 +134,7 @@ def _items(workspace: Workspace) -> Iterator[Item]:
     for folder in (workspace.store, workspace.runs, workspace.models, workspace.generations):
         if folder.is_file():
             yield _no_folder(folder.name, folder, None, "move that file away, and put the folder back from a backup")
-    for folder in sorted(workspace.store.glob("[!.]*")) if workspace.store.is_dir() else ():
+    for folder in matching(workspace.store, "[!.]*"):
         if folder.is_file() and (then := THEN.get(folder.name)):
             yield _no_folder(folder.name, folder, _aside(then), then)
         elif folder.is_dir() and folder.name != QUARANTINE:
@@ -147,8 +148,8 @@ def _no_folder(stage: str, path: Path, repair: Callable[[DamagedError], object] 
 def _stage(workspace: Workspace, folder: Path) -> Iterator[Item]:
     """Parts, JSON files, crops, batches of features and indexes of one stage."""
     stage, then = folder.name, THEN.get(folder.name, "it is computed again")
-    indexes = {file.parent for file in folder.glob(f"*/*/{INDEX_FILE}")}
-    for path in sorted(folder.glob("*/*.zarr")):
+    indexes = {file.parent for file in matching(folder, f"*/*/{INDEX_FILE}")}
+    for path in matching(folder, "*/*.zarr"):
         yield from _batch(path)
     for path in sorted(folder.rglob("[!.]*")):
         inside = path.parent in indexes or any(parent.suffix in (".zarr", ".marks") for parent in path.parents)
@@ -209,12 +210,12 @@ def _missing_crops(workspace: Workspace, part: Path) -> Iterator[Item]:
 
 def _runs(workspace: Workspace, generation: Generation | None) -> Iterator[Item]:
     """Tables of runs. One that is damaged comes back from the generation that holds a copy of it; else it is lost."""
-    for folder in sorted(workspace.runs.glob("[!.]*")) if workspace.runs.exists() else ():
+    for folder in matching(workspace.runs, "[!.]*"):
         if not (folder / "runs.parquet").exists():
             yield Item(
                 "runs", folder / "runs.parquet", _missing(folder / "runs.parquet"), None, "the run is lost for good"
             )
-        for file in sorted(folder.glob("*.parquet")):
+        for file in matching(folder, "*.parquet"):
             copy = generation and generation.folder / file.name
             is_copy = generation is not None and generation.origin(file.name) == file
             repair = partial(_copy_again, copy) if copy and is_copy and _is_of(copy, folder.name) else None
@@ -246,7 +247,7 @@ def _current(generation: Generation | None) -> Iterator[Item]:
     names = set(generation.files) or {f"{name}.parquet" for name in generation.tables}
     if not generation.files:  # of before: what the run has and ``current`` lacks
         run = generation.workspace.runs / (generation.run_id or "")
-        names |= {file.name for file in run.glob("*.parquet")} if generation.run_id else set()
+        names |= {file.name for file in matching(run, "*.parquet")} if generation.run_id else set()
     for name in sorted(names):
         there, remade = generation.origin(name) is not None, name in OF_ACCURACY
         then = THEN["current"] if there else "`resight accuracy` writes it again" if remade else "it is lost"

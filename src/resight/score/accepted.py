@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from resight.score.fusion import Fusion
 from resight.store.fingerprint import fingerprint
+from resight.store.listing import matching
 from resight.store.sealed import read_json, write_json
 from resight.store.workspace import Workspace
 
@@ -53,5 +54,5 @@ def accept(workspace: Workspace, evidence: str, fusion: Fusion) -> Accepted:
 
 def replaced_fusions(workspace: Workspace) -> list[str]:
     """Fingerprints of accepted fusions that replaced an earlier one: they change the results of a run on the same photos."""
-    pointers = [read_json(p) for p in (workspace.models / "fusion").glob(f"*/{POINTER}")]
+    pointers = [read_json(p) for p in matching(workspace.models / "fusion", f"*/{POINTER}")]
     return sorted(p["fingerprint"] for p in pointers if p["generation"])

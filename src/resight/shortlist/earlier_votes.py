@@ -16,6 +16,7 @@ from resight.pairs.policy import text_column
 from resight.shortlist.kept import EVIDENCE_VOTES, VERIFIED
 from resight.store.counts import PAIR_KEY
 from resight.store.fingerprint import FINGERPRINT_CHARS, digest_ids, fingerprint
+from resight.store.listing import matching
 from resight.store.parts import whole_parts
 
 FOLDER_OF_BEFORE = "votes"
@@ -36,7 +37,7 @@ def earlier_votes(
     """
     before = folder / FOLDER_OF_BEFORE
     n_pairs = sum(len(grid) * len(grid.gallery_ids) for grid in grids)
-    if n_pairs > MOST_PAIRS or not any(before.glob("*.parquet")):
+    if n_pairs > MOST_PAIRS or not any(matching(before, "*.parquet")):
         return None
     tables = [grid.plan().pairs if grid.rows is None else grid.rows for grid in grids]
     pairs = pa.concat_tables([table.select(PAIR_KEY) for table in tables])

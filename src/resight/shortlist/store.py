@@ -38,6 +38,7 @@ from resight.shortlist.passes import Crops, Descriptors
 from resight.shortlist.training import train
 from resight.store.damage import set_aside
 from resight.store.fingerprint import digest_ids, fingerprint
+from resight.store.listing import matching
 from resight.store.parts import write_bytes, write_part
 from resight.store.sealed import read_json, write_json
 from resight.weights.digests import sha256_of
@@ -118,7 +119,7 @@ def build_index(
 
 def _set_damaged_aside(folder: Path) -> None:
     """Look at all bytes of the indexes, once in a process; what is damaged is built anew."""
-    for file in sorted(folder.glob(f"*/{INDEX_FILE}")):
+    for file in matching(folder, f"*/{INDEX_FILE}"):
         key = str(file), file.stat().st_mtime_ns
         if key in _seen:
             continue
@@ -131,7 +132,7 @@ def _set_damaged_aside(folder: Path) -> None:
 
 def newest_index(folder: Path, family: str) -> Path | None:
     """Of the indexes of that family the one that was trained on the largest gallery."""
-    indexes = [(file.parent, _read_manifest(file.parent)) for file in folder.glob(f"*/{INDEX_FILE}")]
+    indexes = [(file.parent, _read_manifest(file.parent)) for file in matching(folder, f"*/{INDEX_FILE}")]
     sizes = [
         (manifest["n_crops_trained"], path.name, path) for path, manifest in indexes if manifest["family"] == family
     ]
@@ -295,7 +296,7 @@ def _check_files(path: Path, files: Mapping[str, Mapping[str, Any]], verify: boo
 
 def _remove_superseded(path: Path, manifest: Mapping[str, Any]) -> None:
     wanted = {name for segment in manifest["segments"] for name in segment["files"]}
-    for file in path.glob("segment-*"):
+    for file in matching(path, "segment-*"):
         if file.name not in wanted:
             with suppress(PermissionError):  # Windows keeps files that are mapped; the next call removes them
                 file.unlink()

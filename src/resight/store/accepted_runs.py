@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import DamagedError
+from resight.store.listing import matching
 from resight.store.selective import opened
 from resight.store.workspace import Workspace
 
@@ -13,7 +14,7 @@ from resight.store.workspace import Workspace
 def newest_accepted(workspace: Workspace) -> tuple[str, str] | None:
     """Name and model of the newest accepted run; damaged ones are passed over."""
     accepted = []
-    for file in workspace.runs.glob("[!.]*/runs.parquet"):
+    for file in matching(workspace.runs, "[!.]*/runs.parquet"):
         columns = [_column(file, name) for name in ("status", "ended_at", "model_fingerprint")]
         if columns[0] == ["accepted"] and all(columns):
             accepted.append((columns[1][0], file.parent.name, str(columns[2][0])))

@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from resight.errors import REASON_CHARS, ResightError, machine_error, machine_errors_at
 from resight.store.appending import append_lines
 from resight.store.durable import make_folder
+from resight.store.listing import matching
 from resight.store.workspace import Workspace
 from resight.version import __version__
 
@@ -193,7 +194,7 @@ def _without_end(workspace: Workspace, name: str) -> dict[str, Any]:
 
 def note_killed(workspace: Workspace) -> None:
     """Write down which attempts were killed, as nobody who is killed can."""
-    for mark in workspace.log.glob(f"{RUNNING}*"):
+    for mark in matching(workspace.log, f"{RUNNING}*"):
         lock = FileLock(mark, timeout=0)
         with suppress(Timeout, PermissionError, FileNotFoundError), lock:
             name = mark.name.removeprefix(RUNNING)
@@ -244,13 +245,13 @@ def append_line(workspace: Workspace, line: Mapping[str, Any]) -> None:
 
 
 def _lines_of(workspace: Workspace, name: str) -> Iterator[dict[str, Any]]:
-    for file in sorted(workspace.log.glob("*.jsonl"), reverse=True)[:2]:
+    for file in sorted(matching(workspace.log, "*.jsonl"), reverse=True)[:2]:
         yield from (line for line in _lines(file) if line.get("attempt") == name)
 
 
 def log_lines(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Everything in the log, the oldest first, beside attempts also what people were told."""
-    for file in sorted(workspace.log.glob("*.jsonl")):
+    for file in matching(workspace.log, "*.jsonl"):
         yield from _lines(file)
 
 

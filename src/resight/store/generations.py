@@ -24,6 +24,7 @@ from resight.store import sealed
 from resight.store.accepted_runs import newest_accepted, run_of
 from resight.store.damage import MISSING, set_aside
 from resight.store.durable import copy_whole
+from resight.store.listing import matching
 from resight.store.tables import read_table
 from resight.store.workspace import Workspace
 
@@ -64,7 +65,7 @@ class Generation:
     @property
     def tables(self) -> list[str]:
         """Names of its tables."""
-        names = list(self.files) or [file.name for file in self.folder.glob("[!.]*.parquet")]
+        names = list(self.files) or [file.name for file in matching(self.folder, "[!.]*.parquet")]
         return sorted(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
 
     def has(self, name: str) -> bool:
@@ -175,7 +176,7 @@ def current_generation(workspace: Workspace) -> Generation | None:
 
 def generation_folders(workspace: Workspace) -> list[Path]:
     """All generations that are kept, the oldest first."""
-    found = workspace.generations.glob("[0-9]*") if workspace.generations.is_dir() else ()
+    found = matching(workspace.generations, "[0-9]*")
     return sorted(
         (folder for folder in found if folder.is_dir() and folder.name.isdecimal()), key=lambda f: int(f.name)
     )
@@ -315,9 +316,9 @@ def _from_tables(workspace: Workspace, folder: Path, number: int, model: str | N
     accuracy = run_of(workspace, folder / "accuracy.parquet")
     files = {}
     if number:
-        files = {file.name: digest_of(file) for file in sorted(folder.glob("[!.]*")) if _is_whole(file)}
+        files = {file.name: digest_of(file) for file in matching(folder, "[!.]*") if _is_whole(file)}
         origin = Generation(workspace, folder, number, run_id, accuracy, model, {}).origin
-        for file in (workspace.runs / (run_id or "")).glob("[!.]*.parquet") if run_id else ():
+        for file in matching(workspace.runs / (run_id or ""), "[!.]*.parquet") if run_id else ():
             if file.name not in files and origin(file.name) and _is_whole(file):
                 files[file.name] = digest_of(file)
     return Generation(workspace, folder, number, run_id, accuracy, model, files)
@@ -335,5 +336,5 @@ def _is_whole(file: Path) -> bool:
 def _model_of_newest(workspace: Workspace) -> str | None:
     """Model of the newest accepted run, else the only one that is registered."""
     newest = newest_accepted(workspace)
-    registered = [file.stem for file in workspace.models.glob("*.json") if file.name != POINTER]
+    registered = [file.stem for file in matching(workspace.models, "*.json") if file.name != POINTER]
     return newest[1] if newest else registered[0] if len(registered) == 1 else None

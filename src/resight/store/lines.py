@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from resight.store.listing import matching
 from resight.store.workspace import Workspace
 
 log = logging.getLogger("resight")
@@ -36,7 +37,7 @@ def lines_kept(workspace: Workspace, attempt: str) -> Iterator[None]:
 
 def read_lines(workspace: Workspace, attempts: Collection[str]) -> Iterator[dict[str, Any]]:
     """The lines of these attempts, in the order in which they were said; what a loss of power has cut is passed over."""
-    for file in sorted((workspace.log / FOLDER).glob("*.jsonl")):
+    for file in matching(workspace.log / FOLDER, "*.jsonl"):
         for text in file.read_bytes().splitlines():
             with suppress(ValueError):
                 line = json.loads(text)

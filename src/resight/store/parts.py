@@ -14,6 +14,7 @@ from resight.store import sealed
 from resight.store.damage import set_aside
 from resight.store.durable import write_bytes as write_bytes
 from resight.store.fingerprint import digest_ids
+from resight.store.listing import matching
 from resight.store.selective import read_columns
 
 BYTES_OF_A_LARGE_PART = 32 << 20
@@ -50,7 +51,7 @@ def whole_parts(files: Iterable[Path], wanted: pa.Schema) -> Iterator[tuple[Path
 
 def part_files(folder: Path) -> list[Path]:
     """Whole parts in order of name; none where there is no folder."""
-    return sorted(folder.glob("[!.]*.parquet"))
+    return matching(folder, "[!.]*.parquet")
 
 
 def compact(

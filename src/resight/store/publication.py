@@ -48,6 +48,7 @@ from resight.store.generations import (
     generation_folders,
     highest_number,
 )
+from resight.store.listing import matching
 from resight.store.tables import empty_table, write_table
 from resight.store.workspace import Workspace
 
@@ -128,7 +129,7 @@ def _has_no_rows(before: Generation, name: str) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.glob("[!.]*")) if file.is_file() and file.name != MANIFEST]
+    return [file for file in matching(folder, "[!.]*") if file.is_file() and file.name != MANIFEST]
 
 
 def _names(before: Generation | None) -> list[str]:
@@ -236,7 +237,7 @@ def _point(generation: Generation) -> None:
     if current.is_symlink():
         current.unlink()
     make_folder(current)
-    for left_over in current.glob(".*.tmp"):  # of a copy that was killed
+    for left_over in matching(current, ".*.tmp"):  # of a copy that was killed
         left_over.unlink()
     for name in (MANIFEST, *generation.files):
         copy_whole(generation.folder / name, current / name)
@@ -253,7 +254,7 @@ def _clear(generation: Generation) -> None:
         (place.generations / POINTER).unlink(missing_ok=True)
     if generation.number:
         (place.models / POINTER).unlink(missing_ok=True)
-    for left_over in place.generations.glob(".*"):
+    for left_over in matching(place.generations, ".*"):
         with suppress(OSError):  # what is in use goes next time; the new generation is current already
             _clear_left_over(place, left_over)
     for folder in _without_use(generation):

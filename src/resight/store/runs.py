@@ -20,6 +20,7 @@ from resight.store import sealed
 from resight.store.damage import set_aside
 from resight.store.durable import FOR_READING, put_in_place, sync_tree, write_bytes
 from resight.store.generations import current_generation
+from resight.store.listing import matching
 from resight.store.tables import read_table, rows_where, write_table
 from resight.store.workspace import Workspace, checked_run_id
 
@@ -80,7 +81,7 @@ class Staging:
 
 def _clear(workspace: Workspace, pattern: str) -> None:
     """Remove unfinished folders, and put back a run that was to be replaced by one that never got into its place."""
-    for folder in workspace.runs.glob(pattern):
+    for folder in matching(workspace.runs, pattern):
         run = workspace.runs / folder.name.partition(REPLACED)[2]
         if REPLACED in folder.name and not run.exists():
             folder.rename(run)
@@ -107,7 +108,7 @@ def run_exists(workspace: Workspace, run_id: str) -> bool:
     try:
         if not (folder / "runs.parquet").exists():
             raise DamagedError(folder, "it has no runs.parquet")
-        for file in folder.glob("*.parquet"):
+        for file in matching(folder, "*.parquet"):
             if not sealed.check(file):
                 sealed.read(file, partial(pq.read_table, partitioning=None))
     except DamagedError as damage:
@@ -147,7 +148,7 @@ def read_run_where(
 def _read(workspace: Workspace, run_id: str, name: str, read: Callable[[Path], pa.Table]) -> pa.Table:
     path = workspace.runs / checked_run_id(run_id) / f"{name}.parquet"
     if not path.exists():
-        known = sorted(p.name for p in workspace.runs.glob("[!.]*")) if workspace.runs.exists() else []
+        known = sorted(p.name for p in matching(workspace.runs, "[!.]*")) if workspace.runs.exists() else []
         raise WorkspaceError(
             f"{path} is not there; the runs of this workspace are {known or 'none yet: start with `resight nightly`'}."
         )
