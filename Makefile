@@ -12,7 +12,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONWARNINGS = ignore::Warning:setuptools
 
-.PHONY: help setup demo test torture check lint contracts sizes types installed docs bench segmenter matcher dictionary lock sbom advisories clean
+.PHONY: help setup demo test torture check lint contracts sizes types installed docs bench segmenter matcher dictionary lock try-install sbom advisories clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -109,6 +109,10 @@ lock:  ## the locks in requirements/ anew from pyproject.toml; UPGRADE=yes takes
 	sed -n '/^packaging==/,/# via/p; /^uv==/,/# via/p' requirements/development.txt > build/lock/tools.txt
 	build/lock/venv/bin/python -m pip install --quiet --no-deps --require-hashes -r build/lock/tools.txt
 	build/lock/venv/bin/python tools/lock.py $(if $(UPGRADE),--upgrade)
+
+MORE ?=
+try-install: $(STAMP)  ## the wheel in empty environments of pip and uv, with a night of the demo; MORE=--no-demo leaves that out
+	$(BIN)/python tools/try_install.py $(MORE)
 
 sbom: $(STAMP)  ## build/sbom.cdx.json: packages and bundled weights with digests and licences, as CycloneDX
 	$(BIN)/python tools/sbom.py build/sbom.cdx.json

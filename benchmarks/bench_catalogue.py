@@ -44,6 +44,7 @@ OVERRIDES: dict[str, Any] = {
     "score": {"name": "mean"},
     "shortlist": {"descriptors_per_crop": KEYPOINTS},
 }
+ROW = "in a row"
 HEADS = ("photos", "night", "stage", "wall s", "flow CPU s", "workers CPU s", "flow MB", "worker MB", "written MB", "silent s")  # fmt: skip
 
 
@@ -75,6 +76,8 @@ def main() -> None:
                 if args.json:
                     args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
     print("\nWhole nights\n" + text([row for row in rows if row["stage"] == "whole night"]))
+    for n in args.photos:
+        print(in_a_row([row for row in rows if row["photos"] == n and row["night"].startswith(ROW)]))
 
 
 def overrides(workers: int, k: int) -> dict[str, Any]:
@@ -170,7 +173,24 @@ def nights(catalogue: Catalogue, new: int, in_a_row: int, settings: dict[str, An
     yield night("changed name", "2026-06-05")
     for k in range(in_a_row):
         catalogue.add_new(max(1, new // 10), f"row{k:02d}")
-        yield night(f"in a row {k + 1}: {max(1, new // 10)} new", f"2026-07-{k + 1:02d}")
+        yield night(f"{ROW} {k + 1}: {max(1, new // 10)} new", f"2026-07-{k + 1:02d}")
+
+
+def in_a_row(rows: Sequence[dict[str, Any]]) -> str:
+    """By stage, what the second night in a row cost and what the last one; '' for fewer than three."""
+    nights = list(dict.fromkeys(row["night"] for row in rows))
+    if len(nights) < 3:
+        return ""
+    cost: list[dict[str, tuple[float, float]]] = [
+        {row["stage"]: (row["flow_cpu_s"] + row["workers_cpu_s"], row["written_mb"]) for row in rows if row["night"] == night}
+        for night in (nights[1], nights[-1])
+    ]  # fmt: skip
+    lines = [f"\n{rows[0]['photos']} photos, '{nights[1]}' against '{nights[-1]}': CPU s, MB written"]
+    for stage, (cpu, written) in cost[0].items():
+        cpu_now, written_now = cost[1].get(stage, (0.0, 0.0))
+        change = f"{100 * (cpu_now / cpu - 1):+.0f} %" if cpu > 0 else ""
+        lines.append(f"    {stage:12} {cpu:7.2f} -> {cpu_now:7.2f} {change:>7}   {written:7.2f} -> {written_now:7.2f}")
+    return "\n".join(lines)
 
 
 def measured(catalogue: Catalogue, label: str, date: str, settings: dict[str, Any]) -> list[dict[str, Any]]:

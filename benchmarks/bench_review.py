@@ -28,7 +28,12 @@ from pathlib import Path
 from typing import Any
 
 SHARED = Path(os.environ.get("RESIGHT_SHARED", "../shared")) / "data"
-SETTINGS = {"segment": {"kind": "whole"}, "extract": {"max_keypoints": 256}, "dask": {"mode": "inline"}}
+SETTINGS = {
+    "segment": {"kind": "whole"},
+    "extract": {"max_keypoints": 384},
+    "match": {"kind": "nearest"},
+    "dask": {"mode": "inline"},
+}
 N_MET_AGAIN, N_NEW, PHOTOS = 26, 4, 2  # animals with two hidden encounters each; animals in one; photos of an encounter
 NIGHT = "2022-01-01"
 READY = "document.readyState === 'complete' && [...document.querySelectorAll('.pane img')].every((i) => i.complete && i.naturalWidth > 0)"

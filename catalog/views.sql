@@ -50,7 +50,7 @@ WHERE attempt IS NOT NULL
 GROUP BY attempt
 ORDER BY began_at DESC;
 
--- All runs and all attempts that came to no run, newest first; a night that was run again with other inputs has several runs, and
+-- All runs and all attempts that came to no run of their own, newest first; a night that was run again with other inputs has several runs, and
 -- `newest_of_night` marks the last.
 CREATE OR REPLACE VIEW run_history AS
 SELECT run_id, flow, night::DATE AS night, status, started_at, ended_at, model_fingerprint, counts, work,
@@ -59,7 +59,7 @@ FROM read_parquet(getvariable('workspace') || '/runs/*/runs.parquet', union_by_n
 UNION ALL
 SELECT NULL, command, night, coalesce(outcome, 'not_ended'), began_at, ended_at, NULL, counts, work, false, sentence
 FROM attempts
-WHERE run_id IS NULL AND command IN ('nightly', 'rebuild', 'accuracy', 'evaluate', 'compare')
+WHERE (run_id IS NULL OR outcome = 'refused') AND command IN ('nightly', 'rebuild', 'accuracy', 'evaluate', 'compare')
 ORDER BY started_at DESC;
 
 -- The verdicts on each encounter, run by run; not those that a measurement gives with names hidden.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from resight.flows import steps
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
+from resight.pairs.cohort import Cohort
 from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, open_run
@@ -86,9 +90,13 @@ def measure_workspace(
     quiet: bool,
 ) -> dict[str, Any]:
     """Measure any model on the workspace's confirmed labels."""
-    with open_run(place, settings, model, flow="accuracy", night=night, tried=tried, quiet=quiet) as run:
-        run.note(note)
-        return _measured(run, accept=accept)
+
+    def measured() -> dict[str, Any]:
+        with open_run(place, settings, model, flow="accuracy", night=night, tried=tried, quiet=quiet) as run:
+            run.note(note)
+            return _measured(run, accept=accept)
+
+    return steps.again_if_lost(settings, measured)
 
 
 def _measured(run: Run, accept: bool) -> dict[str, Any]:
@@ -118,7 +126,18 @@ def _measured(run: Run, accept: bool) -> dict[str, Any]:
 def _verdicts(run: Run, ingested: Ingested) -> tuple[Segmented, HiddenLabels, Judged]:
     segmented = segment_photos(run, ingested)
     hidden = hide_labels(run, segmented)
-    return segmented, hidden, steps.from_features_to_verdicts(run, segmented, hidden.cohort)
+    return (
+        segmented,
+        hidden,
+        steps.from_features_to_verdicts(run, _taking_part(segmented, hidden.cohort), hidden.cohort),
+    )
+
+
+def _taking_part(segmented: Segmented, cohort: Cohort) -> Segmented:
+    """With the crops of queries and gallery alone: a new model that may be refused computes nothing of other photos."""
+    takes_part = cohort.queries | cohort.gallery
+    kept = [photo in takes_part for photo in segmented.crops["photo_id"].to_pylist()]
+    return replace(segmented, crops=segmented.crops.filter(pa.array(kept, pa.bool_())))
 
 
 def _accuracy(

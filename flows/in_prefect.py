@@ -160,7 +160,7 @@ def page_of(place: Workspace, result: Mapping[str, Any], title: str) -> str:
     lines += ["", f"Report: <{report}>" if report else "", "", f"Tables: `{result['folder']}`", ""]
     if result.get("accuracy"):
         lines += [*_accuracy(place, result), ""]
-    elif "novelty" in run_tables(place, result["run_id"]):
+    elif result["run_id"] and "novelty" in run_tables(place, result["run_id"]):
         files = _first_photos(place, result["run_id"])
         lines += [*_verdicts(read_run(place, result["run_id"], "novelty").to_pylist(), files), ""]
     lines += ["| stage | in | out |", "| --- | --- | --- |"]
@@ -227,7 +227,10 @@ def _accuracy(place: Workspace, result: Mapping[str, Any]) -> list[str]:
         if row := rows.get(metric):
             interval = f"{_percent(row['ci_low'])} to {_percent(row['ci_high'])}"
             lines.append(f"| {words} (`{metric}`) | {_percent(row['value'])} | {interval} | {row['n']} |")
-    trend = [f"{night}: {_percent(value)}" for night, value in _trend(place, result["flow"])]
+    trend = [
+        f"{night}: {_percent(value)}"
+        for night, value in _trend(place, "accuracy" if result["flow"] == "rebuild" else result["flow"])
+    ]
     return [*lines, "", f"Right at once per encounter, run by run: {', '.join(trend)}."]
 
 

@@ -10,13 +10,14 @@ from typing import Any
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
 from resight.flows.past import past_shown
-from resight.flows.steps import accepted_settings, note_of_choice, run_pipeline, tonights_cohort
+from resight.flows.steps import accepted_settings, again_if_lost, note_of_choice, run_pipeline, tonights_cohort
 from resight.pairs.cohort import Cohort
 from resight.run.models import current_model
 from resight.run.run import Run, open_run
 from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
 from resight.status import KEPT_ASIDE
+from resight.store.attempts import Attempt
 from resight.store.workspace import checked_night, open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish
@@ -52,24 +53,34 @@ def run_nightly(
     place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
     with attempted(place, "nightly", night=night) as tried:
         settings, model, sentence = accepted_settings(place, overrides)
-        with open_run(
-            place, settings, model, flow="nightly", night=night, sources=tuple(sources or ()), tried=tried, quiet=quiet
-        ) as run:
-            run.note(*note_of_choice(place), sentence)
-            first = current_model(place) is None
-            summary = _night(run, accept)
-            if first and summary["status"] != KEPT_ASIDE:
-                tried.follow(accepted_model=run.model.fingerprint)
+        told = tuple(sources or ())
+
+        def whole() -> dict[str, Any]:
+            opened = open_run(
+                place, settings, model, flow="nightly", night=night, sources=told, tried=tried, quiet=quiet
+            )
+            with opened as run:
+                run.note(*note_of_choice(place), sentence)
+                return _night(run, accept, tried)
+
+        summary = again_if_lost(settings, whole)
         tried.result(summary)
         return summary
 
 
-def _night(run: Run, accept: bool) -> dict[str, Any]:
+def _night(run: Run, accept: bool, tried: Attempt) -> dict[str, Any]:
+    first = current_model(run.workspace) is None
+    summary = _from_photos_to_tables(run, accept, first)
+    if first and summary["status"] != KEPT_ASIDE:
+        tried.follow(accepted_model=run.model.fingerprint)
+    return summary
+
+
+def _from_photos_to_tables(run: Run, accept: bool, first: bool) -> dict[str, Any]:
     ingested = ingest_photos(run)
     cohort = tonights_cohort(run, ingested)
     run.note(*_what_is_missing(cohort))
     whole = may_publish(run, ingested, accept)
-    first = current_model(run.workspace) is None
     done = already_there(run, accept=whole, model=first)
     if done:
         return done

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from resight.decisions.apply import rejections
-from resight.errors import DamagedError
+from resight.errors import DamagedError, DeviceError
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import Model, model_of, settle
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
 from resight.run.state import Ingested, Judged, Segmented
+from resight.runner.runner import ClusterLost
 from resight.segment.kinds.auto import AutoParams
 from resight.segment.store import CROPS_STAGE
 from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
@@ -33,8 +36,10 @@ from resight.tasks.segment import segment_photos
 from resight.tasks.shortlist import plan_pairs
 from resight.weights.store import WeightStore
 
+log = logging.getLogger("resight")
 T = TypeVar("T")
 MOST_REPAIRS = 20
+RETRY_S = 30.0
 
 
 def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> Settings:
@@ -97,7 +102,7 @@ def tonights_cohort(run: Run, ingested: Ingested) -> Cohort:
 
 def from_features_to_verdicts(run: Run, segmented: Segmented, cohort: Cohort) -> Judged:
     """Everything between the split into gallery and queries and the report."""
-    extracted = embed_crops(run, extract_features(run, segmented))
+    extracted = embed_crops(run, extract_features(run, segmented), cohort)
     planned = plan_pairs(run, extracted, cohort)
     judged = judge(run, check_encounters(run, match_pairs(run, planned)))
     if run.flow != "identify" and not cohort.leave_one_out:
@@ -126,6 +131,25 @@ def healed(run: Run, work: Callable[[], T]) -> T:
             run.note_damage()
             if len(run.damage) == n_before:
                 raise
+    return work()
+
+
+def again_if_lost(settings: Settings, work: Callable[[], T]) -> T:
+    """Do ``work``, and once more, as often as ``dask.retries`` says, where its cluster went away: what was finished is on disk.
+
+    Where the scheduler is somebody else's, it may need a while to come back.
+
+    Raises:
+        ClusterLost, DeviceError: It went away too often, or did not come back.
+    """
+    for n in range(1, settings.dask.retries + 1):
+        try:
+            return work()
+        except (ClusterLost, DeviceError) as lost:
+            if n == 1 and not isinstance(lost, ClusterLost):  # nothing was lost: it is set up wrongly, and says how
+                raise
+            log.warning("%s It is tried again in %.0f s (%d of %d).", lost, RETRY_S * n, n, settings.dask.retries)
+        time.sleep(RETRY_S * n)
     return work()
 
 

@@ -4,14 +4,16 @@ from collections import Counter
 from dataclasses import replace
 
 from resight.embed.stage import embed
+from resight.pairs.cohort import Cohort
+from resight.run.pairing import wants_vectors
 from resight.run.run import Run
 from resight.run.state import Extracted
 from resight.tasks.stage import stage
 
 
-def embed_crops(run: Run, extracted: Extracted) -> Extracted:
-    """The crops with their vectors; as they came where the settings want none."""
-    return _embedded(run, extracted) if run.settings.embed.enabled else extracted
+def embed_crops(run: Run, extracted: Extracted, cohort: Cohort) -> Extracted:
+    """The crops with their vectors; as they came where the settings want none for a gallery of that size."""
+    return _embedded(run, extracted) if wants_vectors(run.settings, extracted, cohort) else extracted
 
 
 @stage("embed")

@@ -128,6 +128,17 @@ def run_summary(run: Run) -> dict[str, Any]:
     return result
 
 
+def without_run(run: Run) -> dict[str, Any]:
+    """The summary where a run is not made, because its model is not accepted; the model can be promoted by hand all the same."""
+    register(run.workspace, run.model)
+    model = {"fingerprint": run.model.fingerprint, "weights": run.model.weights, "describe": run.model.describe()}
+    return {
+        "run_id": None, "flow": run.flow, "night": run.night, "status": KEPT_ASIDE, "reason": run.reason, "model": model,
+        "counts": run.counts, "work": run.work, "decisions": {}, "seconds": {k: round(v, 2) for k, v in run.seconds.items()},
+        "notes": run.notes, "folder": str(run.workspace.runs), "report": None, "link": None,
+    }  # fmt: skip
+
+
 def link_to(base: str, page: Path) -> str:
     """Where people can open a page of a run: below ``base`` (setting ``links``), else the file itself."""
     inside = "/".join(page.parts[-3:])  # runs/RUN/PAGE

@@ -38,7 +38,9 @@ def _required(*extras: str) -> list[Requirement]:
     return [Requirement(line) for lines in groups for line in lines if not line.startswith("resight[")]
 
 
-@pytest.mark.parametrize(("lock", "extras"), [("RUNTIME", ["analysis"]), ("DEVELOPMENT", ["analysis", "docs", "dev"])])
+@pytest.mark.parametrize(
+    ("lock", "extras"), [("RUNTIME", ["analysis", "s3"]), ("DEVELOPMENT", ["analysis", "docs", "dev"])]
+)
 def test_a_lock_has_everything_that_the_project_requires_in_a_version_that_fits(pins, lock, extras):
     locked = {pin.name: pin for path in (getattr(pins, lock), pins.TORCH_CPU) for pin in pins.read(path)}
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]

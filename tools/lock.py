@@ -5,7 +5,7 @@ version is the one of requirements/torch-cpu.sha256, because the CPU builds come
 digests no other index tells.
 
 - development.txt: what `make setup` installs, with what builds the package.
-- runtime.txt: Resight with the extra `analysis`, what the image installs. The same versions.
+- runtime.txt: Resight with the extra `image`, what the image installs. The same versions.
 - torch-cpu.txt: torch alone, on Linux a CPU build. Elsewhere the one build that there is.
 - torch-cuda.txt: instead of it on Linux with an NVIDIA GPU, torch from the package index and the libraries that it needs.
 
@@ -25,7 +25,7 @@ from pins import DEVELOPMENT, LOCKS, ROOT, RUNTIME, TORCH_CPU, TORCH_CUDA
 BUILD = ROOT / "build" / "lock"
 CPU_BUILDS = LOCKS / "torch-cpu.sha256"
 # The documentation's packages need Python 3.11.5; Resight itself runs on 3.11.0.
-OLDEST = {"dev": "3.11.5", "analysis": "3.11"}
+OLDEST = {"dev": "3.11.5", "image": "3.11"}
 
 
 def main() -> int:
@@ -42,9 +42,9 @@ def main() -> int:
     before = "".join(path.read_text(encoding="utf-8") for path in (DEVELOPMENT, TORCH_CUDA) if path.exists())
     everything = compiled("dev", pins, before, upgrade)
     development, cuda, torch = parted(everything)
-    runtime, _, _ = parted(compiled("analysis", pins, everything, False))
+    runtime, _, _ = parted(compiled("image", pins, everything, False))
     _write(DEVELOPMENT, "Resight and all that its tests, pages and checks need, but for torch", development)
-    _write(RUNTIME, "Resight with the extra analysis, but for torch", runtime)
+    _write(RUNTIME, "Resight with the extra image, but for torch", runtime)
     _write(TORCH_CPU, "torch, on Linux a CPU build of torch-cpu.sha256", on_every_platform(torch, version, cpu_digests))
     _write(TORCH_CUDA, "torch with CUDA for Linux, and the libraries that it needs", [torch, *cuda])
     return 0

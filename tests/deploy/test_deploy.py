@@ -8,11 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -119,9 +122,14 @@ def test_the_image_gets_what_it_copies_and_nothing_else() -> None:
 
 def test_the_image_runs_as_an_ordinary_user_with_the_right_torch() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-    assert re.search(r"^USER resight$", text, re.MULTILINE) and 'requirements/torch-$TORCH.txt"' in text
+    assert re.search(r"^USER 1000:1000$", text, re.MULTILINE) and 'requirements/torch-$TORCH.txt"' in text
     for name in ("cpu", "cuda"):
         assert "torch==" in (ROOT / "requirements" / f"torch-{name}.txt").read_text(encoding="utf-8")
+
+
+def test_the_dockerfile_is_clean() -> None:
+    done = subprocess.run([tool("hadolint"), str(DEPLOY / "Dockerfile")], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stdout, done.stdout
 
 
 def test_the_server_gets_its_password_from_a_file(tmp_path: Path) -> None:
@@ -218,3 +226,22 @@ def test_pods_run_as_nobody_in_particular_on_one_volume() -> None:
         (container,) = spec["containers"]
         assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         assert document["metadata"]["name"] == "scheduler" or container["volumeMounts"][0]["mountPath"] == "/data"
+
+
+def test_the_conda_recipe_asks_for_what_the_project_asks_for() -> None:
+    """Under the names of conda-forge; a parser of rattler-build reads it where there is one."""
+    text = (DEPLOY / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    recipe = yaml.safe_load(text)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    called = {"torch": "pytorch", "opencv-python-headless": "py-opencv", "pi-heif": "pillow-heif", "dask": "dask-core"}
+    wanted = {"python": SpecifierSet(project["requires-python"])}
+    for line in project["dependencies"]:
+        requirement = Requirement(line)
+        wanted[called.get(requirement.name, requirement.name)] = requirement.specifier
+    asked = dict(line.split() for line in recipe["requirements"]["run"])
+    assert {name: SpecifierSet(versions) for name, versions in asked.items()} == wanted
+    assert recipe["context"]["version"] == project["version"] and recipe["about"]["license"] == project["license"]
+    (entry,) = recipe["build"]["python"]["entry_points"]
+    assert entry == f"resight = {project['scripts']['resight']}"
+    rattler_build = pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+    rattler_build.Stage0Recipe.from_yaml(text)

@@ -151,7 +151,7 @@ def test_the_accepted_model_stays_until_a_rebuild_says_otherwise(night_workspace
         settings.read_text().replace('kind = "sift"', 'kind = "orb"').replace('kind = "lightglue"', 'kind = "nearest"')
     )
     settings.write_text(re.sub(r'\nweights = "lightglue-sift-turtle".*', "", text))
-    small = {k: v for k, v in SMALL.items() if k == "dask"}
+    small = {"dask": SMALL["dask"], "evaluate": {"draws": 30}}
     kept = run_nightly(night_workspace.root, "2026-06-05", small, quiet=True)
     assert kept["model"]["fingerprint"] == accepted.fingerprint
     assert any("resight rebuild" in note for note in kept["notes"])

@@ -1,18 +1,22 @@
 """Synthetic crops with planted matches, and stand-ins for the stages around ``match``."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from resight.environment import Environment
 from resight.extract.base import Features
 from resight.match.setup import match_fingerprint
+from resight.match.stage import match
 from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
 from resight.settings import Settings
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 SIZE_WH = (313, 471)
@@ -141,3 +145,17 @@ def plan_of() -> Callable[[list[tuple[str, str]]], pa.Table]:
 def settings() -> Settings:
     """SIFT-like descriptors and nearest neighbours."""
     return Settings()
+
+
+@pytest.fixture
+def run(survey: Any, env: Environment, name_of: Callable[[Settings], str]) -> Callable[..., Any]:
+    """Call the stage."""
+
+    def call(
+        plan: pa.Table, settings: Settings | None = None, runner: Runner = env.runner, where: Workspace = env.workspace
+    ) -> Any:
+        used = settings or Settings()
+        place = replace(env, runner=runner, workspace=where)
+        return match(place, match_setup(used), name_of(used), plan, survey.features)
+
+    return call

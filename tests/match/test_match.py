@@ -16,7 +16,6 @@ from resight.errors import BrokenCountError, SettingsError, WeightsError
 from resight.match import work as work_module
 from resight.match.blocks import MatcherSpec, load_matcher
 from resight.match.kinds.nearest import NearestMatcher, NearestParams
-from resight.match.stage import match
 from resight.match.summary import summarise
 from resight.match.work import CropTable, cut, matcher_spec, read_rate, write_rate
 from resight.run.setups import match_setup
@@ -30,20 +29,6 @@ from resight.weights.store import WeightStore
 NameOf = Callable[[Settings], str]
 PlanOf = Callable[..., pa.Table]
 ALL = list(product(["q0", "q1", "q2"], ["g0", "g1", "g2", "g3"]))
-
-
-@pytest.fixture
-def run(survey: Any, env: Environment, name_of: NameOf) -> Callable[..., Any]:
-    """Call the stage."""
-
-    def call(
-        plan: pa.Table, settings: Settings | None = None, runner: Runner = env.runner, where: Workspace = env.workspace
-    ) -> Any:
-        used = settings or Settings()
-        place = replace(env, runner=runner, workspace=where)
-        return match(place, match_setup(used), name_of(used), plan, survey.features)
-
-    return call
 
 
 def by_pair(pairs: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
@@ -173,36 +158,6 @@ def test_a_result_that_vanishes_is_noticed(run: Any, plan_of: PlanOf) -> None:
 
     with pytest.raises(BrokenCountError, match="12 of 12 planned pairs have no result and no reason"):
         run(plan_of(ALL), runner=Forgetful(DaskParams(mode="inline"), quiet=True))
-
-
-class Tiled(NearestMatcher):
-    """Matches many pairs at once, or would."""
-
-    tiles = True
-    breaks: Exception = RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB")
-
-    def match_tile(self, *_: Any) -> pa.Table:
-        raise self.breaks
-
-
-@pytest.fixture
-def tiled(monkeypatch: pytest.MonkeyPatch) -> Tiled:
-    matcher = Tiled(NearestParams())
-    monkeypatch.setattr("resight.match.blocks.load_matcher", lambda _: matcher)
-    return matcher
-
-
-def test_a_tile_without_memory_is_matched_pair_by_pair_and_the_log_says_so(
-    run: Any, plan_of: PlanOf, tiled: Tiled, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert run(plan_of(ALL)).n_matched == 12
-    assert "one by one, which is slow, because of RuntimeError: CUDA out of memory. Tried" in caplog.text
-
-
-def test_a_mistake_in_a_matcher_is_not_taken_for_a_bad_tile(run: Any, plan_of: PlanOf, tiled: Tiled) -> None:
-    tiled.breaks = TypeError("match_tile() takes 3 arguments")
-    rows = run(plan_of(ALL)).pairs.to_pylist()
-    assert {(r["status"], r["reason"]) for r in rows} == {("failed", "TypeError: match_tile() takes 3 arguments")}
 
 
 def test_crops_without_features_stop_the_run(run: Any, plan_of: PlanOf) -> None:

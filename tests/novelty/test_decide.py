@@ -126,6 +126,9 @@ def test_a_stranger_can_be_new_although_the_shortlist_left_most_of_the_gallery_o
     # .8 * (.98 * .01 + .02) = .02384 against .2
     assert row["p_new"] == pytest.approx(0.2 / 0.22384) and row["decision"] == "new"
     assert listed_well.most_new(0.2, True) < listed_well.most_new(0.2)
+    seldom = dataclasses.replace(MODEL, kept=0.5)
+    said = decide(ranked_table(scores), queries("E"), animals, seldom, PARAMS, cut).novelty.to_pylist()[0]["evidence"]
+    assert "a shortlist that lists the right animal 50% of the time allow a probability of 0.33 at most" in said
 
 
 @pytest.mark.parametrize("scores", [[1e-9], [1e-300, 3, 7.5], [1e300, 1e-300], list(range(1, 501))])

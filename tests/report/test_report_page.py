@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from resight.errors import WorkspaceError
+from resight.report.cards import shown_verdicts
 from resight.report.data import ReportData
 from resight.report.page import render_report
 from resight.report.params import ReportParams
@@ -164,6 +165,23 @@ def test_cap_is_said(data):
     assert "This page shows 2 of 4 encounters; the tables hold all of them." in squeezed(made.text)
     assert "1 more in the tables." in squeezed(made.text)
     assert "This page shows" not in page(data).text
+
+
+def test_a_night_shows_its_own_encounters_and_some_of_those_that_are_open_from_before():
+    first_night = {f"old{i:02d}": date(2026, 6, 1) for i in range(30)} | {
+        "new1": date(2026, 6, 4),
+        "new2": date(2026, 6, 4),
+    }
+    photos = pa.table({"encounter_id": list(first_night), "first_night": pa.array(first_night.values(), pa.date32())})
+    novelty = pa.table({"encounter_id": list(first_night), "decision": ["unsure"] * 32, "probability": [0.5] * 32})
+
+    def shown(night, **more):
+        return [r["encounter_id"] for r in shown_verdicts(novelty, photos, night, ReportParams(**more))]
+
+    assert shown("2026-06-04") == ["new1", "new2", *(f"old{i:02d}" for i in range(20))]
+    assert shown("2026-06-04", earlier_encounters=3) == ["new1", "new2", "old00", "old01", "old02"]
+    assert shown("2026-06-04", max_encounters=1) == ["new1"]
+    assert len(shown("2026-06-05")) == 30 + 2, "a night without photos of its own shows what is open"
 
 
 @pytest.mark.parametrize("candidates", [0, 1, 3])

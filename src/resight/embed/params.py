@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,13 +18,18 @@ class EmbedParams(Params):
 
     label: ClassVar[str] = "embed"
 
-    enabled: bool = Field(
+    enabled: bool | Literal["auto"] = Field(
         False,
-        description="whether every crop gets a vector; a shortlist is then made of votes and vectors together",
+        description="whether every crop gets a vector; a shortlist is then made of votes and vectors together. auto: where the gallery is "
+        "so large that there is a shortlist",
     )
     weights: str = expert_field(
         BUNDLED, description="of the network: a name, or the path of a file from `resight train embedding`"
     )
+
+    def is_on(self, shortlisted: bool) -> bool:
+        """Whether crops get vectors where the gallery is ``shortlisted``, or is not."""
+        return self.enabled if isinstance(self.enabled, bool) else shortlisted
 
     def weight_names(self) -> list[str]:
         return [self.weights] if self.enabled else []

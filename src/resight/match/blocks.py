@@ -96,7 +96,7 @@ class BlockResult:
         n_matched: Pairs in it.
         seconds: Time for them, without loading the matcher.
         failed: (crop_id_a, crop_id_b, reason) of the others.
-        slowed_by: Why pairs were matched one by one; empty where none were.
+        slowed_by: Why fewer pairs were matched at once, or one by one, in words; empty where none were.
     """
 
     part: str
@@ -174,7 +174,8 @@ class _BlockWork:
         return BlockResult(part, rows.num_rows, time.perf_counter() - start, failed, slowed_by)
 
     def tile(self, matcher: TileMatcher, pairs: np.ndarray) -> TileResult:
-        """All pairs at once; where that fails, one by one, so that a bad pair does not take the others with it."""
+        """All pairs at once; half as many where memory is short; where it fails otherwise, one by one, so that a bad pair does not
+        take the others with it."""
         block = self.block
         used, place = np.unique(np.concatenate([block.index_a[pairs], block.index_b[pairs]]), return_inverse=True)
         try:
@@ -183,8 +184,23 @@ class _BlockWork:
         except ResightError:
             raise
         except TILE_ERRORS as error:
-            return replace(self.one_by_one(pairs), slowed_by=one_line(error, (MemoryError,)))
-        return TileResult(with_crop_ids(table, *zip(*map(block.ids, pairs), strict=True)), [])
+            why, is_short = one_line(error, (MemoryError,)), is_short_of_memory(error)
+        else:
+            return TileResult(with_crop_ids(table, *zip(*map(block.ids, pairs), strict=True)), [])
+        if is_short and len(pairs) > 1:  # out of the handler, which holds what the failed attempt has allocated
+            _give_memory_back()
+            return self._in_halves(matcher, pairs, why)
+        return replace(
+            self.one_by_one(pairs), slowed_by=f"pairs are matched one by one, which is slow, because of {why}"
+        )
+
+    def _in_halves(self, matcher: TileMatcher, pairs: np.ndarray, why: str) -> TileResult:
+        halves = [self.tile(matcher, half) for half in np.array_split(pairs, 2)]
+        slower = next((half.slowed_by for half in halves if half.slowed_by), "")
+        rows = pa.concat_tables([half.rows for half in halves])
+        failed = [pair for half in halves for pair in half.failed]
+        fewer = f"only {len(pairs) - len(pairs) // 2} pairs are matched at once, because of {why}"
+        return TileResult(rows, failed, slower or fewer)
 
     def one_by_one(self, pairs: np.ndarray) -> TileResult:
         """Rows of the pairs that can be matched, and the reasons of the others."""
@@ -200,6 +216,17 @@ class _BlockWork:
             except Exception as error:  # one bad pair must not take the others of its block with it
                 failed.append((*ids, one_line(error)))
         return TileResult(pa.Table.from_pylist(rows, schema=self.schema), failed)
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of this machine or of a GPU: PyTorch says that in the message of a RuntimeError."""
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+
+
+def _give_memory_back() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def with_crop_ids(rows: pa.Table, first: Sequence[str], second: Sequence[str]) -> pa.Table:

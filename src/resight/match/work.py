@@ -237,7 +237,7 @@ class Work:
         done, lost = self.env.runner.run("match", match_block, blocks, size=len, unit="pairs", gpu=True)
         results = [result for _, result in done]
         for reason in sorted({result.slowed_by for result in results} - {""}):
-            log.warning("match: pairs are matched one by one, which is slow, because of %s", reason)
+            log.warning("match: %s", reason)
         failed = [pair for result in results for pair in result.failed]
         failed += [(*f.block.ids(k), f.reason) for f in lost for k in range(len(f.block))]
         first, second = encoded_ids(self.codes, failed)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from resight.rank.params import RankParams
-from resight.rank.stage import rank_all
+from resight.rank.stage import moment_pairs, rank_level
 
 RULES = ("max", "mean_top2", "mean_max", "mean_lme")
 DEFAULT_RULE = {True: "mean_max", False: "max"}  # by whether the score is a log likelihood ratio
@@ -62,7 +61,8 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
     if params.rule != "auto":
         return ChosenRule(params, {}, 0, 0)
     rules = RULES if is_ratio else RULES[:3]
-    outcomes = {rule: _outcome(scores, crops_info, params.model_copy(update={"rule": rule})) for rule in rules}
+    pairs = moment_pairs(scores, crops_info, params, "calibrate")
+    outcomes = {rule: _outcome(rank_level(pairs, "encounter", rule), crops_info) for rule in rules}
     owners, *_ = outcomes[rules[0]]
     names = np.unique(owners)
     if len(owners) < MIN_ENCOUNTERS or len(names) < MIN_INDIVIDUALS:
@@ -74,10 +74,8 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
     return ChosenRule(params.model_copy(update={"rule": best}), right, len(owners), len(names))
 
 
-def _outcome(scores: pa.Table, crops_info: pa.Table, params: RankParams) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _outcome(ranked: pa.Table, crops_info: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Owner of each gallery encounter that could be identified, whether it was, and by what margin."""
-    ranked = rank_all(scores, crops_info, params, purpose="calibrate")
-    ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
     owner = dict(zip(crops_info["encounter_id"].to_pylist(), crops_info["individual_id"].to_pylist(), strict=True))
     candidates: dict[str, dict[str, float]] = {}
     for row in ranked.select(["encounter_id", "individual_id", "score"]).to_pylist():

@@ -59,7 +59,7 @@ def rank_all(
     if params.rule == "auto":
         raise ValueError("rank.rule = 'auto' has to be settled by `choose_rule` first")
     pairs = moment_pairs(scores, crops_info, params, purpose)
-    return pa.concat_tables([_rank_level(pairs, level, params.rule, truth or {}) for level in LEVELS])
+    return pa.concat_tables([rank_level(pairs, level, params.rule, truth) for level in LEVELS])
 
 
 def moment_pairs(scores: pa.Table, crops_info: pa.Table, params: RankParams, purpose: str) -> pa.Table:
@@ -91,8 +91,9 @@ def top(ranked: pa.Table, top_k: int) -> pa.Table:
     return ranked.filter(pc.less_equal(ranked["rank"], top_k))
 
 
-def _rank_level(pairs: pa.Table, level: str, rule: str, truth: Mapping[str, str]) -> pa.Table:
-    key = LEVELS[level]
+def rank_level(pairs: pa.Table, level: str, rule: str, truth: Mapping[str, str] | None = None) -> pa.Table:
+    """`rank_all` at one level, from `moment_pairs`."""
+    key, truth = LEVELS[level], truth or {}
     n_photos = _photos_compared(pairs, key)
     pairs = _once_per_burst(pairs, "query_moment" if level == "encounter" else "query_photo_id")
     pairs = pairs.take(pa.array(_best_first(pairs, key)))

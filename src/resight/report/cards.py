@@ -123,12 +123,18 @@ class Index:
 
 
 def shown_verdicts(novelty: pa.Table, photos: pa.Table, night: str, params: ReportParams) -> list[dict[str, Any]]:
-    """Rows of ``novelty`` in the order in which people should look at them, tonight's first, at most ``params.max_encounters``."""
+    """Rows of ``novelty`` in the order in which people should look at them: tonight's first, and ``params.earlier_encounters`` more.
+
+    Where the night has none of its own, those that are open from before. At most ``params.max_encounters``.
+    """
     place = {decision: k for k, decision in enumerate(ORDER)}
     verdicts: list[dict[str, Any]] = novelty.to_pylist()
     fresh = _fresh(photos, night)
     verdicts.sort(key=lambda r: (r["encounter_id"] not in fresh, place[Decision(r["decision"])], -(r["probability"] or 0), r["encounter_id"]))  # fmt: skip
-    return verdicts[: params.max_encounters]
+    n_fresh = sum(row["encounter_id"] in fresh for row in verdicts)
+    return verdicts[
+        : min(params.max_encounters, n_fresh + params.earlier_encounters if n_fresh else params.max_encounters)
+    ]
 
 
 def make_cards(

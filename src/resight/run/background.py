@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 
 from resight.embed.stage import embed
-from resight.embed.vectors import NO_VECTORS
 from resight.evaluate.background import Blanked, Outlines, blank_crops
 from resight.evaluate.outcomes import BACKGROUND
 from resight.extract.stage import extract
@@ -16,7 +15,7 @@ from resight.pairs.cohort import Cohort
 from resight.run.conditions import Conditions
 from resight.run.judging import Note, judge
 from resight.run.measuring import closed_outcomes
-from resight.run.pairing import match_pairs, plan_pairs
+from resight.run.pairing import match_pairs, plan_pairs, wants_vectors
 from resight.run.setups import segment_setup
 from resight.run.state import Extracted, Segmented
 from resight.store.tables import conform
@@ -65,10 +64,10 @@ def background_control(conditions: Conditions, segmented: Segmented, cohort: Coh
         return control
     changed, crops = conditions.with_sections(crop=blanked.crop), conform("crops", blanked.crops, SCRATCH)
     features = extract(env, changed.settings.extract, changed.names.extract, crops).features
-    on = changed.settings.embed.enabled
-    vectors = embed(env, changed.settings.embed, changed.names.embed, crops).vectors if on else NO_VECTORS
-    features = conform("features", features, SCRATCH)
-    extracted = Extracted(photos=photos, crops=crops, features=features, vectors=vectors)
+    extracted = Extracted(photos=photos, crops=crops, features=conform("features", features, SCRATCH))
+    if wants_vectors(changed.settings, extracted, smaller):
+        vectors = embed(env, changed.settings.embed, changed.names.embed, crops).vectors
+        extracted = replace(extracted, vectors=vectors)
     matched = match_pairs(changed, plan_pairs(changed, extracted, smaller))
     note(sentence(dict(matched.precision)) if matched.precision else "")
     matched = replace(matched, pairs=conform("pairs", matched.pairs, SCRATCH))

@@ -13,9 +13,11 @@ from resight.pairs.plan import PairGrid, Plan
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
+from resight.settings import Settings
 from resight.shortlist.kept import VERIFIED
 from resight.shortlist.stage import shortlist
 from resight.shortlist.union import Alike
+from resight.status import FeatureStatus
 from resight.store.counts import reconcile_left_out, reconcile_pairs
 
 PAIRS_AT_ONCE = 1 << 16
@@ -66,6 +68,14 @@ def plan_grids(
         n_shortlisted=listed.n_voted,
         n_halved=halved.n_matched,
     )
+
+
+def wants_vectors(settings: Settings, extracted: Extracted, cohort: Cohort) -> bool:
+    """Whether crops get vectors: where that is enabled, and under ``auto`` where the gallery has so many usable crops that there is a shortlist."""
+    usable = extracted.features.filter(pc.equal(extracted.features["status"], FeatureStatus.OK.value))
+    crops = extracted.crops.filter(pc.is_in(extracted.crops["crop_id"], usable["crop_id"].combine_chunks()))
+    n_gallery = sum(photo in cohort.gallery for photo in crops["photo_id"].to_pylist())
+    return settings.embed.is_on(settings.shortlist.is_on(n_gallery))
 
 
 def alike(extracted: Extracted, info: pa.Table) -> Alike | None:

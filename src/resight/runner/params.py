@@ -39,6 +39,11 @@ class DaskParams(Params):
         gt=0,
         description="if the scheduler at dask.address or of dask.cluster has no worker (or no GPU, where one is needed) for this long, the run stops and says so",
     )
+    retries: int = expert_field(
+        2,
+        ge=0,
+        description="how often a run goes on by itself after its cluster was lost, half a minute later and then later still",
+    )
     tls_ca: str = Field("", description="certificate of the authority (PEM file), for a scheduler at tls://…")
     tls_cert: str = Field("", description="certificate of this machine (PEM file), signed by that authority")
     tls_key: str = Field("", description="key of that certificate (PEM file)")

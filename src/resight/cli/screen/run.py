@@ -60,7 +60,7 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
             line(console, _comparison(result))
     elif result["decisions"]:
         console.print(_verdicts(result))
-    print_notes(console, result, _addresses(result) if result["notes"] else {})
+    print_notes(console, result, _addresses(result) if result["notes"] and result["run_id"] else {})
     line(console, f"Model   {escape(result['model']['describe'])}")
     line(console, f"Tables  {place(result['folder'])}")
     if result["report"]:
@@ -68,7 +68,8 @@ def show_run(console: Console, result: dict[str, Any]) -> None:
     if result.get("accuracy_page"):
         line(console, f"Accuracy {place(result['accuracy_page'])}")
     if "promoted" in result:
-        stays = "[bold]The accepted model stays;[/] this run is kept aside."
+        what = "nothing but the comparison was computed" if result.get("refused") else "this run is kept aside"
+        stays = f"[bold]The accepted model stays;[/] {what}."
         console.print("The new model is accepted." if result["promoted"] else stays)
     elif result["flow"] == "nightly" and result["status"] == KEPT_ASIDE:
         console.print("[bold]This night is kept aside;[/] what was current stays so (exit code 3).", highlight=False)
