@@ -28,7 +28,12 @@ from pathlib import Path
 from typing import Any
 
 SHARED = Path(os.environ.get("RESIGHT_SHARED", "../shared")) / "data"
-SETTINGS = {"segment": {"kind": "whole"}, "extract": {"max_keypoints": 256}, "dask": {"mode": "inline"}}
+SETTINGS = {
+    "segment": {"kind": "whole"},
+    "extract": {"max_keypoints": 384},
+    "match": {"kind": "nearest"},
+    "dask": {"mode": "inline"},
+}
 N_MET_AGAIN, N_NEW, PHOTOS = 26, 4, 2  # animals with two hidden encounters each; animals in one; photos of an encounter
 NIGHT = "2022-01-01"
 READY = "document.readyState === 'complete' && [...document.querySelectorAll('.pane img')].every((i) => i.complete && i.naturalWidth > 0)"
@@ -168,7 +173,9 @@ def review(workspace: Path, most: int) -> None:
             address = re.search(r"http://\S+", server.stdout.readline() if server.stdout else "")
             if address is None:
                 raise SystemExit("the review did not start")
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
+            page = browser.new_page(
+                viewport={"width": 1440, "height": 900}, bypass_csp=True
+            )  # else nobody may ask it whether it is ready
             page.goto(address[0])
             page.locator(".item").first.click()
             page.wait_for_function(READY)

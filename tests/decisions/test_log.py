@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from dataclasses import replace
@@ -104,6 +105,41 @@ def test_nothing_is_taken_over_from_a_damaged_copy(workspace: Workspace, tmp_pat
     with pytest.raises(WorkspaceError, match="Nothing was taken over"):
         DecisionLog(workspace).merge(copy)
     assert DecisionLog(workspace).entries() == ()
+
+
+def test_half_a_line_of_a_killed_writer_is_set_aside_once_and_a_whole_one_never(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed = DecisionLog(workspace)
+    killed.append(confirm("Leo"))
+    file = only_file(killed)
+    whole, half = file.read_bytes(), confirm("Mia", at="2026-06-01T00:00:00.000000+00:00").line()[:70]
+    file.write_bytes(whole + half)
+    assert "it is not whole" in reader_of(workspace).notes[0]
+    DecisionLog(workspace).append(confirm("Zora"))
+    assert file.read_bytes() == whole + half, "it may be arriving just now from another copy"
+    os.utime(file, (1, 1))
+    DecisionLog(workspace).append(confirm("Ida"))
+    assert file.read_bytes() == whole and "was cut off before anybody was told" in caplog.text
+    (aside,) = (workspace.decisions / "torn").iterdir()
+    assert aside.read_bytes() == half
+    again = reader_of(workspace)
+    assert not again.notes and [e.individual_id for e in again.entries()] == ["Leo", "Zora", "Ida"]
+    for left in (
+        whole[:-1],
+        whole + b'{"format": 9}',
+        whole.replace(b"Leo", b"Lea")[:-1],
+    ):  # whole, of a newer version, edited
+        file.write_bytes(left)
+        os.utime(file, (1, 1))
+        DecisionLog(workspace).append(confirm("Ben"))
+        assert file.read_bytes() == left
+
+
+def reader_of(workspace: Workspace) -> DecisionLog:
+    log = DecisionLog(workspace)
+    log.entries()
+    return log
 
 
 def test_many_threads_lose_nothing(workspace: Workspace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 
 from resight.decisions.desk import Desk
 from resight.decisions.entry import Kind
-from resight.review.animals import Animal, Sighting, animals, curve, plotted, season
+from resight.review.animals import Animal, Sighting, animals, curve, plotted, season, timeline
 from resight.review.app import Review
 from resight.review.board import Board, key_of
 from resight.review.catalogue import write_catalogue
@@ -90,6 +91,13 @@ def test_numbers_of_a_season_worked_out_on_paper() -> None:
     assert dict(numbers.intervals) == {"same week": 1, "same month": 0, "within a year": 1, "later": 0}
     assert curve(numbers.discovered, 100, 10) == "0.0,10.0 0.0,5.0 100.0,5.0 100.0,0.0 100.0,0.0"
     assert season({}).discovered == [] and curve([]) == ""
+
+
+def test_sightings_stand_on_a_line_of_all_animals_days() -> None:
+    seen = animal("a", "2026-06-01", "2026-06-11").sightings
+    ticks = timeline([*seen, replace(seen[0], day=None)], date(2026, 5, 22), date(2026, 6, 11), 100)
+    assert [x for x, _, _ in ticks] == [50.0, 100.0] and ticks[0][2] == "2026-06-01: 1 photo"
+    assert timeline(seen[:1], date(2026, 6, 1), date(2026, 6, 1), 100)[0][0] == 0.0
 
 
 def test_a_map_keeps_distances_alike() -> None:

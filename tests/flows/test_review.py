@@ -227,8 +227,10 @@ def test_reviewers_of_a_team_log_in_and_nobody_else(reviewed_workspace: Workspac
         assert client.post("/login", data={"name": "Ben", "password": PASSWORD}, headers=origin).status_code == 303
         assert "Ben" in client.get("/").text
     for _ in range(TRIES):
-        doors.by_password("Ben", "guessed")
-    assert doors.by_password("Ben", PASSWORD) is None, "after many wrong ones a minute of rest"
+        doors.by_password("Ben", "guessed", "10.0.0.9")
+    assert doors.by_password("Ben", PASSWORD, "10.0.0.9") is None, "after many wrong ones a minute of rest"
+    assert doors.by_password("Ben", PASSWORD, "10.0.0.7"), "who guesses holds up nobody else"
+    assert doors.by_password("Ana", PASSWORD, "10.0.0.9"), "nor another name at the same address"
 
 
 def test_screens_are_ready_at_once(review: Review, ana: TestClient) -> None:

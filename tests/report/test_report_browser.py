@@ -32,7 +32,7 @@ def folder(drawn: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page and its pictures, in a folder that was copied from where it was made."""
     made = tmp_path_factory.mktemp("made")
     beside = Beside("report")
-    html = render_report(drawn(MANY, lively()), ReportParams(), beside)
+    html = render_report(drawn(MANY, lively()), ReportParams(earlier_encounters=MANY), beside)
     for name, content in beside.files.items():
         (made / name).write_bytes(content)
     (made / "report.html").write_text(html, encoding="utf-8")

@@ -123,7 +123,7 @@ def _show_all(console: Console, result: dict[str, Any]) -> None:
     table = Table(*(Column(name, overflow="fold") for name in ("decision", "when", "who", "what")))
     for row in result["decisions"][:SHOWN]:
         what = escape(row["sentence"]) if row["counts"] else f"[strike]{escape(row['sentence'])}[/] (undone)"
-        table.add_row(row["decision_id"][:8], row["at"][:16].replace("T", " "), escape(row["by"]), what)
+        table.add_row(row["decision_id"][:8], row["at"][:16].replace("T", " ") + " UTC", escape(row["by"]), what)
     console.print(table)
     if len(result["decisions"]) > SHOWN:
         line(console, f"and {len(result['decisions']) - SHOWN} more; --json lists all.")

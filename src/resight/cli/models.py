@@ -13,7 +13,7 @@ from typer import Argument
 
 from resight.cli import options
 from resight.cli.options import Panel
-from resight.cli.output import line, print_result
+from resight.cli.output import accuracy_line, line, print_result
 
 if TYPE_CHECKING:
     from resight.run.models import Model
@@ -110,7 +110,7 @@ def _accept(command: str, workspace: Path, accept: Callable[[Workspace], Model],
 def _show_models(console: Console, result: dict[str, Any]) -> None:
     for row in result["models"]:
         line(console, f"{'*' if row['current'] else ' '} {row['fingerprint']}  {escape(row['describe'])}")
-        line(console, f"      {escape(_used(row))}; {_accuracy(row['accuracy'])}")
+        line(console, f"      {escape(_used(row))}; {accuracy_line(row['accuracy'])}")
         for text in _differences(row)[:SHOWN]:
             line(console, f"      {escape(text)}")
         if len(row["differences"]) > SHOWN:
@@ -121,7 +121,7 @@ def _show_models(console: Console, result: dict[str, Any]) -> None:
 
 def _show_model(console: Console, row: dict[str, Any]) -> None:
     line(console, f"{row['fingerprint']}{' (accepted)' if row['current'] else ''}  {escape(row['describe'])}")
-    line(console, f"{escape(_used(row))}; {_accuracy(row['accuracy'])}")
+    line(console, f"{escape(_used(row))}; {accuracy_line(row['accuracy'])}")
     for when in row["accepted"]:
         line(console, f"accepted {when['when'][:16]} by {escape(str(when['user']))} ({when['command']})")
     for name, digest in row["weights"].items():
@@ -136,11 +136,3 @@ def _differences(row: Mapping[str, Any]) -> list[str]:
 
 def _used(row: Mapping[str, Any]) -> str:
     return f"nights {row['first_run']} to {row['last_run']}" if row["first_run"] else "no run yet"
-
-
-def _accuracy(measured: Mapping[str, Any] | None) -> str:
-    if measured is None or measured["value"] is None:
-        return "not measured"
-    ends = [f"{100 * measured[name]:.0f}" for name in ("ci_low", "ci_high") if measured[name] is not None]
-    interval = f" ({' to '.join(ends)})" if ends else ""
-    return f"right at once {100 * measured['value']:.0f} %{interval} of {measured['n']} encounters"

@@ -48,3 +48,12 @@ def print_notes(console: Console, result: dict[str, Any], addresses: Mapping[str
     """What people should know about a result, a line each; photos in it are linked where ``addresses`` has them by uri."""
     for note in result["notes"]:
         line(console, f"[yellow]Note:[/] {with_links(note, addresses or {})}")
+
+
+def accuracy_line(measured: Mapping[str, Any] | None) -> str:
+    """How often the right animal came first, with its interval."""
+    if measured is None or measured["value"] is None:
+        return "not measured yet (`resight accuracy`)"
+    ends = [f"{100 * measured[name]:.0f}" for name in ("ci_low", "ci_high") if measured[name] is not None]
+    interval = f" ({' to '.join(ends)} %)" if ends else ""
+    return f"right at once {100 * measured['value']:.0f} %{interval} of {measured['n']} encounters"

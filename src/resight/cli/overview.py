@@ -11,7 +11,7 @@ from typer import Option
 
 from resight.cli import options
 from resight.cli.options import Panel
-from resight.cli.output import line, print_result
+from resight.cli.output import accuracy_line, line, print_result
 
 MISSING_EXIT = 4
 SHOWN = 5
@@ -102,7 +102,7 @@ def _show(console: Console, result: dict[str, Any]) -> None:
     _row(console, "next night", coming["at"] or coming["says"])
     waiting = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in result["to_look_at"].items() if n)
     _row(console, "to look at", waiting or "nothing")
-    _row(console, "accuracy", _accuracy(result["accuracy"]))
+    _row(console, "accuracy", accuracy_line(result["accuracy"]))
     model = result["model"]
     other = "" if model["as_set"] else "; the settings ask for another one: `resight rebuild`"
     accepted = f"{model['accepted']}: " if model["accepted"] else ""
@@ -115,11 +115,3 @@ def _show(console: Console, result: dict[str, Any]) -> None:
 
 def _row(console: Console, what: str, says: str) -> None:
     line(console, f"{what:>10}  {says}")
-
-
-def _accuracy(measured: dict[str, Any] | None) -> str:
-    if measured is None or measured["value"] is None:
-        return "not measured yet (`resight accuracy`)"
-    ends = [f"{100 * measured[name]:.0f}" for name in ("ci_low", "ci_high") if measured[name] is not None]
-    interval = f" ({' to '.join(ends)} %)" if ends else ""
-    return f"right at once {100 * measured['value']:.0f} %{interval} of {measured['n']} encounters"

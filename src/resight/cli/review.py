@@ -42,12 +42,12 @@ def review(
         password = os.environ.get(PASSWORD) or typer.prompt("Password for the reviewers", hide_input=True)
         sharing = Sharing(reviewer or [], password, host or [])
 
-    def ready(address: str) -> None:
+    def ready(address: str, once: str) -> None:
         line(screen, f"Review  {escape(address)}")
         line(screen, "Ctrl+C ends it; every decision is kept the moment it is made.")
         if browser and not share:
             import webbrowser
 
-            webbrowser.open(address)
+            webbrowser.open(once)  # its command line is no place for the token
 
     serve_review(open_workspace(workspace), by or account(), port, sharing, ready)

@@ -50,12 +50,9 @@ def _decided_row(row: Row, decided: Decided, notes: Notes) -> Row:
     encounter = decided.encounter(photo, row["encounter_id"])
     if encounter != row["encounter_id"]:
         row |= {"encounter_id": encounter, "encounter_source": "decision"}
-    identity = decided.identity(photo, label)
-    name = decided.called(label) if label else None
-    if identity is not None:
-        name = identity.name
-        if identity.conflict:
-            notes.add("{n} photos have another name in a label file than by decision: {items}.", f"{row['uri']}: {identity.conflict}")  # fmt: skip
+    name, identity = decided.named(photo, label)
+    if identity is not None and identity.conflict:
+        notes.add("{n} photos have another name in a label file than by decision: {items}.", f"{row['uri']}: {identity.conflict}")  # fmt: skip
     return row | {"individual_id": name} | (_encounter_of(row, name) if name and name != label else {})
 
 

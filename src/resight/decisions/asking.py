@@ -107,9 +107,7 @@ def _entry(desk: Desk, asked: Asked) -> Entry:
     chosen = [_one_of(desk, photos, text) for text in asked.photos]
     said: dict[str, Any] = {"note": asked.note}
     if kind is Kind.SPLIT:
-        if not chosen:
-            raise SettingsError("Name the photos of the other animal with --photo; all others stay together.")
-        said["parts"] = (tuple(sorted(set(photos) - set(chosen))), tuple(sorted(chosen)))
+        said["parts"] = desk.split_off(photos, chosen)  # the other animal's photos are named with --photo
         return desk.entry(kind, asked.by, photos, **said)
     if kind is Kind.SAME_AS:
         return desk.same_as(encounter, desk.find(_answer(asked, "the other encounter"))[0], asked.by, note=asked.note)

@@ -12,11 +12,10 @@ from typing import Any
 
 from resight.decisions.entry import ABOUT_PHOTOS, Entry, Kind, clean_name
 from resight.decisions.log import DecisionLog
-from resight.decisions.names import did_you_mean, similar
+from resight.decisions.names import did_you_mean, provisional_id, similar
 from resight.decisions.state import Decided
 from resight.errors import SettingsError, WorkspaceError
 from resight.status import PhotoStatus
-from resight.store.fingerprint import digest_ids
 from resight.store.generations import Generation, current_generation
 from resight.store.workspace import Workspace
 
@@ -109,12 +108,7 @@ class Desk:
 
     def name_of(self, photo: Mapping[str, Any], decided: Decided | None = None) -> str | None:
         """Who a photo shows, as label files of the newest run and all decisions up to now say."""
-        decided = decided or self.decided
-        label = photo["labelled_individual_id"]
-        identity = decided.identity(photo["photo_id"], label)
-        if identity is not None:
-            return identity.name
-        return decided.called(label) if label else None
+        return (decided or self.decided).named(photo["photo_id"], photo["labelled_individual_id"])[0]
 
     def animals(self) -> dict[str, int]:
         """Usable photos by animal, as of now."""
@@ -236,10 +230,21 @@ class Desk:
             self._check(entry, really_new)
             return self.log.append(entry)
 
+    def split_off(self, photos: Sequence[str], chosen: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The two parts of a split: photos of the other animal are ``chosen``, all others stay together.
+
+        Raises:
+            SettingsError: None, or all, are chosen.
+        """
+        rest = tuple(sorted(set(photos) - set(chosen)))
+        if not chosen or not rest:
+            raise SettingsError("Choose the photos that show the other animal: at least one, and not all.")
+        return rest, tuple(sorted(set(chosen)))
+
     def provisional_name(self, encounter_id: str) -> str:
         """A name for a new animal that nobody has named."""
         verdict = self.tables.verdicts.get(encounter_id, {})
-        return str(verdict.get("provisional_individual_id") or f"new-{digest_ids([encounter_id])[:8]}")
+        return str(verdict.get("provisional_individual_id") or provisional_id(encounter_id))
 
     def _check(self, entry: Entry, really_new: bool) -> None:
         animals, decided = self.animals(), self.decided

@@ -16,6 +16,7 @@ from resight.status import Viewpoint
 from resight.store.fingerprint import canonical_json
 
 FORMAT = 1
+CUT_OFF = "it is not whole"
 ID_CHARS = 20
 MOST_NAME_CHARS = 100
 MOST_NOTE_CHARS = 2000
@@ -134,7 +135,7 @@ def entry_of(line: bytes) -> Entry:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        raise ValueError("it is not whole") from None
+        raise ValueError(CUT_OFF) from None
     if not isinstance(value, dict) or not isinstance(value.get("format"), int):
         raise ValueError("it is no decision")
     if value["format"] > FORMAT:

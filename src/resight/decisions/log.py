@@ -1,26 +1,33 @@
 """The log on disk: ``decisions/<day>-<writer>.jsonl`` in the workspace, a line for each decision.
 
 A file has one writer, a process, and is only added to; so files of two copies of a workspace never differ but in length, and
-putting both sets of files together puts the decisions together. A line carries a digest of itself: one that was cut off by a loss of
-power, or changed, is left out and reported.
+putting both sets of files together puts the decisions together. A line carries a digest of itself: one that was changed is left out
+and reported. Whoever adds a decision sets half a line aside that a killed writer has left: nobody was told that it counts.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 import threading
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from resight.decisions.entry import Entry, checked, entry_of
+from filelock import FileLock, Timeout
+
+from resight.decisions.entry import CUT_OFF, Entry, checked, entry_of
 from resight.errors import WorkspaceError, machine_errors_at
-from resight.store.durable import errors_naming, make_folder, sync_folder
+from resight.store.appending import append_lines, half_line, set_half_line_aside
+from resight.store.durable import errors_naming, make_folder
 from resight.store.workspace import Workspace
 
+log = logging.getLogger("resight")
+LOCK, LOCK_S = ".decisions", 30.0
+STILL_S = 60.0  # a file that changed since may be arriving from another copy just now
 ENDING = ".jsonl"
 LOOK_AGAIN_S = 0.5  # for what other processes have added
 ONE_TICK = timedelta(microseconds=1)
@@ -36,6 +43,7 @@ class DecisionLog:
 
     def __init__(self, workspace: Workspace) -> None:
         self.folder = workspace.decisions
+        self._lock_file = workspace.store / LOCK
         self.notes: list[str] = []
         self._writer = uuid.uuid4().hex[:12]
         self._lock = threading.RLock()
@@ -99,21 +107,29 @@ class DecisionLog:
         return sorted(self.folder.glob(f"[!.]*{ENDING}")) if self.folder.is_dir() else []
 
     def _write(self, lines: bytes) -> None:
-        make_folder(self.folder)
-        path = self.folder / f"{datetime.now(UTC).date().isoformat()}-{self._writer}{ENDING}"
-        is_new = not path.exists()
-        with errors_naming(path), path.open("ab", buffering=0) as file:
-            size = file.tell()
-            try:
-                written = file.write(lines)
-                while written < len(lines):
-                    written += file.write(lines[written:])
-                os.fsync(file.fileno())
-            except BaseException:
-                file.truncate(size)  # half a line would spoil the next one
-                raise
-        if is_new:
-            sync_folder(self.folder)
+        make_folder(self._lock_file.parent)
+        try:
+            with FileLock(self._lock_file, timeout=LOCK_S):
+                self._heal()
+                append_lines(self.folder / f"{datetime.now(UTC).date().isoformat()}-{self._writer}{ENDING}", lines)
+        except Timeout:
+            raise WorkspaceError(
+                "Another process has been writing decisions for half a minute; nothing was kept. Decide again."
+            ) from None
+
+    def _heal(self) -> None:
+        """Set aside what killed writers have left of their last lines. Every writer holds the lock, so nobody is writing now."""
+        for file in self._files():
+            with suppress(OSError):  # of somebody else, say; it stays, and is reported
+                half = half_line(file)
+                if half and not _is_entry(half) and time.time() - file.stat().st_mtime > STILL_S:
+                    aside = set_half_line_aside(file)
+                    self._seen = None
+                    log.warning(
+                        "The last line of %s was cut off before anybody was told that it counts; it is set aside as %s.",
+                        file,
+                        aside,
+                    )
 
 
 def _read(files: Iterable[Path]) -> tuple[tuple[Entry, ...], list[str]]:
@@ -136,6 +152,14 @@ def _read(files: Iterable[Path]) -> tuple[tuple[Entry, ...], list[str]]:
             which = f"line {bad[0][0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
             notes.append(f"In {file} {which} does not count ({bad[0][1]}); put the file back from a backup or a copy.")
     return tuple(sorted(entries.values(), key=_order)), notes
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        entry_of(line)
+    except ValueError as error:
+        return str(error) != CUT_OFF
+    return True
 
 
 def _order(entry: Entry) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Names that are probably one name, misspelt: case, spaces, marks on letters, or one or two letters."""
+"""Names until a person gives one, and names that are probably one, misspelt: case, spaces, marks on letters, or one or two letters."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from hashlib import sha256
 from itertools import combinations
 
 SHORT_CHARS, LONG_CHARS = 4, 8  # below the first no letter may differ, from the second on two may
 NUMBER = re.compile(r"\d+")
 MOST_KEYS_CHARS = 40  # longer names are only compared as a whole
+
+
+def provisional_id(encounter_id: str) -> str:
+    """Name of an animal until a person names it, made from the encounter in which it was first met."""
+    return "new-" + sha256(encounter_id.encode()).hexdigest()[:8]
 
 
 def folded(name: str) -> str:

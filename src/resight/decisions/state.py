@@ -100,6 +100,13 @@ class Decided:
             return Identity(name, entry, f"a label file says {said}, {decision}; the decision is later and counts")
         return Identity(said, entry, f"{decision}, a label file that was changed since says {said}; the label counts")
 
+    def named(self, photo: str, label: str | None) -> tuple[str | None, Identity | None]:
+        """The name that counts, of a decision or a label file as it is called now; and `identity`. Arguments as there."""
+        identity = self.identity(photo, label)
+        if identity is not None:
+            return identity.name, identity
+        return (self.called(label) if label else None), None
+
     def rejected(self, photos: Iterable[str], present: Iterable[str] | None = None) -> frozenset[str]:
         """Animals that an encounter with these photos is not.
 

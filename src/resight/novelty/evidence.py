@@ -8,6 +8,7 @@ from typing import Any
 from resight.novelty.model import MIN_IMPOSTORS, NONE, NoveltyModel
 from resight.novelty.params import NoveltyParams
 from resight.novelty.sets import CandidateSet
+from resight.novelty.unknowns import encounter_of
 from resight.novelty.yardstick import QueryScores
 from resight.status import CALLED_NEW, Decision
 
@@ -73,7 +74,14 @@ def _together(row: dict[str, Any], query: QueryScores, partners: Sequence[str]) 
         return ""
     more = f" and {_counted(len(partners) - 2, 'other encounter')}" if len(partners) > 2 else ""
     counted = "which counted too" if row["individual_id"] == query.individual_id else "which made the difference"
-    return f"It is probably one animal with {', '.join(partners[:2])}{more}, {counted}."
+    named = [_sighting(partner) for partner in partners[:2]]
+    return f"It is probably one animal with {', '.join(named)}{more}, {counted}."
+
+
+def _sighting(name: str) -> str:
+    """An encounter, or one of several animals that one photo of it shows, as people call it."""
+    encounter = encounter_of(name)
+    return encounter if encounter == name else f"one of several animals in a photo of {encounter}"
 
 
 def _guarantee(row: dict[str, Any], query: QueryScores, model: NoveltyModel, params: NoveltyParams) -> str:

@@ -5,7 +5,6 @@ Events are only ever appended. Replaying them gives the name of every encounter;
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from datetime import date
 from enum import StrEnum
 from itertools import chain, count
 from typing import Any
+
+from resight.decisions.names import provisional_id as provisional_id
 
 
 class Event(StrEnum):
@@ -41,11 +42,6 @@ class IdentityLog:
 
     names: Mapping[str, str]
     events: list[dict[str, Any]]
-
-
-def provisional_id(encounter_id: str) -> str:
-    """Name of an animal until a person names it, made from the encounter in which it was first met."""
-    return "new-" + hashlib.sha256(encounter_id.encode()).hexdigest()[:8]
 
 
 def members(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -196,6 +196,22 @@ def curve(points: Sequence[tuple[date, int]], width: float = 600.0, height: floa
     return " ".join([*line, f"{width:.1f},{height - before:.1f}"])
 
 
+def timeline(
+    sightings: Sequence[Sighting], first: date, last: date, width: float = 600.0
+) -> list[tuple[float, float, str]]:
+    """Where sightings stand on a line from ``first`` to ``last``: x, radius by number of photos, and what is said of each."""
+    span = max((last - first).days, 1)
+    return [
+        (
+            width * (s.day - first).days / span,
+            4.0 + min(s.n_photos, 8) / 2,
+            f"{s.day}: {s.n_photos} photo{'s' if s.n_photos != 1 else ''}",
+        )
+        for s in sightings
+        if s.day
+    ]
+
+
 def plotted(
     places: Sequence[tuple[float, float]], width: float = 300.0, height: float = 220.0
 ) -> list[tuple[float, float]]:

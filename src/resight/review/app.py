@@ -130,10 +130,11 @@ class Review:
 
     def animal(self, request: Request, session: Session, error: str = "") -> Response:
         """One animal of it."""
-        found = animals(self.board).get(request.path_params["key"])
-        if found is None:
+        found = animals(self.board)
+        animal = found.get(request.path_params["key"])
+        if animal is None:
             return _refused(404, "There is no such animal any more.")
-        page = self.catalogue.one(found, session, secrets.token_hex(12), error)
+        page = self.catalogue.one(animal, found, session, secrets.token_hex(12), error)
         return HTMLResponse(page, 422 if error else 200, HEADERS)
 
     def decide_name(self, request: Request, session: Session, form: forms.Fields) -> Response:
@@ -173,13 +174,17 @@ class Review:
         if not self.doors.is_our_host(request.headers.get("host")):
             return _refused(403, "This address is not ours.")
         if request.method == "GET":
-            cookie = self.doors.by_token(request.query_params.get("token", ""))
+            asked = request.query_params
+            cookie = (
+                self.doors.by_code(asked["code"]) if "code" in asked else self.doors.by_token(asked.get("token", ""))
+            )
             return self._let_in(cookie) if cookie else self._login_page()
         if not self.doors.is_our_origin(request.headers.get("origin")):
             return _refused(403, "The form does not come from this program's page.")
         form = forms.read_form(await _body(request))
         name, password = forms.one(form, "name"), (form.get("password") or [""])[-1]
-        cookie = await to_thread.run_sync(self.doors.by_password, name, password)
+        client = request.client.host if request.client else ""
+        cookie = await to_thread.run_sync(self.doors.by_password, name, password, client)
         return self._let_in(cookie) if cookie else self._login_page(wrong=True)
 
     def _let_in(self, cookie: str) -> Response:

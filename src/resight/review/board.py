@@ -93,6 +93,7 @@ class Facts:
     most_fits: Mapping[str, Mapping[str, int]]
     fits: Mapping[tuple[str, str], int | None]
     by_photo: Mapping[str, Sequence[Row]]
+    voted_out: Mapping[str, set[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tables: Tables) -> Facts:
@@ -110,7 +111,11 @@ class Facts:
         shown = {(r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in ranked}
         pairs = generation.table("pairs") if generation.has("pairs") else None
         most, fits = _fits(pairs, tables, shown) if pairs is not None else ({}, {})
-        return cls(tables, crops, most, fits, by_photo)
+        voted_out: dict[str, set[str]] = defaultdict(set)
+        for row in tables.photos.values():
+            if row["voted_out_of"]:
+                voted_out[row["voted_out_of"]].add(row["photo_id"])
+        return cls(tables, crops, most, fits, by_photo, dict(voted_out))
 
 
 def _fits(
@@ -168,7 +173,8 @@ class Board:
         rows = tables.candidates.get(card.encounter_id) or _of_photos(facts, card.photos)
         base = tables.photos[card.photos[0]]["encounter_id"]
         most = {decided.called(a): n for a, n in sorted(facts.most_fits.get(base, {}).items(), key=lambda x: x[1])}
-        refused, seen, found = decided.rejected(card.photos, tables.photos), set[str](), []
+        there = tables.photos.keys() - facts.voted_out.get(base, set())  # a rejection holds for the photos that stayed
+        refused, seen, found = decided.rejected(card.photos, there), set[str](), []
         for row in rows:
             name = decided.called(row["individual_id"])
             if name in seen:

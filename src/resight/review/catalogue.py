@@ -13,7 +13,7 @@ from resight.decisions.entry import Kind
 from resight.errors import SettingsError
 from resight.report.templates import template
 from resight.review import forms
-from resight.review.animals import RENAMING, Animal, animals, curve, plotted, season
+from resight.review.animals import RENAMING, Animal, animals, curve, plotted, season, timeline
 from resight.review.board import Board, Crop, key_of
 from resight.review.pictures import Pictures
 from resight.store.durable import write_bytes
@@ -75,10 +75,16 @@ class Catalogue:
         values = {"found": found, "season": numbers, "discovery": curve(numbers.discovered)}
         return self._page("animals.html", session=session, request=request, **values)
 
-    def one(self, animal: Animal, session: Any = None, request: str = "", error: str = "") -> str:
-        """One animal."""
+    def one(
+        self, animal: Animal, found: Mapping[str, Animal], session: Any = None, request: str = "", error: str = ""
+    ) -> str:
+        """One animal of all that were found."""
         places = plotted([s.place for s in animal.sightings if s.place])
-        return self._page("animal.html", animal=animal, places=places, session=session, request=request, error=error)
+        days = [d for a in found.values() for d in (a.first, a.last) if d]
+        ends = (min(days), max(days)) if animal.first and days else None  # of all animals: a gap shows who was away
+        ticks = timeline(animal.sightings, *ends) if ends else []
+        values = {"animal": animal, "places": places, "ends": ends, "ticks": ticks, "session": session}
+        return self._page("animal.html", **values, request=request, error=error)
 
     def _page(self, name: str, **values: Any) -> str:
         return template(name, PAGES).render(link=self.links, styles=self.links.styles, **values)
@@ -110,7 +116,7 @@ def write_catalogue(board: Board, out: Path) -> Mapping[str, Any]:
         for crop in animal.crops:
             if crop.crop_id:
                 write_bytes(out / pages.links.crop(crop), pictures.crop(crop.crop_id, ""))
-        write_bytes(out / pages.links.animal(animal), pages.one(animal).encode())
+        write_bytes(out / pages.links.animal(animal), pages.one(animal, found).encode())
     write_bytes(out / "index.html", pages.all().encode())
     write_bytes(out / "review.css", (PAGES / "review.css").read_bytes())
     return {"out": str(out), "animals": len(found), "page": str(out / "index.html")}

@@ -12,11 +12,14 @@ import secrets
 import threading
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 COOKIE = "resight_review"
 SESSION_HOURS = 16
-TRIES, TRIES_SECONDS = 10, 60.0
+TRIES, TRIES_SECONDS = 10, 60.0  # wrong passwords from one address for one name
+TRIES_OF_ALL = 200  # in the same time, from everywhere: a password takes 30 ms of a processor to check
+CODE_SECONDS = 60.0
 SCRYPT = {"n": 1 << 14, "r": 8, "p": 1}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -64,7 +67,8 @@ class Doors:
     salt: bytes = b""
     password: bytes = b""
     _sessions: dict[str, Session] = field(default_factory=dict)
-    _tries: list[float] = field(default_factory=list)
+    _tries: list[tuple[float, tuple[str, str]]] = field(default_factory=list)
+    _codes: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -99,21 +103,37 @@ class Doors:
             return None
         return self._open(self.by)
 
-    def by_password(self, name: str, password: str) -> str | None:
-        """The cookie of a new session, if name and password are right and there were not too many wrong ones."""
+    def one_time_code(self) -> str:
+        """Opens one session, once and soon, in the place of the token: other users of this machine see what a browser is started with."""
+        code = secrets.token_urlsafe(32)
+        with self._lock:
+            self._codes[code] = time.monotonic() + CODE_SECONDS
+        return code
+
+    def by_code(self, code: str) -> str | None:
+        """The cookie of a new session, if the code is one that nobody has used."""
+        with self._lock:
+            until = self._codes.pop(code, 0.0)
+        return self._open(self.by) if until > time.monotonic() else None
+
+    def by_password(self, name: str, password: str, client: str = "") -> str | None:
+        """The cookie of a new session, if name and password are right and there were not too many wrong ones.
+
+        Whoever guesses is held up alone: wrong passwords count for the address ``client`` and the name that they come with.
+        """
         if self.token is not None:
             return None
+        mine = time.monotonic(), (client, name if name in self.reviewers else "")
         with self._lock:
-            now = time.monotonic()
-            self._tries = [t for t in self._tries if now - t < TRIES_SECONDS]
-            if len(self._tries) >= TRIES:
+            self._tries = [t for t in self._tries if mine[0] - t[0] < TRIES_SECONDS]
+            if len(self._tries) >= TRIES_OF_ALL or sum(who == mine[1] for _, who in self._tries) >= TRIES:
                 return None
-            self._tries.append(now)
+            self._tries.append(mine)
         right = hmac.compare_digest(_digest(password[:1000], self.salt), self.password)
         if not right or name not in self.reviewers:
             return None
-        with self._lock:
-            self._tries.pop()
+        with self._lock, suppress(ValueError):
+            self._tries.remove(mine)
         return self._open(name)
 
     def session(self, cookie: str | None) -> Session | None:

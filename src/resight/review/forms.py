@@ -54,10 +54,7 @@ def decide(board: Board, card: Card, form: Fields, by: str) -> Entry:
             raise SettingsError("Choose the other encounter.")
         return desk.decide(desk.same_as(card.encounter_id, other.encounter_id, by, **said))
     if kind is Kind.SPLIT:
-        rest = tuple(sorted(set(card.photos) - set(photos)))
-        if not photos or not rest:
-            raise SettingsError("Mark the photos of the other animal: at least one, and not all.")
-        said["parts"], photos = (rest, tuple(sorted(photos))), list(card.photos)
+        said["parts"], photos = desk.split_off(card.photos, photos), list(card.photos)
     if kind in (Kind.CONFIRM, Kind.REJECT):
         said["individual_id"] = one(form, "name")
     elif kind is Kind.NEW:

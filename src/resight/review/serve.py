@@ -31,7 +31,7 @@ class Sharing:
 
 
 def serve_review(
-    workspace: Workspace, by: str, port: int, sharing: Sharing | None, ready: Callable[[str], None]
+    workspace: Workspace, by: str, port: int, sharing: Sharing | None, ready: Callable[[str, str], None]
 ) -> None:
     """Serve until the process is told to end.
 
@@ -40,7 +40,7 @@ def serve_review(
         by: Who decides on this machine.
         port: 0 for any that is free.
         sharing: None for this machine alone.
-        ready: Called with the address once it answers.
+        ready: Called once it answers, with the address for people, and one that opens it once, for starting a browser.
 
     Raises:
         WorkspaceError: There is no run yet.
@@ -54,7 +54,10 @@ def serve_review(
         review = Review(board, doors)
         review.prepare()
         there = f"http://{_own_address() if sharing else LOOPBACK}:{number}"
-        ready(f"{there}/login?token={doors.token}" if doors.token else f"{there}/")
+        if doors.token:
+            ready(f"{there}/login?token={doors.token}", f"{there}/login?code={doors.one_time_code()}")
+        else:
+            ready(f"{there}/", f"{there}/")
         config = uvicorn.Config(review.app(), log_level="error", access_log=False, server_header=False, lifespan="off")
         uvicorn.Server(config).run(sockets=[listening])
 

@@ -25,7 +25,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from resight.errors import REASON_CHARS, ResightError, machine_error, machine_errors_at
-from resight.store.durable import make_folder, sync_file, sync_folder
+from resight.store.appending import append_lines
+from resight.store.durable import make_folder
 from resight.store.workspace import Workspace
 from resight.version import __version__
 
@@ -239,19 +240,7 @@ def _is_running(mark: Path) -> bool:
 
 def append_line(workspace: Workspace, line: Mapping[str, Any]) -> None:
     """One line in one write, on the disk; after a line that was cut, on a line of its own."""
-    file = workspace.log / f"{datetime.now(UTC):%Y-%m}.jsonl"
-    make_folder(file.parent)
-    is_new = not file.exists()
-    data = json.dumps(line, default=str).encode() + b"\n"
-    with file.open("a+b", buffering=0) as opened:
-        if opened.seek(0, os.SEEK_END) and opened.seek(-1, os.SEEK_END) is not None and opened.read(1) != b"\n":
-            data = b"\n" + data
-        n_written = opened.write(data)
-        if n_written != len(data):  # the disk is full: the rest does not fit either, and that says why
-            opened.write(data[n_written:])
-    sync_file(file)
-    if is_new:
-        sync_folder(workspace.log)
+    append_lines(workspace.log / f"{datetime.now(UTC):%Y-%m}.jsonl", json.dumps(line, default=str).encode() + b"\n")
 
 
 def _lines_of(workspace: Workspace, name: str) -> Iterator[dict[str, Any]]:
