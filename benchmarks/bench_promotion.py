@@ -23,7 +23,7 @@ from resight.status import NAMED
 
 
 def promotion_row(label: str, params: NoveltyParams, worlds: int, seed: int) -> dict[str, object]:
-    """How often these limits are refused against the usual ones, on the same draws; before, the first candidates alone were compared.
+    """How often these limits are refused against the usual ones, on the same draws.
 
     24 animals met three times, 24 queries of them and 24 strangers.
     """
@@ -36,7 +36,7 @@ def promotion_row(label: str, params: NoveltyParams, worlds: int, seed: int) -> 
         refused.append(any(measure.worse for measure in measures(*models)))
         strangers = [row for row in models[1].of(CLOSED, ENCOUNTER, False) if row["decision"] in NAMED]
         named.append(len(strangers) / 24)
-    return {"case": label, "strangers named": np.mean(named), "refused before": 0.0, "refused now": np.mean(refused)}
+    return {"case": label, "strangers named": np.mean(named), "refused": np.mean(refused)}
 
 
 def _outcomes(survey: Survey, start: int, params: NoveltyParams) -> OutcomeRows:

@@ -15,27 +15,22 @@ It leaves ``year.jsonl`` (a line per command) and ``year.html`` (growth, accurac
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from typer.testing import CliRunner
+from year_commands import Clock, Ended, kill_command, run_command
 from year_page import write_page
 from year_plan import KNOWN_BEFORE, Meeting, Night, draw, name_of, plan_year
 
-from resight.cli.app import app
 from resight.decisions.desk import Desk
 from resight.decisions.entry import Kind
 from resight.store.workspace import Workspace
@@ -73,75 +68,6 @@ KEYPOINTS = {"": 40, "better": 48, "worse": 5}
 ERRS = 0.04  # share of a person's answers that name another animal
 LOOKS = 0.9  # share of the open encounters that a person decides when they look
 PARTS = ("store", "runs", "generations", "models", "decisions", "log")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended; negative where a signal ended it."""
-
-    code: int
-    said: str = ""
-    cpu_s: float = 0.0
-    memory: int = 0
-
-
-class Clock:
-    """The clock of this process, which can go ahead where clock.c was loaded before the C library."""
-
-    def __init__(self) -> None:
-        library = ctypes.CDLL(None)
-        self._ahead = getattr(library, "clock_ahead", None)
-        self._now_s = 0
-
-    def set(self, day: date, hour: int) -> None:
-        """It is that hour of that day from now on (UTC)."""
-        at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hour)
-        if self._ahead is not None:
-            self._now_s += int(at.timestamp() - time.time())
-            self._ahead(ctypes.c_long(self._now_s))
-
-
-def run_command(arguments: Sequence[str], place: Path) -> Ended:
-    """A command from its beginning to its end, in this process."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # the highest memory is counted anew
-    before = time.process_time()
-    done = CliRunner().invoke(app, [*arguments, "-w", str(place)])
-    cpu_s, why = time.process_time() - before, done.exception
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
-    said = " ".join(lines) if why is None or isinstance(why, SystemExit) else str(why)
-    return Ended(done.exit_code, " ".join(said.split())[:300], cpu_s, _highest_memory())
-
-
-def kill_command(arguments: Sequence[str], place: Path, after_s: float) -> Ended:
-    """A command in a process of its own, which is killed when it has used so many seconds of CPU time."""
-    child = os.fork()
-    if not child:
-        run_command(arguments, place)
-        os._exit(0)
-    while True:
-        ended, status, usage = os.wait4(child, os.WNOHANG)
-        if ended:
-            return Ended(os.waitstatus_to_exitcode(status), "", usage.ru_utime + usage.ru_stime)
-        if _cpu_s(child) > after_s:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.02)
-
-
-def _cpu_s(process: int) -> float:
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _highest_memory() -> int:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 class Site:
@@ -295,7 +221,11 @@ def with_clock(folder: Path) -> None:
 
 
 def run_year(folder: Path, n_nights: int, per_night: float, seed: int, n_sites: int) -> None:
-    """All nights of all sites by turns, and the page as it grows."""
+    """All nights of all sites by turns, and the page as it grows.
+
+    Raises:
+        SystemExit: A night of one site has changed a file of another one.
+    """
     record, begin = folder / "year.jsonl", date.today() + timedelta(days=1)
     sites = [Site(folder, f"site-{k + 1}", seed + k, record) for k in range(n_sites)]
     plans = [plan_year(begin, n_nights, per_night, seed + k) for k in range(n_sites)]
@@ -303,9 +233,21 @@ def run_year(folder: Path, n_nights: int, per_night: float, seed: int, n_sites: 
         site.begin(begin)
     for k in range(n_nights):
         for site, plan in zip(sites, plans, strict=True):
+            others = {other.name: files_of(other.place.root) for other in sites if other is not site}
             site.night(plan[k])
+            touched = [
+                other.name for other in sites if other is not site and files_of(other.place.root) != others[other.name]
+            ]
+            if touched:
+                raise SystemExit(f"The night {plan[k].day} of {site.name} has changed files of {', '.join(touched)}.")
         if k % 10 == 9 or k == n_nights - 1:
             draw_page(folder)
+
+
+def files_of(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Everything below a folder: mode, size and time of change by path."""
+    states = {str(path): path.lstat() for path in root.rglob("*")}
+    return {path: (state.st_mode, state.st_size, state.st_mtime_ns) for path, state in states.items()}
 
 
 def draw_page(folder: Path) -> None:

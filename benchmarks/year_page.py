@@ -94,7 +94,10 @@ def _site(site: str, rows: Sequence[Row], alerts: Sequence[Row]) -> str:
         f"<h3>Alerts</h3><p>{', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}; those of finished nights are not listed.</p>"
     ]
     body.append(
-        _table([["when", "what", "said"], *([a["time"][:10], a["event"], a["text"]] for a in told)], "wide text")
+        _table(
+            [["when", "what", "said"], *([a["time"][:10], a["event"].replace("_", " "), a["text"]] for a in told)],
+            "wide text",
+        )
     )
     bad = [row for row in rows if row["code"] not in (0, None)]
     body.append("<h3>Commands that did not end with 0</h3>")

@@ -9,6 +9,7 @@ from typing import Any
 
 from resight.errors import ResightError, SettingsError
 from resight.flows import evaluation, nightly, rebuild
+from resight.flows.automations import make_automations
 from resight.settings.sites import Site, Sites, read_sites
 
 MODULES = {"nightly": nightly, "accuracy": evaluation, "rebuild": rebuild}
@@ -40,7 +41,7 @@ def run_deploy(file: str | Path) -> dict[str, Any]:
         file: See `settings.sites`.
 
     Returns:
-        ``deployments`` (name, site, cron, whether it was there), and ``notes``.
+        ``deployments`` (name, site, cron, whether it was there), ``automations``, and ``notes``.
 
     Raises:
         SettingsError: The file is wrong, or a name on the server belongs to another workspace.
@@ -54,7 +55,9 @@ def run_deploy(file: str | Path) -> dict[str, Any]:
             refuse_foreign(existing, deployment_name(flow, name), sites.sites[name].workspace)
         _make_pool(client, sites.pool)
         made = [_deploy(sites, flow, name, there[flow, name]) for flow, name in names]
-        return {"pool": sites.pool, "deployments": made, "notes": list(_notes(client, sites))}
+        automations = make_automations(client, sites)
+        notes = list(_notes(client, sites))
+        return {"pool": sites.pool, "deployments": made, "automations": automations, "notes": notes}
 
 
 def refuse_foreign(existing: Any, name: str, workspace: str) -> None:

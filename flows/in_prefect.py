@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from resight.errors import KeptAside, Refused
+from resight.errors import KeptAside, Refused, ResightError
 from resight.evaluate.worse import worse_metrics
+from resight.flows.progress import progress_shown
+from resight.report.page import STAGES
+from resight.report.words import photo_path
 from resight.settings import load_settings
 from resight.store.attempts import Outcome, outcome_of
 from resight.store.runs import read_run, run_tables
@@ -18,6 +22,12 @@ from resight.store.workspace import Workspace, open_workspace
 
 log = logging.getLogger("resight")
 SHOWN = 50
+MEASURES = {
+    "top1_encounter": "right at once, encounters",
+    "top1_photo": "right at once, photos",
+    "top5_photo": "right among five, photos",
+    "novelty_accuracy": "known called known, new called new",
+}
 EARLIER = 6
 
 
@@ -28,10 +38,19 @@ def run_name(flow: str) -> Callable[[], str]:
         from prefect.runtime import deployment, flow_run
 
         of = flow_run.parameters.get
-        night = f"as of {of('as_of')}" if of("as_of") else of("night") or scheduled_night()
-        return f"{deployment.name or flow}-{night}"
+        night = f"as-of-{of('as_of')}" if of("as_of") else of("night") or scheduled_night()
+        return f"{deployment.name or _named(flow, str(of('workspace') or '.'))}-{night}"
 
     return name
+
+
+def _named(flow: str, workspace: str) -> str:
+    """The flow and the site, as a deployment is called; the flow alone where the settings name no site or are wrong."""
+    try:
+        site = load_settings(Path(workspace)).site
+    except ResightError:  # the run itself says so
+        site = ""
+    return f"{flow}-{site}" if site else flow
 
 
 def scheduled_night() -> str:
@@ -59,20 +78,33 @@ def _zone() -> ZoneInfo | None:
 
 
 def shown(workspace: str, work: Callable[[], dict[str, Any]]) -> Any:
-    """Do the work of a flow, with its log lines and a page of its results in Prefect.
+    """Do the work of a flow, with its log lines, the progress of long stages and a page of its results in Prefect.
 
     Returns:
-        The summary, or a state with it: KeptAside and Refused count as failed, Worse as completed. Whoever calls the flow as a
-        function gets the exception of that name with the summary for the first two.
+        A state with the summary: KeptAside and Refused count as failed, Worse as completed. Whoever calls the flow as a
+        function gets the summary, or the exception of that name with the summary for the first two.
     """
-    with _log_lines():
+    return state_of(_with_page(workspace, work))
+
+
+def all_shown(workspace: str, works: Sequence[Callable[[], dict[str, Any]]]) -> Any:
+    """As `shown`, for several runs of one flow, each with a page; a state with all summaries."""
+    from prefect.states import Completed
+
+    results = [_with_page(workspace, work) for work in works]
+    nights = ", ".join(str(result["night"]) for result in results)
+    return Completed(message=f"As it was on {nights}.", data=results)
+
+
+def _with_page(workspace: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    with _log_lines(), progress_shown():
         result = work()
         _leave_page(workspace, result)
-        return state_of(result)
+        return result
 
 
 def state_of(result: dict[str, Any]) -> Any:
-    """What a flow gives back for a summary: the summary, or a state that an operator must see."""
+    """What a flow gives back for a summary: a state that says how it ended, under a name of its own where an operator must act."""
     from prefect.states import Completed, Failed
 
     outcome = outcome_of(result)
@@ -83,7 +115,7 @@ def state_of(result: dict[str, Any]) -> Any:
     worse = worse_metrics(result.get("differences", []))
     if worse and result["flow"] == "accuracy":
         return Completed(name="Worse", message=f"Worse by more than chance: {'; '.join(worse)}.", data=result)
-    return result
+    return Completed(message=_plain(_ending(result)), data=result)
 
 
 @contextmanager
@@ -113,8 +145,9 @@ def _leave_page(workspace: str, result: Mapping[str, Any]) -> None:
     site = load_settings(place.root).site
     key = f"resight-{result['flow']}{f'-{site}' if site else ''}"
     title = f"{result['flow']} {result['night']}{f' of {site}' if site else ''}"
+    said = f"{title}: {_plain(_ending(result))}"
     try:
-        create_markdown_artifact(page_of(place, result, title), key=key, description=title)
+        create_markdown_artifact(page_of(place, result, title), key=key, description=said)
     except Exception as error:  # Prefect's and httpx's, of which there are many
         log.warning("The page with the results could not be left on the Prefect server: %s", error)
 
@@ -128,9 +161,12 @@ def page_of(place: Workspace, result: Mapping[str, Any], title: str) -> str:
     if result.get("accuracy"):
         lines += [*_accuracy(place, result), ""]
     elif result["run_id"] and "novelty" in run_tables(place, result["run_id"]):
-        lines += [*_verdicts(read_run(place, result["run_id"], "novelty").to_pylist()), ""]
+        files = _first_photos(place, result["run_id"])
+        lines += [*_verdicts(read_run(place, result["run_id"], "novelty").to_pylist(), files), ""]
     lines += ["| stage | in | out |", "| --- | --- | --- |"]
-    lines += [f"| {name} | {c['in']} | {_counted(c['out'])} |" for name, c in result["counts"].items()]
+    counts = result["counts"]
+    order = [*(stage for stage in STAGES if stage in counts), *(stage for stage in counts if stage not in STAGES)]
+    lines += [f"| {name} | {counts[name]['in']} | {_counted(counts[name]['out'])} |" for name in order]
     return "\n".join(lines)
 
 
@@ -146,19 +182,37 @@ def _ending(result: Mapping[str, Any]) -> str:
     nothing_new = not any(result["work"].values()) and any(
         note.startswith("Nothing is new") for note in result["notes"]
     )
-    return "Nothing was new: what was computed before is current." if nothing_new else _counted(result["decisions"])
+    if nothing_new:
+        return "Nothing was new: what was computed before is current."
+    top = [r for r in result.get("accuracy") or () if r["metric"] == "top1_encounter" and r["stratum"] == "all"]
+    if top:
+        interval = f"{_percent(top[0]['ci_low'])} to {_percent(top[0]['ci_high'])}"
+        return f"Right at once: {_percent(top[0]['value'])} ({interval}) of {top[0]['n']} encounters."
+    return _counted(result.get("decisions", {})) or "Nothing to identify."
 
 
-def _verdicts(rows: list[dict[str, Any]]) -> list[str]:
+def _plain(text: str) -> str:
+    """Markdown without its stars."""
+    return text.replace("**", "")
+
+
+def _first_photos(place: Workspace, run_id: str) -> dict[str, str]:
+    """By encounter the path of a photo: people know no other names."""
+    rows = read_run(place, run_id, "photos").select(["encounter_id", "uri"]).to_pylist()
+    return {r["encounter_id"]: photo_path(r["uri"]) for r in sorted(rows, key=lambda r: str(r["uri"]), reverse=True)}
+
+
+def _verdicts(rows: list[dict[str, Any]], files: Mapping[str, str]) -> list[str]:
     """Those that wait for a person first."""
     order = ["new", "likely_new", "likely", "unsure", "known", "not_compared"]
     rows = sorted(rows, key=lambda row: (order.index(row["decision"]), row["encounter_id"]))
     lines = [
-        "| encounter | photos | verdict | best candidate | probability | new? |",
+        "| first photo | photos | verdict | best candidate | probability | new? |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows[:SHOWN]:
-        cells = (row["encounter_id"], row["n_photos"], row["decision"].replace("_", " "), row["individual_id"] or "-")
+        first = files.get(row["encounter_id"], row["encounter_id"])
+        cells = (first, row["n_photos"], row["decision"].replace("_", " "), row["individual_id"] or "-")
         lines.append(
             f"| {' | '.join(_cell(c) for c in cells)} | {_percent(row['probability'])} | {_percent(row['p_new'])} |"
         )
@@ -168,15 +222,11 @@ def _verdicts(rows: list[dict[str, Any]]) -> list[str]:
 def _accuracy(place: Workspace, result: Mapping[str, Any]) -> list[str]:
     """The headline with its interval, and how it was before."""
     lines = ["| measure | value | 95 % interval | queries |", "| --- | --- | --- | --- |"]
-    for row in result["accuracy"]:
-        if row["stratum"] == "all" and row["metric"] in (
-            "top1_encounter",
-            "top1_photo",
-            "top5_photo",
-            "novelty_accuracy",
-        ):
+    rows = {row["metric"]: row for row in result["accuracy"] if row["stratum"] == "all"}
+    for metric, words in MEASURES.items():
+        if row := rows.get(metric):
             interval = f"{_percent(row['ci_low'])} to {_percent(row['ci_high'])}"
-            lines.append(f"| {row['metric']} | {_percent(row['value'])} | {interval} | {row['n']} |")
+            lines.append(f"| {words} (`{metric}`) | {_percent(row['value'])} | {interval} | {row['n']} |")
     trend = [
         f"{night}: {_percent(value)}"
         for night, value in _trend(place, "accuracy" if result["flow"] == "rebuild" else result["flow"])

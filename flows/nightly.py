@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
-from resight.flows.past import nights_of, run_past_night
+from resight.flows.past import past_shown
 from resight.flows.steps import accepted_settings, again_if_lost, note_of_choice, run_pipeline, tonights_cohort
 from resight.pairs.cohort import Cohort
 from resight.run.models import current_model
@@ -117,10 +116,7 @@ def _nightly(
     """
     end_with_serving_process()
     if as_of:
-        return [
-            shown(workspace, partial(run_past_night, workspace, one, overrides, sources, quiet=quiet))
-            for one in nights_of(as_of)
-        ]
+        return past_shown(workspace, as_of, overrides, sources, quiet)
     night = night or scheduled_night()
     return shown(workspace, lambda: run_nightly(workspace, night, overrides, sources, accept=accept, quiet=quiet))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from resight.errors import SettingsError
-from resight.flows.in_prefect import run_name, shown
+from resight.flows.in_prefect import all_shown, run_name
 from resight.flows.lazy import made
 from resight.flows.steps import accepted_settings, note_of_choice, run_pipeline, tonights_cohort
 from resight.ingest.past import then
@@ -112,10 +112,15 @@ def _past(
 ) -> Any:
     """`run_past` as a flow, with a page for each night."""
     end_with_serving_process()
-    nights = nights_of(as_of)
-    return [
-        shown(workspace, partial(run_past_night, workspace, one, overrides, sources, quiet=quiet)) for one in nights
-    ]
+    return past_shown(workspace, as_of, overrides, sources, quiet)
+
+
+def past_shown(workspace: str, as_of: str, overrides: Overrides, sources: Sequence[str] | None, quiet: bool) -> Any:
+    """The nights of `run_past` inside a flow run: a state with their summaries, and a page for each."""
+    return all_shown(
+        workspace,
+        [partial(run_past_night, workspace, one, overrides, sources, quiet=quiet) for one in nights_of(as_of)],
+    )
 
 
 def __getattr__(name: str) -> Any:

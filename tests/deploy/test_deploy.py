@@ -244,4 +244,5 @@ def test_the_conda_recipe_asks_for_what_the_project_asks_for() -> None:
     (entry,) = recipe["build"]["python"]["entry_points"]
     assert entry == f"resight = {project['scripts']['resight']}"
     rattler_build = pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
-    rattler_build.Stage0Recipe.from_yaml(text)
+    (variant,) = rattler_build.Stage0Recipe.from_yaml(text).render(rattler_build.VariantConfig())
+    assert len(variant.recipe.requirements.run) == len(wanted)

@@ -47,7 +47,7 @@ def test_a_nightly_flow_run_is_recorded_with_its_stages_and_a_summary(
             lambda: {r.message for r in client.read_logs() if r.flow_run_id == ours.id}, set(result["notes"])
         )
     (page,) = [str(a.data) for a in artifacts if a.key == "resight-nightly" and a.flow_run_id == ours.id]
-    assert "report.html" in page and "| encounter | photos | verdict |" in page and "| ingest | 10 | 10 ok |" in page
+    assert "report.html" in page and "| first photo | photos | verdict |" in page and "| ingest | 10 | 10 ok |" in page
     assert result["notes"] and logged >= set(result["notes"]), "Resight's own lines are those of the run"
 
 
@@ -104,9 +104,15 @@ def test_accuracy_shows_interval_and_trend_and_a_run_without_news_says_so(
     accuracy(str(night_workspace.root), "2026-06-07", {"dask": {"mode": "inline"}}, quiet=True)
     with get_client(sync_client=True) as client:
         pages = {str(artifact.key): str(artifact.data) for artifact in client.read_artifacts()}
+        again = nightly(str(night_workspace.root), overrides=SMALL, quiet=True, as_of=FIRST_NIGHT)
+        names = {run.name for run in client.read_flow_runs()}
+    assert [view["status"] for view in again] == ["past"] and f"nightly-zante-as-of-{FIRST_NIGHT}" in names
     assert "Nothing was new" in pages["resight-nightly-zante"]
     assert "<https://server/zante/runs/2026-06-04-nightly-" in pages["resight-nightly-zante"]
-    assert "| top1_encounter |" in pages["resight-accuracy-zante"] and " % to " in pages["resight-accuracy-zante"]
+    assert (
+        "right at once, encounters (`top1_encounter`)" in pages["resight-accuracy-zante"]
+        and " % to " in pages["resight-accuracy-zante"]
+    )
     assert "run by run: 2026-06-07: " in pages["resight-accuracy-zante"]
 
 
@@ -121,10 +127,51 @@ def test_accuracy_shows_interval_and_trend_and_a_run_without_news_says_so(
 def test_what_an_operator_must_act_on_is_a_state_of_its_own(more: dict[str, Any], name: str) -> None:
     from resight.flows.in_prefect import state_of
 
-    usual = {"flow": "accuracy", "status": "accepted", "reason": "", "against": "before"}
-    assert state_of(usual) is usual
+    top = {"metric": "top1_encounter", "stratum": "all", "value": 0.75, "ci_low": 0.5, "ci_high": 0.9, "n": 12}
+    usual = {
+        "flow": "accuracy",
+        "status": "accepted",
+        "reason": "",
+        "against": "before",
+        "accuracy": [top],
+        "work": {},
+        "notes": [],
+    }
+    good = state_of(usual)
+    assert good.name == "Completed" and good.message == "Right at once: 75.0 % (50.0 % to 90.0 %) of 12 encounters."
     state = state_of(usual | more)
     assert state.name == name and state.is_failed() == (name != "Worse")
+
+
+def test_a_long_stage_has_a_bar_and_a_server_without_it_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import prefect.artifacts
+
+    from resight.flows.progress import progress_shown
+    from resight.runner.progress import Tracker
+
+    drawn: list[tuple[str, float]] = []
+    monkeypatch.setattr(
+        prefect.artifacts, "create_progress_artifact", lambda percent, description: drawn.append((description, percent)) or "id"
+    )  # fmt: skip
+    monkeypatch.setattr(
+        prefect.artifacts, "update_progress_artifact", lambda bar, percent: drawn.append((bar, percent))
+    )
+    caplog.set_level("INFO", "resight")
+    with progress_shown():
+        long, short = (
+            Tracker(stage, "pairs", 4, None, 0.0 if stage == "match" else 99.0) for stage in ("match", "score")
+        )
+        long.advance(1)
+        short.advance(4)
+        long.advance(3)
+        assert drawn == [("stage match", 25.0), ("id", 100.0)]
+        monkeypatch.setattr(prefect.artifacts, "create_progress_artifact", lambda *_: 1 / 0)
+        Tracker("extract", "crops", 9, None, 0.0).advance(1)
+    assert "Prefect's page shows no progress" in caplog.text
+    Tracker("match", "pairs", 2, None, 0.0).advance(1)
+    assert len(drawn) == 2, "outside of a flow run nobody draws"
 
 
 def _cron_name(client: Any, run: Any) -> str:

@@ -159,3 +159,27 @@ def test_sites_get_deployments_of_their_own(tmp_path: Path, prefect_server: None
         alone = run_deploy(sites_file(tmp_path, "[sites.fourth]\nworkspace = '{root}/fourth'\n"))
         assert any("nightly-zakynthos" in note for note in alone["notes"]), "it stays, and that is said"
         assert read("nightly-zakynthos").schedules
+
+
+@pytest.mark.prefect
+def test_runs_without_a_sign_of_life_end_and_somebody_is_told(tmp_path: Path, prefect_server: None) -> None:
+    from prefect.client.orchestration import get_client
+
+    file, name = (
+        sites_file(tmp_path, "[sites.fifth]\nworkspace = '{root}/fifth'\n"),
+        "Resight: runs without a sign of life",
+    )
+    run_deploy(file)
+    with get_client(sync_client=True) as client:
+        (silence,) = client.read_automations_by_name(name)
+        ends = {f"prefect.flow-run.{state}" for state in ("KeptAside", "Refused", "Worse", "Completed", "heartbeat")}
+        assert ends <= set(silence.trigger.expect) and silence.trigger.within.total_seconds() == 600
+        assert silence.actions[0].state == "CRASHED" and "killed" in silence.actions[0].message
+        client.pause_automation(silence.id)  # by an operator
+        again = run_deploy(file)
+        assert again["automations"] == [{"name": name, "new": False}]
+        (silence,) = client.read_automations_by_name(name)
+        assert not silence.enabled
+        wrong = "notification_block = 'slack-webhook/x'\n" + file.read_text(encoding="utf-8").replace("{", "{{")
+        with pytest.raises(SettingsError, match="the server has no such block"):
+            run_deploy(sites_file(tmp_path, wrong))

@@ -34,5 +34,7 @@ def _show(console: Console, result: dict[str, Any]) -> None:
     for row in result["deployments"]:
         when = f"{row['cron']} {row['timezone']}" if row["cron"] else "by hand"
         line(console, f"{'made   ' if row['new'] else 'updated'} {escape(row['name'])}  {escape(when)}")
+    for row in result["automations"]:
+        line(console, f"{'made   ' if row['new'] else 'updated'} automation  {escape(row['name'])}")
     print_notes(console, result)
     line(console, f"A worker runs them: prefect worker start --pool '{escape(result['pool'])}'")

@@ -66,6 +66,7 @@ def screen(
         "near": similar(chosen, known) if chosen and selected is None else [],
         "story": [(e, sentence(e), board.desk.decided.counts(e)) for e in board.story(card)],
         "next": _next(waiting, card),
+        "ahead": _ahead(board, _next(waiting, card)),
         "provisional": board.desk.provisional_name(card.encounter_id),
         "n_tonight": sum(c.tonight for c in waiting),
         "n_waiting": len(waiting),
@@ -153,6 +154,13 @@ def _sides(crops: Sequence[Crop]) -> list[tuple[str, list[Crop]]]:
 
 def _one_each(crops: Sequence[Crop]) -> list[Crop]:
     return list({c.photo_id: c for c in reversed(crops)}.values())[::-1]
+
+
+def _ahead(board: Board, key: str | None) -> list[str]:
+    """The two crops that the next screen shows, for the browser to read while this one is looked at."""
+    card = board.cards().get(key or "")
+    best = next((c for c in board.candidates(card) if not c.refused), None) if card else None
+    return list(best.pair) if best and best.pair else []
 
 
 def _next(waiting: Sequence[Card], card: Card) -> str | None:

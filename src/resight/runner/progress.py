@@ -34,7 +34,17 @@ class Tracker:
         elif now - self._said >= self._log_every_s or self.done >= self.total:
             self._said = now
             left = (self.total - self.done) / max(rate, 1e-9)
-            log.info("%s: %d of %d %s, %.1f/s, %.0f s left", self.label, self.done, self.total, self.unit, rate, left)
+            more = {"stage": self.label, "share_done": self.done / max(self.total, 1)}  # for whoever draws a bar
+            log.info(
+                "%s: %d of %d %s, %.1f/s, %.0f s left",
+                self.label,
+                self.done,
+                self.total,
+                self.unit,
+                rate,
+                left,
+                extra=more,
+            )
 
 
 @contextmanager

@@ -56,6 +56,15 @@ class Sites(Params):
     stagger_minutes: int = Field(
         10, ge=0, description="each site begins so much later than the one before it in this file"
     )
+    crashed_after_minutes: float = Field(
+        10.0,
+        ge=0,
+        description="a run that gives no sign of life for so long (Prefect's heartbeat comes every 3 minutes) is marked as Crashed "
+        "by an automation of the server; 0: no automation",
+    )
+    notification_block: str = Field(
+        "", description="block of the server, TYPE/NAME, that tells of runs that need somebody; '' for none"
+    )
     sites: dict[str, Site] = Field(description="by name: small letters, digits and -")
 
     @field_validator("sites")

@@ -109,6 +109,12 @@
     });
   }
 
+  // ---- pictures of the next screen, read while this one is looked at
+  window.addEventListener("load", () => {
+    const main = document.querySelector("[data-ahead]");
+    if (main) main.dataset.ahead.split(" ").filter(Boolean).forEach((address) => { new Image().src = address; });
+  });
+
   // ---- dialogs
   const open = (name) => {
     const dialog = document.getElementById(name);
