@@ -25,6 +25,7 @@ def ingest_photos(run: Run) -> Ingested:
     seen_on = run.night if run.then is None else date.today().isoformat()
     result = ingest(run.env, ingest_setup(run.settings), run.names.ingest, run.sources, seen_on, run.then)
     run.note(*result.notes)
+    run.not_read = result.not_read
     run.work["photos_decoded"] = result.n_decoded
     table: pa.Table = result.photos
     annotations: Mapping[str, tuple[Annotation, ...]] = result.annotations

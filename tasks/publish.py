@@ -25,7 +25,7 @@ def may_publish(run: Run, ingested: Ingested, overrule: bool) -> bool:
     Args:
         overrule: A person says that it is as it should be.
     """
-    reason = reason_to_keep_aside(run.workspace, ingested.photos, run.sources, run.settings.gate)
+    reason = reason_to_keep_aside(run.workspace, ingested.photos, run.sources, run.settings.gate, run.not_read)
     if reason and overrule:
         reason = "Published by --accept, overruling this: " + reason
     run.reason = reason

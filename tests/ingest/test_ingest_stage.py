@@ -110,6 +110,28 @@ def test_renamed_touched_and_copied_files_are_hashed_but_not_decoded(workspace: 
     assert after.photos.column("sharpness").equals(before.photos.column("sharpness"))
 
 
+def test_a_label_file_and_a_source_that_cannot_be_read_are_told_and_a_folder_in_it_is_not(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("metadata.csv", "lost+found/x.txt"):
+        (workspace.root / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace.root / "photos" / name).write_text("file\n")
+
+    def refused(address: str) -> bytes:
+        raise PermissionError(13, "Permission denied", address)
+
+    monkeypatch.setattr("resight.ingest.sidecars.read_bytes", refused)
+    assert [Path(place).name for place in run(workspace).not_read] == ["metadata.csv"]
+    listed = os.scandir
+    for folder in ("lost+found", "photos"):
+        monkeypatch.setattr(
+            os, "scandir", lambda path, f=folder: refused(str(path)) if Path(path).name == f else listed(path)
+        )
+        assert [Path(p).name for p in run(workspace).not_read if not p.endswith(".csv")] == ["photos"] * (
+            folder == "photos"
+        )
+
+
 def test_overwritten_file_is_another_photo(workspace: Workspace) -> None:
     path = photo(workspace.root / "photos/a.jpg", 1)
     old = by_uri(run(workspace))["photos/a.jpg"]["photo_id"]

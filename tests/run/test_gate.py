@@ -56,3 +56,9 @@ def test_names_may_change_but_the_gallery_may_not_shrink(workspace: Workspace) -
     assert reason(workspace, swapped + [photo(i) for i in range(60, 100)]) == ""
     lost = [photo(i, individual_id="Leo" if i < 44 else None) for i in range(100)]
     assert "6 of 50 photos of known animals are lost to the gallery" in reason(workspace, lost)
+
+
+def test_what_is_there_and_cannot_be_read_keeps_also_a_first_night_aside(workspace: Workspace) -> None:
+    photos = conform("photos", [photo(0)], "now")
+    said = reason_to_keep_aside(workspace, photos, ("photos",), GateParams(), ("photos/metadata.csv",))
+    assert "photos/metadata.csv cannot be read" in said and "--accept" in said

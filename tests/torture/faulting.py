@@ -155,7 +155,7 @@ class Faults:
             names = any(name in sentences[0] for name in (str(self.work), str(self.folder), case.path.lstrip("/")))
             return "one sentence", "" if names else f"names no path: {sentences[0]} after {case.what} {case.path}"
         if ended.code == 3 and case.path in ("/photos", "/photos/metadata.csv") and not sentences:
-            return "kept aside", ""  # photos have vanished, or without names the gallery has shrunk
+            return "kept aside", ""
         if ended.code == 1 and case.job == "repair" and not sentences:
             return "reported", ""
         return "other", f"code {ended.code} after {case.what} {case.path}: {ended.err[-1500:]} {ended.out[-500:]}"
@@ -209,11 +209,13 @@ def _kind(path: str) -> str:
 
 
 def _events(tables: dict[str, Any]) -> dict[str, Any]:
-    """Names in whatever order they were given: a photo that was rejected at first got its own last."""
+    """Names as they are in the end: that of a photo that was rejected for once was withdrawn, and given again."""
     if tables["provisional"] is None:
         return tables
-    log = tables["provisional"].drop_columns(["event_no"])
-    return tables | {"provisional": log.sort_by([(name, "ascending") for name in log.column_names])}
+    names: dict[str, str] = {}
+    for row in tables["provisional"].sort_by("event_no").to_pylist():
+        names[row["encounter_id"]] = "" if row["event"] == "withdrawn" else row["provisional_individual_id"]
+    return tables | {"provisional": names}
 
 
 def _forbidden_photo(case: Case) -> bool:

@@ -13,16 +13,19 @@ class Notes:
 
     def __init__(self) -> None:
         self._items: dict[str, list[str]] = {}
+        self.not_read: list[str] = []
 
-    def add(self, sentence: str, item: str = "") -> None:
+    def add(self, sentence: str, item: str = "", not_read: str = "") -> None:
         """Keep a warning.
 
         Args:
             sentence: May hold ``{n}`` (how often it came up) and ``{items}`` (the first few). Braces of other origin,
                 such as those in file names, belong in ``item``.
             item: What it is about this time.
+            not_read: A source or a label file that is there and cannot be read, so that nobody knows what is missing.
         """
         self._items.setdefault(sentence, []).append(item)
+        self.not_read += [not_read] if not_read else []
 
     def sentences(self) -> tuple[str, ...]:
         """One sentence for each kind of warning."""

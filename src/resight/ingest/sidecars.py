@@ -94,5 +94,6 @@ def _read(sidecar: Sidecar, notes: Notes) -> bytes:
         notes.add(
             "Label files that cannot be read were passed over ({items}); check their permissions.",
             f"{sidecar.address}: {error}",
+            not_read=sidecar.address,
         )
         return b""

@@ -168,7 +168,9 @@ def _walk(top: Path, workspace: Workspace, notes: Notes) -> Iterator[_Entry]:
     def complain(error: OSError) -> None:
         raise_if_machine(error, str(top))
         notes.add(
-            "Folders that cannot be read were passed over: {items}; check their permissions.", str(error.filename)
+            "Folders that cannot be read were passed over: {items}; check their permissions.",
+            str(error.filename),
+            not_read=str(top) if str(error.filename) == str(top) else "",  # but not lost+found and the like in it
         )
 
     for folder, subfolders, files in os.walk(top, followlinks=True, onerror=complain):

@@ -48,6 +48,7 @@ class IngestResult:
         n_files: Files of these photos; several may hold one.
         n_decoded: Pictures really opened in this call; 0 where nothing is new.
         notes: One-sentence warnings for people.
+        not_read: Sources and label files that are there and cannot be read.
     """
 
     photos: pa.Table
@@ -55,6 +56,7 @@ class IngestResult:
     n_files: int
     n_decoded: int
     notes: tuple[str, ...]
+    not_read: tuple[str, ...] = ()
 
 
 def ingest(
@@ -90,7 +92,7 @@ def ingest(
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     outlined = {row["photo_id"]: annotations[row["photo_id"]] for row in rows if row["photo_id"] in annotations}
     n_files = sum(row["n_files"] for row in rows)
-    return IngestResult(table, outlined, n_files, contents.n_decoded, notes.sentences())
+    return IngestResult(table, outlined, n_files, contents.n_decoded, notes.sentences(), tuple(notes.not_read))
 
 
 def _first_nights(contents: Contents) -> dict[str, date]:

@@ -38,7 +38,9 @@ class _Loss:
         return f"{len(self.lost)} of {self.total} {self.what} (such as {self.lost[0]})"
 
 
-def reason_to_keep_aside(workspace: Workspace, photos: pa.Table, sources: Sequence[str], params: GateParams) -> str:
+def reason_to_keep_aside(
+    workspace: Workspace, photos: pa.Table, sources: Sequence[str], params: GateParams, not_read: Sequence[str] = ()
+) -> str:
     """One sentence on what has been lost since the run that is current, how much, and the cure; '' if nothing much has.
 
     Args:
@@ -46,16 +48,18 @@ def reason_to_keep_aside(workspace: Workspace, photos: pa.Table, sources: Sequen
         photos: The table ``photos`` of the run under way.
         sources: Where its photos were looked for.
         params: How much is too much.
+        not_read: Sources and label files that are there and could not be read, so that nobody knows what was lost.
     """
     current = read_current(workspace, "photos")
     if current is None:
         current = photos.slice(0, 0)
-    losses = [loss for loss in _losses(current, photos, params) if loss.too_many(params.least_photos)]
+    losses = [f"{place} cannot be read" for place in not_read]
+    losses += [str(loss) for loss in _losses(current, photos, params) if loss.too_many(params.least_photos)]
     if not losses:
         return ""
     since = f" since run {current['run_id'][0]}" if current.num_rows else ""
     return (
-        f"Kept aside, nothing is published{since}: {', and '.join(map(str, losses))}; check that every folder of "
+        f"Kept aside, nothing is published{since}: {', and '.join(losses)}; check that every folder of "
         f"{', '.join(sources)} is mounted, readable and whole, metadata included, and run again, or run with --accept if this "
         "is as it should be."
     )

@@ -67,6 +67,7 @@ class Run:
         seconds: Wall time by stage.
         damage: What was set aside because it was damaged.
         made_again: Something had failed in a run of the same name, which this one replaces.
+        not_read: Sources and label files that are there and could not be read.
         reason: Why it is kept aside, or what was overruled to publish it.
         decided: What people have decided, as far as this flow heeds it.
         then: The night of the past whose view it is; None where everything counts that is there now.
@@ -80,6 +81,7 @@ class Run:
     sources: tuple[str, ...]
     run_id: str = ""
     made_again: bool = False
+    not_read: tuple[str, ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     written: dict[str, pa.Table] = field(default_factory=dict)
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
