@@ -55,7 +55,7 @@ def _outcomes(survey: Survey, start: int, params: NoveltyParams) -> OutcomeRows:
 
 
 def promotion(worlds: int) -> Iterator[dict[str, object]]:
-    """Models that rank as before: one that names everybody (the audit's B7), and one whose limits hardly differ."""
+    """Models that rank as before: one that names everybody, and one whose limits hardly differ."""
     names_all = NoveltyParams(alpha=0.9, decide_known=0.51, prior_new=0.01)
     yield promotion_row("alpha 0.9, decide_known 0.51, prior_new 0.01", names_all, worlds, 1)
     yield promotion_row(

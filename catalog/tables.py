@@ -231,7 +231,7 @@ NOVELTY = Table(
         Column("evidence", S, "the reason for the verdict, in a sentence; a second one where another unknown animal, seen from the other side only, may be the same", nullable=False),
         Column("true_individual_id", S, "label, which an evaluation hides"),
         STATUS,
-        REASON,
+        Column("reason", S, "what stood in the way of comparing: no_usable_head, all_rejected, no_photo_of_that_side, no_comparable_photo, kept_apart, nobody_known or comparing_failed; empty if it was compared"),
     ),
 )  # fmt: skip
 

@@ -62,12 +62,12 @@ FROM attempts
 WHERE (run_id IS NULL OR outcome = 'refused') AND command IN ('nightly', 'rebuild', 'accuracy', 'evaluate', 'compare')
 ORDER BY started_at DESC;
 
--- The verdicts on each encounter, run by run; not those that a measurement gives with names hidden.
+-- The verdicts on each encounter, run by run; neither those that a measurement gives with names hidden nor those of a past night.
 CREATE OR REPLACE VIEW verdict_history AS
 SELECT r.night, n.*
 FROM read_parquet(getvariable('workspace') || '/runs/*/novelty.parquet', union_by_name = true) n
 JOIN run_history r USING (run_id)
-WHERE r.flow NOT IN ('accuracy', 'evaluate', 'compare')
+WHERE r.flow NOT IN ('accuracy', 'evaluate', 'compare', 'past')
 ORDER BY n.encounter_id, r.ended_at;
 
 -- Animals with a confirmed name.

@@ -18,7 +18,7 @@ OF_RESIGHT = {"prefect.resource.id": "prefect.tag.resight", "prefect.resource.ro
 
 
 def make_automations(client: Any, sites: Sites) -> list[dict[str, Any]]:
-    """Make or update them; one that somebody has switched off stays off.
+    """Make or update them, and remove those that the file does not want any more; one that somebody has switched off stays off.
 
     Returns:
         ``name`` and whether it is ``new``.
@@ -26,7 +26,11 @@ def make_automations(client: Any, sites: Sites) -> list[dict[str, Any]]:
     Raises:
         SettingsError: The server has no block of that name to send notifications with.
     """
-    return [_make(client, automation) for automation in _automations(client, sites)]
+    made = [_make(client, automation) for automation in _automations(client, sites)]
+    for name in {NO_SIGN_OF_LIFE, NEEDS_SOMEBODY} - {automation["name"] for automation in made}:
+        for old in client.read_automations_by_name(name):  # of a file that wanted it
+            client.delete_automation(old.id)
+    return made
 
 
 def _automations(client: Any, sites: Sites) -> Iterator[Any]:

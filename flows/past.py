@@ -64,8 +64,8 @@ def nights_of(as_of: str) -> list[str]:
     Raises:
         SettingsError: They are none, or lie in the future.
     """
-    first, _, last = as_of.partition(UNTIL)
-    begin, end = (date.fromisoformat(checked_night(text.strip())) for text in (first, last or first))
+    first, several, last = as_of.partition(UNTIL)
+    begin, end = (date.fromisoformat(checked_night(text.strip())) for text in (first, last if several else first))
     if end < begin:
         raise SettingsError(f"{as_of}: the first night comes after the last; write the earlier one first.")
     if end > date.today():

@@ -68,7 +68,8 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
     record = run_record(read_run(run.workspace, run.run_id, "runs"))
     if accept and record["status"] == KEPT_ASIDE:
         return None
-    if failed := _failed(record["counts"]):
+    failed = _failed(record["counts"]) if accept or record["status"] == KEPT_ASIDE else ""
+    if failed:  # a run that is current is replaced by none that is kept aside
         run.made_again = True
         run.note(f"Run {run.run_id} is made again: {failed} had failed in it.")
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from resight.bucket.objects import BucketError, Objects
 from resight.bucket.params import PublishParams
-from resight.bucket.publish import publish_to
+from resight.bucket.publish import MANIFEST, publish_to
 from resight.cli.app import app
 from resight.errors import SettingsError, WorkspaceError
 from resight.run.telling import attempted
@@ -280,3 +281,24 @@ def test_s3_tells_what_is_whole_and_readers_of_tables_read_it(
     assert publish_to(nights, bucket, check=True)["uploaded"] == 1 and as_reader(bucket, fs) == "r2"
     with pytest.raises(BucketError, match=r"s3://no-such-bucket/x cannot be .* readers find there"):
         publish_to(nights, "s3://no-such-bucket/x")
+
+
+def test_nobody_is_led_to_a_run_that_is_being_replaced(
+    nights: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_to(nights, address)
+    root, run = address.partition("://")[2], nights.runs / "r1"
+    file = sorted(run.glob("*.parquet"))[0]
+    file.chmod(0o644)
+    shutil.copyfile(sorted(run.glob("*.parquet"))[1], file)  # made again, after something had failed in it
+
+    def cut(self: Objects, files: Any) -> None:
+        assert not FS.exists(f"{root}/runs/r1/{MANIFEST}")
+        raise BucketError("the line is down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Objects, "put", cut)
+        with pytest.raises(BucketError):
+            publish_to(nights, address)
+    publish_to(nights, address)
+    assert FS.exists(f"{root}/runs/r1/{MANIFEST}")

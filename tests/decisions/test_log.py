@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,3 +201,29 @@ def test_a_decision_that_says_too_little_is_refused(workspace: Workspace, entry:
 def test_names_lose_what_cannot_be_seen() -> None:
     assert clean_name("  Don\u200b\x1b[31m  atello\n") == "Don [31m atello"
     assert json.loads(confirm("Mi\u202ea").line())["individual_id"]
+
+
+def test_what_another_process_writes_while_this_one_waits_is_seen(workspace: Workspace) -> None:
+    here, other = DecisionLog(workspace), DecisionLog(workspace)
+    here.append(confirm("Leo"))
+    with ThreadPoolExecutor(1) as pool:
+        with other._writing():
+            waiting = pool.submit(here.append, confirm("Mia"))
+            time.sleep(0.3)
+            assert not waiting.done()
+            other._write(confirm("Zora", at="2026-06-01T00:00:00.000000+00:00").line())
+        waiting.result(timeout=10)
+    assert {entry.individual_id for entry in here.entries()} == {"Leo", "Mia", "Zora"}
+
+
+def test_whoever_sets_half_a_line_aside_says_no_more_that_it_is_there(workspace: Workspace) -> None:
+    log = DecisionLog(workspace)
+    log.append(confirm("Leo"))
+    file = only_file(log)
+    file.write_bytes(file.read_bytes() + confirm("Mia", at="2026-06-01T00:00:00.000000+00:00").line()[:70])
+    os.utime(file, (1, 1))
+    log = reader_of(workspace)
+    assert log.notes
+    log.append(confirm("Zora"))
+    log.entries()
+    assert not log.notes

@@ -113,7 +113,7 @@ def test_renamed_touched_and_copied_files_are_hashed_but_not_decoded(workspace: 
 def test_a_label_file_and_a_source_that_cannot_be_read_are_told_and_a_folder_in_it_is_not(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("metadata.csv", "lost+found/x.txt"):
+    for name in ("metadata.csv", "expenses.csv", "lost+found/x.txt"):
         (workspace.root / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (workspace.root / "photos" / name).write_text("file\n")
 

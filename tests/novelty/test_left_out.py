@@ -26,3 +26,8 @@ def test_probabilities_of_all_animals_stay_what_they_were_together():
 @pytest.mark.parametrize("counts", [(20, 0), (0, 20), (0, 0)])
 def test_without_a_shortlist_nothing_changes(counts):
     assert evidence_of_listing(*counts, 0.5) == (1.0, 1.0)
+
+
+def test_being_left_out_never_speaks_for_an_animal():
+    listed, left_out = evidence_of_listing(95, 5, 0.9)  # nearly all are listed, which says nothing of the shortlist
+    assert (listed, left_out) == pytest.approx((1.0, 1.0))

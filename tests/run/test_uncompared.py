@@ -53,6 +53,8 @@ def told(crops=(("a", "ok", "ok"),), pairs=(), left_out=(), refused=(), gallery=
         ({"crops": [("a", "ok", "no_keypoints"), ("b", "taken_out", "no_crop"), ("c", "taken_out", "no_crop")]}, Obstacle.NO_HEAD,
          "a person has taken the crop out (2 photos), no pattern can be seen on the head (1 photo)."),
         ({"pairs": [("scored", "")], "refused": ["Ada"]}, Obstacle.REJECTED, "it is not Ada, the only animal that it could be compared with."),
+        ({"pairs": [("scored", "")], "left_out": [("not_shortlisted", "")], "refused": ["Ada"]}, Obstacle.REJECTED,
+         "the only animal that the shortlist listed; it was compared with no other"),
         ({"left_out": [("excluded_by_policy", "viewpoint")]}, Obstacle.SIDE, "its photos show the side left"),
         ({"left_out": [("excluded_by_policy", "other_species")]}, Obstacle.KEPT_APART, "has the same species."),
         ({"pairs": [("failed", "")]}, Obstacle.FAILED, "comparing failed"),

@@ -17,7 +17,7 @@ from resight.extract.stage import extract
 from resight.pairs.cohort import IDENTIFY
 from resight.pairs.plan import PLAN, PLANNED, PairGrid
 from resight.segment.store import write_crop
-from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, Keys, Question, keep, look_up
+from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, Keys, Question, keep, look_up, renew
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import Voting, voting_names
 from resight.shortlist.stage import ShortlistResult, shortlist
@@ -147,3 +147,21 @@ def at(moment: datetime) -> type:
             return moment
 
     return Later
+
+
+def test_what_is_used_every_night_is_not_forgotten_beside_flows_that_do_not_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"query_crop_id": "q", "gallery_crop_id": "g", "lnbnn": 1.0, "rank": 1, "lnbnn_verified": None}
+    votes = pa.Table.from_pylist([row], schema=EVIDENCE_VOTES)
+    folder, keys, begin = tmp_path / "asked", {"q": "k1", "silent": "k2"}, datetime.now(UTC)
+    keep(folder, votes, keys, keys.values())
+    for day in range(1, 41):
+        monkeypatch.setattr(kept_module, "datetime", at(begin + timedelta(days=day)))
+        found, rows = look_up(folder, keys.values())
+        assert found == {"k1", "k2"} and rows.equals(votes)
+        before = len(part_files(folder))
+        renew(folder, rows, keys)
+        assert len(part_files(folder)) <= before + 1
+    keep(folder, votes, {"q": "k9"}, ["k9"])  # of a measurement, say
+    assert look_up(folder, keys.values())[0] == {"k1", "k2"}

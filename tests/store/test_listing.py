@@ -32,3 +32,10 @@ def test_what_may_not_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.
         log.entries()
     with pytest.raises(PermissionError):
         part_files(log.folder)
+
+
+def test_what_is_the_systems_own_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("lost+found", "r1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "runs.parquet").touch()
+    assert matching(tmp_path, "*/runs.parquet") == [tmp_path / "r1" / "runs.parquet"]

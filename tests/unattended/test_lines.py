@@ -72,3 +72,11 @@ def test_a_line_that_was_cut_takes_no_other_with_it(workspace: Workspace) -> Non
     (file,) = (workspace.log / "lines").glob("*.jsonl")
     file.write_bytes(file.read_bytes()[:-9] + b"\n")
     assert [line["text"] for line in read_lines(workspace, {name})] == ["one"]
+
+
+def test_half_a_line_of_a_killed_command_does_not_swallow_the_next_one(workspace: Workspace) -> None:
+    say(workspace, "2026-06-04", "one", "two")
+    (file,) = (workspace.log / "lines").glob("*.jsonl")
+    file.write_bytes(file.read_bytes()[:-9])
+    name = say(workspace, "2026-06-05", "three", "four")
+    assert [line["text"] for line in read_lines(workspace, {name})] == ["three", "four"]

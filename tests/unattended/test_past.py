@@ -20,7 +20,7 @@ from resight.decisions.entry import Kind
 from resight.errors import SettingsError
 from resight.flows.nightly import run_nightly
 from resight.flows.past import nights_of, run_past
-from resight.ingest.past import Then, Told, then
+from resight.ingest.past import Then, Told, _in_turn, then
 from resight.run.overview import overview
 from resight.store.attempts import read_attempts
 from resight.store.generations import current_generation
@@ -138,7 +138,7 @@ def test_the_command_takes_a_night_or_a_range_and_nothing_that_publishes(
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("2026-06-05..2026-06-04", "comes after the last"), ("2026-06-31", "no date"), ("2999-01-01", "in the future"), ("", "no date"), ("2026-06-04..x", "no date")],
+    [("2026-06-05..2026-06-04", "comes after the last"), ("2026-06-31", "no date"), ("2999-01-01", "in the future"), ("", "no date"), ("2026-06-04..", "no date"), ("2026-06-04..x", "no date")],
 )  # fmt: skip
 def test_what_is_no_night_of_the_past_is_refused(text: str, why: str) -> None:
     with pytest.raises(SettingsError, match=why):
@@ -180,3 +180,12 @@ def _record(place: Workspace, night: str, began: datetime) -> None:
     text = {f.name: "{}" for f in catalog_table("runs").schema if f.type == pa.string()}
     row = text | {"run_id": folder.name, "flow": "nightly", "status": "accepted", "night": date.fromisoformat(night), "started_at": began, "ended_at": began}  # fmt: skip
     write_table(folder, "runs", pa.Table.from_pylist([row], schema=catalog_table("runs").schema))
+
+
+def test_a_run_for_a_night_to_come_hides_none_of_those_that_followed() -> None:
+    def told(night: date) -> Told:
+        return Told(f"{night}-nightly-x", night, datetime(2026, 6, 4, 20, tzinfo=UTC) + (night - JUNE[4]))
+
+    mistyped = Told("2027-06-02-nightly-x", date(2027, 6, 2), datetime(2026, 6, 5, 19, tzinfo=UTC))
+    runs = [told(JUNE[4]), mistyped, told(JUNE[5]), told(JUNE[6])]
+    assert [run.night for run in _in_turn(runs)] == [JUNE[4], JUNE[5], JUNE[6]]

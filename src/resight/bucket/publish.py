@@ -123,9 +123,12 @@ class _Copy:
             if file.suffix == ".parquet":
                 sealed.check(file)
         wanted = _contents(files)
+        differs = {name: row.get("sha256") for name, row in listed.items()} != {n: c.sha256 for n, c in wanted.items()}
+        if listed and differs:  # a run that was made again: nobody is led to it until it is whole
+            self.objects.remove(f"{place}/{MANIFEST}")
         self._bring(place, files, wanted)
         self._of_runs |= {content.sha256: f"{place}/{name}" for name, content in wanted.items()}
-        if {name: row.get("sha256") for name, row in listed.items()} != {n: c.sha256 for n, c in wanted.items()}:
+        if differs:
             rows = {
                 n: {"bytes": c.bytes, "sha256": c.sha256, "changed_ns": _changed(files[n])} for n, c in wanted.items()
             }
@@ -193,10 +196,15 @@ class _Copy:
     def clear(self, current: str) -> None:
         """Remove what was current long ago; the runs stay."""
         folders = sorted({"/".join(n.split("/")[:2]) for n in self._there if FOLDER.fullmatch(n.split("/")[1])})
-        earlier = [folder for folder in folders if folder.startswith("generations/") and folder != current]
+        objects_of = {
+            folder: [name for name in self._there if name.startswith(f"{folder}/")]
+            for folder in folders
+            if folder.startswith("generations/") and folder != current
+        }
+        # By when they came: numbers go back where a workspace was put back from a backup.
+        earlier = sorted(objects_of, key=lambda folder: self.objects.changed_at(objects_of[folder][0]))
         for folder in earlier[: max(0, len(earlier) - KEPT_BEFORE)]:
-            objects = [name for name in self._there if name.startswith(f"{folder}/")]
-            if all(_now() - self.objects.changed_at(name) > KEPT_FOR for name in objects):
+            if all(_now() - self.objects.changed_at(name) > KEPT_FOR for name in objects_of[folder]):
                 self.objects.remove(folder)
 
 

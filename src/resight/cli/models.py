@@ -110,7 +110,7 @@ def _accept(command: str, workspace: Path, accept: Callable[[Workspace], Model],
 def _show_models(console: Console, result: dict[str, Any]) -> None:
     for row in result["models"]:
         line(console, f"{'*' if row['current'] else ' '} {row['fingerprint']}  {escape(row['describe'])}")
-        line(console, f"      {escape(_used(row))}; {accuracy_line(row['accuracy'])}")
+        line(console, f"      {escape(_used(row))}; {accuracy_line(row['accuracy'], row['current'])}")
         for text in _differences(row)[:SHOWN]:
             line(console, f"      {escape(text)}")
         if len(row["differences"]) > SHOWN:
@@ -121,7 +121,7 @@ def _show_models(console: Console, result: dict[str, Any]) -> None:
 
 def _show_model(console: Console, row: dict[str, Any]) -> None:
     line(console, f"{row['fingerprint']}{' (accepted)' if row['current'] else ''}  {escape(row['describe'])}")
-    line(console, f"{escape(_used(row))}; {accuracy_line(row['accuracy'])}")
+    line(console, f"{escape(_used(row))}; {accuracy_line(row['accuracy'], row['current'])}")
     for when in row["accepted"]:
         line(console, f"accepted {when['when'][:16]} by {escape(str(when['user']))} ({when['command']})")
     for name, digest in row["weights"].items():

@@ -28,8 +28,7 @@ def nightly(
     as_of: Annotated[
         str | None,
         Option(
-            help="The view of a night of the past, or of several (2026-06-01..2026-06-07): only what was there then; nothing "
-            "current changes."
+            help="Show a past night, or several (2026-06-01..2026-06-07), as it was then; current results do not change."
         ),
     ] = None,
     accept: options.AcceptOption = False,

@@ -50,10 +50,10 @@ def print_notes(console: Console, result: dict[str, Any], addresses: Mapping[str
         line(console, f"[yellow]Note:[/] {with_links(note, addresses or {})}")
 
 
-def accuracy_line(measured: Mapping[str, Any] | None) -> str:
-    """How often the right animal came first, with its interval."""
+def accuracy_line(measured: Mapping[str, Any] | None, accepted: bool = True) -> str:
+    """How often the right animal came first, with its interval; `resight accuracy` measures the ``accepted`` model alone."""
     if measured is None or measured["value"] is None:
-        return "not measured yet (`resight accuracy`)"
+        return "not measured yet (`resight accuracy`)" if accepted else "not measured"
     ends = [f"{100 * measured[name]:.0f}" for name in ("ci_low", "ci_high") if measured[name] is not None]
     interval = f" ({' to '.join(ends)} %)" if ends else ""
     return f"right at once {100 * measured['value']:.0f} %{interval} of {measured['n']} encounters"

@@ -11,8 +11,8 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,8 +72,7 @@ class DecisionLog:
             MachineError: The disk is full or cannot be written.
         """
         entry = checked(entry)
-        with self._lock, machine_errors_at(self.folder):
-            self._looked = 0.0
+        with self._lock, machine_errors_at(self.folder), self._writing():
             before = self.entries()
             if entry.request:
                 for earlier in before:
@@ -81,6 +80,7 @@ class DecisionLog:
                         return earlier
             entry = replace(entry, at=entry.at or _now(before))
             self._write(entry.line())
+            self._looked = time.monotonic()
             self._entries = tuple(sorted((*before, entry), key=_order))
             self._seen = tuple(_state(file) for file in self._files())
             return entry
@@ -95,8 +95,7 @@ class DecisionLog:
         entries = theirs.entries()
         if theirs.notes:
             raise WorkspaceError(f"{theirs.notes[0]} Nothing was taken over.")
-        with self._lock, machine_errors_at(self.folder):
-            self._looked = 0.0
+        with self._lock, machine_errors_at(self.folder), self._writing():
             here = {entry.decision_id for entry in self.entries()}
             missing = [entry for entry in entries if entry.decision_id not in here]
             if missing:
@@ -107,16 +106,26 @@ class DecisionLog:
     def _files(self) -> list[Path]:
         return matching(self.folder, f"[!.]*{ENDING}")
 
-    def _write(self, lines: bytes) -> None:
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """No other process writes in it; what others have written before is read."""
         make_folder(self._lock_file.parent)
+        lock = FileLock(self._lock_file)
         try:
-            with FileLock(self._lock_file, timeout=LOCK_S):
-                self._heal()
-                append_lines(self.folder / f"{datetime.now(UTC).date().isoformat()}-{self._writer}{ENDING}", lines)
+            lock.acquire(timeout=LOCK_S)
         except Timeout:
             raise WorkspaceError(
                 "Another process has been writing decisions for half a minute; nothing was kept. Decide again."
             ) from None
+        try:
+            self._heal()
+            self._looked = 0.0
+            yield
+        finally:
+            lock.release()
+
+    def _write(self, lines: bytes) -> None:
+        append_lines(self.folder / f"{datetime.now(UTC).date().isoformat()}-{self._writer}{ENDING}", lines)
 
     def _heal(self) -> None:
         """Set aside what killed writers have left of their last lines. Every writer holds the lock, so nobody is writing now."""

@@ -116,9 +116,13 @@ def _accepted(workspace: Workspace) -> list[Told]:
 
 
 def _in_turn(runs: Sequence[Told]) -> list[Told]:
-    """Without runs that were made for a night before one that had been run already: they saw what came later."""
+    """Without runs that were made for a night before one that had been run already: they saw what came later.
+
+    Nor with runs for a night to come (a mistyped date), which would hide all that followed.
+    """
     kept: list[Told] = []
-    for run in sorted(runs, key=lambda run: run.began):
+    real = [run for run in runs if run.night <= run.began.date() + ONE_DAY]
+    for run in sorted(real, key=lambda run: run.began):
         if not kept or run.night >= kept[-1].night:
             kept.append(run)
     return kept

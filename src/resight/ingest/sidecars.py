@@ -56,7 +56,7 @@ def is_outline_file(name: str) -> bool:
 
 def _add_table(sidecar: Sidecar, is_metadata: bool, lookup: Lookup, labels: SidecarLabels, notes: Notes) -> None:
     silent = Notes()
-    data = _read(sidecar, notes)
+    data = _read(sidecar, notes, tells=is_metadata)
     rows = read_table(data, sidecar.address, notes if is_metadata else silent)
     if rows and is_wildbook(rows[0]):
         entries = read_wildbook(rows, sidecar.address, notes)
@@ -86,7 +86,8 @@ def _join(
     return files
 
 
-def _read(sidecar: Sidecar, notes: Notes) -> bytes:
+def _read(sidecar: Sidecar, notes: Notes, tells: bool = True) -> bytes:
+    """Its content; b'' with a note where it cannot be read. Whether it ``tells`` of photos, or may be any table, is known by its name."""
     try:
         return read_bytes(sidecar.address)
     except OSError as error:
@@ -94,6 +95,6 @@ def _read(sidecar: Sidecar, notes: Notes) -> bytes:
         notes.add(
             "Label files that cannot be read were passed over ({items}); check their permissions.",
             f"{sidecar.address}: {error}",
-            not_read=sidecar.address,
+            not_read=sidecar.address if tells else "",
         )
         return b""

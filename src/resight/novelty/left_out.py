@@ -48,4 +48,5 @@ def evidence_of_listing(n_listed: int, n_left_out: int, kept: float) -> tuple[fl
     if not n_left_out or not n_listed:
         return 1.0, 1.0
     share = n_listed / (n_listed + n_left_out)
+    kept = max(kept, share)  # no shortlist does worse than chance
     return kept / share, (1 - kept) / (1 - share)

@@ -53,11 +53,17 @@ def without_head(ends: Iterable[str]) -> Uncompared:
     return Uncompared(Obstacle.NO_HEAD, f"It could not be compared: {said}.")
 
 
-def all_rejected(names: Collection[str]) -> Uncompared:
-    """A person says that it is none of the animals with which it was compared."""
+def all_rejected(names: Collection[str], others_left_out: bool = False) -> Uncompared:
+    """A person says that it is none of the animals with which it was compared; the shortlist may have left others out."""
     shown = sorted(names)[:NAMES_SHOWN]
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     only = "the only animal" if len(names) == 1 else "the only animals"
+    if others_left_out:
+        return Uncompared(
+            Obstacle.REJECTED,
+            f"A person has decided that it is not {', '.join(shown)}{more}, {only} that the shortlist listed; it was compared with no other. "
+            "Raise shortlist.k to have more compared.",
+        )
     return Uncompared(
         Obstacle.REJECTED,
         f"A person has decided that it is not {', '.join(shown)}{more}, {only} that it could be compared with. "

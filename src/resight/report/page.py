@@ -123,7 +123,7 @@ def facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _flow(run: Mapping[str, Any]) -> str:
     if run["flow"] == PAST:
-        return f"past: what was there on {run['night']}; nothing of it is current"
+        return f"past: what was there on {run['night']}; none of it is current"
     return str(run["flow"]) + (", kept apart" if run["status"] == KEPT_ASIDE else "")
 
 

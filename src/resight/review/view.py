@@ -125,6 +125,8 @@ def _line(
     card: Card, candidates: Sequence[Candidate], selected: Candidate | None, left: Crop | None, right: Crop | None
 ) -> str:
     """The one plain sentence."""
+    if selected is None and candidates and not all(candidate.refused for candidate in candidates):
+        return "No animal has that name; choose a candidate, or another name."
     if selected is None and candidates:
         return "A person has decided that it is none of the animals that it could be compared with."
     if selected is None:

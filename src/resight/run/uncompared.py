@@ -60,9 +60,9 @@ def _why(
         return without_head(_ends(heads, crops).values())
     scored = [r["gallery_photo_id"] for r in pairs if r["status"] == PairStatus.SCORED]
     compared = {name for photo in scored if (name := matched.cohort.labels.get(photo))}
-    if compared and compared <= refused:
-        return all_rejected(compared)
     every = [*pairs, *left_out]
+    if compared and compared <= refused:
+        return all_rejected(compared, any(r["status"] == PairStatus.NOT_SHORTLISTED for r in every))
     return kept_apart(
         {r["viewpoint"] for r in usable}, {r["reason"] for r in every if r["reason"]}, {r["status"] for r in every}
     )

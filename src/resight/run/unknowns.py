@@ -117,6 +117,12 @@ def _believed(judged: Judged) -> dict[str, str]:
     return {r["encounter_id"]: r["individual_id"] for r in rows if (r["probability"] or 0) > BELIEVED}
 
 
+def _but(animals: frozenset[str] | None, refused: frozenset[str] | None) -> frozenset[str]:
+    """Not copied where nothing is refused: there are thousands of animals, and one set for each encounter."""
+    animals = animals or frozenset()
+    return animals - refused if refused else animals
+
+
 def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
     """The posterior of all sightings."""
     rank = judged.rule.params
@@ -133,10 +139,7 @@ def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
         log_ratio={} if ratio is None else dict(zip(pairs, ratio.tolist(), strict=True)),
         apart=apart(seen),
         never=[(node, animal) for node in nodes for animal in sorted(refused.get(encounter_of(node), ()))],
-        left_out={
-            node: left_out.get(encounter_of(node), frozenset()) - refused.get(encounter_of(node), frozenset())
-            for node in nodes
-        },
+        left_out={node: _but(left_out.get(encounter_of(node)), refused.get(encounter_of(node))) for node in nodes},
     )
     return joint_posterior(evidence, judged.model, settings.novelty)
 

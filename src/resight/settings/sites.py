@@ -13,6 +13,7 @@ from resight.errors import SettingsError, machine_errors_at
 from resight.plugins.params import Affects, Params
 from resight.settings.layers import SETTINGS_FILE, load_settings, nest
 
+LEAST_SILENCE_MIN = 5  # Prefect's heartbeat comes every 3 minutes
 SITE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 MINUTES_A_DAY = 24 * 60
 
@@ -66,6 +67,15 @@ class Sites(Params):
         "", description="block of the server, TYPE/NAME, that tells of runs that need somebody; '' for none"
     )
     sites: dict[str, Site] = Field(description="by name: small letters, digits and -")
+
+    @field_validator("crashed_after_minutes")
+    @classmethod
+    def _longer_than_heartbeats(cls, minutes: float) -> float:
+        if 0 < minutes < LEAST_SILENCE_MIN:
+            raise ValueError(
+                f"runs send a sign of life every 3 minutes; write {LEAST_SILENCE_MIN} or more, or 0 for no automation"
+            )
+        return minutes
 
     @field_validator("sites")
     @classmethod

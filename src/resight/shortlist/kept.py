@@ -128,6 +128,25 @@ def keep(folder: Path, answers: pa.Table, asked: Mapping[str, str], in_use: Coll
     _forget(folder, in_use, today)
 
 
+def renew(folder: Path, answers: pa.Table, keys: Mapping[str, str]) -> None:
+    """Keep answers that are still used under today's date, before other flows that do not use them have them forgotten.
+
+    Args:
+        folder: Of the parts. One writer at a time.
+        answers: `EVIDENCE_VOTES` of these queries, from `look_up`.
+        keys: Key of each query whose answer is kept.
+    """
+    columns = pa.schema([KEPT_VOTES.field(name) for name in ("key", "asked_on")])
+    found = [rows for _, rows in whole_parts(part_files(folder), columns)]
+    if not found or not keys:
+        return
+    newest = pa.concat_tables(found).group_by("key").aggregate([("asked_on", "max")])
+    mine = newest.filter(pc.is_in(newest["key"], pa.array(sorted(keys.values()), pa.string())))
+    oldest = pc.min(mine["asked_on_max"]).as_py()
+    if oldest and (datetime.now(UTC).date() - oldest).days > UNUSED_DAYS // 2:
+        keep(folder, answers, keys, keys.values())
+
+
 def _forget(folder: Path, in_use: Collection[str], today: date) -> None:
     """Put parts together, without old answers that this run does not use; parts of nothing else go at once."""
     used, since = pa.array(sorted(in_use), pa.string()), pa.scalar(today - timedelta(days=UNUSED_DAYS), pa.date32())

@@ -19,7 +19,7 @@ from resight.extract.stage import extract
 from resight.pairs.plan import PairGrid, Plan
 from resight.runner.runner import Runner
 from resight.shortlist.earlier_votes import earlier_votes
-from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, VERIFIED, Keys, Question, keep, look_up
+from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, VERIFIED, Keys, Question, keep, look_up, renew
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place, Stored
 from resight.shortlist.plan import CROP_VOTES, allowed_by_grids, shortlisted
@@ -166,6 +166,7 @@ def _votes(
     is_kept, before = look_up(folder, keys.values())
     speaks_with = alike.encounter if alike else str
     again = {speaks_with(crop_id) for crop_id, _ in everything.queries if keys[crop_id] not in is_kept}
+    renew(folder, before, {crop_id: key for crop_id, key in keys.items() if key in is_kept})
     if not again:
         return _ordered(before), 0
     if not is_kept and alike is None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from resight.store.appending import half_line
 from resight.store.listing import matching
 from resight.store.workspace import Workspace
 
@@ -45,6 +46,13 @@ def read_lines(workspace: Workspace, attempts: Collection[str]) -> Iterator[dict
                     yield line
 
 
+def _text(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):  # arguments that do not fit their text must not end a night
+        return str(record.msg)
+
+
 class _Keeper(logging.Handler):
     """Writes each line with one call, so that two commands at work never mix theirs."""
 
@@ -58,16 +66,18 @@ class _Keeper(logging.Handler):
         """Write it down."""
         if self.why:
             return
-        now = datetime.now(UTC)
+        now, start = datetime.now(UTC), b""
         line = {
             "attempt": self._attempt, "time": now.isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(), "text": record.getMessage(),
+            "level": record.levelname.lower(), "text": _text(record),
         }  # fmt: skip
         try:
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._file = (self._folder / f"{now:%Y-%m}.jsonl").open("ab", buffering=0)
-            self._file.write(json.dumps(line).encode() + b"\n")
+                file = self._folder / f"{now:%Y-%m}.jsonl"
+                start = b"\n" if file.exists() and half_line(file) else b""  # of a writer that was killed
+                self._file = file.open("ab", buffering=0)
+            self._file.write(start + json.dumps(line).encode() + b"\n")
         except OSError as error:
             self.why = str(error)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+NOT_OURS = "lost+found"  # where a folder is a disk of its own; only the system may enter it
+
 
 def matching(folder: Path, pattern: str) -> list[Path]:
     """What `Path.glob` finds with this pattern, without ``**``, sorted; nothing where there is no such folder.
@@ -29,7 +31,7 @@ def _matching(folder: Path, parts: list[str]) -> Iterator[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
-        if rest:
-            yield from _matching(folder / name, rest)
-        else:
+        if not rest:
             yield folder / name
+        elif name != NOT_OURS:
+            yield from _matching(folder / name, rest)
