@@ -44,9 +44,9 @@ def test_help_lists_every_command_under_its_topic() -> None:
     assert re.findall(r"─ ([A-Z][a-z ]+) ─", text) == ["Options", *topics]
     assert re.findall(r"^│ ([a-z]+) ", text, re.MULTILINE) == [
         *("init", "doctor", "demo"),
-        *("nightly", "identify", "report", "serve", "status", "notify", "deploy"),
+        *("nightly", "identify", "report", "serve", "status", "notify", "publish", "deploy"),
         *("decide", "rename", "decisions", "import", "review"),
-        *("catalogue", "diff", "export", "ingest", "segment", "du", "prune", "verify"),
+        *("catalogue", "diff", "export", "log", "ingest", "segment", "du", "prune", "verify"),
         *("accuracy", "evaluate", "compare"),
         *("models", "rebuild", "weights"),
         "train",

@@ -48,7 +48,7 @@ def test_three_nights_of_two_sites(tmp_path: Path) -> None:
     ]
     assert all(current_model(place) for place in places.values())
     (of_all,) = duckdb.sql(
-        f"SELECT list(DISTINCT split_part(filename, '/', -3) ORDER BY 1) FROM read_parquet('{tmp_path}/*/current/novelty.parquet', filename = true)"
+        f"SELECT list_sort(list(DISTINCT split_part(filename, '/', -3))) FROM read_parquet('{tmp_path}/*/current/novelty.parquet', filename = true)"
     ).fetchall()
     assert of_all[0] == ["lookout", "zante"]
 
