@@ -129,7 +129,7 @@ def _events(tried: Attempt, params: NotifyParams) -> Iterator[Event]:
     elif tried.outcome == Outcome.REFUSED:
         yield Event(Kind.REFUSED, f"{what}: the new model is refused. {tried.sentence}")
     elif tried.outcome == Outcome.KEPT_ASIDE:
-        yield Event(Kind.KEPT_ASIDE, f"{what} is kept aside: {tried.sentence}")
+        yield Event(Kind.KEPT_ASIDE, f"{what}: {tried.sentence}")
     elif tried.command == "nightly":
         run_id = tried.summary["run_id"]
         photos = read_run(workspace, run_id, "photos")
