@@ -15,6 +15,7 @@ from resight.review.board import Board, Candidate, Card, Crop
 from resight.status import Decision, Viewpoint
 
 MOST_PHOTOS = 24
+MOST_AHEAD = 24  # pictures of the next screen; more are read when they come into view
 MOST_OTHERS = 60
 HEADLINES = {
     Decision.KNOWN: "Known: {name}",
@@ -159,10 +160,15 @@ def _one_each(crops: Sequence[Crop]) -> list[Crop]:
 
 
 def _ahead(board: Board, key: str | None) -> list[str]:
-    """The two crops that the next screen shows, for the browser to read while this one is looked at."""
+    """Crops that the next screen shows, the two that stand side by side first, for the browser to read while this one is looked at."""
     card = board.cards().get(key or "")
-    best = next((c for c in board.candidates(card) if not c.refused), None) if card else None
-    return list(best.pair) if best and best.pair else []
+    if card is None:
+        return []
+    candidates = board.candidates(card)
+    best = next((c.pair for c in candidates if not c.refused and c.pair), ())
+    own = [crop for photo in card.photos for crop in board.crops_of(photo)]
+    shown = [*own, *(crop for c in candidates for crop in board.photos_of(c.name))]
+    return list(dict.fromkeys([*best, *(crop.crop_id for crop in shown if crop.crop_id)]))[:MOST_AHEAD]
 
 
 def _next(waiting: Sequence[Card], card: Card) -> str | None:
