@@ -31,7 +31,6 @@ SHARED = Path(os.environ.get("RESIGHT_SHARED", "../shared")) / "data"
 SETTINGS = {
     "segment": {"kind": "whole"},
     "extract": {"max_keypoints": 384},
-    "match": {"kind": "nearest"},
     "dask": {"mode": "inline"},
 }
 N_MET_AGAIN, N_NEW, PHOTOS = 26, 4, 2  # animals with two hidden encounters each; animals in one; photos of an encounter

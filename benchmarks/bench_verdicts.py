@@ -1,0 +1,218 @@
+"""What the verdicts are worth at the density of a catalogue: every animal of a labelled folder of head crops in the gallery.
+
+    resight train split heads --leave-out t001 … --out animals.csv
+    python benchmarks/bench_verdicts.py --data heads --animals animals.csv --workspace /tmp/heads --ways votes union
+
+The animals of one part of the list ask (`time-aware`: with photos of their later days), all others are in the gallery alone. Matching every
+photo of an encounter takes hours, so the first ``--photos`` of each query encounter ask, and as many of each encounter that stands in for
+an unknown animal; ``--gallery-photos`` of each encounter of the gallery are there. First is meant in the order of their crops' names, which are digests. Strangers are the same encounters judged once more from the same pairs without their animal.
+What is matched stays in the workspace, so that a second call only judges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from over_animals import interval_text
+
+from resight.embed.stage import embed
+from resight.evaluate.accuracy import Context, accuracy_rows
+from resight.evaluate.animals import Part, read_animals
+from resight.evaluate.bootstrap import interval
+from resight.evaluate.folds import asked_by, cohort_of
+from resight.evaluate.metrics import adjusted_rand
+from resight.evaluate.outcomes import CLOSED, ENCOUNTER
+from resight.evaluate.protocol import split
+from resight.evaluate.specs import OutcomeRows
+from resight.flows.steps import own_settings
+from resight.pairs.cohort import CALIBRATE, Cohort, calibration_photos, crop_info, pair_grids
+from resight.pairs.plan import PairGrid
+from resight.run.judging import judge
+from resight.run.measuring import all_outcomes
+from resight.run.pairing import match_pairs, plan_grids
+from resight.run.run import Run, absolute_sources, open_run
+from resight.run.state import Extracted, Judged, Matched, Segmented
+from resight.run.unknowns import group_unknowns
+from resight.status import NAMED
+from resight.store.tables import conform
+from resight.store.workspace import open_workspace
+from resight.tasks.extract import extract_features
+from resight.tasks.ingest import ingest_photos
+from resight.tasks.segment import segment_photos
+
+WAYS = ("votes", "union")
+SHOWN = {
+    "shortlist_recall_photo": "right animal among the matched photos",
+    "top1_photo": "right at once, photo alone", "top3_photo": "among 3", "top5_photo": "among 5",
+    "top1_encounter": "right at once, encounter", "top3_encounter": "among 3", "top5_encounter": "among 5",
+    "named": "named (known or likely)", "named_wrongly": "of these wrong",
+    "false_name_rate": "strangers named", "false_known_rate": "strangers known",
+    "novelty_auroc": "known against new (AUROC)",
+    "ece_encounter": "calibration error of best candidates, known animals alone", "ece_encounter_by_chance": "exact probabilities would show",
+    "ece_mixed": "calibration error of best candidates, one in five new", "ece_mixed_by_chance": "exact probabilities would show",
+    "ece_stated": "calibration error of all that is stated",
+    "candidate_set_coverage": "candidate sets that hold the animal", "candidate_set_stated": "stated",
+    "cluster_ari": "ARI of groups, animals not in the gallery",
+}  # fmt: skip
+
+
+def opened(given: argparse.Namespace) -> AbstractContextManager[Run]:
+    """A run in the workspace; nothing of it is published."""
+    given.workspace.mkdir(parents=True, exist_ok=True)
+    overrides = {
+        "segment": {"kind": "whole"}, "embed": {"enabled": True}, "dask": {"mode": "inline"},
+        "shortlist": {"enabled": "on", "k": given.places, "min_gallery": 1},
+        "novelty": {"calibration_encounters": given.calibrating},
+    }  # fmt: skip
+    place = open_workspace(given.workspace)
+    settings, model = own_settings(place, overrides)
+    return open_run(place, settings, model, flow="evaluate", sources=absolute_sources([str(given.data)]))
+
+
+def first_of_each(segmented: Segmented, chosen: Iterable[str], most: int) -> frozenset[str]:
+    """Of the photos chosen, the first few of each encounter, in the order of the names of their crops, which are digests."""
+    encounter, crop = (
+        dict(zip(table["photo_id"].to_pylist(), table[column].to_pylist(), strict=True))
+        for table, column in ((segmented.photos, "encounter_id"), (segmented.crops, "crop_id"))
+    )
+    by_encounter: dict[str, list[str]] = {}
+    for photo in sorted((p for p in chosen if p in crop), key=crop.__getitem__):
+        by_encounter.setdefault(encounter[photo], []).append(photo)
+    return frozenset(photo for of in by_encounter.values() for photo in of[:most])
+
+
+def prepared(
+    run: Run, asking: Collection[str], most: int, most_known: int, most_crops: int
+) -> tuple[Extracted, Cohort]:
+    """Photos that take part, with crops and features; nothing is computed of the others."""
+    ingested = ingest_photos(run)
+    photos = ingested.photos.filter(pc.equal(ingested.photos["status"], "ok"))
+    cohort = asked_by(cohort_of(photos, split(photos, protocol="time-aware")), asking)
+    segmented = segment_photos(run, replace(ingested, photos=_of(photos, cohort.gallery | cohort.queries)))
+    usable = segmented.crops.filter(pc.equal(segmented.crops["status"], "ok"))
+    segmented = replace(segmented, crops=usable.sort_by("crop_id").slice(0, most_crops))
+    queries, gallery = (
+        first_of_each(segmented, cohort.queries, most),
+        first_of_each(segmented, cohort.gallery, most_known),
+    )
+    cohort = replace(
+        cohort, queries=queries, truth={p: cohort.truth[p] for p in queries}, gallery=gallery,
+        labels={p: cohort.labels[p] for p in gallery},
+    )  # fmt: skip
+    kept = replace(
+        segmented, photos=_of(segmented.photos, queries | gallery), crops=_of(segmented.crops, queries | gallery)
+    )
+    return extract_features(run, kept), cohort
+
+
+def with_vectors(run: Run, extracted: Extracted) -> Extracted:
+    """The same with the vectors of its crops."""
+    vectors = embed(run.env, run.settings.embed, run.names.embed, extracted.crops).vectors
+    return replace(extracted, vectors=vectors)
+
+
+def matched(run: Run, extracted: Extracted, cohort: Cohort, most: int) -> Matched:
+    """All pairs of the queries, and of so many photos of each encounter that stands in for an unknown animal."""
+    info = crop_info(extracted.photos, extracted.crops, extracted.features, cohort)
+    policy, n = run.settings.pairs, run.settings.novelty.calibration_encounters
+    photos = first_of_each(extracted, calibration_photos(info, cohort, n), most)
+    gallery, chosen = (_of(info, ids) for ids in (cohort.gallery, photos))
+    identify = pair_grids(info, cohort, policy, 0)[0]
+    calibrate = PairGrid.between(
+        chosen, gallery, policy=policy, purpose=CALIBRATE, forbid_same_encounter=True, met_again=True
+    )
+    return match_pairs(run.conditions, plan_grids(run.conditions, extracted, cohort, info, (identify, calibrate)))
+
+
+def _of(table: pa.Table, photos: Collection[str]) -> pa.Table:
+    """The rows of these photos."""
+    return table.filter(pc.is_in(table["photo_id"], pa.array(sorted(photos), pa.string())))
+
+
+def judged(run: Run, found: Matched) -> tuple[list[dict[str, Any]], Judged]:
+    """What happened to every query, with its animal and without, and the verdicts in view of all encounters."""
+    alone = judge(run.conditions, found, run.note)
+    together = group_unknowns(run.conditions, alone).judged
+    return all_outcomes(run.conditions, together, run.note), together
+
+
+def groups_of_the_known(outcomes: pa.Table) -> dict[str, Any]:
+    """Adjusted Rand index of the names that encounters of animals in the gallery carry."""
+    rows = OutcomeRows(outcomes).of(CLOSED, ENCOUNTER, True)
+    names = np.array([r["individual_id"] if r["decision"] in NAMED or not r["provisional_individual_id"] else r["provisional_individual_id"] for r in rows], str)  # fmt: skip
+    truth = np.array([r["true_individual_id"] for r in rows], str)
+    value = adjusted_rand(names, truth, np.ones(len(rows)))
+    low, high = interval(lambda w: adjusted_rand(names, truth, w), truth)
+    return {"metric": "cluster_ari_known", "value": value, "ci_low": low, "ci_high": high, "n": len(rows)}
+
+
+def figures(outcomes: pa.Table, prior_new: float) -> dict[str, dict[str, Any]]:
+    """By metric its value, interval and number of rows."""
+    rows = accuracy_rows(outcomes, Context("time-aware", prior_new))
+    return {
+        r["metric"]: r for r in [*rows, groups_of_the_known(outcomes) | {"stratum": "all"}] if r["stratum"] == "all"
+    }
+
+
+def table(by_way: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+    """Lines of a Markdown table: per cent with the 95 % interval over animals, and of how many."""
+    shown = SHOWN | {"cluster_ari_known": "ARI of groups, animals in the gallery"}
+    lines = [f"| | {' | '.join(by_way)} |", "| --- " * (len(by_way) + 1) + "|"]
+    for metric, label in shown.items():
+        lines.append(f"| {label} | {' | '.join(_cell(of.get(metric)) for of in by_way.values())} |")
+    return lines
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None or row["value"] is None:
+        return "none"
+    ends = f" ({interval_text((row['ci_low'], row['ci_high']))})" if row["ci_low"] is not None else ""
+    return f"{100 * row['value']:.1f}{ends} of {row['n']}"
+
+
+def arguments() -> argparse.ArgumentParser:
+    """What can be said on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("data", "animals", "workspace"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
+    parser.add_argument("--part", choices=[p.value for p in Part], default=Part.VALIDATION.value, help="who asks")
+    parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
+    parser.add_argument("--photos", type=int, default=2, help="of each encounter that asks or stands in")
+    parser.add_argument("--gallery-photos", type=int, default=1000, help="of each encounter of the gallery")
+    parser.add_argument(
+        "--crops", type=int, default=100_000, help="of all that could take part only the first so many do"
+    )
+    parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
+    return parser
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    chosen, by_way = arguments().parse_args(given), {}
+    with opened(chosen) as run:
+        asking = read_animals(chosen.animals, Part(chosen.part))
+        extracted, cohort = prepared(run, asking, chosen.photos, chosen.gallery_photos, chosen.crops)
+        print(json.dumps({"queries": len(cohort.queries), "gallery photos": len(cohort.gallery), "cpu_s": round(time.process_time())}), flush=True)  # fmt: skip
+        for way in chosen.ways:
+            start = time.process_time()
+            seen = with_vectors(run, extracted) if way == "union" else extracted
+            found = matched(run, seen, cohort, chosen.photos)
+            print(json.dumps({"way": way, "pairs": found.plan.num_rows, "matched now": found.n_matched, "cpu_s": round(time.process_time() - start)}), flush=True)  # fmt: skip
+            rows, together = judged(run, found)
+            print(json.dumps({"way": way, "rule": together.rule.params.rule, "cpu_s": round(time.process_time() - start)}), flush=True)  # fmt: skip
+            by_way[way] = figures(conform("outcomes", rows, run.run_id or "bench"), run.settings.novelty.prior_new)
+    print("\n".join(table(by_way)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
