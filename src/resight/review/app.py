@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from anyio import to_thread
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -32,7 +30,6 @@ from resight.review.view import screen
 log = logging.getLogger("resight")
 PAGES = Path(__file__).resolve().parent / "pages"
 FILES = {"review.js": "text/javascript", "review.css": "text/css"}
-WITH_KEYS = 5  # candidates that a key shows
 DRAWN = 3  # candidates whose points the report has drawn, unless settings say otherwise
 NOTHING_KEPT = "nothing was kept; go to the list and choose again."
 A_DAY = "private, max-age=86400"
@@ -94,16 +91,7 @@ class Review:
 
     def encounter(self, request: Request, session: Session) -> Response:
         """The screen of one encounter."""
-        screen = self._screen(request.path_params["key"], session, dict(request.query_params))
-        screen.background = BackgroundTask(self.get_ready, request.path_params["key"])
-        return screen
-
-    def get_ready(self, key: str) -> None:
-        """Points of the candidates that keys 1 to 5 show, while the first one is looked at; whatever fails is said when it is asked for."""
-        card = self.board.cards().get(key)
-        if card is not None:
-            with suppress(ResightError):
-                self.pictures.prepare(c.pair for c in self.board.candidates(card)[:WITH_KEYS] if c.pair)
+        return self._screen(request.path_params["key"], session, dict(request.query_params))
 
     def decide(self, request: Request, session: Session, form: forms.Fields) -> Response:
         """Take a decision and lead on: to the next encounter, or back where this one is still open."""
