@@ -10,95 +10,34 @@ together; strangers are the same encounters judged once more without their anima
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from labelled_crops import arguments, opened, prepared
 from over_animals import interval_text
 
 from resight.evaluate.animals import Part, read_animals
-from resight.evaluate.folds import asked_by, cohort_of
+from resight.evaluate.folds import asked_by
 from resight.evaluate.metrics import calibration_error
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, WITHOUT_OWN
-from resight.evaluate.protocol import split
 from resight.evaluate.shares import share_interval
-from resight.flows.steps import own_settings
 from resight.pairs.cohort import Cohort
 from resight.run.judging import judge, seen_by
 from resight.run.measuring import all_outcomes
 from resight.run.pairing import match_pairs, plan_pairs
-from resight.run.run import Run, absolute_sources, open_run
-from resight.run.state import Extracted, Segmented
+from resight.run.run import Run
+from resight.run.state import Extracted
 from resight.run.unknowns import group_unknowns
 from resight.status import NAMED
 from resight.store.fingerprint import digest_ids
-from resight.store.workspace import open_workspace
-from resight.tasks.extract import extract_features
-from resight.tasks.ingest import ingest_photos
-from resight.tasks.segment import segment_photos
 
 LARGE, SMALL = 12, 7
 Row = dict[str, Any]
-
-
-def opened(given: argparse.Namespace) -> AbstractContextManager[Run]:
-    """A run in the workspace; nothing of it is published."""
-    given.workspace.mkdir(parents=True, exist_ok=True)
-    overrides = {
-        "segment": {"kind": "whole"}, "dask": {"mode": "inline"}, "shortlist": {"enabled": "off"},
-    }  # fmt: skip
-    place = open_workspace(given.workspace)
-    settings, model = own_settings(place, overrides)
-    return open_run(place, settings, model, flow="evaluate", sources=absolute_sources([str(given.data)]))
-
-
-def first_of_each(segmented: Segmented, chosen: Iterable[str], most: int) -> frozenset[str]:
-    """Of the photos chosen, the first few of each encounter, in the order of the names of their crops, which are digests."""
-    encounter, crop = (
-        dict(zip(table["photo_id"].to_pylist(), table[column].to_pylist(), strict=True))
-        for table, column in ((segmented.photos, "encounter_id"), (segmented.crops, "crop_id"))
-    )
-    by_encounter: dict[str, list[str]] = {}
-    for photo in sorted((p for p in chosen if p in crop), key=crop.__getitem__):
-        by_encounter.setdefault(encounter[photo], []).append(photo)
-    return frozenset(photo for of in by_encounter.values() for photo in of[:most])
-
-
-def prepared(
-    run: Run, asking: Collection[str], most: int, most_known: int, most_crops: int
-) -> tuple[Extracted, Cohort]:
-    """Photos that take part, with crops and features; nothing is computed of the others."""
-    ingested = ingest_photos(run)
-    photos = ingested.photos.filter(pc.equal(ingested.photos["status"], "ok"))
-    cohort = asked_by(cohort_of(photos, split(photos, protocol="time-aware")), asking)
-    segmented = segment_photos(run, replace(ingested, photos=_of(photos, cohort.gallery | cohort.queries)))
-    usable = segmented.crops.filter(pc.equal(segmented.crops["status"], "ok"))
-    segmented = replace(segmented, crops=usable.sort_by("crop_id").slice(0, most_crops))
-    queries, gallery = (
-        first_of_each(segmented, cohort.queries, most),
-        first_of_each(segmented, cohort.gallery, most_known),
-    )
-    cohort = replace(
-        cohort, queries=queries, truth={p: cohort.truth[p] for p in queries}, gallery=gallery,
-        labels={p: cohort.labels[p] for p in gallery},
-    )  # fmt: skip
-    kept = replace(
-        segmented, photos=_of(segmented.photos, queries | gallery), crops=_of(segmented.crops, queries | gallery)
-    )
-    return extract_features(run, kept), cohort
-
-
-def _of(table: pa.Table, photos: Collection[str]) -> pa.Table:
-    """The rows of these photos."""
-    return table.filter(pc.is_in(table["photo_id"], pa.array(sorted(photos), pa.string())))
 
 
 def folders(cohort: Cohort, size: int) -> list[frozenset[str]]:
@@ -149,25 +88,11 @@ def _share(values: Sequence[bool], rows: Sequence[Row]) -> str:
     return f"{sum(values)} of {len(rows)}, {100 * np.mean(values):.1f} ({interval_text(ends)})"
 
 
-def arguments() -> argparse.ArgumentParser:
-    """What can be said on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("data", "animals", "workspace"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--part", choices=[p.value for p in Part], default=Part.VALIDATION.value, help="who asks")
-    parser.add_argument("--photos", type=int, default=2, help="of each encounter that asks")
-    parser.add_argument("--gallery-photos", type=int, default=3, help="of each encounter of the gallery")
-    parser.add_argument(
-        "--crops", type=int, default=100_000, help="of all that could take part only the first so many do"
-    )
-    return parser
-
-
 def main(given: Sequence[str] | None = None) -> None:
-    parser = arguments()
+    parser = arguments(__doc__, gallery_photos=3)
     parser.add_argument("--out", type=Path, help="where all outcomes go, as JSON")
     chosen, by_size, start = parser.parse_args(given), {}, time.process_time()
-    with opened(chosen) as run:
+    with opened(chosen, {"shortlist": {"enabled": "off"}}) as run:
         asking = read_animals(chosen.animals, Part(chosen.part))
         extracted, cohort = prepared(run, asking, chosen.photos, chosen.gallery_photos, chosen.crops)
         for size, n_matched, rows in judged_folders(run, extracted, cohort):

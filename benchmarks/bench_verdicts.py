@@ -14,41 +14,32 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from labelled_crops import arguments, first_of_each, of_photos, opened, prepared
 from over_animals import interval_text
 
 from resight.embed.stage import embed
 from resight.evaluate.accuracy import Context, accuracy_rows
 from resight.evaluate.animals import Part, read_animals
 from resight.evaluate.bootstrap import interval
-from resight.evaluate.folds import asked_by, cohort_of
 from resight.evaluate.metrics import adjusted_rand
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER
-from resight.evaluate.protocol import split
 from resight.evaluate.specs import OutcomeRows
-from resight.flows.steps import own_settings
 from resight.pairs.cohort import CALIBRATE, Cohort, calibration_photos, crop_info, pair_grids
 from resight.pairs.plan import PairGrid
 from resight.run.judging import judge
 from resight.run.measuring import all_outcomes
 from resight.run.pairing import match_pairs, plan_grids
-from resight.run.run import Run, absolute_sources, open_run
-from resight.run.state import Extracted, Judged, Matched, Segmented
+from resight.run.run import Run
+from resight.run.state import Extracted, Judged, Matched
 from resight.run.unknowns import group_unknowns
 from resight.status import NAMED
 from resight.store.tables import conform
-from resight.store.workspace import open_workspace
-from resight.tasks.extract import extract_features
-from resight.tasks.ingest import ingest_photos
-from resight.tasks.segment import segment_photos
 
 WAYS = ("votes", "union")
 SHOWN = {
@@ -66,53 +57,12 @@ SHOWN = {
 }  # fmt: skip
 
 
-def opened(given: argparse.Namespace) -> AbstractContextManager[Run]:
-    """A run in the workspace; nothing of it is published."""
-    given.workspace.mkdir(parents=True, exist_ok=True)
-    overrides = {
-        "segment": {"kind": "whole"}, "embed": {"enabled": True}, "dask": {"mode": "inline"},
-        "shortlist": {"enabled": "on", "k": given.places, "min_gallery": 1},
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """A shortlist of so many places, by votes and vectors."""
+    return {
+        "embed": {"enabled": True}, "shortlist": {"enabled": "on", "k": given.places, "min_gallery": 1},
         "novelty": {"calibration_encounters": given.calibrating},
     }  # fmt: skip
-    place = open_workspace(given.workspace)
-    settings, model = own_settings(place, overrides)
-    return open_run(place, settings, model, flow="evaluate", sources=absolute_sources([str(given.data)]))
-
-
-def first_of_each(segmented: Segmented, chosen: Iterable[str], most: int) -> frozenset[str]:
-    """Of the photos chosen, the first few of each encounter, in the order of the names of their crops, which are digests."""
-    encounter, crop = (
-        dict(zip(table["photo_id"].to_pylist(), table[column].to_pylist(), strict=True))
-        for table, column in ((segmented.photos, "encounter_id"), (segmented.crops, "crop_id"))
-    )
-    by_encounter: dict[str, list[str]] = {}
-    for photo in sorted((p for p in chosen if p in crop), key=crop.__getitem__):
-        by_encounter.setdefault(encounter[photo], []).append(photo)
-    return frozenset(photo for of in by_encounter.values() for photo in of[:most])
-
-
-def prepared(
-    run: Run, asking: Collection[str], most: int, most_known: int, most_crops: int
-) -> tuple[Extracted, Cohort]:
-    """Photos that take part, with crops and features; nothing is computed of the others."""
-    ingested = ingest_photos(run)
-    photos = ingested.photos.filter(pc.equal(ingested.photos["status"], "ok"))
-    cohort = asked_by(cohort_of(photos, split(photos, protocol="time-aware")), asking)
-    segmented = segment_photos(run, replace(ingested, photos=_of(photos, cohort.gallery | cohort.queries)))
-    usable = segmented.crops.filter(pc.equal(segmented.crops["status"], "ok"))
-    segmented = replace(segmented, crops=usable.sort_by("crop_id").slice(0, most_crops))
-    queries, gallery = (
-        first_of_each(segmented, cohort.queries, most),
-        first_of_each(segmented, cohort.gallery, most_known),
-    )
-    cohort = replace(
-        cohort, queries=queries, truth={p: cohort.truth[p] for p in queries}, gallery=gallery,
-        labels={p: cohort.labels[p] for p in gallery},
-    )  # fmt: skip
-    kept = replace(
-        segmented, photos=_of(segmented.photos, queries | gallery), crops=_of(segmented.crops, queries | gallery)
-    )
-    return extract_features(run, kept), cohort
 
 
 def with_vectors(run: Run, extracted: Extracted) -> Extracted:
@@ -126,17 +76,12 @@ def matched(run: Run, extracted: Extracted, cohort: Cohort, most: int) -> Matche
     info = crop_info(extracted.photos, extracted.crops, extracted.features, cohort)
     policy, n = run.settings.pairs, run.settings.novelty.calibration_encounters
     photos = first_of_each(extracted, calibration_photos(info, cohort, n), most)
-    gallery, chosen = (_of(info, ids) for ids in (cohort.gallery, photos))
+    gallery, chosen = (of_photos(info, ids) for ids in (cohort.gallery, photos))
     identify = pair_grids(info, cohort, policy, 0)[0]
     calibrate = PairGrid.between(
         chosen, gallery, policy=policy, purpose=CALIBRATE, forbid_same_encounter=True, met_again=True
     )
     return match_pairs(run.conditions, plan_grids(run.conditions, extracted, cohort, info, (identify, calibrate)))
-
-
-def _of(table: pa.Table, photos: Collection[str]) -> pa.Table:
-    """The rows of these photos."""
-    return table.filter(pc.is_in(table["photo_id"], pa.array(sorted(photos), pa.string())))
 
 
 def judged(run: Run, found: Matched) -> tuple[list[dict[str, Any]], Judged]:
@@ -180,26 +125,13 @@ def _cell(row: dict[str, Any] | None) -> str:
     return f"{100 * row['value']:.1f}{ends} of {row['n']}"
 
 
-def arguments() -> argparse.ArgumentParser:
-    """What can be said on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("data", "animals", "workspace"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
-    parser.add_argument("--part", choices=[p.value for p in Part], default=Part.VALIDATION.value, help="who asks")
-    parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
-    parser.add_argument("--photos", type=int, default=2, help="of each encounter that asks or stands in")
-    parser.add_argument("--gallery-photos", type=int, default=1000, help="of each encounter of the gallery")
-    parser.add_argument(
-        "--crops", type=int, default=100_000, help="of all that could take part only the first so many do"
-    )
-    parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
-    return parser
-
-
 def main(given: Sequence[str] | None = None) -> None:
-    chosen, by_way = arguments().parse_args(given), {}
-    with opened(chosen) as run:
+    parser = arguments(__doc__, gallery_photos=1000)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
+    parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
+    parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
+    chosen, by_way = parser.parse_args(given), {}
+    with opened(chosen, settings_of(chosen)) as run:
         asking = read_animals(chosen.animals, Part(chosen.part))
         extracted, cohort = prepared(run, asking, chosen.photos, chosen.gallery_photos, chosen.crops)
         print(json.dumps({"queries": len(cohort.queries), "gallery photos": len(cohort.gallery), "cpu_s": round(time.process_time())}), flush=True)  # fmt: skip
