@@ -19,13 +19,14 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from review_server import served
 
 SHARED = Path(os.environ.get("RESIGHT_SHARED", "../shared")) / "data"
 SETTINGS = {
@@ -154,41 +155,21 @@ def review(workspace: Path, most: int, look_s: float) -> None:
         copy = Path(folder) / "workspace"
         shutil.copytree(workspace, copy, symlinks=True)
         facts = json.loads((copy / "bench.json").read_text())
-        command = [
-            sys.executable,
-            "-m",
-            "resight.cli.app",
-            "review",
-            "-w",
-            str(copy),
-            "--port",
-            "0",
-            "--by",
-            "Ana",
-            "--no-browser",
-        ]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "400"})
         own = started.chromium.executable_path
         browser = started.chromium.launch(
             executable_path=own if Path(own).exists() else shutil.which("chromium"), args=["--no-sandbox"]
         )
-        try:
-            address = re.search(r"http://\S+", server.stdout.readline() if server.stdout else "")
-            if address is None:
-                raise SystemExit("the review did not start")
+        with closing(browser), served(copy) as (address, server):
             page = browser.new_page(
                 viewport={"width": 1440, "height": 900}, bypass_csp=True
             )  # else nobody may ask it whether it is ready
             page.add_init_script(WATCH)
-            page.goto(address[0])
+            page.goto(address)
             page.locator(".item").first.click()
             page.wait_for_function(READY)
             reviewer = Reviewer(page, facts, server.pid, look_s)
             while page.locator("[data-encounter]").count() and len(reviewer.keys) < most:
                 reviewer.decide(page.locator("[data-encounter]").get_attribute("data-encounter"))
-        finally:
-            server.kill()
-            browser.close()
     told(reviewer)
 
 

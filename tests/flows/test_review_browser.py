@@ -6,15 +6,13 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flow_helpers import SMALL
+from review_server import served
 from typer.testing import CliRunner
 
 from resight.cli.app import app
@@ -28,32 +26,6 @@ from resight.store.workspace import Workspace
 
 pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 WIDTHS = (1440, 390)
-
-
-@contextmanager
-def served(workspace: Workspace) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`resight review` as people start it, and its address."""
-    command = [
-        sys.executable,
-        "-m",
-        "resight.cli.app",
-        "review",
-        "-w",
-        str(workspace.root),
-        "--port",
-        "0",
-        "--by",
-        "Ana",
-    ]
-    process = subprocess.Popen([*command, "--no-browser"], stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "400"})  # fmt: skip
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found, "the address is the first line"
-        yield found[0], process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
@@ -86,7 +58,7 @@ def kinds(workspace: Workspace) -> list[str]:
 
 def test_an_evening_by_keyboard_survives_a_kill_and_the_next_night_heeds_it(reviewed_workspace: Workspace, page: Any) -> None:  # fmt: skip
     kept: list[str] = []
-    with served(reviewed_workspace) as (address, process):
+    with served(reviewed_workspace.root) as (address, process):
         page.goto(address)
         page.locator(".item").first.click()
         page.wait_for_load_state()
@@ -101,7 +73,7 @@ def test_an_evening_by_keyboard_survives_a_kill_and_the_next_night_heeds_it(revi
     assert [e.decision_id for e in entries] == kept and all(kept), "no decision is lost, none is there twice"
     assert kinds(reviewed_workspace) == ["confirm", "reject", "new", "split"]
 
-    with served(reviewed_workspace) as (address, _):
+    with served(reviewed_workspace.root) as (address, _):
         page.goto(address)
         page.locator(".item").first.click()
         page.wait_for_load_state()
@@ -120,7 +92,7 @@ def test_an_evening_by_keyboard_survives_a_kill_and_the_next_night_heeds_it(revi
     assert len(_rows(reviewed_workspace, "decisions")) == 7
 
     (new,) = [e.individual_id for e in entries if e.kind is Kind.NEW]
-    with served(reviewed_workspace) as (address, _):
+    with served(reviewed_workspace.root) as (address, _):
         page.goto(address)
         page.get_by_role("link", name="Catalogue of animals").click()
         page.locator(".item b", has_text=str(new)).click()
@@ -151,7 +123,7 @@ def _rows(workspace: Workspace, name: str) -> list[dict[str, Any]]:
 def test_a_kill_between_key_and_answer_loses_nothing_that_was_shown_as_kept(reviewed_workspace: Workspace, page: Any) -> None:  # fmt: skip
     shown: list[str] = []
     for _ in range(3):
-        with served(reviewed_workspace) as (address, process):
+        with served(reviewed_workspace.root) as (address, process):
             page.goto(address)
             page.locator(".item").first.click()
             page.wait_for_load_state()
@@ -166,7 +138,7 @@ def test_a_kill_between_key_and_answer_loses_nothing_that_was_shown_as_kept(revi
 
 
 def test_pictures_zoom_together_and_a_box_is_drawn(reviewed_workspace: Workspace, page: Any) -> None:
-    with served(reviewed_workspace) as (address, _):
+    with served(reviewed_workspace.root) as (address, _):
         page.goto(address)
         page.locator(".item").first.click()
         page.wait_for_load_state()
@@ -197,7 +169,7 @@ def test_pictures_zoom_together_and_a_box_is_drawn(reviewed_workspace: Workspace
 def test_pages_can_be_used_by_everybody(reviewed_workspace: Workspace, chromium: Any, scheme: str, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
     key = Board(Desk(reviewed_workspace)).queue()[0].key
-    with served(reviewed_workspace) as (address, _):
+    with served(reviewed_workspace.root) as (address, _):
         context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 844})
         page = context.new_page()
         page.goto(address)
