@@ -17,6 +17,7 @@ from resight.report.words import photo_link
 from resight.run.run import absolute_sources, open_run
 from resight.run.state import Judged
 from resight.status import EncounterSource
+from resight.store.sheets import sheets_of
 from resight.store.workspace import open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.report import write_report
@@ -74,7 +75,7 @@ def identify(
 
 def _copy_page(page: Path, to: Path) -> None:
     """The page, and the pictures of a large one that lie beside it."""
-    for file in page.parent.glob("*-pictures-*.jpg"):
+    for file in sheets_of(page):
         shutil.copyfile(file, to.parent / file.name)
     shutil.copyfile(page, to)
 

@@ -1,6 +1,5 @@
 """Draw the pages of a run again."""
 
-import glob
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from resight.run.run import MEASURING
 from resight.settings import load_settings
 from resight.store.damage import MISSING, fresh_records, watch
 from resight.store.runs import RUN_CURE
+from resight.store.sheets import sheets_of
 
 log = logging.getLogger("resight")
 
@@ -64,7 +64,7 @@ def write_page(page: Path, draw: Callable[[Beside], str]) -> None:
     """Write a page and the files that it shows beside it, and remove those of a page that was there before."""
     beside = Beside(page.stem)
     html = draw(beside)
-    for old in page.parent.glob(f"{glob.escape(page.stem)}-pictures-[0-9][0-9][0-9].jpg"):
+    for old in sheets_of(page):
         old.unlink()
     for name, content in beside.files.items():
         (page.parent / name).write_bytes(content)

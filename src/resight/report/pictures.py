@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from resight.errors import WorkspaceError
+from resight.store.sheets import sheet_name
 
 QUALITY = 78
 LONG_SIDE_PX = 360  # sharp enough to compare scutes, small enough for a page of a thousand pictures
@@ -71,7 +72,7 @@ class Beside:
         row, column = divmod(self._n % CELLS**2, CELLS)
         (height, width), x, y = rgb.shape[:2], CELL_PX * column, CELL_PX * row
         self._sheet[y : y + height, x : x + width] = rgb
-        spot = Spot(f"{self.stem}-pictures-{self._n // CELLS**2 + 1:03d}.jpg", x, y, width, height)
+        spot = Spot(sheet_name(self.stem, self._n // CELLS**2 + 1), x, y, width, height)
         self._n += 1
         if self._n % CELLS**2 == 0:
             self.finish()
@@ -80,7 +81,7 @@ class Beside:
     def finish(self) -> None:
         """Close the last sheet."""
         if self._sheet is not None:
-            self.files[f"{self.stem}-pictures-{len(self.files) + 1:03d}.jpg"] = jpeg(self._sheet, QUALITY)
+            self.files[sheet_name(self.stem, len(self.files) + 1)] = jpeg(self._sheet, QUALITY)
             self._sheet = None
 
 

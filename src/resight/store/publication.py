@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -49,6 +48,7 @@ from resight.store.generations import (
     highest_number,
 )
 from resight.store.listing import matching
+from resight.store.sheets import is_sheet
 from resight.store.tables import empty_table, write_table
 from resight.store.workspace import Workspace
 
@@ -57,12 +57,11 @@ KEPT_BEFORE = 2  # generations before the current one that stay whatever their a
 KEPT_FOR_S = 3600.0  # how long any generation stays after it was replaced
 NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 OURS = {MANIFEST, "report.html", ACCURACY_FILE, *(f"{table.name}.parquet" for table in TABLES)}
-PICTURES = r"report-pictures-\d{3}\.jpg"
 LOST = "no run has a copy; put it back from a backup, or run `resight nightly` for tables of its own"
 
 
 def _is_ours(name: str) -> bool:
-    return name in OURS or re.fullmatch(PICTURES, name) is not None
+    return name in OURS or is_sheet(name, "report")
 
 
 def publish_generation(
