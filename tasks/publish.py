@@ -41,7 +41,7 @@ def publish(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any]:
         model: Make its model the accepted one in the same step (the first night, a rebuild).
     """
     run.add("runs", [run.record(PAST if run.then else ACCEPTED if accept else KEPT_ASIDE)])
-    run.staging.commit(run.run_id, instead=run.made_again or (accept and run_exists(run.workspace, run.run_id)))
+    run.staging.commit(run.run_id, instead=run.made_again)
     register(run.workspace, run.model)
     if accept:
         _make_current(run, model)
@@ -67,6 +67,7 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
         return None
     record = run_record(read_run(run.workspace, run.run_id, "runs"))
     if accept and record["status"] == KEPT_ASIDE:
+        run.made_again = True
         return None
     failed = _failed(record["counts"]) if accept or record["status"] == KEPT_ASIDE else ""
     if failed:  # a run that is current is replaced by none that is kept aside

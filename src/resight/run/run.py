@@ -66,7 +66,7 @@ class Run:
         notes: Sentences for people.
         seconds: Wall time by stage.
         damage: What was set aside because it was damaged.
-        made_again: Something had failed in a run of the same name, which this one replaces.
+        made_again: It replaces a run of the same name that was kept aside, or in which something had failed.
         not_read: Sources and label files that are there and could not be read.
         reason: Why it is kept aside, or what was overruled to publish it.
         decided: What people have decided, as far as this flow heeds it.
