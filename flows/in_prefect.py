@@ -17,6 +17,7 @@ from resight.report.page import STAGES
 from resight.report.words import photo_path
 from resight.settings import load_settings
 from resight.store.attempts import Outcome, outcome_of
+from resight.store.listing import matching
 from resight.store.runs import read_run, run_tables
 from resight.store.workspace import Workspace, open_workspace
 
@@ -236,7 +237,7 @@ def _accuracy(place: Workspace, result: Mapping[str, Any]) -> list[str]:
 
 def _trend(place: Workspace, flow: str) -> list[tuple[str, float | None]]:
     found = []
-    for file in place.runs.glob(f"[!.]*-{flow}-*/accuracy.parquet"):
+    for file in matching(place.runs, f"[!.]*-{flow}-*/accuracy.parquet"):
         run_id = file.parent.name
         rows = read_run(place, run_id, "accuracy").to_pylist()
         value = next(

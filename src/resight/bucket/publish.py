@@ -76,7 +76,7 @@ def publish_to(
                 f"{address} holds the results of another workspace ({before.get('site') or 'without a site'}); set another place in publish.to, "
                 "or say that this one follows it: resight publish --take-over."
             )
-        runs = sorted(file.parent.name for file in matching(workspace.runs, "[!.]*/runs.parquet"))
+        runs = [file.parent.name for file in matching(workspace.runs, "[!.]*/runs.parquet")]
         new = copy.runs(runs)
         generation = current_generation(workspace)
         folder = None

@@ -64,7 +64,7 @@ def earlier_runs(
 
 def measured_runs(workspace: Workspace) -> list[str]:
     """Runs that have the table ``outcomes``."""
-    ids = sorted(p.name for p in matching(workspace.runs, "[!.]*") if (p / "outcomes.parquet").exists())
+    ids = [file.parent.name for file in matching(workspace.runs, "[!.]*/outcomes.parquet")]
     return [run_id for run_id in ids if "accuracy" in run_tables(workspace, run_id)]
 
 

@@ -24,6 +24,7 @@ from resight.run.setups import match_setup
 from resight.score.null import Null, learn_null
 from resight.segment.store import read_crop
 from resight.settings import Settings
+from resight.store.listing import matching
 from resight.store.runs import read_run
 from resight.store.tables import empty_table
 from resight.store.workspace import Workspace
@@ -165,5 +166,5 @@ def _painted_crops(workspace: Workspace, outcomes: pa.Table) -> dict[str, str]:
     rows = outcomes.filter(pc.and_(pc.equal(outcomes["trial"], BACKGROUND), pc.equal(outcomes["level"], PHOTO)))
     queries = sorted(rows.to_pylist(), key=lambda r: (not r["correct"], r["query_id"]))
     crops = [r["query_crop_id"] for r in queries if r["query_crop_id"]][:PAINTED_SHOWN]
-    files_of = {c: sorted((workspace.store / BACKGROUND).glob(f"*/crops/{c[:2]}/{c}.png")) for c in crops}
+    files_of = {c: matching(workspace.store / BACKGROUND, f"*/crops/{c[:2]}/{c}.png") for c in crops}
     return {c: workspace.relative(files[0]) for c, files in files_of.items() if files}

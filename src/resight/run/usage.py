@@ -235,7 +235,7 @@ def _places_in_tables(generation: Generation) -> Iterator[Place]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return sorted(f for f in matching(parent, "[!.]*") if f.is_dir() and not f.is_symlink()) if parent.is_dir() else []
+    return [f for f in matching(parent, "[!.]*") if f.is_dir() and not f.is_symlink()]
 
 
 def _item(where: str, stage: str, folder: Path, used_by: Iterable[str] = ()) -> Item:

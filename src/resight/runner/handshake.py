@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import resight.catalog
 from resight.errors import REASON_CHARS, DeviceError
 from resight.plugins.registry import GROUPS
+from resight.store.listing import matching
 
 PACKAGES = ("numpy", "scipy", "torch", "opencv", "pillow", "pi-heif", "kornia", "zarr", "numcodecs", "pyarrow")
 # Where a worker lacks one that its block needs, the block says so; another version would give other results in silence.
@@ -141,7 +142,7 @@ def leave_token(store: Path, alone: bool = True) -> Path:
     Its name is new each time: a network file system may remember for a minute that a file was not there.
     """
     store.mkdir(parents=True, exist_ok=True)
-    for earlier in store.glob(f"{TOKEN_PREFIX}*") if alone else ():
+    for earlier in matching(store, f"{TOKEN_PREFIX}*") if alone else ():
         earlier.unlink(missing_ok=True)
     token = store / f"{TOKEN_PREFIX}{uuid.uuid4().hex}"
     token.write_text(uuid.uuid4().hex, encoding="utf-8")

@@ -245,7 +245,7 @@ def append_line(workspace: Workspace, line: Mapping[str, Any]) -> None:
 
 
 def _lines_of(workspace: Workspace, name: str) -> Iterator[dict[str, Any]]:
-    for file in sorted(matching(workspace.log, "*.jsonl"), reverse=True)[:2]:
+    for file in matching(workspace.log, "*.jsonl")[:-3:-1]:
         yield from (line for line in _lines(file) if line.get("attempt") == name)
 
 

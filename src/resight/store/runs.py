@@ -148,7 +148,7 @@ def read_run_where(
 def _read(workspace: Workspace, run_id: str, name: str, read: Callable[[Path], pa.Table]) -> pa.Table:
     path = workspace.runs / checked_run_id(run_id) / f"{name}.parquet"
     if not path.exists():
-        known = sorted(p.name for p in matching(workspace.runs, "[!.]*")) if workspace.runs.exists() else []
+        known = [p.name for p in matching(workspace.runs, "[!.]*")]
         raise WorkspaceError(
             f"{path} is not there; the runs of this workspace are {known or 'none yet: start with `resight nightly`'}."
         )
