@@ -127,7 +127,7 @@ def test_nobody_is_asked_twice_who_got_no_vote_and_what_nobody_uses_goes(
     votes = pa.Table.from_pylist([row], schema=EVIDENCE_VOTES)
     folder = tmp_path / "asked"
     keep(folder, votes, {"q": "k1", "silent": "k2"}, ["k1", "k2"])
-    found, rows = look_up(folder, ["k1", "k2", "k3"])
+    found, rows, _ = look_up(folder, ["k1", "k2", "k3"])
     assert found == {"k1", "k2"} and rows.equals(votes)
     keep(folder, votes.slice(0, 0), {"late": "k3"}, ["k1", "k2", "k3"])
     monkeypatch.setattr(kept_module, "datetime", at(datetime.now(UTC) + timedelta(days=31)))
@@ -158,10 +158,10 @@ def test_what_is_used_every_night_is_not_forgotten_beside_flows_that_do_not_use_
     keep(folder, votes, keys, keys.values())
     for day in range(1, 41):
         monkeypatch.setattr(kept_module, "datetime", at(begin + timedelta(days=day)))
-        found, rows = look_up(folder, keys.values())
+        found, rows, asked_on = look_up(folder, keys.values())
         assert found == {"k1", "k2"} and rows.equals(votes)
         before = len(part_files(folder))
-        renew(folder, rows, keys)
+        renew(folder, rows, keys, asked_on)
         assert len(part_files(folder)) <= before + 1
     keep(folder, votes, {"q": "k9"}, ["k9"])  # of a measurement, say
     assert look_up(folder, keys.values())[0] == {"k1", "k2"}

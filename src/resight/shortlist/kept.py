@@ -89,22 +89,28 @@ class Keys:
         return content.digest()
 
 
-def look_up(folder: Path, keys: Collection[str]) -> tuple[frozenset[str], pa.Table]:
-    """Which of these answers are kept, and their rows, `EVIDENCE_VOTES`. A damaged part is set aside and its queries asked again."""
-    wanted, tables = set(keys), [EVIDENCE_VOTES.empty_table()]
+def look_up(folder: Path, keys: Collection[str]) -> tuple[frozenset[str], pa.Table, date | None]:
+    """Which of these answers are kept, their rows, `EVIDENCE_VOTES`, and the day on which the one that is longest kept was asked.
+
+    A damaged part is set aside and its queries asked again.
+    """
+    wanted, tables, asked_on = set(keys), [EVIDENCE_VOTES.empty_table()], dict[str, date]()
+    of_mine = pa.array(sorted(wanted), pa.string())
     for file in part_files(folder):
         try:
-            found = set(opened(file).read(("key",))["key"].unique().to_pylist()) & wanted
+            dated = opened(file).read(("key", "asked_on"))
         except DamagedError as damage:
             set_aside(damage)
             continue
-        if not found:
-            continue
-        for _, rows in whole_parts([file], KEPT_VOTES):
+        mine = dated.filter(pc.is_in(dated["key"], of_mine)).group_by("key").aggregate([("asked_on", "max")])
+        found = set(mine["key"].to_pylist()) & wanted
+        for _, rows in whole_parts([file], KEPT_VOTES) if found else ():
             is_vote = pc.and_(pc.is_in(rows["key"], pa.array(found)), pc.is_valid(rows["gallery_crop_id"]))
             tables.append(rows.filter(is_vote).select(EVIDENCE_VOTES.names))
             wanted -= found
-    return frozenset(set(keys) - wanted), pa.concat_tables(tables)
+        for key, day in zip(mine["key"].to_pylist(), mine["asked_on_max"].to_pylist(), strict=True):
+            asked_on[key] = max(day, asked_on.get(key, day))
+    return frozenset(set(keys) - wanted), pa.concat_tables(tables), min(asked_on.values(), default=None)
 
 
 def keep(folder: Path, answers: pa.Table, asked: Mapping[str, str], in_use: Collection[str]) -> None:
@@ -128,22 +134,15 @@ def keep(folder: Path, answers: pa.Table, asked: Mapping[str, str], in_use: Coll
     _forget(folder, in_use, today)
 
 
-def renew(folder: Path, answers: pa.Table, keys: Mapping[str, str]) -> None:
+def renew(folder: Path, answers: pa.Table, keys: Mapping[str, str], asked_on: date | None) -> None:
     """Keep answers that are still used under today's date, before other flows that do not use them have them forgotten.
 
     Args:
         folder: Of the parts. One writer at a time.
-        answers: `EVIDENCE_VOTES` of these queries, from `look_up`.
+        answers, asked_on: Of these queries, from `look_up`.
         keys: Key of each query whose answer is kept.
     """
-    columns = pa.schema([KEPT_VOTES.field(name) for name in ("key", "asked_on")])
-    found = [rows for _, rows in whole_parts(part_files(folder), columns)]
-    if not found or not keys:
-        return
-    newest = pa.concat_tables(found).group_by("key").aggregate([("asked_on", "max")])
-    mine = newest.filter(pc.is_in(newest["key"], pa.array(sorted(keys.values()), pa.string())))
-    oldest = pc.min(mine["asked_on_max"]).as_py()
-    if oldest and (datetime.now(UTC).date() - oldest).days > UNUSED_DAYS // 2:
+    if asked_on and (datetime.now(UTC).date() - asked_on).days > UNUSED_DAYS // 2:
         keep(folder, answers, keys, keys.values())
 
 

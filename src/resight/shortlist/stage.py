@@ -163,10 +163,10 @@ def _votes(
     for questions in _questions(everything.queries, open_rows, index.crop_ids, alike):
         keys |= keys_of(questions)
     folder = everything.index.parent / FOLDER
-    is_kept, before = look_up(folder, keys.values())
+    is_kept, before, asked_on = look_up(folder, keys.values())
     speaks_with = alike.encounter if alike else str
     again = {speaks_with(crop_id) for crop_id, _ in everything.queries if keys[crop_id] not in is_kept}
-    renew(folder, before, {crop_id: key for crop_id, key in keys.items() if key in is_kept})
+    renew(folder, before, {crop_id: key for crop_id, key in keys.items() if key in is_kept}, asked_on)
     if not again:
         return _ordered(before), 0
     if not is_kept and alike is None:
