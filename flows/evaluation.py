@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.flows import steps
 from resight.flows.in_prefect import run_name, scheduled_night, shown
@@ -135,9 +136,8 @@ def _verdicts(run: Run, ingested: Ingested) -> tuple[Segmented, HiddenLabels, Ju
 
 def _taking_part(segmented: Segmented, cohort: Cohort) -> Segmented:
     """With the crops of queries and gallery alone: a new model that may be refused computes nothing of other photos."""
-    takes_part = cohort.queries | cohort.gallery
-    kept = [photo in takes_part for photo in segmented.crops["photo_id"].to_pylist()]
-    return replace(segmented, crops=segmented.crops.filter(pa.array(kept, pa.bool_())))
+    takes_part = pa.array(sorted(cohort.queries | cohort.gallery), pa.string())
+    return replace(segmented, crops=segmented.crops.filter(pc.is_in(segmented.crops["photo_id"], takes_part)))
 
 
 def _accuracy(

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from resight.decisions.names import provisional_id
 from resight.novelty.decide import NOVELTY_SCHEMA, decide, listed, posterior
-from resight.novelty.identity_log import provisional_id
 from resight.novelty.model import NoveltyModel
 from resight.novelty.params import NoveltyParams
 from resight.novelty.yardstick import Yardstick

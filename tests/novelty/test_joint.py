@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from resight.decisions.names import provisional_id
 from resight.novelty.cluster import cluster
 from resight.novelty.decide import posterior as posterior_alone
 from resight.novelty.draws import drawn_names
 from resight.novelty.forest import Forbidden, Forest, draw_allowed, draw_by_turns
-from resight.novelty.identity_log import provisional_id
 from resight.novelty.joint import Evidence, joint_posterior
 from resight.novelty.model import LOGISTIC, NoveltyModel
 from resight.novelty.params import NoveltyParams

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from resight.novelty.identity_log import advance, members, provisional_id
+from resight.decisions.names import provisional_id
+from resight.novelty.identity_log import advance, members
 from resight.novelty.unknowns import apart, cluster_grid, encounter_of, other_sides, sightings
 from resight.pairs.params import PairsParams
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
+from resight.decisions.names import provisional_id
 from resight.novelty.evidence import MOSTLY, sentence
-from resight.novelty.identity_log import provisional_id
 from resight.novelty.joint import Belief
 from resight.novelty.left_out import evidence_of_listing
 from resight.novelty.model import NONE, NoveltyModel

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from resight.catalog import table as catalog_table
-from resight.novelty.identity_log import provisional_id
+from resight.decisions.names import provisional_id
 from resight.novelty.joint import Joint
 
 DRAWS_SCHEMA = pa.schema(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import chain, count
 from typing import Any
 
-from resight.decisions.names import provisional_id as provisional_id
+from resight.decisions.names import provisional_id
 
 
 class Event(StrEnum):

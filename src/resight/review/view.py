@@ -44,7 +44,7 @@ def screen(
         selected = Candidate(chosen, None, None, None, None)
     if selected is None and not chosen:
         selected = next((c for c in candidates if not c.refused), None)
-    own = [crop for photo in card.photos for crop in board.crops_of(photo)]
+    own = _own(board, card)
     theirs = board.photos_of(selected.name) if selected else []
     left, right = _pair(selected, own, theirs, query, gallery)
     waiting = board.queue(by)
@@ -155,6 +155,10 @@ def _sides(crops: Sequence[Crop]) -> list[tuple[str, list[Crop]]]:
     return [(side, list(group)[:MOST_PHOTOS]) for side, group in groupby(crops, key=lambda c: c.viewpoint)]
 
 
+def _own(board: Board, card: Card) -> list[Crop]:
+    return [crop for photo in card.photos for crop in board.crops_of(photo)]
+
+
 def _one_each(crops: Sequence[Crop]) -> list[Crop]:
     return list({c.photo_id: c for c in reversed(crops)}.values())[::-1]
 
@@ -166,8 +170,7 @@ def _ahead(board: Board, key: str | None) -> list[str]:
         return []
     candidates = board.candidates(card)
     best = next((c.pair for c in candidates if not c.refused and c.pair), ())
-    own = [crop for photo in card.photos for crop in board.crops_of(photo)]
-    shown = [*own, *(crop for c in candidates for crop in board.photos_of(c.name))]
+    shown = [*_own(board, card), *(crop for c in candidates for crop in board.photos_of(c.name))]
     return list(dict.fromkeys([*best, *(crop.crop_id for crop in shown if crop.crop_id)]))[:MOST_AHEAD]
 
 
