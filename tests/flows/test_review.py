@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from flow_helpers import HERE, HOSTS
 from starlette.testclient import TestClient
@@ -64,8 +66,52 @@ def test_the_list_has_every_open_encounter_and_the_screen_its_photos_candidates_
         assert all(name.name in page for name in review.board.candidates(card))
         assert page.count('class="thumb"') >= len(card.photos) == 2
         assert "points fit" in page and "dive #4, 100 % &lt;b&gt;ü" in page and "<b>ü" not in page
-        for address in re.findall(r'src="(/(?:crop|photo)/[^"]+)"', page)[:4]:
+        for address in re.findall(r'src="(/(?:crop|small/crop)/[^"]+)"', page)[:4]:
             assert ana.get(address).content.startswith(b"\xff\xd8")
+
+
+def test_pictures_among_others_are_small_and_style_and_script_are_read_once(review: Review, ana: TestClient) -> None:
+    page = ana.get(f"/e/{cards(review)[0].key}").text
+    for address in set(re.findall(r'src="/small/(crop/[^"]+)"', page)):
+        small, whole = (
+            cv2.imdecode(np.frombuffer(ana.get(path + address).content, np.uint8), cv2.IMREAD_COLOR)
+            for path in ("/small/", "/")
+        )
+        assert small is not None and whole is not None and small.shape[0] / whole.shape[0] < 0.8
+        assert min(small.shape[1] - 192, small.shape[0] - 144) in (0, 1), "it fills twice the space that it gets"
+    photo = ana.get(f"/small/photo/{cards(review)[0].photos[0]}.jpg").content
+    assert len(photo) < len(ana.get(f"/photo/{cards(review)[0].photos[0]}.jpg").content) / 2
+    assert ana.get("/small/crop/x.jpg").status_code == ana.get("/small/photo/x.jpg").status_code == 409
+    for address in re.findall(r'"(/files/[^"]+)"', page):
+        assert "immutable" in ana.get(address).headers["cache-control"]
+        assert ana.get(address.replace("v=", "v=0")).headers["cache-control"] == "no-store"
+
+
+def test_the_night_has_found_the_points_of_all_that_the_keys_show(review: Review, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("resight.match.evidence.block_maker", lambda *_: pytest.fail("a pair is matched while a person waits"))  # fmt: skip
+    review.prepare()
+    pairs = [c.pair for card in cards(review) for c in review.board.candidates(card) if c.pair]
+    assert len(pairs) > 3 * len(cards(review)) and all(review.pictures.known(pair) for pair in pairs)
+
+
+def test_photos_by_name_are_those_of_looking_at_every_photo(review: Review, ana: TestClient) -> None:
+    one, two, *_ = cards(review)
+    first, second, *_ = sorted(review.board.desk.animals())
+    desk = review.board.desk
+    for entry in (
+        desk.entry(Kind.RENAME, "Ana", individual_id=first, into="Zora"),
+        desk.entry(Kind.CONFIRM, "Ana", one.photos, individual_id=second),
+        desk.entry(Kind.NEW, "Ana", two.photos, individual_id="Marina"),
+        desk.entry(Kind.CANNOT_TELL, "Ana", desk.photos_by_name[second][:1]),
+    ):
+        desk.decide(entry)
+        decided, by_name = desk.decided, dict[str, set[str]]()
+        for photo, row in desk.tables.photos.items():
+            name = desk.name_of(row, decided) if row["status"] == "ok" else None
+            if name:
+                by_name.setdefault(name, set()).add(photo)
+        assert {name: set(photos) for name, photos in desk.photos_by_name.items()} == by_name
+    assert desk.animals()["Marina"] == len(two.photos) and first not in desk.animals()
 
 
 def test_only_points_that_fit_are_given_and_their_number_is_that_of_the_table(review: Review, ana: TestClient) -> None:
@@ -164,7 +210,9 @@ def test_hostile_names_and_notes_are_text_on_the_page(review: Review, ana: TestC
         assert "<script>alert" not in page and "<img src=x" not in page and "&lt;script&gt;alert" in page
 
 
-@pytest.mark.parametrize("path", ["/", "/e/x", "/crop/x.jpg", "/photo/x.jpg", "/points/a/b"])
+@pytest.mark.parametrize(
+    "path", ["/", "/e/x", "/crop/x.jpg", "/photo/x.jpg", "/small/crop/x.jpg", "/small/photo/x.jpg", "/points/a/b"]
+)
 def test_nothing_is_shown_without_a_session(review: Review, path: str) -> None:
     with TestClient(review.app(), base_url=HERE) as stranger:
         stranger.cookies.set(COOKIE, "guessed")
@@ -199,7 +247,7 @@ def test_another_host_name_sees_nothing(review: Review, ana: TestClient) -> None
     assert ana.get("/", headers={"host": "rebound.example"}).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/files/..%2f..%2fapp.py", "/files/app.py", "/crop/..%2f..%2f..%2fresight.toml.jpg", "/photo/%2e%2e%2fresight.toml.jpg", "/photo/..%5c..%5cx.jpg"])  # fmt: skip
+@pytest.mark.parametrize("path", ["/files/..%2f..%2fapp.py", "/files/app.py", "/crop/..%2f..%2f..%2fresight.toml.jpg", "/photo/%2e%2e%2fresight.toml.jpg", "/photo/..%5c..%5cx.jpg", "/small/photo/..%2f..%2fx.jpg"])  # fmt: skip
 def test_no_path_leads_out_of_the_pictures(ana: TestClient, path: str) -> None:
     answer = ana.get(path)
     assert answer.status_code in (404, 409) and b"ingest" not in answer.content
