@@ -17,7 +17,7 @@ from resight.run.models import Model, model_of, settle
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
 from resight.run.state import Ingested, Judged, Segmented
-from resight.runner.runner import ClusterLost
+from resight.runner.runner import ClusterLost, MadeWay
 from resight.segment.kinds.auto import AutoParams
 from resight.segment.store import CROPS_STAGE
 from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
@@ -151,6 +151,17 @@ def again_if_lost(settings: Settings, work: Callable[[], T]) -> T:
             log.warning("%s It is tried again in %.0f s (%d of %d).", lost, RETRY_S * n, n, settings.dask.retries)
         time.sleep(RETRY_S * n)
     return work()
+
+
+def making_way(settings: Settings, work: Callable[[], T]) -> T:
+    """`again_if_lost`, and once more each time it has made way for others who waited; what was finished is on disk."""
+    while True:
+        try:
+            return again_if_lost(settings, work)
+        except MadeWay:
+            log.warning(
+                "Somebody waits for the workspace and goes first; what is finished is kept, and this goes on afterwards."
+            )
 
 
 def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,10 +151,17 @@ def test_a_mark_of_no_shard_is_not_gathered(empty: Path) -> None:
     assert [shard["rows"] for shard in store.completion(empty)["shards"]] == [[0, 3], [3, 6], [6, 7]]
 
 
-def test_a_store_of_a_newer_version_is_refused(whole: Path, workspace: Workspace) -> None:
+def test_a_store_of_a_newer_version_is_refused_however_it_is_stored(
+    whole: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     group = zarr.open_group(str(whole), mode="r+")
     group.attrs["version"] = store.VERSION + 1
     store.complete(whole, {})
+
+    def unknown(*_: object) -> None:
+        raise ValueError("stored otherwise")
+
+    monkeypatch.setattr(store.Group, "at", unknown)
     with pytest.raises(WorkspaceError, match="newer Resight"):
         FeatureReader(workspace).load("store/batch.zarr", 0)
 
@@ -215,3 +223,38 @@ def test_reading_is_quiet(whole: Path, workspace: Workspace) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FeatureReader(workspace).load("store/batch.zarr", 0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])
+def test_shards_read_as_zarr_reads_them(workspace: Workspace, dtype: str) -> None:
+    folder = workspace.root / "store" / "batch.zarr"
+    folder.parent.mkdir()
+    store.create(folder, replace(LAYOUT, descriptor_dtype=dtype), [f"c{i}" for i in range(7)], {})
+    rows = [replace(row, descriptors=row.descriptors.astype(dtype)) for row in ROWS]
+    for start, stop in LAYOUT.shards()[:2]:  # nobody has written the last one
+        store.write_shard(folder, start, rows[start:stop])
+    store.complete(folder, {})
+    group, theirs = store.open_complete(folder), zarr.open_group(str(folder), mode="r")
+    for start, stop in store.layout_of(group).shards():
+        for name, values in group.rows(start, stop, store.ABOUT).items():
+            expected = theirs[name][start:stop]
+            np.testing.assert_array_equal(values, expected)
+            assert values.dtype == expected.dtype
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"level":1', '"level":1}},{"name":"gzip","configuration":{"level":1'),
+        ('"sharding_indexed"', '"another"'),
+        ('"end"', '"start"'),
+        ('"fill_value":0', '"fill_value":1'),
+    ],
+)
+def test_an_array_that_is_stored_otherwise_is_refused(whole: Path, before: str, after: str) -> None:
+    file = whole / "scores" / "zarr.json"
+    text = json.dumps(json.loads(file.read_text()), separators=(",", ":"))
+    assert before in text
+    file.write_text(text.replace(before, after))
+    with pytest.raises(ValueError, match="scores is not stored as Resight stores it"):
+        store.crop_ids_of(whole)

@@ -12,27 +12,25 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from resight.errors import DamagedError
 from resight.extract import store
 from resight.extract.marks import AGAIN, mark_path
+from resight.extract.opened import Group
 from resight.store.damage import set_aside
 from resight.store.parts import write_bytes
 from resight.store.sealed import DIFFERS
 
-if TYPE_CHECKING:
-    import zarr
-
-# What zarr raises for chunks and descriptions that cannot be decoded. RuntimeError: a zstd frame, a checksum.
+# What chunks and descriptions raise that cannot be decoded.
 UNREADABLE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError, OverflowError)
 
 _seen: set[tuple[str, int, int]] = set()  # (group, time of its mark, first row) of the shards that were compared
 
 
-def open_whole(folder: Path) -> zarr.Group:
+def open_whole(folder: Path) -> Group:
     """`store.open_complete`; a batch whose description is damaged is set aside.
 
     Raises:
@@ -48,7 +46,7 @@ def open_whole(folder: Path) -> zarr.Group:
 
 
 def read_shard(
-    folder: Path, group: zarr.Group, start: int, stop: int, names: Sequence[str] = tuple(store.ABOUT)
+    folder: Path, group: Group, start: int, stop: int, names: Sequence[str] = tuple(store.ABOUT)
 ) -> dict[str, np.ndarray]:
     """The arrays ``names`` of one shard, as they were written.
 
@@ -62,7 +60,7 @@ def read_shard(
 
 
 def look_at_shard(
-    folder: Path, group: zarr.Group, start: int, stop: int, names: Sequence[str] = tuple(store.ABOUT)
+    folder: Path, group: Group, start: int, stop: int, names: Sequence[str] = tuple(store.ABOUT)
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays ``names`` of one shard, and what is wrong with which of them.
 
@@ -80,7 +78,7 @@ def look_at_shard(
     damaged: dict[str, str] = {}
     for name in names:
         try:
-            arrays |= store.read_rows(group, start, stop, [name])
+            arrays |= group.rows(start, stop, [name])
             if digests and store.digest(arrays[name]) != digests[name]:
                 damaged[name] = DIFFERS
         except UNREADABLE as error:

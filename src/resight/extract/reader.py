@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from resight.extract.base import Features
 from resight.extract.damage import open_whole, read_shard
+from resight.extract.opened import Group
 from resight.extract.store import layout_of, unpack
 from resight.store.workspace import Workspace
-
-if TYPE_CHECKING:
-    import zarr
 
 
 class FeatureReader:
@@ -33,7 +31,7 @@ class FeatureReader:
 
     def __init__(self, workspace: Workspace, shards_held: int = 8) -> None:
         self.workspace, self.shards_held = workspace, shards_held
-        self._groups: dict[str, tuple[zarr.Group, int, int]] = {}
+        self._groups: dict[str, tuple[Group, int, int]] = {}
         self._descriptors: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
         self._shards: OrderedDict[tuple[str, int], tuple[Features, ...]] = OrderedDict()
 
@@ -70,7 +68,7 @@ class FeatureReader:
         loaded = {place: self.load(*place) for place in sorted(set(wanted))}
         return [loaded[place] for place in wanted]
 
-    def _group(self, store: str) -> tuple[zarr.Group, int, int]:
+    def _group(self, store: str) -> tuple[Group, int, int]:
         if store not in self._groups:
             group = open_whole(self.workspace.root / store)
             layout = layout_of(group)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ import numpy as np
 from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
 from resight.extract.marks import gathered, mark_path, marks_of, read_mark
+from resight.extract.opened import Group, attributes_of
 from resight.store.durable import put_in_place, sync_file, sync_folder, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
 
@@ -125,15 +126,15 @@ def write_shard(folder: Path, start: int, rows: Sequence[Features], failed: Mapp
     """
     import zarr
 
+    layout, stop = layout_of(_opened(folder)), start + len(rows)
+    if (start, stop) not in layout.shards():
+        raise UnalignedWriteError(
+            f"Rows {start} to {stop} of {folder} are not one whole shard of {layout.shard_rows}; two writers in a shard "
+            "would lose rows. Write whole shards only."
+        )
+    arrays = pack(layout, rows)
     with zarr.config.set(PIPELINE):
         group = zarr.open_group(str(folder), mode="r+")
-        layout, stop = layout_of(group), start + len(rows)
-        if (start, stop) not in layout.shards():
-            raise UnalignedWriteError(
-                f"Rows {start} to {stop} of {folder} are not one whole shard of {layout.shard_rows}; two writers in a shard "
-                "would lose rows. Write whole shards only."
-            )
-        arrays = pack(layout, rows)
         for name, values in arrays.items():
             _array(group, name)[start:stop] = values
     for name in arrays:
@@ -172,16 +173,11 @@ def unpack(arrays: Mapping[str, np.ndarray]) -> tuple[Features, ...]:
     )
 
 
-def read_rows(group: zarr.Group, start: int, stop: int, names: Iterable[str] = ABOUT) -> dict[str, np.ndarray]:
-    """Rows ``start`` to ``stop`` of the arrays ``names``; a chunk that is not there reads as zeros."""
-    return {name: np.asarray(_array(group, name)[start:stop]) for name in names}
-
-
-def layout_of(group: zarr.Group) -> Layout:
+def layout_of(group: Group) -> Layout:
     """Layout of an existing group."""
-    descriptors = _array(group, "descriptors")
+    descriptors = group.arrays["descriptors"]
     n_rows, max_keypoints, width = descriptors.shape
-    return Layout(n_rows, int(str(group.attrs["shard_rows"])), max_keypoints, width, str(descriptors.dtype))
+    return Layout(n_rows, group.shard_rows, max_keypoints, width, str(descriptors.dtype))
 
 
 def shards_of(folder: Path) -> list[tuple[int, int]]:
@@ -191,7 +187,7 @@ def shards_of(folder: Path) -> list[tuple[int, int]]:
 
 def crop_ids_of(folder: Path) -> list[str]:
     """The crop of every row."""
-    return [str(crop_id) for crop_id in _opened(folder).attrs["crop_ids"]]  # type: ignore[union-attr]
+    return [str(crop_id) for crop_id in _opened(folder).attrs["crop_ids"]]
 
 
 def whole_shards(folder: Path) -> set[int]:
@@ -253,7 +249,7 @@ def remove(folder: Path) -> None:
             shutil.rmtree(path)
 
 
-def open_complete(folder: Path) -> zarr.Group:
+def open_complete(folder: Path) -> Group:
     """Open a batch for reading.
 
     Raises:
@@ -265,23 +261,20 @@ def open_complete(folder: Path) -> zarr.Group:
         for name, sha256 in said.get("description", {}).items():
             if _file_digest(folder / name) != sha256:
                 raise DamagedError(folder / name, DIFFERS)
+        version = int(attributes_of(folder)["version"])
+        if version > VERSION:  # before anything that it may store otherwise
+            raise WorkspaceError(f"{folder} was written by a newer Resight (version {version}); update Resight.")
         group = _opened(folder)
         layout_of(group)
     except FileNotFoundError as error:
         raise DamagedError(folder, NOT_WHOLE if not is_complete(folder) else f"{error} is missing") from None
     except (ValueError, LookupError, TypeError) as error:
         raise DamagedError(folder, f"{type(error).__name__}: {error}"[:200]) from None
-    if int(str(group.attrs["version"])) > VERSION:
-        raise WorkspaceError(
-            f"{folder} was written by a newer Resight (version {group.attrs['version']}); update Resight."
-        )
     return group
 
 
-def _opened(folder: Path) -> zarr.Group:
-    import zarr
-
-    return zarr.open_group(str(folder), mode="r")
+def _opened(folder: Path) -> Group:
+    return Group.at(folder, ABOUT)
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -300,13 +293,13 @@ def digest(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
-def _is_whole(folder: Path, group: zarr.Group, start: int, stop: int) -> bool:
+def _is_whole(folder: Path, group: Group, start: int, stop: int) -> bool:
     mark = read_mark(mark_path(folder, start), (start, stop), ABOUT.keys())
     if mark is None:
         return False
     try:
-        digests = {name: digest(values) for name, values in read_rows(group, start, stop).items()}
-    except (ValueError, RuntimeError):  # a damaged shard: checksum, zstd frame
+        digests = {name: digest(values) for name, values in group.rows(start, stop, ABOUT).items()}
+    except ValueError:  # a damaged shard
         return False
     return bool(mark["sha256"] == digests)
 
@@ -318,8 +311,7 @@ def _description() -> list[str]:
 
 def chunk_path(folder: Path, name: str, start: int) -> Path:
     """Where the values of an array lie that belong to the shard that begins with this row."""
-    shard_rows = layout_of(_opened(folder)).shard_rows
-    return folder / name / "c" / str(start // shard_rows)
+    return folder / name / "c" / str(start // _opened(folder).shard_rows)
 
 
 def _file_digest(file: Path) -> str:
