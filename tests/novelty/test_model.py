@@ -10,15 +10,24 @@ from scipy import optimize, stats
 
 from resight.novelty.calibration import COMPARISON_SCHEMA, Calibration, impostor_maxima
 from resight.novelty.decide import animals_needed
-from resight.novelty.likelihood import choose_epsilon, evidence_bound, fit_gumbel, fit_logistic, gumbel_tail, saturated
+from resight.novelty.likelihood import (
+    choose_epsilon,
+    evidence_bound,
+    fit_gumbel,
+    fit_logistic,
+    fit_mixed,
+    gumbel_tail,
+    saturated,
+    share_missed,
+)
 from resight.novelty.model import NoveltyModel, fit, ratio_range
 from resight.novelty.yardstick import QueryScores, Yardstick
 from resight.score.base import ShippedCalibration
 
 
 def calibration(rows):
-    """Rows of (encounter, own individual, candidate, score)."""
-    plain = [dict(zip(COMPARISON_SCHEMA.names, (*r, r[1] == r[2]), strict=True)) for r in rows]
+    """Rows of (encounter, own individual, candidate, score) from one pair each."""
+    plain = [dict(zip(COMPARISON_SCHEMA.names, (*r, 1, r[1] == r[2]), strict=True)) for r in rows]
     return of_table(pa.Table.from_pylist(plain, schema=COMPARISON_SCHEMA))
 
 
@@ -132,15 +141,17 @@ def test_no_ratio_goes_beyond_what_was_seen():
     ]
     lowest, highest = ratio_range(calibration(rows).comparisons, shipped=False)
     assert (lowest, highest) == pytest.approx((-math.log(3), math.log(4)))
-    low, high = ratio_range(calibration(rows).comparisons, shipped=True)
-    # 100 pairs and 20 animals more, of which one matched nothing
-    assert (low, high) == pytest.approx((math.log(2 / 23), math.log(104)))
+    # 500 pairs of different animals more; what speaks against an animal is bounded by the share of misses instead
+    assert ratio_range(calibration(rows).comparisons, shipped=True) == (-math.inf, pytest.approx(math.log(504)))
 
 
-def test_more_photos_than_usual_make_the_same_score_worth_less():
-    model = NoveltyModel("logistic", slope=1.0, epsilon=None, log_score_range=(-9.0, 9.0), usual_photos=2.0)
-    few, usual, many = (model.log_likelihood_ratio(np.array([3.0]), n)[0] for n in (1, 2, 16))
+def test_more_pairs_than_usual_make_the_same_score_worth_less():
+    model = NoveltyModel("logistic", slope=1.0, epsilon=None, log_score_range=(-9.0, 9.0), usual_pairs=2.0)
+    few, usual, many = model.log_likelihood_ratio(np.array([3.0] * 3), np.array([1, 2, 16]))
     assert few == usual == 3.0 and many == pytest.approx(3 - math.log(8))
+    learned = dataclasses.replace(model, missed=1e-12, crowding=0.5)  # then fewer are worth more
+    few, many = learned.log_likelihood_ratio(np.array([3.0] * 2), np.array([1, 16]))
+    assert (few, many) == pytest.approx((3.0, 3 - 0.5 * math.log(16)))
 
 
 def test_logistic_is_the_penalised_optimum_with_the_training_prior_taken_out():
@@ -211,41 +222,65 @@ def test_method_follows_what_there_is_to_learn_from():
     assert (five.method, five.n_genuine, five.n_genuine_individuals, five.n_animals) == ("logistic", 10, 5, 4.0)
 
 
+THERE = ShippedCalibration(-3.0, 0.5, 0.0, missed=0.2)
+
+
 def test_what_a_score_meant_elsewhere_speaks_until_there_is_enough_here():
-    there = ShippedCalibration(intercept=-3.0, slope=0.5, lowest=2.0, highest=30.0, worth=8.0)
     rng = np.random.default_rng(3)
-    alone = fit(world(3, 1, rng), signed=True, shipped=there)
-    assert (alone.method, alone.shipped_share) == ("logistic", 1.0)
-    # below 2 no lower: some photos of an animal show nothing of it; no more than 3 pairs here and 100 elsewhere can tell
+    alone = fit(world(3, 1, rng), signed=True, shipped=THERE)
+    assert (alone.method, alone.shipped_share, alone.missed) == ("logistic", 1.0, pytest.approx(0.2))
+    # however low, a score says no more than that one in five misses; no more than 3 pairs here and 500 elsewhere can tell
     np.testing.assert_allclose(
-        alone.log_likelihood_ratio(np.array([-9.0, 2.0, 10.0, 99.0])), [-2.0, -2.0, 2.0, math.log(1 + 3 + 100)]
+        alone.log_likelihood_ratio(np.array([-99.0, 10.0, 99.0])),
+        [math.log(0.2), math.log(0.2 + 0.8 * math.exp(2)), math.log(1 + 3 + 500)],
+        rtol=1e-6,
     )
-    assert fit(world(2, 1, rng), signed=True, shipped=there).method == "none"
-    both, own = (fit(world(4, 2, np.random.default_rng(5)), True, one) for one in (there, there_without_weight(there)))
-    assert (both.n_genuine, both.shipped_share, own.shipped_share) == (
-        8,
-        0.5,
-        0.0,
-    )  # as many encounters as it is worth
-    assert both.intercept == pytest.approx((own.intercept - 3.0) / 2) and both.slope == pytest.approx(
-        (own.slope + 0.5) / 2
-    )
-    assert both.log_score_range == own.log_score_range == (2.0, 30.0)
+    assert fit(world(2, 1, rng), signed=True, shipped=THERE).method == "none"
+    few, many = (fit(world(n, 2, np.random.default_rng(5)), True, THERE) for n in (4, 40))
+    tight = fit(world(40, 2, np.random.default_rng(5)), True, dataclasses.replace(THERE, spread=(1e-6,) * 3))
+    assert abs(few.slope - 0.5) < abs(
+        many.slope - 0.5
+    )  # the gallery's own animals move it, the more of them the further
+    assert (tight.intercept, tight.slope) == (pytest.approx(-3.0, abs=1e-3), pytest.approx(0.5, abs=1e-3))
 
 
-def test_scores_far_above_all_others_do_not_flatten_the_line_where_it_decides():
+def test_misses_are_counted_among_animals_that_were_met_again_after_months():
+    """Of nine animals met again after months six match; another ten, met again within days, all match and say nothing."""
+    again = Yardstick(tuple((f"{k}", f"a{k}", 1, 30.0 if k < 6 else -0.5) for k in range(9)))
+    soon = Yardstick(tuple((f"d{k}", f"d{k}", 1, 30.0) for k in range(10)))
+    shipped = dataclasses.replace(THERE, intercept=-8.0, slope=3.0, saturation=6.0)
+    given = dataclasses.replace(world(3, 1, np.random.default_rng(3)), genuine={1: soon, 31: again})
+    model = fit(given, signed=True, shipped=shipped)
+    assert model.missed == pytest.approx((4 * 0.2 + 3) / (4 + 9), abs=0.01)
+    assert model.shipped_share == pytest.approx(4 / 13)
+    assert fit(dataclasses.replace(given, genuine={1: soon}), True, shipped).missed == pytest.approx(0.2)
+
+
+def test_the_mixture_is_found_again():
+    """Scores drawn from it: one in four misses; hits are N(6, 1), impostors N(0, 1), so that a hit's log ratio is 6 x - 18."""
+    rng = np.random.default_rng(6)
+    n_same, n_other = 4_000, 40_000
+    x = np.concatenate([np.where(rng.random(n_same) < 0.25, rng.normal(0, 1, n_same), rng.normal(3, 1, n_same)), rng.normal(0, 1, n_other)])  # fmt: skip
+    genuine = np.arange(len(x)) < n_same
+    terms = np.stack([np.ones(len(x)), x], axis=1)
+    theta = fit_mixed(terms, genuine, np.ones(len(x)), 0.25, np.array([-1.0, 1.0]), np.array([10.0, 10.0]))
+    assert theta == pytest.approx([-4.5, 3.0], abs=0.25)  # log N(x; 3, 1) / N(x; 0, 1) = 3 x - 9 / 2
+    assert share_missed([terms[k : k + 1] @ theta for k in range(n_same)], 0.5, 1.0) == pytest.approx(0.25, abs=0.03)
+
+
+def test_scores_far_above_all_others_do_not_flatten_the_ratio_where_it_decides():
     """Twelve animals met again with 9 to 120, impostors up to 5: 9 is clear evidence, 120 is not thirteen times as much."""
     rng = np.random.default_rng(4)
     again = [9.0, 10.0, 12.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 60.0, 100.0, 120.0]
     rows = [(f"{k}-again", f"a{k}", f"a{k}", score) for k, score in enumerate(again)]
     rows += [(f"{k}", f"a{k}", f"a{j}", float(rng.uniform(-1, 5))) for k in range(12) for j in range(12) if j != k]
-    line = ShippedCalibration(-3.0, 0.5, 2.0, 200.0, worth=0.0)
+    loose = dataclasses.replace(THERE, spread=(9.0, 9.0, 9.0))
     straight, saturating = (
-        fit(calibration(rows), signed=True, shipped=dataclasses.replace(line, saturation=s)) for s in (math.inf, 12.0)
+        fit(calibration(rows), signed=True, shipped=dataclasses.replace(loose, saturation=s)) for s in (math.inf, 6.0)
     )
     at_9, at_120 = saturating.log_likelihood_ratio(np.array([9.0, 120.0]))
-    assert at_9 > 3 > straight.log_likelihood_ratio(np.array([9.0]))[0]
-    assert at_120 == pytest.approx(saturating.log_ratio_range[1])
+    assert at_9 > 3 and at_9 >= straight.log_likelihood_ratio(np.array([9.0]))[0] - 0.5
+    assert at_120 <= saturating.log_ratio_range[1]
     assert (np.diff(saturating.log_likelihood_ratio(np.linspace(-5, 200, 500))) >= 0).all()
 
 
@@ -254,10 +289,6 @@ def test_a_saturated_score_is_itself_where_it_is_small_and_never_more_than_its_s
         saturated(np.array([0.0, 0.1, 12.0, 1e9]), 12.0), [0, 0.1, 12 * math.tanh(1), 12], rtol=1e-4
     )
     np.testing.assert_array_equal(saturated(np.array([3.0, -np.inf]), math.inf), [3.0, -np.inf])
-
-
-def there_without_weight(there):
-    return dataclasses.replace(there, worth=0.0)
 
 
 def test_evidence_bound_model_by_hand():

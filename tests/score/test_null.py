@@ -144,10 +144,10 @@ def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
     )
     got = Cohorts.of(table, labels).scores(np.array([3.0, 2.0, 1.5, 0.5]), null)
 
-    # u against Ada: u's cohort is its pair with Ben (2), a's are the pairs with Ben (1.5) and Cleo (.5); five imagined pairs
+    # u against Ada: u's cohort is its pair with Ben (2), a's are the pairs with Ben (1.5) and Cleo (.5); twenty imagined pairs
     # of mean 1 and mean square 1.25 join each.
     def z(value, cohort):
-        n, s, q = len(cohort) + 5, sum(cohort) + 5, sum(v * v for v in cohort) + 5 * 1.25
+        n, s, q = len(cohort) + 20, sum(cohort) + 20, sum(v * v for v in cohort) + 20 * 1.25
         return (value - s / n) / np.sqrt(q / n - (s / n) ** 2)
 
     assert got[0] == pytest.approx((z(3, [2]) + z(3, [1.5, 0.5])) / 2)
@@ -159,6 +159,9 @@ def test_scores_held_against_the_two_crops_own_cohorts_by_hand():
     own = pairs_table(row("a2", "a"), row("b", "a"))  # a pair of one animal is in nobody's cohort
     got = Cohorts.of(own, {"a": "Ada", "a2": "Ada", "b": "Ben"}).scores(np.array([9.0, 1.5]), null)
     assert got[1] == pytest.approx(z(1.5, []))
+    turned = pairs_table(row("a", "b"), row("b", "a"), row("a", "c"))  # a and b ask for each other: one pair, not two
+    got = Cohorts.of(turned, labels).scores(np.array([2.0, 2.0, 1.0]), null)
+    assert got[2] == pytest.approx((z(1, [2]) + z(1, [])) / 2)
 
 
 def test_inliers_of_strangers_by_hand_and_what_other_places_have_shown_where_there_are_none():

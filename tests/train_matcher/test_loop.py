@@ -14,7 +14,7 @@ from resight.train.loop import train
 from resight.train.matcher.bank import read_bank
 from resight.train.matcher.curves import write_curves
 from resight.train.matcher.draw import Mix, Sampler
-from resight.train.matcher.learner import MatcherLearner, Plan, measure
+from resight.train.matcher.learner import MatcherLearner, Plan, has_bf16, measure
 from resight.train.matcher.loss import IGNORED, UNMATCHED, Targets, counts, found_matches, layer_loss
 from resight.train.matcher.network import Assignment, Shape, start
 
@@ -141,3 +141,9 @@ def test_curves_are_drawn_and_written(tmp_path):
     assert [float(r["step"]) for r in rows] == [10, 20] and float(rows[1]["recall_2"]) == 0.6
     svg = (tmp_path / "curve.svg").read_text()
     assert svg.count("<polyline") == 5 and "recall, layer 2" in svg
+
+
+def test_bfloat16_only_where_the_processor_has_instructions_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for able in ({"avx2": True}, {"avx512_bf16": False, "amx_bf16": True}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert has_bf16("cpu") == any(able.get(name) for name in ("avx512_bf16", "amx_bf16")) and has_bf16("cuda:0")

@@ -54,7 +54,7 @@ def plan_survey(
     rng = np.random.default_rng([seed, 20])
     animals = rng.permutation(len(NAMES))[: n_known + n_new]
     rounds = ((k, a) for k in range(gallery) for a in range(n_known))
-    meetings = [(a, _FIRST_DAY + timedelta(days=int(23 * k + rng.integers(0, 3))), False) for k, a in rounds]
+    meetings = [(a, _FIRST_DAY + timedelta(days=int(34 * k + rng.integers(0, 3))), False) for k, a in rounds]
     for k in range(query):
         meetings += [(a, _QUERY_DAY + timedelta(days=9 * k), True) for a in rng.permutation(n_known + n_new)]
     photos: list[PhotoTruth] = []

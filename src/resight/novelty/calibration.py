@@ -17,11 +17,17 @@ from resight.rank.params import RankParams
 from resight.rank.stage import candidate_scores, moment_pairs
 from resight.status import PairStatus
 
-GAPS = (1, 31, 366)  # fewest days between two meetings: days, months, years
+DAYS, MONTHS, YEARS = GAPS = (1, 31, 366)  # fewest days between two meetings
 
 _OWNER = [("encounter_id", pa.string()), ("individual_id", pa.string())]
 COMPARISON_SCHEMA = pa.schema(
-    [*_OWNER, ("candidate_id", pa.string()), ("score", pa.float64()), ("genuine", pa.bool_())]
+    [
+        *_OWNER,
+        ("candidate_id", pa.string()),
+        ("score", pa.float64()),
+        ("n_pairs", pa.int64()),
+        ("genuine", pa.bool_()),
+    ]
 )
 MAXIMA_SCHEMA = pa.schema(
     [*_OWNER, ("impostor_maximum", pa.float64()), ("genuine_score", pa.float64()), ("n_impostors", pa.int64())]
@@ -33,8 +39,8 @@ class Calibration:
     """Scores of the calibration pairs.
 
     Attributes:
-        comparisons: `COMPARISON_SCHEMA`, a row per gallery encounter and animal that it was compared with; ``genuine``
-            where that is its own animal, met on another day.
+        comparisons: `COMPARISON_SCHEMA`, a row per gallery encounter and animal that it was compared with, by ``n_pairs`` pairs of
+            photos; ``genuine`` where that is its own animal, met on another day.
         maxima: `MAXIMA_SCHEMA`, a row per gallery encounter; see `impostor_maxima`.
         levels: The impostor maximum of each encounter from its first few photos.
         genuine: By fewest days between, the score of each encounter for its own animal from its first few photos; minus infinity
@@ -65,8 +71,8 @@ def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams, pairs:
     encounters = ranked["query_encounter_id"].to_pylist()
     owner_of = owners(crops_info)
     owner = pa.array([owner_of.get(e) for e in encounters], pa.string())
-    columns = [ranked["query_encounter_id"], owner, ranked["individual_id"], ranked["score"]]
-    rows = pa.table(columns, names=COMPARISON_SCHEMA.names[:4])
+    columns = [ranked["query_encounter_id"], owner, *(ranked[name] for name in ("individual_id", "score", "n_pairs"))]
+    rows = pa.table(columns, names=COMPARISON_SCHEMA.names[:5])
     rows = rows.append_column("genuine", pc.equal(rows["individual_id"], rows["candidate_id"])).cast(COMPARISON_SCHEMA)
     levels = by_photos(voting, photo_places(crops_info), params.rule)
     per_encounter = pa.table([voting["query_encounter_id"], voting["query_photo_id"]], names=["e", "p"])

@@ -79,7 +79,7 @@ def decide(
         fitted, gone = model.without(without) if without else model, {without} | refused.get(encounter, frozenset())
         size, n = len(set(gallery) - gone), compared.get(encounter, 0)
         cut = len(seen.left_out.get(encounter, frozenset()) - gone)
-        query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, n, cut)
+        query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, cut)
         facts = {"n_photos": len(photos), "n_photos_compared": n, "true_individual_id": truth.get(encounter)}
         verdict, each, in_set = _verdict(encounter, listed, query, size, fitted, params, days, facts, beliefs.get(encounter))  # fmt: skip
         rows.append(verdict)
@@ -112,14 +112,14 @@ def _verdict(
 
 
 def _query(
-    listed: list[dict[str, Any]], scores: Scores, returned: Scores, without: str | None, n_photos: int, n_left_out: int
+    listed: list[dict[str, Any]], scores: Scores, returned: Scores, without: str | None, n_left_out: int
 ) -> QueryScores | None:
     """What the encounter scores by number of photos, without a deleted animal; None where nothing was compared."""
     if not listed:
         return None
     kept = {n: {c: s for c, s in of.items() if c != without} for n, of in scores.items()}
     best = {n: max(of.values(), default=-math.inf) for n, of in kept.items()}
-    return QueryScores(listed[0]["individual_id"], best, kept, returned, n_photos, n_left_out)
+    return QueryScores(listed[0]["individual_id"], best, kept, returned, n_left_out)
 
 
 def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
@@ -143,7 +143,12 @@ def listed(verdicts: Verdicts, top_k: int) -> Verdicts:
 
 
 def posterior(
-    scores: np.ndarray, n_animals: int, model: NoveltyModel, prior_new: float, n_photos: int = 0, n_left_out: int = 0
+    scores: np.ndarray,
+    n_animals: int,
+    model: NoveltyModel,
+    prior_new: float,
+    n_pairs: np.ndarray | None = None,
+    n_left_out: int = 0,
 ) -> tuple[np.ndarray, float, float]:
     """Probability of each candidate, of a new animal, and of all other animals of the gallery.
 
@@ -157,14 +162,14 @@ def posterior(
         n_animals: G, at least C.
         model: Gives the likelihood ratio.
         prior_new: Share of encounters with animals that nobody has seen before.
-        n_photos: Photos that were compared; 0 for as many as usual.
+        n_pairs: (C,) pairs of photos behind each score; None for as many as usual.
         n_left_out: Of the others, how many the shortlist left out.
     """
     prior_each = math.log1p(-prior_new) - math.log(n_animals)
     listed, left_out = evidence_of_listing(len(scores), n_left_out, model.kept)
     others = n_animals - len(scores) - n_left_out + n_left_out * left_out
     rest = prior_each + math.log(others) if others > 0 else -math.inf
-    each = prior_each + math.log(listed) + model.log_likelihood_ratio(scores, n_photos)
+    each = prior_each + math.log(listed) + model.log_likelihood_ratio(scores, n_pairs)
     logs = np.concatenate([each, [math.log(prior_new), rest]])
     weight = np.exp(logs - logs.max())
     weight /= weight.sum()
@@ -218,7 +223,8 @@ def _probabilities(
         return {name: belief.animals[name] for name in names}, belief.new
     scores = np.array([c["score"] for c in candidates])
     size = max(n_animals, len(candidates) + query.n_left_out)
-    each, new, _ = posterior(scores, size, model, params.prior_new, query.n_photos, query.n_left_out)
+    n_pairs = np.array([c["n_pairs"] for c in candidates])
+    each, new, _ = posterior(scores, size, model, params.prior_new, n_pairs, query.n_left_out)
     return dict(zip(names, each.tolist(), strict=True)), new
 
 
@@ -256,7 +262,7 @@ def _delete(ranked: pa.Table, deleted: Mapping[str, str]) -> pa.Table:
 
 def _by_encounter(ranked: pa.Table, level: str) -> dict[str, list[dict[str, Any]]]:
     """Rows of one level by encounter, best first."""
-    columns = ["encounter_id", "query_id", "rank", "individual_id", "score"]
+    columns = ["encounter_id", "query_id", "rank", "individual_id", "score", "n_pairs"]
     chosen = ranked.filter(pc.equal(ranked["level"], level)).select(columns)
     by_encounter: dict[str, list[dict[str, Any]]] = {}
     for row in chosen.sort_by([("encounter_id", "ascending"), ("rank", "ascending")]).to_pylist():

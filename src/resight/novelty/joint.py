@@ -32,7 +32,7 @@ class Evidence:
         nodes: Their names, first met first.
         animals: Of the gallery, sorted.
         scores: By node, the score of each animal that it was compared with.
-        n_photos: By node, photos that were compared; 0 for as many as usual.
+        n_pairs: By node, the pairs of photos behind the score of each animal.
         log_ratio: By pair of nodes, in either order, the log likelihood ratio of one animal against two.
         apart: Pairs of nodes that are two animals, because a photo shows both.
         never: Pairs of a node and an animal of the gallery that people say it is not.
@@ -42,7 +42,7 @@ class Evidence:
     nodes: Sequence[str]
     animals: Sequence[str]
     scores: Mapping[str, Mapping[str, float]]
-    n_photos: Mapping[str, int] = field(default_factory=dict)
+    n_pairs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     log_ratio: Mapping[Pair, float] = field(default_factory=dict)
     apart: Collection[Pair] = ()
     never: Collection[Pair] = ()
@@ -116,7 +116,7 @@ def joint_posterior(evidence: Evidence, model: NoveltyModel, params: NoveltyPara
     return Joint(evidence.nodes, evidence.animals, probability, draws, named)
 
 
-def pair_ratio(score: np.ndarray, model: NoveltyModel, is_ratio: bool) -> np.ndarray | None:
+def pair_ratio(score: np.ndarray, n_pairs: np.ndarray, model: NoveltyModel, is_ratio: bool) -> np.ndarray | None:
     """Log likelihood ratios of pairs of query encounters; None where nothing says what a score means.
 
     Those of the regression over gallery encounters, or, while there are too few of these, the scores themselves if they are log
@@ -124,7 +124,7 @@ def pair_ratio(score: np.ndarray, model: NoveltyModel, is_ratio: bool) -> np.nda
     gallery it would link nobody.
     """
     if model.method == LOGISTIC:
-        return replace(model, log_ratio_range=(-np.inf, np.inf)).log_likelihood_ratio(score)
+        return replace(model, log_ratio_range=(-np.inf, np.inf)).log_likelihood_ratio(score, n_pairs)
     return score if is_ratio else None
 
 
@@ -136,7 +136,8 @@ def _forest(evidence: Evidence, model: NoveltyModel, params: NoveltyParams) -> F
     hang[:, -1] = params.prior_new if k else 1.0
     for node, scores in evidence.scores.items() if model.method != NONE else ():
         score, known = np.array(list(scores.values())), [column[animal] for animal in scores]
-        ratios = model.log_likelihood_ratio(score, evidence.n_photos.get(node, 0))
+        behind = evidence.n_pairs.get(node)
+        ratios = model.log_likelihood_ratio(score, np.array([behind[animal] for animal in scores]) if behind else None)
         cut = [column[animal] for animal in evidence.left_out.get(node, ()) if animal not in scores]
         listed, left_out = evidence_of_listing(len(known), len(cut), model.kept)
         hang[place[node], known] *= listed * np.exp(np.minimum(ratios, LARGEST))

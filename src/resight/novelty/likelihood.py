@@ -1,10 +1,12 @@
-"""How many times more likely a score is for the same animal than for different ones, by two methods."""
+"""How many times more likely a score is for the same animal than for different ones, by three methods."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from scipy import optimize
 
 from resight.score import logistic
 
@@ -61,6 +63,58 @@ def fit_logistic(x: np.ndarray, genuine: np.ndarray, weight: np.ndarray) -> tupl
     if b <= 0:
         return 0.0, 0.0
     return float(a - odds - b * centre / spread), float(b / spread)
+
+
+def mixed(hit: np.ndarray, missed: float) -> np.ndarray:
+    """``log(missed + (1 - missed) exp(hit))``: with that probability a photo of the same animal scores what a different one does."""
+    if missed <= 0:
+        return hit
+    return np.asarray(np.logaddexp(math.log(missed), math.log1p(-missed) + hit))
+
+
+def fit_mixed(
+    terms: np.ndarray, genuine: np.ndarray, weight: np.ndarray, missed: float, mean: np.ndarray, spread: np.ndarray
+) -> np.ndarray:
+    """Most probable coefficients of a hit's log ratio ``terms @ theta`` under a normal prior; see `mixed`.
+
+    As in `fit_logistic` the share of genuine rows is taken out, and evidence that grows never counts against an animal.
+
+    Args:
+        terms: (N, F); the first column is 1.
+        genuine: (N,) bool, both kinds occur.
+        weight: (N,) positive.
+        missed: Share of misses among genuine rows.
+        mean, spread: (F,) of the prior.
+    """
+    odds = math.log(float(weight[genuine].sum() / weight[~genuine].sum()))
+
+    def loss(theta: np.ndarray) -> float:
+        eta = mixed(terms @ theta, missed) + odds
+        away = (theta - mean) / spread
+        return float(np.sum(weight * (np.logaddexp(0, eta) - genuine * eta)) + np.sum(away**2) / 2)
+
+    bounds = [(None, None), *[(0.0, None)] * (len(mean) - 1)]
+    # In units of the prior, in which all coefficients are of one size.
+    found = optimize.minimize(lambda z: loss(mean + spread * z), np.zeros(len(mean)), method="L-BFGS-B",
+                              bounds=[((low - m) / s if low is not None else None, None) for (low, _), m, s in zip(bounds, mean, spread, strict=True)])  # fmt: skip
+    return np.asarray(mean + spread * found.x)
+
+
+def share_missed(hits: Sequence[np.ndarray], prior: float, worth: float) -> float:
+    """Share of misses among animals that were met again: expectation maximisation under a beta prior, every animal counting the same.
+
+    Args:
+        hits: By animal, (E,) log ratio of a hit at the score of each of its encounters.
+        prior: Share elsewhere, which counts as much as ``worth`` animals.
+        worth: Of the prior.
+    """
+    missed = prior
+    for _ in range(200):
+        each = [float(np.mean(np.exp(math.log(missed) - mixed(hit, missed)))) for hit in hits]
+        before, missed = missed, (worth * prior + sum(each)) / (worth + len(hits))
+        if abs(missed - before) < 1e-9:
+            break
+    return missed
 
 
 def fit_gumbel(x: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -10,27 +10,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.novelty.calibration import Calibration, shares
+from resight.novelty.calibration import MONTHS, Calibration, shares
 from resight.novelty.left_out import share_kept
 from resight.novelty.likelihood import (
     choose_epsilon,
     evidence_bound,
     fit_gumbel,
     fit_logistic,
+    fit_mixed,
     gumbel_tail,
     log_score,
+    mixed,
     saturated,
+    share_missed,
 )
 from resight.novelty.tail import fit_tail, tail_probability
-from resight.novelty.yardstick import EMPTY, QueryScores, Yardstick
+from resight.novelty.yardstick import EMPTY, QueryScores, Row, Yardstick
 from resight.score.base import ShippedCalibration
 
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
 MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
 SIZE_TOLERANCE = 1.2
-# Pairs of different animals, and animals met again, that the shipped calibration was learned from, and how many of these matched
-# nothing (DECISIONS.md).
-SHIPPED_PAIRS, SHIPPED_ANIMALS, SHIPPED_MISSED = 100, 20, 1
+# Pairs of different animals that the shipped calibration was learned from (DECISIONS.md).
+SHIPPED_PAIRS = 500
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class NoveltyModel:
         levels: Impostor maximum of each gallery encounter that has one, by number of photos.
         n_animals: Median number of animals behind an impostor maximum.
         epsilon: Added to scores before the logarithm; None where scores are logarithms already.
-        intercept, slope: Log likelihood ratio over the saturated log score (method ``logistic``).
+        intercept, slope: Log likelihood ratio over the saturated log score (method ``logistic``); with `missed` that of a hit.
+        missed: Share of encounters with an animal of the gallery whose photos match nothing of it; 0 where nothing is known of it.
+        crowding: How much the log ratio of a hit falls with the log of the number of pairs (``missed`` above 0).
         log_score_range: Log scores that the regression has seen; the ratio is constant beyond them.
         location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
         smallest_p: Lower limit of the tail probabilities.
@@ -51,7 +55,7 @@ class NoveltyModel:
         genuine: By fewest days between, the score of each gallery encounter for its own animal, by number of photos.
         tail: Shape, scale, threshold and share above it of the largest impostor maxima (`tail.fit_tail`); empty where there
             are too few.
-        usual_photos: Photos of an encounter (geometric mean) that the likelihood ratio was learned from; 0 where the score does
+        usual_pairs: Pairs of photos behind a score (geometric mean) that the likelihood ratio was learned from; 0 where the score does
             not grow with their number.
         log_ratio_range: The ratio never goes beyond what so little evidence can support; see `ratio_range`.
         saturation: Where log scores stop counting (`likelihood.saturated`).
@@ -74,7 +78,9 @@ class NoveltyModel:
     shipped_share: float = 0.0
     genuine: Mapping[int, Yardstick] = field(default_factory=dict)
     tail: tuple[float, ...] = ()
-    usual_photos: float = 0.0
+    missed: float = 0.0
+    crowding: float = 0.0
+    usual_pairs: float = 0.0
     log_ratio_range: tuple[float, float] = (-math.inf, math.inf)
     saturation: float = math.inf
     kept: float = 1.0
@@ -146,17 +152,18 @@ class NoveltyModel:
             low, high = (low, middle) if self.p_value(flat, n_animals) <= alpha else (middle + 1, high)
         return above[low]
 
-    def log_likelihood_ratio(self, score: np.ndarray, n_photos: int = 0) -> np.ndarray:
+    def log_likelihood_ratio(self, score: np.ndarray, n_pairs: np.ndarray | None = None) -> np.ndarray:
         """Log of ``f_same(score) / f_different(score)`` of one animal; never falls with the score.
 
-        ``logistic``: the regression line within the range of log scores that it has seen, constant outside.
+        ``logistic``: the regression line within the range of log scores that it has seen, constant outside; where it is known how often
+        photos of one animal match nothing, a mixture with that (`likelihood.mixed`).
         ``evidence_bound``: the largest ratio that the Gumbel tail probability can stand for, with probabilities cut off
         at a tenth of 1 / (impostor scores + 1): it favours the candidate, and never counts against one.
 
         Args:
             score: Any shape.
-            n_photos: Photos of the encounter. The best of k impostor scores exceeds a high one k times as often, so a score that
-                rests on more photos than usual is worth less by the logarithm of that; 0 for as many as usual.
+            n_pairs: As many, pairs of photos that each score is the best of; None for as many as usual. The best of k impostor scores
+                exceeds a high one k times as often, so a score that rests on more pairs is worth less.
         """
         x = log_score(score, self.epsilon)
         if self.method == LOGISTIC:
@@ -164,16 +171,23 @@ class NoveltyModel:
         else:
             tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
             ratio = np.log(evidence_bound(tail))
-        if n_photos > self.usual_photos > 0:
-            ratio = ratio - math.log(n_photos / self.usual_photos)
-        return np.asarray(np.clip(ratio, *self.log_ratio_range))
+        return np.asarray(np.clip(mixed(ratio - self._crowded(n_pairs), self.missed), *self.log_ratio_range))
+
+    def _crowded(self, n_pairs: np.ndarray | None) -> np.ndarray | float:
+        """What a score loses as it is the best of so many pairs: what has been learned of that, otherwise as if all were independent."""
+        if not self.usual_pairs:
+            return 0.0
+        n = np.asarray(self.usual_pairs if n_pairs is None else n_pairs, np.float64)
+        if self.missed:
+            return np.asarray(self.crowding * np.log(n))
+        return np.asarray(np.maximum(np.log(n / self.usual_pairs), 0.0))
 
     def most_new(self, prior_new: float, shortlisted: bool = False) -> float:
         """The largest probability of a new animal that any scores could give, were all of the gallery compared, or left out by a shortlist."""
         lowest = 0.0
         if self.method == LOGISTIC:
             lowest = self.intercept + self.slope * float(saturated(np.array(self.log_score_range[0]), self.saturation))
-        known = math.exp(max(lowest, self.log_ratio_range[0]))
+        known = math.exp(max(float(mixed(np.array(lowest), self.missed)), self.log_ratio_range[0]))
         if shortlisted:
             known = self.kept * known + 1 - self.kept
         return prior_new / (prior_new + (1 - prior_new) * known)
@@ -188,9 +202,9 @@ def fit(
     score, every animal with the same weight; with fewer it is the Sellke-Bayarri-Berger bound on a Gumbel fit to the
     scores of different animals; with impostor maxima of fewer than 3 animals there is none.
 
-    If it has been measured what the score means at other places (``shipped``), the line of the regression is shrunk towards
-    that: the mean of both, weighted by genuine encounters and by ``shipped.worth``. No encounters are required then. ``grows``: the more photos
-    vote, the higher the score (rules ``max`` and ``mean_top2``).
+    If it has been measured what the score means at other places (``shipped``), that is a prior for the coefficients, whose spread says
+    how far places differ; no encounters are required then. ``grows``: the more photos vote, the higher the score (rules ``max`` and
+    ``mean_top2``).
     """
     rows = calibration.comparisons
     score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
@@ -207,14 +221,14 @@ def fit(
         n_impostors=int((~genuine).sum()),
         n_genuine=int(genuine.sum()),
         n_genuine_individuals=len(set(owner[genuine])),
-        usual_photos=_usual_photos(calibration) if grows else 0.0,
+        usual_pairs=_usual_pairs(rows) if grows else 0.0,
         log_ratio_range=ratio_range(rows, shipped is not None),
         kept=share_kept(calibration.genuine),
     )
     if model.n_individuals < MIN_IMPOSTORS:
         return model
     if shipped is not None:
-        return _shrunk(model, log_score(score, model.epsilon), genuine, owner, shipped)
+        return _mixed(model, rows, shipped)
     enough = model.n_genuine >= MIN_GENUINE_ENCOUNTERS and model.n_genuine_individuals >= MIN_GENUINE_INDIVIDUALS
     return (_logistic if enough else _bound)(model, log_score(score, model.epsilon), genuine, owner)
 
@@ -224,26 +238,23 @@ def ratio_range(comparisons: pa.Table, shipped: bool) -> tuple[float, float]:
 
     Whatever has never been seen in n independent comparisons may still happen once in n + 1 (the rule of succession), so no score
     speaks more than n + 1 times for or against an animal (Vergeer et al., Science and Justice 56, 2016, bound ratios in the same
-    spirit). For an animal: n pairs of different animals; against it: n animals that were met again. What the shipped
-    calibration was learned from counts too, and that one of its animals matched nothing.
+    spirit). For an animal: n pairs of different animals, and those that the shipped calibration was learned from; against it: n animals that were
+    met again. With a shipped calibration the share of misses says what speaks against an animal, and there is no other bound.
     """
     owner, candidate = (comparisons[name].to_pylist() for name in ("individual_id", "candidate_id"))
     pairs = {frozenset(pair) for pair in zip(owner, candidate, strict=True)}
     different, again = (sum(len(pair) == size for pair in pairs) for size in (2, 1))
     if not shipped:
         return -math.log1p(again), math.log1p(different)
-    missed = math.log1p(SHIPPED_MISSED) - math.log1p(again + SHIPPED_ANIMALS)
-    return missed, math.log1p(different + SHIPPED_PAIRS)
+    return -math.inf, math.log1p(different + SHIPPED_PAIRS)
 
 
-def _usual_photos(calibration: Calibration) -> float:
+def _usual_pairs(comparisons: pa.Table) -> float:
     """Geometric mean, every animal weighing the same."""
-    rows = calibration.maxima.select(["encounter_id", "individual_id"]).to_pylist()
-    counts = [calibration.n_photos.get(r["encounter_id"], 1) for r in rows]
-    if not counts:
+    if not comparisons.num_rows:
         return 0.0
-    weight = shares(np.array([r["individual_id"] for r in rows], dtype=str))
-    return float(np.exp(np.average(np.log(counts), weights=weight)))
+    weight = shares(np.array(comparisons["individual_id"].to_pylist(), dtype=str))
+    return float(np.exp(np.average(np.log(comparisons["n_pairs"].to_numpy()), weights=weight)))
 
 
 def _rounded(p: float) -> float:
@@ -256,26 +267,48 @@ def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np
     return replace(model, method=LOGISTIC, intercept=intercept, slope=slope, log_score_range=seen)
 
 
-def _shrunk(
-    model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray, shipped: ShippedCalibration
-) -> NoveltyModel:
-    seen = (shipped.lowest, shipped.highest)
-    model = replace(model, saturation=shipped.saturation)
-    # Low scores count alike in the fit too, so that their ratio is how often animals met again match nothing, not a line drawn on.
-    own = _logistic(model, np.clip(x, *seen), genuine, owner) if genuine.any() and not genuine.all() else model
-    share = shipped.worth / (shipped.worth + model.n_genuine)
+def _mixed(model: NoveltyModel, comparisons: pa.Table, shipped: ShippedCalibration) -> NoveltyModel:
+    """The mixture that is most probable after what was measured elsewhere and what the gallery shows."""
+    theta, spread = np.array([shipped.intercept, shipped.slope, shipped.crowding]), np.array(shipped.spread)
+    genuine = comparisons["genuine"].to_numpy(zero_copy_only=False).astype(bool)
+    owner = np.array(comparisons["individual_id"].to_pylist(), dtype=object)
+    again = _met_again(model)
 
-    def between(fitted: float, elsewhere: float) -> float:
-        return float((1 - share) * fitted + share * elsewhere)
+    def terms(scores: np.ndarray, n_pairs: np.ndarray) -> np.ndarray:
+        crowd = np.log(n_pairs) if model.usual_pairs else np.zeros(len(scores))
+        return np.stack(
+            [np.ones(len(scores)), saturated(log_score(scores, model.epsilon), shipped.saturation), -crowd], axis=1
+        )
 
+    def misses(theta: np.ndarray) -> float:
+        hits = [terms(scores, np.full(len(scores), model.usual_pairs)) @ theta for scores in again]
+        return share_missed(hits, shipped.missed, shipped.worth)
+
+    if genuine.any() and not genuine.all():
+        x = terms(comparisons["score"].to_numpy(), comparisons["n_pairs"].to_numpy())
+        weight = _weights(genuine, owner) / 2  # each two encounters are there twice, once from either side
+        theta = fit_mixed(x, genuine, weight, misses(theta), theta, spread)
+    intercept, slope, crowding = theta.tolist()
     return replace(
-        model,
-        method=LOGISTIC,
-        intercept=between(own.intercept, shipped.intercept),
-        slope=between(own.slope, shipped.slope),
-        log_score_range=seen,
-        shipped_share=share,
-    )
+        model, method=LOGISTIC, intercept=intercept, slope=slope, crowding=crowding, missed=misses(theta),
+        saturation=shipped.saturation, log_score_range=(-math.inf, math.inf),
+        shipped_share=shipped.worth / (shipped.worth + len(again)),
+    )  # fmt: skip
+
+
+def _met_again(model: NoveltyModel) -> list[np.ndarray]:
+    """By animal that was met again after a month or more, the scores of its encounters for it, from all their photos.
+
+    Within days the same animal is easier to recognise than after years, so that such meetings say little about misses.
+    """
+    most: dict[str, Row] = {}
+    for row in model.genuine.get(MONTHS, EMPTY).rows:
+        if row[3] > -math.inf and (row[0] not in most or row[2] > most[row[0]][2]):
+            most[row[0]] = row
+    of_animal: dict[str, list[float]] = {}
+    for _, animal, _, score in most.values():
+        of_animal.setdefault(animal, []).append(score)
+    return [np.array(scores) for _, scores in sorted(of_animal.items())]
 
 
 def _bound(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:

@@ -76,8 +76,8 @@ def in_order(seen: pa.Table, first_met: Mapping[str, date]) -> list[str]:
     return sorted(set(seen["encounter_id"].to_pylist()), key=lambda s: (first_met.get(encounter_of(s), date.max), s))
 
 
-def pair_scores(scores: pa.Table, seen: pa.Table, rank: RankParams) -> tuple[list[Pair], np.ndarray]:
-    """Pairs of sightings that were compared, and (N,) their scores.
+def pair_scores(scores: pa.Table, seen: pa.Table, rank: RankParams) -> tuple[list[Pair], np.ndarray, np.ndarray]:
+    """Pairs of sightings that were compared, (N,) their scores, and (N,) pairs of photos behind each.
 
     Args:
         scores: The ``scores`` table with rows of purpose ``cluster``.
@@ -87,7 +87,7 @@ def pair_scores(scores: pa.Table, seen: pa.Table, rank: RankParams) -> tuple[lis
     ranked = rank_all(scores, seen, rank, purpose=CLUSTER)
     ranked = ranked.filter(pc.equal(ranked["level"], "encounter"))
     pairs = zip(ranked["encounter_id"].to_pylist(), ranked["individual_id"].to_pylist(), strict=True)
-    return list(pairs), ranked["score"].to_numpy()
+    return list(pairs), ranked["score"].to_numpy(), ranked["n_pairs"].to_numpy()
 
 
 def whole_encounters(seen: pa.Table, crops_info: pa.Table) -> frozenset[str]:
@@ -101,8 +101,8 @@ def whole_encounters(seen: pa.Table, crops_info: pa.Table) -> frozenset[str]:
 
 def gallery_scores(
     candidates: pa.Table, scores: pa.Table, seen: pa.Table, crops_info: pa.Table, rank: RankParams
-) -> dict[str, dict[str, float]]:
-    """The score of each sighting for the animals of the gallery that it was compared with.
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
+    """The score of each sighting for the animals of the gallery that it was compared with, and the pairs of photos behind each.
 
     Args:
         candidates: All candidates of the query encounters, from `rank_all`.
@@ -118,13 +118,14 @@ def gallery_scores(
         asked = scores.filter(pc.is_in(scores["query_crop_id"], split["crop_id"].combine_chunks()))
         known = crops_info.filter(pc.is_valid(crops_info["individual_id"]))
         tables.append(rank_all(asked, pa.concat_tables([known, split]), rank))
-    found: dict[str, dict[str, float]] = {}
+    found, behind = dict[str, dict[str, float]](), dict[str, dict[str, int]]()
     for table in tables:
         rows = table.filter(pc.equal(table["level"], "encounter"))
-        columns = (rows[name].to_pylist() for name in ("encounter_id", "individual_id", "score"))
-        for sighting, animal, score in zip(*columns, strict=True):
+        columns = (rows[name].to_pylist() for name in ("encounter_id", "individual_id", "score", "n_pairs"))
+        for sighting, animal, score, n_pairs in zip(*columns, strict=True):
             found.setdefault(sighting, {})[animal] = score
-    return found
+            behind.setdefault(sighting, {})[animal] = n_pairs
+    return found, behind
 
 
 def other_sides(seen: pa.Table, names: Mapping[str, str]) -> dict[str, str]:

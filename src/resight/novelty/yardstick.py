@@ -21,7 +21,6 @@ class QueryScores:
         best: The score of the best candidate from so many photos, whoever that is.
         candidates: The score of each candidate.
         returned: The score that the query has as a candidate of gallery encounters.
-        n_photos: Photos that were compared.
         n_left_out: Animals that could have been compared, had the shortlist not left them out.
     """
 
@@ -29,7 +28,6 @@ class QueryScores:
     best: Mapping[int, float]
     candidates: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     returned: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-    n_photos: int = 1
     n_left_out: int = 0
 
     def of(self, candidates: Sequence[str]) -> dict[int, np.ndarray]:

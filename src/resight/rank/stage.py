@@ -72,7 +72,7 @@ def moment_pairs(scores: pa.Table, crops_info: pa.Table, params: RankParams, pur
 
 
 def candidate_scores(pairs: pa.Table, key: str, rule: str) -> pa.Table:
-    """The score of each candidate of each query by the rule, as columns ``key``, ``individual_id`` and ``score``.
+    """The score of each candidate of each query by the rule, as columns ``key``, ``individual_id``, ``score`` and ``n_pairs``.
 
     Args:
         pairs: From `moment_pairs`.
@@ -83,7 +83,10 @@ def candidate_scores(pairs: pa.Table, key: str, rule: str) -> pa.Table:
     pairs = pairs.take(pa.array(_best_first(pairs, key)))
     first = starts(codes(pairs[key]), codes(pairs["individual_id"]))
     chosen = pairs.take(pa.array(first)).select([key, "individual_id"])
-    return chosen.append_column("score", pa.array(_rule(pairs, first, rule)))
+    n_pairs = np.diff(np.append(first, pairs.num_rows))
+    return chosen.append_column("score", pa.array(_rule(pairs, first, rule))).append_column(
+        "n_pairs", pa.array(n_pairs)
+    )
 
 
 def top(ranked: pa.Table, top_k: int) -> pa.Table:

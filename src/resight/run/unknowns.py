@@ -126,16 +126,16 @@ def _but(animals: frozenset[str] | None, refused: frozenset[str] | None) -> froz
 def _joint(settings: Settings, judged: Judged, seen: pa.Table) -> Joint:
     """The posterior of all sightings."""
     rank = judged.rule.params
-    pairs, score = pair_scores(judged.scores, seen, rank)
-    ratio = pair_ratio(score, judged.model, SCORES[settings.score.name].is_ratio)
-    rows = judged.novelty.select(["encounter_id", "n_photos_compared"]).to_pylist()
+    pairs, score, n_pairs = pair_scores(judged.scores, seen, rank)
+    ratio = pair_ratio(score, n_pairs, judged.model, SCORES[settings.score.name].is_ratio)
+    of_gallery, behind = gallery_scores(judged.candidates, judged.scores, seen, judged.info, rank)
     nodes, refused = in_order(seen, _first_met(judged.photos)), judged.cohort.refused
     left_out = judged.seen.left_out
     evidence = Evidence(
         nodes=nodes,
         animals=sorted(set(judged.cohort.labels.values())),
-        scores=gallery_scores(judged.candidates, judged.scores, seen, judged.info, rank),
-        n_photos={row["encounter_id"]: row["n_photos_compared"] for row in rows},
+        scores=of_gallery,
+        n_pairs=behind,
         log_ratio={} if ratio is None else dict(zip(pairs, ratio.tolist(), strict=True)),
         apart=apart(seen),
         never=[(node, animal) for node in nodes for animal in sorted(refused.get(encounter_of(node), ()))],

@@ -15,22 +15,25 @@ FUSED = "fused"
 
 @dataclass(frozen=True)
 class ShippedCalibration:
-    """What a score has meant at other places: a line for the log likelihood ratio of same against different animal.
+    """What a score has meant at other places: how much more likely it is for the same animal than for a different one.
 
-    Only scores that are compared with the gallery's own impostors mean much the same everywhere.
+    A photo of the same animal either matches (a hit), or shows nothing of it that can be matched (a miss), and then scores what a
+    different animal scores. The ratio is ``missed + (1 - missed) exp(intercept + slope s(score) - crowding log(n))`` for the best of n
+    pairs of photos, where ``s`` saturates. Only scores that are compared with the gallery's own impostors mean much the same everywhere.
 
     Attributes:
-        intercept, slope: The ratio is ``intercept + slope * saturated score``.
-        lowest, highest: Scores are clipped to this range before they are saturated. Some photos show nothing of their
-            animal, and how many differs from place to place, so a low score must not count without limit.
+        intercept, slope, crowding: Of a hit's log ratio.
+        spread: How far each of the three varies from place to place, as standard deviations.
+        missed: Share of misses.
         saturation: Where scores stop counting, see `novelty.likelihood.saturated`.
-        worth: The line counts as much as this number of gallery encounters that met their animal again.
+        worth: The share of misses counts as much as this number of animals that were met again.
     """
 
     intercept: float
     slope: float
-    lowest: float
-    highest: float
+    crowding: float
+    missed: float
+    spread: tuple[float, float, float] = (0.3, 0.1, 0.1)
     saturation: float = math.inf
     worth: float = 4.0
 

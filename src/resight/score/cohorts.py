@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from resight.score.null import CALIBRATE, Moments, labels_of, shrunk
 
-PSEUDO_PAIRS = 5.0
+PSEUDO_PAIRS = 20.0
 NOBODY = -1
 
 
@@ -24,7 +24,9 @@ class Cohorts:
     """Which pairs each crop is compared with.
 
     The cohort of a query crop consists of its pairs with animals other than the candidate (and its own, if labelled); that of a
-    gallery crop consists of its calibration pairs with animals other than its own and the query's.
+    gallery crop consists of its calibration pairs with animals other than its own and the query's. A pair that stands in the table
+    from both sides counts once: otherwise gallery crops would have cohorts twice as sure of themselves as query crops, and their scores
+    would not be of one kind.
 
     Attributes:
         query, gallery: (N,) number of each pair's crops.
@@ -59,8 +61,11 @@ class Cohorts:
         apart = self.own != self.other
         from_query, from_gallery = apart & (self.other != NOBODY), apart & (self.own != NOBODY) & self.calibrate
         crop = np.concatenate([self.query[from_query], self.gallery[from_gallery]])
+        partner = np.concatenate([self.gallery[from_query], self.query[from_gallery]])
         met = np.concatenate([self.other[from_query], self.own[from_gallery]])
-        sums = _Sums.of(crop, met, np.concatenate([x[from_query], x[from_gallery]]), self)
+        value = np.concatenate([x[from_query], x[from_gallery]])
+        _, once = np.unique(crop * _how_many(self.query, self.gallery) + partner, return_index=True)
+        sums = _Sums.of(crop[once], met[once], value[once], self)
         return (sums.z(x, self.query, self.other, null) + sums.z(x, self.gallery, self.own, null)) / 2
 
 

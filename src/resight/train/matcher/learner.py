@@ -29,7 +29,7 @@ class Plan:
         weight_decay: Of matrices.
         clip: Largest norm of the gradient.
         keep: Share of the running mean that a step keeps.
-        bf16: Products in bfloat16 (autocast); weights, heads and loss stay float32.
+        bf16: Products in bfloat16 (autocast), where the device has instructions for it; weights, heads and loss stay float32.
         look_every: Steps between two measurements on validation pairs.
         look_pairs: Number of those pairs.
     """
@@ -70,6 +70,7 @@ class MatcherLearner(Learner):
         self.steps, self.clip, self.keep, self.look_every = plan.steps, plan.clip, plan.keep, plan.look_every
         self.recipe = {"seed": seed, "plan": asdict(plan), "shape": asdict(net.shape)}
         self.sampler, self.apart, self.plan, self.seed, self.device = sampler, apart, plan, seed, device
+        self.bf16 = plan.bf16 and has_bf16(device)
 
     def learning_rate(self, position: float) -> float:
         """Warm-up, then a cosine to 2 %."""
@@ -79,7 +80,7 @@ class MatcherLearner(Learner):
 
     def losses(self, step: int, position: float) -> dict[str, Tensor]:
         batch = self.sampler.batch(self.seed, step, self.plan.batch, self.plan.keypoints).to(self.device)
-        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.plan.bf16):
+        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.bf16):
             assignments = self.net(batch.a, batch.b)
         return {"loss": loss_of(assignments, batch.truth)}
 
@@ -90,6 +91,14 @@ class MatcherLearner(Learner):
     def describe(self, row: Mapping[str, float]) -> str:
         last = self.net.shape.n_layers
         return super().describe({k: row[k] for k in ("loss", f"recall_{last}", f"precision_{last}") if k in row})
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the device has instructions for bfloat16; a step on a processor without them takes five to ten times as long as in float32."""
+    if not device.startswith("cpu") or not hasattr(torch.cpu, "get_capabilities"):
+        return True
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @torch.no_grad()
