@@ -15,6 +15,7 @@ from resight.flows import steps
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
 from resight.pairs.cohort import Cohort
+from resight.run.conditions import Way
 from resight.run.measuring import HiddenLabels
 from resight.run.models import Model
 from resight.run.run import Run, open_run
@@ -89,15 +90,16 @@ def measure_workspace(
     accept: bool,
     tried: Attempt | None = None,
     quiet: bool,
+    way: Way | None = None,
 ) -> dict[str, Any]:
-    """Measure any model on the workspace's confirmed labels."""
+    """Measure any model on the workspace's confirmed labels; with ``way`` it makes way for others."""
 
     def measured() -> dict[str, Any]:
-        with open_run(place, settings, model, flow="accuracy", night=night, tried=tried, quiet=quiet) as run:
+        with open_run(place, settings, model, flow="accuracy", night=night, tried=tried, quiet=quiet, way=way) as run:
             run.note(note)
             return _measured(run, accept=accept)
 
-    return steps.again_if_lost(settings, measured)
+    return steps.again_if_lost(settings, measured) if way is None else steps.making_way(settings, measured)
 
 
 def _measured(run: Run, accept: bool) -> dict[str, Any]:

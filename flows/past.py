@@ -12,9 +12,9 @@ from typing import Any
 from resight.errors import SettingsError
 from resight.flows.in_prefect import all_shown, run_name
 from resight.flows.lazy import made
-from resight.flows.steps import accepted_settings, note_of_choice, run_pipeline, tonights_cohort
+from resight.flows.steps import accepted_settings, again_if_lost, note_of_choice, run_pipeline, tonights_cohort
 from resight.ingest.past import then
-from resight.run.run import open_run
+from resight.run.run import Run, open_run
 from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
 from resight.status import PAST
@@ -88,19 +88,28 @@ def run_past_night(
     with attempted(place, "past night", night=night) as tried:
         settings, model, sentence = accepted_settings(place, overrides)
         when, told = then(place, date.fromisoformat(night)), tuple(sources or ())
-        opened = open_run(
-            place, settings, model, flow=PAST, night=night, sources=told, tried=tried, then=when, quiet=quiet
-        )
-        with opened as run:
-            run.note(*note_of_choice(place), sentence)
-            ingested = ingest_photos(run)
-            cohort = replace(tonights_cohort(run, ingested), is_kept=False)
-            summary = already_there(run, accept=False)
-            if summary is None:
-                run_pipeline(run, ingested, cohort)
-                summary = publish(run, accept=False)
+
+        def whole() -> dict[str, Any]:
+            opened = open_run(
+                place, settings, model, flow=PAST, night=night, sources=told, tried=tried, then=when, quiet=quiet
+            )
+            with opened as run:
+                run.note(*note_of_choice(place), sentence)
+                return _seen(run)
+
+        summary = again_if_lost(settings, whole)
         tried.result(summary)
         return summary
+
+
+def _seen(run: Run) -> dict[str, Any]:
+    ingested = ingest_photos(run)
+    cohort = replace(tonights_cohort(run, ingested), is_kept=False)
+    done = already_there(run, accept=False)
+    if done:
+        return done
+    run_pipeline(run, ingested, cohort)
+    return publish(run, accept=False)
 
 
 def _past(

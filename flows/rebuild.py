@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from resight.errors import NothingToMeasure
+from resight.errors import NothingToMeasure, WorkspaceError
 from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
-from resight.flows.steps import again_if_lost, own_settings, run_pipeline, settings_for, tonights_cohort
+from resight.flows.steps import making_way, own_settings, run_pipeline, settings_for, tonights_cohort
+from resight.run.conditions import Way
 from resight.run.models import Model, current_model, with_model
-from resight.run.run import open_run
+from resight.run.run import Run, open_run
 from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
 from resight.settings import Settings
@@ -58,98 +61,109 @@ def run_rebuild(
     """
     place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
     with attempted(place, "rebuild", night=night) as tried:
-        result = _rebuilt(place, night, overrides, tried, accept_unmeasured, accept, quiet)
+        settings, model = own_settings(place, overrides)
+        work = _Rebuild(place, night, overrides, settings, model, current_model(place), tried, quiet)
+        result = work.result(accept_unmeasured, accept)
         tried.result(result)
         return result
 
 
-def _rebuilt(
-    place: Workspace,
-    night: str,
-    overrides: Mapping[str, Any] | None,
-    tried: Attempt,
-    accept_unmeasured: bool,
-    accept: bool,
-    quiet: bool,
-) -> dict[str, Any]:
-    settings, model = own_settings(place, overrides)
-    old = current_model(place)
-    comparison, measured = None, None
-    if old and old.fingerprint != model.fingerprint:
-        comparison, measured = _compare(place, overrides, old, settings, model, night, quiet)
-    if comparison and not (comparison.not_worse or (accept_unmeasured and comparison.too_few)):
-        return _refused(place, settings, model, night, comparison, measured, quiet)
-    said = comparison.sentence if comparison else ""
-    result = again_if_lost(settings, lambda: _everything(place, settings, model, night, said, tried, accept, quiet))
-    verdict, page = comparison and comparison.as_dict(), measured and measured["accuracy_page"]
-    return result | {"refused": False, "comparison": verdict, "accuracy_page": page}
+@dataclass(frozen=True)
+class _Rebuild:
+    """A rebuild under way, which makes way for everybody who waits for the workspace.
 
+    Attributes:
+        old: The accepted model when it began.
+    """
 
-def _everything(
-    place: Workspace,
-    settings: Settings,
-    model: Model,
-    night: str,
-    said: str,
-    tried: Attempt,
-    accept: bool,
-    quiet: bool,
-) -> dict[str, Any]:
-    """All photos under the new model, which is accepted; the summary, with whether it is."""
-    with open_run(place, settings, model, flow="rebuild", night=night, tried=tried, quiet=quiet) as run:
-        run.note(said)
-        ingested = ingest_photos(run)
-        promoted = may_publish(run, ingested, accept)
-        result = already_there(run, accept=promoted, model=promoted)
-        if result is None:
-            run_pipeline(run, ingested, tonights_cohort(run, ingested))
-            result = publish(run, accept=promoted, model=promoted)
-        return result | {"promoted": promoted}
+    place: Workspace
+    night: str
+    overrides: Mapping[str, Any] | None
+    settings: Settings
+    model: Model
+    old: Model | None
+    tried: Attempt
+    quiet: bool
+    way: Way = field(default_factory=Way)
 
+    def result(self, accept_unmeasured: bool, accept: bool) -> dict[str, Any]:
+        comparison, measured = None, None
+        if self.old and self.old.fingerprint != self.model.fingerprint:
+            comparison, measured = self._compare(self.old)
+        if comparison and not (comparison.not_worse or (accept_unmeasured and comparison.too_few)):
+            return self._refused(comparison, measured)
+        said = comparison.sentence if comparison else ""
+        result = making_way(self.settings, lambda: self._everything(said, accept))
+        verdict, page = comparison and comparison.as_dict(), measured and measured["accuracy_page"]
+        return result | {"refused": False, "comparison": verdict, "accuracy_page": page}
 
-def _refused(
-    place: Workspace,
-    settings: Settings,
-    model: Model,
-    night: str,
-    comparison: Comparison,
-    measured: dict[str, Any] | None,
-    quiet: bool,
-) -> dict[str, Any]:
-    """The summary of a model that is not accepted: of its measurement, as nothing else was computed."""
-    why = comparison.sentence
-    if measured is None:
-        with open_run(place, settings, model, flow="rebuild", night=night, quiet=quiet) as run:
+    def _everything(self, said: str, accept: bool) -> dict[str, Any]:
+        """All photos under the new model, which is accepted; the summary, with whether it is."""
+        with self._run(tried=self.tried) as run:
+            self._still_compared()
+            run.note(said)
+            ingested = ingest_photos(run)
+            promoted = may_publish(run, ingested, accept)
+            result = already_there(run, accept=promoted, model=promoted)
+            if result is None:
+                run_pipeline(run, ingested, tonights_cohort(run, ingested))
+                result = publish(run, accept=promoted, model=promoted)
+            return result | {"promoted": promoted}
+
+    def _still_compared(self) -> None:
+        """Others were let through meanwhile.
+
+        Raises:
+            WorkspaceError: The model that this one was compared with is not the accepted one any more.
+        """
+        now = current_model(self.place)
+        if now and now.fingerprint not in {self.model.fingerprint, self.old and self.old.fingerprint}:
+            raise WorkspaceError(
+                f"Another model was accepted in {self.place.root} while this rebuild was at work, so its comparison counts no longer; "
+                "run `resight rebuild` again to compare with that one. What was computed is kept."
+            )
+
+    def _refused(self, comparison: Comparison, measured: dict[str, Any] | None) -> dict[str, Any]:
+        """The summary of a model that is not accepted: of its measurement, as nothing else was computed."""
+        why = comparison.sentence
+        if measured is None:
+            measured = making_way(self.settings, self._without_measurement)
+        else:
+            log.warning("%s", why)
+        notes = [why, *(note for note in measured["notes"] if note != why)]
+        ended = {
+            "flow": "rebuild",
+            "status": KEPT_ASIDE,
+            "reason": why,
+            "notes": notes,
+            "promoted": False,
+            "refused": True,
+        }
+        return measured | ended | {"comparison": comparison.as_dict(), "accuracy_page": measured.get("accuracy_page")}
+
+    def _without_measurement(self) -> dict[str, Any]:
+        with self._run() as run:
             ingest_photos(run)
-            measured = without_run(run)
-    else:
-        log.warning("%s", why)
-    notes = [why, *(note for note in measured["notes"] if note != why)]
-    ended = {"flow": "rebuild", "status": KEPT_ASIDE, "reason": why, "notes": notes, "promoted": False, "refused": True}
-    return measured | ended | {"comparison": comparison.as_dict(), "accuracy_page": measured.get("accuracy_page")}
+            return without_run(run)
 
+    def _run(self, tried: Attempt | None = None) -> AbstractContextManager[Run]:
+        about: dict[str, Any] = {"night": self.night, "tried": tried, "quiet": self.quiet, "way": self.way}
+        return open_run(self.place, self.settings, self.model, flow="rebuild", **about)
 
-def _compare(
-    place: Workspace,
-    overrides: Mapping[str, Any] | None,
-    old: Model,
-    settings: Settings,
-    model: Model,
-    night: str | None,
-    quiet: bool,
-) -> tuple[Comparison, dict[str, Any] | None]:
-    """The verdict, and the summary of the new model's measurement; None where there was nothing to measure."""
-    old_settings = with_model(settings_for(place, overrides), old)
-    try:
-        before = measure_workspace(place, old_settings, old, night=night, accept=False, quiet=quiet)
-        paired = settings.evaluate.model_copy(update={"against": before["run_id"]})
-        changed = settings.model_copy(update={"evaluate": paired})
-        after = measure_workspace(place, changed, model, night=night, accept=False, quiet=quiet)
-    except NothingToMeasure:
-        return compare(*[empty_table("outcomes")] * 2), None
-    earlier, later = (read_run(place, r["run_id"], "outcomes") for r in (before, after))
-    how = settings.evaluate
-    return compare(earlier, later, settings.novelty.prior_new, how.draws, how.seed), after
+    def _compare(self, old: Model) -> tuple[Comparison, dict[str, Any] | None]:
+        """The verdict, and the summary of the new model's measurement; None where there was nothing to measure."""
+        place, how = self.place, self.settings.evaluate
+        about: dict[str, Any] = {"night": self.night, "accept": False, "quiet": self.quiet, "way": self.way}
+        old_settings = with_model(settings_for(place, self.overrides), old)
+        try:
+            before = measure_workspace(place, old_settings, old, **about)
+            paired = how.model_copy(update={"against": before["run_id"]})
+            changed = self.settings.model_copy(update={"evaluate": paired})
+            after = measure_workspace(place, changed, self.model, **about)
+        except NothingToMeasure:
+            return compare(*[empty_table("outcomes")] * 2), None
+        earlier, later = (read_run(place, r["run_id"], "outcomes") for r in (before, after))
+        return compare(earlier, later, self.settings.novelty.prior_new, how.draws, how.seed), after
 
 
 def _rebuild(

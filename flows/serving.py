@@ -23,6 +23,7 @@ from resight.store.workspace import open_workspace
 
 NIGHTLY_CRON = "30 2 * * *"
 ACCURACY_CRON = "0 4 * * 0"
+WAIT_MINUTES = 180.0  # for a rebuild, say, where the settings do not say how long
 FLOW_RUNS_S = 2.3  # for flow runs to close their workers and to tell the server how they ended
 TELL_S = 0.7  # for us to tell it of those that did not
 
@@ -53,8 +54,9 @@ def serve_flows(workspace: str, overrides: Mapping[str, Any] | None = None) -> N
         ServerError: No server is set, or it cannot be reached.
     """
     place = open_workspace(workspace)
-    runner = _Runner(pause_on_shutdown=True)
-    for deployment in served_deployments(workspace, overrides, load_settings(place.root, overrides).site):
+    runner, settings = _Runner(pause_on_shutdown=True), load_settings(place.root, overrides)
+    waiting = dict(overrides or {}) if settings.wait_minutes else {"wait_minutes": WAIT_MINUTES, **(overrides or {})}
+    for deployment in served_deployments(workspace, waiting, settings.site):
         existing = existing_deployment(deployment.flow_name, deployment.name)
         refuse_foreign(existing, deployment.name, workspace)
         if existing and existing.work_pool_name:

@@ -13,11 +13,11 @@ from resight.decisions.apply import rejections
 from resight.errors import DamagedError, DeviceError
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort, nightly_cohort
-from resight.run.models import Model, model_of, settle
+from resight.run.models import Model, model_of, settle, weights_of
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
 from resight.run.state import Ingested, Judged, Segmented
-from resight.runner.runner import ClusterLost
+from resight.runner.runner import ClusterLost, MadeWay
 from resight.segment.kinds.auto import AutoParams
 from resight.segment.store import CROPS_STAGE
 from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
@@ -69,13 +69,13 @@ def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None)
     """Settings with the accepted model, that model, and a sentence where the settings ask for another one."""
     settings = settings_for(workspace, overrides)
     names_model = bool(nest(overrides or {}).keys() & Settings.sections_affecting("model"))
-    return settle(workspace, settings, settings.weight_store(), explicit=names_model)
+    return settle(workspace, settings, weights_of(workspace, settings), explicit=names_model)
 
 
 def own_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Model]:
     """Settings and the model that they describe, whichever is accepted."""
     settings = settings_for(workspace, overrides)
-    return settings, model_of(settings, settings.weight_store(), workspace)
+    return settings, model_of(settings, weights_of(workspace, settings), workspace)
 
 
 def labelled_folder(
@@ -151,6 +151,17 @@ def again_if_lost(settings: Settings, work: Callable[[], T]) -> T:
             log.warning("%s It is tried again in %.0f s (%d of %d).", lost, RETRY_S * n, n, settings.dask.retries)
         time.sleep(RETRY_S * n)
     return work()
+
+
+def making_way(settings: Settings, work: Callable[[], T]) -> T:
+    """`again_if_lost`, and once more each time it has made way for others who waited; what was finished is on disk."""
+    while True:
+        try:
+            return again_if_lost(settings, work)
+        except MadeWay:
+            log.warning(
+                "Somebody waits for the workspace and goes first; what is finished is kept, and this goes on afterwards."
+            )
 
 
 def run_pipeline(run: Run, ingested: Ingested, cohort: Cohort) -> None:

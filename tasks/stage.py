@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from resight.run.run import Run
+from resight.runner.runner import MadeWay
 
 log = logging.getLogger("resight")
 P = ParamSpec("P")
@@ -21,6 +22,7 @@ def stage(name: str) -> Callable[[Task[P, T]], Task[P, T]]:
     def decorate(function: Task[P, T]) -> Task[P, T]:
         @functools.wraps(function)
         def call(run: Run, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            run.env.runner.make_way()
             start = time.perf_counter()
             work = functools.partial(function, run, *args, **kwargs)
             try:
@@ -48,11 +50,16 @@ def _as_task(name: str, work: Callable[[], T], description: str) -> T:
     from prefect import task
     from prefect.cache_policies import NO_CACHE
 
-    def bound() -> T:  # without parameters, so that Prefect does not search tables and settings for futures
-        return work()
+    def bound() -> T | MadeWay:  # without parameters, so that Prefect does not search tables and settings for futures
+        try:
+            return work()
+        except MadeWay as made_way:  # nothing has failed
+            return made_way
 
     # Prefect's cache is off: ours are content-addressed files (DECISIONS.md).
     settings: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
     in_prefect: Any = task(name=name, description=description, **settings)(bound)
-    result: T = in_prefect()
+    result: T | MadeWay = in_prefect()
+    if isinstance(result, MadeWay):
+        raise result
     return result

@@ -11,7 +11,7 @@ from resight.errors import DeviceError, WeightsError
 from resight.runner import runner as runner_module
 from resight.runner.local import WORKER_MEMORY
 from resight.runner.params import DaskParams
-from resight.runner.runner import Runner, Stalled
+from resight.runner.runner import MadeWay, Runner, Stalled
 
 
 def double(n: int) -> int:
@@ -35,6 +35,12 @@ def die_once(path: str) -> str:
         Path(path).touch()
         os._exit(1)
     return path
+
+
+def leave_a_mark(path: str) -> None:
+    Path(path).write_text("begun")
+    time.sleep(0.05)
+    Path(path).write_text("done")
 
 
 def complain(_: int) -> int:
@@ -162,3 +168,18 @@ def test_local_workers_keep_freed_memory() -> None:
     with Runner(DaskParams(workers=1), quiet=True) as runner:
         done, _ = runner.run("test", memory_setting, list(WORKER_MEMORY))
     assert dict(done) == WORKER_MEMORY
+
+
+@pytest.mark.parametrize("mode", ["inline", "processes"])
+def test_a_run_that_makes_way_finishes_what_it_has_begun_and_begins_nothing_more(tmp_path: Path, mode: str) -> None:
+    asked = list[int]()
+
+    def is_wanted() -> bool:
+        asked.append(len(asked))
+        return len(asked) > 2
+
+    runner = Runner(DaskParams(mode=mode, workers=1), quiet=True, is_wanted=is_wanted)
+    with runner, pytest.raises(MadeWay):
+        runner.run("test", leave_a_mark, [str(tmp_path / str(n)) for n in range(20)])
+    marks = list(tmp_path.iterdir())
+    assert 2 <= len(marks) <= 6 and all(mark.read_text() == "done" for mark in marks)

@@ -20,6 +20,7 @@ from resight.bucket.params import PublishParams
 from resight.bucket.publish import MANIFEST, publish_to
 from resight.cli.app import app
 from resight.errors import SettingsError, WorkspaceError
+from resight.run.models import Model, register
 from resight.run.telling import attempted
 from resight.settings.init import init_workspace
 from resight.store.attempts import log_lines, read_attempts
@@ -208,6 +209,10 @@ def test_by_hand_and_after_a_command(nights: Workspace, address: str) -> None:
     with attempted(nights, "rebuild"):
         second_night(nights)
     assert as_reader(address) == "r2"
+    part = {"extract": {"kind": "orb"}, "match": {"kind": "nearest"}, "score": {"name": "ratio"}}
+    register(nights, Model("0123456789abcdef", part, {}))
+    assert CliRunner().invoke(app, ["models", "promote", "0123", *place]).exit_code == 0
+    assert json.loads(FS.cat_file(f"{address.partition('://')[2]}/current.json"))["model"] == "0123456789abcdef"
 
 
 @pytest.mark.parametrize("text", ["turtles/zakynthos", "s3://", "file:///mnt/share", "zip::s3://turtles/a.zip"])

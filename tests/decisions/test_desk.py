@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from decision_helpers import A, B, C, photo
 
-from resight.decisions.desk import Desk, Tables
+from resight.decisions.desk import Desk
 from resight.decisions.entry import Kind
+from resight.decisions.tables import Tables
 from resight.store.workspace import Workspace
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from flow_helpers import SMALL
+from stopping import wait_for
 from typer.testing import CliRunner
 
 from resight.cli.app import app
 from resight.evaluate import paired
 from resight.flows import nightly, rebuild, steps
+from resight.match import work as match_work
+from resight.run import conditions
 from resight.run.models import current_model
 from resight.runner.runner import ClusterLost
 from resight.store.attempts import read_attempts
@@ -92,3 +96,39 @@ def test_a_night_whose_cluster_is_lost_goes_on_by_itself(
         nightly.run_nightly(
             night_workspace.root, "2026-06-06", SMALL | {"dask": {"mode": "inline", "retries": 0}}, quiet=True
         )
+
+
+def test_a_night_gets_through_while_a_rebuild_matches(
+    night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits for the block that is under way; the rebuild, told not to wait, comes after it and computes nothing twice."""
+    waiting = SMALL | {"wait_minutes": 5}
+    night = threading.Thread(
+        target=nightly.run_nightly, args=(night_workspace.root, NIGHT, waiting), kwargs={"quiet": True}
+    )
+    pairs, match, everything = list[tuple[str, str]](), match_work.match_block, rebuild._Rebuild._everything
+    under_way = list[int]()
+
+    def match_one(block: Any) -> Any:
+        pairs.extend(block.ids(k) for k in range(len(block)))
+        if under_way and len(pairs) == under_way[0] + 3 and not night.ident:
+            night.start()
+            wait_for(night_workspace.is_wanted)
+        return match(block)
+
+    def mark(*args: Any) -> Any:
+        under_way.append(len(pairs))
+        return everything(*args)
+
+    monkeypatch.setattr(paired, "FEWEST_QUERIES", 7)  # six encounters ask
+    monkeypatch.setattr(match_work, "match_block", match_one)
+    monkeypatch.setattr(rebuild._Rebuild, "_everything", mark)
+    monkeypatch.setattr(conditions, "LOOK_S", 0.0)
+    one_by_one = OTHER | {"pairs": {"max_block_pairs": 1}}
+    result = rebuild.run_rebuild(night_workspace.root, NIGHT, one_by_one, accept_unmeasured=True, quiet=True)
+    night.join()
+    assert under_way[1] == under_way[0] + 3, "the block under way was the last one before the night"
+    assert len(pairs) > under_way[1] and len(set(pairs)) == len(pairs)
+    ended = sorted(read_attempts(night_workspace), key=lambda row: str(row["ended_at"]))
+    assert [(row["command"], row["outcome"]) for row in ended][1:] == [("nightly", "done"), ("rebuild", "done")]
+    assert "goes first; what is finished is kept" in caplog.text and result["promoted"]

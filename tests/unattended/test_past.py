@@ -18,10 +18,12 @@ from resight.cli.app import app
 from resight.decisions.desk import Desk
 from resight.decisions.entry import Kind
 from resight.errors import SettingsError
+from resight.flows import past, steps
 from resight.flows.nightly import run_nightly
 from resight.flows.past import nights_of, run_past
 from resight.ingest.past import Then, Told, _in_turn, then
 from resight.run.overview import overview
+from resight.runner.runner import ClusterLost
 from resight.store.attempts import read_attempts
 from resight.store.generations import current_generation
 from resight.store.runs import read_run
@@ -88,6 +90,22 @@ def test_a_night_says_what_it_said_then(season: tuple[Workspace, dict[str, str]]
     (again,) = run_past(place.root, night, quiet=True)
     assert again["run_id"] == result["run_id"]
     assert any("Nothing is new" in note and "current" not in note for note in again["notes"])
+
+
+def test_a_view_whose_cluster_is_lost_goes_on_by_itself(
+    season: tuple[Workspace, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest, lost = past.ingest_photos, [ClusterLost("The Dask scheduler went away.")]
+
+    def work(*args: Any) -> Any:
+        if lost:
+            raise lost.pop()
+        return ingest(*args)
+
+    monkeypatch.setattr(past, "ingest_photos", work)
+    monkeypatch.setattr(steps, "RETRY_S", 0.01)
+    (view,) = run_past(season[0].root, "2026-06-04", quiet=True)
+    assert view["status"] == "past" and not lost
 
 
 def test_missed_nights_see_what_was_taken_by_then(season: tuple[Workspace, dict[str, str]]) -> None:

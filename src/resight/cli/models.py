@@ -53,7 +53,7 @@ def models_show(
 def models_promote(
     name: NameArgument, workspace: options.WorkspaceOption = options.HERE, as_json: options.JsonOption = False
 ) -> None:
-    """Make a model the accepted one, which `nightly` uses, whatever the comparison said."""
+    """Make a model the accepted one, which `nightly` uses, whatever the comparison said; published where `[publish]` says so."""
     from resight.run.models import load_model, promote
 
     def accept(place: Workspace) -> Model:
@@ -92,6 +92,7 @@ def models_remove(
 
 
 def _accept(command: str, workspace: Path, accept: Callable[[Workspace], Model], as_json: bool) -> None:
+    from resight.run.publishing import publish_after
     from resight.store.attempts import attempt
     from resight.store.workspace import open_workspace
 
@@ -99,6 +100,7 @@ def _accept(command: str, workspace: Path, accept: Callable[[Workspace], Model],
     with attempt(place, command) as tried, place.lock():
         model = accept(place)
         tried.follow(accepted_model=model.fingerprint)
+    publish_after(tried)
 
     def show(console: Console, result: dict[str, Any]) -> None:
         accepted = f"{model.fingerprint} is now the accepted model: {escape(model.describe())}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import posixpath
 import threading
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,55 +13,14 @@ from resight.decisions.entry import ABOUT_PHOTOS, Entry, Kind, clean_name
 from resight.decisions.log import DecisionLog
 from resight.decisions.names import did_you_mean, provisional_id, similar
 from resight.decisions.state import Decided
+from resight.decisions.tables import Tables, by_name
 from resight.errors import SettingsError, WorkspaceError
-from resight.status import PhotoStatus
-from resight.store.generations import Generation, current_generation
+from resight.store.generations import current_generation
 from resight.store.workspace import Workspace
 
 Row = dict[str, Any]
 MOST_SHOWN = 5
 LOOK_AGAIN_S = 1.0  # a page asks hundreds of times what is current
-
-
-@dataclass(frozen=True)
-class Tables:
-    """What the newest run says, by what is asked for.
-
-    Attributes:
-        photos: Rows by photo_id, also of photos that cannot be used.
-        encounters: photo_ids by encounter, in the order in which they were taken.
-        verdicts: Rows of ``novelty`` by encounter.
-        candidates: Rows of ``identifications`` by encounter: the animal of the verdict, then by rank.
-    """
-
-    generation: Generation
-    photos: Mapping[str, Row]
-    encounters: Mapping[str, Sequence[str]]
-    verdicts: Mapping[str, Row]
-    candidates: Mapping[str, Sequence[Row]]
-
-    @classmethod
-    def of(cls, generation: Generation) -> Tables:
-        """Read them."""
-        photos = {r["photo_id"]: r for r in generation.table("photos").to_pylist()}
-        if not generation.has("decisions"):  # names are those of label files; runs of before do not say so
-            photos = {p: r | {"labelled_individual_id": r["individual_id"]} for p, r in photos.items()}
-        encounters: dict[str, list[str]] = defaultdict(list)
-        for row in sorted(photos.values(), key=lambda r: (str(r["taken_at"] or r["taken_on"] or "9"), r["uri"])):
-            encounters[row["encounter_id"]].append(row["photo_id"])
-        candidates: dict[str, list[Row]] = defaultdict(list)
-        for row in _rows(generation, "identifications"):
-            if row["level"] == "encounter":
-                candidates[row["encounter_id"]].append(row)
-        verdicts = {r["encounter_id"]: r for r in _rows(generation, "novelty")}
-        said = {
-            e: row["individual_id"] for e, row in verdicts.items()
-        }  # in view of all encounters; scores may rank another first
-        ranked = {
-            e: sorted(rows, key=lambda r: (r["individual_id"] != said.get(e), r["rank"]))
-            for e, rows in candidates.items()
-        }
-        return cls(generation, photos, encounters, verdicts, ranked)
 
 
 @dataclass
@@ -78,6 +36,7 @@ class Desk:
         self._tables: Tables | None = None
         self._looked = 0.0
         self._state: tuple[tuple[Entry, ...] | None, Decided] = (None, Decided.of(()))
+        self._named: tuple[Tables | None, Decided | None, dict[str, list[str]]] = (None, None, {})
 
     @property
     def tables(self) -> Tables:
@@ -112,9 +71,16 @@ class Desk:
 
     def animals(self) -> dict[str, int]:
         """Usable photos by animal, as of now."""
-        decided = self.decided
-        rows = [r for r in self.tables.photos.values() if r["status"] == PhotoStatus.OK]
-        return dict(Counter(name for r in rows if (name := self.name_of(r, decided))))
+        return {name: len(photos) for name, photos in self.photos_by_name.items()}
+
+    @property
+    def photos_by_name(self) -> Mapping[str, Sequence[str]]:
+        """Usable photos of each animal, as of now. A page asks many times; only what people have decided on is looked at one by one."""
+        with self._lock:
+            tables, decided = self.tables, self.decided
+            if self._named[0] is not tables or self._named[1] is not decided:
+                self._named = tables, decided, by_name(tables, decided)
+            return self._named[2]
 
     def encounters(self) -> dict[str, list[str]]:
         """photo_ids by encounter, split where people have split them since the newest run."""
@@ -335,10 +301,6 @@ def _evidence(tables: Tables, encounter: str) -> Row:
         for row in tables.candidates.get(encounter, ())[:MOST_SHOWN]
     ]
     return {"verdict": verdict["decision"], "p_new": verdict["p_new"], "candidates": shown}
-
-
-def _rows(generation: Generation, name: str) -> list[Row]:
-    return generation.table(name).to_pylist() if generation.has(name) else []
 
 
 def short_uri(uri: str) -> str:

@@ -51,7 +51,13 @@ class Evidence:
 
 
 def evidence(
-    env: Environment, setup: MatchSetup, name: str, pairs: Sequence[tuple[str, str]], features: pa.Table
+    env: Environment,
+    setup: MatchSetup,
+    name: str,
+    pairs: Sequence[tuple[str, str]],
+    features: pa.Table,
+    *,
+    kept_only: bool = False,
 ) -> dict[tuple[str, str], Evidence]:
     """Corresponding points of ``pairs``, at most 80 each, by confidence.
 
@@ -61,6 +67,7 @@ def evidence(
         name: From `match_fingerprint`.
         pairs: (crop_id, crop_id) in any order and direction.
         features: The catalog's ``features`` table.
+        kept_only: Match nothing; give those that were kept before.
 
     Returns:
         By the pairs as they were given. A pair that cannot be matched is missing; the log says why.
@@ -74,7 +81,7 @@ def evidence(
     wanted = np.unique(numbers)
     kept, _ = look_up(part_files(folder), codes, wanted, pa.schema([EVIDENCE_SCHEMA.field(key) for key in KEYS]))
     missing = np.setdiff1d(wanted, kept, assume_unique=True)
-    if missing.size:
+    if missing.size and not kept_only:
         table = CropTable.of(codes, features, missing)
         groups = np.array_split(table.by_tile(missing), -(-len(missing) // PAIRS_PER_BLOCK))
         blocks = list(map(block_maker(env, setup, folder, table), groups))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,9 +31,8 @@ from resight.review.view import screen
 log = logging.getLogger("resight")
 PAGES = Path(__file__).resolve().parent / "pages"
 FILES = {"review.js": "text/javascript", "review.css": "text/css"}
-DRAWN = 3  # candidates whose points the report has drawn, unless settings say otherwise
 NOTHING_KEPT = "nothing was kept; go to the list and choose again."
-A_DAY = "private, max-age=86400"
+A_DAY, A_YEAR = "private, max-age=86400", "private, max-age=31536000, immutable"
 
 Answer = Callable[[Request, Session], Response]
 
@@ -61,6 +61,8 @@ class Review:
                 Route("/animal/{key}/decide", change(self.decide_name), methods=["POST"]),
                 Route("/crop/{crop_id}.jpg", read(self.crop)),
                 Route("/photo/{photo_id}.jpg", read(self.photo)),
+                Route("/small/crop/{crop_id}.jpg", read(self.small)),
+                Route("/small/photo/{photo_id}.jpg", read(self.small_photo)),
                 Route("/points/{query}/{gallery}", read(self.points)),
             ],
             exception_handlers={404: _nothing_here, 405: _nothing_here, SettingsError: _odd_form},
@@ -69,7 +71,7 @@ class Review:
     def prepare(self) -> None:
         """Read what the first screens need, so that nobody waits for it."""
         queue = self.board.queue()
-        self.pictures.prepare(c.pair for card in queue for c in self.board.candidates(card)[:DRAWN] if c.pair)
+        self.pictures.prepare(c.pair for card in queue for c in self.board.candidates(card) if c.pair)
 
     def queue(self, request: Request, session: Session) -> Response:
         """What is open: where somebody asks, tonight, the backlog; and what is decided."""
@@ -158,6 +160,14 @@ class Review:
         """A whole photo."""
         return _jpeg(self.pictures.photo(request.path_params["photo_id"], self._generation()))
 
+    def small(self, request: Request, session: Session) -> Response:
+        """A head as it stands among others."""
+        return _jpeg(self.pictures.small(request.path_params["crop_id"], self._generation()))
+
+    def small_photo(self, request: Request, session: Session) -> Response:
+        """A photo as it stands among others."""
+        return _jpeg(self.pictures.small_photo(request.path_params["photo_id"], self._generation()))
+
     def points(self, request: Request, session: Session) -> Response:
         """Points of two crops that fit."""
         return JSONResponse(self.pictures.points((request.path_params["query"], request.path_params["gallery"])))
@@ -167,7 +177,9 @@ class Review:
         name = request.path_params["name"]
         if name not in FILES or not self.doors.is_our_host(request.headers.get("host")):
             return _refused(404, "There is no such file.")
-        return Response((PAGES / name).read_bytes(), media_type=FILES[name], headers=HEADERS)
+        data = (PAGES / name).read_bytes()
+        kept = {"Cache-Control": A_YEAR} if request.query_params.get("v") == _version(data) else {}
+        return Response(data, media_type=FILES[name], headers=HEADERS | kept)
 
     async def login(self, request: Request) -> Response:
         """By the token of the address, or by name and password."""
@@ -217,6 +229,7 @@ class Review:
     def _page(self, name: str, session: Session, *, status: int = 200, **values: Any) -> Response:
         values |= {"session": session, "quote": lambda text: quote(str(text), safe="")}
         values.setdefault("request", secrets.token_hex(12))
+        values |= {"styles": address("review.css"), "script": address("review.js")}
         return HTMLResponse(template(name, PAGES).render(**values), status, HEADERS)
 
     def _generation(self) -> str:
@@ -254,6 +267,15 @@ class Review:
             return await _answered(answer, request, session, form)
 
         return guarded
+
+
+def address(name: str) -> str:
+    """Where style or script is, with its version: a browser then asks once for each, and not with every screen."""
+    return f"/files/{name}?v={_version((PAGES / name).read_bytes())}"
+
+
+def _version(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]
 
 
 async def _answered(answer: Callable[..., Response], *arguments: Any) -> Response:

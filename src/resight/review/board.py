@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.decisions.desk import Desk, Tables
+from resight.decisions.desk import Desk
 from resight.decisions.entry import IDENTITY, NAMING, Entry, Kind
 from resight.decisions.state import Decided
+from resight.decisions.tables import Tables
 from resight.pairs.cohort import IDENTIFY
+from resight.run.pages import REVIEWED
 from resight.status import CropStatus, Decision, PairStatus, PhotoStatus
 from resight.store.fingerprint import digest_ids
 
@@ -21,7 +23,6 @@ Row = dict[str, Any]
 ORDER = (
     Decision.LIKELY, Decision.UNSURE, Decision.KNOWN, Decision.LIKELY_NEW, Decision.NEW, Decision.NOT_COMPARED,
 )  # fmt: skip
-CANDIDATES = 5
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Facts:
     fits: Mapping[tuple[str, str], int | None]
     by_photo: Mapping[str, Sequence[Row]]
     voted_out: Mapping[str, set[str]] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tables: Tables) -> Facts:
@@ -115,7 +117,8 @@ class Facts:
         for row in tables.photos.values():
             if row["voted_out_of"]:
                 voted_out[row["voted_out_of"]].add(row["photo_id"])
-        return cls(tables, crops, most, fits, by_photo, dict(voted_out))
+        paths = {row["crop_id"]: row["path"] for rows in crops.values() for row in rows}
+        return cls(tables, crops, most, fits, by_photo, dict(voted_out), paths)
 
 
 def _fits(
@@ -191,7 +194,7 @@ class Board:
             name = decided.called(said)
             first = Candidate(name, card.verdict.get("probability"), None, None, None, name in refused)
             found.insert(0, first)
-        return sorted(found[: CANDIDATES + len(refused)], key=lambda c: c.refused)
+        return sorted(found[: REVIEWED + len(refused)], key=lambda c: c.refused)
 
     def crops_of(self, photo_id: str) -> list[Crop]:
         """The heads of a photo, or the photo as it is."""
@@ -208,10 +211,7 @@ class Board:
 
     def photos_of(self, name: str) -> list[Crop]:
         """The heads of an animal, by side and time."""
-        photos = [r for r in self.facts.tables.photos.values() if r["status"] == PhotoStatus.OK]
-        decided = self.desk.decided
-        own = [r["photo_id"] for r in photos if self.desk.name_of(r, decided) == name]
-        crops = [crop for photo in own for crop in self.crops_of(photo)]
+        crops = [crop for photo in self.desk.photos_by_name.get(name, ()) for crop in self.crops_of(photo)]
         return sorted(crops, key=lambda c: (c.viewpoint, c.when, c.uri))
 
     def story(self, card: Card) -> list[Entry]:

@@ -42,6 +42,10 @@ class WebLinks:
         """A picture."""
         return f"/crop/{quote(crop.crop_id or '', safe='')}.jpg"
 
+    def small(self, crop: Crop) -> str:
+        """The same among others."""
+        return f"/small/crop/{quote(crop.crop_id or '', safe='')}.jpg"
+
 
 class FileLinks(WebLinks):
     """Names of files in one folder."""
@@ -58,7 +62,13 @@ class FileLinks(WebLinks):
         return f"{key_of(name)}.html"
 
     def crop(self, crop: Crop) -> str:
-        return f"pictures/{hashlib.sha256((crop.crop_id or '').encode()).hexdigest()[:20]}.jpg"
+        return f"pictures/{self._name(crop)}.jpg"
+
+    def small(self, crop: Crop) -> str:
+        return f"pictures/{self._name(crop)}-small.jpg"
+
+    def _name(self, crop: Crop) -> str:
+        return hashlib.sha256((crop.crop_id or "").encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
@@ -116,6 +126,7 @@ def write_catalogue(board: Board, out: Path) -> Mapping[str, Any]:
         for crop in animal.crops:
             if crop.crop_id:
                 write_bytes(out / pages.links.crop(crop), pictures.crop(crop.crop_id, ""))
+                write_bytes(out / pages.links.small(crop), pictures.small(crop.crop_id, ""))
         write_bytes(out / pages.links.animal(animal), pages.one(animal, found).encode())
     write_bytes(out / "index.html", pages.all().encode())
     write_bytes(out / "review.css", (PAGES / "review.css").read_bytes())

@@ -17,6 +17,7 @@ from resight.match.evidence import Evidence, evidence
 from resight.reading import RunResults
 from resight.review.board import Board
 from resight.run.conditions import Conditions
+from resight.run.models import weights_of
 from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
@@ -24,7 +25,8 @@ from resight.segment.store import read_crop
 
 JPEG_QUALITY = 88
 LONG_SIDE_PX = 1600
-KEPT_PICTURES = 400
+SMALL_PX, SMALL_QUALITY = (192, 144), 80  # twice what style sheets give a picture among others
+KEPT_PICTURES, KEPT_SMALL = 400, 8000  # 15 and 50 MB
 POINTS_SHOWN = 60
 
 
@@ -37,6 +39,8 @@ class Pictures:
         self._points: tuple[str, dict[tuple[str, str], Evidence]] = ("", {})
         self.crop = lru_cache(KEPT_PICTURES)(self._crop)
         self.photo = lru_cache(KEPT_PICTURES // 8)(self._photo)
+        self.small = lru_cache(KEPT_SMALL)(self._small)
+        self.small_photo = lru_cache(KEPT_SMALL // 8)(self._small_photo)
 
     def _crop(self, crop_id: str, folder: str) -> bytes:
         """A crop; ``folder`` of the generation keeps pictures of different runs apart.
@@ -44,11 +48,23 @@ class Pictures:
         Raises:
             WorkspaceError: There is no such crop.
         """
-        for rows in self.board.facts.crops.values():
-            for row in rows:
-                if row["crop_id"] == crop_id:
-                    return _jpeg(read_crop(self.board.desk.workspace, row["path"])[0])
-        raise WorkspaceError(f"There is no crop {crop_id}.")
+        return _jpeg(self._pixels(crop_id))
+
+    def _small(self, crop_id: str, folder: str) -> bytes:
+        """The same, as small as it stands beside others; errors as there."""
+        return _jpeg(_shrunk(self._pixels(crop_id)), SMALL_QUALITY)
+
+    def _small_photo(self, photo_id: str, folder: str) -> bytes:
+        bgr = cv2.imdecode(np.frombuffer(self.photo(photo_id, folder), np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise WorkspaceError("A picture cannot be shown.")
+        return _jpeg(_shrunk(bgr[..., ::-1]), SMALL_QUALITY)
+
+    def _pixels(self, crop_id: str) -> np.ndarray:
+        path = self.board.facts.paths.get(crop_id)
+        if path is None:
+            raise WorkspaceError(f"There is no crop {crop_id}.")
+        return read_crop(self.board.desk.workspace, path)[0]
 
     def _photo(self, photo_id: str, folder: str) -> bytes:
         """A photo, at most `LONG_SIDE_PX` long.
@@ -65,8 +81,8 @@ class Pictures:
             raise WorkspaceError(f"{row['uri']} cannot be read; is its disk there?") from None
 
     def prepare(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Read the points of these pairs at once: one by one would look through all files each time."""
-        self._look_up(sorted(set(pairs)))
+        """Read the points of these pairs that are kept, at once: one by one would look through all files each time."""
+        self._look_up(sorted(set(pairs)), kept_only=True)
 
     def known(self, pair: tuple[str, str]) -> dict[str, Any] | None:
         """`points` where they are at hand; None where they would have to be looked up or computed."""
@@ -85,7 +101,7 @@ class Pictures:
         rows = np.hstack([found.xy_a_px, found.xy_b_px])[fits][:POINTS_SHOWN]
         return {"points": np.round(rows, 1).tolist(), "tried": bool(found.verified), "n_fit": int(fits.sum())}
 
-    def _look_up(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Evidence]:
+    def _look_up(self, pairs: list[tuple[str, str]], *, kept_only: bool = False) -> dict[tuple[str, str], Evidence]:
         with self._lock:
             generation = self.board.desk.tables.generation
             if self._points[0] != str(generation.folder):
@@ -93,11 +109,11 @@ class Pictures:
             known = self._points[1]
             missing = [pair for pair in pairs if pair not in known]
             if missing and generation.run_id is not None:
-                known |= self._match(generation.run_id, missing)
+                known |= self._match(generation.run_id, missing, kept_only)
             return known
 
-    def _match(self, run_id: str, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Evidence]:
-        """From the store where the report has drawn them; matched now where not."""
+    def _match(self, run_id: str, pairs: list[tuple[str, str]], kept_only: bool) -> dict[tuple[str, str], Evidence]:
+        """From the store where the night has found them; matched now where not, unless ``kept_only``."""
         run = RunResults(self.board.desk.workspace, run_id)
         features = run.table("features")
         usable = {
@@ -106,15 +122,22 @@ class Pictures:
         asked = [pair for pair in pairs if usable.issuperset(pair)]
         settings = run.settings
         with Runner(DaskParams(mode="inline"), settings.device, quiet=True) as runner:
-            env = Environment(run.workspace, settings.weight_store(), runner, settings.device)
-            return evidence(env, match_setup(settings), Conditions(env, settings).names.match, asked, features)
+            env = Environment(run.workspace, weights_of(run.workspace, settings), runner, settings.device)
+            name = Conditions(env, settings).names.match
+            return evidence(env, match_setup(settings), name, asked, features, kept_only=kept_only)
 
 
-def _jpeg(rgb: np.ndarray) -> bytes:
+def _shrunk(rgb: np.ndarray) -> np.ndarray:
+    """As small as it can be and still fill `SMALL_PX`."""
+    scale = max(SMALL_PX[0] / rgb.shape[1], SMALL_PX[1] / rgb.shape[0])
+    return rgb if scale >= 1 else cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _jpeg(rgb: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
     scale = LONG_SIDE_PX / max(rgb.shape[:2])
     if scale < 1:
         rgb = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    done, data = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise WorkspaceError("A picture cannot be shown.")
     return bytes(data.tobytes())

@@ -15,7 +15,7 @@ from resight.review.board import Board, Candidate, Card, Crop
 from resight.status import Decision, Viewpoint
 
 MOST_PHOTOS = 24
-MOST_AHEAD = 24  # pictures of the next screen; more are read when they come into view
+MOST_AHEAD = 40  # small pictures of the next screen; more are read when they come into view
 MOST_OTHERS = 60
 HEADLINES = {
     Decision.KNOWN: "Known: {name}",
@@ -163,15 +163,15 @@ def _one_each(crops: Sequence[Crop]) -> list[Crop]:
     return list({c.photo_id: c for c in reversed(crops)}.values())[::-1]
 
 
-def _ahead(board: Board, key: str | None) -> list[str]:
-    """Crops that the next screen shows, the two that stand side by side first, for the browser to read while this one is looked at."""
+def _ahead(board: Board, key: str | None) -> tuple[list[str], list[str]]:
+    """Crops that the next screen shows, for the browser to read while this one is looked at: the two side by side, and the small ones."""
     card = board.cards().get(key or "")
     if card is None:
-        return []
+        return [], []
     candidates = board.candidates(card)
     best = next((c.pair for c in candidates if not c.refused and c.pair), ())
     shown = [*_own(board, card), *(crop for c in candidates for crop in board.photos_of(c.name))]
-    return list(dict.fromkeys([*best, *(crop.crop_id for crop in shown if crop.crop_id)]))[:MOST_AHEAD]
+    return list(best), list(dict.fromkeys(crop.crop_id for crop in shown if crop.crop_id))[:MOST_AHEAD]
 
 
 def _next(waiting: Sequence[Card], card: Card) -> str | None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from resight.environment import Environment
 from resight.errors import WorkspaceError
+from resight.run.models import weights_of
 from resight.run.names import StageNames, stage_names
 from resight.runner.handshake import Needs
 from resight.runner.runner import Runner
@@ -22,6 +24,7 @@ from resight.store.durable import clear_left_over
 from resight.store.workspace import Workspace
 
 log = logging.getLogger("resight")
+LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,33 @@ class Conditions:
         return replace(self, settings=self.settings.model_copy(update=sections))
 
 
+class Way:
+    """A long job that makes way: whoever waits for the workspace goes first, and the job goes on afterwards.
+
+    One for the whole job: once it has had the workspace, it waits without end to get it back, after everybody who waits.
+    """
+
+    def __init__(self) -> None:
+        self.had_it = False
+        self._looked = float("-inf")
+
+    def is_wanted(self, workspace: Workspace) -> bool:
+        """Whether somebody waits; looked up every other second."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_S:
+            return False
+        self._looked = now
+        return workspace.is_wanted()
+
+
 @contextmanager
 def open_conditions(
-    workspace: Workspace, settings: Settings, *, weight_names: Sequence[str] = (), quiet: bool = False
+    workspace: Workspace,
+    settings: Settings,
+    *,
+    weight_names: Sequence[str] = (),
+    quiet: bool = False,
+    way: Way | None = None,
 ) -> Iterator[Conditions]:
     """A workspace that nobody else works in meanwhile, with workers; released whatever happens.
 
@@ -57,19 +84,28 @@ def open_conditions(
         settings: All sections.
         weight_names: Weights that every worker must have.
         quiet: Show no progress.
+        way: It is part of a job that makes way for others.
 
     Raises:
         WorkspaceError: Another run is at work in the workspace.
     """
-    weights = settings.weight_store()
+    weights = weights_of(workspace, settings)
     needs = Needs(workspace.store, weights, tuple(weight_names))
-    with _alone(workspace, settings.wait_minutes), Runner(settings.dask, settings.device, quiet, needs) as runner:
+    is_wanted = partial(way.is_wanted, workspace) if way else _nobody
+    with (
+        _alone(workspace, settings.wait_minutes, way),
+        Runner(settings.dask, settings.device, quiet, needs, is_wanted) as runner,
+    ):
         clear_left_over((workspace.store, workspace.models, workspace.current))
         yield Conditions(Environment(workspace, weights, runner, settings.device), settings)
 
 
+def _nobody() -> bool:
+    return False
+
+
 @contextmanager
-def _alone(workspace: Workspace, wait_minutes: float) -> Iterator[None]:
+def _alone(workspace: Workspace, wait_minutes: float, way: Way | None) -> Iterator[None]:
     """The workspace's lock; where somebody else has it, it is said who, and for how long it is waited.
 
     Raises:
@@ -79,12 +115,17 @@ def _alone(workspace: Workspace, wait_minutes: float) -> Iterator[None]:
         try:
             held.enter_context(workspace.lock())
         except WorkspaceError:
-            if not wait_minutes:
+            if way and way.had_it:
+                log.warning("%s is at work in %s; this goes on afterwards.", _others(workspace), workspace.root)
+                held.enter_context(workspace.lock_after_others())
+            elif not wait_minutes:
                 raise
-            log.warning(
-                "%s is at work in %s; waiting up to %g minutes.", _others(workspace), workspace.root, wait_minutes
-            )
-            held.enter_context(workspace.lock(60 * wait_minutes))
+            else:
+                who = _others(workspace)
+                log.warning("%s is at work in %s; waiting up to %g minutes.", who, workspace.root, wait_minutes)
+                held.enter_context(workspace.lock(60 * wait_minutes))
+        if way:
+            way.had_it = True
         yield
 
 

@@ -1,6 +1,6 @@
 """The pages of a run, drawn from its tables: the report, and the page that shows how good the system is."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,9 @@ from resight.store.workspace import Workspace
 
 REPORT_TABLES = ("photos", "crops", "pairs", "scores", "identifications", "novelty")
 PAINTED_SHOWN = 4
+REVIEWED = (
+    5  # candidates that `resight review` shows of an encounter; it waits for no points if the night has found them
+)
 
 Tables = Mapping[str, pa.Table]
 
@@ -54,8 +57,8 @@ def draw_report(
     env, settings = conditions.env, conditions.settings
     shown = {name: tables.get(name, empty_table(name)) for name in REPORT_TABLES}
     verdicts = shown_verdicts(shown["novelty"], shown["photos"], record["night"], settings.report)
-    encounters = {row["encounter_id"] for row in verdicts}
-    pairs = _shown_pairs(shown["identifications"], settings.report.candidates, encounters)
+    said = {row["encounter_id"]: row["individual_id"] for row in verdicts}
+    pairs = _shown_pairs(shown["identifications"], max(settings.report.candidates, REVIEWED), said)
     points = evidence(env, match_setup(settings), conditions.names.match, pairs, tables["features"])
     if null is None:
         null = learn_null(shown["pairs"], _gallery_labels(shown), settings.score.null_pairs)
@@ -131,11 +134,21 @@ def _rows(tables: Tables, name: str) -> list[dict[str, Any]]:
     return tables[name].to_pylist() if name in tables else []
 
 
-def _shown_pairs(identifications: pa.Table, candidates: int, encounters: Collection[str]) -> list[tuple[str, str]]:
-    """The pairs that are drawn; what was drawn on the pages of earlier nights is not looked up again."""
-    columns = ["level", "query_id", "rank", "best_query_crop_id", "best_gallery_crop_id"]
-    near = identifications.select(columns).filter(pc.less_equal(identifications["rank"], candidates))
-    shown = [r for r in near.to_pylist() if r["level"] == "encounter" and r["query_id"] in encounters]
+def _shown_pairs(identifications: pa.Table, candidates: int, said: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """The pairs that are drawn; what was drawn on the pages of earlier nights is not looked up again.
+
+    Args:
+        identifications: All candidates.
+        candidates: How many of an encounter are shown.
+        said: By encounter that is shown, the animal of its verdict, which stands first whatever its rank.
+    """
+    columns = ["query_id", "individual_id", "rank", "best_query_crop_id", "best_gallery_crop_id"]
+    of_encounters = pc.and_(
+        pc.equal(identifications["level"], "encounter"),
+        pc.is_in(identifications["query_id"], pa.array(said, pa.string())),
+    )
+    rows = identifications.filter(of_encounters).select(columns).to_pylist()
+    shown = [r for r in rows if r["rank"] <= candidates or r["individual_id"] == said[r["query_id"]]]
     return sorted({(r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in shown})
 
 

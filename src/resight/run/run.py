@@ -20,7 +20,7 @@ from resight.errors import machine_errors_at
 from resight.ingest.addresses import text_of
 from resight.ingest.annotation import Annotation
 from resight.ingest.past import Then
-from resight.run.conditions import Conditions, open_conditions
+from resight.run.conditions import Conditions, Way, open_conditions
 from resight.run.models import Model, weight_names
 from resight.run.names import StageNames
 from resight.score.accepted import replaced_fusions
@@ -194,10 +194,11 @@ def open_run(
     tried: Attempt | None = None,
     then: Then | None = None,
     quiet: bool = False,
+    way: Way | None = None,
 ) -> Iterator[Run]:
     """Everything a run needs, closed and cleaned up whatever happens.
 
-    ``tried`` writes down how far it came, also if it fails.
+    ``tried`` writes down how far it came, also if it fails; with ``way`` it makes way for others.
 
     Raises:
         SettingsError: The night is no date.
@@ -207,7 +208,7 @@ def open_run(
     night = checked_night(night or date.today().isoformat())
     sources = tuple(sources) or settings.ingest.sources
     watch(workspace.store)
-    opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet)
+    opened = open_conditions(workspace, settings, weight_names=weight_names(settings), quiet=quiet, way=way)
     with machine_errors_at(workspace.root), opened as conditions, staging(workspace) as folder:
         run = Run(conditions, model, folder, flow, night, sources, then=then)
         if tried is not None:

@@ -39,6 +39,13 @@ class ClusterLost(ResightError):
     """The scheduler went away; what was finished is on disk, and running again does the rest."""
 
 
+class MadeWay(ResightError):
+    """Somebody else waits for the workspace and goes first; what was finished is on disk, and running again does the rest."""
+
+    def __init__(self) -> None:
+        super().__init__("Another run waits for the workspace and goes first.")
+
+
 class Stalled(ResightError):
     """No block came back for too long."""
 
@@ -61,10 +68,19 @@ class Runner:
         device: Where networks run.
         quiet: Show no progress.
         needs: What every worker must have beside the same code.
+        is_wanted: Whether somebody waits for whom this run makes way; asked between blocks.
     """
 
-    def __init__(self, dask: DaskParams, device: str = "cpu", quiet: bool = False, needs: Needs | None = None) -> None:
+    def __init__(
+        self,
+        dask: DaskParams,
+        device: str = "cpu",
+        quiet: bool = False,
+        needs: Needs | None = None,
+        is_wanted: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._asked, self._device, self.quiet, self._needs = dask, device, quiet, needs or Needs()
+        self._is_wanted = is_wanted
         self._dask = dask
         self._client: Any = None
         self._cluster: Any = None  # ours, on this machine
@@ -105,6 +121,15 @@ class Runner:
             return max(1, len(self._connect()[0].ncores()))
         return self._dask.workers or default_workers(self._device)
 
+    def make_way(self) -> None:
+        """End here if somebody waits for whom this run makes way.
+
+        Raises:
+            MadeWay: So it is.
+        """
+        if self._is_wanted():
+            raise MadeWay
+
     def differences(self) -> dict[str, list[str]]:
         """What each worker that is there has otherwise than this process, in words; nothing for those that may work.
 
@@ -129,8 +154,7 @@ class Runner:
             label: Stage name for the progress display.
             function: Gets a block, returns something small.
             blocks: Small picklable descriptions.
-            size: Units of work in a block, for rate and ETA.
-            unit: What ``size`` counts.
+            size, unit: Units of work in a block, for rate and ETA, and what they are.
             gpu: Whether the block needs a device of its own.
 
         Returns:
@@ -138,6 +162,7 @@ class Runner:
 
         Raises:
             ClusterLost: The scheduler went away.
+            MadeWay: Somebody waits, and goes first; blocks that had begun were finished.
             Stalled: No block came back within the set time.
             ForeignWorker: A worker has other code, packages or weights, or does not see the workspace.
             NoWorkers: The scheduler had no worker for the set time.
@@ -165,9 +190,9 @@ class Runner:
             return self._inline(function, blocks)
         return self._on_dask(function, blocks, gpu)
 
-    @staticmethod
-    def _inline(function: Callable[[Any], Any], blocks: list[Any]) -> Outcomes:
+    def _inline(self, function: Callable[[Any], Any], blocks: list[Any]) -> Outcomes:
         for index, block in enumerate(blocks):
+            self.make_way()
             try:
                 yield index, function(block), ""
             except ResightError:
@@ -197,10 +222,14 @@ class Runner:
         waiting = list(reversed(range(len(blocks))))
         pending: dict[Any, _Placed] = {}
         last = somebody = time.monotonic()
+        leaves = False
         try:
             while waiting or pending:
+                leaves = leaves or (bool(waiting) and self._is_wanted())
+                if leaves and not pending:
+                    raise MadeWay
                 workers = crew.present()
-                window = BLOCKS_PER_WORKER * max(1, len(workers))
+                window = 0 if leaves else BLOCKS_PER_WORKER * max(1, len(workers))
                 while waiting and len(pending) < window and (workers or self._cluster):
                     index = waiting.pop()
                     allowed = workers if self._dask.address else None
@@ -221,10 +250,7 @@ class Runner:
                     yield from ((placed.index, None, f"{LOST}: all workers died") for placed in pending.values())
                     pending.clear()
                 if now - last > self._dask.stall_seconds:
-                    raise Stalled(
-                        f"No block came back for {self._dask.stall_seconds:.0f} s and {len(pending)} are under way; look at the workers' "
-                        "logs, or raise dask.stall_seconds, then run the same command again."
-                    )
+                    raise _stalled(self._dask.stall_seconds, len(pending))
         finally:
             for future in pending:
                 future.release()
@@ -262,6 +288,13 @@ class _Placed:
 
     index: int
     workers: frozenset[str]
+
+
+def _stalled(seconds: float, n_pending: int) -> Stalled:
+    return Stalled(
+        f"No block came back for {seconds:.0f} s and {n_pending} are under way; look at the workers' logs, or raise dask.stall_seconds, "
+        "then run the same command again."
+    )
 
 
 def _submit(client: Any, function: Callable[[Any], Any], block: Any, resources: Any, workers: Any, code: str) -> Any:

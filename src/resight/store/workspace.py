@@ -16,8 +16,9 @@ DIR/log/                what was tried, and how it ended (`store.attempts`)
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,6 +28,7 @@ from filelock import FileLock, Timeout
 from resight.errors import SettingsError, WorkspaceError
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
+LOCK, QUEUE = ".lock", ".queue"
 LOOK_S = 0.5  # how often somebody who waits looks again
 ADDRESS = re.compile(r"(s3a?|gs|gcs|abfss?|az|adl|https?|ftp|sftp|ssh|hdfs|memory):", re.IGNORECASE)
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -80,21 +82,18 @@ class Workspace:
     def lock(self, wait_s: float = 0.0) -> Iterator[None]:
         """Keep a second run out of the same workspace; a killed run leaves no lock behind.
 
-        Who waits stands in a queue of one: a run that lets go for a moment (a rebuild between its stages) does not get the lock
-        back before somebody who waits has had it.
+        Who waits stands in a queue: a run that lets go for a moment (a rebuild that makes way) does not get the lock back before
+        somebody who waits has had it.
 
         Args:
-            wait_s: How long to wait until nobody else is at work here.
+            wait_s: How long to wait until nobody else is at work here; negative for without end.
 
         Raises:
             WorkspaceError: Another run is still at work here.
         """
-        self.store.mkdir(parents=True, exist_ok=True)
-        lock, queue = (
-            FileLock(self.store / name, timeout=wait_s, poll_interval=LOOK_S) for name in (".lock", ".queue")
-        )
+        lock = self._file_lock(LOCK, wait_s)
         try:
-            with queue:
+            with self._file_lock(QUEUE, wait_s):
                 lock.acquire()
         except Timeout:
             raise WorkspaceError(
@@ -104,6 +103,33 @@ class Workspace:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def lock_after_others(self) -> Iterator[None]:
+        """`lock` for a run that has made way: it waits without end, outside the queue, so that nobody makes way for it."""
+        lock = self._file_lock(LOCK, 0.0)
+        while True:
+            with self._file_lock(QUEUE, -1), suppress(Timeout):
+                lock.acquire()
+            if lock.is_locked:
+                break
+            time.sleep(LOOK_S)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for the lock; for the run that has it."""
+        try:
+            with self._file_lock(QUEUE, 0.0):
+                return False
+        except Timeout:
+            return True
+
+    def _file_lock(self, name: str, wait_s: float) -> FileLock:
+        self.store.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.store / name, timeout=wait_s, poll_interval=LOOK_S)
 
 
 def open_workspace(root: str | Path) -> Workspace:
