@@ -21,7 +21,7 @@ import numpy as np
 from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
 from resight.extract.marks import gathered, mark_path, marks_of, read_mark
-from resight.extract.opened import Group, attributes_of
+from resight.extract.opened import Group, StoredArray, attributes_of
 from resight.store.durable import put_in_place, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
 
@@ -32,8 +32,6 @@ FORMAT, VERSION = "resight-features", 1
 COMPLETE = "_COMPLETE.json"
 NOT_WHOLE = "it is missing or not whole"
 SHARD_ROWS = 64
-# Another pipeline (zarrs) leaves corrupt shards behind when its process is killed.
-PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
 
 ABOUT = {
     "keypoints": "x (right) and y (down) in crop pixels; pixel centres are integers; unit px",
@@ -89,24 +87,13 @@ class Layout:
 
 def create(folder: Path, layout: Layout, crop_ids: Sequence[str], about: Mapping[str, Any]) -> None:
     """Create the group at full size, in one rename; ``about`` goes into its attributes."""
-    import zarr  # its import takes a third of a second, and a night without new photos opens no batch
-    from zarr.codecs import ZstdCodec
-
     head = {"format": FORMAT, "version": VERSION, "shard_rows": layout.shard_rows, "crop_ids": list(crop_ids)}
     temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.tmp"
-    with zarr.config.set(PIPELINE):
-        group = zarr.create_group(store=str(temporary), zarr_format=3, attributes={**head, **about})
-        for name, (row, dtype) in layout.arrays().items():
-            group.create_array(
-                name,
-                shape=(layout.n_rows, *row),
-                dtype=dtype,
-                chunks=(1, *row),
-                shards=(layout.shard_rows, *row),
-                compressors=ZstdCodec(level=1),
-                fill_value=0,
-                attributes={"description": ABOUT[name]},
-            )
+    arrays = {
+        name: StoredArray(temporary / name, (layout.n_rows, *row), np.dtype(dtype).newbyteorder("<"), layout.shard_rows)
+        for name, (row, dtype) in layout.arrays().items()
+    }
+    Group(temporary, {**head, **about}, arrays).describe(ABOUT)
     sync_tree(temporary)
     put_in_place(temporary, folder)
 
