@@ -1,0 +1,1 @@
+"""A copy of the results in object storage, for readers elsewhere."""

@@ -1,0 +1,1 @@
+"""Results that need tables on the terminal: a run, and the comparison of methods."""

@@ -1,0 +1,1 @@
+"""Sightings of a run, and the files that other programs need from them."""

@@ -1,0 +1,1 @@
+"""Stage ``extract``: from a crop to keypoints and descriptors, kept in Zarr."""

@@ -1,0 +1,101 @@
+"""Reading features back, a shard at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from resight.extract.base import Features
+from resight.extract.damage import open_whole, read_shard
+from resight.extract.opened import Group
+from resight.extract.store import layout_of, unpack
+from resight.store.workspace import Workspace
+
+
+class FeatureReader:
+    """Loads rows of feature stores and keeps the shards it read last; what is kept does not travel when it is pickled.
+
+    A whole shard is read at once: on disk its rows lie together. Work through rows in order of (store, row) where you can.
+    The arrays are shared between callers and cannot be written to.
+
+    Examples:
+        >>> run = resight.open_run("my season")
+        >>> rows = [row for row in run.table("features").to_pylist() if row["status"] == "ok"]
+        >>> features = resight.FeatureReader(run.workspace).load(rows[0]["store"], rows[0]["store_row"])
+        >>> len(features) == rows[0]["n_keypoints"]
+        True
+    """
+
+    def __init__(self, workspace: Workspace, shards_held: int = 8) -> None:
+        self.workspace, self.shards_held = workspace, shards_held
+        self._groups: dict[str, tuple[Group, int, int]] = {}
+        self._descriptors: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._shards: OrderedDict[tuple[str, int], tuple[Features, ...]] = OrderedDict()
+
+    def load(self, store: str, row: int) -> Features:
+        """Features of one crop by the columns ``store`` and ``store_row`` of the table ``features``.
+
+        Raises:
+            DamagedError: The store is missing, not whole, or holds something else than was written; the same command heals it.
+            WorkspaceError: It is newer than this program.
+            IndexError: It has no such row.
+        """
+        _, shard_rows, n_rows = self._group(store)
+        if not 0 <= row < n_rows:
+            raise IndexError(f"{store} has {n_rows} rows, there is no row {row}")
+        return self._shard(store, row // shard_rows)[row % shard_rows]
+
+    def descriptors(self, store: str, row: int) -> np.ndarray:
+        """Descriptors (N, D) of one crop, strongest first; nothing else of its shard is read. Errors as of `load`."""
+        group, shard_rows, n_rows = self._group(store)
+        if not 0 <= row < n_rows:
+            raise IndexError(f"{store} has {n_rows} rows, there is no row {row}")
+        start = row - row % shard_rows
+        if (store, start) not in self._descriptors:
+            stop = min(start + shard_rows, n_rows)
+            arrays = read_shard(self.workspace.root / store, group, start, stop, ["descriptors", "n_keypoints"])
+            self._descriptors = {(store, start): (arrays["descriptors"], arrays["n_keypoints"])}
+        descriptors, counts = self._descriptors[store, start]
+        values: np.ndarray = descriptors[row - start, : counts[row - start]]
+        return values
+
+    def load_many(self, places: Iterable[tuple[str, int]]) -> list[Features]:
+        """As `load` for many ``(store, row)``; every shard is read once, results come in the order asked for."""
+        wanted = list(places)
+        loaded = {place: self.load(*place) for place in sorted(set(wanted))}
+        return [loaded[place] for place in wanted]
+
+    def _group(self, store: str) -> tuple[Group, int, int]:
+        if store not in self._groups:
+            group = open_whole(self.workspace.root / store)
+            layout = layout_of(group)
+            self._groups[store] = group, layout.shard_rows, layout.n_rows
+        return self._groups[store]
+
+    def _shard(self, store: str, index: int) -> tuple[Features, ...]:
+        key = store, index
+        if key not in self._shards:
+            group, shard_rows, n_rows = self._group(store)
+            start = index * shard_rows
+            stop = min(start + shard_rows, n_rows)
+            self._shards[key] = unpack(read_shard(self.workspace.root / store, group, start, stop))
+            _freeze(self._shards[key])
+        self._shards.move_to_end(key)
+        while len(self._shards) > max(1, self.shards_held):
+            self._shards.popitem(last=False)
+        return self._shards[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"workspace": self.workspace, "shards_held": self.shards_held}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+
+def _freeze(rows: tuple[Features, ...]) -> None:
+    for features in rows:
+        for array in (features.xy_px, features.descriptors, features.scale_px, features.angle_rad, features.score):
+            array.setflags(write=False)

@@ -1,0 +1,1 @@
+"""Weights of the bundled matcher, with their recipe and curves; only data."""

@@ -1,0 +1,1 @@
+"""Weaker candidates are dropped on the way through the matcher's layers."""

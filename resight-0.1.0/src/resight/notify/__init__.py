@@ -1,0 +1,1 @@
+"""Telling people what happened: the events, and the ways to reach somebody."""

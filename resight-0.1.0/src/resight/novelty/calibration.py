@@ -1,0 +1,183 @@
+"""Gallery encounters stand in for unknown animals: their scores without, and for, their own animal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.novelty.yardstick import EMPTY, Yardstick
+from resight.rank.levels import LEVEL_SCHEMA, by_photos, photo_places
+from resight.rank.params import RankParams
+from resight.rank.stage import candidate_scores, moment_pairs
+from resight.status import PairStatus
+
+GAPS = (1, 31, 366)  # fewest days between two meetings: days, months, years
+
+_OWNER = [("encounter_id", pa.string()), ("individual_id", pa.string())]
+COMPARISON_SCHEMA = pa.schema(
+    [*_OWNER, ("candidate_id", pa.string()), ("score", pa.float64()), ("genuine", pa.bool_())]
+)
+MAXIMA_SCHEMA = pa.schema(
+    [*_OWNER, ("impostor_maximum", pa.float64()), ("genuine_score", pa.float64()), ("n_impostors", pa.int64())]
+)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of the calibration pairs.
+
+    Attributes:
+        comparisons: `COMPARISON_SCHEMA`, a row per gallery encounter and animal that it was compared with; ``genuine``
+            where that is its own animal, met on another day.
+        maxima: `MAXIMA_SCHEMA`, a row per gallery encounter; see `impostor_maxima`.
+        levels: The impostor maximum of each encounter from its first few photos.
+        genuine: By fewest days between, the score of each encounter for its own animal from its first few photos; minus infinity
+            where the shortlist or the choice of photos left its own animal out.
+        n_photos: Photos of each encounter that were compared.
+    """
+
+    comparisons: pa.Table
+    maxima: pa.Table
+    levels: Yardstick = EMPTY
+    genuine: Mapping[int, Yardstick] = field(default_factory=dict)
+    n_photos: Mapping[str, int] = field(default_factory=dict)
+
+
+def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams, pairs: pa.Table | None = None) -> Calibration:
+    """Rank every calibration encounter as if it were a query, by the same rule.
+
+    Args:
+        scores: The ``scores`` table; only rows with purpose ``calibrate`` count. Pairs within one encounter, and of one animal on
+            one day, are never planned.
+        crops_info: See `rank.photo_pairs`; here both crops of a pair belong to a known animal. Without ``taken_on`` nobody was
+            met again.
+        params: The rule by which photos vote.
+        pairs: The ``pairs`` table, which says what the shortlist left out; without it nothing was.
+    """
+    voting = moment_pairs(scores, crops_info, params, "calibrate")
+    ranked = candidate_scores(voting, "query_encounter_id", params.rule)
+    encounters = ranked["query_encounter_id"].to_pylist()
+    owner_of = owners(crops_info)
+    owner = pa.array([owner_of.get(e) for e in encounters], pa.string())
+    columns = [ranked["query_encounter_id"], owner, ranked["individual_id"], ranked["score"]]
+    rows = pa.table(columns, names=COMPARISON_SCHEMA.names[:4])
+    rows = rows.append_column("genuine", pc.equal(rows["individual_id"], rows["candidate_id"])).cast(COMPARISON_SCHEMA)
+    levels = by_photos(voting, photo_places(crops_info), params.rule)
+    per_encounter = pa.table([voting["query_encounter_id"], voting["query_photo_id"]], names=["e", "p"])
+    counted = per_encounter.group_by("e").aggregate([("p", "count_distinct")]).to_pydict()
+    return Calibration(
+        rows,
+        impostor_maxima(rows),
+        _impostors(levels, owner_of),
+        met_again(voting, levels, crops_info, params.rule, pairs),
+        dict(zip(counted["e"], counted["p_count_distinct"], strict=True)),
+    )
+
+
+def owners(crops_info: pa.Table) -> dict[str, str]:
+    """The animal of each encounter; of several animals in an encounter, the alphabetically first."""
+    crops = crops_info.select(["encounter_id", "individual_id"]).to_pylist()
+    meetings = {(crop["encounter_id"], crop["individual_id"]) for crop in crops if crop["individual_id"]}
+    return dict(sorted(meetings, reverse=True))
+
+
+def _impostors(levels: pa.Table, owner_of: Mapping[str, str]) -> Yardstick:
+    """The best score of each encounter after its own animal has been deleted, for each number of photos."""
+    best: dict[tuple[str, int], float] = {}
+    columns = (levels[name].to_pylist() for name in LEVEL_SCHEMA.names)
+    for encounter, n, candidate, score in zip(*columns, strict=True):
+        if candidate != owner_of.get(encounter):
+            best[encounter, n] = max(score, best.get((encounter, n), -math.inf))
+    return Yardstick(tuple((e, owner_of[e], n, score) for (e, n), score in sorted(best.items()) if e in owner_of))
+
+
+def met_again(
+    voting: pa.Table, levels: pa.Table, crops_info: pa.Table, rule: str, pairs: pa.Table | None
+) -> dict[int, Yardstick]:
+    """The score of each encounter for its own animal, by the fewest days between the two (`GAPS`).
+
+    Args:
+        voting: From `rank.stage.moment_pairs`, of purpose ``calibrate``.
+        levels: All scores of the encounters, by number of photos.
+        crops_info, pairs: As for `calibrate`.
+        rule: The rule by which photos vote.
+    """
+    if "taken_on" not in crops_info.column_names:
+        return {}
+    owner_of, levels_of, place = owners(crops_info), _levels(levels), photo_places(crops_info)
+    days = days_between(voting, crops_info)
+    could = _could_be_compared(pairs if pairs is not None else voting, crops_info)
+    yardsticks = {}
+    for gap in GAPS:
+        own = by_photos(voting, place, rule, keep=days >= gap)
+        score = dict(zip(zip(*(own[c].to_pylist() for c in ("encounter_id", "n_photos")), strict=True), own["score"].to_pylist(), strict=True))  # fmt: skip
+        rows = [
+            (e, owner_of[e], n, score.get((e, n), -math.inf))
+            for e, most in sorted(could.items())
+            if most >= gap and e in owner_of
+            for n in levels_of.get(e, (1,))
+        ]
+        yardsticks[gap] = Yardstick(tuple(rows))
+    return yardsticks
+
+
+def days_between(pairs: pa.Table, crops_info: pa.Table) -> np.ndarray:
+    """(N,) days between the photos of pairs of one animal; -1 for pairs of two animals, and where a day is not known."""
+    ids, facts = crops_info["photo_id"].combine_chunks(), crops_info.select(["individual_id", "taken_on"])
+    sides = [facts.take(pc.index_in(pairs[f"{side}_photo_id"].combine_chunks(), ids)) for side in ("query", "gallery")]
+    day, other = (side["taken_on"].cast(pa.date32()).cast(pa.int32()) for side in sides)
+    same = pc.equal(sides[0]["individual_id"], sides[1]["individual_id"])
+    days = pc.abs(pc.subtract(day, other))
+    return np.asarray(pc.if_else(pc.fill_null(same, False), pc.fill_null(days, -1), -1)).astype(np.int64)
+
+
+def _could_be_compared(pairs: pa.Table, crops_info: pa.Table) -> dict[str, int]:
+    """By encounter, the most days to a photo of its own animal that it was compared with, or would have been but for the shortlist."""
+    if "status" in pairs.column_names:
+        could = pc.is_in(pairs["status"], pa.array([PairStatus.SCORED.value, PairStatus.NOT_SHORTLISTED.value]))
+        pairs = pairs.filter(pc.and_(could, pc.equal(pairs["purpose"], "calibrate")))
+    days = days_between(pairs, crops_info)
+    encounter_of = dict(zip(crops_info["photo_id"].to_pylist(), crops_info["encounter_id"].to_pylist(), strict=True))
+    again = days > 0
+    photos = pairs["query_photo_id"].filter(pa.array(again)).to_pylist()
+    most: dict[str, int] = {}
+    for photo, gap in zip(photos, days[again].tolist(), strict=True):
+        most[encounter_of[photo]] = max(gap, most.get(encounter_of[photo], 0))
+    return most
+
+
+def _levels(levels: pa.Table) -> dict[str, tuple[int, ...]]:
+    numbers: dict[str, set[int]] = {}
+    for encounter, n in zip(levels["encounter_id"].to_pylist(), levels["n_photos"].to_pylist(), strict=True):
+        numbers.setdefault(encounter, set()).add(n)
+    return {encounter: tuple(sorted(of)) for encounter, of in numbers.items()}
+
+
+def impostor_maxima(comparisons: pa.Table) -> pa.Table:
+    """Per encounter the best score after its own animal has been deleted, and the score for its own animal.
+
+    Returns:
+        `MAXIMA_SCHEMA` sorted by encounter. ``impostor_maximum`` is missing where there was no other animal to compare
+        with, ``genuine_score`` where the animal was not met in another encounter that could be compared.
+    """
+    maxima: dict[str, dict[str, Any]] = {}
+    empty = {"impostor_maximum": None, "genuine_score": None, "n_impostors": 0}
+    for row in comparisons.to_pylist():
+        encounter = {name: row[name] for name in ("encounter_id", "individual_id")}
+        maximum = maxima.setdefault(row["encounter_id"], encounter | empty)
+        kind = "genuine_score" if row["genuine"] else "impostor_maximum"
+        maximum[kind] = row["score"] if maximum[kind] is None else max(maximum[kind], row["score"])
+        maximum["n_impostors"] += not row["genuine"]
+    return pa.Table.from_pylist([maxima[e] for e in sorted(maxima)], schema=MAXIMA_SCHEMA)
+
+
+def shares(individuals: np.ndarray) -> np.ndarray:
+    """(N,) weight of each row so that the rows of every individual sum to 1."""
+    _, group, sizes = np.unique(individuals, return_inverse=True, return_counts=True)
+    return 1.0 / sizes[group]

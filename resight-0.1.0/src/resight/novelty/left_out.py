@@ -1,0 +1,52 @@
+"""What a shortlist says of an animal by listing it or by leaving it out, before any score is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from resight.novelty.yardstick import Row, Yardstick
+
+# Until a gallery shows how often its shortlist lists the right animal, it counts as if it had been listed 9 times out of 10 (DECISIONS.md).
+SHIPPED_LISTED, SHIPPED_ASKED = 9.0, 10.0
+
+
+def share_kept(genuine: Mapping[int, Yardstick]) -> float:
+    """How often the shortlist lists the right animal, if it could be compared: of gallery encounters whose animal was met again.
+
+    Every animal counts the same, and 10 imagined ones, of which 9 were listed, count too. So it is never certain that the shortlist is right.
+
+    Args:
+        genuine: From `calibration.met_again`; the score is minus infinity where an encounter's own animal was left out.
+    """
+    if not genuine:
+        return SHIPPED_LISTED / SHIPPED_ASKED
+    most: dict[str, Row] = {}
+    for row in genuine[min(genuine)].rows:
+        if row[0] not in most or row[2] > most[row[0]][2]:
+            most[row[0]] = row
+    of_animal: dict[str, list[bool]] = {}
+    for _, animal, _, score in most.values():
+        of_animal.setdefault(animal, []).append(score > -math.inf)
+    listed = sum(float(np.mean(was_listed)) for was_listed in of_animal.values())
+    return (listed + SHIPPED_LISTED) / (len(of_animal) + SHIPPED_ASKED)
+
+
+def evidence_of_listing(n_listed: int, n_left_out: int, kept: float) -> tuple[float, float]:
+    """Likelihood ratio of being listed, and of being left out, of the same animal against a different one.
+
+    A different animal is listed with probability ``n_listed / (n_listed + n_left_out)``, the right one with ``kept``. Both are 1 where
+    nothing was left out.
+
+    Args:
+        n_listed: Animals that were compared.
+        n_left_out: Animals that could have been compared and were not.
+        kept: From `share_kept`.
+    """
+    if not n_left_out or not n_listed:
+        return 1.0, 1.0
+    share = n_listed / (n_listed + n_left_out)
+    kept = max(kept, share)  # no shortlist does worse than chance
+    return kept / share, (1 - kept) / (1 - share)

@@ -1,0 +1,293 @@
+"""How high pairs of the same and of different animals score, as learned from the gallery."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.novelty.calibration import Calibration, shares
+from resight.novelty.left_out import share_kept
+from resight.novelty.likelihood import (
+    choose_epsilon,
+    evidence_bound,
+    fit_gumbel,
+    fit_logistic,
+    gumbel_tail,
+    log_score,
+    saturated,
+)
+from resight.novelty.tail import fit_tail, tail_probability
+from resight.novelty.yardstick import EMPTY, QueryScores, Yardstick
+from resight.score.base import ShippedCalibration
+
+LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
+MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
+SIZE_TOLERANCE = 1.2
+# Pairs of different animals, and animals met again, that the shipped calibration was learned from, and how many of these matched
+# nothing (DECISIONS.md).
+SHIPPED_PAIRS, SHIPPED_ANIMALS, SHIPPED_MISSED = 100, 20, 1
+
+
+@dataclass(frozen=True)
+class NoveltyModel:
+    """How a score becomes a p-value and a likelihood ratio.
+
+    Attributes:
+        method: ``logistic``, ``evidence_bound`` or ``none`` (fewer than 3 individuals with an impostor maximum).
+        levels: Impostor maximum of each gallery encounter that has one, by number of photos.
+        n_animals: Median number of animals behind an impostor maximum.
+        epsilon: Added to scores before the logarithm; None where scores are logarithms already.
+        intercept, slope: Log likelihood ratio over the saturated log score (method ``logistic``).
+        log_score_range: Log scores that the regression has seen; the ratio is constant beyond them.
+        location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
+        smallest_p: Lower limit of the tail probabilities.
+        n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio was learned from.
+        shipped_share: Share of it that comes from other places.
+        genuine: By fewest days between, the score of each gallery encounter for its own animal, by number of photos.
+        tail: Shape, scale, threshold and share above it of the largest impostor maxima (`tail.fit_tail`); empty where there
+            are too few.
+        usual_photos: Photos of an encounter (geometric mean) that the likelihood ratio was learned from; 0 where the score does
+            not grow with their number.
+        log_ratio_range: The ratio never goes beyond what so little evidence can support; see `ratio_range`.
+        saturation: Where log scores stop counting (`likelihood.saturated`).
+        kept: How often a shortlist lists the right animal (`left_out.share_kept`).
+    """
+
+    method: str
+    levels: Yardstick = EMPTY
+    n_animals: float = 0.0
+    epsilon: float | None = 1e-3
+    intercept: float = 0.0
+    slope: float = 0.0
+    log_score_range: tuple[float, float] = (0.0, 0.0)
+    location: float = 0.0
+    scale: float = 1.0
+    smallest_p: float = 1.0
+    n_impostors: int = 0
+    n_genuine: int = 0
+    n_genuine_individuals: int = 0
+    shipped_share: float = 0.0
+    genuine: Mapping[int, Yardstick] = field(default_factory=dict)
+    tail: tuple[float, ...] = ()
+    usual_photos: float = 0.0
+    log_ratio_range: tuple[float, float] = (-math.inf, math.inf)
+    saturation: float = math.inf
+    kept: float = 1.0
+
+    @property
+    def n_individuals(self) -> int:
+        """Animals that the p-value is based on."""
+        return len(self.levels.animals)
+
+    def without(self, individual_id: str) -> NoveltyModel:
+        """The model without the scores of one animal, which must not be compared with itself; the likelihood ratio is kept."""
+        genuine = {gap: yardstick.without(individual_id) for gap, yardstick in self.genuine.items()}
+        return replace(self, levels=self.levels.without(individual_id), genuine=genuine)
+
+    def reached(self, query: QueryScores) -> int:
+        """Animals known to be different of which at least one encounter scored as high from as many photos."""
+        shares = self.levels.at_least(query.best, query.returned)
+        return sum(share > 0 for animal, share in shares.items() if animal != query.individual_id)
+
+    def p_value(self, query: QueryScores, n_animals: int) -> float:
+        """``(1 + [the best candidate is one of the n] + sum over the others of n of a share) / (n + 1)``.
+
+        The share of an animal is that of its encounters that score at least as high as the query, with the query among their
+        candidates, from equally many photos of both. The best candidate counts in full: its encounters have the query as a
+        candidate that scores as high as it does itself. Animals, not encounters, are exchangeable with the next unknown one
+        (hierarchical conformal prediction: Lee, Barber and Willett, arXiv 2306.06342); the proof is in
+        docs/how-it-decides.md. If the gallery now holds over 20 % more animals than the one that was calibrated on, `grown`
+        corrects for it; a smaller one is not corrected for, which is conservative.
+        """
+        shares = self.levels.at_least(query.best, query.returned)
+        own = query.individual_id in self.levels.animals
+        others = sum(share for animal, share in shares.items() if animal != query.individual_id)
+        return self.grown(_rounded((1 + own + others) / (self.n_individuals + 1)), n_animals)
+
+    def grown(self, p: float, n_animals: int) -> float:
+        """``1 - (1 - p)^(G / G0)``: the best of G animals is below x with probability ``F(x)^(theta G)``.
+
+        G0 counts the query, which is among the candidates of the gallery encounters.
+        """
+        usual = self.n_animals + 1
+        if self.n_animals <= 0 or n_animals <= SIZE_TOLERANCE * usual:
+            return p
+        return float(-np.expm1(n_animals / usual * np.log1p(-p))) if p < 1 else 1.0
+
+    def tail_p_value(self, score: float, n_animals: int) -> float | None:
+        """p-value from the fitted tail of the impostor maxima, which can be below 1 / (n + 1) but guarantees nothing.
+
+        None if there is no tail, or the score does not lie in it.
+        """
+        x = float(log_score(score, self.epsilon))
+        if not self.tail or x < self.tail[2]:
+            return None
+        return self.grown(tail_probability(x, self.tail), n_animals)
+
+    def smallest_p_value(self, individual_id: str, n_animals: int) -> float:
+        """The p-value of a score above all impostor maxima with that best candidate."""
+        own = individual_id in self.levels.animals
+        return self.grown(_rounded((1 + own) / (self.n_individuals + 1)), n_animals)
+
+    def threshold(self, query: QueryScores, alpha: float, n_animals: int) -> float | None:
+        """Smallest score that has a p-value of at most ``alpha`` if the query scores it from any number of photos; None if none has."""
+        if self.smallest_p_value(query.individual_id, n_animals) > alpha:
+            return None
+        above = [float(np.nextafter(score, np.inf)) for score in sorted({row[3] for row in self.levels.rows})]
+        low, high = 0, len(above) - 1
+        while low < high:  # the p-value never grows with the score
+            middle = (low + high) // 2
+            flat = replace(query, best=dict.fromkeys(query.best, above[middle]), returned={})
+            low, high = (low, middle) if self.p_value(flat, n_animals) <= alpha else (middle + 1, high)
+        return above[low]
+
+    def log_likelihood_ratio(self, score: np.ndarray, n_photos: int = 0) -> np.ndarray:
+        """Log of ``f_same(score) / f_different(score)`` of one animal; never falls with the score.
+
+        ``logistic``: the regression line within the range of log scores that it has seen, constant outside.
+        ``evidence_bound``: the largest ratio that the Gumbel tail probability can stand for, with probabilities cut off
+        at a tenth of 1 / (impostor scores + 1): it favours the candidate, and never counts against one.
+
+        Args:
+            score: Any shape.
+            n_photos: Photos of the encounter. The best of k impostor scores exceeds a high one k times as often, so a score that
+                rests on more photos than usual is worth less by the logarithm of that; 0 for as many as usual.
+        """
+        x = log_score(score, self.epsilon)
+        if self.method == LOGISTIC:
+            ratio = self.intercept + self.slope * saturated(np.clip(x, *self.log_score_range), self.saturation)
+        else:
+            tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
+            ratio = np.log(evidence_bound(tail))
+        if n_photos > self.usual_photos > 0:
+            ratio = ratio - math.log(n_photos / self.usual_photos)
+        return np.asarray(np.clip(ratio, *self.log_ratio_range))
+
+    def most_new(self, prior_new: float, shortlisted: bool = False) -> float:
+        """The largest probability of a new animal that any scores could give, were all of the gallery compared, or left out by a shortlist."""
+        lowest = 0.0
+        if self.method == LOGISTIC:
+            lowest = self.intercept + self.slope * float(saturated(np.array(self.log_score_range[0]), self.saturation))
+        known = math.exp(max(lowest, self.log_ratio_range[0]))
+        if shortlisted:
+            known = self.kept * known + 1 - self.kept
+        return prior_new / (prior_new + (1 - prior_new) * known)
+
+
+def fit(
+    calibration: Calibration, signed: bool = False, shipped: ShippedCalibration | None = None, grows: bool = True
+) -> NoveltyModel:
+    """Learn from the gallery how high the same and different animals score; ``signed``: scores are logarithms already.
+
+    With at least 8 genuine encounters of 5 animals the likelihood ratio comes from a logistic regression on the log
+    score, every animal with the same weight; with fewer it is the Sellke-Bayarri-Berger bound on a Gumbel fit to the
+    scores of different animals; with impostor maxima of fewer than 3 animals there is none.
+
+    If it has been measured what the score means at other places (``shipped``), the line of the regression is shrunk towards
+    that: the mean of both, weighted by genuine encounters and by ``shipped.worth``. No encounters are required then. ``grows``: the more photos
+    vote, the higher the score (rules ``max`` and ``mean_top2``).
+    """
+    rows = calibration.comparisons
+    score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
+    owner = np.array(rows["individual_id"].to_pylist(), dtype=object)
+    maxima = calibration.maxima.filter(pc.is_valid(calibration.maxima["impostor_maximum"]))
+    epsilon = None if signed else choose_epsilon(score)
+    model = NoveltyModel(
+        method=NONE,
+        levels=calibration.levels,
+        n_animals=float(np.median(maxima["n_impostors"].to_numpy())) if maxima.num_rows else 0.0,
+        epsilon=epsilon,
+        genuine=calibration.genuine,
+        tail=fit_tail(log_score(maxima["impostor_maximum"].to_numpy(), epsilon), maxima["individual_id"].to_pylist()),
+        n_impostors=int((~genuine).sum()),
+        n_genuine=int(genuine.sum()),
+        n_genuine_individuals=len(set(owner[genuine])),
+        usual_photos=_usual_photos(calibration) if grows else 0.0,
+        log_ratio_range=ratio_range(rows, shipped is not None),
+        kept=share_kept(calibration.genuine),
+    )
+    if model.n_individuals < MIN_IMPOSTORS:
+        return model
+    if shipped is not None:
+        return _shrunk(model, log_score(score, model.epsilon), genuine, owner, shipped)
+    enough = model.n_genuine >= MIN_GENUINE_ENCOUNTERS and model.n_genuine_individuals >= MIN_GENUINE_INDIVIDUALS
+    return (_logistic if enough else _bound)(model, log_score(score, model.epsilon), genuine, owner)
+
+
+def ratio_range(comparisons: pa.Table, shipped: bool) -> tuple[float, float]:
+    """Lowest and highest log likelihood ratio that the evidence can support.
+
+    Whatever has never been seen in n independent comparisons may still happen once in n + 1 (the rule of succession), so no score
+    speaks more than n + 1 times for or against an animal (Vergeer et al., Science and Justice 56, 2016, bound ratios in the same
+    spirit). For an animal: n pairs of different animals; against it: n animals that were met again. What the shipped
+    calibration was learned from counts too, and that one of its animals matched nothing.
+    """
+    owner, candidate = (comparisons[name].to_pylist() for name in ("individual_id", "candidate_id"))
+    pairs = {frozenset(pair) for pair in zip(owner, candidate, strict=True)}
+    different, again = (sum(len(pair) == size for pair in pairs) for size in (2, 1))
+    if not shipped:
+        return -math.log1p(again), math.log1p(different)
+    missed = math.log1p(SHIPPED_MISSED) - math.log1p(again + SHIPPED_ANIMALS)
+    return missed, math.log1p(different + SHIPPED_PAIRS)
+
+
+def _usual_photos(calibration: Calibration) -> float:
+    """Geometric mean, every animal weighing the same."""
+    rows = calibration.maxima.select(["encounter_id", "individual_id"]).to_pylist()
+    counts = [calibration.n_photos.get(r["encounter_id"], 1) for r in rows]
+    if not counts:
+        return 0.0
+    weight = shares(np.array([r["individual_id"] for r in rows], dtype=str))
+    return float(np.exp(np.average(np.log(counts), weights=weight)))
+
+
+def _rounded(p: float) -> float:
+    return round(p, 12)  # so that the shares of an animal, such as three thirds, add up to 1
+
+
+def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:
+    intercept, slope = fit_logistic(saturated(x, model.saturation), genuine, _weights(genuine, owner))
+    seen = (float(x.min()), float(x.max()))
+    return replace(model, method=LOGISTIC, intercept=intercept, slope=slope, log_score_range=seen)
+
+
+def _shrunk(
+    model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray, shipped: ShippedCalibration
+) -> NoveltyModel:
+    seen = (shipped.lowest, shipped.highest)
+    model = replace(model, saturation=shipped.saturation)
+    # Low scores count alike in the fit too, so that their ratio is how often animals met again match nothing, not a line drawn on.
+    own = _logistic(model, np.clip(x, *seen), genuine, owner) if genuine.any() and not genuine.all() else model
+    share = shipped.worth / (shipped.worth + model.n_genuine)
+
+    def between(fitted: float, elsewhere: float) -> float:
+        return float((1 - share) * fitted + share * elsewhere)
+
+    return replace(
+        model,
+        method=LOGISTIC,
+        intercept=between(own.intercept, shipped.intercept),
+        slope=between(own.slope, shipped.slope),
+        log_score_range=seen,
+        shipped_share=share,
+    )
+
+
+def _bound(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:
+    location, scale = fit_gumbel(x[~genuine], _weights(genuine, owner)[~genuine])
+    smallest = 0.1 / (model.n_impostors + 1)
+    return replace(model, method=BOUND, location=location, scale=scale, smallest_p=smallest)
+
+
+def _weights(genuine: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Within the genuine and within the impostor rows every animal weighs the same, and a row weighs 1 on average."""
+    weight, names = np.empty(len(owner)), owner.astype(str)
+    for rows in (genuine, ~genuine):
+        share = shares(names[rows])
+        weight[rows] = share * rows.sum() / share.sum()
+    return weight

@@ -1,0 +1,108 @@
+"""What gallery encounters have scored, by how many photos: a score is compared with those that rest on as many photos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+Row = tuple[str, str, int, float]  # encounter, its animal, number of photos, score
+
+
+@dataclass(frozen=True)
+class QueryScores:
+    """What a query encounter scores, by number of photos.
+
+    Attributes:
+        individual_id: The best candidate.
+        best: The score of the best candidate from so many photos, whoever that is.
+        candidates: The score of each candidate.
+        returned: The score that the query has as a candidate of gallery encounters.
+        n_photos: Photos that were compared.
+        n_left_out: Animals that could have been compared, had the shortlist not left them out.
+    """
+
+    individual_id: str
+    best: Mapping[int, float]
+    candidates: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    returned: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    n_photos: int = 1
+    n_left_out: int = 0
+
+    def of(self, candidates: Sequence[str]) -> dict[int, np.ndarray]:
+        """By number of photos, the scores of these candidates; minus infinity where one was not compared with them."""
+        return {n: np.array([scores.get(c, -np.inf) for c in candidates]) for n, scores in self.candidates.items()}
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """A score of each gallery encounter, once for each number of photos (`rank.levels.LEVELS`) that it has.
+
+    Attributes:
+        rows: Encounter, its animal, number of photos, score; sorted.
+    """
+
+    rows: tuple[Row, ...] = ()
+
+    @cached_property
+    def animals(self) -> frozenset[str]:
+        """Whose encounters they are."""
+        return frozenset(animal for _, animal, _, _ in self.rows)
+
+    def without(self, animal: str) -> Yardstick:
+        """Only the encounters of other animals."""
+        return Yardstick(tuple(row for row in self.rows if row[1] != animal))
+
+    def at_least(self, scores: Mapping[int, float], returned: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+        """By animal, the share of its encounters that score at least as high as the query from as many photos.
+
+        Args:
+            scores: The query's score by number of photos; minus infinity where it has none.
+            returned: By number of photos, the score that the query has as a candidate of gallery encounters; it counts among
+                theirs.
+        """
+        chosen, counts = self._chosen(max(scores))
+        shares: dict[str, float] = dict.fromkeys(self.animals, 0.0)
+        for encounter, animal, n, score in chosen:
+            own = max(score, returned.get(n, {}).get(encounter, -np.inf))
+            shares[animal] += (own >= scores.get(n, -np.inf)) / counts[animal]
+        return shares
+
+    def at_most(self, scores: Mapping[int, np.ndarray]) -> np.ndarray:
+        """(C,) sum over the animals of the share of their encounters that score at most as high from as many photos.
+
+        Args:
+            scores: By number of photos, (C,) scores of as many candidates; minus infinity where one has none.
+        """
+        chosen, counts = self._chosen(max(scores))
+        total = np.zeros(len(next(iter(scores.values()))))
+        for n in {row[2] for row in chosen}:
+            rows = sorted((score, 1 / counts[animal]) for _, animal, at, score in chosen if at == n)
+            values, weight = np.array(rows).T
+            total += np.append(0.0, np.cumsum(weight))[np.searchsorted(values, scores[n], side="right")]
+        return total
+
+    def listed(self, most: int) -> float:
+        """Sum over the animals of the share of their encounters that have a score at all from as many photos as they have up to ``most``."""
+        chosen, counts = self._chosen(most)
+        return sum(1 / counts[animal] for _, animal, _, score in chosen if score > -np.inf)
+
+    def _chosen(self, most: int) -> tuple[tuple[Row, ...], dict[str, int]]:
+        """Of each encounter the row with the most photos that does not exceed ``most``; and how many each animal has."""
+        if most not in self._by_most:
+            best: dict[str, Row] = {}
+            for row in self.rows:
+                if row[2] <= most and (row[0] not in best or row[2] > best[row[0]][2]):
+                    best[row[0]] = row
+            self._by_most[most] = tuple(best.values()), Counter(row[1] for row in best.values())
+        return self._by_most[most]
+
+    @cached_property
+    def _by_most(self) -> dict[int, tuple[tuple[Row, ...], dict[str, int]]]:
+        return {}
+
+
+EMPTY = Yardstick()

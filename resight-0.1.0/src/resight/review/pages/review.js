@@ -1,0 +1,197 @@
+"use strict";
+// Two pictures that zoom and move together, lines between points that fit, keys, dialogs, and a box to draw.
+(() => {
+  const pair = document.getElementById("pair");
+  const panes = pair ? [...pair.querySelectorAll(".pane")] : [];
+  const over = pair ? pair.querySelector(".over") : null;
+  const says = document.getElementById("points-line");
+  const view = { zoom: 1, x: 0, y: 0 }; // how far both pictures are moved, as a share of the pane
+  let points = [];
+  let lines = true;
+
+  const place = (pane) => {
+    // pixel of the crop -> pixel of the pane
+    const img = pane.querySelector("img");
+    if (!img) return null;
+    const w = Number(img.getAttribute("width")) || img.naturalWidth, h = Number(img.getAttribute("height")) || img.naturalHeight;
+    if (!w || !h) return null;
+    const W = pane.clientWidth, H = pane.clientHeight;
+    const k = Math.min(W / w, H / h) * view.zoom;
+    return { img, k, w, h, left: W / 2 - (w * k) / 2 + view.x * W, top: H / 2 - (h * k) / 2 + view.y * H };
+  };
+
+  const draw = () => {
+    if (!pair) return;
+    const at = panes.map(place);
+    at.forEach((p) => {
+      if (!p) return;
+      p.img.style.width = `${p.w}px`;
+      p.img.style.height = `${p.h}px`;
+      p.img.style.transform = `translate(${p.left}px, ${p.top}px) scale(${p.k})`;
+    });
+    over.replaceChildren();
+    if (!lines || !at[0] || !at[1]) return;
+    const make = (name, values) => {
+      const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const [key, value] of Object.entries(values)) element.setAttribute(key, value);
+      over.append(element);
+    };
+    const inside = (pane, x, y) => x >= 0 && y >= 0 && x <= pane.clientWidth && y <= pane.clientHeight;
+    for (const [xa, ya, xb, yb] of points) {
+      const ends = [[xa, ya], [xb, yb]].map(([x, y], n) => [at[n].left + (x + 0.5) * at[n].k, at[n].top + (y + 0.5) * at[n].k]);
+      const seen = ends.map(([x, y], n) => inside(panes[n], x, y));
+      const there = ends.map(([x, y], n) => [x + panes[n].offsetLeft, y + panes[n].offsetTop]);
+      if (seen[0] && seen[1]) make("line", { x1: there[0][0], y1: there[0][1], x2: there[1][0], y2: there[1][1] });
+      there.forEach(([x, y], n) => seen[n] && make("circle", { cx: x, cy: y, r: 3 }));
+    }
+  };
+
+  const zoom = (factor) => {
+    const before = view.zoom;
+    view.zoom = Math.min(12, Math.max(1, view.zoom * factor));
+    view.x *= view.zoom / before;
+    view.y *= view.zoom / before;
+    if (view.zoom === 1) view.x = view.y = 0;
+    draw();
+  };
+  const move = (x, y) => { view.x += x; view.y += y; draw(); };
+
+  panes.forEach((pane) => {
+    let from = null;
+    const img = pane.querySelector("img");
+    if (img && !img.complete) img.addEventListener("load", draw);
+    pane.addEventListener("wheel", (event) => { event.preventDefault(); zoom(event.deltaY < 0 ? 1.25 : 0.8); }, { passive: false });
+    pane.addEventListener("dblclick", () => zoom(2));
+    pane.addEventListener("pointerdown", (event) => { from = [event.clientX, event.clientY]; pane.setPointerCapture(event.pointerId); });
+    pane.addEventListener("pointermove", (event) => {
+      if (!from) return;
+      move((event.clientX - from[0]) / pane.clientWidth, (event.clientY - from[1]) / pane.clientHeight);
+      from = [event.clientX, event.clientY];
+    });
+    pane.addEventListener("pointerup", () => { from = null; });
+    pane.addEventListener("keydown", (event) => {
+      const moves = { ArrowLeft: [0.08, 0], ArrowRight: [-0.08, 0], ArrowUp: [0, 0.08], ArrowDown: [0, -0.08] };
+      if (event.key === "+" || event.key === "=") zoom(1.25);
+      else if (event.key === "-") zoom(0.8);
+      else if (moves[event.key] && view.zoom > 1) move(...moves[event.key]);
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+  });
+
+  const show = (found) => {
+    points = found.points;
+    if (!found.tried) says.textContent = "Whether points fit one pattern was not tried: no lines.";
+    else if (!found.n_fit) says.textContent = "No points fit one pattern: no lines.";
+    else says.textContent = `${found.n_fit} points fit.`;
+    draw();
+  };
+  if (pair) {
+    new ResizeObserver(draw).observe(pair);
+    const { left, right } = pair.dataset;
+    if (pair.dataset.points) {
+      const found = JSON.parse(pair.dataset.points);
+      points = found.points;
+      draw();
+    } else if (left && right) {
+      says.textContent = "Comparing …";
+      fetch(`/points/${encodeURIComponent(left)}/${encodeURIComponent(right)}`)
+        .then((answer) => (answer.ok ? answer.json().then(show) : Promise.reject()))
+        .catch(() => { says.textContent = "These two cannot be compared."; });
+    }
+    document.getElementById("zoom-in").addEventListener("click", () => zoom(1.5));
+    document.getElementById("zoom-out").addEventListener("click", () => zoom(1 / 1.5));
+    document.getElementById("lines").addEventListener("click", (event) => {
+      lines = !lines;
+      event.currentTarget.setAttribute("aria-pressed", String(lines));
+      draw();
+    });
+  }
+
+  // ---- pictures of the next screen, read while this one is looked at
+  window.addEventListener("load", () => {
+    const main = document.querySelector("[data-ahead]");
+    if (main) main.dataset.ahead.split(" ").filter(Boolean).forEach((address) => { new Image().src = address; });
+  });
+
+  // ---- dialogs
+  const open = (name) => {
+    const dialog = document.getElementById(name);
+    if (!dialog) return;
+    dialog.showModal();
+    const field = dialog.querySelector("input:not([type=hidden]), select");
+    if (field) { field.focus(); if (field.select) field.select(); }
+    if (name === "crop") prepareBox();
+  };
+  document.querySelectorAll("[data-dialog]").forEach((button) => button.addEventListener("click", () => open(button.dataset.dialog)));
+  document.querySelectorAll("dialog .close").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
+  document.querySelectorAll("dialog select").forEach((list) => list.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && list.value) { event.preventDefault(); list.form.requestSubmit(); }
+  }));
+  let sent = false; // a second press of the key must not send the form again
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) sent = false; }); // the way back shows the page as it was
+
+  // ---- a box around the head
+  const prepareBox = () => {
+    const area = document.getElementById("draw");
+    if (area.firstChild) return;
+    const img = document.createElement("img");
+    img.alt = "The whole photo";
+    img.draggable = false;
+    const before = document.createElement("i"), box = document.createElement("i");
+    before.className = "before";
+    area.append(img, before, box);
+    const [width, height] = area.dataset.size.split(",").map(Number);
+    const put = (element, x, y, w, h) => Object.assign(element.style, { left: `${x}px`, top: `${y}px`, width: `${w}px`, height: `${h}px` });
+    img.addEventListener("load", () => {
+      if (!area.dataset.box) return;
+      const k = img.clientWidth / width;
+      put(before, ...area.dataset.box.split(",").map((v) => Number(v) * k));
+    });
+    img.src = area.dataset.src;
+    let from = null;
+    const where = (event) => {
+      const r = img.getBoundingClientRect();
+      return [Math.min(r.width, Math.max(0, event.clientX - r.left)), Math.min(r.height, Math.max(0, event.clientY - r.top))];
+    };
+    area.addEventListener("pointerdown", (event) => { from = where(event); area.setPointerCapture(event.pointerId); event.preventDefault(); });
+    area.addEventListener("pointermove", (event) => {
+      if (!from) return;
+      const to = where(event);
+      const [x, y] = [Math.min(from[0], to[0]), Math.min(from[1], to[1])], [w, h] = [Math.abs(from[0] - to[0]), Math.abs(from[1] - to[1])];
+      put(box, x, y, w, h);
+      const k = width / img.clientWidth;
+      document.getElementById("box").value = w > 4 && h > 4 ? [x * k, y * k, w * k, h * (height / img.clientHeight)].map((v) => v.toFixed(1)).join(",") : "";
+    });
+    area.addEventListener("pointerup", () => { from = null; });
+  };
+
+  // ---- keys
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    const dialog = document.querySelector("dialog[open]");
+    const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
+    const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
+    if (dialog) {
+      const button = typing ? null : dialog.querySelector(`[data-in="${CSS.escape(key)}"]`);
+      const numbered = typing ? null : dialog.querySelectorAll(".choose input")[Number(key) - 1];
+      if (button) { event.preventDefault(); button.click(); }
+      else if (numbered) { event.preventDefault(); numbered.checked = !numbered.checked; }
+      else if (key === "Enter" && event.target.matches("input[type=checkbox]")) { event.preventDefault(); event.target.form.requestSubmit(); }
+      return;
+    }
+    if (typing || (key === "Enter" && event.target.matches("a, button, summary"))) return;
+    if (key === "L") { document.getElementById("lines").click(); return; }
+    const target = document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+    if (!target) return;
+    event.preventDefault();
+    if (target.matches("input")) target.focus();
+    else target.click();
+  });
+})();

@@ -1,0 +1,346 @@
+"""`resight verify`: reads everything that a workspace keeps, and says what is whole, what is damaged and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resight.errors import DamagedError, WorkspaceError
+from resight.extract import damage as shards
+from resight.extract import store as features
+from resight.run.models import current_model, load_again
+from resight.runner.progress import track
+from resight.segment.rows import PART_SCHEMA
+from resight.segment.store import what_is_wrong
+from resight.shortlist.store import INDEX_FILE, open_index
+from resight.store import generations, sealed
+from resight.store.damage import MISSING, QUARANTINE, set_aside
+from resight.store.durable import copy_whole
+from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation, digest_of
+from resight.store.listing import matching
+from resight.store.selective import opened, read_columns
+from resight.store.workspace import Workspace
+
+AGAIN, LOST = "again", "lost"
+THEN = {
+    "ingest": "the photos are read again; first nights come from the newest accepted run",
+    "segment": "it is cut again",
+    "extract": "its features are computed again",
+    "embed": "its crops are embedded again",
+    "match": "its pairs are matched again",
+    "shortlist": "it is built anew",
+    "current": "it is copied again from its run",
+    "manifest": "it is made again from the tables beside it",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to look at.
+
+    Attributes:
+        stage: Folder under ``store``, or ``runs``, ``current``, ``models``.
+        path: File or folder.
+        look: True where it proves that it is whole, False where it was read without a digest; raises `DamagedError`.
+        repair: Moves it out of the way or puts it back; False where the next run makes it again and nothing is to be
+            done before. None where nothing can.
+        then: What follows from damage.
+    """
+
+    stage: str
+    path: Path
+    look: Callable[[], bool]
+    repair: Callable[[DamagedError], object] | None
+    then: str
+
+
+def verify(workspace: Workspace, *, repair: bool = False, quiet: bool = True) -> dict[str, Any]:
+    """Read all parts, shards, crops, runs, current tables and models.
+
+    Args:
+        repair: Set aside what can be computed again, and copy back what lies elsewhere; takes the workspace's lock.
+        quiet: Show no progress.
+
+    Returns:
+        ``ok`` (nothing is damaged or lost, or all of it was repaired), ``stages`` (counts by stage), ``damaged`` (``path``,
+        ``stage``, ``why``, ``fate``: ``again`` or ``lost``, ``then``), ``repaired``, how many, and ``repair`` as given.
+
+    Raises:
+        WorkspaceError: Another run is at work, where something is to be repaired.
+    """
+    if repair:
+        with workspace.lock():
+            return _verify(workspace, True, quiet)
+    return _verify(workspace, False, quiet)
+
+
+def _verify(workspace: Workspace, repair: bool, quiet: bool) -> dict[str, Any]:
+    sealed.forget()
+    generations.forget()
+    shards.forget()
+    items = list(_items(workspace))
+    stages: dict[str, dict[str, int]] = {}
+    damaged: list[dict[str, Any]] = []
+    with track("verify", "files", len(items), quiet) as tracker:
+        for item in items:
+            counts = stages.setdefault(item.stage, {"whole": 0, "without_digest": 0, "damaged": 0, "missing": 0})
+            try:
+                counts["whole" if item.look() else "without_digest"] += 1
+            except DamagedError as damage:
+                counts["missing" if damage.why == MISSING else "damaged"] += 1
+                damaged.append(_row(workspace, item, damage, repair))
+            except FileNotFoundError:
+                pass  # a run beside this one has put it elsewhere since it was listed
+            tracker.advance(1)
+    n_repaired = sum(row["repaired"] for row in damaged)
+    wrong = any(not row["repaired"] and (row["why"] != MISSING or row["fate"] == LOST) for row in damaged)
+    return {"ok": not wrong, "stages": stages, "damaged": damaged, "repaired": n_repaired, "repair": repair}
+
+
+def _row(workspace: Workspace, item: Item, damage: DamagedError, repair: bool) -> dict[str, Any]:
+    repaired = lost = False
+    if repair and item.repair:
+        try:
+            repaired = item.repair(damage) is not False
+        except DamagedError:  # what it would be made again from is damaged too
+            lost = True
+    return {
+        "path": workspace.relative(damage.path),
+        "stage": item.stage,
+        "why": damage.why,
+        "fate": AGAIN if item.repair and not lost else LOST,
+        "then": item.then,
+        "repaired": repaired,
+    }
+
+
+def _items(workspace: Workspace) -> Iterator[Item]:
+    broken = broken_manifest(workspace)
+    if broken:  # what it names is looked at when it is whole again
+        yield Item(
+            "current", broken.path, partial(_raise, broken), lambda _: _manifest_again(workspace), THEN["manifest"]
+        )
+    generation = None if broken else current_generation(workspace)
+    yield from _models(workspace)
+    yield from _runs(workspace, generation)
+    yield from _current(generation)
+    for folder in (workspace.store, workspace.runs, workspace.models, workspace.generations):
+        if folder.is_file():
+            yield _no_folder(folder.name, folder, None, "move that file away, and put the folder back from a backup")
+    for folder in matching(workspace.store, "[!.]*"):
+        if folder.is_file() and (then := THEN.get(folder.name)):
+            yield _no_folder(folder.name, folder, _aside(then), then)
+        elif folder.is_dir() and folder.name != QUARANTINE:
+            yield from _stage(workspace, folder)
+
+
+def _no_folder(stage: str, path: Path, repair: Callable[[DamagedError], object] | None, then: str) -> Item:
+    return Item(stage, path, partial(_raise, DamagedError(path, "it is a file where a folder was")), repair, then)
+
+
+def _stage(workspace: Workspace, folder: Path) -> Iterator[Item]:
+    """Parts, JSON files, crops, batches of features and indexes of one stage."""
+    stage, then = folder.name, THEN.get(folder.name, "it is computed again")
+    indexes = {file.parent for file in matching(folder, f"*/*/{INDEX_FILE}")}
+    for path in matching(folder, "*/*.zarr"):
+        yield from _batch(path)
+    for path in sorted(folder.rglob("[!.]*")):
+        inside = path.parent in indexes or any(parent.suffix in (".zarr", ".marks") for parent in path.parents)
+        if inside or not path.is_file():
+            continue
+        if path.suffix == ".parquet":
+            yield Item(stage, path, _part_look(path), _aside(then), then)
+            if stage == "segment":
+                yield from _missing_crops(workspace, path)
+        elif path.suffix == ".json":
+            yield Item(stage, path, _json_look(path), _aside(then), then)
+        elif path.suffix == ".png":
+            yield Item(stage, path, _crop_look(path), _aside(then), then)
+    for path in sorted(indexes):
+        yield Item(stage, path, _index_look(path), _aside(then, path), then)
+
+
+def _batch(folder: Path) -> Iterator[Item]:
+    """The shards of a batch; of one that waits to be finished, nothing."""
+    if not features.is_complete(folder):
+        return
+    then = THEN["extract"]
+
+    def opened() -> bool:
+        features.open_complete(folder)
+        return True
+
+    yield Item("extract", folder, opened, _aside(then, folder), then)
+    try:
+        group = features.open_complete(folder)
+        places = features.layout_of(group).shards()
+    except WorkspaceError:
+        return
+    for start, stop in places:
+
+        def look(start: int = start, stop: int = stop) -> bool:
+            if features.is_complete(folder):
+                _, damaged = shards.look_at_shard(folder, group, start, stop)
+                for name, why in damaged.items():
+                    raise DamagedError(features.chunk_path(folder, name, start), why)
+            return True
+
+        def reopen(_: DamagedError, start: int = start, stop: int = stop) -> None:
+            with suppress(DamagedError):
+                shards.read_shard(folder, shards.open_whole(folder), start, stop)
+
+        yield Item("extract", folder, look, reopen, then)
+
+
+def _missing_crops(workspace: Workspace, part: Path) -> Iterator[Item]:
+    """Crops that a part names and that are not there."""
+    with suppress(DamagedError, FileNotFoundError):
+        for path in read_columns(part, pa.schema([PART_SCHEMA.field("path")]))["path"].to_pylist():
+            file = workspace.root / path if path else None
+            if file and not file.exists():
+                yield Item("segment", file, _missing(file), _aside(THEN["segment"]), THEN["segment"])
+
+
+def _runs(workspace: Workspace, generation: Generation | None) -> Iterator[Item]:
+    """Tables of runs. One that is damaged comes back from the generation that holds a copy of it; else it is lost."""
+    for folder in matching(workspace.runs, "[!.]*"):
+        if not (folder / "runs.parquet").exists():
+            yield Item(
+                "runs", folder / "runs.parquet", _missing(folder / "runs.parquet"), None, "the run is lost for good"
+            )
+        for file in matching(folder, "*.parquet"):
+            copy = generation and generation.folder / file.name
+            is_copy = generation is not None and generation.origin(file.name) == file
+            repair = partial(_copy_again, copy) if copy and is_copy and _is_of(copy, folder.name) else None
+            then = (
+                "it is copied from current/"
+                if repair
+                else "this table of the run is lost for good; a backup may have it"
+            )
+            yield Item("runs", file, _part_look(file), repair, then)
+
+
+def _copy_again(copy: Path, damage: DamagedError) -> None:
+    set_aside(damage, "it was copied again from current/")
+    copy_whole(copy, damage.path, read_only=True)
+
+
+def _is_of(file: Path, run_id: str) -> bool:
+    """Whether a current table is whole, and that of this run."""
+    try:
+        return sealed.check(file) and run_id in opened(file).read(["run_id"])["run_id"].to_pylist()[:1]
+    except (DamagedError, FileNotFoundError, KeyError):
+        return False
+
+
+def _current(generation: Generation | None) -> Iterator[Item]:
+    """Files of the current generation, which come back from their runs; its manifest is made again from its tables."""
+    if generation is None or generation.folder.parent == generation.workspace.runs:
+        return
+    names = set(generation.files) or {f"{name}.parquet" for name in generation.tables}
+    if not generation.files:  # of before: what the run has and ``current`` lacks
+        run = generation.workspace.runs / (generation.run_id or "")
+        names |= {file.name for file in matching(run, "*.parquet")} if generation.run_id else set()
+    for name in sorted(names):
+        there, remade = generation.origin(name) is not None, name in OF_ACCURACY
+        then = THEN["current"] if there else "`resight accuracy` writes it again" if remade else "it is lost"
+        repair = partial(_repair, generation) if there else _aside(then) if remade else None
+        yield Item("current", generation.folder / name, _file_look(generation, name), repair, then)
+
+
+def _manifest_again(workspace: Workspace) -> None:
+    current_generation(workspace)
+
+
+def _raise(damage: DamagedError) -> bool:
+    raise damage
+
+
+def _repair(generation: Generation, damage: DamagedError) -> None:
+    generation.repair(damage)
+
+
+def _file_look(generation: Generation, name: str) -> Callable[[], bool]:
+    path, digest = generation.folder / name, generation.files.get(name)
+
+    def look() -> bool:
+        try:
+            if digest is None:
+                return _part_look(path)()
+            if digest_of(path) != digest:
+                raise DamagedError(path, sealed.DIFFERS)
+        except FileNotFoundError:
+            raise DamagedError(path, MISSING) from None
+        return True
+
+    return look
+
+
+def _models(workspace: Workspace) -> Iterator[Item]:
+    """Registered models and fusions; a model comes back from a run that was made with it."""
+    if not workspace.models.exists():
+        return
+    for file in sorted(workspace.models.rglob("*.json")):
+        if file.parent != workspace.models:
+            yield Item(
+                "models", file, _json_look(file), None, "what was accepted is lost for good; put it back from a backup"
+            )
+            continue
+
+        def again(damage: DamagedError) -> None:
+            set_aside(damage, "it is made again from a run, where one was made with it")
+            load_again(workspace, damage.path.stem)
+            current_model(workspace)
+
+        if file.name != POINTER:
+            yield Item("models", file, _json_look(file), again, "it is made again from the newest run with it")
+
+
+def _aside(then: str, path: Path | None = None) -> Callable[[DamagedError], bool]:
+    """Moves a file away, or the folder ``path`` that it belongs to; False where there is nothing to move."""
+
+    def move(damage: DamagedError) -> bool:
+        whole = path or damage.path
+        if not whole.exists():
+            return False
+        why = damage.why if whole == damage.path else f"{damage.path.relative_to(whole)}: {damage.why}"
+        set_aside(DamagedError(whole, why), then)
+        return True
+
+    return move
+
+
+def _part_look(path: Path) -> Callable[[], bool]:
+    def look() -> bool:
+        return sealed.check(path) or bool(sealed.read(path, partial(pq.read_table, partitioning=None)) is None)
+
+    return look
+
+
+def _json_look(path: Path) -> Callable[[], bool]:
+    return lambda: bool(sealed.read_json(path) or True)
+
+
+def _index_look(path: Path) -> Callable[[], bool]:
+    return lambda: bool(open_index(path, verify=True))
+
+
+def _crop_look(path: Path) -> Callable[[], bool]:
+    def look() -> bool:
+        why = what_is_wrong(path.read_bytes())
+        if why:
+            raise DamagedError(path, why)
+        return True
+
+    return look
+
+
+def _missing(path: Path) -> Callable[[], bool]:
+    return partial(_raise, DamagedError(path, MISSING))

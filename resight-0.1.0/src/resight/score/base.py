@@ -1,0 +1,71 @@
+"""What a score is. The scores themselves are in ``kinds``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from resight.score.distribution import Distributions
+
+FUSED = "fused"
+
+
+@dataclass(frozen=True)
+class ShippedCalibration:
+    """What a score has meant at other places: a line for the log likelihood ratio of same against different animal.
+
+    Only scores that are compared with the gallery's own impostors mean much the same everywhere.
+
+    Attributes:
+        intercept, slope: The ratio is ``intercept + slope * saturated score``.
+        lowest, highest: Scores are clipped to this range before they are saturated. Some photos show nothing of their
+            animal, and how many differs from place to place, so a low score must not count without limit.
+        saturation: Where scores stop counting, see `novelty.likelihood.saturated`.
+        worth: The line counts as much as this number of gallery encounters that met their animal again.
+    """
+
+    intercept: float
+    slope: float
+    lowest: float
+    highest: float
+    saturation: float = math.inf
+    worth: float = 4.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score; symmetric in the two photos.
+
+    Attributes:
+        compute: (N,) float64 from N pairs; NaN where it cannot be computed.
+        source: Where the definition comes from.
+        description: One line.
+        needs: What it requires, for the error where that is missing; '' if it can always be computed.
+        larger_is_better: Whether larger values speak for the same animal.
+        no_match: Value of a pair without any match, the worst possible one.
+        signed: Values below 0 occur, and evidence grows with the value itself, not with its logarithm.
+        is_ratio: It is the logarithm of a likelihood ratio, so that prior odds can be added to it.
+        needs_cohorts: It depends on the other pairs of the two photos, and so on who is in the gallery.
+        shipped: What it has meant at other places, if that has been measured.
+        ranks: Whether it may rank; a score without direction may not.
+    """
+
+    name: str
+    compute: Callable[[Distributions], np.ndarray]
+    source: str
+    description: str
+    needs: str = ""
+    larger_is_better: bool = True
+    no_match: float = 0.0
+    signed: bool = False
+    is_ratio: bool = False
+    needs_cohorts: bool = False
+    shipped: ShippedCalibration | None = None
+    ranks: bool = True
+
+    def turned(self, values: np.ndarray) -> np.ndarray:
+        """Larger means same animal; 0 means nothing matched, unless the score is signed."""
+        return values - self.no_match if self.larger_is_better else self.no_match - values

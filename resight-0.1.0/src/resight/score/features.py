@@ -1,0 +1,43 @@
+"""Inputs of the fusion: each piece of evidence on a scale on which its effect is about linear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from resight.score.distribution import Distributions
+
+VOTE_UNITS = 4.0  # votes are differences of distances between unit vectors, a few hundredths each
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One piece of evidence about a pair.
+
+    Attributes:
+        compute: (N,) float64; NaN where it is missing.
+        monotone: More of it never speaks for different animals.
+        description: One line.
+    """
+
+    name: str
+    compute: Callable[[Distributions], np.ndarray]
+    monotone: bool
+    description: str
+
+
+_ALL = (
+    Feature("log_sum", lambda d: np.log1p(d.confidence_sum), True, "log(sum of confidences + 1)"),
+    Feature("log_count_05", lambda d: np.log1p(d.n_above_05), True, "log(confidences above 0.5 + 1)"),
+    Feature("log_inliers", lambda d: np.log1p(d.n_inliers), True, "log(matches that agree with one geometry + 1)"),
+    Feature("log_votes", lambda d: np.log1p(VOTE_UNITS * d.lnbnn), True, "log(4 votes of single descriptors + 1)"),
+    Feature(
+        "log_verified_votes",
+        lambda d: np.log1p(VOTE_UNITS * d.lnbnn_verified),
+        True,
+        "log(4 votes that agree in turn, size and place + 1)",
+    ),
+)
+FEATURES: dict[str, Feature] = {feature.name: feature for feature in _ALL}

@@ -1,0 +1,39 @@
+"""The fusion's shipped prior: how evidence adds up, as learned from labelled folders.
+
+``prior.json`` is written by ``resight train fusion``, and says what it was learned from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from resight.score.fusion import Line, Prior
+
+PRIOR_FILE = "prior.json"
+NOTHING = "no labelled folder with these features; all count the same"
+
+
+def prior_for(features: Sequence[str]) -> Prior:
+    """The shipped prior for exactly these features; if there is none, one that gives all the same coefficient."""
+    return prior_from(shipped(), features)
+
+
+def prior_from(content: dict[str, Any], features: Sequence[str]) -> Prior:
+    """As `prior_for`, from the content of another file."""
+    names = tuple(features)
+    for prior in content["priors"]:
+        if tuple(prior["features"]) == names:
+            line = Line(prior["intercept"], tuple(prior["coefficients"]))
+            return Prior(names, line, content["strength"], prior["source"])
+    return Prior(names, Line(0.0, (1.0 / max(len(names), 1),) * len(names)), content["strength"], NOTHING)
+
+
+@lru_cache(maxsize=1)
+def shipped() -> dict[str, Any]:
+    """The file's content."""
+    content: dict[str, Any] = json.loads(files("resight.score").joinpath(PRIOR_FILE).read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,324 @@
+"""The stage: index the gallery, let the queries vote, give what is left out its status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.environment import Environment
+from resight.extract.reader import FeatureReader
+from resight.extract.stage import extract
+from resight.pairs.plan import PairGrid, Plan
+from resight.runner.runner import Runner
+from resight.shortlist.earlier_votes import earlier_votes
+from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, VERIFIED, Keys, Question, keep, look_up, renew
+from resight.shortlist.params import ShortlistParams
+from resight.shortlist.passes import Place, Stored
+from resight.shortlist.plan import CROP_VOTES, allowed_by_grids, shortlisted
+from resight.shortlist.setup import Voting
+from resight.shortlist.union import Alike, Evidence, nearest, united
+from resight.store.fingerprint import fingerprint
+from resight.store.workspace import Workspace
+
+if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in which nothing is new needs none
+    from resight.shortlist.store import ShortlistIndex
+
+QUERIES_PER_BLOCK = 32
+RANKED = ("query_crop_id", "gallery_crop_id", "rank")
+VOTED = ("query_crop_id", "gallery_crop_id", "lnbnn")
+Voter = tuple[str, Place]
+DECIDE_VOTES = {"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"}
+
+
+@dataclass(frozen=True)
+class ShortlistResult:
+    """What the stage gives back.
+
+    Attributes:
+        plans: Of each grid; what the shortlist left out is counted as ``not_shortlisted``.
+        votes: `EVIDENCE_VOTES`: `CROP_VOTES` of the candidates that were kept (of all, where no shortlist was made), and the sum of
+            those that pass spatial verification.
+        n_extracted: Crops whose voting descriptors were computed in this call.
+        n_voted: Query crops that voted in this call; the votes of the others were kept by an earlier one.
+    """
+
+    plans: tuple[Plan, ...]
+    votes: pa.Table
+    n_extracted: int
+    n_voted: int
+
+
+@dataclass(frozen=True, eq=False)
+class VoteBlock:
+    """Some queries; ``allowed`` holds one packed bit per row of the index, ``places`` where each row's features are.
+
+    The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back. Where ``alike`` holds
+    the rows of the most alike crops of each query (int32) and their cosines (float32), the best are those of `united`.
+    """
+
+    root: Path
+    index: Path
+    params: ShortlistParams
+    queries: tuple[Voter, ...]
+    allowed: tuple[bytes, ...]
+    stores: tuple[str, ...]
+    places: np.ndarray
+    verify: int
+    most: int
+    alike: tuple[tuple[bytes, bytes], ...] = ()
+    owners: np.ndarray | None = None
+    encounters: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+def shortlist(
+    env: Environment,
+    voting: Voting,
+    grids: Sequence[PairGrid],
+    crops: pa.Table,
+    features: pa.Table,
+    *,
+    every_vote: bool = False,
+    alike: Alike | None = None,
+) -> ShortlistResult:
+    """Keep the ``k`` gallery crops per query crop that get the most LNBNN votes, where the gallery is large enough.
+
+    Gallery encounters that stand in for unknown animals (calibration) are treated like real queries: the best of k must be
+    judged by scores of a best of k. In a smaller gallery the votes are evidence alone and no pair is left out; its
+    descriptors are then kept exactly.
+
+    Args:
+        env: Holds the index, and runs the blocks of queries.
+        voting: Which descriptors vote and how.
+        grids: All pairs of the run.
+        crops, features: Tables of the run.
+        every_vote: Give back the votes of candidates that are left out too.
+        alike: Vectors of the crops, which then choose beside the votes; they leave out nothing where no shortlist is made.
+    """
+    queries, gallery = _open_crops(grids) if voting.params.enabled != "off" else ([], [])
+    cut = voting.params.is_on(len(gallery))
+    if not gallery or not (cut or voting.as_evidence):
+        return ShortlistResult(tuple(grid.plan() for grid in grids), EVIDENCE_VOTES.empty_table(), 0, 0)
+    n_extracted = 0
+    if not voting.own:
+        wanted = crops.filter(pc.is_in(crops["crop_id"], pa.array(sorted({*gallery, *queries}))))
+        extracted = extract(env, voting.extractor, voting.names.features, wanted)
+        features, n_extracted = extracted.features, extracted.n_extracted
+    stored = Stored.of(env.runner, env.workspace, features)
+    index, everything = _indexed(env, voting, stored, queries, gallery, cut)
+    everything = replace(everything, most=len(index.crop_ids)) if every_vote else everything
+    votes, n_voted = _votes(env.runner, index, everything, grids, alike if cut and not every_vote else None)
+    plans = shortlisted(grids, votes, voting.params.k) if cut else tuple(grid.plan() for grid in grids)
+    return ShortlistResult(plans, votes, n_extracted, n_voted)
+
+
+def _indexed(
+    env: Environment, voting: Voting, stored: Stored, queries: Sequence[str], gallery: Sequence[str], cut: bool
+) -> tuple[ShortlistIndex, VoteBlock]:
+    """The index of the gallery, and all queries that vote in it."""
+    from resight.shortlist.store import build_index
+
+    params, places = voting.params if cut else voting.params.exact(), stored.places
+    folder = env.workspace.stage_dir("shortlist", voting.names.index if cut else voting.names.exact_index)
+    index = build_index(folder, [c for c in gallery if c in places], stored, params, voting.names.features)
+    voters = tuple((c, places[c]) for c in queries if c in places)
+    stores, rows = _place_arrays(index.crop_ids, places)
+    kept = params.k if cut else len(index.crop_ids)
+    path = folder / index.name
+    return index, VoteBlock(env.workspace.root, path, params, voters, (), stores, rows, verify=kept, most=kept)
+
+
+def _open_crops(grids: Sequence[PairGrid]) -> tuple[list[str], list[str]]:
+    """Query and gallery crops with a pair that may be compared, in the order of their ids."""
+    sides: tuple[set[str], set[str]] = set(), set()
+    for grid in grids:
+        for side, ids, is_open in zip(sides, (grid.query_ids, grid.gallery_ids), grid.open_sides(), strict=True):
+            side.update(ids.filter(pa.array(is_open)).to_pylist())
+    return sorted(sides[0]), sorted(sides[1])
+
+
+def _votes(
+    runner: Runner,
+    index: ShortlistIndex,
+    everything: VoteBlock,
+    grids: Sequence[PairGrid],
+    alike: Alike | None = None,
+) -> tuple[pa.Table, int]:
+    """Votes of all queries, and how many voted now: those that would not be answered as before (`kept`)."""
+    how = everything.params.model_dump(include=DECIDE_VOTES | ({"per_animal"} if alike else set()))
+    ends = [n if n < len(index.crop_ids) else "all" for n in (everything.verify, everything.most)]
+    keys_of = Keys(index.crop_ids, fingerprint(VERIFIED, index.name, how, *ends), alike).of
+    open_rows = allowed_by_grids(grids, index.crop_ids)
+    keys: dict[str, str] = {}
+    for questions in _questions(everything.queries, open_rows, index.crop_ids, alike):
+        keys |= keys_of(questions)
+    folder = everything.index.parent / FOLDER
+    is_kept, before, asked_on = look_up(folder, keys.values())
+    speaks_with = alike.encounter if alike else str
+    again = {speaks_with(crop_id) for crop_id, _ in everything.queries if keys[crop_id] not in is_kept}
+    renew(folder, before, {crop_id: key for crop_id, key in keys.items() if key in is_kept}, asked_on)
+    if not again:
+        return _ordered(before), 0
+    if not is_kept and alike is None:
+        earlier = earlier_votes(folder.parent, index.name, index.crop_ids, grids, how)
+        if earlier is not None:
+            earlier = earlier.filter(pc.less_equal(earlier["rank"], everything.most))
+            keep(folder, earlier, keys, keys.values())
+            return _ordered(earlier), 0
+    asked = [voter for voter in everything.queries if speaks_with(voter[0]) in again]
+    owners = alike.numbers(index.crop_ids) if alike else None
+    questions_now = _questions(asked, open_rows, index.crop_ids, alike)
+    blocks = [_block(everything, questions, asked, owners) for questions in questions_now]
+    done, _ = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
+    now = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)])
+    # Queries of a failed block have no votes, so they keep all their pairs, and vote in the next run.
+    if done:
+        keep(folder, now, {crop_id: keys[crop_id] for block, _ in done for crop_id, _ in block.queries}, keys.values())
+    crops_asked = pa.array([crop_id for crop_id, _ in asked], pa.string())
+    before = before.filter(pc.invert(pc.is_in(before["query_crop_id"], crops_asked)))
+    return _ordered(pa.concat_tables([before, now])), len(asked)
+
+
+def _ordered(votes: pa.Table) -> pa.Table:
+    return votes.sort_by([("query_crop_id", "ascending"), ("rank", "ascending")])
+
+
+def _questions(
+    queries: Sequence[Voter],
+    open_rows: Callable[[Sequence[str]], np.ndarray],
+    crop_ids: Sequence[str],
+    alike: Alike | None,
+) -> Iterator[list[Question]]:
+    """What each query is asked, so many at a time as a block takes: which rows it may find, and which of them are most alike."""
+    gallery = alike.among(crop_ids) if alike else None
+    for voters in _together(queries, alike):
+        ids = [crop_id for crop_id, _ in voters]
+        allowed = open_rows(ids)
+        if alike is None or not gallery:
+            yield [Question(crop_id, rows, None, crop_id) for crop_id, rows in zip(ids, allowed, strict=True)]
+            continue
+        cosines = alike.among(ids).cosines(gallery)
+        rows = [nearest(*of_query) for of_query in zip(cosines, allowed, strict=True)]
+        likely = [(r, c[r]) for r, c in zip(rows, cosines, strict=True)]
+        encounters = [alike.encounter(crop_id) for crop_id in ids]
+        yield [Question(*of_query) for of_query in zip(ids, allowed, likely, encounters, strict=True)]
+
+
+def _block(
+    everything: VoteBlock, questions: Sequence[Question], asked: Sequence[Voter], owners: np.ndarray | None
+) -> VoteBlock:
+    """The same for the workers."""
+    place = dict(asked)
+    masks = np.packbits(np.stack([question.allowed for question in questions]), axis=1)
+    block = replace(
+        everything,
+        queries=tuple((question.crop_id, place[question.crop_id]) for question in questions),
+        allowed=tuple(mask.tobytes() for mask in masks),
+    )
+    likely = [question.likely for question in questions if question.likely is not None]
+    if not likely:
+        return block
+    encounters = tuple(question.encounter for question in questions)
+    alike = tuple((rows.tobytes(), cosines.tobytes()) for rows, cosines in likely)
+    return replace(block, alike=alike, owners=owners, encounters=encounters)
+
+
+def _together(queries: Sequence[Voter], alike: Alike | None) -> Iterator[tuple[Voter, ...]]:
+    """Queries in blocks; where vectors count, those of an encounter are in one block, because they speak together."""
+    if alike is None:
+        for first in range(0, len(queries), QUERIES_PER_BLOCK):
+            yield tuple(queries[first : first + QUERIES_PER_BLOCK])
+        return
+    block: list[Voter] = []
+    ordered = sorted(queries, key=lambda voter: (alike.encounter(voter[0]), voter[0]))
+    for _, encounter in groupby(ordered, key=lambda voter: alike.encounter(voter[0])):
+        block += encounter
+        if len(block) >= QUERIES_PER_BLOCK:
+            yield tuple(block)
+            block = []
+    if block:
+        yield tuple(block)
+
+
+def vote_block(block: VoteBlock) -> pa.Table:
+    """Votes of the block's queries, `EVIDENCE_VOTES`."""
+    from resight.shortlist.verified import verified_votes
+    from resight.shortlist.votes import search
+
+    index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
+    n = len(index.crop_ids)
+    masks = {
+        q: np.unpackbits(np.frombuffer(b, np.uint8), count=n).astype(bool)
+        for (q, _), b in zip(block.queries, block.allowed, strict=True)
+    }
+    queries = {crop_id: reader.load(*place) for crop_id, place in block.queries}
+    background: dict[str, np.ndarray] = {}
+    descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
+    every = None if block.alike else block.most
+    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background, most=every)
+    row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
+    votes = _chosen(votes, block, masks, index.crop_ids) if block.alike else votes
+    verified: list[float | None] = [None] * votes.num_rows
+    most, k = block.params.descriptors_per_crop, block.params.neighbours
+    candidates = [
+        (*block.places[row_of[gallery]].tolist(), query, number)
+        for number, (query, gallery, rank) in enumerate(zip(*(votes[name].to_pylist() for name in RANKED), strict=True))
+        if rank <= block.verify
+    ]
+    for store, at, query, number in sorted(candidates):  # as they lie, so that each shard of the gallery is read once
+        gallery = reader.load(block.stores[store], at)
+        verified[number] = verified_votes(queries[query], gallery, background[query], most, k)
+    return votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
+
+
+def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray], crop_ids: Sequence[str]) -> pa.Table:
+    """`CROP_VOTES` of the candidates that votes and vectors choose together, 0 votes for those that have none."""
+    ids = np.array(crop_ids, dtype=object)
+    tie = np.argsort(np.argsort(ids, kind="stable"), kind="stable")
+    row_of = {crop_id: row for row, crop_id in enumerate(crop_ids)}
+    of_query: dict[str, np.ndarray] = {crop_id: np.zeros(len(ids)) for crop_id, _ in block.queries}
+    for query, gallery, value in zip(*(votes[name].to_pylist() for name in VOTED), strict=True):
+        of_query[query][row_of[gallery]] = value
+    together: dict[str, dict[str, Evidence]] = {}
+    for (query, total), encounter, (rows, cosines) in zip(of_query.items(), block.encounters, block.alike, strict=True):
+        likely = np.frombuffer(rows, np.int32), np.frombuffer(cosines, np.float32)
+        together.setdefault(encounter, {})[query] = Evidence(total, *likely, allowed[query])
+    owners = np.arange(len(ids)) if block.owners is None else block.owners
+    tables = [CROP_VOTES.empty_table()]
+    for queries in together.values():
+        lists = united(list(queries.values()), owners, tie, block.most, block.params.per_animal)
+        for query, best in zip(queries, lists, strict=True):
+            rank = np.arange(1, len(best) + 1, dtype=np.int32)
+            tables.append(
+                pa.table([[query] * len(best), ids[best].tolist(), of_query[query][best], rank], schema=CROP_VOTES)
+            )
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _place_arrays(crop_ids: tuple[str, ...], places: Mapping[str, Place]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Stores, and (R, 2) number of the store and row in it; -1 for crops that have left the gallery."""
+    stores = sorted({places[c][0] for c in crop_ids if c in places})
+    number = {store: k for k, store in enumerate(stores)}
+    rows = [(number[places[c][0]], places[c][1]) if c in places else (-1, -1) for c in crop_ids]
+    return tuple(stores), np.array(rows, np.int32).reshape(-1, 2)
+
+
+@lru_cache(maxsize=1)
+def _opened_at(path: Path, _changed_ns: int) -> ShortlistIndex:
+    from resight.shortlist.store import open_index
+
+    return open_index(path)
+
+
+def _opened(path: Path) -> ShortlistIndex:
+    return _opened_at(path, (path / "index.json").stat().st_mtime_ns)

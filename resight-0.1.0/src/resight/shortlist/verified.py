@@ -1,0 +1,74 @@
+"""Votes that survive spatial verification: those whose keypoints agree in turn, size and place.
+
+HotSpotter (Crall et al., WACV 2013) counts LNBNN votes only after spatial verification. Here the two
+keypoints of a vote must differ in turn and size no more than an upright head that is photographed again, and all votes must
+agree with one affine map (RANSAC, OpenCV, seeded).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from resight.extract.base import Features
+
+LARGEST_TURN_RAD = 0.7
+LARGEST_LOG2_SCALE = 1.5
+THRESHOLD_FRACTION = 0.04  # of the gallery crop's long side; generous, because heads are curved and bend
+MIN_VOTES = 4  # one more than fixes an affine map
+RNG_SEED = 0
+
+
+def verified_votes(query: Features, gallery: Features, background: np.ndarray, per_crop: int, neighbours: int) -> float:
+    """Sum of the query's votes for the gallery crop that pass.
+
+    Each of the query's descriptors votes ``background - distance`` for every descriptor of the gallery crop that is nearer
+    than its background, for at most ``neighbours`` of them.
+
+    Args:
+        query, gallery: Features, strongest first.
+        background: (N,) distance of each of the query's descriptors to the nearest one that gets no vote.
+        per_crop: Strongest descriptors that count.
+        neighbours: K.
+    """
+    x, y = (np.asarray(f.descriptors[:per_crop], np.float32) for f in (query, gallery))
+    background = background[: len(x)]
+    if not len(x) or not len(y) or query.binary:
+        return 0.0
+    vote = background[:, None] - _distances(x, y)
+    if len(y) > neighbours:
+        vote[vote < np.partition(vote, -neighbours, axis=1)[:, -neighbours, None]] = 0
+    i, j = np.nonzero(vote > 0)
+    upright = _agree(query, gallery, i, j)
+    i, j = i[upright], j[upright]
+    inside = _on_one_map(query.xy_px[i], gallery.xy_px[j], THRESHOLD_FRACTION * max(gallery.size_wh_px))
+    return float(vote[i, j][inside].sum(dtype=np.float64))
+
+
+def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    squared = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)[None, :] - 2 * (x @ y.T)
+    return np.sqrt(squared.clip(min=0))
+
+
+def _agree(query: Features, gallery: Features, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """(M,) bool, turn and change of size are small; True where the detector gives neither."""
+    turn = query.angle_rad[i] - gallery.angle_rad[j]
+    turn = np.abs(np.mod(turn + np.pi, 2 * np.pi) - np.pi)
+    a, b = query.scale_px[i], gallery.scale_px[j]
+    have_size = (a > 0) & (b > 0)
+    change = np.abs(np.log2(np.divide(a, b, out=np.ones_like(a), where=have_size)))
+    return (turn < LARGEST_TURN_RAD) & (change < LARGEST_LOG2_SCALE)
+
+
+def _on_one_map(a: np.ndarray, b: np.ndarray, threshold_px: float) -> np.ndarray:
+    none = np.zeros(len(a), bool)
+    if len(a) < MIN_VOTES:
+        return none
+    cv2.setRNGSeed(RNG_SEED)
+    a, b = np.ascontiguousarray(a, np.float64), np.ascontiguousarray(b, np.float64)
+    model, mask = cv2.estimateAffine2D(
+        a, b, method=cv2.RANSAC, ransacReprojThreshold=threshold_px, maxIters=1000, confidence=0.99
+    )
+    if model is None or mask is None or mask.sum() < MIN_VOTES:
+        return none
+    return mask.ravel().astype(bool)

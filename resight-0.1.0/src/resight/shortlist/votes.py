@@ -1,0 +1,126 @@
+"""LNBNN: each query descriptor votes for the crops that hold its nearest neighbours.
+
+McCann and Lowe, Local Naive Bayes Nearest Neighbor for Image Classification, CVPR 2012, in the form of HotSpotter (Crall
+et al., WACV 2013): with d(1) <= d(2) <= … the distances to the nearest descriptors of all *allowed* gallery crops, the
+k-th neighbour's crop gets ``d(K+1) - d(k)`` for k = 1..K. The K+1-th stands for the background: a descriptor that
+is near to everything votes for none by much. Where there are fewer than K+1 neighbours, the farthest takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from resight.shortlist.codebook import as_float
+from resight.shortlist.params import ShortlistParams
+from resight.shortlist.plan import CROP_VOTES as CROP_VOTES
+from resight.shortlist.scan import Scanner, scanner_for
+
+if TYPE_CHECKING:
+    from resight.shortlist.store import ShortlistIndex
+
+Allowed = Callable[[str], np.ndarray] | np.ndarray
+
+
+def search(
+    index: ShortlistIndex,
+    queries: Iterable[tuple[str, np.ndarray]],
+    params: ShortlistParams,
+    *,
+    allowed: Allowed | None = None,
+    background: dict[str, np.ndarray] | None = None,
+    most: int | None = None,
+) -> pa.Table:
+    """Let the descriptors of each query crop vote. One query's votes do not depend on the other queries.
+
+    Args:
+        index: The gallery.
+        queries: (crop id, descriptors (N, D), strongest first).
+        params: ``neighbours``, ``n_probe``, ``descriptors_per_crop``, ``backend``.
+        allowed: Which rows of ``index.crop_ids`` may be found: (Q, R) bool, or a function of the query's crop id
+            that gives (R,) bool or row numbers. None allows all, the query's own crop too.
+        most: Candidates that come back of each query, the best; None for all.
+        background: Filled with (N,) distances by query: from each of its descriptors to the nearest one that gets no vote.
+
+    Returns:
+        `CROP_VOTES`: every candidate with a vote, queries in the order in which they come, best candidate first; ``rank`` is 1 for the best, equal votes
+        are ordered by crop id.
+
+    Raises:
+        SettingsError: Descriptors are binary or of another width than the index, or faiss is not installed.
+    """
+    crop_ids = np.array(index.crop_ids, dtype=object)
+    place = np.empty(len(crop_ids), np.int64)  # of each row in the order of crop ids
+    place[np.argsort(crop_ids, kind="stable")] = np.arange(len(crop_ids))
+    tables = [CROP_VOTES.empty_table()]
+    scanner = scanner_for(params, index.entries) if index.entries else None
+    for number, (crop_id, descriptors) in enumerate(queries):
+        x = as_float(descriptors, crop_id, params.descriptors_per_crop)
+        if scanner is None or not len(x):
+            continue
+        index.check_width(x.shape[1])
+        mask = _mask(allowed, number, crop_id, len(index.crop_ids))
+        rows, votes, far = _cast(scanner, x, mask, params)
+        if background is not None:
+            background[crop_id] = far
+        voted = votes > 0
+        total = np.bincount(rows[voted], weights=votes[voted], minlength=len(crop_ids))
+        tables.append(_ranked(crop_id, crop_ids, place, total, most))
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def lnbnn(distance: np.ndarray, is_neighbour: np.ndarray) -> np.ndarray:
+    """Votes of each neighbour but the last.
+
+    Args:
+        distance: (N, K + 1) in rising order.
+        is_neighbour: (N, K + 1) bool, False for the last of a row where it has fewer neighbours.
+
+    Returns:
+        (N, K) float64, 0 where there is no neighbour.
+    """
+    last = np.maximum(is_neighbour.sum(axis=1) - 1, 0)
+    background = np.take_along_axis(distance, last[:, None], axis=1).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # infinite minus infinite where there is no neighbour
+        votes = background - distance[:, :-1]
+    return np.where(is_neighbour[:, :-1], votes, 0.0)
+
+
+def _cast(
+    scanner: Scanner, x: torch.Tensor, mask: np.ndarray | None, params: ShortlistParams
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, K) rows, -1 for none, (N, K) votes, and (N,) background distances, 0 where there is no neighbour."""
+    allowed = None if mask is None else torch.from_numpy(mask)
+    distance, rows = scanner.nearest(x, allowed, params.n_probe, params.neighbours + 1)
+    where = rows.numpy()
+    far = np.where(where >= 0, distance.numpy(), 0.0).max(axis=1)
+    return where[:, :-1], lnbnn(distance.numpy(), where >= 0), far
+
+
+def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> np.ndarray | None:
+    """(R,) bool."""
+    if allowed is None:
+        return None
+    rows = np.asarray(allowed(crop_id) if callable(allowed) else allowed[number])
+    if rows.dtype == bool:
+        if rows.shape != (n_rows,):
+            raise ValueError(f"allowed has shape {rows.shape} for query {crop_id}, but the index has {n_rows} rows")
+        return np.ascontiguousarray(rows)
+    mask = np.zeros(n_rows, bool)
+    mask[rows.astype(np.int64)] = True
+    return mask
+
+
+def _ranked(query: str, crop_ids: np.ndarray, place: np.ndarray, total: np.ndarray, most: int | None) -> pa.Table:
+    """`CROP_VOTES` of one query from the (R,) sum of votes of each row, best first."""
+    voted = np.flatnonzero(total > 0)
+    order = voted[np.lexsort((place[voted], -total[voted]))][:most]
+    n = len(order)
+    ids, ranks = pa.array(crop_ids[order].tolist(), pa.string()), pa.array(np.arange(1, n + 1), pa.int32())
+    return pa.table(
+        [pa.repeat(pa.scalar(query, pa.string()), n), ids, pa.array(total[order]), ranks], schema=CROP_VOTES
+    )

@@ -1,0 +1,121 @@
+"""Reading and writing the tables of the catalog, never anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from resight.catalog import table as catalog_table
+from resight.errors import BrokenCountError, WorkspaceError
+from resight.store import sealed, selective
+from resight.store.selective import read_columns
+
+ROWS_OF_A_GROUP = 1 << 15
+BYTES_OF_A_PAGE = 1 << 17
+
+
+def conform(name: str, rows: pa.Table | Sequence[Mapping[str, Any]], run_id: str) -> pa.Table:
+    """Give ``rows`` exactly the catalog's columns, order and types, sorted by key, with ``run_id`` filled in.
+
+    Raises:
+        BrokenCountError: A key is missing or stands twice, or a column that must be filled is not.
+        KeyError: There is a column that the catalog does not know.
+    """
+    spec = catalog_table(name)
+    schema = spec.schema
+    if not isinstance(rows, pa.Table):
+        rows = pa.Table.from_pylist(list(rows), schema=pa.schema([f for f in schema if f.name != "run_id"]))
+    unknown = set(rows.column_names) - set(schema.names)
+    if unknown:
+        raise KeyError(f"table {name} has no columns {sorted(unknown)}")
+    arrays = [_column(rows, f, run_id) for f in schema]
+    table = pa.table(arrays, schema=pa.schema([f.with_nullable(True) for f in schema], metadata=schema.metadata))
+    _check(name, table, schema, spec.key)
+    sorted_table = table.sort_by([(k, "ascending") for k in spec.key]) if table.num_rows else table
+    return sorted_table.cast(schema)
+
+
+def _column(rows: pa.Table, field: pa.Field, run_id: str) -> pa.ChunkedArray | pa.Array:
+    if field.name == "run_id":
+        return pa.repeat(pa.scalar(run_id, field.type), rows.num_rows)
+    if field.name not in rows.column_names:
+        return pa.nulls(rows.num_rows, field.type)
+    return rows.column(field.name).cast(field.type)
+
+
+def _check(name: str, table: pa.Table, schema: pa.Schema, key: tuple[str, ...]) -> None:
+    for field in schema:
+        if not field.nullable and table.column(field.name).null_count:
+            raise BrokenCountError(f"table {name}: {table.column(field.name).null_count} rows have no {field.name}")
+    distinct = table.group_by(list(key)).aggregate([]).num_rows if table.num_rows else 0
+    if distinct != table.num_rows:
+        raise BrokenCountError(f"table {name}: {table.num_rows} rows but only {distinct} different {' + '.join(key)}")
+
+
+def write_table(folder: Path, name: str, table: pa.Table) -> Path:
+    """Write a conformed table into a (staging) folder."""
+    path, spec = folder / f"{name}.parquet", catalog_table(name)
+    order = [(key, "ascending") for key in spec.key]
+    sealed.write_table(
+        path,
+        table,
+        row_group_size=ROWS_OF_A_GROUP,
+        data_page_size=BYTES_OF_A_PAGE,
+        write_page_index=True,
+        sorting_columns=pq.SortingColumn.from_ordering(table.schema, order),
+    )
+    return path
+
+
+def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table written by this or an older version; columns that it lacks are missing values.
+
+    Args:
+        path: Its file.
+        name: In the catalog.
+        columns: Which of its columns; all if not given. Others are not read.
+
+    Raises:
+        WorkspaceError: A newer version wrote it.
+        DamagedError: What was read is not what was written.
+    """
+    return read_columns(path, _wanted(path, name, columns))
+
+
+def rows_where(
+    path: Path, name: str, column: str, values: Sequence[str], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """As `read_table`, but only the rows whose ``column`` is one of ``values``, and of the file little more than these.
+
+    A table is sorted by its key (`catalog.Table.key`), so that for its first column that is little indeed.
+    """
+    return selective.rows_where(path, _wanted(path, name, columns), column, values)
+
+
+def _wanted(path: Path, name: str, columns: Sequence[str] | None) -> pa.Schema:
+    """The columns to read, if no newer version wrote the table."""
+    spec = catalog_table(name)
+    parquet = selective.opened(path)
+    metadata = parquet.naming_damage(lambda: parquet.schema.metadata) or {}
+    version = int(metadata.get(b"resight_version", b"0"))
+    if version > spec.version:
+        raise WorkspaceError(
+            f"{path} was written by a newer Resight (table version {version}, known {spec.version}); update Resight."
+        )
+    return spec.schema if columns is None else pa.schema([spec.schema.field(column) for column in columns])
+
+
+def status_counts(table: pa.Table) -> dict[str, int]:
+    """How many rows have which status."""
+    counts = pc.value_counts(table.column("status").combine_chunks()).to_pylist() if table.num_rows else []
+    return {one["values"]: one["counts"] for one in sorted(counts, key=lambda c: c["values"])}
+
+
+def empty_table(name: str) -> pa.Table:
+    """A table of the catalog without rows."""
+    return catalog_table(name).schema.empty_table()

@@ -1,0 +1,85 @@
+"""How good is the fusion on an animal that no prior has seen? Each queried animal is judged under a prior learned without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.evaluate.metrics import auroc, calibration_error
+from resight.novelty.calibration import calibrate
+from resight.novelty.decide import decide
+from resight.novelty.model import fit
+from resight.novelty.params import NoveltyParams
+from resight.rank.levels import Seen
+from resight.rank.params import RankParams
+from resight.rank.rule import choose_rule
+from resight.rank.stage import rank_all
+from resight.score.base import FUSED
+from resight.score.learn import fit_fusion
+from resight.score.params import ScoreParams
+from resight.score.stage import score
+from resight.status import Decision
+from resight.train.fusion.material import LabelledRun, training
+from resight.train.fusion.recipe import learn_prior
+
+
+def judge(run: LabelledRun, runs: Sequence[LabelledRun], novelty: NoveltyParams) -> dict[str, Any]:
+    """Everything as the pipeline does it, but with the prior learned from the other animals of ``runs``.
+
+    Returns:
+        Shares right per photo and encounter, novelty AUROC, calibration error, false identifications.
+    """
+    measured: dict[str, list[Any]] = {"photo": [], "encounter": [], "known": [], "new": [], "rated": [], "false": []}
+    rules = set()
+    for individual in sorted(set(run.truth.values())):
+        rules.add(_measure(run, individual, learn_prior(runs, individual), novelty, measured))
+    rated = np.array(measured["rated"], np.float64).reshape(-1, 2)
+    return {
+        "top1_photo": float(np.mean(measured["photo"])),
+        "top1_encounter": float(np.mean(measured["encounter"])),
+        "n": (len(measured["photo"]), len(measured["encounter"])),
+        "novelty_auroc": auroc(np.array(measured["new"]), np.array(measured["known"])) if measured["new"] else None,
+        "ece_encounter": calibration_error(rated[:, 0], rated[:, 1], np.ones(len(rated))) if len(rated) else None,
+        "false_known_rate": float(np.mean(measured["false"])) if measured["false"] else None,
+        "rules": sorted(rules),
+    }
+
+
+def _measure(
+    run: LabelledRun, individual: str, prior: Any, novelty: NoveltyParams, measured: dict[str, list[Any]]
+) -> str:
+    fusion = fit_fusion(training(run, gallery_alone=True), prior=prior)
+    scores = score(run.pairs, run.gallery, ScoreParams(name=FUSED), None, fusion, run.null).scores
+    chosen = choose_rule(scores, run.info, RankParams(), is_ratio=True)
+    ranked = rank_all(scores, run.info, chosen.params)
+    model = fit(calibrate(scores, run.info, chosen.params), signed=True)
+    own_photos = {p for p, name in run.truth.items() if name == individual}
+    photos = run.photos.filter(pa.array([p in own_photos for p in run.photos["photo_id"].to_pylist()], pa.bool_()))
+    queries = photos.select(["photo_id", "encounter_id"])
+    animals, encounters = set(run.gallery.values()), set(queries["encounter_id"].to_pylist())
+    if individual not in animals:
+        return chosen.params.rule
+    ranked = ranked.filter(pc.is_in(ranked["encounter_id"], pa.array(sorted(encounters), pa.string())))
+    first = {(r["level"], r["query_id"]): r["individual_id"] for r in ranked.to_pylist() if r["rank"] == 1}
+    measured["photo"] += [first.get(("photo", p)) == individual for p in sorted(own_photos)]
+    measured["encounter"] += [first.get(("encounter", e)) == individual for e in sorted(encounters)]
+    without = dict.fromkeys(encounters, individual)
+    seen = Seen.of(scores, run.info, chosen.params)
+    as_known = decide(ranked, queries, animals, model, novelty, seen).novelty.to_pylist()
+    as_new = decide(ranked, queries, animals, model, novelty, seen, deleted=without).novelty.to_pylist()
+    measured["known"] += [_novelty(r) for r in as_known]
+    measured["new"] += [_novelty(r) for r in as_new]
+    rated = [r for r in as_known if r["probability"] is not None]
+    measured["rated"] += [(r["probability"], r["individual_id"] == individual) for r in rated]
+    measured["false"] += [r["decision"] == Decision.KNOWN for r in as_new]
+    return chosen.params.rule
+
+
+def _novelty(row: dict[str, Any]) -> float:
+    if row["best_score"] is None:
+        return np.inf
+    return float(row["p_new"]) if row["p_new"] is not None else -float(row["best_score"])

@@ -1,0 +1,99 @@
+"""Scored pairs of labelled folders, from the tables that `resight evaluate` has written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.score.choose import LabelledPairs
+from resight.score.fusion import LARGEST, available, read_features
+from resight.score.learn import TrainingPairs
+from resight.score.null import CALIBRATE, Null, learn_null
+from resight.store.fingerprint import digest_ids
+from resight.store.tables import read_table
+
+
+@dataclass(frozen=True)
+class LabelledRun:
+    """A run of `resight evaluate` with all labels.
+
+    Attributes:
+        labels: Individual by photo_id, those of the queries too.
+        gallery: Individual by gallery photo_id, as the run saw it.
+        info: What ranking needs of each crop, with the labels of the gallery alone.
+    """
+
+    name: str
+    photos: pa.Table
+    pairs: pa.Table
+    labels: Mapping[str, str]
+    gallery: Mapping[str, str]
+    info: pa.Table
+    null: Null
+
+    @property
+    def truth(self) -> dict[str, str]:
+        """Individual by query photo_id."""
+        queries = set(self.pairs.filter(pc.equal(self.pairs["purpose"], "identify"))["query_photo_id"].to_pylist())
+        return {p: self.labels[p] for p in sorted(queries) if p in self.labels}
+
+
+def read_run_folder(folder: Path) -> LabelledRun:
+    """Read a run's tables."""
+    photos, crops, pairs = (read_table(folder / f"{n}.parquet", n) for n in ("photos", "crops", "pairs"))
+    pairs = pairs.filter(pc.is_in(pairs["purpose"], pa.array(["identify", CALIBRATE])))
+    names = zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True)
+    labels = {photo: individual for photo, individual in names if individual}
+    calibrating = pairs.filter(pc.equal(pairs["purpose"], CALIBRATE))  # photos of the gallery on both sides
+    gallery_photos = {*pairs["gallery_photo_id"].to_pylist(), *calibrating["query_photo_id"].to_pylist()}
+    gallery = {p: labels[p] for p in sorted(gallery_photos)}
+    null = learn_null(pairs, gallery, 2000, None)
+    return LabelledRun(folder.name, photos, pairs, labels, gallery, _info(photos, crops, gallery), null)
+
+
+def training(run: LabelledRun, *, gallery_alone: bool) -> TrainingPairs:
+    """Pairs of different encounters: those of the gallery alone, or the queries' too."""
+    pairs = LabelledPairs(run.pairs, run.info, run.labels, run.null)
+    return pairs.training((CALIBRATE,) if gallery_alone else (), visible=run.gallery)
+
+
+def standardised(pairs: TrainingPairs, like: TrainingPairs) -> tuple[tuple[str, ...], np.ndarray]:
+    """Features, and (N, F) of them in standard deviations above the impostor pairs of ``like``."""
+    names = available(pairs.d)
+    null = read_features(like.d, names)[~like.genuine]
+    spread = np.where(null.std(axis=0) > 1e-9, null.std(axis=0), 1.0)
+    return names, ((read_features(pairs.d, names) - null.mean(axis=0)) / spread).clip(-LARGEST, None)
+
+
+def by_features(runs: Sequence[LabelledRun]) -> dict[tuple[str, ...], list[LabelledRun]]:
+    """Runs with the same features together."""
+    groups: dict[tuple[str, ...], list[LabelledRun]] = {}
+    for run in runs:
+        groups.setdefault(available(training(run, gallery_alone=False).d), []).append(run)
+    return groups
+
+
+def digest(run: LabelledRun) -> str:
+    """Digest of the photos and pairs behind it."""
+    ids = zip(run.pairs["query_crop_id"].to_pylist(), run.pairs["gallery_crop_id"].to_pylist(), strict=True)
+    return digest_ids([*sorted(run.labels), *(f"{q} {g}" for q, g in ids)])
+
+
+def _info(photos: pa.Table, crops: pa.Table, gallery: Mapping[str, str]) -> pa.Table:
+    of_photo = {r["photo_id"]: r for r in photos.select(["photo_id", "encounter_id", "taken_at"]).to_pylist()}
+    ids = crops["photo_id"].to_pylist()
+    return pa.table(
+        {
+            "crop_id": crops["crop_id"],
+            "photo_id": crops["photo_id"],
+            "encounter_id": pa.array([of_photo[p]["encounter_id"] for p in ids], pa.string()),
+            "taken_at": pa.array([of_photo[p]["taken_at"] for p in ids], pa.timestamp("us")),
+            "individual_id": pa.array([gallery.get(p) for p in ids], pa.string()),
+            "viewpoint": crops["viewpoint"],
+        }
+    )

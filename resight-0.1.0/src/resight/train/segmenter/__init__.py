@@ -1,0 +1,1 @@
+"""Training of the bundled head finder: ``resight train segmenter``."""

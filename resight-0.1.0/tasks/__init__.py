@@ -1,0 +1,1 @@
+"""Thin tasks: each reads what the stage before wrote, calls one function of `resight`, writes its table."""
