@@ -15,6 +15,7 @@ from resight.extract import reader as reader_module
 from resight.extract import store
 from resight.extract.base import Features
 from resight.extract.marks import mark_path
+from resight.extract.opened import crc32c
 from resight.extract.reader import FeatureReader
 from resight.extract.select import features
 from resight.store.workspace import Workspace
@@ -223,6 +224,17 @@ def test_reading_is_quiet(whole: Path, workspace: Workspace) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FeatureReader(workspace).load("store/batch.zarr", 0)
+
+
+def test_the_checksum_behind_an_index_is_that_of_the_standard() -> None:
+    assert crc32c(bytes(32)) == 0x8A9136AA and crc32c(bytes(range(32))) == 0x46DD794E  # RFC 3720, B.4
+
+
+def test_zarr_refuses_a_shard_whose_index_is_not_what_was_written(whole: Path) -> None:
+    shard = whole / "scores" / "c" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match="checksum"):
+        zarr.open_group(str(whole), mode="r")["scores"][:3]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])

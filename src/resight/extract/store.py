@@ -22,11 +22,11 @@ from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
 from resight.extract.marks import gathered, mark_path, marks_of, read_mark
 from resight.extract.opened import Group, attributes_of
-from resight.store.durable import put_in_place, sync_file, sync_folder, sync_tree, write_bytes
+from resight.store.durable import put_in_place, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
 
 if TYPE_CHECKING:
-    import zarr
+    pass
 
 FORMAT, VERSION = "resight-features", 1
 COMPLETE = "_COMPLETE.json"
@@ -124,21 +124,20 @@ def write_shard(folder: Path, start: int, rows: Sequence[Features], failed: Mapp
         UnalignedWriteError: The rows are not one whole shard.
         ValueError: A row has more keypoints than the store or descriptors of another type.
     """
-    import zarr
-
-    layout, stop = layout_of(_opened(folder)), start + len(rows)
+    group, stop = _opened(folder), start + len(rows)
+    layout = layout_of(group)
     if (start, stop) not in layout.shards():
         raise UnalignedWriteError(
             f"Rows {start} to {stop} of {folder} are not one whole shard of {layout.shard_rows}; two writers in a shard "
             "would lose rows. Write whole shards only."
         )
     arrays = pack(layout, rows)
-    with zarr.config.set(PIPELINE):
-        group = zarr.open_group(str(folder), mode="r+")
-        for name, values in arrays.items():
-            _array(group, name)[start:stop] = values
-    for name in arrays:
-        _sync_shard(folder / name, start // layout.shard_rows)
+    for name, values in arrays.items():
+        file, content = group.arrays[name].shard_file(start), group.arrays[name].packed(values)
+        if content:
+            write_bytes(file, content)
+        else:
+            file.unlink(missing_ok=True)
     digests = {name: digest(values) for name, values in arrays.items()}
     mark = {"rows": [start, stop], "sha256": digests, "failed": dict(failed or {})}
     write_bytes(mark_path(folder, start), json.dumps(mark).encode())
@@ -277,17 +276,6 @@ def _opened(folder: Path) -> Group:
     return Group.at(folder, ABOUT)
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    import zarr
-
-    array = group[name]
-    if not isinstance(array, zarr.Array):
-        raise WorkspaceError(
-            f"{group.store_path} has no array {name}; delete the folder and run the same command again."
-        )
-    return array
-
-
 def digest(values: np.ndarray) -> str:
     """SHA-256 of the raw bytes."""
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
@@ -316,15 +304,3 @@ def chunk_path(folder: Path, name: str, start: int) -> Path:
 
 def _file_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _sync_shard(array: Path, number: int) -> None:
-    """Put the chunks of one shard on the disk; there are none where all its values are zero."""
-    chunks = array / "c" / str(number)
-    if chunks.is_dir():
-        sync_tree(chunks)
-    elif chunks.exists():
-        sync_file(chunks)
-    for folder in (chunks.parent, array):
-        if folder.exists():
-            sync_folder(folder)

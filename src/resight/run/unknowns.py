@@ -1,6 +1,6 @@
 """After the first verdicts: encounters without a name among each other, verdicts in view of all of them, and provisional names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -117,7 +117,7 @@ def _believed(judged: Judged) -> dict[str, str]:
     return {r["encounter_id"]: r["individual_id"] for r in rows if (r["probability"] or 0) > BELIEVED}
 
 
-def _but(animals: frozenset[str] | None, refused: frozenset[str] | None) -> frozenset[str]:
+def _but(animals: Set[str] | None, refused: frozenset[str] | None) -> Set[str]:
     """Not copied where nothing is refused: there are thousands of animals, and one set for each encounter."""
     animals = animals or frozenset()
     return animals - refused if refused else animals
