@@ -1,1 +1,0 @@
-"""A copy of the results in object storage, for readers elsewhere."""

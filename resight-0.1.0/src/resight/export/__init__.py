@@ -1,1 +1,0 @@
-"""Sightings of a run, and the files that other programs need from them."""

@@ -1,1 +1,0 @@
-"""Stage ``extract``: from a crop to keypoints and descriptors, kept in Zarr."""

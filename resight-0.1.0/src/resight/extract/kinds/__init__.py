@@ -1,1 +1,0 @@
-"""The extractors, one file each: settings on top, implementation below; torch and OpenCV are imported where they run."""

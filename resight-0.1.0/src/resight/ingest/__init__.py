@@ -1,1 +1,0 @@
-"""Stage ``ingest``: finds photos, looks at what is new, and joins what people say about them."""

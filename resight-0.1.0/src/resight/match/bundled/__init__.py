@@ -1,1 +1,0 @@
-"""Weights of the bundled matcher, with their recipe and curves; only data."""

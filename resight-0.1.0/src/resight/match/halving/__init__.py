@@ -1,1 +1,0 @@
-"""Weaker candidates are dropped on the way through the matcher's layers."""

@@ -1,1 +1,0 @@
-"""The matchers, one file each: settings on top, implementation below or named in ``build``; torch is imported there."""

@@ -1,1 +1,0 @@
-"""Telling people what happened: the events, and the ways to reach somebody."""

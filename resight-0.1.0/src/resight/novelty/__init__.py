@@ -1,1 +1,0 @@
-"""Stage ``novelty``: is the best candidate the animal, or has nobody seen this one before?"""

@@ -1,1 +1,0 @@
-"""One run: its settings and model, what its stages share, and how every photo ended."""

@@ -1,1 +1,0 @@
-"""Stage ``score``: from a pair's distribution of confidences to numbers, all of them without matching again."""

@@ -1,1 +1,0 @@
-"""Trainings behind ``resight train``: the matcher, the segmenter, the embedding and the fusion's prior."""

@@ -1,1 +1,0 @@
-"""A global embedding of heads: an EfficientNet-Lite0, trained on labelled photos with margin softmax."""
