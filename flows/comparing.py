@@ -11,7 +11,7 @@ from resight.compare.page import render_comparison
 from resight.extract.kinds.sift import SiftParams
 from resight.flows.steps import labelled_crops, labelled_folder, settings_for
 from resight.match.kinds.nearest import NearestParams
-from resight.run.models import model_of
+from resight.run.models import model_of, weights_of
 from resight.run.run import Run, open_run
 from resight.score.params import ScoreParams
 from resight.settings import Settings
@@ -52,7 +52,7 @@ def run_compare(
     place = open_workspace(workspace)
     sources, given = labelled_folder(place, folder, overrides)
     shared = shared_settings(settings_for(place, given)).model_copy(update={"allow_download": download})
-    model = model_of(shared, shared.weight_store(), place)
+    model = model_of(shared, weights_of(place, shared), place)
     budget = given.get("extract", {}).get("max_keypoints")
     opened: dict[str, Any] = {"flow": "compare", "sources": sources, "quiet": quiet}
     with (

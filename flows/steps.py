@@ -13,7 +13,7 @@ from resight.decisions.apply import rejections
 from resight.errors import DamagedError, DeviceError
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort, nightly_cohort
-from resight.run.models import Model, model_of, settle
+from resight.run.models import Model, model_of, settle, weights_of
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
 from resight.run.state import Ingested, Judged, Segmented
@@ -69,13 +69,13 @@ def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None)
     """Settings with the accepted model, that model, and a sentence where the settings ask for another one."""
     settings = settings_for(workspace, overrides)
     names_model = bool(nest(overrides or {}).keys() & Settings.sections_affecting("model"))
-    return settle(workspace, settings, settings.weight_store(), explicit=names_model)
+    return settle(workspace, settings, weights_of(workspace, settings), explicit=names_model)
 
 
 def own_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Model]:
     """Settings and the model that they describe, whichever is accepted."""
     settings = settings_for(workspace, overrides)
-    return settings, model_of(settings, settings.weight_store(), workspace)
+    return settings, model_of(settings, weights_of(workspace, settings), workspace)
 
 
 def labelled_folder(

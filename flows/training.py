@@ -120,7 +120,9 @@ def run_train_matcher(
     weights = conditions.env.weights
     file = train_matcher(pictures, folder, recipe, weights, origin, device, resume=resume, notes=notes, quiet=quiet)
     choose = "--set extract.kind=sift --set match.kind=lightglue"
-    command = f"resight rebuild --workspace '{place.root}' {choose} --set 'match.weights={file}'"
+    # Below the workspace a path leads from there, so that it can be moved.
+    named = file.relative_to(place.root) if file.is_relative_to(place.root) else file
+    command = f"resight rebuild --workspace '{place.root}' {choose} --set 'match.weights={named.as_posix()}'"
     written = {"weights": str(file), "recipe": str(file.with_suffix(".json"))}
     return written | {"n_pictures": len(pictures), "next": command}
 

@@ -70,8 +70,10 @@ def test_chunks_come_before_the_mark_of_their_shard_and_marks_before_completion(
     store.write_shard(folder, 1, [nothing((5, 6), 2, "float32")])
     mark = calls.index(("rename", str(mark_path(folder, 1))))
     size = folder / "image_size_wh" / "c"
-    before = [path for _, path in calls[:mark]]
-    assert before.index(str(size / "1" / "0")) < before.index(str(size / "1")) < before.index(str(size))
+    named = calls.index(("rename", str(size / "1" / "0")))
+    written = [k for k, (what, path) in enumerate(calls) if what == "sync" and path.startswith(str(size / "1" / ".0."))]
+    assert len(written) == 1 and written[0] < named < calls.index(("sync", str(size / "1")), named) < mark
+    assert {("sync", str(size.parent)), ("sync", str(size))} <= set(calls[:mark]), "names of the new folders"
     assert calls[-1] == ("sync", str(mark_path(folder, 1).parent))
     calls.clear()
     store.complete(folder, {"c0": "lost"})

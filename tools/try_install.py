@@ -18,6 +18,7 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
@@ -37,12 +38,17 @@ def main() -> int:
     )
     asked = parser.parse_args()
     folder = (asked.folder or Path(tempfile.mkdtemp(prefix="resight-install-"))).resolve()
+    torch_index = asked.torch_index if answers(asked.torch_index) else ""
+    if asked.torch_index and not torch_index:
+        sys.stdout.write(
+            f"{asked.torch_index} does not answer: torch comes from the package index, with CUDA on Linux\n"
+        )
     try:
         wheel = step("build wheel and source archive", lambda: built(folder / "dist"))
         what = f"resight[{','.join(asked.extra)}] @ {wheel.as_uri()}" if asked.extra else str(wheel)
         for way in asked.by:
             place = folder / way
-            program = step(f"{way}: install", lambda way=way, place=place: WAYS[way](place, what, asked.torch_index))
+            program = step(f"{way}: install", lambda way=way, place=place: WAYS[way](place, what, torch_index))
             looked_at(way, program, place, demo=not asked.no_demo)
     except subprocess.CalledProcessError as failed:
         sys.stdout.write(f"failed: {' '.join(map(str, failed.cmd))}\n{failed.stdout or ''}{failed.stderr or ''}\n")
@@ -51,6 +57,17 @@ def main() -> int:
         if asked.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
     return 0
+
+
+def answers(index: str) -> bool:
+    """Whether there is an index and it answers; pip would go on without it after minutes, and uv would not."""
+    if not index:
+        return False
+    try:
+        urlopen(index, timeout=10).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def built(dist: Path) -> Path:

@@ -20,6 +20,7 @@ from resight.extract.base import Features
 from resight.extract.reader import FeatureReader
 from resight.match.evidence import Evidence, evidence
 from resight.run.conditions import Conditions
+from resight.run.models import weights_of
 from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
@@ -181,7 +182,7 @@ class RunResults:
             self._row("features", self._features, crop_id)
         pair, settings = (query_crop_id, gallery_crop_id), self.settings
         with Runner(DaskParams(mode="inline"), settings.device, quiet=True) as runner:
-            env = Environment(self.workspace, settings.weight_store(), runner, settings.device)
+            env = Environment(self.workspace, weights_of(self.workspace, settings), runner, settings.device)
             name = Conditions(env, settings).names.match
             points = evidence(env, match_setup(settings), name, [pair], self.table("features"))
         if pair not in points:

@@ -288,6 +288,47 @@ def test_s3_tells_what_is_whole_and_readers_of_tables_read_it(
         publish_to(nights, "s3://no-such-bucket/x")
 
 
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of an emulator that speaks Google's protocol on this machine."""
+    pytest.importorskip("gcsfs", reason="needs gcsfs: pip install 'resight[gs]'")
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcp-storage-emulator")
+    server = emulator.create_server("127.0.0.1", 0, in_memory=True, default_bucket="turtles")
+    server.start()
+    port = server._api._httpd.server_address[1]
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv(
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false"
+    )  # asks over gRPC, which the emulator does not speak
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "turtles")
+    try:
+        yield "gs://turtles/zakynthos"
+    finally:
+        fsspec.filesystem("gs", token="anon").clear_instance_cache()
+        server.stop()
+
+
+def test_google_tells_what_is_whole_and_readers_of_tables_read_it(
+    nights: Workspace, google: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    digest, read_back = Objects._digest, list[str]()
+    monkeypatch.setattr(Objects, "_digest", lambda self, name: read_back.append(name) or digest(self, name))
+    publish_to(nights, google)
+    second_night(nights)
+    done = publish_to(nights, google)
+    fs = fsspec.filesystem("gs", skip_instance_cache=True)
+    assert done["uploaded"] == 3 and done["new_runs"] == ["r2"] and as_reader(google, fs) == "r2"
+    assert not read_back  # Google's own MD5 was enough
+    current = json.loads(fs.cat_file(f"{google}/current.json"))
+    assert pq.read_table(f"turtles/zakynthos/{current['files']['runs.parquet']['path']}", filesystem=fs).num_rows == 1
+    fs.pipe_file(f"{google}/runs/r2/report.html", b"page of r3")
+    assert publish_to(nights, google, check=True)["uploaded"] == 1 and as_reader(google, fs) == "r2"
+    with pytest.raises(BucketError, match=r"gs://no-such-bucket/x cannot be .* readers find there"):
+        publish_to(nights, "gs://no-such-bucket/x")
+
+
 def test_nobody_is_led_to_a_run_that_is_being_replaced(
     nights: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,11 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from extract_helpers import N_CROPS
 
 from resight.extract.base import Extractor
 from resight.extract.params import ExtractorBase
 from resight.plugins.registry import EXTRACTORS
+from resight.segment.store import write_crop
+from resight.status import CropStatus
+from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 OFFLINE = WeightStore(allow_download=False)
@@ -116,3 +121,18 @@ def no_weights_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.delenv("RESIGHT_WEIGHTS", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "resight" / "weights"
+
+
+@pytest.fixture
+def crops(workspace: Workspace) -> pa.Table:
+    """Eight small crops, of which number 3 is blank, and a photo without a head."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(N_CROPS):
+        rgb = np.kron(rng.integers(0, 255, (12, 17, 3), np.uint8), np.ones((5, 5, 1), np.uint8))
+        rgb = np.full_like(rgb, 9) if i == 3 else rgb
+        path = workspace.root / "store" / "segment" / f"crop{i}.png"
+        write_crop(path, rgb, np.ones(rgb.shape[:2], bool))
+        rows.append({"crop_id": f"c{i}", "photo_id": f"p{i}", "path": workspace.relative(path), "status": "ok"})
+    rows.append({"crop_id": "none", "photo_id": "p9", "path": None, "status": str(CropStatus.NO_HEAD)})
+    return pa.Table.from_pylist(rows)

@@ -1,87 +1,21 @@
 """The stage: every crop gets a row, nothing is computed twice, a killed run is continued."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from extract_helpers import N_CROPS, SETTINGS, WEIGHTS, CountingRunner, Killed, by_crop, run
 
-from resight.environment import Environment
 from resight.errors import WeightsError
 from resight.extract import batch as batch_module
 from resight.extract import store
-from resight.extract.block import ExtractBlock, one_thread
+from resight.extract.block import one_thread
 from resight.extract.reader import FeatureReader
-from resight.extract.stage import ExtractResult, extract
 from resight.run.names import stage_names
-from resight.runner.params import DaskParams
-from resight.runner.runner import Failure, Runner
-from resight.segment.store import write_crop
-from resight.settings import Settings, load_settings
-from resight.status import CropStatus, FeatureStatus
+from resight.settings import load_settings
+from resight.status import FeatureStatus
 from resight.store.workspace import Workspace
-from resight.weights.store import WeightStore
-
-SETTINGS = Settings()
-WEIGHTS = WeightStore(allow_download=False)
-N_CROPS = 8
-
-
-class Killed(BaseException):
-    """Stands in for SIGKILL."""
-
-
-class CountingRunner(Runner):
-    """Runs blocks here, as if there were ``pretend`` workers; dies after ``dies_after`` blocks."""
-
-    def __init__(self, pretend: int = 2, dies_after: int = 10**9, kills_worker: str = "") -> None:
-        super().__init__(DaskParams(mode="inline"), quiet=True)
-        self.pretend, self.dies_after, self.kills_worker = pretend, dies_after, kills_worker
-        self.blocks: list[ExtractBlock] = []
-
-    @property
-    def n_workers(self) -> int:
-        return self.pretend
-
-    def run(self, label: str, function: Callable, blocks: Sequence[Any], **_: Any) -> tuple[list, list[Failure]]:
-        results, failures = [], []
-        for block in blocks:
-            if len(self.blocks) >= self.dies_after:
-                raise Killed
-            self.blocks.append(block)
-            if self.kills_worker in [crop_id for crop_id, _ in block.crops]:
-                failures.append(Failure(block, "KilledWorker: exit code -9"))
-            else:
-                results.append((block, function(block)))
-        return results, failures
-
-
-@pytest.fixture
-def crops(workspace: Workspace) -> pa.Table:
-    """Eight small crops, of which number 3 is blank, and a photo without a head."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for i in range(N_CROPS):
-        rgb = np.kron(rng.integers(0, 255, (12, 17, 3), np.uint8), np.ones((5, 5, 1), np.uint8))
-        rgb = np.full_like(rgb, 9) if i == 3 else rgb
-        path = workspace.root / "store" / "segment" / f"crop{i}.png"
-        write_crop(path, rgb, np.ones(rgb.shape[:2], bool))
-        rows.append({"crop_id": f"c{i}", "photo_id": f"p{i}", "path": workspace.relative(path), "status": "ok"})
-    rows.append({"crop_id": "none", "photo_id": "p9", "path": None, "status": str(CropStatus.NO_HEAD)})
-    return pa.Table.from_pylist(rows)
-
-
-def run(
-    workspace: Workspace, crops: pa.Table, runner: Runner | None = None, settings: Settings = SETTINGS
-) -> ExtractResult:
-    env = Environment(workspace, WEIGHTS, runner or CountingRunner(), settings.device)
-    return extract(env, settings.extract, stage_names(settings, WEIGHTS).extract, crops)
-
-
-def by_crop(result: ExtractResult) -> dict[str, dict[str, Any]]:
-    return {row["crop_id"]: row for row in result.features.to_pylist()}
 
 
 def test_every_crop_gets_a_row(workspace: Workspace, crops: pa.Table) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import ZstdCodec
 
 from resight.errors import DamagedError, WorkspaceError
 from resight.extract import reader as reader_module
 from resight.extract import store
 from resight.extract.base import Features
 from resight.extract.marks import mark_path
+from resight.extract.opened import crc32c
 from resight.extract.reader import FeatureReader
 from resight.extract.select import features
 from resight.store.workspace import Workspace
@@ -223,6 +225,38 @@ def test_reading_is_quiet(whole: Path, workspace: Workspace) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         FeatureReader(workspace).load("store/batch.zarr", 0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])
+def test_a_batch_is_described_as_zarr_describes_it(tmp_path: Path, dtype: str) -> None:
+    layout = replace(LAYOUT, descriptor_dtype=dtype)
+    store.create(tmp_path / "ours", layout, ["c0"] * 7, {"family": "toy", "größe": [1, None]})
+    said = json.loads((tmp_path / "ours" / "zarr.json").read_text(encoding="utf-8"))
+    theirs = zarr.create_group(str(tmp_path / "theirs"), zarr_format=3, attributes=said["attributes"])
+    for name, (row, kind) in layout.arrays().items():
+        theirs.create_array(
+            name, shape=(7, *row), dtype=kind, chunks=(1, *row), shards=(3, *row), compressors=ZstdCodec(level=1),
+            fill_value=0, attributes={"description": store.ABOUT[name]},
+        )  # fmt: skip
+    files = sorted(path.relative_to(tmp_path / "theirs") for path in (tmp_path / "theirs").rglob("zarr.json"))
+    assert (
+        len(files) == 8
+        and sorted(p.relative_to(tmp_path / "ours") for p in (tmp_path / "ours").rglob("zarr.json")) == files
+    )
+    for file in files:
+        ours, other = (json.loads((tmp_path / who / file).read_text(encoding="utf-8")) for who in ("ours", "theirs"))
+        assert ours == other, file
+
+
+def test_the_checksum_behind_an_index_is_that_of_the_standard() -> None:
+    assert crc32c(bytes(32)) == 0x8A9136AA and crc32c(bytes(range(32))) == 0x46DD794E  # RFC 3720, B.4
+
+
+def test_zarr_refuses_a_shard_whose_index_is_not_what_was_written(whole: Path) -> None:
+    shard = whole / "scores" / "c" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match="checksum"):
+        zarr.open_group(str(whole), mode="r")["scores"][:3]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "uint8"])

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from resight.decisions.names import provisional_id
+from resight.novelty import joint
 from resight.novelty.cluster import cluster
 from resight.novelty.decide import posterior as posterior_alone
 from resight.novelty.draws import drawn_names
@@ -219,3 +220,43 @@ def test_what_the_shortlist_left_out_is_less_likely_and_together_as_alone() -> N
     assert [belief.animals["Ada"], belief.animals["Bo"], belief.new] == pytest.approx([*each, new])
     assert belief.animals["Cy"] == belief.animals["Dee"] < belief.animals["Eli"]
     assert belief.animals["Cy"] + belief.animals["Dee"] + belief.animals["Eli"] == pytest.approx(others)
+
+
+def naive_groups(together, apart, least):
+    """Average linkage as it is defined, looking through all pairs of groups each time."""
+    mean = np.array(together, float)
+    np.fill_diagonal(mean, -np.inf)
+    for a, b in apart:
+        mean[a, b] = mean[b, a] = -np.inf
+    groups = [[node] for node in range(len(mean))]
+    while len(groups) > 1:
+        a, b = sorted(int(k) for k in np.unravel_index(int(mean.argmax()), mean.shape))
+        if not mean[a, b] >= least:
+            break
+        n_a, n_b = len(groups[a]), len(groups[b])
+        mean[a] = mean[:, a] = (n_a * mean[a] + n_b * mean[b]) / (n_a + n_b)
+        mean[a, a] = -np.inf
+        mean = np.delete(np.delete(mean, b, 0), b, 1)
+        groups[a] = sorted(groups[a] + groups.pop(b))
+    return sorted(groups)
+
+
+@pytest.mark.parametrize("values", [2, 5, 1000])
+def test_groups_are_those_of_looking_through_all_pairs_also_where_many_are_equal(values):
+    rng = np.random.default_rng(values)
+    for _ in range(60):
+        n = int(rng.integers(0, 30))
+        together = rng.integers(0, values, (n, n)) / (values - 1)
+        together = np.maximum(together, together.T)
+        apart = [(a, b) for a, b in rng.integers(0, max(n, 1), (3, 2)).tolist() if a != b]
+        for least in (0.0, 0.4, 0.9):
+            assert cluster(together, apart, least) == naive_groups(together, apart, least)
+
+
+@pytest.mark.parametrize(("n_draws", "n"), [(0, 3), (40, 0), (1, 1), (40, 25)])
+def test_two_are_as_often_together_as_they_are_in_the_draws(n_draws, n, monkeypatch):
+    draws, seen = np.random.default_rng(n).integers(0, 7, (n_draws, n)), []
+    monkeypatch.setattr(joint, "cluster", lambda together, *_: seen.append(together) or [])
+    joint._groups(draws, (), 0.5)
+    expected = [[sum(draws[:, a] == draws[:, b]) / max(n_draws, 1) for b in range(n)] for a in range(n)]
+    assert seen[0].tolist() == expected

@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from resight.novelty.left_out import evidence_of_listing, share_kept
+from resight.novelty.left_out import Animals, evidence_of_listing, share_kept
 from resight.novelty.yardstick import Yardstick
 
 GONE = -math.inf
@@ -31,3 +32,13 @@ def test_without_a_shortlist_nothing_changes(counts):
 def test_being_left_out_never_speaks_for_an_animal():
     listed, left_out = evidence_of_listing(95, 5, 0.9)  # nearly all are listed, which says nothing of the shortlist
     assert (listed, left_out) == pytest.approx((1.0, 1.0))
+
+
+def test_a_set_of_most_animals_takes_one_bit_for_each():
+    names = [f"animal {k:04d}" for k in range(3001)]
+    is_in = np.random.default_rng(0).random(3001) < 0.9
+    animals, expected = Animals.of(names, is_in), {name for name, inside in zip(names, is_in, strict=True) if inside}
+    assert len(animals.bits) == 376
+    assert (animals == expected, set(animals), len(animals)) == (True, expected, len(expected))
+    assert [name in animals for name in (*names, "animal 3001", "a", None)] == [*is_in.tolist(), False, False, False]
+    assert animals - {names[0], "nobody"} == expected - {names[0]}

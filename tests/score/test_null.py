@@ -1,10 +1,14 @@
 """Which pairs make up the null distribution, and that the order of the rows does not matter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from resight.catalog import table
+from resight.plugins.registry import SCORES
+from resight.score import stage
 from resight.score.cohorts import Cohorts
 from resight.score.null import (
     SHIPPED_INLIERS,
@@ -117,6 +121,32 @@ def test_scores_do_not_depend_on_the_order_of_the_rows():
     one, other = (score(pairs_table(*order), LABELS, params).scores.sort_by(key) for order in (rows, rows[::-1]))
     assert one.equals(other)
     assert one["same_individual"].to_pylist() == [True, False, False, None]
+
+
+@pytest.mark.parametrize("n_known", [1, 700, 1499])
+def test_pairs_that_are_scored_already_are_not_held_against_the_null_again(n_known, monkeypatch):
+    rng, names = np.random.default_rng(n_known), sorted(LABELS)
+    rows = []
+    for k in range(1500):
+        histogram = rng.integers(0, 3, 64) * (rng.random(64) < 0.3)
+        one = row(names[k % 5], f"{names[(k + 1 + k // 5) % 5]}", purpose="calibrate" if k % 2 else "identify")
+        n = int(histogram.sum())
+        rows.append(one | {
+            "query_crop_id": f"{one['query_crop_id']}{k}", "confidence_histogram": histogram.tolist(), "n_matches": n,
+            "confidence_sum": n * rng.uniform(0.2, 0.6), "n_keypoints_query": int(rng.integers(n + 1, 400)), "n_keypoints_gallery": int(rng.integers(n + 1, 400)),
+        })  # fmt: skip
+    pairs, params = pairs_table(*rows), ScoreParams(name="snorm")
+    whole = score(pairs, LABELS, params)
+    known = score(pairs.slice(0, n_known), LABELS, params, null=whole.null).scores
+    known = known.take(pa.array(rng.permutation(n_known)))
+    asked = []
+    each = SCORES["wasserstein_2"]
+    counting = replace(each, compute=lambda d: asked.append(len(d.n_matches)) or each.compute(d))
+    monkeypatch.setattr(stage, "SCORES", {**dict(SCORES.items()), "wasserstein_2": counting})
+    again = score(pairs, {**LABELS, "u": "Ada"}, params, null=whole.null, known=known).scores
+    assert asked == [1500 - n_known]
+    expected = score(pairs, {**LABELS, "u": "Ada"}, params, null=whole.null).scores
+    assert again.equals(expected) and not np.isnan(again["energy"].to_numpy()).any()
 
 
 def test_count_curve_by_hand():

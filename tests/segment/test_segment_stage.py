@@ -16,8 +16,9 @@ from resight.run.names import segment_name
 from resight.run.setups import segment_setup
 from resight.runner.runner import Runner
 from resight.segment import block, stage
+from resight.segment import rows as crop_rows
 from resight.segment.stage import segment
-from resight.segment.store import read_crop
+from resight.segment.store import has_crop, read_crop
 from resight.settings import settings_from
 from resight.store.tables import conform
 from resight.weights.store import WeightStore
@@ -103,6 +104,14 @@ def test_the_second_run_decodes_nothing_and_gives_the_same(workspace, photos, mo
     second = run(workspace, photos, annotations)
     assert (second.n_cut, second.n_photos_done) == (0, 0)
     assert second.crops.equals(first.crops)
+
+
+def test_a_night_looks_once_whether_the_crops_of_earlier_ones_are_there(workspace, photos, monkeypatch):
+    run(workspace, photos[:2], {"photo0": (HEAD,), "photo1": (HEAD,)})
+    looked = []
+    monkeypatch.setattr(crop_rows, "has_crop", lambda place, path: looked.append(path) or has_crop(place, path))
+    assert run(workspace, photos, dict.fromkeys(("photo0", "photo1", "photo2"), (HEAD,))).n_cut == 1
+    assert len(looked) == len(set(looked)) == 3, "two of earlier nights, and the new one"
 
 
 def test_a_changed_outline_recomputes_that_photo_only(workspace, photos):

@@ -16,7 +16,8 @@ from resight.extract.kinds.sift import SiftParams
 from resight.extract.stage import extract
 from resight.pairs.cohort import IDENTIFY
 from resight.pairs.plan import PLAN, PLANNED, PairGrid
-from resight.segment.store import write_crop
+from resight.segment.store import read_crop, write_crop
+from resight.shortlist import stage, unmoved
 from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, Keys, Question, keep, look_up, renew
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import Voting, voting_names
@@ -28,6 +29,7 @@ from resight.store.sealed import read_json, write_json
 CODED = ShortlistParams(enabled="on", k=3, min_gallery=1, descriptors_per_crop=64, pq_bytes=8, n_lists=8, n_probe=4)
 GALLERY = tuple(f"g{i}" for i in range(12))
 QUERIES = tuple(f"q{i}" for i in range(4))
+TWINS = tuple(f"t{i}" for i in range(10))
 
 
 @pytest.fixture
@@ -101,6 +103,62 @@ def test_a_new_crop_of_the_gallery_asks_those_again_that_may_find_it(env: Enviro
     taken_out = asked(env, crops, dict.fromkeys(QUERIES, GALLERY[:10]))
     assert taken_out.n_voted == 0, "what was answered before two crops came counts again when they are gone"
     assert extended.votes.equals(anew(env, crops, may_find))
+
+
+def with_more(env: Environment, crops: pa.Table, pictures: dict[str, np.ndarray]) -> pa.Table:
+    """The crops, and others with these pictures."""
+    rows = []
+    for crop_id, rgb in pictures.items():
+        path = env.workspace.root / "store" / "segment" / f"{crop_id}.png"
+        write_crop(path, rgb, np.ones(rgb.shape[:2], bool))
+        place = env.workspace.relative(path)
+        rows.append({"crop_id": crop_id, "photo_id": f"p{crop_id}", "path": place, "viewpoint": "left", "status": "ok"})
+    return pa.concat_tables([crops, pa.Table.from_pylist(rows)])
+
+
+def corner(seed: int) -> np.ndarray:
+    """A picture that shows something in one corner only, so that few descriptors come with it."""
+    rgb = np.full((81, 108, 3), 90, np.uint8)
+    rgb[:36, :36] = np.kron(
+        np.random.default_rng(seed).integers(0, 255, (4, 4, 3), np.uint8), np.ones((9, 9, 1), np.uint8)
+    )
+    return rgb
+
+
+def with_twins(env: Environment, crops: pa.Table) -> pa.Table:
+    """The crops, and ten that show nearly the same as the last query, so that all its neighbours are near."""
+    known, rng = {row["crop_id"]: row["path"] for row in crops.to_pylist()}, np.random.default_rng(7)
+    rgb = read_crop(env.workspace, known[QUERIES[3]])[0].astype(int)
+    return with_more(
+        env, crops, {t: np.clip(rgb + rng.integers(-1, 2, rgb.shape), 0, 255).astype(np.uint8) for t in TWINS}
+    )
+
+
+@pytest.mark.parametrize("like", [None, 3])
+def test_a_new_crop_asks_those_again_alone_to_which_it_is_near(
+    env: Environment, crops: pa.Table, like: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops = with_twins(env, crops)
+    asked(env, crops, dict.fromkeys(QUERIES, (*GALLERY, *TWINS)))
+    known = {row["crop_id"]: row["path"] for row in crops.to_pylist()}
+    rgb = corner(5) if like is None else read_crop(env.workspace, known[QUERIES[like]])[0]
+    more, may_find = with_more(env, crops, {"new": rgb}), dict.fromkeys(QUERIES, (*GALLERY, *TWINS, "new"))
+    now: list[str] = []
+    vote = stage.vote_block
+    monkeypatch.setattr(stage, "vote_block", lambda block: now.extend(c for c, _ in block.queries) or vote(block))
+    extended = asked(env, more, may_find)
+    assert len(now) == extended.n_voted and (QUERIES[3] in now) == (like == 3)
+    again = asked(env, more, may_find)
+    assert again.n_voted == 0 and again.votes.equals(extended.votes)
+    assert extended.votes.equals(anew(env, more, may_find))
+
+
+def test_without_edges_all_are_asked_again(env: Environment, crops: pa.Table) -> None:
+    crops = with_twins(env, crops)
+    asked(env, crops, dict.fromkeys(QUERIES, (*GALLERY, *TWINS)))
+    rmtree(folder_of(env) / unmoved.FOLDER)  # as an earlier version left it
+    extended = asked(env, with_more(env, crops, {"new": corner(5)}), dict.fromkeys(QUERIES, (*GALLERY, *TWINS, "new")))
+    assert extended.n_voted == len(QUERIES)
 
 
 def question(crop_id: str, allowed: list[bool], encounter: str = "") -> Question:

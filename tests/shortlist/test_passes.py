@@ -159,7 +159,7 @@ def test_a_block_of_votes_reads_every_shard_of_its_candidates_once(
 
     monkeypatch.setattr(reader_module, "read_shard", counted)
     monkeypatch.setattr(reader_module.FeatureReader.__init__, "__defaults__", (1,))
-    votes = vote_block(block)
+    votes = vote_block(block).votes
     ranks = votes["rank"].to_pylist()
     assert max(ranks) == 20 and [v is not None for v in votes["lnbnn_verified"].to_pylist()] == [r <= 15 for r in ranks]
     assert reads[0] == ("0.zarr", 0) and sorted(reads[1:]) == [("0.zarr", 64), ("0.zarr", 128), ("1.zarr", 0)]

@@ -30,7 +30,8 @@ def _store(workspace: Path) -> WeightStore:
     """The store that the settings of the workspace point to; any folder will do."""
     from resight.settings import load_settings
 
-    return load_settings(workspace if workspace.is_dir() else None).weight_store()
+    home = workspace.absolute() if workspace.is_dir() else None
+    return load_settings(home).weight_store(home)
 
 
 @weights_app.command("list")

@@ -15,30 +15,19 @@ from resight.errors import DamagedError
 from resight.extract import store
 from resight.extract.block import ExtractBlock, built, extract_block
 from resight.extract.damage import UNREADABLE, keypoint_counts
+from resight.extract.joining import join_small
 from resight.extract.marks import AGAIN, mark_path
 from resight.extract.params import ExtractorBase
+from resight.extract.places import INDEX, INDEX_SCHEMA, Index
 from resight.store.damage import set_aside
 from resight.store.fingerprint import digest_ids
 from resight.store.listing import matching
-from resight.store.parts import read_parts, write_part
+from resight.store.parts import write_part
 
-INDEX = "index"
 # Keeps the list of crop ids in a group's attributes small.
 BATCH_ROWS = 4096
 # Small nights get smaller shards, so that all workers have work and a bar that moves.
 SHARDS_PER_WORKER = 2
-INDEX_SCHEMA = pa.schema(
-    [("crop_id", pa.string()), ("n_keypoints", pa.int32()), ("store", pa.string()), ("store_row", pa.int32())]
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the features of a crop lie."""
-
-    n_keypoints: int
-    store: str
-    row: int
 
 
 @dataclass(frozen=True)
@@ -62,11 +51,9 @@ class Batches:
     def folder(self) -> Path:
         return self.env.workspace.stage_dir("extract", self.fingerprint)
 
-    def places(self) -> dict[str, Place]:
-        """Every crop that is done; what somebody deleted is not."""
-        rows = read_parts(self.folder / INDEX, INDEX_SCHEMA).to_pylist()
-        there = {name for name in {row["store"] for row in rows} if store.is_complete(self.env.workspace.root / name)}
-        return {r["crop_id"]: Place(r["n_keypoints"], r["store"], r["store_row"]) for r in rows if r["store"] in there}
+    def index(self) -> Index:
+        """Where every crop lies that is done."""
+        return Index.read(self.folder, self.env.workspace.root)
 
     def compute(self, paths: dict[str, str]) -> Outcome:
         """Compute the crops of ``paths`` (path by crop_id).
@@ -80,13 +67,21 @@ class Batches:
         failed = {key: reason for key, reason in first.failed.items() if key not in first.lost} | second.failed
         return Outcome(first.n_computed + second.n_computed, failed)
 
-    def adopt(self) -> None:
+    def adopt(self) -> Index:
         """Put whole batches into the index that are not there: a run was killed just before it did so, or a part is damaged."""
-        read_parts(self.folder / INDEX, INDEX_SCHEMA)  # sets damaged ones aside, so that they are written again
-        for group in self._groups():
-            if store.is_complete(group) and not self._index_file(group).exists():
-                with suppress(DamagedError):  # it waits to be finished now
-                    self._write_index(group)
+        index = self.index()
+        waiting = [
+            g for g in self._groups() if store.is_complete(g) and self.env.workspace.relative(g) not in index.stores
+        ]
+        for group in waiting:
+            with suppress(DamagedError):  # it waits to be finished now
+                self._write_index(group)
+        return self.index() if waiting else index
+
+    def join(self) -> Index:
+        """Put small batches together, once the new ones are there."""
+        join_small(self.folder, self.env.workspace.root)
+        return self.index()
 
     def _pending(self, paths: dict[str, str]) -> list[Path]:
         """Unfinished batches that are still asked for, then new ones; other unfinished ones are removed."""
@@ -173,9 +168,6 @@ class Batches:
             if crop_id not in failed
         ]
         write_part(self.folder / INDEX, group.stem, pa.Table.from_pylist(rows, schema=INDEX_SCHEMA))
-
-    def _index_file(self, group: Path) -> Path:
-        return self.folder / INDEX / f"{group.stem}.parquet"
 
     def _groups(self) -> list[Path]:
         for half_made in matching(self.folder, ".*.zarr.*.tmp"):

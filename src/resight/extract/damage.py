@@ -83,6 +83,8 @@ def look_at_shard(
                 damaged[name] = DIFFERS
         except UNREADABLE as error:
             damaged[name] = f"{type(error).__name__}: {error}"[:200]
+    if not store.is_complete(folder):  # it went while it was read, and what is gone reads as zeros
+        raise DamagedError(folder, store.NOT_WHOLE)
     if not damaged and len(arrays) == len(store.ABOUT):
         _seen.add((str(folder), mark, start))
     return arrays, damaged

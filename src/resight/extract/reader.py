@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 
+from resight.errors import DamagedError
 from resight.extract.base import Features
 from resight.extract.damage import open_whole, read_shard
 from resight.extract.opened import Group
+from resight.extract.places import elsewhere
 from resight.extract.store import layout_of, unpack
 from resight.store.workspace import Workspace
+
+T = TypeVar("T")
 
 
 class FeatureReader:
@@ -43,13 +47,30 @@ class FeatureReader:
             WorkspaceError: It is newer than this program.
             IndexError: It has no such row.
         """
+        return self._found(self._load, store, row)
+
+    def descriptors(self, store: str, row: int) -> np.ndarray:
+        """Descriptors (N, D) of one crop, strongest first; nothing else of its shard is read. Errors as of `load`."""
+        return self._found(self._descriptors_of, store, row)
+
+    def _found(self, read: Callable[[str, int], T], store: str, row: int) -> T:
+        """What is read, from where the crop lies now if its batch is gone: earlier runs name batches that are put together since."""
+        try:
+            return read(store, row)
+        except DamagedError:
+            self._groups.pop(store, None)
+            place = elsewhere(self.workspace.root, store, row)
+            if place is None:
+                raise
+            return read(*place)
+
+    def _load(self, store: str, row: int) -> Features:
         _, shard_rows, n_rows = self._group(store)
         if not 0 <= row < n_rows:
             raise IndexError(f"{store} has {n_rows} rows, there is no row {row}")
         return self._shard(store, row // shard_rows)[row % shard_rows]
 
-    def descriptors(self, store: str, row: int) -> np.ndarray:
-        """Descriptors (N, D) of one crop, strongest first; nothing else of its shard is read. Errors as of `load`."""
+    def _descriptors_of(self, store: str, row: int) -> np.ndarray:
         group, shard_rows, n_rows = self._group(store)
         if not 0 <= row < n_rows:
             raise IndexError(f"{store} has {n_rows} rows, there is no row {row}")

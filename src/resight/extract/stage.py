@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from resight.catalog import table as catalog_table
 from resight.environment import Environment
-from resight.extract.batch import Batches, Place
+from resight.extract.batch import Batches
 from resight.extract.params import ExtractorBase
+from resight.extract.places import Place
 from resight.extract.store import VERSION
 from resight.status import CropStatus, FeatureStatus
 from resight.store.counts import reconcile
@@ -54,14 +55,13 @@ def extract(env: Environment, extractor: ExtractorBase, name: str, crops: pa.Tab
     batches = Batches(env, extractor, name)
     crop_rows = crops.select(["crop_id", "photo_id", "path", "status"]).to_pylist()
     paths = {row["crop_id"]: row["path"] for row in crop_rows if row["status"] == CropStatus.OK}
-    batches.adopt()
-    places = batches.places()
+    places = batches.adopt().places()
     todo = {crop_id: path for crop_id, path in paths.items() if crop_id not in places}
     failed: dict[str, str] = {}
     n_extracted = 0
     if todo:
         outcome = batches.compute(todo)
-        failed, n_extracted, places = outcome.failed, outcome.n_computed, batches.places()
+        failed, n_extracted, places = outcome.failed, outcome.n_computed, batches.join().places()
     rows = [_row(crop, places, failed, batches.fingerprint) for crop in crop_rows]
     reconcile("extract", [crop["crop_id"] for crop in crop_rows], [row["crop_id"] for row in rows])
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["crop_id"]), schema=SCHEMA)

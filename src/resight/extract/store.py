@@ -21,19 +21,17 @@ import numpy as np
 from resight.errors import DamagedError, ResightError, WorkspaceError
 from resight.extract.base import Features
 from resight.extract.marks import gathered, mark_path, marks_of, read_mark
-from resight.extract.opened import Group, attributes_of
-from resight.store.durable import put_in_place, sync_file, sync_folder, sync_tree, write_bytes
+from resight.extract.opened import Group, StoredArray, attributes_of
+from resight.store.durable import put_in_place, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
 
 if TYPE_CHECKING:
-    import zarr
+    pass
 
 FORMAT, VERSION = "resight-features", 1
 COMPLETE = "_COMPLETE.json"
 NOT_WHOLE = "it is missing or not whole"
 SHARD_ROWS = 64
-# Another pipeline (zarrs) leaves corrupt shards behind when its process is killed.
-PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
 
 ABOUT = {
     "keypoints": "x (right) and y (down) in crop pixels; pixel centres are integers; unit px",
@@ -89,24 +87,13 @@ class Layout:
 
 def create(folder: Path, layout: Layout, crop_ids: Sequence[str], about: Mapping[str, Any]) -> None:
     """Create the group at full size, in one rename; ``about`` goes into its attributes."""
-    import zarr  # its import takes a third of a second, and a night without new photos opens no batch
-    from zarr.codecs import ZstdCodec
-
     head = {"format": FORMAT, "version": VERSION, "shard_rows": layout.shard_rows, "crop_ids": list(crop_ids)}
     temporary = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.tmp"
-    with zarr.config.set(PIPELINE):
-        group = zarr.create_group(store=str(temporary), zarr_format=3, attributes={**head, **about})
-        for name, (row, dtype) in layout.arrays().items():
-            group.create_array(
-                name,
-                shape=(layout.n_rows, *row),
-                dtype=dtype,
-                chunks=(1, *row),
-                shards=(layout.shard_rows, *row),
-                compressors=ZstdCodec(level=1),
-                fill_value=0,
-                attributes={"description": ABOUT[name]},
-            )
+    arrays = {
+        name: StoredArray(temporary / name, (layout.n_rows, *row), np.dtype(dtype).newbyteorder("<"), layout.shard_rows)
+        for name, (row, dtype) in layout.arrays().items()
+    }
+    Group(temporary, {**head, **about}, arrays).describe(ABOUT)
     sync_tree(temporary)
     put_in_place(temporary, folder)
 
@@ -124,21 +111,20 @@ def write_shard(folder: Path, start: int, rows: Sequence[Features], failed: Mapp
         UnalignedWriteError: The rows are not one whole shard.
         ValueError: A row has more keypoints than the store or descriptors of another type.
     """
-    import zarr
-
-    layout, stop = layout_of(_opened(folder)), start + len(rows)
+    group, stop = _opened(folder), start + len(rows)
+    layout = layout_of(group)
     if (start, stop) not in layout.shards():
         raise UnalignedWriteError(
             f"Rows {start} to {stop} of {folder} are not one whole shard of {layout.shard_rows}; two writers in a shard "
             "would lose rows. Write whole shards only."
         )
     arrays = pack(layout, rows)
-    with zarr.config.set(PIPELINE):
-        group = zarr.open_group(str(folder), mode="r+")
-        for name, values in arrays.items():
-            _array(group, name)[start:stop] = values
-    for name in arrays:
-        _sync_shard(folder / name, start // layout.shard_rows)
+    for name, values in arrays.items():
+        file, content = group.arrays[name].shard_file(start), group.arrays[name].packed(values)
+        if content:
+            write_bytes(file, content)
+        else:
+            file.unlink(missing_ok=True)
     digests = {name: digest(values) for name, values in arrays.items()}
     mark = {"rows": [start, stop], "sha256": digests, "failed": dict(failed or {})}
     write_bytes(mark_path(folder, start), json.dumps(mark).encode())
@@ -277,17 +263,6 @@ def _opened(folder: Path) -> Group:
     return Group.at(folder, ABOUT)
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    import zarr
-
-    array = group[name]
-    if not isinstance(array, zarr.Array):
-        raise WorkspaceError(
-            f"{group.store_path} has no array {name}; delete the folder and run the same command again."
-        )
-    return array
-
-
 def digest(values: np.ndarray) -> str:
     """SHA-256 of the raw bytes."""
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
@@ -316,15 +291,3 @@ def chunk_path(folder: Path, name: str, start: int) -> Path:
 
 def _file_digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _sync_shard(array: Path, number: int) -> None:
-    """Put the chunks of one shard on the disk; there are none where all its values are zero."""
-    chunks = array / "c" / str(number)
-    if chunks.is_dir():
-        sync_tree(chunks)
-    elif chunks.exists():
-        sync_file(chunks)
-    for folder in (chunks.parent, array):
-        if folder.exists():
-            sync_folder(folder)

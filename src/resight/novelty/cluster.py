@@ -25,15 +25,23 @@ def cluster(together: np.ndarray, apart: Collection[tuple[int, int]], least: flo
     np.fill_diagonal(mean, -np.inf)
     for a, b in apart:
         mean[a, b] = mean[b, a] = -np.inf
-    groups: list[list[int]] = [[node] for node in range(len(mean))]
+    groups: dict[int, list[int]] = {node: [node] for node in range(len(mean))}
+    best = mean.max(axis=1, initial=-np.inf)  # of each row, so that a step does not look through all pairs
     while len(groups) > 1:
-        a, b = sorted(int(k) for k in np.unravel_index(int(mean.argmax()), mean.shape))
+        a = int(best.argmax())
+        b = int(mean[a].argmax())  # a is the first row with this value, so b comes after it
         if not mean[a, b] >= least:
             break
         n_a, n_b = len(groups[a]), len(groups[b])
+        before = np.maximum(mean[a], mean[b])
         joined = (n_a * mean[a] + n_b * mean[b]) / (n_a + n_b)
         mean[a], mean[:, a] = joined, joined
         mean[a, a] = -np.inf
-        mean = np.delete(np.delete(mean, b, 0), b, 1)
+        mean[b], mean[:, b] = -np.inf, -np.inf
+        lost = np.flatnonzero((before >= best) & (joined < best))  # their best partner was one of the two
+        best = np.maximum(best, joined)
+        again = np.union1d(lost, [a])
+        best[again] = mean[again].max(axis=1)
+        best[b] = -np.inf
         groups[a] = sorted(groups[a] + groups.pop(b))
-    return sorted(groups)
+    return sorted(groups.values())

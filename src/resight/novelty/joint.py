@@ -185,7 +185,11 @@ def _parts(forest: Forest, forbidden: Forbidden) -> list[list[int]]:
 def _groups(draws: np.ndarray, apart: Collection[tuple[int, int]], least: float) -> list[list[int]]:
     """Average linkage of how often two nodes are one animal in the draws."""
     n_draws, n = draws.shape
-    together = np.empty((n, n))
-    for node in range(n):
-        together[node] = (draws == draws[:, [node]]).sum(0) / max(n_draws, 1)
+    of_draw = (
+        draws + np.arange(n_draws)[:, None] * (draws.max(initial=0) + 1)
+    ).T  # an animal is another one in each draw
+    column = np.unique(of_draw, return_inverse=True)[1].ravel()
+    ends, shape = np.arange(n + 1) * n_draws, (n, int(column.max(initial=-1)) + 1)
+    drawn = csr_array((np.ones(column.size, np.int64), column, ends), shape=shape)
+    together = (drawn @ drawn.T).toarray() / max(n_draws, 1)
     return cluster(together, apart, least)

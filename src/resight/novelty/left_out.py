@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +13,43 @@ from resight.novelty.yardstick import Row, Yardstick
 
 # Until a gallery shows how often its shortlist lists the right animal, it counts as if it had been listed 9 times out of 10 (DECISIONS.md).
 SHIPPED_LISTED, SHIPPED_ASKED = 9.0, 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Animals(Set[str]):
+    """Some animals of the gallery, one bit for each that there is: with a shortlist that is most of them, for every encounter.
+
+    Attributes:
+        names: All animals, sorted; shared by all sets.
+        bits: `numpy.packbits` of whether each of them is in the set.
+    """
+
+    names: Sequence[str]
+    bits: bytes
+
+    @staticmethod
+    def of(names: Sequence[str], is_in: np.ndarray) -> Animals:
+        """The animals that are in, from (N,) bool."""
+        return Animals(names, np.packbits(is_in).tobytes())
+
+    @classmethod
+    def _from_iterable(cls, it: Iterable[str]) -> frozenset[str]:  # type: ignore[override]
+        """What differences and unions with other sets are."""
+        return frozenset(it)
+
+    def _rows(self) -> np.ndarray:
+        is_in = np.unpackbits(np.frombuffer(self.bits, np.uint8), count=len(self.names))
+        return np.flatnonzero(is_in)
+
+    def __contains__(self, name: object) -> bool:
+        row = bisect_left(self.names, name) if isinstance(name, str) else len(self.names)
+        return row < len(self.names) and self.names[row] == name and bool(self.bits[row // 8] >> (7 - row % 8) & 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.names[row] for row in self._rows().tolist())
+
+    def __len__(self) -> int:
+        return int.from_bytes(self.bits, "big").bit_count()
 
 
 def share_kept(genuine: Mapping[int, Yardstick]) -> float:

@@ -7,7 +7,7 @@ what the photos match.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,7 +37,7 @@ class Seen:
 
     candidates: pa.Table
     as_candidate: pa.Table
-    left_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    left_out: Mapping[str, Set[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, scores: pa.Table, crops_info: pa.Table, params: RankParams) -> Seen:

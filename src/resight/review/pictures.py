@@ -17,6 +17,7 @@ from resight.match.evidence import Evidence, evidence
 from resight.reading import RunResults
 from resight.review.board import Board
 from resight.run.conditions import Conditions
+from resight.run.models import weights_of
 from resight.run.setups import match_setup
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
@@ -121,7 +122,7 @@ class Pictures:
         asked = [pair for pair in pairs if usable.issuperset(pair)]
         settings = run.settings
         with Runner(DaskParams(mode="inline"), settings.device, quiet=True) as runner:
-            env = Environment(run.workspace, settings.weight_store(), runner, settings.device)
+            env = Environment(run.workspace, weights_of(run.workspace, settings), runner, settings.device)
             name = Conditions(env, settings).names.match
             return evidence(env, match_setup(settings), name, asked, features, kept_only=kept_only)
 

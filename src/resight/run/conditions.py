@@ -14,6 +14,7 @@ from typing import Any
 
 from resight.environment import Environment
 from resight.errors import WorkspaceError
+from resight.run.models import weights_of
 from resight.run.names import StageNames, stage_names
 from resight.runner.handshake import Needs
 from resight.runner.runner import Runner
@@ -88,7 +89,7 @@ def open_conditions(
     Raises:
         WorkspaceError: Another run is at work in the workspace.
     """
-    weights = settings.weight_store()
+    weights = weights_of(workspace, settings)
     needs = Needs(workspace.store, weights, tuple(weight_names))
     is_wanted = partial(way.is_wanted, workspace) if way else _nobody
     with (

@@ -4,12 +4,12 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from resight.errors import ResightError
 from resight.plugins.registry import EXTRACTORS, MATCHERS, SCORES, SEGMENTERS
-from resight.run.models import current_model, weight_names, with_model
+from resight.run.models import current_model, weight_names, weights_of, with_model
 from resight.runner.handshake import Needs, refusal
 from resight.runner.runner import Runner
 from resight.settings import Settings, load_settings
@@ -43,7 +43,8 @@ def _findings(workspace: Workspace, settings: Settings) -> Iterator[Finding]:
     yield Finding("packages", True, ", ".join(f"{package} {version(package)}" for package in PACKAGES))
     yield _folder(workspace)
     yield from (_source(workspace, s) for s in settings.ingest.sources)
-    yield from (_weights(settings, name) for name in weight_names(settings))
+    store = replace(weights_of(workspace, settings), allow_download=False)
+    yield from (_weights(store, name) for name in weight_names(settings))
     yield _device(settings)
     yield from _dask(workspace, settings)
     yield _model(workspace, settings)
@@ -67,9 +68,9 @@ def _source(workspace: Workspace, source: str) -> Finding:
     return Finding("photos", ok, f"{path}" if ok else f"{path} is not there; make it, or change ingest.sources")
 
 
-def _weights(settings: Settings, name: str) -> Finding:
+def _weights(store: WeightStore, name: str) -> Finding:
     try:
-        file = WeightStore(settings.weights_dir, allow_download=False).find(name)
+        file = store.find(name)
     except ResightError as error:
         return Finding("weights", False, str(error))
     licence = file.licence or "licence not known"
@@ -92,7 +93,7 @@ def _dask(workspace: Workspace, settings: Settings) -> Iterator[Finding]:
     if not address:
         yield Finding("workers", True, f"on this machine ({settings.dask.mode})")
         return
-    needs = Needs(workspace.store, settings.weight_store(), tuple(sorted(weight_names(settings))), alone=False)
+    needs = Needs(workspace.store, weights_of(workspace, settings), tuple(sorted(weight_names(settings))), alone=False)
     try:
         with Runner(settings.dask, settings.device, quiet=True, needs=needs) as runner:
             differences = runner.differences()

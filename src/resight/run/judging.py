@@ -83,10 +83,19 @@ def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
 
 
 def scores_of(
-    settings: Settings, matched: Matched, labels: Mapping[str, str | None], null: Null, fused: ChosenFusion
+    settings: Settings,
+    matched: Matched,
+    labels: Mapping[str, str | None],
+    null: Null,
+    fused: ChosenFusion,
+    known: pa.Table | None = None,
 ) -> pa.Table:
-    """The table ``scores`` of all matched pairs under these labels; null and fusion stay what they are."""
-    return score(matched.pairs, labels, settings.score, viewpoints_of(matched.info), fused.fusion, null).scores
+    """The table ``scores`` of all matched pairs under these labels; null and fusion stay what they are.
+
+    ``known`` are the scores of some of these pairs, under other labels or without the others, with the same null.
+    """
+    viewpoints = viewpoints_of(matched.info)
+    return score(matched.pairs, labels, settings.score, viewpoints, fused.fusion, null, known).scores
 
 
 def rank_candidates(settings: Settings, scored: Scored) -> Ranked:

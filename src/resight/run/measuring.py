@@ -197,7 +197,8 @@ def _candidates_without_own(settings: Settings, judged: Judged) -> tuple[pa.Tabl
     judged = replace(
         judged, pairs=judged.pairs.filter(pc.invert(among_queries))
     )  # their truth would make these a cohort
-    scores = scores_of(settings, judged, {**cohort.labels, **cohort.truth}, judged.null, judged.fused)
+    truth = {**cohort.labels, **cohort.truth}
+    scores = scores_of(settings, judged, truth, judged.null, judged.fused, judged.scores)
     how = judged.rule.params
     seen = replace(Seen.of(scores, judged.info, how), left_out=judged.seen.left_out)
     return rank_all(scores, judged.info, how, cohort.truth), seen

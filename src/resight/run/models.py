@@ -52,6 +52,12 @@ def weight_names(settings: Settings) -> list[str]:
     return names + settings.embed.weight_names()
 
 
+def weights_of(workspace: Workspace, settings: Settings) -> WeightStore:
+    """The weights that the settings of a workspace point to, and those of its models wherever they lie now."""
+    known = {(name, digest) for model in list_models(workspace) for name, digest in model.weights.items()}
+    return settings.weight_store(workspace.root, sorted(known))
+
+
 def model_of(settings: Settings, weights: WeightStore, workspace: Workspace | None) -> Model:
     """The model that the settings describe; if it is registered in ``workspace``, under whatever name, that one.
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from resight.errors import ResightError
-from resight.run.models import current_model, list_models, weight_names, with_model
+from resight.run.models import current_model, list_models, weight_names, weights_of, with_model
 from resight.runner.handshake import Needs
 from resight.runner.runner import Runner
 from resight.settings import Settings, load_settings
@@ -119,7 +119,7 @@ def _workers(workspace: Workspace, settings: Settings) -> dict[str, Any]:
     address = settings.dask.address
     if not address:
         return {"address": "", "ready": None, "says": f"started by each run on this machine ({settings.dask.mode})"}
-    needs = Needs(workspace.store, settings.weight_store(), tuple(sorted(weight_names(settings))), alone=False)
+    needs = Needs(workspace.store, weights_of(workspace, settings), tuple(sorted(weight_names(settings))), alone=False)
     try:
         with Runner(settings.dask, settings.device, quiet=True, needs=needs) as runner:
             differences = runner.differences()

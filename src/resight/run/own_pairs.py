@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.novelty.left_out import Animals
 from resight.pairs.cohort import CALIBRATE, IDENTIFY, Cohort
 from resight.pairs.plan import OPEN, PairGrid
 from resight.status import PairStatus
@@ -81,9 +82,7 @@ def with_cut_pairs(
     return pa.concat_tables([rows.select(list(names)).cast(more.schema), more])
 
 
-def left_out(
-    grids: Iterable[PairGrid], info: pa.Table, cohort: Cohort, candidates: pa.Table
-) -> dict[str, frozenset[str]]:
+def left_out(grids: Iterable[PairGrid], info: pa.Table, cohort: Cohort, candidates: pa.Table) -> dict[str, Animals]:
     """By query encounter, the animals that could have been compared with it and are no candidates: the shortlist left them out.
 
     Args:
@@ -93,19 +92,22 @@ def left_out(
         candidates: From `rank.stage.rank_all`.
     """
     encounter = dict(zip(*(info[name].to_pylist() for name in ("crop_id", "encounter_id")), strict=True))
-    could: dict[str, set[str]] = {}
+    names = sorted({animal for animal in cohort.labels.values() if animal})
+    number = {animal: row for row, animal in enumerate(names)}
+    could: dict[str, np.ndarray] = {}
     for grid in (grid for grid in grids if grid.purpose == IDENTIFY):
-        names = np.array([cohort.labels.get(photo, "") for photo in grid.gallery_photos.to_pylist()], dtype=object)
+        animals = np.array([number.get(cohort.labels.get(p, ""), -1) for p in grid.gallery_photos.to_pylist()], int)
         asks = np.array([photo in cohort.queries for photo in grid.query_photos.to_pylist()], bool)
         crops = grid.query_ids.to_pylist()
         for block in grid.blocks():
             queries = block[asks[block]]
             for query, ending in zip(queries.tolist(), grid.of_queries(queries), strict=True):
-                could.setdefault(encounter[crops[query]], set()).update(names[ending == OPEN])
-    compared: dict[str, set[str]] = {}
+                of_encounter = could.setdefault(encounter[crops[query]], np.zeros(len(names), bool))
+                of_encounter[animals[(ending == OPEN) & (animals >= 0)]] = True
     for e, animal in zip(*(candidates[name].to_pylist() for name in ("encounter_id", "individual_id")), strict=True):
-        compared.setdefault(e, set()).add(animal)
-    return {e: frozenset(animals - compared.get(e, set()) - {""}) for e, animals in could.items()}
+        if e in could and animal in number:
+            could[e][number[animal]] = False
+    return {e: Animals.of(names, of_encounter) for e, of_encounter in could.items()}
 
 
 def _own_rows(

@@ -1,6 +1,6 @@
 """After the first verdicts: encounters without a name among each other, verdicts in view of all of them, and provisional names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -117,7 +117,7 @@ def _believed(judged: Judged) -> dict[str, str]:
     return {r["encounter_id"]: r["individual_id"] for r in rows if (r["probability"] or 0) > BELIEVED}
 
 
-def _but(animals: frozenset[str] | None, refused: frozenset[str] | None) -> frozenset[str]:
+def _but(animals: Set[str] | None, refused: frozenset[str] | None) -> Set[str]:
     """Not copied where nothing is refused: there are thousands of animals, and one set for each encounter."""
     animals = animals or frozenset()
     return animals - refused if refused else animals
@@ -173,7 +173,7 @@ def _compare(
     among = with_cosines(with_votes(result.pairs, votes), alike(judged, judged.info))
     pairs = _joined(judged.pairs, among)
     more = replace(judged, pairs=pairs.sort_by([(key, "ascending") for key in catalog_table("pairs").key]))
-    scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused)
+    scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused, judged.scores)
     if SCORES[settings.score.name].needs_cohorts:
         scores = _without_own_cohort(settings, more, scores, believed)
     return replace(more, scores=scores), result, plan.left_out, n_shortlisted
@@ -193,7 +193,7 @@ def _without_own_cohort(settings: Settings, judged: Judged, scores: pa.Table, be
     """
     photos = judged.photos.select(["photo_id", "encounter_id"]).to_pylist()
     probably = {r["photo_id"]: believed[r["encounter_id"]] for r in photos if r["encounter_id"] in believed}
-    again = scores_of(settings, judged, {**probably, **judged.cohort.labels}, judged.null, judged.fused)
+    again = scores_of(settings, judged, {**probably, **judged.cohort.labels}, judged.null, judged.fused, scores)
     among = pc.equal(scores["purpose"], CLUSTER)
     for name in set(scores.column_names) - {"same_individual"}:
         if not again[name].equals(scores[name]):

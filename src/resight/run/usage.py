@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from resight.errors import DamagedError, ResightError
-from resight.run.models import Model, current_model, list_models, with_model
+from resight.run.models import Model, current_model, list_models, weights_of, with_model
 from resight.run.names import stage_names
 from resight.settings import Settings, settings_from
 from resight.store.fingerprint import canonical_json
@@ -121,7 +121,7 @@ def users_of(
         models: Which are kept.
         records: Of runs that are kept, from `run_record`, with ``run_id``.
     """
-    users, seen, store = Users(), dict[str, set[Place]](), settings.weight_store()
+    users, seen, store = Users(), dict[str, set[Place]](), weights_of(workspace, settings)
     with suppress(ResightError):  # weights that are not there have computed nothing here
         users.add("settings", places_of(settings, store))
     for model in models:

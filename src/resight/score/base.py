@@ -52,6 +52,8 @@ class Score:
         signed: Values below 0 occur, and evidence grows with the value itself, not with its logarithm.
         is_ratio: It is the logarithm of a likelihood ratio, so that prior odds can be added to it.
         needs_cohorts: It depends on the other pairs of the two photos, and so on who is in the gallery.
+        of_pair: Under one null a pair has the same value to the last bit whatever stands beside it, so it is not computed again when
+            pairs are added.
         shipped: What it has meant at other places, if that has been measured.
         ranks: Whether it may rank; a score without direction may not.
     """
@@ -66,6 +68,7 @@ class Score:
     signed: bool = False
     is_ratio: bool = False
     needs_cohorts: bool = False
+    of_pair: bool = False
     shipped: ShippedCalibration | None = None
     ranks: bool = True
 

@@ -6,7 +6,7 @@ Both crops of a pair share the positive part, each match once, so one histogram 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +58,11 @@ class Distributions:
     lnbnn_verified: np.ndarray
     cosine: np.ndarray
     fused: np.ndarray
+
+    def rows(self, rows: np.ndarray) -> Distributions:
+        """Some of the pairs, by (M,) numbers of rows."""
+        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "null_cdf"}
+        return replace(self, **arrays)
 
 
 def mean_confidence(confidence_sum: np.ndarray, n_query: np.ndarray, n_gallery: np.ndarray) -> np.ndarray:

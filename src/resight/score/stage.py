@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.errors import SettingsError
 from resight.plugins.registry import SCORES
 from resight.score.base import Score
 from resight.score.cohorts import Cohorts
-from resight.score.distribution import Distributions, read_distributions, scored_only
+from resight.score.distribution import Distributions, optional, read_distributions, scored_only
 from resight.score.fusion import Fusion
 from resight.score.null import Null, labels_of, learn_null, same_individual, viewpoint_classes
 from resight.score.params import ScoreParams
@@ -37,6 +38,7 @@ def score(
     viewpoints: Mapping[str, str] | None = None,
     fusion: Fusion | None = None,
     null: Null | None = None,
+    known: pa.Table | None = None,
 ) -> ScoreResult:
     """All scores of all pairs with status ``scored``; whatever was not matched gets no row.
 
@@ -47,6 +49,7 @@ def score(
         viewpoints: Viewpoint by crop_id, for a null of each class of views; one null for all without it.
         fusion: Combines all evidence into one number; the column ``fused`` stays empty without it.
         null: What pairs of different animals look like; learned from the calibration pairs if not given.
+        known: Scores of some of these pairs under this null, from which values are taken that depend on the pair alone.
 
     Raises:
         SettingsError: The chosen score is unknown or cannot be computed for these pairs.
@@ -59,13 +62,28 @@ def score(
     if fusion is not None:
         d = replace(d, fused=fusion.log_ratio(d, labels_of(scored["query_photo_id"], labels)))
     # A score without a column of its own is computed only if it ranks, and only `score` holds it.
-    values = {name: each.compute(d) for name, each in SCORES.items() if name in _COLUMNS or name == chosen.name}
+    asked = {name: each for name, each in SCORES.items() if name in _COLUMNS or name == chosen.name}
+    taken = _taken(asked, scored, known, d) if known is not None and known.num_rows else {}
+    values = {name: taken[name] if name in taken else each.compute(d) for name, each in asked.items()}
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}
     columns |= {n: pa.array(v, pa.float64(), from_pandas=True) for n, v in values.items() if n in _COLUMNS}
     columns["score"] = pa.array(_ranking_values(chosen, values[chosen.name]), pa.float64())
     columns["score_name"] = pa.repeat(pa.scalar(chosen.name), scored.num_rows)
     columns["same_individual"] = same_individual(scored, labels)
     return ScoreResult(pa.table(columns), null)
+
+
+def _taken(asked: Mapping[str, Score], scored: pa.Table, known: pa.Table, d: Distributions) -> dict[str, np.ndarray]:
+    """Values of the scores of the pair alone: those that are known, and the others computed."""
+    keys = [pc.binary_join_element_wise(*(t[name].cast(pa.string()) for name in _IDS), " ") for t in (scored, known)]
+    at = pc.index_in(keys[0], keys[1].combine_chunks()).combine_chunks()
+    new = np.flatnonzero(np.asarray(pc.is_null(at)))
+    others, found = d.rows(new), {}
+    for name, each in asked.items():
+        if each.of_pair and name in known.column_names:
+            found[name] = optional(known, name)[np.asarray(pc.fill_null(at, 0))]
+            found[name][new] = each.compute(others)
+    return found
 
 
 def score_named(name: str) -> Score:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -68,19 +68,23 @@ def input_digest(reads: Iterable[str], annotations: Any, viewpoint: str) -> str:
     return fingerprint({name: inputs[name] for name in sorted(reads)})
 
 
-def read_done(workspace: Workspace, parts: Path) -> dict[Key, list[Row]]:
+def read_done(workspace: Workspace, parts: Path, looked_at: Collection[Key] = ()) -> dict[Key, list[Row]]:
     """Rows of the photos that are done, by photo and input digest.
 
     A photo counts as done if every crop of it is on disk. Two parts that hold the same photo under the same digest hold
-    the same rows, of which the first whole ones are taken.
+    the same rows, of which the first whole ones are taken. Crops of photos that were ``looked_at`` are there.
     """
     done: dict[Key, list[Row]] = {}
     for _, table in whole_parts(part_files(parts), PART_SCHEMA):
         for key, rows in groupby(table.to_pylist(), _key):
             whole = [{name: row[name] for name in SCHEMA.names} for row in rows]
-            if key not in done and all(row["path"] is None or has_crop(workspace, row["path"]) for row in whole):
+            if key not in done and (key in looked_at or all(_is_there(workspace, row) for row in whole)):
                 done[key] = whole
     return done
+
+
+def _is_there(workspace: Workspace, row: Row) -> bool:
+    return row["path"] is None or has_crop(workspace, row["path"])
 
 
 def _key(row: Row) -> Key:

@@ -71,7 +71,7 @@ def segment(
     )
     if blocks:
         compact(parts, PART_SCHEMA, ROW_KEY)
-        done = read_done(env.workspace, parts)
+        done = read_done(env.workspace, parts, done.keys())
     failed = [row for _, result in results for row in result.failed] + _lost_rows(failures, done, name)
     rows = rejected + failed + [row for job in usable for row in done.get(_key(job), [])]
     reconcile("segment", photos.column("photo_id").to_pylist(), {row["photo_id"] for row in rows})

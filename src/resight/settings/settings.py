@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -77,7 +79,8 @@ class Settings(Params):
         json_schema_extra={"affects": "run"},
     )
     weights_dir: str = Field(
-        "", description="folder that is searched for weights first, before the one in RESIGHT_WEIGHTS"
+        "",
+        description="folder that is searched for weights first, before the one in RESIGHT_WEIGHTS; relative to the workspace",
     )
     allow_download: bool = Field(
         True, description="whether missing weights may be downloaded from their official address"
@@ -107,9 +110,9 @@ class Settings(Params):
             )
         return self
 
-    def weight_store(self) -> WeightStore:
-        """The weights files that the settings point to."""
-        return WeightStore(self.weights_dir, self.allow_download)
+    def weight_store(self, home: Path | None = None, known: Sequence[tuple[str, str]] = ()) -> WeightStore:
+        """The weights files that the settings of the workspace ``home`` point to; ``known`` as there."""
+        return WeightStore(self.weights_dir, self.allow_download, str(home or ""), tuple(known))
 
     def model_part(self) -> dict[str, Any]:
         """The settings that make up the model, by section: whatever has to be accepted before a night uses it."""

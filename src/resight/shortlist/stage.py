@@ -25,6 +25,7 @@ from resight.shortlist.passes import Place, Stored
 from resight.shortlist.plan import CROP_VOTES, allowed_by_grids, shortlisted
 from resight.shortlist.setup import Voting
 from resight.shortlist.union import Alike, Evidence, nearest, united
+from resight.shortlist.unmoved import Asking, carry, keep_edges, unmoved
 from resight.store.fingerprint import fingerprint
 from resight.store.workspace import Workspace
 
@@ -164,6 +165,13 @@ def _votes(
         keys |= keys_of(questions)
     folder = everything.index.parent / FOLDER
     is_kept, before, asked_on = look_up(folder, keys.values())
+    if index.added and alike is None:
+        others = [voter for voter in everything.queries if keys[voter[0]] not in is_kept]
+        asking = Asking(
+            everything.root, everything.index, everything.params, index.crop_ids, index.added, open_rows, keys_of
+        )
+        carried, answers = carry(folder.parent, unmoved(runner, asking, others), keys)
+        is_kept, before = is_kept | carried, pa.concat_tables([before, answers])
     speaks_with = alike.encounter if alike else str
     again = {speaks_with(crop_id) for crop_id, _ in everything.queries if keys[crop_id] not in is_kept}
     renew(folder, before, {crop_id: key for crop_id, key in keys.items() if key in is_kept}, asked_on)
@@ -179,14 +187,22 @@ def _votes(
     owners = alike.numbers(index.crop_ids) if alike else None
     questions_now = _questions(asked, open_rows, index.crop_ids, alike)
     blocks = [_block(everything, questions, asked, owners) for questions in questions_now]
-    done, _ = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
-    now = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(votes for _, votes in done)])
-    # Queries of a failed block have no votes, so they keep all their pairs, and vote in the next run.
-    if done:
-        keep(folder, now, {crop_id: keys[crop_id] for block, _ in done for crop_id, _ in block.queries}, keys.values())
+    now = _answered(runner, folder, blocks, keys)
     crops_asked = pa.array([crop_id for crop_id, _ in asked], pa.string())
     before = before.filter(pc.invert(pc.is_in(before["query_crop_id"], crops_asked)))
     return _ordered(pa.concat_tables([before, now])), len(asked)
+
+
+def _answered(runner: Runner, folder: Path, blocks: Sequence[VoteBlock], keys: Mapping[str, str]) -> pa.Table:
+    """The votes of these queries, which are kept too. Queries of a block that failed have none, so that they keep all their pairs, and vote in the next run."""
+    done, _ = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
+    now = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(answers.votes for _, answers in done)])
+    if done:
+        keep(folder, now, {crop_id: keys[crop_id] for block, _ in done for crop_id, _ in block.queries}, keys.values())
+        exact = (answers.edges for block, answers in done if not block.alike)
+        edges = {keys[crop_id]: edge for of_block in exact for crop_id, edge in of_block.items()}
+        keep_edges(folder.parent, edges, keys.values())
+    return now
 
 
 def _ordered(votes: pa.Table) -> pa.Table:
@@ -250,10 +266,18 @@ def _together(queries: Sequence[Voter], alike: Alike | None) -> Iterator[tuple[V
         yield tuple(block)
 
 
-def vote_block(block: VoteBlock) -> pa.Table:
-    """Votes of the block's queries, `EVIDENCE_VOTES`."""
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the queries of a block were answered: `EVIDENCE_VOTES`, and (N,) edges by query (see `unmoved`)."""
+
+    votes: pa.Table
+    edges: Mapping[str, np.ndarray]
+
+
+def vote_block(block: VoteBlock) -> Answers:
+    """Let the queries of the block vote."""
     from resight.shortlist.verified import verified_votes
-    from resight.shortlist.votes import search
+    from resight.shortlist.votes import Limits, search
 
     index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
     n = len(index.crop_ids)
@@ -262,10 +286,10 @@ def vote_block(block: VoteBlock) -> pa.Table:
         for (q, _), b in zip(block.queries, block.allowed, strict=True)
     }
     queries = {crop_id: reader.load(*place) for crop_id, place in block.queries}
-    background: dict[str, np.ndarray] = {}
+    limits: dict[str, Limits] = {}
     descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
     every = None if block.alike else block.most
-    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, background=background, most=every)
+    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, limits=limits, most=every)
     row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
     votes = _chosen(votes, block, masks, index.crop_ids) if block.alike else votes
     verified: list[float | None] = [None] * votes.num_rows
@@ -277,8 +301,9 @@ def vote_block(block: VoteBlock) -> pa.Table:
     ]
     for store, at, query, number in sorted(candidates):  # as they lie, so that each shard of the gallery is read once
         gallery = reader.load(block.stores[store], at)
-        verified[number] = verified_votes(queries[query], gallery, background[query], most, k)
-    return votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
+        verified[number] = verified_votes(queries[query], gallery, limits[query].background, most, k)
+    votes = votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
+    return Answers(votes, {crop_id: of_query.edge for crop_id, of_query in limits.items()})
 
 
 def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray], crop_ids: Sequence[str]) -> pa.Table:

@@ -9,7 +9,7 @@ is near to everything votes for none by much. Where there are fewer than K+1 nei
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +26,25 @@ if TYPE_CHECKING:
 Allowed = Callable[[str], np.ndarray] | np.ndarray
 
 
+class Limits(NamedTuple):
+    """How far the neighbours of a query's descriptors reach.
+
+    Attributes:
+        background: (N,) distance to the nearest one that gets no vote, 0 where there is no neighbour.
+        edge: (N,) distance nearer than which a further descriptor would have to be to count; infinite where any would.
+    """
+
+    background: np.ndarray
+    edge: np.ndarray
+
+
 def search(
     index: ShortlistIndex,
     queries: Iterable[tuple[str, np.ndarray]],
     params: ShortlistParams,
     *,
     allowed: Allowed | None = None,
-    background: dict[str, np.ndarray] | None = None,
+    limits: dict[str, Limits] | None = None,
     most: int | None = None,
 ) -> pa.Table:
     """Let the descriptors of each query crop vote. One query's votes do not depend on the other queries.
@@ -44,7 +56,7 @@ def search(
         allowed: Which rows of ``index.crop_ids`` may be found: (Q, R) bool, or a function of the query's crop id
             that gives (R,) bool or row numbers. None allows all, the query's own crop too.
         most: Candidates that come back of each query, the best; None for all.
-        background: Filled with (N,) distances by query: from each of its descriptors to the nearest one that gets no vote.
+        limits: Filled with those of each query's descriptors.
 
     Returns:
         `CROP_VOTES`: every candidate with a vote, queries in the order in which they come, best candidate first; ``rank`` is 1 for the best, equal votes
@@ -64,9 +76,9 @@ def search(
             continue
         index.check_width(x.shape[1])
         mask = _mask(allowed, number, crop_id, len(index.crop_ids))
-        rows, votes, far = _cast(scanner, x, mask, params)
-        if background is not None:
-            background[crop_id] = far
+        rows, votes, of_query = _cast(scanner, x, mask, params)
+        if limits is not None:
+            limits[crop_id] = of_query
         voted = votes > 0
         total = np.bincount(rows[voted], weights=votes[voted], minlength=len(crop_ids))
         tables.append(_ranked(crop_id, crop_ids, place, total, most))
@@ -92,13 +104,13 @@ def lnbnn(distance: np.ndarray, is_neighbour: np.ndarray) -> np.ndarray:
 
 def _cast(
     scanner: Scanner, x: torch.Tensor, mask: np.ndarray | None, params: ShortlistParams
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, K) rows, -1 for none, (N, K) votes, and (N,) background distances, 0 where there is no neighbour."""
+) -> tuple[np.ndarray, np.ndarray, Limits]:
+    """(N, K) rows, -1 for none, (N, K) votes, and how far neighbours reach."""
     allowed = None if mask is None else torch.from_numpy(mask)
     distance, rows = scanner.nearest(x, allowed, params.n_probe, params.neighbours + 1)
     where = rows.numpy()
     far = np.where(where >= 0, distance.numpy(), 0.0).max(axis=1)
-    return where[:, :-1], lnbnn(distance.numpy(), where >= 0), far
+    return where[:, :-1], lnbnn(distance.numpy(), where >= 0), Limits(far, distance[:, -1].numpy())
 
 
 def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> np.ndarray | None:

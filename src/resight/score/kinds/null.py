@@ -14,6 +14,7 @@ SCORES = (
         "Wasserstein-1 distance, upper side only",
         "confidence mass above what pairs of different animals show",
         NULL,
+        of_pair=True,
     ),
     Score(
         "wasserstein_1",
@@ -21,6 +22,7 @@ SCORES = (
         "Wasserstein-1 distance (Kantorovich)",
         "unsigned distance to the null: a pair far below it counts as far too",
         NULL,
+        of_pair=True,
         ranks=False,
     ),
     Score(
@@ -29,6 +31,7 @@ SCORES = (
         "Wasserstein-1 distance where one curve dominates",
         "mean confidence less that of the null",
         NULL,
+        of_pair=True,
         signed=True,
     ),
     Score(
@@ -37,6 +40,7 @@ SCORES = (
         "Wasserstein-2 distance in quantile form",
         "distance of the quantiles to those of the null, signed by the mean",
         NULL,
+        of_pair=True,
         signed=True,
     ),
     Score(
@@ -45,6 +49,7 @@ SCORES = (
         "energy distance (Szekely and Rizzo 2013)",
         "distance to the null, signed by the mean",
         NULL,
+        of_pair=True,
         signed=True,
     ),
     Score(
@@ -53,5 +58,6 @@ SCORES = (
         "one-sided Kolmogorov-Smirnov statistic",
         "largest excess over the null's cumulative curve",
         NULL,
+        of_pair=True,
     ),
 )

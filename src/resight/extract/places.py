@@ -1,0 +1,107 @@
+"""Where the features of each crop lie: the index beside the batches of an extractor.
+
+A crop has a row for every batch that it has been in. A batch that is put together with others (`joining`) goes after a while,
+and its rows stay: the tables of earlier runs name it, and its rows tell where these crops lie now.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.extract import store
+from resight.store.parts import compact, part_files, read_parts
+from resight.store.selective import rows_where
+
+INDEX = "index"
+INDEX_SCHEMA = pa.schema(
+    [("crop_id", pa.string()), ("n_keypoints", pa.int32()), ("store", pa.string()), ("store_row", pa.int32())]
+)
+KEY = ("crop_id", "store")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the features of a crop lie."""
+
+    n_keypoints: int
+    store: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Index:
+    """The index of one extractor.
+
+    Attributes:
+        rows: `INDEX_SCHEMA`.
+        n_rows: How many rows each batch has that is whole.
+    """
+
+    rows: pa.Table
+    n_rows: Mapping[str, int]
+
+    @staticmethod
+    def read(folder: Path, root: Path) -> Index:
+        """The index of the batches in ``folder`` of the workspace ``root``; damaged parts are set aside."""
+        rows = read_parts(folder / INDEX, INDEX_SCHEMA)
+        counts = Counter(rows["store"].to_pylist())
+        return Index(rows, {name: n for name, n in counts.items() if store.is_complete(root / name)})
+
+    @property
+    def stores(self) -> set[str]:
+        """All batches that it knows, whether they are still there or not."""
+        return set(pc.unique(self.rows["store"]).to_pylist())
+
+    def of_stores(self, names: Collection[str]) -> pa.Table:
+        """Rows of these batches, each crop once, by crop."""
+        rows = self.rows.filter(pc.is_in(self.rows["store"], pa.array(sorted(names), pa.string())))
+        rows = rows.sort_by([(key, "ascending") for key in KEY])
+        ids = rows["crop_id"].to_pylist()
+        return rows.take(pa.array([k for k, crop_id in enumerate(ids) if k == 0 or crop_id != ids[k - 1]], pa.int64()))
+
+    def places(self) -> dict[str, Place]:
+        """Every crop that is done; what somebody deleted is not. Of several batches that have it, the one with most rows."""
+        columns = (self.rows[name].to_pylist() for name in ("crop_id", "n_keypoints", "store", "store_row"))
+        found: dict[str, Place] = {}
+        for crop_id, n_keypoints, name, row in zip(*columns, strict=True):
+            if name in self.n_rows:
+                known = found.get(crop_id)
+                if known is None or self._size(known.store) < self._size(name):
+                    found[crop_id] = Place(n_keypoints, name, row)
+        return found
+
+    def _size(self, name: str) -> tuple[int, str]:
+        return self.n_rows[name], name
+
+
+def compact_index(folder: Path) -> None:
+    """Put small parts of the index together; see `store.parts.compact`."""
+    compact(folder / INDEX, INDEX_SCHEMA, KEY)
+
+
+def elsewhere(root: Path, name: str, row: int) -> tuple[str, int] | None:
+    """Another batch and row with the crop that is, or was, in this row of a batch; None where there is none.
+
+    Args:
+        root: Of the workspace.
+        name: Of the batch, as the tables of runs have it.
+        row: In it.
+    """
+    files = part_files((root / name).parent / INDEX)
+    of_store = [rows_where(file, INDEX_SCHEMA, "store", [name]) for file in files]
+    crops = [
+        ids[0] for ids in (t.filter(pc.equal(t["store_row"], row))["crop_id"].to_pylist() for t in of_store) if ids
+    ]
+    if not crops:
+        return None
+    found = pa.concat_tables([rows_where(file, INDEX_SCHEMA, "crop_id", crops[:1]) for file in files]).to_pylist()
+    others = [
+        (r["store"], r["store_row"]) for r in found if r["store"] != name and store.is_complete(root / r["store"])
+    ]
+    return max(others, default=None)
