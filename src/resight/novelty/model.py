@@ -56,7 +56,7 @@ class NoveltyModel:
         tail: Shape, scale, threshold and share above it of the largest impostor maxima (`tail.fit_tail`); empty where there
             are too few.
         usual_pairs: Pairs of photos behind a score (geometric mean) that the likelihood ratio was learned from; 0 where the score does
-            not grow with their number.
+            not grow with their number and nothing was learned about it.
         log_ratio_range: The ratio never goes beyond what so little evidence can support; see `ratio_range`.
         saturation: Where log scores stop counting (`likelihood.saturated`).
         kept: How often a shortlist lists the right animal (`left_out.share_kept`).
@@ -204,7 +204,7 @@ def fit(
 
     If it has been measured what the score means at other places (``shipped``), that is a prior for the coefficients, whose spread says
     how far places differ; no encounters are required then. ``grows``: the more photos vote, the higher the score (rules ``max`` and
-    ``mean_top2``).
+    ``mean_top2``); what was measured elsewhere was the best of all pairs, so that a mean is believed less than it could be.
     """
     rows = calibration.comparisons
     score, genuine = rows["score"].to_numpy(), rows["genuine"].to_numpy(zero_copy_only=False).astype(bool)
@@ -221,7 +221,7 @@ def fit(
         n_impostors=int((~genuine).sum()),
         n_genuine=int(genuine.sum()),
         n_genuine_individuals=len(set(owner[genuine])),
-        usual_pairs=_usual_pairs(rows) if grows else 0.0,
+        usual_pairs=_usual_pairs(rows) if grows or shipped is not None else 0.0,
         log_ratio_range=ratio_range(rows, shipped is not None),
         kept=share_kept(calibration.genuine),
     )
@@ -275,10 +275,8 @@ def _mixed(model: NoveltyModel, comparisons: pa.Table, shipped: ShippedCalibrati
     again = _met_again(model)
 
     def terms(scores: np.ndarray, n_pairs: np.ndarray) -> np.ndarray:
-        crowd = np.log(n_pairs) if model.usual_pairs else np.zeros(len(scores))
-        return np.stack(
-            [np.ones(len(scores)), saturated(log_score(scores, model.epsilon), shipped.saturation), -crowd], axis=1
-        )
+        x = saturated(log_score(scores, model.epsilon), shipped.saturation)
+        return np.stack([np.ones(len(scores)), x, -np.log(n_pairs)], axis=1)
 
     def misses(theta: np.ndarray) -> float:
         hits = [terms(scores, np.full(len(scores), model.usual_pairs)) @ theta for scores in again]

@@ -64,7 +64,7 @@ SCORES = (
         signed=True,
         needs_cohorts=True,
         # Learned on loggerheads that trained no matcher and chose nothing (DECISIONS.md).
-        shipped=ShippedCalibration(-4.56, 2.24, 0.94, missed=0.28, saturation=6.0, worth=3.0),
+        shipped=ShippedCalibration(-4.56, 2.24, 0.94, missed=0.28, saturation=6.0, worth=2.0),
     ),
     Score(
         "lnbnn",
