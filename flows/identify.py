@@ -67,7 +67,7 @@ def identify(
         cohort = _restrict(tonights_cohort(run, ingested), chosen, place.root)
         judged = healed(run, lambda: from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
         if report:
-            _copy_page(write_report(run, judged, report.stem), report)
+            _copy_page(write_report(run, judged, report), report)
         page = str(report) if report else None
         answers = {"queries": _answers(judged, chosen, place.root), "model": run.model.describe(), "report": page}
         return answers | {"work": run.work, "counts": run.counts, "notes": run.notes}

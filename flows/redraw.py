@@ -40,7 +40,10 @@ def redraw_report(workspace: Path, run_id: str | None, out: Path | None, quiet: 
     watch(place.store)
     with open_conditions(place, now, quiet=quiet) as conditions:  # workers and weights of today, names of the run
         write_page(
-            page, lambda beside: draw_report(replace(conditions, settings=settings), record, tables, beside=beside)
+            page,
+            lambda beside: draw_report(
+                replace(conditions, settings=settings), record, tables, beside=beside, page=page
+            ),
         )
     pages = [page]
     if "outcomes" in tables:

@@ -11,10 +11,10 @@ from resight.tasks.stage import stage
 
 
 @stage("report")
-def write_report(run: Run, scored: Scored, stem: str = "report") -> Path:
-    """Draw the page that shows what was found and what proves it; ``stem`` names the pictures of a large one."""
-    beside = Beside(stem)
-    html = draw_report(run.conditions, run.record_so_far(), run.written, scored.null, beside)
+def write_report(run: Run, scored: Scored, page: Path | None = None) -> Path:
+    """Draw the page that shows what was found and what proves it; ``page`` is where it will be, if not in the run's folder."""
+    beside = Beside(page.stem if page else "report")
+    html = draw_report(run.conditions, run.record_so_far(), run.written, scored.null, beside, page)
     return run.staging.write_report(html, beside=beside.files)
 
 

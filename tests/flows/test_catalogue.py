@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from flow_helpers import HERE, HOSTS
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from resight.cli.app import app as cli
 from resight.decisions.desk import Desk
 from resight.decisions.entry import Kind
 from resight.review.animals import Animal, Sighting, animals, curve, plotted, season, timeline
@@ -18,6 +22,9 @@ from resight.review.app import Review
 from resight.review.board import Board, key_of
 from resight.review.catalogue import write_catalogue
 from resight.review.doors import Doors
+from resight.store.generations import current_generation
+from resight.store.pages import PAGE
+from resight.store.publication import publish_generation
 from resight.store.workspace import Workspace
 
 
@@ -72,6 +79,27 @@ def test_the_folder_to_take_along_needs_nothing_else(board: Board, tmp_path: Pat
         text = page.read_text(encoding="utf-8")
         links = re.findall(r'(?:src|href)="([^"]+)"', text)
         assert links and all((page.parent / link).is_file() for link in links) and "<form" not in text
+
+
+def test_links_of_the_report_hold_in_a_copy_of_the_workspace_and_in_current(reviewed_workspace: Workspace) -> None:
+    """The fixture is a copy; nothing in its pages may lead to where it was made."""
+    generation = current_generation(reviewed_workspace)
+    assert generation is not None and generation.run_id
+    pages = [reviewed_workspace.current / PAGE, reviewed_workspace.runs / generation.run_id / PAGE]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        links = set(re.findall(r'<a [^>]*href="([^#"][^"]*)"', text))
+        files = [Path(os.path.normpath(page.parent / unquote(link))) for link in links]
+        assert len(files) >= 8 and all(file.is_file() and ".." not in file.parts for file in files)
+        assert "file:" not in text and all(reviewed_workspace.root in file.parents for file in files)
+    whole = pages[0].read_bytes()
+    for content in (b"", None):
+        pages[0].unlink()
+        if content is not None:
+            pages[0].write_bytes(content)
+        told = CliRunner().invoke(cli, ["verify", "--repair", "-w", str(reviewed_workspace.root)])
+        assert told.exit_code in (0, 1) and pages[0].read_bytes() == whole, told.output
+    assert publish_generation(reviewed_workspace, run_id=generation.run_id) == generation, "it is there already"
 
 
 def animal(name: str, *days: str) -> Animal:

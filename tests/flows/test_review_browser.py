@@ -20,7 +20,8 @@ from resight.decisions.desk import Desk
 from resight.decisions.entry import Entry, Kind
 from resight.decisions.log import DecisionLog
 from resight.flows.nightly import run_nightly
-from resight.review.board import Board
+from resight.review.board import Board, key_of
+from resight.review.catalogue import write_catalogue
 from resight.store.runs import read_current
 from resight.store.workspace import Workspace
 
@@ -166,23 +167,44 @@ def test_pictures_zoom_together_and_a_box_is_drawn(reviewed_workspace: Workspace
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_pages_can_be_used_by_everybody(reviewed_workspace: Workspace, chromium: Any, scheme: str, width: int) -> None:
+def test_pages_can_be_used_by_everybody(reviewed_workspace: Workspace, chromium: Any, scheme: str, width: int, tmp_path: Path) -> None:  # fmt: skip
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
-    key = Board(Desk(reviewed_workspace)).queue()[0].key
+    board = Board(Desk(reviewed_workspace))
+    key, animal = board.queue()[0].key, key_of(sorted(board.desk.animals())[0])
+    write_catalogue(board, tmp_path / "folder")
+    pages = {"list": "/", "e": f"/e/{key}", "en": f"/e/{key}", "eb": f"/e/{key}", "nothing": "/nothing"}
+    pages |= {"animals": "/animals", "animal": f"/animal/{animal}"}
     with served(reviewed_workspace.root) as (address, _):
         context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 844})
         page = context.new_page()
         page.goto(address)
         root = address.split("/login")[0]
-        for path, act in (("/", None), (f"/e/{key}", None), (f"/e/{key}", "n"), (f"/e/{key}", "b"), ("/nothing", None)):
-            page.goto(root + path)
-            if act:
-                page.keyboard.press(act)
+        files = {f"folder-{name}": (tmp_path / "folder" / f"{name}.html").as_uri() for name in ("index", animal)}
+        for name, where in ({name: root + path for name, path in pages.items()} | files).items():
+            page.goto(where)
+            if name in ("en", "eb"):
+                page.keyboard.press(name[1])
+            for details in page.locator("details").all():
+                details.evaluate("d => { d.open = true }")
             found = axe.Axe().run(page).response["violations"]
-            assert not found, [(v["id"], [n["html"] for n in v["nodes"]]) for v in found]
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert not found, [(name, v["id"], [n["html"] for n in v["nodes"]]) for v in found]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            assert _stops(page) or name == "nothing", f"{name}: the key Tab must lead on, and show where it is"
             shots = os.environ.get("RESIGHT_SCREENSHOTS")
             if shots:
-                name = f"{path.split('/')[1] or 'list'}{act or ''}-{width}-{scheme}.png"
-                page.screenshot(path=str(Path(shots) / name), full_page=not act)
+                page.screenshot(path=str(Path(shots) / f"{name}-{width}-{scheme}.png"), full_page=len(name) != 2)
         context.close()
+
+
+def _stops(page: Any) -> int:
+    """At how many places Tab stops, of ten; each must show it."""
+    seen = set()
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        style = page.evaluate(
+            "(e => [e.outerHTML.slice(0, 200), getComputedStyle(e).outlineStyle, getComputedStyle(e).outlineWidth])(document.activeElement)"
+        )
+        if not style[0].startswith("<body"):
+            assert style[1] != "none" and style[2] != "0px", style
+            seen.add(style[0])
+    return len(seen)

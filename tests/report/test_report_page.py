@@ -93,6 +93,11 @@ def test_each_photo_is_a_link_by_its_path_and_one_without_a_head_is_shown(data, 
     assert links == {
         (tmp_path / row["uri"]).as_uri() for row in data.photos.to_pylist() if row["photo_id"] != "bad"
     } | {"file:///field%20season/broken%20%3Ci%3E.JPG"}
+    moving = page(replace(shown, folder=tmp_path / "runs" / "r"))
+    moved = {value for tag, key, value in moving.attributes if tag == "a" and key == "href" and value[0] != "#"}
+    assert moved == {link.replace(f"{tmp_path.as_uri()}/", "../../") for link in links} and any(
+        value.startswith("file:///field%20season") for value in moved
+    ), "photos of the workspace are linked from the page, others where they are"
     pictures = render_report(shown, ReportParams()).count("data:image/jpeg")
     assert pictures == 7 and "no head" in squeezed(made.text), "of the encounter without a crop the photo itself"
     gone = replace(shown, read_photo=_gone)

@@ -20,8 +20,8 @@ from resight.report.words import (
     certainty,
     headline,
     moment,
+    page_link,
     percent,
-    photo_link,
     photo_path,
     taken_out,
 )
@@ -188,7 +188,7 @@ def _card(anchor: str, row: Row, index: Index, data: ReportData, params: ReportP
         when=moment(min(times, key=str)) if times else "",
         n_photos=row["n_photos"],
         title=_title(photos, row["encounter_id"]),
-        files=sorted((photo_path(p["uri"]), photo_link(p["uri"], data.root)) for p in photos),
+        files=sorted((photo_path(p["uri"]), page_link(p["uri"], data.root, data.folder)) for p in photos),
         tonight=any(str(p["first_night"]) == str(data.run["night"]) for p in photos),
         thumbnails=_thumbnails(crops, photos, index, data, pictures),
         n_more=max(len(crops or photos) - THUMBNAILS, 0),
@@ -208,7 +208,7 @@ def _thumbnails(
     shown = sorted(photos, key=lambda p: p["uri"])[:THUMBNAILS]
     found = [(p["uri"], pictures.of_photo(p["photo_id"], mini=k == 0)) for k, p in enumerate(shown)]
     return [
-        Thumbnail(picture, "no head", photo_path(uri), photo_link(uri, data.root), pictures.mini(picture))
+        Thumbnail(picture, "no head", photo_path(uri), page_link(uri, data.root, data.folder), pictures.mini(picture))
         for uri, picture in found
     ]
 
@@ -248,7 +248,7 @@ def _thumbnail(crop_id: str, index: Index, data: ReportData, pictures: EmbeddedC
     crop = index.crops.get(crop_id, {})
     uri = index.photos.get(crop.get("photo_id", ""), {}).get("uri", "")
     file = photo_path(uri) if uri else ""
-    picture, link = pictures.of(crop_id, mini=mini), photo_link(uri, data.root)
+    picture, link = pictures.of(crop_id, mini=mini), page_link(uri, data.root, data.folder)
     return Thumbnail(picture, crop.get("viewpoint") or "unknown", file, link, pictures.mini(picture))
 
 

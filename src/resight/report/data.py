@@ -43,6 +43,7 @@ class ReportData:
         accuracy: The table ``accuracy``, or None.
         read_photo: RGB (H, W, 3) uint8 of a photo by its id, shown where it has no crop; raises `WorkspaceError` where it is gone.
         root: Folder of the workspace, for links to the photos; None for no links.
+        folder: Where the page will be.
     """
 
     run: Mapping[str, Any]
@@ -58,3 +59,4 @@ class ReportData:
     accuracy: pa.Table | None = None
     read_photo: Callable[[str], np.ndarray] | None = None
     root: Path | None = None
+    folder: Path | None = None

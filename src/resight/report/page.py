@@ -170,7 +170,7 @@ def _rejected(data: ReportData) -> list[dict[str, str]]:
     return [
         {
             "file": words.photo_path(r["uri"]),
-            "link": words.photo_link(r["uri"], data.root),
+            "link": words.page_link(r["uri"], data.root, data.folder),
             "reason": (r["reason"] or "").replace("_", " "),
             "message": r["message"] or "",
         }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from resight.novelty.uncompared import Obstacle
 from resight.status import CALLED_NEW, NAMED, Decision
@@ -179,6 +181,23 @@ def photo_link(uri: str, root: Path | None) -> str:
         root: Folder of the workspace.
     """
     return "" if root is None or not uri or "://" in uri else (root / uri).absolute().as_uri()
+
+
+def page_link(uri: str, root: Path | None, folder: Path | None) -> str:
+    """The same for a page in ``folder``: from there to the photo, where both lie in the workspace, so that it may be moved or copied.
+
+    Args:
+        uri, root: As of `photo_link`.
+        folder: Where the page will be; None if that is not known.
+    """
+    link = photo_link(uri, root)
+    if not link or root is None or folder is None:
+        return link
+    top, here, photo = (Path(os.path.abspath(path)) for path in (root, folder, root / uri))
+    if not (here.is_relative_to(top) and photo.is_relative_to(top)):
+        return link
+    up = "../" * len(here.relative_to(top).parts)
+    return up + quote(os.fsencode(photo.relative_to(top).as_posix()))
 
 
 def metric_name(metric: str) -> tuple[str, str]:

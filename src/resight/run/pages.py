@@ -1,6 +1,7 @@
 """The pages of a run, drawn from its tables: the report, and the page that shows how good the system is."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def draw_report(
     tables: Tables,
     null: Null | None = None,
     beside: Beside | None = None,
+    page: Path | None = None,
 ) -> str:
     """The page that shows what was found and what proves it.
 
@@ -53,6 +55,7 @@ def draw_report(
         tables: Of the run, by name.
         null: What pairs of different animals look like; learned again from the tables if not given.
         beside: Takes the pictures of a large page.
+        page: Where it will be; in the run's folder if not given. Photos are linked from there.
     """
     env, settings = conditions.env, conditions.settings
     shown = {name: tables.get(name, empty_table(name)) for name in REPORT_TABLES}
@@ -73,6 +76,7 @@ def draw_report(
         accuracy=tables.get("accuracy"),
         read_photo=_photo_reader(env.workspace, shown["photos"], settings.ingest.max_megapixels),
         root=env.workspace.root,
+        folder=page.parent if page else env.workspace.runs / record["run_id"],
     )
     return render_report(data, settings.report, beside)
 

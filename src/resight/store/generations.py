@@ -23,8 +23,8 @@ from resight.errors import DamagedError, WorkspaceError
 from resight.store import sealed
 from resight.store.accepted_runs import newest_accepted, run_of
 from resight.store.damage import MISSING, set_aside
-from resight.store.durable import copy_whole
 from resight.store.listing import matching
+from resight.store.pages import copy_again
 from resight.store.tables import read_table
 from resight.store.workspace import Workspace
 
@@ -115,7 +115,7 @@ class Generation:
         if origin.suffix == ".parquet" and not sealed.check(origin):
             sealed.read(origin, lambda path: pq.read_table(path, partitioning=None))
         set_aside(damage, f"it was copied again from runs/{origin.parent.name}")
-        copy_whole(origin, damage.path, read_only=bool(self.files))
+        copy_again(origin, damage.path, read_only=bool(self.files))
         return True
 
     def manifest(self) -> dict[str, Any]:

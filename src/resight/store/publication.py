@@ -27,7 +27,6 @@ from resight.store import sealed
 from resight.store.damage import MISSING, set_aside
 from resight.store.durable import (
     FOR_READING,
-    copy_file,
     copy_whole,
     make_folder,
     put_in_place,
@@ -48,6 +47,7 @@ from resight.store.generations import (
     highest_number,
 )
 from resight.store.listing import matching
+from resight.store.pages import copy_to_current, digest_as_current
 from resight.store.sheets import is_sheet
 from resight.store.tables import empty_table, write_table
 from resight.store.workspace import Workspace
@@ -156,7 +156,7 @@ def _is_what_was(file: Path, digest: str | None) -> bool:
     if digest is None and file.suffix == ".parquet":
         sealed.check(file)
         sealed.read(file, pq.read_schema)
-    return digest is None or digest_of(file) == digest
+    return digest is None or _digest(file) == digest
 
 
 def _is_the_same(before: Generation, wanted: Generation, sources: Mapping[str, Path | None]) -> bool:
@@ -166,7 +166,7 @@ def _is_the_same(before: Generation, wanted: Generation, sources: Mapping[str, P
         return False
     here = {name: before.folder / name for name in before.files}
     return all(
-        file.exists() and before.files[name] == digest_of(file) and digest_of(sources[name] or file) == digest_of(file)
+        file.exists() and before.files[name] == digest_of(file) and _digest(sources[name] or file) == digest_of(file)
         for name, file in here.items()
     )
 
@@ -181,10 +181,10 @@ def _write(wanted: Generation, sources: Mapping[str, Path | None]) -> Generation
             if source is None:
                 write_table(staging, name.removesuffix(".parquet"), empty_table(name.removesuffix(".parquet")))
             else:
-                copy_file(source, staging / name)
+                copy_to_current(source, staging / name)
         written = replace(wanted, files={name: digest_of(staging / name) for name in sorted(sources)})
         for name, source in sources.items():
-            if source is not None and written.files[name] != digest_of(source):
+            if source is not None and written.files[name] != _digest(source):
                 raise DamagedError(source, "it was not copied as it is", "run the command again")
         sealed.write_json(staging / MANIFEST, written.manifest())
         sync_tree(staging)
@@ -194,6 +194,11 @@ def _write(wanted: Generation, sources: Mapping[str, Path | None]) -> Generation
     finally:
         remove_tree(staging)
     return written
+
+
+def _digest(source: Path) -> str:
+    """Of what a file is in a generation."""
+    return digest_as_current(source, digest_of(source))
 
 
 def _switch(generation: Generation) -> None:

@@ -1,13 +1,10 @@
 "use strict";
-// Two pictures that zoom and move together, lines between points that fit, keys, dialogs, and a box to draw.
+// Two pictures that zoom and move together, lines between points that fit, keys, dialogs, a box to draw; the next screen comes in the place of this one.
 (() => {
-  const pair = document.getElementById("pair");
-  const panes = pair ? [...pair.querySelectorAll(".pane")] : [];
-  const over = pair ? pair.querySelector(".over") : null;
-  const says = document.getElementById("points-line");
-  const view = { zoom: 1, x: 0, y: 0 }; // how far both pictures are moved, as a share of the pane
-  let points = [];
+  let pair, panes, over, says, view, points, resized;
+  const LOOKED_AT_MS = 400; // before two pictures are matched: whoever presses the next key sooner did not look for lines
   let lines = true;
+  let ahead = []; // held, so that the browser keeps them
 
   const place = (pane) => {
     // pixel of the crop -> pixel of the pane
@@ -56,7 +53,7 @@
   };
   const move = (x, y) => { view.x += x; view.y += y; draw(); };
 
-  panes.forEach((pane) => {
+  const follow = (pane) => {
     let from = null;
     const img = pane.querySelector("img");
     if (img && !img.complete) img.addEventListener("load", draw);
@@ -78,7 +75,7 @@
       event.preventDefault();
       event.stopPropagation();
     });
-  });
+  };
 
   const show = (found) => {
     points = found.points;
@@ -87,8 +84,19 @@
     else says.textContent = `${found.n_fit} points fit.`;
     draw();
   };
-  if (pair) {
-    new ResizeObserver(draw).observe(pair);
+  const startPair = () => {
+    pair = document.getElementById("pair");
+    panes = pair ? [...pair.querySelectorAll(".pane")] : [];
+    over = pair ? pair.querySelector(".over") : null;
+    says = document.getElementById("points-line");
+    view = { zoom: 1, x: 0, y: 0 }; // how far both pictures are moved, as a share of the pane
+    points = [];
+    if (resized) resized.disconnect();
+    if (!pair) return;
+    panes.forEach(follow);
+    resized = new ResizeObserver(draw);
+    resized.observe(pair);
+    const asked = pair;
     const { left, right } = pair.dataset;
     if (pair.dataset.points) {
       const found = JSON.parse(pair.dataset.points);
@@ -96,24 +104,29 @@
       draw();
     } else if (left && right) {
       says.textContent = "Comparing …";
-      fetch(`/points/${encodeURIComponent(left)}/${encodeURIComponent(right)}`)
-        .then((answer) => (answer.ok ? answer.json().then(show) : Promise.reject()))
-        .catch(() => { says.textContent = "These two cannot be compared."; });
+      new Promise((done) => setTimeout(done, LOOKED_AT_MS))
+        .then(() => (pair === asked ? fetch(`/points/${encodeURIComponent(left)}/${encodeURIComponent(right)}`) : Promise.reject()))
+        .then((answer) => (answer.ok ? answer.json() : Promise.reject()))
+        .then((found) => { if (pair === asked) show(found); })
+        .catch(() => { if (pair === asked) says.textContent = "These two cannot be compared."; });
     }
     document.getElementById("zoom-in").addEventListener("click", () => zoom(1.5));
     document.getElementById("zoom-out").addEventListener("click", () => zoom(1 / 1.5));
-    document.getElementById("lines").addEventListener("click", (event) => {
-      lines = !lines;
-      event.currentTarget.setAttribute("aria-pressed", String(lines));
-      draw();
-    });
-  }
+    const button = document.getElementById("lines");
+    const pressed = () => button.setAttribute("aria-pressed", String(lines));
+    pressed();
+    button.addEventListener("click", () => { lines = !lines; pressed(); draw(); });
+  };
 
   // ---- pictures of the next screen, read while this one is looked at
-  window.addEventListener("load", () => {
+  const readAhead = () => {
     const main = document.querySelector("[data-ahead]");
-    if (main) main.dataset.ahead.split(" ").filter(Boolean).forEach((address) => { new Image().src = address; });
-  });
+    ahead = (main ? main.dataset.ahead.split(" ").filter(Boolean) : []).map((address) => {
+      const picture = new Image();
+      picture.src = address;
+      return picture;
+    });
+  };
 
   // ---- dialogs
   const open = (name) => {
@@ -124,18 +137,60 @@
     if (field) { field.focus(); if (field.select) field.select(); }
     if (name === "crop") prepareBox();
   };
-  document.querySelectorAll("[data-dialog]").forEach((button) => button.addEventListener("click", () => open(button.dataset.dialog)));
-  document.querySelectorAll("dialog .close").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
-  document.querySelectorAll("dialog select").forEach((list) => list.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && list.value) { event.preventDefault(); list.form.requestSubmit(); }
-  }));
-  let sent = false; // a second press of the key must not send the form again
-  document.addEventListener("submit", (event) => {
-    if (event.target.method !== "post") return;
-    if (sent) event.preventDefault();
+  const startDialogs = () => {
+    document.querySelectorAll("[data-dialog]").forEach((button) => button.addEventListener("click", () => open(button.dataset.dialog)));
+    document.querySelectorAll("dialog .close").forEach((button) => button.addEventListener("click", () => button.closest("dialog").close()));
+    document.querySelectorAll("dialog select").forEach((list) => list.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && list.value) { event.preventDefault(); list.form.requestSubmit(); }
+    }));
+  };
+
+  // ---- the next screen in the place of this one: a browser takes longer to set up a page than to fill it
+  let sent = false; // a second press of the key must not send a form again, nor act on a screen that is about to go
+  const put = (page, address) => {
+    document.title = page.title;
+    document.body.replaceChildren(...page.body.childNodes);
+    if (address) history.pushState(null, "", address);
+    scrollTo(0, 0);
+    start();
+    const heading = document.querySelector("h1"); // where a screen reader goes on
+    if (heading) { heading.tabIndex = -1; heading.focus({ preventScroll: true }); }
+  };
+  const go = async (address, form, otherwise) => {
+    if (sent) return;
     sent = true;
+    try {
+      const answer = await fetch(address, form ? { method: "POST", body: form } : {});
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const isHere = form && !answer.redirected; // refused: the address is that of a form
+      if (page.querySelector("[data-encounter]") || isHere) put(page, isHere ? "" : answer.url);
+      else { location.assign(answer.url); return; }
+    } catch { // as without this script: the browser says that nobody answers; a decision that was kept is not kept twice
+      sent = false;
+      otherwise();
+      return;
+    }
+    sent = false;
+  };
+  let plainly = false;
+  document.addEventListener("submit", (event) => {
+    const form = event.target, button = event.submitter;
+    if (plainly || form.method === "dialog") return;
+    event.preventDefault();
+    const said = new URLSearchParams(new FormData(form, button));
+    const otherwise = () => { plainly = true; form.requestSubmit(button); };
+    if (form.method === "post") go(form.action, said, otherwise);
+    else go(`${form.action.split("?")[0]}?${said}`, null, otherwise);
   });
-  window.addEventListener("pageshow", (event) => { if (event.persisted) sent = false; }); // the way back shows the page as it was
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[href]");
+    if (!link || link.target || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    if (link.origin !== location.origin || !link.pathname.startsWith("/e/")) return;
+    event.preventDefault();
+    go(link.href, null, () => location.assign(link.href));
+  });
+  window.addEventListener("popstate", () => location.reload()); // the way back shows what is there now
+  window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
   // ---- a box around the head
   const prepareBox = () => {
@@ -175,6 +230,7 @@
   // ---- keys
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (sent) { event.preventDefault(); return; }
     const dialog = document.querySelector("dialog[open]");
     const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
     const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
@@ -194,4 +250,12 @@
     if (target.matches("input")) target.focus();
     else target.click();
   });
+
+  const start = () => {
+    startPair();
+    startDialogs();
+    if (document.readyState === "complete") setTimeout(readAhead);
+    else window.addEventListener("load", readAhead, { once: true });
+  };
+  start();
 })();
