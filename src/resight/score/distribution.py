@@ -18,7 +18,6 @@ from resight.status import PairStatus
 _INTEGERS = ("n_keypoints_query", "n_keypoints_gallery", "n_matches", "n_above_01", "n_above_05")
 _CONFIDENCES = ("confidence_sum", "confidence_sum_squares", "confidence_sum_above_half", "confidence_max")
 _FLOATS = (*_CONFIDENCES, "log_likelihood_ratio")
-ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
