@@ -12,7 +12,7 @@ from resight.decisions.names import similar
 from resight.novelty.uncompared import Obstacle
 from resight.report.words import BADGES, percent
 from resight.review.board import Board, Candidate, Card, Crop
-from resight.status import Decision, Viewpoint
+from resight.status import CALLED_NEW, Decision, Viewpoint
 
 MOST_PHOTOS = 24
 MOST_AHEAD = 40  # small pictures of the next screen; more are read when they come into view
@@ -48,30 +48,34 @@ def screen(
     theirs = board.photos_of(selected.name) if selected else []
     left, right = _pair(selected, own, theirs, query, gallery)
     waiting = board.queue(by)
-    return {
-        "card": card,
-        "title": _title(card, own),
-        "headline": _headline(card, selected, candidates),
-        "badge": BADGES[card.decision],
-        "line": _line(card, candidates, selected, left, right),
-        "own": own,
-        "photos": _one_each(own),
-        "candidates": [(k, c, _sides(board.photos_of(c.name))) for k, c in enumerate(candidates, 1)],
-        "selected": selected,
-        "theirs": _sides(theirs),
-        "left": left,
-        "photo_size": _photo_size(board, left or next(iter(own), None)),
-        "right": right,
-        "others": [(c, _title(c, [])) for c in list(board.cards().values())[:MOST_OTHERS] if c.key != card.key],
-        "animals": sorted(known),
-        "near": similar(chosen, known) if chosen and selected is None else [],
-        "story": [(e, sentence(e), board.desk.decided.counts(e)) for e in board.story(card)],
-        "next": _next(waiting, card),
-        "ahead": _ahead(board, _next(waiting, card)),
-        "provisional": board.desk.provisional_name(card.encounter_id),
-        "n_tonight": sum(c.tonight for c in waiting),
-        "n_waiting": len(waiting),
-    } | _constants()
+    return (
+        {
+            "card": card,
+            "title": _title(card, own),
+            "headline": _headline(card, selected, candidates),
+            "badge": BADGES[card.decision],
+            "line": _line(card, candidates, selected, left, right),
+            "own": own,
+            "photos": _one_each(own),
+            "candidates": [(k, c, _sides(board.photos_of(c.name))) for k, c in enumerate(candidates, 1)],
+            "selected": selected,
+            "theirs": _sides(theirs),
+            "left": left,
+            "photo_size": _photo_size(board, left or next(iter(own), None)),
+            "right": right,
+            "others": [(c, _title(c, [])) for c in list(board.cards().values())[:MOST_OTHERS] if c.key != card.key],
+            "animals": sorted(known),
+            "near": similar(chosen, known) if chosen and selected is None else [],
+            "story": [(e, sentence(e), board.desk.decided.counts(e)) for e in board.story(card)],
+            "next": _next(waiting, card),
+            "ahead": _ahead(board, _next(waiting, card)),
+            "provisional": board.desk.provisional_name(card.encounter_id),
+            "n_tonight": sum(c.tonight for c in waiting),
+            "n_waiting": len(waiting),
+        }
+        | _constants()
+        | {"share": _share(card, candidates)}
+    )
 
 
 def _constants() -> dict[str, Any]:
@@ -120,6 +124,14 @@ def _headline(card: Card, selected: Candidate | None, candidates: Sequence[Candi
         none_left = candidates or card.verdict.get("reason") == Obstacle.REJECTED
         return "No candidate is left" if none_left else HEADLINES[Decision.NOT_COMPARED]
     return HEADLINES[card.decision].format(name=best.name)
+
+
+def _share(card: Card, candidates: Sequence[Candidate]) -> float | None:
+    """The probability of what the headline says, whoever is compared with."""
+    best = next((c for c in candidates if not c.refused), None)
+    if card.state != "open" or best is None:
+        return None
+    return card.verdict.get("p_new") if card.decision in CALLED_NEW else best.probability
 
 
 def _line(
