@@ -48,34 +48,35 @@ def screen(
     theirs = board.photos_of(selected.name) if selected else []
     left, right = _pair(selected, own, theirs, query, gallery)
     waiting = board.queue(by)
-    return (
-        {
-            "card": card,
-            "title": _title(card, own),
-            "headline": _headline(card, selected, candidates),
-            "badge": BADGES[card.decision],
-            "line": _line(card, candidates, selected, left, right),
-            "own": own,
-            "photos": _one_each(own),
-            "candidates": [(k, c, _sides(board.photos_of(c.name))) for k, c in enumerate(candidates, 1)],
-            "selected": selected,
-            "theirs": _sides(theirs),
-            "left": left,
-            "photo_size": _photo_size(board, left or next(iter(own), None)),
-            "right": right,
-            "others": [(c, _title(c, [])) for c in list(board.cards().values())[:MOST_OTHERS] if c.key != card.key],
-            "animals": sorted(known),
-            "near": similar(chosen, known) if chosen and selected is None else [],
-            "story": [(e, sentence(e), board.desk.decided.counts(e)) for e in board.story(card)],
-            "next": _next(waiting, card),
-            "ahead": _ahead(board, _next(waiting, card)),
-            "provisional": board.desk.provisional_name(card.encounter_id),
-            "n_tonight": sum(c.tonight for c in waiting),
-            "n_waiting": len(waiting),
-        }
-        | _constants()
-        | {"share": _share(card, candidates)}
-    )
+    shown = _says(card, selected, candidates) | _constants()
+    return shown | {
+        "card": card,
+        "title": _title(card, own),
+        "line": _line(card, candidates, selected, left, right),
+        "own": own,
+        "photos": _one_each(own),
+        "candidates": [(k, c, _sides(board.photos_of(c.name))) for k, c in enumerate(candidates, 1)],
+        "selected": selected,
+        "theirs": _sides(theirs),
+        "left": left,
+        "photo_size": _photo_size(board, left or next(iter(own), None)),
+        "right": right,
+        "others": [(c, _title(c, [])) for c in list(board.cards().values())[:MOST_OTHERS] if c.key != card.key],
+        "animals": sorted(known),
+        "near": similar(chosen, known) if chosen and selected is None else [],
+        "story": [(e, sentence(e), board.desk.decided.counts(e)) for e in board.story(card)],
+        "next": _next(waiting, card),
+        "ahead": _ahead(board, _next(waiting, card)),
+        "provisional": board.desk.provisional_name(card.encounter_id),
+        "n_tonight": sum(c.tonight for c in waiting),
+        "n_waiting": len(waiting),
+    }
+
+
+def _says(card: Card, selected: Candidate | None, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """What the encounter is taken for."""
+    headline = _headline(card, selected, candidates)
+    return {"headline": headline, "share": _share(card, candidates), "badge": BADGES[card.decision]}
 
 
 def _constants() -> dict[str, Any]:
