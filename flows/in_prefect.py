@@ -20,6 +20,7 @@ from resight.store.attempts import Outcome, outcome_of
 from resight.store.listing import matching
 from resight.store.runs import read_run, run_tables
 from resight.store.workspace import Workspace, open_workspace
+from resight.tasks.publish import link_to
 
 log = logging.getLogger("resight")
 SHOWN = 50
@@ -157,8 +158,12 @@ def page_of(place: Workspace, result: Mapping[str, Any], title: str) -> str:
     """The page in Markdown: how it ended, links, verdicts or accuracy, and the counts of the stages."""
     lines = [f"# {title}", "", _ending(result), ""]
     lines += [f"> {note}" for note in result["notes"] if note != result["reason"]]
-    report = result.get("link")
-    lines += ["", f"Report: <{report}>" if report else "", "", f"Tables: `{result['folder']}`", ""]
+    report, accuracy = result.get("link"), result.get("accuracy_page")
+    pages = {
+        "Report": report,
+        "Accuracy": link_to(load_settings(place.root).links, Path(accuracy)) if accuracy else None,
+    }
+    lines += ["", *(f"{name}: <{page}>\n" for name, page in pages.items() if page), f"Tables: `{result['folder']}`", ""]
     if result.get("accuracy"):
         lines += [*_accuracy(place, result), ""]
     elif result["run_id"] and "novelty" in run_tables(place, result["run_id"]):
@@ -228,14 +233,13 @@ def _accuracy(place: Workspace, result: Mapping[str, Any]) -> list[str]:
         if row := rows.get(metric):
             interval = f"{_percent(row['ci_low'])} to {_percent(row['ci_high'])}"
             lines.append(f"| {words} (`{metric}`) | {_percent(row['value'])} | {interval} | {row['n']} |")
-    trend = [
-        f"{night}: {_percent(value)}"
-        for night, value in _trend(place, "accuracy" if result["flow"] == "rebuild" else result["flow"])
-    ]
-    return [*lines, "", f"Right at once per encounter, run by run: {', '.join(trend)}."]
+    flow = "accuracy" if result["flow"] == "rebuild" else result["flow"]
+    trend = ", ".join(_trend(place, flow, str(result["model"]["fingerprint"])))
+    return [*lines, "", f"Right at once per encounter, run by run: {trend}."]
 
 
-def _trend(place: Workspace, flow: str) -> list[tuple[str, float | None]]:
+def _trend(place: Workspace, flow: str, model: str) -> list[str]:
+    """The last measurements; those of another model than this one, which may be a refused one, say so."""
     found = []
     for file in matching(place.runs, f"[!.]*-{flow}-*/accuracy.parquet"):
         run_id = file.parent.name
@@ -243,8 +247,10 @@ def _trend(place: Workspace, flow: str) -> list[tuple[str, float | None]]:
         value = next(
             (row["value"] for row in rows if row["metric"] == "top1_encounter" and row["stratum"] == "all"), None
         )
-        found.append((read_run(place, run_id, "runs")["ended_at"][0].as_py(), run_id[:10], value))
-    return [(night, value) for _, night, value in sorted(found)[-EARLIER:]]
+        run = read_run(place, run_id, "runs").to_pylist()[0]
+        other = "" if run["model_fingerprint"] == model else f" (model {run['model_fingerprint'][:8]})"
+        found.append((run["ended_at"], f"{run_id[:10]}: {_percent(value)}{other}"))
+    return [said for _, said in sorted(found)[-EARLIER:]]
 
 
 def _counted(counts: Mapping[str, int]) -> str:

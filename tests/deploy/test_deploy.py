@@ -90,6 +90,20 @@ def test_compose_is_what_compose_accepts(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_another_reader_of_compose_files_reads_the_same(compose: dict[str, Any], tmp_path: Path) -> None:
+    """podman-compose, with a stand-in for podman: nothing is started."""
+    reader = tool("podman-compose")
+    (tmp_path / "podman").write_text("#!/bin/sh\necho 'podman version 4.9.3'\n", encoding="utf-8")
+    (tmp_path / "podman").chmod(0o755)
+    env = os.environ | {"RESIGHT_DATA": "/srv/resight", "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = [reader, "-f", str(DEPLOY / "compose.yaml"), "--profile", "cpu", "--profile", "gpu", "config"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    read = yaml.safe_load(done.stdout)["services"]
+    assert read.keys() == compose["services"].keys() and "/srv/resight:/data" in read["worker"]["volumes"]
+    assert read["gpu-flows"]["environment"]["RESIGHT_DASK__ADDRESS"] == "tcp://scheduler:8786"
+
+
 def test_every_program_that_is_started_is_there_and_takes_its_options(compose: dict[str, Any]) -> None:
     texts = {}
     for service in compose["services"].values():

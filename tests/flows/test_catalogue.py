@@ -57,6 +57,12 @@ def test_every_animal_has_a_page_with_its_sides_sightings_places_and_decisions(b
         assert say(kind="confirm", into="Zora") == 422 and board.desk.log.entries() == ()
         assert say(kind="rename", into="<b>Zora") == 200
         assert "is called &lt;b&gt;Zora" in ana.get(f"/animal/{key_of('<b>Zora')}").text
+        said = {"kind": "merge", "into": other.name, "request": "merge"}
+        ana.post(f"/animal/{key_of('<b>Zora')}/decide", data=fields | said, headers={"origin": HERE})
+    merged = animals(board)[other.key]
+    assert merged.earlier_names == sorted(["<b>Zora", one.name]) and len(merged.sightings) == 4
+    merge = board.desk.log.entries()[-1]
+    board.desk.decide(board.desk.entry(Kind.UNDO, "Ana", undoes=merge.decision_id))
     renamed = animals(board)[key_of("<b>Zora")]
     assert renamed.earlier_names == [one.name] and len(renamed.sightings) == 2
 
@@ -129,9 +135,12 @@ def test_sightings_stand_on_a_line_of_all_animals_days() -> None:
 
 
 def test_a_map_keeps_distances_alike() -> None:
-    (west, _), (east, _), (_, north) = plotted([(60.0, 10.0), (60.0, 12.0), (61.0, 10.0)])
-    _, (_, south), _ = plotted([(60.0, 10.0), (60.0, 12.0), (61.0, 10.0)])
+    ((west, south), (east, _), (_, north)), (bar, said) = plotted([(60.0, 10.0), (60.0, 12.0), (61.0, 10.0)])
     assert east - west == pytest.approx(south - north, rel=0.02), (
         "two degrees of longitude at 60 degrees are one of latitude"
     )
-    assert plotted([(1.0, 2.0)]) == [(10.0, 10.0)] and plotted([]) == []
+    assert (west + east, south + north) == pytest.approx((300, 220)), "in the middle"
+    assert said == "50 km" and bar / (south - north) == pytest.approx(50 / 111.2)
+    assert (
+        plotted([(1.0, 2.0)]) == ([(150.0, 110.0)], (pytest.approx(77.34, abs=0.01), "100 m")) and plotted([])[0] == []
+    )

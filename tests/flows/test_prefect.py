@@ -114,6 +114,7 @@ def test_accuracy_shows_interval_and_trend_and_a_run_without_news_says_so(
         and " % to " in pages["resight-accuracy-zante"]
     )
     assert "run by run: 2026-06-07: " in pages["resight-accuracy-zante"]
+    assert "Accuracy: <https://server/zante/runs/2026-06-07-accuracy-" in pages["resight-accuracy-zante"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from resight.cli.app import app
 from resight.evaluate import paired
 from resight.flows import nightly, rebuild, steps
+from resight.flows.in_prefect import _trend
 from resight.match import work as match_work
 from resight.run import conditions
 from resight.run.models import current_model
@@ -43,6 +44,9 @@ def test_of_a_refused_model_only_the_comparison_is_computed(
     refused = rebuild.run_rebuild(night_workspace.root, NIGHT, OTHER, quiet=True)
     assert refused["refused"] and not refused["promoted"] and refused["run_id"].startswith(f"{NIGHT}-accuracy-")
     assert refused["work"]["features_computed"] == refused["work"]["pairs_matched"] == 0, "the first has measured it"
+    assert accepted is not None
+    first, second = _trend(night_workspace, "accuracy", accepted.fingerprint)
+    assert "(model" not in first and second.endswith(f"(model {refused['model']['fingerprint'][:8]})")
     photos = {
         r["photo_id"]: r["labelled_individual_id"]
         for r in read_run(night_workspace, refused["run_id"], "photos").to_pylist()

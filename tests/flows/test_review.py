@@ -18,6 +18,7 @@ from resight.review.board import Board, Card, key_of
 from resight.review.doors import COOKIE, TRIES, Doors
 from resight.review.serve import Sharing, _doors
 from resight.review.view import screen
+from resight.status import Decision
 from resight.store.workspace import Workspace
 
 PASSWORD = "sea grass and sand"
@@ -240,6 +241,18 @@ def test_an_animal_that_only_another_encounter_points_to_comes_first_and_the_lin
     first, second, *_ = review.board.candidates(linked)
     assert (first.name, first.pair) == ("Zora", None) and second.name == review.board.candidates(card)[0].name
     assert "another encounter links the two" in screen(review.board, linked, "Ana")["line"]
+
+
+def test_the_headline_gives_the_probability_of_what_it_says_whoever_is_compared_with(review: Review) -> None:
+    card = next(c for c in cards(review) if c.decision == Decision.LIKELY)
+    first, second, *_ = review.board.candidates(card)
+    shown = screen(review.board, card, "Ana", chosen=second.name)
+    assert first.name in shown["headline"] and shown["share"] == first.probability != second.probability
+    new = replace(card, decision=Decision.LIKELY_NEW, verdict={"p_new": 0.9})
+    assert (
+        "new animal" in screen(review.board, new, "Ana")["headline"]
+        and screen(review.board, new, "Ana")["share"] == 0.9
+    )
 
 
 def test_two_choices_on_one_page_are_two_decisions(review: Review, ana: TestClient) -> None:

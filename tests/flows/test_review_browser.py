@@ -159,8 +159,12 @@ def test_pictures_zoom_together_and_a_box_is_drawn(reviewed_workspace: Workspace
         page.mouse.down()
         page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.75 * box["height"])
         page.mouse.up()
+        page.evaluate("window.isHere = true")
         page.locator("#crop .first").click()
         page.wait_for_url(re.compile(r"\?done="))
+        assert page.evaluate("window.isHere && document.activeElement.matches('h1')"), "no page is set up anew"
+        page.go_back()
+        page.wait_for_function("!window.isHere && document.querySelector('[data-encounter]')")
     (entry,) = DecisionLog(reviewed_workspace).entries()
     assert entry.kind is Kind.BAD_CROP and entry.box_px == pytest.approx((150, 112.5, 300, 225), abs=4)
 

@@ -119,7 +119,7 @@ def _show_all(console: Console, result: dict[str, Any]) -> None:
     for note in result["notes"]:
         line(console, f"[yellow]Note:[/] {escape(note)}")
     if result["taken_over"] is not None:
-        line(console, f"{result['taken_over']} decisions were taken over.")
+        line(console, f"{result['taken_over']} decision{' was' if result['taken_over'] == 1 else 's were'} taken over.")
     table = Table(*(Column(name, overflow="fold") for name in ("decision", "when", "who", "what")))
     for row in result["decisions"][:SHOWN]:
         what = escape(row["sentence"]) if row["counts"] else f"[strike]{escape(row['sentence'])}[/] (undone)"

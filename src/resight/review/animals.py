@@ -212,15 +212,32 @@ def timeline(
     ]
 
 
-def plotted(
-    places: Sequence[tuple[float, float]], width: float = 300.0, height: float = 220.0
-) -> list[tuple[float, float]]:
-    """Places of a map of their own surroundings: x and y in its pixels, north up, distances alike in both directions."""
+KM_PER_DEGREE = 111.2  # of latitude; on a sphere of 6,371 km
+SMALLEST_MAP_DEG = 0.002  # some 220 m: what positions of cameras can tell apart
+MAP_PX, EDGE_PX = (300.0, 220.0), 24.0
+
+
+def plotted(places: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float]], tuple[float, str]]:
+    """A map of the places' own surroundings: x and y in `MAP_PX`, north up, distances alike in both directions; and a scale.
+
+    Args:
+        places: Latitude and longitude in degrees.
+
+    Returns:
+        The points, and the length of a scale in pixels with the distance that it stands for.
+    """
     if not places:
-        return []
+        return [], (0.0, "")
     mid = sum(lat for lat, _ in places) / len(places)
     xy = [(lon * cos(radians(mid)), -lat) for lat, lon in places]
-    left, top = min(x for x, _ in xy), min(y for _, y in xy)
-    size = max(max(x for x, _ in xy) - left, max(y for _, y in xy) - top, 1e-4)
-    scale = (min(width, height) - 20) / size
-    return [(10 + (x - left) * scale, 10 + (y - top) * scale) for x, y in xy]
+    spans = [(min(values), max(values)) for values in zip(*xy, strict=True)]
+    sizes = (max(high - low, SMALLEST_MAP_DEG) for low, high in spans)
+    scale = min((px - 2 * EDGE_PX) / size for px, size in zip(MAP_PX, sizes, strict=True))
+    points = [
+        tuple(px / 2 + (v - (low + high) / 2) * scale for v, px, (low, high) in zip(point, MAP_PX, spans, strict=True))
+        for point in xy
+    ]
+    longest_m = 1000 * KM_PER_DEGREE * MAP_PX[0] / 3 / scale
+    length_m = max(n * 10**k for k in range(8) for n in (1, 2, 5) if n * 10**k <= longest_m)
+    said = f"{length_m // 1000} km" if length_m >= 1000 else f"{length_m} m"
+    return [(x, y) for x, y in points], (length_m * scale / 1000 / KM_PER_DEGREE, said)

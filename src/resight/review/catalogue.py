@@ -89,11 +89,11 @@ class Catalogue:
         self, animal: Animal, found: Mapping[str, Animal], session: Any = None, request: str = "", error: str = ""
     ) -> str:
         """One animal of all that were found."""
-        places = plotted([s.place for s in animal.sightings if s.place])
+        places, bar = plotted([s.place for s in animal.sightings if s.place])
         days = [d for a in found.values() for d in (a.first, a.last) if d]
         ends = (min(days), max(days)) if animal.first and days else None  # of all animals: a gap shows who was away
         ticks = timeline(animal.sightings, *ends) if ends else []
-        values = {"animal": animal, "places": places, "ends": ends, "ticks": ticks, "session": session}
+        values = {"animal": animal, "places": places, "bar": bar, "ends": ends, "ticks": ticks, "session": session}
         return self._page("animal.html", **values, request=request, error=error)
 
     def _page(self, name: str, **values: Any) -> str:

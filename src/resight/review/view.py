@@ -12,7 +12,7 @@ from resight.decisions.names import similar
 from resight.novelty.uncompared import Obstacle
 from resight.report.words import BADGES, percent
 from resight.review.board import Board, Candidate, Card, Crop
-from resight.status import Decision, Viewpoint
+from resight.status import CALLED_NEW, Decision, Viewpoint
 
 MOST_PHOTOS = 24
 MOST_AHEAD = 40  # small pictures of the next screen; more are read when they come into view
@@ -48,11 +48,10 @@ def screen(
     theirs = board.photos_of(selected.name) if selected else []
     left, right = _pair(selected, own, theirs, query, gallery)
     waiting = board.queue(by)
-    return {
+    shown = _says(card, selected, candidates) | _constants()
+    return shown | {
         "card": card,
         "title": _title(card, own),
-        "headline": _headline(card, selected, candidates),
-        "badge": BADGES[card.decision],
         "line": _line(card, candidates, selected, left, right),
         "own": own,
         "photos": _one_each(own),
@@ -71,7 +70,13 @@ def screen(
         "provisional": board.desk.provisional_name(card.encounter_id),
         "n_tonight": sum(c.tonight for c in waiting),
         "n_waiting": len(waiting),
-    } | _constants()
+    }
+
+
+def _says(card: Card, selected: Candidate | None, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """What the encounter is taken for."""
+    headline = _headline(card, selected, candidates)
+    return {"headline": headline, "share": _share(card, candidates), "badge": BADGES[card.decision]}
 
 
 def _constants() -> dict[str, Any]:
@@ -120,6 +125,14 @@ def _headline(card: Card, selected: Candidate | None, candidates: Sequence[Candi
         none_left = candidates or card.verdict.get("reason") == Obstacle.REJECTED
         return "No candidate is left" if none_left else HEADLINES[Decision.NOT_COMPARED]
     return HEADLINES[card.decision].format(name=best.name)
+
+
+def _share(card: Card, candidates: Sequence[Candidate]) -> float | None:
+    """The probability of what the headline says, whoever is compared with."""
+    best = next((c for c in candidates if not c.refused), None)
+    if card.state != "open" or best is None:
+        return None
+    return card.verdict.get("p_new") if card.decision in CALLED_NEW else best.probability
 
 
 def _line(

@@ -163,7 +163,9 @@
       const answer = await fetch(address, form ? { method: "POST", body: form } : {});
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const isHere = form && !answer.redirected; // refused: the address is that of a form
-      if (page.querySelector("[data-encounter]") || isHere) put(page, isHere ? "" : answer.url);
+      const [mine, other] = [document, page].map((of) => of.querySelector("script[src]")?.getAttribute("src"));
+      const isOld = other && other !== mine; // the program was updated meanwhile
+      if (isHere || (page.querySelector("[data-encounter]") && !isOld)) put(page, isHere ? "" : answer.url);
       else { location.assign(answer.url); return; }
     } catch { // as without this script: the browser says that nobody answers; a decision that was kept is not kept twice
       sent = false;
