@@ -212,7 +212,7 @@ NOVELTY = Table(
         Column("n_photos", I32, "photos of the encounter", nullable=False),
         Column("n_photos_compared", I32, "photos with at least one scored pair", nullable=False),
         Column("decision", S, "known (with the guarantee of novelty.alpha), likely (as probable, but too few animals are known for the guarantee), "
-               "new, likely_new (the probability rests mostly on other places), unsure or not_compared", nullable=False),
+               "new, likely_new (how often a match is missed rests mostly on other places), unsure or not_compared", nullable=False),
         Column("individual_id", S, "most probable candidate; missing if nothing could be compared"),
         Column("probability", F64, "probability that it is this candidate, in view of all encounters of the run"),
         Column("p_new", F64, "probability that it is an animal that is not in the gallery"),

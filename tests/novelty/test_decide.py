@@ -32,7 +32,7 @@ GALLERY = ["Ada", "Ben", "Cleo", "Dot"]
 PARAMS = NoveltyParams()  # alpha .05, prior_new .2, limits .8
 
 
-def ranked_table(encounters):
+def ranked_table(encounters, pairs=None):
     """{encounter: {individual: score}} with one photo each, ranked at both levels."""
     rows = []
     for level in ("encounter", "photo"):
@@ -47,7 +47,7 @@ def ranked_table(encounters):
                         "probability": None,
                         "in_candidate_set": None,
                         "n_photos": 1,
-                        "n_pairs": 1,
+                        "n_pairs": (pairs or {}).get(individual, 1),
                     }
                 )
     return pa.Table.from_pylist(rows, schema=RANK_SCHEMA)
@@ -69,7 +69,8 @@ def seen(encounters):
 
 
 def judge(encounters, asked, model=MODEL, gallery=GALLERY, params=PARAMS, **more):
-    return decide(ranked_table(encounters), asked, gallery, model, params, seen(encounters), **more)
+    pairs = more.pop("pairs", None)
+    return decide(ranked_table(encounters, pairs), asked, gallery, model, params, seen(encounters), **more)
 
 
 def verdict(scores, model=MODEL, gallery=GALLERY, params=PARAMS, **more):
@@ -77,10 +78,10 @@ def verdict(scores, model=MODEL, gallery=GALLERY, params=PARAMS, **more):
 
 
 def test_a_probability_that_other_places_have_given_says_so():
-    young = dataclasses.replace(MODEL, shipped_share=0.8, n_genuine=1)
-    told = "rests mostly on other places: 1 encounter here met a known animal again."
+    young = dataclasses.replace(MODEL, shipped_share=0.8, n_months=1)
+    told = "rests mostly on other places: here 1 animal met again after a month or more can say how often a match is missed."
     assert verdict({"Ada": 30, "Ben": 2}, young)["evidence"].endswith(told)
-    grown = dataclasses.replace(MODEL, shipped_share=0.5, n_genuine=4)
+    grown = dataclasses.replace(MODEL, shipped_share=0.5, n_months=4)
     assert "other places" not in verdict({"Ada": 30, "Ben": 2}, grown)["evidence"]
 
 
@@ -200,6 +201,22 @@ def test_where_no_match_can_be_poor_enough_for_new_it_is_said():
     row = verdict({"Ada": 0.02, "Ben": 0.01, "Cleo": 0.01, "Dot": 0.01}, cautious)
     assert row["decision"] == "unsure" and row["p_new"] == pytest.approx(0.2 / (0.2 + 0.8 * np.exp(-2)))
     assert "no match can be poor enough to say so yet" in row["evidence"] and "0.65 at most" in row["evidence"]
+    missed = dataclasses.replace(
+        MODEL, missed=0.25, n_months=6
+    )  # .2 / (.2 + .8 * .25) = .5, however often animals are met
+    row = verdict({"Ada": 1e-9, "Ben": 1e-9, "Cleo": 1e-9, "Dot": 1e-9}, missed)
+    assert row["decision"] == "unsure" and row["p_new"] == pytest.approx(0.5, abs=1e-4)
+    assert (
+        "25% of known animals match nothing (from 6 animals met again" in row["evidence"]
+        and "0.5 at most" in row["evidence"]
+    )
+
+
+def test_the_best_of_many_pairs_is_believed_less():
+    crowded = dataclasses.replace(MODEL, missed=0.1, crowding=0.5)
+    scores = {"Ada": 30, "Ben": 2, "Cleo": 2, "Dot": 2}
+    few, many = (verdict(scores, crowded, pairs={"Ada": n})["probability"] for n in (1, 100))
+    assert few > many + 0.1
 
 
 def test_with_fewer_than_three_animals_nothing_is_decided():

@@ -140,6 +140,19 @@ def test_by_themselves_encounters_have_the_probabilities_that_they_had_alone() -
     assert joint.groups == [["e"], ["f"], ["g"], ["h"]]
 
 
+def test_the_number_of_pairs_behind_a_score_counts_together_as_it_does_alone() -> None:
+    """Bo scores more than Ada, and is the best of forty pairs."""
+    model = replace(MODEL, missed=0.1, crowding=0.7, usual_pairs=4.0)
+    scores, n_pairs = {"Ada": 3.0, "Bo": 3.5}, {"Ada": 1, "Bo": 40}
+    together = joint_posterior(evidence(scores={"e": scores}, n_pairs={"e": n_pairs}), model, PARAMS).beliefs()["e"]
+    counts = np.array(list(n_pairs.values()))
+    each, new, _ = posterior_alone(np.array(list(scores.values())), 2, model, PARAMS.prior_new, counts)
+    assert [*together.animals.values(), together.new] == pytest.approx([*each, new])
+    assert each[0] > 2 * each[1], "without the number of pairs Bo would come first"
+    few, many = (joint.pair_ratio(np.array([3.0]), np.array([n]), model, False) for n in (1, 40))
+    assert few is not None and many is not None and few[0] > many[0] + 1
+
+
 def test_two_that_are_surely_one_animal_never_carry_two_names() -> None:
     """e alone is Ada, f alone could be Bo; together both are Ada."""
     scores = {"e": {"Ada": 5.0, "Bo": -2.0}, "f": {"Ada": 0.0, "Bo": 1.0}}

@@ -149,9 +149,14 @@ def test_more_pairs_than_usual_make_the_same_score_worth_less():
     model = NoveltyModel("logistic", slope=1.0, epsilon=None, log_score_range=(-9.0, 9.0), usual_pairs=2.0)
     few, usual, many = model.log_likelihood_ratio(np.array([3.0] * 3), np.array([1, 2, 16]))
     assert few == usual == 3.0 and many == pytest.approx(3 - math.log(8))
-    learned = dataclasses.replace(model, missed=1e-12, crowding=0.5)  # then fewer are worth more
-    few, many = learned.log_likelihood_ratio(np.array([3.0] * 2), np.array([1, 16]))
-    assert (few, many) == pytest.approx((3.0, 3 - 0.5 * math.log(16)))
+    learned = dataclasses.replace(
+        model, missed=1e-12, crowding=0.5, saturation=8.0, log_score_range=(-math.inf, math.inf)
+    )
+    few, many, clear = learned.log_likelihood_ratio(np.array([3.0, 3.0, 60.0]), np.array([1, 16, 16]))
+    moved = 3 - 0.5 * math.log(
+        16
+    )  # a score is moved by what the best of many is high by; what is far above stays clear
+    assert (few, many, clear) == pytest.approx((8 * math.tanh(3 / 8), 8 * math.tanh(moved / 8), 8.0), abs=1e-4)
 
 
 def test_logistic_is_the_penalised_optimum_with_the_training_prior_taken_out():
@@ -222,7 +227,7 @@ def test_method_follows_what_there_is_to_learn_from():
     assert (five.method, five.n_genuine, five.n_genuine_individuals, five.n_animals) == ("logistic", 10, 5, 4.0)
 
 
-THERE = ShippedCalibration(-3.0, 0.5, 0.0, missed=0.2)
+THERE = ShippedCalibration(intercept=-3.0, slope=0.5, crowding=0.0, missed=0.2, worth=4.0)
 
 
 def test_what_a_score_meant_elsewhere_speaks_until_there_is_enough_here():
@@ -237,7 +242,7 @@ def test_what_a_score_meant_elsewhere_speaks_until_there_is_enough_here():
     )
     assert fit(world(2, 1, rng), signed=True, shipped=THERE).method == "none"
     few, many = (fit(world(n, 2, np.random.default_rng(5)), True, THERE) for n in (4, 40))
-    tight = fit(world(40, 2, np.random.default_rng(5)), True, dataclasses.replace(THERE, spread=(1e-6,) * 3))
+    tight = fit(world(40, 2, np.random.default_rng(5)), True, dataclasses.replace(THERE, spread=(1e-6, 1e-6)))
     assert abs(few.slope - 0.5) < abs(
         many.slope - 0.5
     )  # the gallery's own animals move it, the more of them the further
@@ -257,7 +262,7 @@ def test_misses_are_counted_among_animals_that_were_met_again_after_months():
 
 
 def test_the_mixture_is_found_again():
-    """Scores drawn from it: one in four misses; hits are N(6, 1), impostors N(0, 1), so that a hit's log ratio is 6 x - 18."""
+    """Scores drawn from it: one in four misses; hits are N(3, 1), impostors N(0, 1), so that a hit's log ratio is 3 x - 4.5."""
     rng = np.random.default_rng(6)
     n_same, n_other = 4_000, 40_000
     x = np.concatenate([np.where(rng.random(n_same) < 0.25, rng.normal(0, 1, n_same), rng.normal(3, 1, n_same)), rng.normal(0, 1, n_other)])  # fmt: skip
@@ -274,14 +279,40 @@ def test_scores_far_above_all_others_do_not_flatten_the_ratio_where_it_decides()
     again = [9.0, 10.0, 12.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0, 60.0, 100.0, 120.0]
     rows = [(f"{k}-again", f"a{k}", f"a{k}", score) for k, score in enumerate(again)]
     rows += [(f"{k}", f"a{k}", f"a{j}", float(rng.uniform(-1, 5))) for k in range(12) for j in range(12) if j != k]
-    loose = dataclasses.replace(THERE, spread=(9.0, 9.0, 9.0))
+    loose = dataclasses.replace(THERE, spread=(9.0, 9.0))
     straight, saturating = (
         fit(calibration(rows), signed=True, shipped=dataclasses.replace(loose, saturation=s)) for s in (math.inf, 6.0)
     )
-    at_9, at_120 = saturating.log_likelihood_ratio(np.array([9.0, 120.0]))
-    assert at_9 > 3 and at_9 >= straight.log_likelihood_ratio(np.array([9.0]))[0] - 0.5
-    assert at_120 <= saturating.log_ratio_range[1]
+    below, at_9, at_120 = saturating.log_likelihood_ratio(np.array([4.0, 9.0, 120.0]))
+    assert below < 0 and at_9 > 3 and at_120 - at_9 < 3, "saturated: 120 says little more than 9"
+    unlimited = [dataclasses.replace(m, log_ratio_range=(-math.inf, math.inf)) for m in (straight, saturating)]
+    gain = [np.diff(m.log_likelihood_ratio(np.array([9.0, 120.0])))[0] for m in unlimited]
+    assert gain[0] > 10 * gain[1]
     assert (np.diff(saturating.log_likelihood_ratio(np.linspace(-5, 200, 500))) >= 0).all()
+
+
+def test_the_number_of_pairs_moves_scores_in_the_fit_too():
+    """Impostors whose scores are high only as far as they are the best of many pairs say nothing against a clear match."""
+    rng = np.random.default_rng(8)
+    rows = [(f"{k}-again", f"a{k}", f"a{k}", float(rng.uniform(5, 7)), 1, True) for k in range(12)]
+    rows += [(f"{k}", f"a{k}", f"a{j}", float(rng.uniform(2, 3) + 0.7 * math.log(40)), 40, False) for k in range(12) for j in range(12) if j != k]  # fmt: skip
+    table = pa.Table.from_pylist([dict(zip(COMPARISON_SCHEMA.names, r, strict=True)) for r in rows], schema=COMPARISON_SCHEMA)  # fmt: skip
+    known, unknown = (
+        fit(
+            of_table(table),
+            signed=True,
+            shipped=dataclasses.replace(THERE, crowding=c, saturation=8.0, spread=(9.0, 9.0)),
+        )
+        for c in (0.7, 0.0)
+    )
+    alone = np.array([5.0]), np.array([1])
+    assert known.log_likelihood_ratio(*alone)[0] > 3 > 1 > unknown.log_likelihood_ratio(*alone)[0]
+
+
+@pytest.mark.parametrize("wrong", [{"missed": 0.0}, {"missed": 1.0}, {"worth": 0.0}, {"slope": 0.0}, {"crowding": -0.1}, {"spread": (0.3, 0.0)}])  # fmt: skip
+def test_a_calibration_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        dataclasses.replace(THERE, **wrong)
 
 
 def test_a_saturated_score_is_itself_where_it_is_small_and_never_more_than_its_scale():

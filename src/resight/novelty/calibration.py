@@ -45,14 +45,12 @@ class Calibration:
         levels: The impostor maximum of each encounter from its first few photos.
         genuine: By fewest days between, the score of each encounter for its own animal from its first few photos; minus infinity
             where the shortlist or the choice of photos left its own animal out.
-        n_photos: Photos of each encounter that were compared.
     """
 
     comparisons: pa.Table
     maxima: pa.Table
     levels: Yardstick = EMPTY
     genuine: Mapping[int, Yardstick] = field(default_factory=dict)
-    n_photos: Mapping[str, int] = field(default_factory=dict)
 
 
 def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams, pairs: pa.Table | None = None) -> Calibration:
@@ -75,14 +73,11 @@ def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams, pairs:
     rows = pa.table(columns, names=COMPARISON_SCHEMA.names[:5])
     rows = rows.append_column("genuine", pc.equal(rows["individual_id"], rows["candidate_id"])).cast(COMPARISON_SCHEMA)
     levels = by_photos(voting, photo_places(crops_info), params.rule)
-    per_encounter = pa.table([voting["query_encounter_id"], voting["query_photo_id"]], names=["e", "p"])
-    counted = per_encounter.group_by("e").aggregate([("p", "count_distinct")]).to_pydict()
     return Calibration(
         rows,
         impostor_maxima(rows),
         _impostors(levels, owner_of),
         met_again(voting, levels, crops_info, params.rule, pairs),
-        dict(zip(counted["e"], counted["p_count_distinct"], strict=True)),
     )
 
 

@@ -105,8 +105,15 @@ def _never_new(row: dict[str, Any], query: QueryScores, model: NoveltyModel, par
     most = model.most_new(params.prior_new, query.n_left_out > 0)
     if most >= params.decide_new:
         return ""
-    met = _counted(model.n_genuine_individuals, "animal")
     listed = f" and a shortlist that lists the right animal {model.kept:.0%} of the time" if query.n_left_out else ""
+    if model.missed:
+        met = _counted(model.n_months, "animal")
+        seen = f"that {model.missed:.0%} of known animals match nothing (from {met} met again after a month or more, and other places){listed}"
+        return (
+            f"It may be new, but no match can be poor enough to say so: {seen} allows a probability of {most:.2g} at most, and "
+            f"{params.decide_new:.2g} is asked for."
+        )
+    met = _counted(model.n_genuine_individuals, "animal")
     return (
         f"It may be new, but no match can be poor enough to say so yet: {met} met again on another day{listed} allow a probability of "
         f"{most:.2g} at most, and {params.decide_new:.2g} is asked for."
@@ -134,8 +141,8 @@ def _uncompared(n_compared: int, n_animals: int, n_left_out: int) -> str:
 def _other_places(model: NoveltyModel) -> str:
     if model.method == NONE or model.shipped_share <= MOSTLY:
         return ""
-    met = _counted(model.n_genuine, "encounter")
-    return f"How likely that makes it rests mostly on other places: {met} here met a known animal again."
+    met = _counted(model.n_months, "animal")
+    return f"How likely a new animal is rests mostly on other places: here {met} met again after a month or more can say how often a match is missed."
 
 
 def _counted(count: int, noun: str) -> str:

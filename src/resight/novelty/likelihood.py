@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize
 
 from resight.score import logistic
 
@@ -86,6 +85,8 @@ def fit_mixed(
         missed: Share of misses among genuine rows.
         mean, spread: (F,) of the prior.
     """
+    from scipy import optimize  # a quarter of a second, and a night without anything new fits nothing
+
     odds = math.log(float(weight[genuine].sum() / weight[~genuine].sum()))
 
     def loss(theta: np.ndarray) -> float:
@@ -93,10 +94,9 @@ def fit_mixed(
         away = (theta - mean) / spread
         return float(np.sum(weight * (np.logaddexp(0, eta) - genuine * eta)) + np.sum(away**2) / 2)
 
-    bounds = [(None, None), *[(0.0, None)] * (len(mean) - 1)]
     # In units of the prior, in which all coefficients are of one size.
-    found = optimize.minimize(lambda z: loss(mean + spread * z), np.zeros(len(mean)), method="L-BFGS-B",
-                              bounds=[((low - m) / s if low is not None else None, None) for (low, _), m, s in zip(bounds, mean, spread, strict=True)])  # fmt: skip
+    bounds = [(None, None), *((-m / d, None) for m, d in zip(mean[1:], spread[1:], strict=True))]
+    found = optimize.minimize(lambda z: loss(mean + spread * z), np.zeros(len(mean)), method="L-BFGS-B", bounds=bounds)
     return np.asarray(mean + spread * found.x)
 
 

@@ -31,7 +31,7 @@ from resight.score.base import ShippedCalibration
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
 MIN_GENUINE_ENCOUNTERS, MIN_GENUINE_INDIVIDUALS, MIN_IMPOSTORS = 8, 5, 3
 SIZE_TOLERANCE = 1.2
-# Pairs of different animals that the shipped calibration was learned from (DECISIONS.md).
+# Pairs of different animals that the shipped calibration was learned from: nine folders of twelve, rounded down (DECISIONS.md).
 SHIPPED_PAIRS = 500
 
 
@@ -46,15 +46,16 @@ class NoveltyModel:
         epsilon: Added to scores before the logarithm; None where scores are logarithms already.
         intercept, slope: Log likelihood ratio over the saturated log score (method ``logistic``); with `missed` that of a hit.
         missed: Share of encounters with an animal of the gallery whose photos match nothing of it; 0 where nothing is known of it.
-        crowding: How much the log ratio of a hit falls with the log of the number of pairs (``missed`` above 0).
+        crowding: How far the log of the number of pairs moves a score (``missed`` above 0).
         log_score_range: Log scores that the regression has seen; the ratio is constant beyond them.
         location, scale: Gumbel distribution of the log scores of different animals (method ``evidence_bound``).
         smallest_p: Lower limit of the tail probabilities.
         n_impostors, n_genuine, n_genuine_individuals: What the likelihood ratio was learned from.
-        shipped_share: Share of it that comes from other places.
+        shipped_share: Share of what speaks for a new animal that comes from other places: how often animals are missed.
         genuine: By fewest days between, the score of each gallery encounter for its own animal, by number of photos.
         tail: Shape, scale, threshold and share above it of the largest impostor maxima (`tail.fit_tail`); empty where there
             are too few.
+        n_months: Animals that were met again after a month or more, from which the share of misses was learned.
         usual_pairs: Pairs of photos behind a score (geometric mean) that the likelihood ratio was learned from; 0 where the score does
             not grow with their number and nothing was learned about it.
         log_ratio_range: The ratio never goes beyond what so little evidence can support; see `ratio_range`.
@@ -78,6 +79,7 @@ class NoveltyModel:
     shipped_share: float = 0.0
     genuine: Mapping[int, Yardstick] = field(default_factory=dict)
     tail: tuple[float, ...] = ()
+    n_months: int = 0
     missed: float = 0.0
     crowding: float = 0.0
     usual_pairs: float = 0.0
@@ -156,7 +158,7 @@ class NoveltyModel:
         """Log of ``f_same(score) / f_different(score)`` of one animal; never falls with the score.
 
         ``logistic``: the regression line within the range of log scores that it has seen, constant outside; where it is known how often
-        photos of one animal match nothing, a mixture with that (`likelihood.mixed`).
+        photos of one animal match nothing (`missed`), a mixture with that and without those limits (`likelihood.mixed`).
         ``evidence_bound``: the largest ratio that the Gumbel tail probability can stand for, with probabilities cut off
         at a tenth of 1 / (impostor scores + 1): it favours the candidate, and never counts against one.
 
@@ -165,22 +167,17 @@ class NoveltyModel:
             n_pairs: As many, pairs of photos that each score is the best of; None for as many as usual. The best of k impostor scores
                 exceeds a high one k times as often, so a score that rests on more pairs is worth less.
         """
-        x = log_score(score, self.epsilon)
+        x, n = log_score(score, self.epsilon), self.usual_pairs if n_pairs is None else np.asarray(n_pairs, np.float64)
+        if self.method == LOGISTIC and self.missed:
+            x = x - self.crowding * np.log(n)
         if self.method == LOGISTIC:
             ratio = self.intercept + self.slope * saturated(np.clip(x, *self.log_score_range), self.saturation)
         else:
             tail = np.clip(gumbel_tail(x, self.location, self.scale), self.smallest_p, 1.0)
             ratio = np.log(evidence_bound(tail))
-        return np.asarray(np.clip(mixed(ratio - self._crowded(n_pairs), self.missed), *self.log_ratio_range))
-
-    def _crowded(self, n_pairs: np.ndarray | None) -> np.ndarray | float:
-        """What a score loses as it is the best of so many pairs: what has been learned of that, otherwise as if all were independent."""
-        if not self.usual_pairs:
-            return 0.0
-        n = np.asarray(self.usual_pairs if n_pairs is None else n_pairs, np.float64)
-        if self.missed:
-            return np.asarray(self.crowding * np.log(n))
-        return np.asarray(np.maximum(np.log(n / self.usual_pairs), 0.0))
+        if self.usual_pairs and not self.missed:  # nothing was learned of it: as if all pairs were independent
+            ratio = ratio - np.maximum(np.log(n / self.usual_pairs), 0.0)
+        return np.asarray(np.clip(mixed(ratio, self.missed), *self.log_ratio_range))
 
     def most_new(self, prior_new: float, shortlisted: bool = False) -> float:
         """The largest probability of a new animal that any scores could give, were all of the gallery compared, or left out by a shortlist."""
@@ -269,14 +266,14 @@ def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np
 
 def _mixed(model: NoveltyModel, comparisons: pa.Table, shipped: ShippedCalibration) -> NoveltyModel:
     """The mixture that is most probable after what was measured elsewhere and what the gallery shows."""
-    theta, spread = np.array([shipped.intercept, shipped.slope, shipped.crowding]), np.array(shipped.spread)
+    theta, spread = np.array([shipped.intercept, shipped.slope]), np.array(shipped.spread)
     genuine = comparisons["genuine"].to_numpy(zero_copy_only=False).astype(bool)
     owner = np.array(comparisons["individual_id"].to_pylist(), dtype=object)
     again = _met_again(model)
 
     def terms(scores: np.ndarray, n_pairs: np.ndarray) -> np.ndarray:
-        x = saturated(log_score(scores, model.epsilon), shipped.saturation)
-        return np.stack([np.ones(len(scores)), x, -np.log(n_pairs)], axis=1)
+        x = log_score(scores, model.epsilon) - shipped.crowding * np.log(n_pairs)
+        return np.stack([np.ones(len(scores)), saturated(x, shipped.saturation)], axis=1)
 
     def misses(theta: np.ndarray) -> float:
         hits = [terms(scores, np.full(len(scores), model.usual_pairs)) @ theta for scores in again]
@@ -286,18 +283,19 @@ def _mixed(model: NoveltyModel, comparisons: pa.Table, shipped: ShippedCalibrati
         x = terms(comparisons["score"].to_numpy(), comparisons["n_pairs"].to_numpy())
         weight = _weights(genuine, owner) / 2  # each two encounters are there twice, once from either side
         theta = fit_mixed(x, genuine, weight, misses(theta), theta, spread)
-    intercept, slope, crowding = theta.tolist()
+    intercept, slope = theta.tolist()
     return replace(
-        model, method=LOGISTIC, intercept=intercept, slope=slope, crowding=crowding, missed=misses(theta),
+        model, method=LOGISTIC, intercept=intercept, slope=slope, crowding=shipped.crowding, missed=misses(theta),
         saturation=shipped.saturation, log_score_range=(-math.inf, math.inf),
-        shipped_share=shipped.worth / (shipped.worth + len(again)),
+        shipped_share=shipped.worth / (shipped.worth + len(again)), n_months=len(again),
     )  # fmt: skip
 
 
 def _met_again(model: NoveltyModel) -> list[np.ndarray]:
-    """By animal that was met again after a month or more, the scores of its encounters for it, from all their photos.
+    """By animal that was met again after a month or more, the scores of its encounters for it, from as many photos as there are (`rank.levels.LEVELS`).
 
-    Within days the same animal is easier to recognise than after years, so that such meetings say little about misses.
+    Within days the same animal is easier to recognise than after years, so that such meetings say little about misses. How many pairs are
+    behind each is not known here; they are taken for as many as usual, which matters only near the foot of the curve.
     """
     most: dict[str, Row] = {}
     for row in model.genuine.get(MONTHS, EMPTY).rows:

@@ -13,29 +13,44 @@ from resight.score.distribution import Distributions
 FUSED = "fused"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShippedCalibration:
     """What a score has meant at other places: how much more likely it is for the same animal than for a different one.
 
     A photo of the same animal either matches (a hit), or shows nothing of it that can be matched (a miss), and then scores what a
-    different animal scores. The ratio is ``missed + (1 - missed) exp(intercept + slope s(score) - crowding log(n))`` for the best of n
-    pairs of photos, where ``s`` saturates. Only scores that are compared with the gallery's own impostors mean much the same everywhere.
+    different animal scores. The ratio is ``missed + (1 - missed) exp(intercept + slope s(score - crowding log n))`` for the best of n
+    pairs of photos, where ``s`` saturates: the best of many pairs of different animals is higher by that, and a score far above all of
+    them stays clear evidence. Only scores that are compared with the gallery's own impostors mean much the same everywhere.
 
     Attributes:
-        intercept, slope, crowding: Of a hit's log ratio.
-        spread: How far each of the three varies from place to place, as standard deviations.
+        intercept, slope: Of a hit's log ratio.
+        crowding: How far the log of the number of pairs moves a score.
         missed: Share of misses.
+        spread: How far intercept and slope vary from place to place, as standard deviations.
         saturation: Where scores stop counting, see `novelty.likelihood.saturated`.
         worth: The share of misses counts as much as this number of animals that were met again.
+
+    Raises:
+        ValueError: A value that no calibration can have.
     """
 
     intercept: float
     slope: float
     crowding: float
     missed: float
-    spread: tuple[float, float, float] = (0.3, 0.1, 0.1)
+    spread: tuple[float, float] = (0.3, 0.1)
     saturation: float = math.inf
-    worth: float = 4.0
+    worth: float = 2.0
+
+    def __post_init__(self) -> None:
+        wrong = [name for name in ("slope", "saturation", "worth") if not getattr(self, name) > 0]
+        wrong += [] if self.crowding >= 0 else ["crowding"]
+        wrong += [] if min(self.spread) > 0 else ["spread"]
+        if wrong or not 0 < self.missed < 1:
+            raise ValueError(
+                f"A shipped calibration has a {', '.join(wrong) or 'missed'} that it cannot have; slope, spread, saturation and worth are "
+                "above 0, crowding is not below 0, and missed lies between 0 and 1."
+            )
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ SCORES = (
         GEOMETRY,
         signed=True,
         needs_cohorts=True,
-        # Learned on loggerheads that trained no matcher and chose nothing (DECISIONS.md).
-        shipped=ShippedCalibration(-4.56, 2.24, 0.94, missed=0.28, saturation=6.0, worth=2.0),
+        # Learned on loggerheads of which none trained the matcher (DECISIONS.md, hits and misses).
+        shipped=ShippedCalibration(intercept=-3.11, slope=1.68, crowding=0.73, missed=0.26, saturation=8.0),
     ),
     Score(
         "lnbnn",
