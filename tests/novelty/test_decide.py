@@ -77,12 +77,14 @@ def verdict(scores, model=MODEL, gallery=GALLERY, params=PARAMS, **more):
     return judge({"E": scores}, queries("E"), model, gallery, params, **more).novelty.to_pylist()[0]
 
 
-def test_a_probability_that_other_places_have_given_says_so():
+def test_a_probability_that_was_measured_elsewhere_says_so():
+    scores = {"Ada": 30, "Ben": 2}
     young = dataclasses.replace(MODEL, shipped_share=0.8, n_months=1)
-    told = "rests mostly on other places: here 1 animal met again after a month or more can say how often a match is missed."
-    assert verdict({"Ada": 30, "Ben": 2}, young)["evidence"].endswith(told)
-    grown = dataclasses.replace(MODEL, shipped_share=0.5, n_months=4)
-    assert "other places" not in verdict({"Ada": 30, "Ben": 2}, grown)["evidence"]
+    told = "What a score means, and how often a match is missed, rests mostly on what was measured elsewhere."
+    assert verdict(scores, young)["evidence"].endswith(told)
+    grown = dataclasses.replace(MODEL, shipped_share=0.3, n_months=5)
+    assert verdict(scores, grown)["evidence"].endswith("how often a match is missed on the animals here.")
+    assert "elsewhere" not in verdict(scores, MODEL)["evidence"]
 
 
 def test_posterior_by_hand():
@@ -207,7 +209,7 @@ def test_where_no_match_can_be_poor_enough_for_new_it_is_said():
     row = verdict({"Ada": 1e-9, "Ben": 1e-9, "Cleo": 1e-9, "Dot": 1e-9}, missed)
     assert row["decision"] == "unsure" and row["p_new"] == pytest.approx(0.5, abs=1e-4)
     assert (
-        "25% of known animals match nothing (from 6 animals met again" in row["evidence"]
+        "25% of known animals match nothing, as 6 animals met again" in row["evidence"]
         and "0.5 at most" in row["evidence"]
     )
 
@@ -217,6 +219,9 @@ def test_the_best_of_many_pairs_is_believed_less():
     scores = {"Ada": 30, "Ben": 2, "Cleo": 2, "Dot": 2}
     few, many = (verdict(scores, crowded, pairs={"Ada": n})["probability"] for n in (1, 100))
     assert few > many + 0.1
+    row = verdict({"Ada": 30, "Ben": 29, "Cleo": 2, "Dot": 2}, crowded, pairs={"Ada": 1000})
+    assert row["individual_id"] == "Ben" and row["decision"] != "known"
+    assert "Best match Ben with score 29. The highest score is with Ada" in row["evidence"]
 
 
 def test_with_fewer_than_three_animals_nothing_is_decided():

@@ -58,7 +58,7 @@ def decide(
     """Judge every query encounter.
 
     ``known``: probability >= ``decide_known`` and p-value <= ``alpha``; ``likely`` if no score can have such a p-value yet. ``new``:
-    ``p_new`` >= ``decide_new``; ``likely_new`` where that rests mostly on other places. Without a scored pair ``not_compared``.
+    ``p_new`` >= ``decide_new``; ``likely_new`` where how often a match is missed rests mostly on other places. Without a scored pair ``not_compared``.
     Args:
         ranked: All candidates from `rank.rank_all`, not only the first few.
         queries: Columns ``photo_id``, ``encounter_id``: all query photos, compared or not.
@@ -241,7 +241,8 @@ def _decision(
     if row["probability"] >= params.decide_known:
         if model.smallest_p_value(query.individual_id, n_compared) > params.alpha:
             return Decision.LIKELY
-        # The p-value speaks of the candidate that scores best: a name that comes from other encounters has no guarantee.
+        # The p-value speaks of the candidate that scores highest: a name from other encounters, or in spite of one that scores higher
+        # from more pairs, has no guarantee.
         guaranteed = row["p_value"] <= params.alpha and row["individual_id"] == query.individual_id
         return Decision.KNOWN if guaranteed else Decision.UNSURE
     if row["p_new"] >= params.decide_new:

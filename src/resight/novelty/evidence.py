@@ -45,7 +45,7 @@ def sentence(
         )
     parts = [
         _match(row, query, model),
-        _together(row, query, partners),
+        _together(partners),
         _guarantee(row, query, model, params),
         _never_new(row, query, model, params),
         _set(chosen),
@@ -64,18 +64,21 @@ def _match(row: dict[str, Any], query: QueryScores, model: NoveltyModel) -> str:
         )
     reached = model.reached(query)
     who = "none" if reached == 0 else str(reached)
-    text = f"Best match {best}; {who} of {_counted(model.n_individuals, 'animal')} known to be different reached that."
+    animals = f"{who} of {_counted(model.n_individuals, 'animal')} known to be different reached that"
+    if row["individual_id"] == query.individual_id:
+        text = f"Best match {best}; {animals}."
+    else:
+        text = f"Best match {best}. The highest score is with {query.individual_id}; {animals}."
     return f"No animal in the gallery fits well. {text}" if row["decision"] in CALLED_NEW else text
 
 
-def _together(row: dict[str, Any], query: QueryScores, partners: Sequence[str]) -> str:
+def _together(partners: Sequence[str]) -> str:
     """Other encounters that had a say."""
     if not partners:
         return ""
     more = f" and {_counted(len(partners) - 2, 'other encounter')}" if len(partners) > 2 else ""
-    counted = "which counted too" if row["individual_id"] == query.individual_id else "which made the difference"
     named = [_sighting(partner) for partner in partners[:2]]
-    return f"It is probably one animal with {', '.join(named)}{more}, {counted}."
+    return f"It is probably one animal with {', '.join(named)}{more}, which counted too."
 
 
 def _sighting(name: str) -> str:
@@ -93,7 +96,7 @@ def _guarantee(row: dict[str, Any], query: QueryScores, model: NoveltyModel, par
         )
     if row["decision"] == Decision.UNSURE and (row["probability"] or 0) >= params.decide_known:
         if row["individual_id"] != query.individual_id:
-            return f"By itself it fits {query.individual_id} best, so nothing can be guaranteed."
+            return f"Its highest score is with {query.individual_id}, so nothing can be guaranteed."
         return f"Of new animals, a share of {row['p_value']:.2g} would match as well, more than {params.alpha:.3g}."
     return ""
 
@@ -107,10 +110,14 @@ def _never_new(row: dict[str, Any], query: QueryScores, model: NoveltyModel, par
         return ""
     listed = f" and a shortlist that lists the right animal {model.kept:.0%} of the time" if query.n_left_out else ""
     if model.missed:
-        met = _counted(model.n_months, "animal")
-        seen = f"that {model.missed:.0%} of known animals match nothing (from {met} met again after a month or more, and other places){listed}"
+        here = (
+            f", as {_counted(model.n_months, 'animal')} met again after a month or more and what was measured elsewhere show"
+            if model.n_months
+            else ""
+        )
+        seen = f"{model.missed:.0%} of known animals match nothing{here}{listed}"
         return (
-            f"It may be new, but no match can be poor enough to say so: {seen} allows a probability of {most:.2g} at most, and "
+            f"It may be new, but no match can be poor enough to say so: {seen}, so that a probability of {most:.2g} at most is possible, and "
             f"{params.decide_new:.2g} is asked for."
         )
     met = _counted(model.n_genuine_individuals, "animal")
@@ -139,10 +146,11 @@ def _uncompared(n_compared: int, n_animals: int, n_left_out: int) -> str:
 
 
 def _other_places(model: NoveltyModel) -> str:
-    if model.method == NONE or model.shipped_share <= MOSTLY:
+    if model.method == NONE or not model.shipped_share:
         return ""
-    met = _counted(model.n_months, "animal")
-    return f"How likely a new animal is rests mostly on other places: here {met} met again after a month or more can say how often a match is missed."
+    if model.shipped_share <= MOSTLY:
+        return "What a score means rests mostly on what was measured elsewhere, how often a match is missed on the animals here."
+    return "What a score means, and how often a match is missed, rests mostly on what was measured elsewhere."
 
 
 def _counted(count: int, noun: str) -> str:

@@ -181,8 +181,8 @@ class NoveltyModel:
 
     def most_new(self, prior_new: float, shortlisted: bool = False) -> float:
         """The largest probability of a new animal that any scores could give, were all of the gallery compared, or left out by a shortlist."""
-        lowest = 0.0
-        if self.method == LOGISTIC:
+        lowest = -math.inf if self.missed else 0.0
+        if self.method == LOGISTIC and not self.missed:
             lowest = self.intercept + self.slope * float(saturated(np.array(self.log_score_range[0]), self.saturation))
         known = math.exp(max(float(mixed(np.array(lowest), self.missed)), self.log_ratio_range[0]))
         if shortlisted:
@@ -199,8 +199,8 @@ def fit(
     score, every animal with the same weight; with fewer it is the Sellke-Bayarri-Berger bound on a Gumbel fit to the
     scores of different animals; with impostor maxima of fewer than 3 animals there is none.
 
-    If it has been measured what the score means at other places (``shipped``), that is a prior for the coefficients, whose spread says
-    how far places differ; no encounters are required then. ``grows``: the more photos vote, the higher the score (rules ``max`` and
+    If it has been measured what the score means elsewhere (``shipped``), that is a prior for the coefficients, whose spread says
+    how far the gallery's own encounters may move them; no encounters are required then. ``grows``: the more photos vote, the higher the score (rules ``max`` and
     ``mean_top2``); what was measured elsewhere was the best of all pairs, so that a mean is believed less than it could be.
     """
     rows = calibration.comparisons

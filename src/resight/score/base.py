@@ -26,7 +26,7 @@ class ShippedCalibration:
         intercept, slope: Of a hit's log ratio.
         crowding: How far the log of the number of pairs moves a score.
         missed: Share of misses.
-        spread: How far intercept and slope vary from place to place, as standard deviations.
+        spread: How far the gallery's own encounters may move intercept and slope: standard deviations of the prior.
         saturation: Where scores stop counting, see `novelty.likelihood.saturated`.
         worth: The share of misses counts as much as this number of animals that were met again.
 
