@@ -70,18 +70,16 @@ class Batches:
     def adopt(self) -> Index:
         """Put whole batches into the index that are not there: a run was killed just before it did so, or a part is damaged."""
         index = self.index()
-        waiting = [
-            g for g in self._groups() if store.is_complete(g) and self.env.workspace.relative(g) not in index.stores
-        ]
+        complete = [group for group in self._groups() if store.is_complete(group)]
+        waiting = [group for group in complete if self.env.workspace.relative(group) not in index.stores]
         for group in waiting:
             with suppress(DamagedError):  # it waits to be finished now
                 self._write_index(group)
         return self.index() if waiting else index
 
-    def join(self) -> Index:
-        """Put small batches together, once the new ones are there."""
+    def join(self) -> None:
+        """Put small batches together, once the new ones are there; one that is damaged waits to be finished then."""
         join_small(self.folder, self.env.workspace.root)
-        return self.index()
 
     def _pending(self, paths: dict[str, str]) -> list[Path]:
         """Unfinished batches that are still asked for, then new ones; other unfinished ones are removed."""
@@ -163,9 +161,8 @@ class Batches:
         name = self.env.workspace.relative(group)
         counts = keypoint_counts(group)
         rows = [
-            {"crop_id": crop_id, "n_keypoints": n, "store": name, "store_row": row}
+            {"crop_id": crop_id, "n_keypoints": None if crop_id in failed else n, "store": name, "store_row": row}
             for row, (crop_id, n) in enumerate(zip(store.crop_ids_of(group), counts, strict=True))
-            if crop_id not in failed
         ]
         write_part(self.folder / INDEX, group.stem, pa.Table.from_pylist(rows, schema=INDEX_SCHEMA))
 
