@@ -260,3 +260,24 @@ def test_what_killed_workers_left_in_a_batch_goes_when_it_is_complete(workspace:
     left_over.write_bytes(b"half a shard")
     run(workspace, crops)
     assert store.is_complete(group) and not left_over.exists()
+
+
+def test_a_batch_in_which_crops_have_failed_does_not_give_its_name_to_another(
+    workspace: Workspace, crops: pa.Table
+) -> None:
+    """Each crop fails once in a batch of the two, which then is deleted; together they are tried once more."""
+    pictures = [workspace.root / path for path in crops["path"].to_pylist()[:2]]
+    good = [picture.read_bytes() for picture in pictures]
+    for k, name in enumerate(("c0", "c1")):
+        pictures[k].write_bytes(b"no picture")
+        all_there(workspace, run(workspace, crops.slice(0, 2)), but=(name,))
+        pictures[k].write_bytes(good[k])
+        (group,) = stores(workspace)
+        shutil.rmtree(group)
+        for part in sorted(
+            (group.parent / INDEX).glob("*.parquet")
+        ):  # as parts that were put together: nothing takes their place
+            part.rename(part.with_stem(f"{k} {part.stem}"))
+    result = run(workspace, crops.slice(0, 2))
+    assert result.n_extracted == 2
+    all_there(workspace, result)

@@ -45,23 +45,26 @@ class Index:
         rows: `INDEX_SCHEMA`, of crops that have not failed.
         n_rows: How many of them each batch has that is whole.
         stores: All batches that it knows, whether they are still there or not.
+        failed_in: Those in which a crop has failed; such a name is not given again.
     """
 
     rows: pa.Table
     n_rows: Mapping[str, int]
     stores: frozenset[str]
+    failed_in: frozenset[str]
 
     @staticmethod
     def read(folder: Path, root: Path) -> Index:
         """The index of the batches in ``folder`` of the workspace ``root``; damaged parts are set aside."""
         rows = read_parts(folder / INDEX, INDEX_SCHEMA)
         stores = frozenset(pc.unique(rows["store"]).to_pylist())
+        failed_in = frozenset(pc.unique(rows.filter(pc.is_null(rows["n_keypoints"]))["store"]).to_pylist())
         rows = _of_use(rows)
         rows = rows.filter(pc.is_valid(rows["n_keypoints"]))
         counts = Counter(
             name for name, _ in set(zip(*(rows[c].to_pylist() for c in ("store", "crop_id")), strict=True))
         )
-        return Index(rows, {name: counts[name] for name in stores if store.is_complete(root / name)}, stores)
+        return Index(rows, {name: counts[name] for name in stores if store.is_complete(root / name)}, stores, failed_in)
 
     def of_stores(self, names: Collection[str]) -> pa.Table:
         """Rows of these batches, each crop once, by crop."""
