@@ -39,8 +39,13 @@ def test_served_runs_wait_three_hours_unless_they_are_told_otherwise(
     from resight.flows import serving
 
     asked: list[Any] = []
+
+    def served(_: str, settings: Any, site: str) -> list[Any]:
+        asked.append(settings)
+        return []
+
     monkeypatch.setattr(serving, "_Runner", _NoRunner)
-    monkeypatch.setattr(serving, "served_deployments", lambda _, settings, site: asked.append(settings) or [])
+    monkeypatch.setattr(serving, "served_deployments", served)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setenv(serving.SERVED_BY, "")
     if environment is not None:
