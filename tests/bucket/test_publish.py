@@ -166,17 +166,6 @@ def test_a_damaged_run_is_left_out_and_said(nights: Workspace, address: str) -> 
     assert (nights.runs / "r1").is_dir()
 
 
-def test_links_to_photos_hold_on_every_page_there(workspace: Workspace, address: str) -> None:
-    make_run(workspace, "r1", links='<a href="../../photos/a.jpg">')
-    publish_generation(workspace, run_id="r1")
-    done, root = publish_to(workspace, address), address.partition("://")[2]
-    assert b'href="../photos/' in (workspace.current / "report.html").read_bytes()
-    for folder in ("runs/r1", done["current"]):
-        assert FS.cat_file(f"{root}/{folder}/report.html").endswith(b'href="../../photos/a.jpg">')
-    again = publish_to(workspace, address, check=True)
-    assert again["current"] == done["current"] and not again["uploaded"] and not again["damaged"]
-
-
 def test_what_was_current_long_ago_goes_there_and_the_runs_stay(
     nights: Workspace, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
