@@ -42,6 +42,7 @@ READY = """document.readyState === 'complete' && [...document.querySelectorAll('
 WATCH = f"""(() => {{ const look = () => {{ const main = document.querySelector('main');
 if (main && main !== window.readyMain && {READY}) {{ window.readyMain = main; window.readyAt = performance.timeOrigin + performance.now(); }}
 requestAnimationFrame(look) }}; look() }})()"""
+NOT_SEEN_S = 0.35  # the page keeps no decision that comes sooner after another encounter has appeared (0.3 s)
 Row = dict[str, str]
 
 
@@ -123,7 +124,7 @@ class Reviewer:
 
     def decide(self, encounter: str) -> None:
         """One encounter; the keys that it took are counted."""
-        self.page.wait_for_timeout(1000 * self.look_s)
+        self.page.wait_for_timeout(1000 * max(self.look_s, NOT_SEEN_S))
         right = self.facts["truth"][encounter]
         names = [
             re.sub(r"^\d+\s+", "", text.strip()) for text in self.page.locator(".candidates .name").all_inner_texts()
@@ -201,7 +202,10 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["prepare", "review"])
     parser.add_argument("workspace", type=Path)
     parser.add_argument(
-        "--look", type=float, default=1.0, help="seconds that a person looks at an encounter before deciding"
+        "--look",
+        type=float,
+        default=1.0,
+        help="seconds that a person looks at an encounter before deciding, 0.35 or more",
     )
     parser.add_argument("--most", type=int, default=1000, help="encounters to decide on at most")
     asked = parser.parse_args()

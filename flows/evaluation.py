@@ -73,9 +73,12 @@ def run_accuracy(
     """
     place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
     with attempted(place, "accuracy", night=night) as tried:
-        settings, model, sentence = steps.accepted_settings(place, overrides)
-        how: dict[str, Any] = {"night": night, "note": sentence, "tried": tried, "quiet": quiet}
-        summary = measure_workspace(place, settings, model, accept=True, **how)
+        how: dict[str, Any] = {"night": night, "accept": True, "tried": tried, "quiet": quiet}
+
+        def under(settings: Settings, model: Model, sentence: str) -> dict[str, Any]:
+            return measure_workspace(place, settings, model, note=sentence, **how)
+
+        summary = steps.under_accepted(place, overrides, under)
         tried.result(summary)
         return summary
 
@@ -92,12 +95,22 @@ def measure_workspace(
     quiet: bool,
     way: Way | None = None,
 ) -> dict[str, Any]:
-    """Measure any model on the workspace's confirmed labels; with ``way`` it makes way for others."""
+    """Measure any model on the workspace's confirmed labels; with ``way`` it makes way for others.
+
+    Args:
+        accept: The result becomes current; for the accepted model, in `steps.under_accepted`.
+
+    Returns:
+        The run's summary; ``inputs`` stands for the photos, names and decisions that it saw.
+    """
 
     def measured() -> dict[str, Any]:
         with open_run(place, settings, model, flow="accuracy", night=night, tried=tried, quiet=quiet, way=way) as run:
+            if accept:
+                steps.still_accepted(run)
             run.note(note)
-            return _measured(run, accept=accept)
+            summary = _measured(run, accept=accept)
+            return summary | {"inputs": run.inputs}
 
     return steps.again_if_lost(settings, measured) if way is None else steps.making_way(settings, measured)
 

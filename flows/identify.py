@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 
 from resight.errors import WorkspaceError
-from resight.flows.steps import accepted_settings, from_features_to_verdicts, healed, tonights_cohort
+from resight.flows.steps import from_features_to_verdicts, healed, still_accepted, tonights_cohort, under_accepted
 from resight.pairs.cohort import Cohort
 from resight.report.words import photo_link
-from resight.run.run import absolute_sources, open_run
+from resight.run.models import Model
+from resight.run.run import Run, absolute_sources, open_run
 from resight.run.state import Judged
+from resight.settings import Settings
 from resight.status import EncounterSource
 from resight.store.sheets import sheets_of
 from resight.store.workspace import open_workspace
@@ -55,22 +57,30 @@ def identify(
     if missing:
         raise WorkspaceError(f"{missing[0]} is not there; check the path.")
     place = open_workspace(workspace)
-    settings, model, sentence = accepted_settings(place, overrides)
     queries = absolute_sources([str(p) for p in photos])
-    gallery = tuple(s if "://" in s else str(place.root / s) for s in settings.ingest.sources)
-    with open_run(place, settings, model, flow="identify", sources=gallery + queries, quiet=quiet) as run:
-        run.note(sentence)
-        ingested = ingest_photos(run)
-        chosen = _photos_of(ingested.photos, place.root, queries)
-        if together:
-            ingested = replace(ingested, photos=run.add("photos", _one_encounter(ingested.photos, chosen)))
-        cohort = _restrict(tonights_cohort(run, ingested), chosen, place.root)
-        judged = healed(run, lambda: from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
-        if report:
-            _copy_page(write_report(run, judged, report), report)
-        page = str(report) if report else None
-        answers = {"queries": _answers(judged, chosen, place.root), "model": run.model.describe(), "report": page}
-        return answers | {"work": run.work, "counts": run.counts, "notes": run.notes}
+
+    def under(settings: Settings, model: Model, sentence: str) -> dict[str, Any]:
+        gallery = tuple(s if "://" in s else str(place.root / s) for s in settings.ingest.sources)
+        with open_run(place, settings, model, flow="identify", sources=gallery + queries, quiet=quiet) as run:
+            still_accepted(run)
+            run.note(sentence)
+            return _identified(run, queries, together, report)
+
+    return under_accepted(place, overrides, under)
+
+
+def _identified(run: Run, queries: Sequence[str], together: bool, report: Path | None) -> dict[str, Any]:
+    root, ingested = run.workspace.root, ingest_photos(run)
+    chosen = _photos_of(ingested.photos, root, queries)
+    if together:
+        ingested = replace(ingested, photos=run.add("photos", _one_encounter(ingested.photos, chosen)))
+    cohort = _restrict(tonights_cohort(run, ingested), chosen, root)
+    judged = healed(run, lambda: from_features_to_verdicts(run, segment_photos(run, ingested), cohort))
+    if report:
+        _copy_page(write_report(run, judged, report), report)
+    page = str(report) if report else None
+    answers = {"queries": _answers(judged, chosen, root), "model": run.model.describe(), "report": page}
+    return answers | {"work": run.work, "counts": run.counts, "notes": run.notes}
 
 
 def _copy_page(page: Path, to: Path) -> None:

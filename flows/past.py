@@ -12,11 +12,20 @@ from typing import Any
 from resight.errors import SettingsError
 from resight.flows.in_prefect import all_shown, run_name
 from resight.flows.lazy import made
-from resight.flows.steps import accepted_settings, again_if_lost, note_of_choice, run_pipeline, tonights_cohort
+from resight.flows.steps import (
+    again_if_lost,
+    note_of_choice,
+    run_pipeline,
+    still_accepted,
+    tonights_cohort,
+    under_accepted,
+)
 from resight.ingest.past import then
+from resight.run.models import Model
 from resight.run.run import Run, open_run
 from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
+from resight.settings import Settings
 from resight.status import PAST
 from resight.store.workspace import checked_night, open_workspace
 from resight.tasks.ingest import ingest_photos
@@ -86,18 +95,19 @@ def run_past_night(
     """One night of `run_past`."""
     place = open_workspace(workspace)
     with attempted(place, "past night", night=night) as tried:
-        settings, model, sentence = accepted_settings(place, overrides)
-        when, told = then(place, date.fromisoformat(night)), tuple(sources or ())
+        about: dict[str, Any] = {"night": night, "sources": tuple(sources or ()), "tried": tried, "quiet": quiet}
+        about["then"] = then(place, date.fromisoformat(night))
 
-        def whole() -> dict[str, Any]:
-            opened = open_run(
-                place, settings, model, flow=PAST, night=night, sources=told, tried=tried, then=when, quiet=quiet
-            )
-            with opened as run:
-                run.note(*note_of_choice(place), sentence)
-                return _seen(run)
+        def under(settings: Settings, model: Model, sentence: str) -> dict[str, Any]:
+            def whole() -> dict[str, Any]:
+                with open_run(place, settings, model, flow=PAST, **about) as run:
+                    still_accepted(run)
+                    run.note(*note_of_choice(place), sentence)
+                    return _seen(run)
 
-        summary = again_if_lost(settings, whole)
+            return again_if_lost(settings, whole)
+
+        summary = under_accepted(place, overrides, under)
         tried.result(summary)
         return summary
 

@@ -15,7 +15,7 @@ from resight.evaluate.paired import Comparison, compare
 from resight.flows.evaluation import measure_workspace
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
-from resight.flows.steps import making_way, own_settings, run_pipeline, settings_for, tonights_cohort
+from resight.flows.steps import MOST_ROUNDS, making_way, own_settings, run_pipeline, settings_for, tonights_cohort
 from resight.run.conditions import Way
 from resight.run.models import Model, current_model, with_model
 from resight.run.run import Run, open_run
@@ -152,18 +152,39 @@ class _Rebuild:
 
     def _compare(self, old: Model) -> tuple[Comparison, dict[str, Any] | None]:
         """The verdict, and the summary of the new model's measurement; None where there was nothing to measure."""
-        place, how = self.place, self.settings.evaluate
-        about: dict[str, Any] = {"night": self.night, "accept": False, "quiet": self.quiet, "way": self.way}
-        old_settings = with_model(settings_for(place, self.overrides), old)
+        how = self.settings.evaluate
         try:
-            before = measure_workspace(place, old_settings, old, **about)
-            paired = how.model_copy(update={"against": before["run_id"]})
-            changed = self.settings.model_copy(update={"evaluate": paired})
-            after = measure_workspace(place, changed, self.model, **about)
+            before, after = self._both_measured(old)
         except NothingToMeasure:
             return compare(*[empty_table("outcomes")] * 2), None
-        earlier, later = (read_run(place, r["run_id"], "outcomes") for r in (before, after))
+        earlier, later = (read_run(self.place, r["run_id"], "outcomes") for r in (before, after))
         return compare(earlier, later, self.settings.novelty.prior_new, how.draws, how.seed), after
+
+    def _both_measured(self, old: Model) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The measurements of the accepted model and of the new one, on the same photos, names and decisions.
+
+        Between the two a night may come in, or a decision; then both are measured again, from what lies in the store.
+
+        Raises:
+            NothingToMeasure: There is no query.
+            WorkspaceError: Something changed each time.
+        """
+        about: dict[str, Any] = {"night": self.night, "accept": False, "quiet": self.quiet, "way": self.way}
+        old_settings = with_model(settings_for(self.place, self.overrides), old)
+        for _ in range(MOST_ROUNDS):
+            before = measure_workspace(self.place, old_settings, old, **about)
+            paired = self.settings.evaluate.model_copy(update={"against": before["run_id"]})
+            changed = self.settings.model_copy(update={"evaluate": paired})
+            after = measure_workspace(self.place, changed, self.model, **about)
+            if before["inputs"] == after["inputs"]:
+                return before, after
+            log.warning(
+                "Photos, names or decisions changed while the two models were measured, so both are measured again on what is there now."
+            )
+        raise WorkspaceError(
+            f"Photos, names or decisions in {self.place.root} changed each of the {MOST_ROUNDS} times that the two models were measured, "
+            "so they cannot be compared; run `resight rebuild` again when nobody works on them. What was computed is kept."
+        )
 
 
 def _rebuild(

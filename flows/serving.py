@@ -55,8 +55,8 @@ def serve_flows(workspace: str, overrides: Mapping[str, Any] | None = None) -> N
     """
     place = open_workspace(workspace)
     runner, settings = _Runner(pause_on_shutdown=True), load_settings(place.root, overrides)
-    waiting = dict(overrides or {}) if settings.wait_minutes else {"wait_minutes": WAIT_MINUTES, **(overrides or {})}
-    for deployment in served_deployments(workspace, waiting, settings.site):
+    waiting = {} if "wait_minutes" in settings.model_fields_set else {"wait_minutes": WAIT_MINUTES}
+    for deployment in served_deployments(workspace, waiting | dict(overrides or {}), settings.site):
         existing = existing_deployment(deployment.flow_name, deployment.name)
         refuse_foreign(existing, deployment.name, workspace)
         if existing and existing.work_pool_name:

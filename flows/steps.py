@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from resight.decisions.apply import rejections
-from resight.errors import DamagedError, DeviceError
+from resight.errors import DamagedError, DeviceError, WorkspaceError
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort, nightly_cohort
-from resight.run.models import Model, model_of, settle, weights_of
+from resight.run.models import Model, current_model, model_of, settle, weights_of
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources
 from resight.run.state import Ingested, Judged, Segmented
@@ -40,6 +40,7 @@ log = logging.getLogger("resight")
 T = TypeVar("T")
 MOST_REPAIRS = 20
 RETRY_S = 30.0
+MOST_ROUNDS = 5
 
 
 def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> Settings:
@@ -70,6 +71,39 @@ def accepted_settings(workspace: Workspace, overrides: Mapping[str, Any] | None)
     settings = settings_for(workspace, overrides)
     names_model = bool(nest(overrides or {}).keys() & Settings.sections_affecting("model"))
     return settle(workspace, settings, weights_of(workspace, settings), explicit=names_model)
+
+
+class _AnotherModel(Exception):
+    """Another model was accepted between reading the accepted one and having the workspace."""
+
+
+def under_accepted(
+    workspace: Workspace, overrides: Mapping[str, Any] | None, work: Callable[[Settings, Model, str], T]
+) -> T:
+    """Do ``work`` with what `accepted_settings` gives, and from its beginning again where that changed while it waited.
+
+    ``work`` asks `still_accepted` as soon as it has the workspace: it may have waited hours for a rebuild.
+
+    Raises:
+        WorkspaceError: Another model was accepted each time.
+    """
+    for _ in range(MOST_ROUNDS):
+        try:
+            return work(*accepted_settings(workspace, overrides))
+        except _AnotherModel:
+            log.warning(
+                "Another model was accepted in %s while this waited; it begins again with that one.", workspace.root
+            )
+    raise WorkspaceError(
+        f"Another model was accepted in {workspace.root} each of the {MOST_ROUNDS} times that this waited for the workspace; run it again."
+    )
+
+
+def still_accepted(run: Run) -> None:
+    """Go on only with the accepted model; for the ``work`` of `under_accepted`, before the run reads or writes anything."""
+    now = current_model(run.workspace)
+    if now and now.fingerprint != run.model.fingerprint:
+        raise _AnotherModel
 
 
 def own_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Model]:

@@ -18,6 +18,7 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +66,8 @@ def answers(index: str) -> bool:
         return False
     try:
         urlopen(index, timeout=10).close()
+    except HTTPError:  # a server that says 403 or 404 to its first page is there
+        return True
     except (OSError, ValueError):
         return False
     return True

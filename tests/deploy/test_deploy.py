@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +223,21 @@ def test_units_call_commands_with_options_that_exist() -> None:
                 assert all(word in text for word in words if word.startswith("--")), line
 
 
+def test_nights_wait_three_hours_and_who_runs_them_can_say_otherwise() -> None:
+    from resight.settings import load_settings
+
+    unit = (DEPLOY / "systemd" / "resight-nightly@.service").read_text(encoding="utf-8")
+    manifest = (DEPLOY / "kubernetes" / "resight.yaml").read_text(encoding="utf-8")
+    (pod,) = (d["spec"]["jobTemplate"]["spec"]["template"]["spec"] for d in yaml.safe_load_all(manifest) if d["metadata"]["name"] == "nightly")  # fmt: skip
+    (night,) = pod["containers"]
+    lines = [line.partition("=")[2] for line in unit.splitlines() if line.startswith(("Environment=", "ExecStart="))]
+    of_unit, command = dict([lines[0].split("=")]), lines[1]
+    assert unit.index("\nEnvironment=") < unit.index("\nEnvironmentFile="), "the file, read after it, counts"
+    for environment in (of_unit, {row["name"]: row["value"] for row in night["env"]}):
+        assert load_settings(environ=environment).wait_minutes == 180
+    assert "wait_minutes" not in command and night["args"] == ["nightly"], "--set would stand above the environment"
+
+
 def test_kubernetes_accepts_its_manifests() -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     documents = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "resight.yaml").read_text(encoding="utf-8")))
@@ -260,3 +278,27 @@ def test_the_conda_recipe_asks_for_what_the_project_asks_for() -> None:
     rattler_build = pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
     (variant,) = rattler_build.Stage0Recipe.from_yaml(text).render(rattler_build.VariantConfig())
     assert len(variant.recipe.requirements.run) == len(wanted)
+
+
+def test_an_index_that_refuses_its_first_page_answers() -> None:
+    spec = importlib.util.spec_from_file_location("try_install", ROOT / "tools" / "try_install.py")
+    assert spec and spec.loader
+    try_install = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(try_install)
+    server = HTTPServer(("127.0.0.1", 0), Refusing)
+    address = f"http://127.0.0.1:{server.server_port}/whl/cpu"
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    assert all(try_install.answers(f"{address}?{code}") for code in (200, 403, 404))
+    server.shutdown()
+    server.server_close()
+    assert not try_install.answers(address) and not try_install.answers("") and not try_install.answers("no address")
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers with the code that the address ends with."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.rpartition("?")[2]))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...

@@ -14,6 +14,7 @@ from resight.cli.app import app
 from resight.errors import ResightError
 from resight.flows.evaluation import measure_workspace
 from resight.flows.steps import own_settings
+from resight.run.models import promote
 from resight.run.run import Run
 from resight.run.state import Judged
 from resight.store.workspace import Workspace
@@ -110,6 +111,7 @@ def test_accuracy_refits_what_a_rebuild_of_the_same_night_only_measured(
     monkeypatch.setattr("resight.flows.evaluation.refit_fusion", refit)
     first = measure_workspace(night_workspace, settings, model, accept=False, **how)
     assert not refitted
+    promote(night_workspace, model)
     second = measure_workspace(night_workspace, settings, model, accept=True, **how)
     assert second["run_id"] == first["run_id"] and refitted == [first["run_id"]]
 

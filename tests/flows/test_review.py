@@ -248,6 +248,12 @@ def test_the_headline_gives_the_probability_of_what_it_says_whoever_is_compared_
     first, second, *_ = review.board.candidates(card)
     shown = screen(review.board, card, "Ana", chosen=second.name)
     assert first.name in shown["headline"] and shown["share"] == first.probability != second.probability
+    desk = review.board.desk
+    refused = desk.decide(desk.entry(Kind.REJECT, "Ana", card.photos, individual_id=first.name))
+    assert screen(review.board, card, "Ana")["headline"] == f"Perhaps {second.name}"
+    desk.decide(desk.entry(Kind.UNDO, "Ana", undoes=refused.decision_id))
+    desk.decide(desk.entry(Kind.RENAME, "Ana", individual_id=first.name, into="Zora"))
+    assert screen(review.board, card, "Ana")["headline"] == "Likely Zora"
     new = replace(card, decision=Decision.LIKELY_NEW, verdict={"p_new": 0.9})
     assert (
         "new animal" in screen(review.board, new, "Ana")["headline"]

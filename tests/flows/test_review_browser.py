@@ -27,6 +27,7 @@ from resight.store.workspace import Workspace
 
 pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 WIDTHS = (1440, 390)
+NOT_SEEN_MS = 350  # a little more than the page's own
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def page(chromium: Any) -> Iterator[Any]:
 
 def press(page: Any, *keys: str) -> str:
     """Press keys; the last one leads to a new page, whose decision is given back."""
+    page.wait_for_timeout(NOT_SEEN_MS)
     for key in keys[:-1]:
         page.keyboard.press(key)
     before = page.url
@@ -80,6 +82,7 @@ def test_an_evening_by_keyboard_survives_a_kill_and_the_next_night_heeds_it(revi
         page.wait_for_load_state()
         press(page, "u")
         press(page, "z")
+        page.wait_for_timeout(NOT_SEEN_MS)
         page.keyboard.press("m")
         page.locator("#same select").select_option(index=0)
         page.keyboard.press("Enter")
@@ -129,6 +132,7 @@ def test_a_kill_between_key_and_answer_loses_nothing_that_was_shown_as_kept(revi
             page.locator(".item").first.click()
             page.wait_for_load_state()
             shown.append(press(page, "u"))
+            page.wait_for_timeout(NOT_SEEN_MS)
             page.keyboard.press("u")
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -212,3 +216,59 @@ def _stops(page: Any) -> int:
             assert style[1] != "none" and style[2] != "0px", style
             seen.add(style[0])
     return len(seen)
+
+
+def opened(page: Any, address: str) -> None:
+    """The first encounter, looked at for long enough to decide."""
+    page.goto(address)
+    page.locator(".item").first.click()
+    page.wait_for_load_state()
+    page.wait_for_timeout(NOT_SEEN_MS)
+
+
+def test_nothing_is_decided_on_an_encounter_that_nobody_can_have_seen(reviewed_workspace: Workspace, page: Any) -> None:
+    again = "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'u', bubbles: true }))"
+    twice = "document.querySelector('[data-key=U]').dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail: 2 }))"
+    with served(reviewed_workspace.root) as (address, _):
+        opened(page, address)
+        page.evaluate(f"new MutationObserver((_, of) => {{ of.disconnect(); {again} }}).observe(document.body, {{ childList: true }})")  # fmt: skip
+        first = press(page, "u")
+        page.wait_for_timeout(NOT_SEEN_MS)
+        page.evaluate(twice)
+        page.wait_for_timeout(2 * NOT_SEEN_MS)  # a decision that came through would be there
+        assert [e.decision_id for e in DecisionLog(reviewed_workspace).entries()] == [first]
+        page.evaluate("window.isHere = true; document.querySelector('link[rel=stylesheet]').setAttribute('href', '/files/review.css?v=0')")  # fmt: skip
+        press(page, "u")
+        page.wait_for_function(
+            "!window.isHere && document.querySelector('[data-encounter]')"
+        )  # a new style: loaded whole
+    assert kinds(reviewed_workspace) == ["cannot_tell"] * 2
+
+
+def test_the_button_that_was_pressed_is_heeded_by_every_browser(reviewed_workspace: Workspace, page: Any) -> None:
+    with served(reviewed_workspace.root) as (address, _):
+        opened(page, address)
+        page.evaluate("void (window.FormData = class extends FormData { constructor(form) { super(form); } })")
+        page.keyboard.press("b")
+        page.get_by_role("button", name="No head in this crop").click()
+        page.wait_for_url(re.compile(r"\?done="))
+    assert kinds(reviewed_workspace) == ["not_a_head"]
+
+
+def test_whoever_leaves_while_a_decision_is_sent_comes_where_they_want(
+    reviewed_workspace: Workspace, page: Any
+) -> None:
+    ended = "void (window.fetch = () => new Promise((_, fail) => addEventListener('beforeunload', () => fail(new Error('left')))))"
+    with served(reviewed_workspace.root) as (address, _):
+        for leave in (lambda: page.get_by_role("link", name="List").click(), lambda: page.keyboard.press("Escape")):
+            opened(page, address)
+            page.evaluate(ended)
+            page.keyboard.press("u")
+            leave()
+            page.locator(".item").first.wait_for(timeout=5000)
+            assert not kinds(reviewed_workspace)
+        opened(page, address)
+        page.evaluate("(limit => { AbortSignal.timeout = () => limit.call(AbortSignal, 100) })(AbortSignal.timeout)")
+        page.evaluate("void (window.fetch = (_, { signal }) => new Promise((_, fail) => signal.addEventListener('abort', () => fail(signal.reason))))")  # fmt: skip
+        assert press(page, "u"), "as without the script, where no answer comes"
+    assert kinds(reviewed_workspace) == ["cannot_tell"]

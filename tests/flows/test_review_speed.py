@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -58,6 +60,10 @@ def test_the_night_has_found_the_points_of_all_that_the_keys_show(review: Review
     review.prepare()
     pairs = [c.pair for card in cards(review) for c in review.board.candidates(card) if c.pair]
     assert len(pairs) > 3 * len(cards(review)) and all(review.pictures.known(pair) for pair in pairs)
+    monkeypatch.setattr("resight.decisions.desk.LOOK_AGAIN_S", 1e9)
+    tables = review.board.desk.tables
+    review.board.desk._tables = replace(tables, generation=replace(tables.generation, folder=Path("the next night")))
+    assert not any(review.pictures.known(pair) for pair in pairs), "points of another run are not at hand"
 
 
 def test_photos_by_name_are_those_of_looking_at_every_photo(review: Review, ana: TestClient) -> None:

@@ -19,7 +19,7 @@ EVENT = {"event_no": 1, "night": date(2026, 6, 4), "event": "created", "encounte
 HISTORY = {"event_run_id": "r", "provisional_individual_id": "new-1"}
 
 
-def make_run(place: Workspace, run_id: str, model: str = OLD, measured: bool = False) -> None:
+def make_run(place: Workspace, run_id: str, model: str = OLD, measured: bool = False, links: str = "") -> None:
     """A run with some tables, each of which names it."""
     now = datetime.now(UTC)
     row: dict[str, Any] = {field.name: "{}" for field in catalog_table("runs").schema}
@@ -31,7 +31,7 @@ def make_run(place: Workspace, run_id: str, model: str = OLD, measured: bool = F
         if measured:
             stage.write("accuracy", conform("accuracy", [ACCURACY], run_id))
             stage.write_report(f"accuracy of {run_id}", "accuracy.html")
-        stage.write_report(f"page of {run_id}")
+        stage.write_report(f"page of {run_id}{links}")
         stage.commit(run_id)
 
 

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 from receivers import http_receiver, mail_receiver
+from typer.testing import CliRunner
 
+from resight.bucket.objects import BucketError
+from resight.cli.app import app
 from resight.errors import SettingsError
 from resight.evaluate.worse import worse_metrics
 from resight.notify.events import Event, met_again, night_done, night_missing
 from resight.notify.params import Kind, NotifyParams, secret
 from resight.notify.send import send
+from resight.run.models import Model, register
 from resight.run.telling import attempted, notify_params, tell
 from resight.store.attempts import log_lines
 from resight.store.tables import conform
@@ -219,3 +223,26 @@ def test_a_wrong_section_is_refused_in_a_sentence(workspace: Workspace) -> None:
     (workspace.root / "resight.toml").write_text("[notify]\nwebook = 'x'\n")
     with pytest.raises(SettingsError, match="webhook"):
         notify_params(workspace)
+
+
+def test_people_are_told_that_a_promoted_model_was_not_published(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: object) -> None:
+        raise BucketError("s3://turtles cannot be written.")
+
+    part = {"extract": {"kind": "orb"}, "match": {"kind": "nearest"}, "score": {"name": "ratio"}}
+    register(workspace, Model("0123456789abcdef", part, {}))
+    monkeypatch.setattr("resight.bucket.publish.Objects", no_network)
+    said = "is done, but: The results are complete here and were not published: s3://turtles cannot be written."
+    with http_receiver() as (address, taken):
+        settings = f"publish.to = 's3://turtles'\nnotify.webhook = '{address}'\n"
+        (workspace.root / "resight.toml").write_text(settings, encoding="utf-8")
+        by_hand = CliRunner().invoke(app, ["models", "promote", "0123", "-w", str(workspace.root)])
+        with attempted(workspace, "rebuild") as tried:
+            pass
+    assert by_hand.exit_code == tried.exit_code == 0
+    assert [(row["event"], row["text"]) for row in taken] == [
+        ("failed", f"models promote {said}"),
+        ("failed", f"rebuild {said}"),
+    ]

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from resight.bucket.objects import TRIES, BucketError, Content, Objects
 from resight.errors import DamagedError, SettingsError, WorkspaceError
-from resight.store import sealed
+from resight.store import pages, sealed
 from resight.store.damage import MISSING
 from resight.store.generations import MANIFEST as GENERATION_FILE
 from resight.store.generations import Generation, current_generation, digest_of
@@ -151,6 +151,9 @@ class _Copy:
         for name, sha256 in generation.files.items():
             if name not in wanted or wanted[name].sha256 != sha256:
                 raise DamagedError(generation.folder / name, sealed.DIFFERS if name in wanted else MISSING, REPAIR)
+        page = _page_of_run(self.workspace, generation)
+        if page is not None:
+            files[pages.PAGE], wanted[pages.PAGE] = page, *_contents({pages.PAGE: page}).values()
         digest = hashlib.sha256("".join(f"{n}\0{c.sha256}\n" for n, c in sorted(wanted.items())).encode()).hexdigest()
         place = f"generations/{generation.number:06d}-{digest[:12]}"
         sizes = {f"{place}/{name}": content.bytes for name, content in wanted.items()}
@@ -206,6 +209,13 @@ class _Copy:
         for folder in earlier[: max(0, len(earlier) - KEPT_BEFORE)]:
             if all(_now() - self.objects.changed_at(name) > KEPT_FOR for name in objects_of[folder]):
                 self.objects.remove(folder)
+
+
+def _page_of_run(workspace: Workspace, generation: Generation) -> Path | None:
+    """The page that was made for a folder as deep as those of generations are there; None where it is the same, or not whole here."""
+    page, sha256 = workspace.runs / str(generation.run_id) / pages.PAGE, generation.files.get(pages.PAGE)
+    moved = pages.as_current(page) if page.is_file() else None
+    return page if moved is not None and hashlib.sha256(moved).hexdigest() == sha256 else None
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def models_remove(
 
 
 def _accept(command: str, workspace: Path, accept: Callable[[Workspace], Model], as_json: bool) -> None:
-    from resight.run.publishing import publish_after
+    from resight.run.telling import publish_and_tell
     from resight.store.attempts import attempt
     from resight.store.workspace import open_workspace
 
@@ -100,7 +100,7 @@ def _accept(command: str, workspace: Path, accept: Callable[[Workspace], Model],
     with attempt(place, command) as tried, place.lock():
         model = accept(place)
         tried.follow(accepted_model=model.fingerprint)
-    publish_after(tried)
+    publish_and_tell(tried)
 
     def show(console: Console, result: dict[str, Any]) -> None:
         accepted = f"{model.fingerprint} is now the accepted model: {escape(model.describe())}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +61,9 @@ class Batches:
         Batches that a killed run left come first. Crops whose block took its worker with it are tried once more, one to
         a block, so that one of them cannot cost the others their features.
         """
-        first = self._run(self._pending(paths), paths)
-        again = [self._create(ids, shard_rows=1) for ids in _chunks(sorted(first.lost))]
+        taken = self.index().failed_in
+        first = self._run(self._pending(paths, taken), paths)
+        again = [self._create(ids, 1, taken) for ids in _chunks(sorted(first.lost))]
         second = self._run(again, paths)
         failed = {key: reason for key, reason in first.failed.items() if key not in first.lost} | second.failed
         return Outcome(first.n_computed + second.n_computed, failed)
@@ -70,20 +71,18 @@ class Batches:
     def adopt(self) -> Index:
         """Put whole batches into the index that are not there: a run was killed just before it did so, or a part is damaged."""
         index = self.index()
-        waiting = [
-            g for g in self._groups() if store.is_complete(g) and self.env.workspace.relative(g) not in index.stores
-        ]
+        complete = [group for group in self._groups() if store.is_complete(group)]
+        waiting = [group for group in complete if self.env.workspace.relative(group) not in index.stores]
         for group in waiting:
             with suppress(DamagedError):  # it waits to be finished now
                 self._write_index(group)
         return self.index() if waiting else index
 
-    def join(self) -> Index:
-        """Put small batches together, once the new ones are there."""
+    def join(self) -> None:
+        """Put small batches together, once the new ones are there; one that is damaged waits to be finished then."""
         join_small(self.folder, self.env.workspace.root)
-        return self.index()
 
-    def _pending(self, paths: dict[str, str]) -> list[Path]:
+    def _pending(self, paths: dict[str, str], taken: Collection[str]) -> list[Path]:
         """Unfinished batches that are still asked for, then new ones; other unfinished ones are removed."""
         pending = []
         todo = set(paths)
@@ -99,7 +98,7 @@ class Batches:
         shard_rows = (
             min(store.SHARD_ROWS, -(-len(todo) // (SHARDS_PER_WORKER * self.env.runner.n_workers))) if todo else 1
         )
-        return pending + [self._create(ids, shard_rows) for ids in _chunks(sorted(todo))]
+        return pending + [self._create(ids, shard_rows, taken) for ids in _chunks(sorted(todo))]
 
     def _run(self, groups: Sequence[Path], paths: dict[str, str]) -> Outcome:
         outcomes = [self._fill(group, paths) for group in groups]
@@ -107,10 +106,12 @@ class Batches:
         lost = tuple(crop_id for outcome in outcomes for crop_id in outcome.lost)
         return Outcome(sum(outcome.n_computed for outcome in outcomes), failed, lost)
 
-    def _create(self, ids: Sequence[str], shard_rows: int) -> Path:
-        """A new batch at full size. The extractor is built here too: a missing file stops the run before any work."""
+    def _create(self, ids: Sequence[str], shard_rows: int, taken: Collection[str]) -> Path:
+        """A new batch at full size, under a name that is not taken. The extractor is built here too: a missing file stops the run before any work."""
         extractor = built(self.extractor, self.env.weights, "cpu")
         group = self.folder / f"{digest_ids(ids)}.zarr"
+        while self.env.workspace.relative(group) in taken:
+            group = self.folder / f"{digest_ids([group.stem, *ids])}.zarr"
         store.remove(group)
         layout = store.Layout(
             len(ids), shard_rows, extractor.max_keypoints, extractor.descriptor_dim, extractor.descriptor_dtype
@@ -163,9 +164,8 @@ class Batches:
         name = self.env.workspace.relative(group)
         counts = keypoint_counts(group)
         rows = [
-            {"crop_id": crop_id, "n_keypoints": n, "store": name, "store_row": row}
+            {"crop_id": crop_id, "n_keypoints": None if crop_id in failed else n, "store": name, "store_row": row}
             for row, (crop_id, n) in enumerate(zip(store.crop_ids_of(group), counts, strict=True))
-            if crop_id not in failed
         ]
         write_part(self.folder / INDEX, group.stem, pa.Table.from_pylist(rows, schema=INDEX_SCHEMA))
 

@@ -8,6 +8,9 @@ that have them open; `places.elsewhere` knows where their rows went.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +25,17 @@ from resight.extract.places import INDEX, Index, compact_index
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import together, write_part
 
+# At most 319 rows of a third of a MB or so are held at once, however many nights come together.
+PORTION_ROWS = 4 * store.SHARD_ROWS
 OF_THE_GROUP = ("format", "version", "shard_rows", "crop_ids")
 
 
 def join_small(folder: Path, root: Path) -> None:
     """Put small batches together, and remove those whose crops all lie in another one since an earlier call.
 
-    A kill leaves batches as they were, or a crop in two of them. Call it with the workspace locked.
+    Many are put together in portions, of which each is whole and in the index before the next begins. A kill leaves batches
+    as they were, or a crop in two of them. A batch that turns out to be damaged is set aside or waits to be finished: its
+    crops have no place any more, and who calls this has them computed again. Call it with the workspace locked.
 
     Args:
         folder: Of the batches of an extractor.
@@ -42,11 +49,23 @@ def join_small(folder: Path, root: Path) -> None:
     chosen = together(small)
     if len(chosen) > 1:
         rows = index.of_stores({path.relative_to(root).as_posix() for path in chosen})
-        try:
-            _join(folder, root, rows)
-        except DamagedError:
-            return  # it has been set aside; whoever needs its features says so and has them computed again
+        for portion in _portions(rows):
+            with suppress(DamagedError):  # it is written down, and the other portions may be whole
+                _join(folder, root, portion)
     compact_index(folder)
+
+
+def _portions(rows: pa.Table) -> Iterator[pa.Table]:
+    """Rows of the index in portions, each by crop; rows of one batch come one after another, so that it is read once or twice.
+
+    None of several is smaller than a shard: a portion must be larger than each batch that it takes rows from.
+    """
+    by_store = rows.sort_by([(key, "ascending") for key in ("store", "crop_id")])
+    starts = list(range(0, rows.num_rows, PORTION_ROWS))
+    if len(starts) > 1 and rows.num_rows - starts[-1] < store.SHARD_ROWS:
+        starts.pop()
+    for start, stop in pairwise([*starts, rows.num_rows]):
+        yield by_store.slice(start, stop - start).sort_by("crop_id").combine_chunks()
 
 
 def _join(folder: Path, root: Path, rows: pa.Table) -> None:
@@ -57,9 +76,11 @@ def _join(folder: Path, root: Path, rows: pa.Table) -> None:
     if any(len(f) > layout.max_keypoints or str(f.descriptors.dtype) != layout.descriptor_dtype for f in features):
         return
     ids = rows["crop_id"].to_pylist()
-    group = folder / f"{digest_ids(ids)}.zarr"
-    store.remove(group)  # what a kill has left
+    # Named by what it comes from too: a batch of these very crops, of which some had failed, may be one of them.
+    sources = sorted(set(rows["store"].to_pylist()))
+    group = folder / f"{digest_ids(['joined', *sources, *ids])}.zarr"
     about = {name: value for name, value in attributes_of(first).items() if name not in OF_THE_GROUP}
+    store.remove(group)  # what a kill has left
     shard_rows = min(store.SHARD_ROWS, len(ids))
     whole = store.Layout(len(ids), shard_rows, layout.max_keypoints, layout.descriptor_dim, layout.descriptor_dtype)
     store.create(group, whole, ids, about)

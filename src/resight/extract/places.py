@@ -2,6 +2,9 @@
 
 A crop has a row for every batch that it has been in. A batch that is put together with others (`joining`) goes after a while,
 and its rows stay: the tables of earlier runs name it, and its rows tell where these crops lie now.
+
+A crop that has failed has a row without a number of keypoints. A batch that is damaged is finished again, and a crop may
+fail then that had its features there: this row counts, whatever other parts of the index say of that crop and that batch.
 """
 
 from __future__ import annotations
@@ -39,24 +42,29 @@ class Index:
     """The index of one extractor.
 
     Attributes:
-        rows: `INDEX_SCHEMA`.
-        n_rows: How many rows each batch has that is whole.
+        rows: `INDEX_SCHEMA`, of crops that have not failed.
+        n_rows: How many of them each batch has that is whole.
+        stores: All batches that it knows, whether they are still there or not.
+        failed_in: Those in which a crop has failed; such a name is not given again.
     """
 
     rows: pa.Table
     n_rows: Mapping[str, int]
+    stores: frozenset[str]
+    failed_in: frozenset[str]
 
     @staticmethod
     def read(folder: Path, root: Path) -> Index:
         """The index of the batches in ``folder`` of the workspace ``root``; damaged parts are set aside."""
         rows = read_parts(folder / INDEX, INDEX_SCHEMA)
-        counts = Counter(rows["store"].to_pylist())
-        return Index(rows, {name: n for name, n in counts.items() if store.is_complete(root / name)})
-
-    @property
-    def stores(self) -> set[str]:
-        """All batches that it knows, whether they are still there or not."""
-        return set(pc.unique(self.rows["store"]).to_pylist())
+        stores = frozenset(pc.unique(rows["store"]).to_pylist())
+        failed_in = frozenset(pc.unique(rows.filter(pc.is_null(rows["n_keypoints"]))["store"]).to_pylist())
+        rows = _of_use(rows)
+        rows = rows.filter(pc.is_valid(rows["n_keypoints"]))
+        counts = Counter(
+            name for name, _ in set(zip(*(rows[c].to_pylist() for c in ("store", "crop_id")), strict=True))
+        )
+        return Index(rows, {name: counts[name] for name in stores if store.is_complete(root / name)}, stores, failed_in)
 
     def of_stores(self, names: Collection[str]) -> pa.Table:
         """Rows of these batches, each crop once, by crop."""
@@ -82,7 +90,17 @@ class Index:
 
 def compact_index(folder: Path) -> None:
     """Put small parts of the index together; see `store.parts.compact`."""
-    compact(folder / INDEX, INDEX_SCHEMA, KEY)
+    compact(folder / INDEX, INDEX_SCHEMA, KEY, _of_use)
+
+
+def _of_use(rows: pa.Table) -> pa.Table:
+    """Without the rows of crops that have failed in the same batch; those that say so stay."""
+    failed = pc.is_null(rows["n_keypoints"])
+    if not pc.any(failed).as_py():
+        return rows
+    keys = pc.binary_join_element_wise(*(rows[name] for name in KEY), " ").combine_chunks()
+    superseded = pc.is_in(keys, keys.filter(failed.combine_chunks()))
+    return rows.filter(pc.or_(failed, pc.invert(superseded)))
 
 
 def elsewhere(root: Path, name: str, row: int) -> tuple[str, int] | None:
@@ -100,8 +118,10 @@ def elsewhere(root: Path, name: str, row: int) -> tuple[str, int] | None:
     ]
     if not crops:
         return None
-    found = pa.concat_tables([rows_where(file, INDEX_SCHEMA, "crop_id", crops[:1]) for file in files]).to_pylist()
+    found = _of_use(pa.concat_tables([rows_where(file, INDEX_SCHEMA, "crop_id", crops[:1]) for file in files]))
     others = [
-        (r["store"], r["store_row"]) for r in found if r["store"] != name and store.is_complete(root / r["store"])
+        (r["store"], r["store_row"])
+        for r in found.to_pylist()
+        if r["n_keypoints"] is not None and r["store"] != name and store.is_complete(root / r["store"])
     ]
     return max(others, default=None)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from resight.catalog import table as catalog_table
 from resight.environment import Environment
+from resight.errors import DamagedError
 from resight.extract.batch import Batches
 from resight.extract.params import ExtractorBase
 from resight.extract.places import Place
@@ -17,6 +18,7 @@ from resight.extract.store import VERSION
 from resight.status import CropStatus, FeatureStatus
 from resight.store.counts import reconcile
 
+ROUNDS = 3
 SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("features").schema if f.name != "run_id"])
 
 
@@ -51,21 +53,44 @@ def extract(env: Environment, extractor: ExtractorBase, name: str, crops: pa.Tab
         WeightsError: A weights file is missing or wrong.
         DeviceError: The device is not there.
         BrokenCountError: A crop has no row at the end.
+        DamagedError: What was written is damaged again and again.
     """
     batches = Batches(env, extractor, name)
     crop_rows = crops.select(["crop_id", "photo_id", "path", "status"]).to_pylist()
     paths = {row["crop_id"]: row["path"] for row in crop_rows if row["status"] == CropStatus.OK}
-    places = batches.adopt().places()
-    todo = {crop_id: path for crop_id, path in paths.items() if crop_id not in places}
-    failed: dict[str, str] = {}
-    n_extracted = 0
-    if todo:
-        outcome = batches.compute(todo)
-        failed, n_extracted, places = outcome.failed, outcome.n_computed, batches.join().places()
+    places, failed, n_extracted = _computed(batches, paths)
     rows = [_row(crop, places, failed, batches.fingerprint) for crop in crop_rows]
     reconcile("extract", [crop["crop_id"] for crop in crop_rows], [row["crop_id"] for row in rows])
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["crop_id"]), schema=SCHEMA)
     return ExtractResult(table, n_extracted)
+
+
+def _computed(batches: Batches, paths: Mapping[str, str]) -> tuple[dict[str, Place], dict[str, str], int]:
+    """Where the features of the crops of ``paths`` lie, why others failed, and how many were computed now.
+
+    Putting small batches together reads old ones, and may find one damaged whose crops were done: they are computed in the
+    next round. After the last nothing is put together.
+
+    Raises:
+        DamagedError: Crops have neither a place nor a reason after the last round.
+    """
+    places: dict[str, Place] = batches.adopt().places()
+    failed: dict[str, str] = {}
+    n_computed = 0
+    for rounds_left in reversed(range(ROUNDS)):
+        todo = {crop_id: path for crop_id, path in paths.items() if crop_id not in places and crop_id not in failed}
+        if not todo:
+            break
+        outcome = batches.compute(todo)
+        failed |= outcome.failed
+        n_computed += outcome.n_computed
+        if rounds_left:
+            batches.join()
+        places = batches.adopt().places()
+    missing = sorted(paths.keys() - places.keys() - failed.keys())
+    if missing:
+        raise DamagedError(batches.folder, f"features of {len(missing)} crops were written and are not there")
+    return places, failed, n_computed
 
 
 def _row(

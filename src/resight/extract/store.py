@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from resight.extract.marks import gathered, mark_path, marks_of, read_mark
 from resight.extract.opened import Group, StoredArray, attributes_of
 from resight.store.durable import put_in_place, sync_tree, write_bytes
 from resight.store.sealed import DIFFERS, read_json, write_json
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT, VERSION = "resight-features", 1
 COMPLETE = "_COMPLETE.json"
@@ -183,7 +180,7 @@ def whole_shards(folder: Path) -> set[int]:
 
 
 def complete(folder: Path, lost: Mapping[str, str]) -> dict[str, str]:
-    """Gather the marks of the shards into ``_COMPLETE.json`` and remove them.
+    """Gather the marks of the shards into ``_COMPLETE.json``, and remove them and what killed workers have left.
 
     Args:
         folder: The group.
@@ -200,6 +197,8 @@ def complete(folder: Path, lost: Mapping[str, str]) -> dict[str, str]:
         sorted({**lost, **{key: reason for mark in marks for key, reason in mark.pop("failed").items()}}.items())
     )
     description = {name: _file_digest(folder / name) for name in _description()}
+    for left_over in folder.rglob(".*.tmp"):
+        left_over.unlink(missing_ok=True)
     content = {"version": VERSION, "shards": marks, "failed": failed, "description": description}
     write_json(folder / COMPLETE, content, indent=1)
     shutil.rmtree(marks_of(folder), ignore_errors=True)

@@ -86,7 +86,9 @@ class Pictures:
 
     def known(self, pair: tuple[str, str]) -> dict[str, Any] | None:
         """`points` where they are at hand; None where they would have to be looked up or computed."""
-        return self.points(pair) if pair in self._points[1] else None
+        folder, kept = self._points
+        is_current = folder == str(self.board.desk.tables.generation.folder)
+        return _plain(kept[pair]) if is_current and pair in kept else None
 
     def points(self, pair: tuple[str, str]) -> dict[str, Any]:
         """The points of two crops that fit one pattern, and nothing else, in pixels of the crops.
@@ -97,9 +99,7 @@ class Pictures:
         found = self._look_up([pair]).get(pair)
         if found is None:
             raise WorkspaceError("These two pictures cannot be compared.")
-        fits = found.inlier.astype(bool) if found.verified else np.zeros(len(found.inlier), bool)
-        rows = np.hstack([found.xy_a_px, found.xy_b_px])[fits][:POINTS_SHOWN]
-        return {"points": np.round(rows, 1).tolist(), "tried": bool(found.verified), "n_fit": int(fits.sum())}
+        return _plain(found)
 
     def _look_up(self, pairs: list[tuple[str, str]], *, kept_only: bool = False) -> dict[tuple[str, str], Evidence]:
         with self._lock:
@@ -125,6 +125,12 @@ class Pictures:
             env = Environment(run.workspace, weights_of(run.workspace, settings), runner, settings.device)
             name = Conditions(env, settings).names.match
             return evidence(env, match_setup(settings), name, asked, features, kept_only=kept_only)
+
+
+def _plain(found: Evidence) -> dict[str, Any]:
+    fits = found.inlier.astype(bool) if found.verified else np.zeros(len(found.inlier), bool)
+    rows = np.hstack([found.xy_a_px, found.xy_b_px])[fits][:POINTS_SHOWN]
+    return {"points": np.round(rows, 1).tolist(), "tried": bool(found.verified), "n_fit": int(fits.sum())}
 
 
 def _shrunk(rgb: np.ndarray) -> np.ndarray:

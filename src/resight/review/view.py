@@ -12,7 +12,7 @@ from resight.decisions.names import similar
 from resight.novelty.uncompared import Obstacle
 from resight.report.words import BADGES, percent
 from resight.review.board import Board, Candidate, Card, Crop
-from resight.status import CALLED_NEW, Decision, Viewpoint
+from resight.status import CALLED_NEW, NAMED, Decision, Viewpoint
 
 MOST_PHOTOS = 24
 MOST_AHEAD = 40  # small pictures of the next screen; more are read when they come into view
@@ -48,7 +48,7 @@ def screen(
     theirs = board.photos_of(selected.name) if selected else []
     left, right = _pair(selected, own, theirs, query, gallery)
     waiting = board.queue(by)
-    shown = _says(card, selected, candidates) | _constants()
+    shown = _says(board, card, candidates) | _constants()
     return shown | {
         "card": card,
         "title": _title(card, own),
@@ -73,9 +73,10 @@ def screen(
     }
 
 
-def _says(card: Card, selected: Candidate | None, candidates: Sequence[Candidate]) -> dict[str, Any]:
+def _says(board: Board, card: Card, candidates: Sequence[Candidate]) -> dict[str, Any]:
     """What the encounter is taken for."""
-    headline = _headline(card, selected, candidates)
+    said = card.verdict.get("individual_id")
+    headline = _headline(card, candidates, board.desk.decided.called(said) if said else None)
     return {"headline": headline, "share": _share(card, candidates), "badge": BADGES[card.decision]}
 
 
@@ -113,7 +114,8 @@ def _title(card: Card, crops: Sequence[Crop]) -> str:
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def _headline(card: Card, selected: Candidate | None, candidates: Sequence[Candidate]) -> str:
+def _headline(card: Card, candidates: Sequence[Candidate], said: str | None) -> str:
+    """``said`` is the animal of the verdict, as it is called now."""
     if card.state == "named":
         return f"{card.name or 'Several animals'}, decided"
     if card.state == "cannot_tell":
@@ -124,6 +126,8 @@ def _headline(card: Card, selected: Candidate | None, candidates: Sequence[Candi
     if best is None:
         none_left = candidates or card.verdict.get("reason") == Obstacle.REJECTED
         return "No candidate is left" if none_left else HEADLINES[Decision.NOT_COMPARED]
+    if card.decision in NAMED and best.name != said:  # that one was refused; nothing says so much of the next
+        return HEADLINES[Decision.UNSURE].format(name=best.name)
     return HEADLINES[card.decision].format(name=best.name)
 
 

@@ -66,6 +66,7 @@ class Run:
         notes: Sentences for people.
         seconds: Wall time by stage.
         damage: What was set aside because it was damaged.
+        inputs: Stands for the photos, names, outlines and decisions that it saw, whatever its model.
         made_again: It replaces a run of the same name that was kept aside, or in which something had failed.
         not_read: Sources and label files that are there and could not be read.
         reason: Why it is kept aside, or what was overruled to publish it.
@@ -80,6 +81,7 @@ class Run:
     night: str
     sources: tuple[str, ...]
     run_id: str = ""
+    inputs: str = ""
     made_again: bool = False
     not_read: tuple[str, ...] = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -115,10 +117,11 @@ class Run:
         return self.conditions.names
 
     def name_after_inputs(self, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> None:
-        """Set `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
+        """Set `inputs` and `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
         left_out = ("run_id", "message", *(() if self.decided.entries else ("labelled_individual_id",)))
         inputs = photos.drop_columns([c for c in left_out if c in photos.column_names]).to_pylist()
         outlines = {k: [vars(a) for a in v] for k, v in sorted(annotations.items())}
+        self.inputs = fingerprint(canonical_json([_plain(r) for r in inputs]), outlines, self.decided.digest)
         digest = fingerprint(
             self.flow,
             __version__,

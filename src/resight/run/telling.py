@@ -43,8 +43,13 @@ def attempted(workspace: Workspace, command: str, **about: Any) -> Iterator[Atte
         if tried is not None:
             _measure(workspace)
         if tried is not None and tried.outcome != Outcome.STOPPED:
-            not_published = publish_after(tried)
-            _tell_of(tried, [not_published] if not_published else [])
+            publish_and_tell(tried)
+
+
+def publish_and_tell(tried: Attempt) -> None:
+    """After an attempt that has ended: publish its results, where that is wanted, and tell people what they should know of it."""
+    not_published = publish_after(tried)
+    _tell_of(tried, [not_published] if not_published else [])
 
 
 def tell(

@@ -86,7 +86,7 @@ class Workspace:
         somebody who waits has had it.
 
         Args:
-            wait_s: How long to wait until nobody else is at work here; negative for without end.
+            wait_s: How long to wait until nobody else is at work here.
 
         Raises:
             WorkspaceError: Another run is still at work here.

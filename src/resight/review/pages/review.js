@@ -147,7 +147,15 @@
 
   // ---- the next screen in the place of this one: a browser takes longer to set up a page than to fill it
   let sent = false; // a second press of the key must not send a form again, nor act on a screen that is about to go
-  const put = (page, address) => {
+  let leaving = false; // for another page: a request that ends because of that has not failed
+  let putAt = -Infinity;
+  const NOT_SEEN_MS = 300; // whoever acts sooner meant the screen before
+  const MOST_WAIT_MS = 20000;
+  const isUnseen = () => performance.now() - putAt < NOT_SEEN_MS;
+  const program = (of) => [...of.querySelectorAll("script[src], link[rel=stylesheet]")].map((part) => part.getAttribute("src") || part.getAttribute("href")).join(" ");
+  const encounter = (of) => of.querySelector("[data-encounter]")?.dataset.encounter;
+  const put = (page, address, isDecided) => {
+    if (isDecided || encounter(page) !== encounter(document)) putAt = performance.now(); // else the same encounter beside another animal
     document.title = page.title;
     document.body.replaceChildren(...page.body.childNodes);
     if (address) history.pushState(null, "", address);
@@ -159,31 +167,42 @@
   const go = async (address, form, otherwise) => {
     if (sent) return;
     sent = true;
+    leaving = false;
+    let answer, page;
     try {
-      const answer = await fetch(address, form ? { method: "POST", body: form } : {});
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const isHere = form && !answer.redirected; // refused: the address is that of a form
-      const [mine, other] = [document, page].map((of) => of.querySelector("script[src]")?.getAttribute("src"));
-      const isOld = other && other !== mine; // the program was updated meanwhile
-      if (isHere || (page.querySelector("[data-encounter]") && !isOld)) put(page, isHere ? "" : answer.url);
-      else { location.assign(answer.url); return; }
+      answer = await fetch(address, { ...(form ? { method: "POST", body: form } : {}), signal: AbortSignal.timeout?.(MOST_WAIT_MS) });
+      page = new DOMParser().parseFromString(await answer.text(), "text/html");
     } catch { // as without this script: the browser says that nobody answers; a decision that was kept is not kept twice
       sent = false;
-      otherwise();
+      if (!leaving) otherwise();
       return;
     }
     sent = false;
+    if (leaving) return;
+    const isHere = form && !answer.redirected; // refused: the address is that of a form
+    const isOld = program(page) !== program(document); // it was updated meanwhile
+    if (isHere || (encounter(page) !== undefined && !isOld)) put(page, isHere ? "" : answer.url, Boolean(form));
+    else {
+      sent = true;
+      location.assign(answer.url);
+    }
   };
   let plainly = false;
   document.addEventListener("submit", (event) => {
     const form = event.target, button = event.submitter;
-    if (plainly || form.method === "dialog") return;
+    if (plainly || form.method === "dialog" || button === undefined) return; // a browser that does not tell the button sends it itself
     event.preventDefault();
-    const said = new URLSearchParams(new FormData(form, button));
+    if (isUnseen() && form.method === "post") return; // keys that only look are heeded: of two keys the second must not act alone
+    const data = new FormData(form);
+    if (button?.name) data.append(button.name, button.value); // the server takes the last; not every browser heeds a button given to FormData
+    const said = new URLSearchParams(data);
     const otherwise = () => { plainly = true; form.requestSubmit(button); };
     if (form.method === "post") go(form.action, said, otherwise);
     else go(`${form.action.split("?")[0]}?${said}`, null, otherwise);
   });
+  document.addEventListener("click", (event) => { // the second click of two would be on the next screen
+    if (event.detail > 1 && event.target.closest("form button, [data-dialog], a[href]")) { event.preventDefault(); event.stopPropagation(); }
+  }, { capture: true });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
     if (!link || link.target || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
@@ -191,7 +210,8 @@
     event.preventDefault();
     go(link.href, null, () => location.assign(link.href));
   });
-  window.addEventListener("popstate", () => location.reload()); // the way back shows what is there now
+  window.addEventListener("popstate", () => { leaving = true; location.reload(); }); // the way back shows what is there now
+  for (const end of ["beforeunload", "pagehide"]) window.addEventListener(end, () => { leaving = true; });
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
   // ---- a box around the head
@@ -232,7 +252,7 @@
   // ---- keys
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (sent) { event.preventDefault(); return; }
+    if (sent && event.key !== "Escape" && event.key !== "Tab") { event.preventDefault(); return; }
     const dialog = document.querySelector("dialog[open]");
     const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
     const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
