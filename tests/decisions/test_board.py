@@ -32,8 +32,7 @@ def test_a_rejection_from_before_a_photo_was_voted_out_holds_on_the_screen_of_th
 
 
 def test_evidence_names_encounters_as_people_call_them() -> None:
-    query: Any = SimpleNamespace(individual_id="Leo")
-    said = _together({"individual_id": "Leo"}, query, ["dive #4", f"dive 5#{A}"])
+    said = _together(["dive #4", f"dive 5#{A}"])
     assert (
         said
         == "It is probably one animal with dive #4, one of several animals in a photo of dive 5, which counted too."
