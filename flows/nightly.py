@@ -10,20 +10,12 @@ from typing import Any
 from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
 from resight.flows.past import past_shown
-from resight.flows.steps import (
-    again_if_lost,
-    note_of_choice,
-    run_pipeline,
-    still_accepted,
-    tonights_cohort,
-    under_accepted,
-)
+from resight.flows.steps import in_accepted_run, run_pipeline, tonights_cohort
 from resight.pairs.cohort import Cohort
-from resight.run.models import Model, current_model
-from resight.run.run import Run, open_run
+from resight.run.models import current_model
+from resight.run.run import Run
 from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
-from resight.settings import Settings
 from resight.status import KEPT_ASIDE
 from resight.store.attempts import Attempt
 from resight.store.workspace import checked_night, open_workspace
@@ -61,17 +53,7 @@ def run_nightly(
     place, night = open_workspace(workspace), checked_night(night or date.today().isoformat())
     with attempted(place, "nightly", night=night) as tried:
         about: dict[str, Any] = {"night": night, "sources": tuple(sources or ()), "tried": tried, "quiet": quiet}
-
-        def under(settings: Settings, model: Model, sentence: str) -> dict[str, Any]:
-            def whole() -> dict[str, Any]:
-                with open_run(place, settings, model, flow="nightly", **about) as run:
-                    still_accepted(run)
-                    run.note(*note_of_choice(place), sentence)
-                    return _night(run, accept, tried)
-
-            return again_if_lost(settings, whole)
-
-        summary = under_accepted(place, overrides, under)
+        summary = in_accepted_run(place, overrides, "nightly", lambda run: _night(run, accept, tried), **about)
         tried.result(summary)
         return summary
 

@@ -12,20 +12,11 @@ from typing import Any
 from resight.errors import SettingsError
 from resight.flows.in_prefect import all_shown, run_name
 from resight.flows.lazy import made
-from resight.flows.steps import (
-    again_if_lost,
-    note_of_choice,
-    run_pipeline,
-    still_accepted,
-    tonights_cohort,
-    under_accepted,
-)
+from resight.flows.steps import in_accepted_run, run_pipeline, tonights_cohort
 from resight.ingest.past import then
-from resight.run.models import Model
-from resight.run.run import Run, open_run
+from resight.run.run import Run
 from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
-from resight.settings import Settings
 from resight.status import PAST
 from resight.store.workspace import checked_night, open_workspace
 from resight.tasks.ingest import ingest_photos
@@ -97,17 +88,7 @@ def run_past_night(
     with attempted(place, "past night", night=night) as tried:
         about: dict[str, Any] = {"night": night, "sources": tuple(sources or ()), "tried": tried, "quiet": quiet}
         about["then"] = then(place, date.fromisoformat(night))
-
-        def under(settings: Settings, model: Model, sentence: str) -> dict[str, Any]:
-            def whole() -> dict[str, Any]:
-                with open_run(place, settings, model, flow=PAST, **about) as run:
-                    still_accepted(run)
-                    run.note(*note_of_choice(place), sentence)
-                    return _seen(run)
-
-            return again_if_lost(settings, whole)
-
-        summary = under_accepted(place, overrides, under)
+        summary = in_accepted_run(place, overrides, PAST, _seen, **about)
         tried.result(summary)
         return summary
 

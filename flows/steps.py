@@ -15,7 +15,7 @@ from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort, nightly_cohort
 from resight.run.models import Model, current_model, model_of, settle, weights_of
 from resight.run.photo_outcomes import photo_counts
-from resight.run.run import Run, absolute_sources
+from resight.run.run import Run, absolute_sources, open_run
 from resight.run.state import Ingested, Judged, Segmented
 from resight.runner.runner import ClusterLost, MadeWay
 from resight.segment.kinds.auto import AutoParams
@@ -104,6 +104,30 @@ def still_accepted(run: Run) -> None:
     now = current_model(run.workspace)
     if now and now.fingerprint != run.model.fingerprint:
         raise _AnotherModel
+
+
+def in_accepted_run(
+    workspace: Workspace, overrides: Mapping[str, Any] | None, flow: str, work: Callable[[Run], T], **about: Any
+) -> T:
+    """`under_accepted` and `again_if_lost` for ``work`` in a run with all notes on what runs.
+
+    Args:
+        workspace, overrides: As of `under_accepted`.
+        flow: Of the run.
+        work: The rest of the flow.
+        about: More for `open_run`.
+    """
+
+    def under(settings: Settings, model: Model, sentence: str) -> T:
+        def whole() -> T:
+            with open_run(workspace, settings, model, flow=flow, **about) as run:
+                still_accepted(run)
+                run.note(*note_of_choice(workspace), sentence)
+                return work(run)
+
+        return again_if_lost(settings, whole)
+
+    return under_accepted(workspace, overrides, under)
 
 
 def own_settings(workspace: Workspace, overrides: Mapping[str, Any] | None) -> tuple[Settings, Model]:

@@ -23,6 +23,7 @@ from resight.ingest.sources import PhotoFile, Sidecar, list_files
 from resight.ingest.wildbook import is_wildbook, read_wildbook
 from resight.store.durable import write_bytes
 from resight.store.workspace import Workspace
+from resight.wording import counted
 
 TARGET = "metadata.csv"
 COLUMNS = ("file", "individual_id", "taken_at", "encounter_id", "viewpoint")
@@ -194,7 +195,7 @@ def _doubtful(
         if what and name not in keep:
             left_out[name] = n
             doubts.append(
-                f"{name} looks like {what}, so its {_photos(n)} {'gets' if n == 1 else 'get'} no name; --keep {name!r} if it is an animal."
+                f"{name} looks like {what}, so its {counted(n, 'photo')} {'gets' if n == 1 else 'get'} no name; --keep {name!r} if it is an animal."
             )
     for name in sorted(set(photos_of) - set(left_out)):
         near = similar(name, known)
@@ -205,17 +206,13 @@ def _doubtful(
     return left_out, doubts
 
 
-def _photos(n: int) -> str:
-    return f"{n} photo{'s' if n != 1 else ''}"
-
-
 def described(found: Found) -> dict[str, Any]:
     """For the screen and ``--json``."""
     n = len(found.entries)
     animals = found.animals
     rest = found.n_photos - n
-    sentence = f"{len(animals)} animal{'s' if len(animals) != 1 else ''}, {_photos(n)}, from {found.kind}"
-    sentence += f"; {_photos(rest)} {'has' if rest == 1 else 'have'} no name."
+    sentence = f"{counted(len(animals), 'animal')}, {counted(n, 'photo')}, from {found.kind}"
+    sentence += f"; {counted(rest, 'photo')} {'has' if rest == 1 else 'have'} no name."
     return {
         "sentence": sentence, "kind": found.kind, "animals": animals, "doubts": list(found.doubts),
         "left_out": dict(found.left_out), "n_photos": found.n_photos,

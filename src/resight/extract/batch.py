@@ -55,13 +55,12 @@ class Batches:
         """Where every crop lies that is done."""
         return Index.read(self.folder, self.env.workspace.root)
 
-    def compute(self, paths: dict[str, str]) -> Outcome:
-        """Compute the crops of ``paths`` (path by crop_id).
+    def compute(self, paths: dict[str, str], taken: Collection[str]) -> Outcome:
+        """Compute the crops of ``paths`` (path by crop_id), new batches under names that are not ``taken``.
 
         Batches that a killed run left come first. Crops whose block took its worker with it are tried once more, one to
         a block, so that one of them cannot cost the others their features.
         """
-        taken = self.index().failed_in
         first = self._run(self._pending(paths, taken), paths)
         again = [self._create(ids, 1, taken) for ids in _chunks(sorted(first.lost))]
         second = self._run(again, paths)

@@ -74,19 +74,21 @@ def _computed(batches: Batches, paths: Mapping[str, str]) -> tuple[dict[str, Pla
     Raises:
         DamagedError: Crops have neither a place nor a reason after the last round.
     """
-    places: dict[str, Place] = batches.adopt().places()
+    index = batches.adopt()
+    places: dict[str, Place] = index.places()
     failed: dict[str, str] = {}
     n_computed = 0
     for rounds_left in reversed(range(ROUNDS)):
         todo = {crop_id: path for crop_id, path in paths.items() if crop_id not in places and crop_id not in failed}
         if not todo:
             break
-        outcome = batches.compute(todo)
+        outcome = batches.compute(todo, index.failed_in)
         failed |= outcome.failed
         n_computed += outcome.n_computed
         if rounds_left:
             batches.join()
-        places = batches.adopt().places()
+        index = batches.adopt()
+        places = index.places()
     missing = sorted(paths.keys() - places.keys() - failed.keys())
     if missing:
         raise DamagedError(batches.folder, f"features of {len(missing)} crops were written and are not there")

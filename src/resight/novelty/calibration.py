@@ -17,7 +17,8 @@ from resight.rank.params import RankParams
 from resight.rank.stage import candidate_scores, moment_pairs
 from resight.status import PairStatus
 
-DAYS, MONTHS, YEARS = GAPS = (1, 31, 366)  # fewest days between two meetings
+MONTHS = 31
+GAPS = (1, MONTHS, 366)  # fewest days between two meetings: days, months, years
 
 _OWNER = [("encounter_id", pa.string()), ("individual_id", pa.string())]
 COMPARISON_SCHEMA = pa.schema(

@@ -11,6 +11,7 @@ from resight.novelty.sets import CandidateSet
 from resight.novelty.unknowns import encounter_of
 from resight.novelty.yardstick import QueryScores
 from resight.status import CALLED_NEW, Decision
+from resight.wording import counted
 
 MOSTLY = 0.5
 
@@ -59,12 +60,12 @@ def _match(row: dict[str, Any], query: QueryScores, model: NoveltyModel) -> str:
     best = f"{row['individual_id']} with score {row['best_score']:.3g}"
     if model.method == NONE:
         return (
-            f"Best match {best}, but only {_counted(model.n_individuals, 'animal')} could show how high different animals score "
+            f"Best match {best}, but only {counted(model.n_individuals, 'animal')} could show how high different animals score "
             f"({MIN_IMPOSTORS} are needed), so nothing is decided."
         )
     reached = model.reached(query)
     who = "none" if reached == 0 else str(reached)
-    animals = f"{who} of {_counted(model.n_individuals, 'animal')} known to be different reached that"
+    animals = f"{who} of {counted(model.n_individuals, 'animal')} known to be different reached that"
     if row["individual_id"] == query.individual_id:
         text = f"Best match {best}; {animals}."
     else:
@@ -76,7 +77,7 @@ def _together(partners: Sequence[str]) -> str:
     """Other encounters that had a say."""
     if not partners:
         return ""
-    more = f" and {_counted(len(partners) - 2, 'other encounter')}" if len(partners) > 2 else ""
+    more = f" and {counted(len(partners) - 2, 'other encounter')}" if len(partners) > 2 else ""
     named = [_sighting(partner) for partner in partners[:2]]
     return f"It is probably one animal with {', '.join(named)}{more}, which counted too."
 
@@ -111,7 +112,7 @@ def _never_new(row: dict[str, Any], query: QueryScores, model: NoveltyModel, par
     listed = f" and a shortlist that lists the right animal {model.kept:.0%} of the time" if query.n_left_out else ""
     if model.missed:
         here = (
-            f", as {_counted(model.n_months, 'animal')} met again after a month or more and what was measured elsewhere show"
+            f", as {counted(model.n_months, 'animal')} met again after a month or more and what was measured elsewhere show"
             if model.n_months
             else ""
         )
@@ -120,7 +121,7 @@ def _never_new(row: dict[str, Any], query: QueryScores, model: NoveltyModel, par
             f"It may be new, but no match can be poor enough to say so: {seen}, so that a probability of {most:.2g} at most is possible, and "
             f"{params.decide_new:.2g} is asked for."
         )
-    met = _counted(model.n_genuine_individuals, "animal")
+    met = counted(model.n_genuine_individuals, "animal")
     return (
         f"It may be new, but no match can be poor enough to say so yet: {met} met again on another day{listed} allow a probability of "
         f"{most:.2g} at most, and {params.decide_new:.2g} is asked for."
@@ -131,7 +132,7 @@ def _set(chosen: CandidateSet) -> str:
     if chosen.members is not None and not chosen.members:
         return "Its candidate set is empty: every animal fits worse than animals that were met again."
     if chosen.n_unexcluded:
-        animals = _counted(chosen.n_unexcluded, "animal")
+        animals = counted(chosen.n_unexcluded, "animal")
         return f"Too few animals were met again after so long to leave {animals} out of its candidate set."
     return ""
 
@@ -151,7 +152,3 @@ def _other_places(model: NoveltyModel) -> str:
     if model.shipped_share <= MOSTLY:
         return "What a score means rests mostly on what was measured elsewhere, how often a match is missed on the animals here."
     return "What a score means, and how often a match is missed, rests mostly on what was measured elsewhere."
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resight.novelty.yardstick import Row, Yardstick
+from resight.novelty.yardstick import Yardstick
 
 # Until a gallery shows how often its shortlist lists the right animal, it counts as if it had been listed 9 times out of 10 (DECISIONS.md).
 SHIPPED_LISTED, SHIPPED_ASKED = 9.0, 10.0
@@ -62,14 +62,8 @@ def share_kept(genuine: Mapping[int, Yardstick]) -> float:
     """
     if not genuine:
         return SHIPPED_LISTED / SHIPPED_ASKED
-    most: dict[str, Row] = {}
-    for row in genuine[min(genuine)].rows:
-        if row[0] not in most or row[2] > most[row[0]][2]:
-            most[row[0]] = row
-    of_animal: dict[str, list[bool]] = {}
-    for _, animal, _, score in most.values():
-        of_animal.setdefault(animal, []).append(score > -math.inf)
-    listed = sum(float(np.mean(was_listed)) for was_listed in of_animal.values())
+    of_animal = genuine[min(genuine)].by_animal()
+    listed = sum(float(np.mean(scores > -math.inf)) for scores in of_animal.values())
     return (listed + SHIPPED_LISTED) / (len(of_animal) + SHIPPED_ASKED)
 
 

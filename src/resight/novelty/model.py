@@ -25,7 +25,7 @@ from resight.novelty.likelihood import (
     share_missed,
 )
 from resight.novelty.tail import fit_tail, tail_probability
-from resight.novelty.yardstick import EMPTY, QueryScores, Row, Yardstick
+from resight.novelty.yardstick import EMPTY, QueryScores, Yardstick
 from resight.score.base import ShippedCalibration
 
 LOGISTIC, BOUND, NONE = "logistic", "evidence_bound", "none"
@@ -225,7 +225,7 @@ def fit(
     if model.n_individuals < MIN_IMPOSTORS:
         return model
     if shipped is not None:
-        return _mixed(model, rows, shipped)
+        return _mixed(model, rows, genuine, owner, shipped)
     enough = model.n_genuine >= MIN_GENUINE_ENCOUNTERS and model.n_genuine_individuals >= MIN_GENUINE_INDIVIDUALS
     return (_logistic if enough else _bound)(model, log_score(score, model.epsilon), genuine, owner)
 
@@ -264,11 +264,11 @@ def _logistic(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np
     return replace(model, method=LOGISTIC, intercept=intercept, slope=slope, log_score_range=seen)
 
 
-def _mixed(model: NoveltyModel, comparisons: pa.Table, shipped: ShippedCalibration) -> NoveltyModel:
+def _mixed(
+    model: NoveltyModel, comparisons: pa.Table, genuine: np.ndarray, owner: np.ndarray, shipped: ShippedCalibration
+) -> NoveltyModel:
     """The mixture that is most probable after what was measured elsewhere and what the gallery shows."""
     theta, spread = np.array([shipped.intercept, shipped.slope]), np.array(shipped.spread)
-    genuine = comparisons["genuine"].to_numpy(zero_copy_only=False).astype(bool)
-    owner = np.array(comparisons["individual_id"].to_pylist(), dtype=object)
     again = _met_again(model)
 
     def terms(scores: np.ndarray, n_pairs: np.ndarray) -> np.ndarray:
@@ -297,14 +297,8 @@ def _met_again(model: NoveltyModel) -> list[np.ndarray]:
     Within days the same animal is easier to recognise than after years, so that such meetings say little about misses. How many pairs are
     behind each is not known here; they are taken for as many as usual, which matters only near the foot of the curve.
     """
-    most: dict[str, Row] = {}
-    for row in model.genuine.get(MONTHS, EMPTY).rows:
-        if row[3] > -math.inf and (row[0] not in most or row[2] > most[row[0]][2]):
-            most[row[0]] = row
-    of_animal: dict[str, list[float]] = {}
-    for _, animal, _, score in most.values():
-        of_animal.setdefault(animal, []).append(score)
-    return [np.array(scores) for _, scores in sorted(of_animal.items())]
+    listed = tuple(row for row in model.genuine.get(MONTHS, EMPTY).rows if row[3] > -math.inf)
+    return [scores for _, scores in sorted(Yardstick(listed).by_animal().items())]
 
 
 def _bound(model: NoveltyModel, x: np.ndarray, genuine: np.ndarray, owner: np.ndarray) -> NoveltyModel:

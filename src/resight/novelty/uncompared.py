@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from resight.status import CropStatus, FeatureStatus, PairReason, PairStatus
+from resight.wording import counted
 
 NAMES_SHOWN = 3
 IN_A_PHOTO = {
@@ -49,7 +50,7 @@ def without_head(ends: Iterable[str]) -> Uncompared:
     counts = Counter(IN_A_PHOTO.get(end, end.replace("_", " ")) for end in ends)
     if counts.total() == 1:
         return Uncompared(Obstacle.NO_HEAD, f"It could not be compared: {next(iter(counts))}.")
-    said = ", ".join(f"{what} ({_photos(n)})" for what, n in counts.most_common())
+    said = ", ".join(f"{what} ({counted(n, 'photo')})" for what, n in counts.most_common())
     return Uncompared(Obstacle.NO_HEAD, f"It could not be compared: {said}.")
 
 
@@ -95,7 +96,3 @@ def kept_apart(sides: Collection[str], reasons: Collection[str], statuses: Colle
             Obstacle.KEPT_APART, f"It could not be compared: no photo of a named animal has the same {same}."
         )
     return Uncompared(Obstacle.UNKNOWN, "It could not be compared: no photo of a named animal may be compared with it.")
-
-
-def _photos(n: int) -> str:
-    return "1 photo" if n == 1 else f"{n} photos"

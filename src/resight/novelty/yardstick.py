@@ -88,6 +88,14 @@ class Yardstick:
         chosen, counts = self._chosen(most)
         return sum(1 / counts[animal] for _, animal, _, score in chosen if score > -np.inf)
 
+    def by_animal(self) -> dict[str, np.ndarray]:
+        """By animal, (E,) the score of each of its encounters from the most photos that it has."""
+        chosen, _ = self._chosen(max((row[2] for row in self.rows), default=0))
+        found: dict[str, list[float]] = {}
+        for _, animal, _, score in chosen:
+            found.setdefault(animal, []).append(score)
+        return {animal: np.array(scores) for animal, scores in found.items()}
+
     def _chosen(self, most: int) -> tuple[tuple[Row, ...], dict[str, int]]:
         """Of each encounter the row with the most photos that does not exceed ``most``; and how many each animal has."""
         if most not in self._by_most:

@@ -9,7 +9,7 @@ encounter, and on whose the gallery crops are.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -146,13 +146,15 @@ def renew(folder: Path, answers: pa.Table, keys: Mapping[str, str], asked_on: da
         keep(folder, answers, keys, keys.values())
 
 
+def still_of_use(in_use: Collection[str], today: date) -> Callable[[pa.Table], pa.Table]:
+    """Leaves of rows with ``key`` and ``asked_on`` those that this run uses, or that were asked within `UNUSED_DAYS`."""
+    used, since = pa.array(sorted(in_use), pa.string()), pa.scalar(today - timedelta(days=UNUSED_DAYS), pa.date32())
+    return lambda rows: rows.filter(pc.or_(pc.is_in(rows["key"], used), pc.greater_equal(rows["asked_on"], since)))
+
+
 def _forget(folder: Path, in_use: Collection[str], today: date) -> None:
     """Put parts together, without old answers that this run does not use; parts of nothing else go at once."""
-    used, since = pa.array(sorted(in_use), pa.string()), pa.scalar(today - timedelta(days=UNUSED_DAYS), pa.date32())
-
-    def of_use(rows: pa.Table) -> pa.Table:
-        return rows.filter(pc.or_(pc.is_in(rows["key"], used), pc.greater_equal(rows["asked_on"], since)))
-
+    of_use = still_of_use(in_use, today)
     columns = pa.schema([KEPT_VOTES.field(name) for name in ("key", "asked_on")])
     for file, rows in list(whole_parts(part_files(folder), columns)):
         if not of_use(rows).num_rows:

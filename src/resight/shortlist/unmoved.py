@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from resight.extract.reader import FeatureReader
 from resight.runner.runner import Runner
 from resight.shortlist import kept
-from resight.shortlist.kept import UNUSED_DAYS, Question, keep, look_up
+from resight.shortlist.kept import Question, keep, look_up, still_of_use
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place
 from resight.store.fingerprint import digest_ids
@@ -172,9 +172,4 @@ def keep_edges(folder: Path, edges: Mapping[str, np.ndarray], in_use: Collection
     today = datetime.now(UTC).date()
     columns = [list(edges), [np.asarray(one, np.float32) for one in edges.values()], [today] * len(edges)]
     write_part(folder / FOLDER, digest_ids(sorted(edges)), pa.table(columns, schema=EDGES))
-    used, since = pa.array(sorted(in_use), pa.string()), pa.scalar(today - timedelta(days=UNUSED_DAYS), pa.date32())
-
-    def of_use(rows: pa.Table) -> pa.Table:
-        return rows.filter(pc.or_(pc.is_in(rows["key"], used), pc.greater_equal(rows["asked_on"], since)))
-
-    compact(folder / FOLDER, EDGES, ("key",), of_use)
+    compact(folder / FOLDER, EDGES, ("key",), still_of_use(in_use, today))

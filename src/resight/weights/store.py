@@ -164,11 +164,7 @@ class WeightStore:
         if not wanted:
             return None
         there = [
-            file
-            for folder in self.folders()
-            if folder.is_dir()
-            for file in sorted(matching(folder, "*"))
-            if file.is_file()
+            file for folder in self.folders() if folder.is_dir() for file in matching(folder, "*") if file.is_file()
         ]
         likely = sorted(there, key=lambda file: file.name != Path(name).name)  # of that name first; the sort is stable
         candidates = (file for file in likely if file.suffix.lower() in SUFFIXES)

@@ -19,7 +19,7 @@ from resight.train.loop import Training, train
 from resight.train.matcher.bank import Bank, fill, read_bank
 from resight.train.matcher.curves import write_curves
 from resight.train.matcher.draw import Mix, Sampler, plain_views
-from resight.train.matcher.learner import MatcherLearner, Plan, has_bf16
+from resight.train.matcher.learner import MatcherLearner, Plan
 from resight.train.matcher.links import Link, Match, find_links, nearest, read_links, write_links
 from resight.train.matcher.loss import found_matches
 from resight.train.matcher.material import SourceCrop, crop_counts, digest_of
@@ -227,7 +227,7 @@ def _record(
         "links": len(links),
         "shares": {name: round(float(chance), 3) for name, chance in zip(names, chances, strict=True)},
         "recipe": asdict(recipe) | {"shape": training.learner.recipe["shape"]},
-        "products": "bfloat16" if recipe.plan.bf16 and has_bf16(training.learner.device) else "float32",
+        "products": "bfloat16" if recipe.plan.in_bf16(training.learner.device) else "float32",
         "steps_done": training.step,
         "seconds": round(training.seconds),
         **machine(training.learner.device),
