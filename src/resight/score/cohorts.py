@@ -48,9 +48,9 @@ class Cohorts:
     @classmethod
     def of(cls, scored: pa.Table, labels: Mapping[str, str | None]) -> Cohorts:
         """From scored rows of ``pairs`` and the individual by photo_id, as far as visible."""
-        *crops, crop_ids = _codes(*(scored[f"{side}_crop_id"].combine_chunks() for side in ("query", "gallery")))
-        *animals, names = _codes(*(labels_of(scored[f"{side}_photo_id"], labels) for side in ("query", "gallery")))
-        return cls(*crops, *animals, np.asarray(pc.equal(scored["purpose"], CALIBRATE)), crop_ids, names)
+        query, gallery, crops = _codes(*(scored[f"{side}_crop_id"].combine_chunks() for side in ("query", "gallery")))
+        own, other, animals = _codes(*(labels_of(scored[f"{side}_photo_id"], labels) for side in ("query", "gallery")))
+        return cls(query, gallery, own, other, np.asarray(pc.equal(scored["purpose"], CALIBRATE)), crops, animals)
 
     def scores(self, x: np.ndarray, null: Moments | None, known: KnownSums | None = None) -> np.ndarray:
         """(N,) mean of the two z-scores of ``x``; NaN without a null.

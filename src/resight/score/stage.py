@@ -115,14 +115,16 @@ def distributions(
     d = read_distributions(scored, cdf, row, gallery.voted if gallery else ())
     cohorts = Cohorts.of(scored, labels)
     tried = not np.isnan(d.n_inliers).any() and (gallery is None or gallery.tried)
-    inliers, sums = SCORES["inliers"].compute(d), gallery and gallery.inliers
+    inliers, sums = SCORES["inliers"].compute(d), gallery.inliers if gallery else None
     d = replace(d, cohort_inliers=cohorts.scores(inliers, null.inliers if tried else None, sums))
     if null.counts is None:
         return d
     log_sum = np.log1p(d.confidence_sum)
     residual = null.counts.residual(log_sum, d.n_keypoints_query, d.n_keypoints_gallery)
     return replace(
-        d, residual=residual, cohort_score=cohorts.scores(log_sum, null.counts.moments, gallery and gallery.log_sum)
+        d,
+        residual=residual,
+        cohort_score=cohorts.scores(log_sum, null.counts.moments, gallery.log_sum if gallery else None),
     )
 
 
