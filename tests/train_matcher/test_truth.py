@@ -1,7 +1,6 @@
 """What is true about two views."""
 
 import math
-
 from dataclasses import replace
 
 import numpy as np
