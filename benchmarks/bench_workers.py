@@ -10,6 +10,12 @@ Three figures, each one against two, the same pairs:
   pairs, that only tell the rate.
 
 Features are SYNTHETIC (random unit descriptors) and the weights random: arithmetic does not depend on them.
+
+    python benchmarks/bench_workers.py --late 6       # whether workers that come late get their share: half a minute
+
+counts blocks instead: one worker begins alone, six more processes join while it works, each is checked as it joins, and a block is a
+quarter of a second of waiting, so that the number of cores does not matter. It ends with 1 where the late ones together get less
+than five sixths of their share.
 """
 
 from __future__ import annotations
@@ -17,8 +23,10 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +35,30 @@ import torch
 from bench_scale import crop, match_stage, planned, prepare
 
 from resight.match.lightglue import build_lightglue
+from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
 from resight.weights.store import WeightStore
 
 NETWORK: dict[str, int] = {"keypoints": 1024, "layers": 3, "width": 96}
 ALONE_S = 8.0
+BLOCK_S, LATE_BLOCKS_EACH = 0.25, 40
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=576, help="pairs of each of the two stage runs")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--late", type=int, default=0, help="only count the blocks of so many workers that join late")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.late:
+        figures = late_blocks(args.late)
+        print(late_text(figures))
+        if args.json:
+            args.json.write_text(json.dumps(figures, indent=2))
+        fair = figures["joined"] == args.late and sum(figures["late"]) >= 5 / 6 * args.late * figures["first"]
+        sys.exit(0 if fair else 1)
     counts = (1, args.workers)
     alone = {n: alone_ms(n) for n in counts}
     stage = {n: stage_ms(n, args.pairs) for n in counts}
@@ -51,6 +69,47 @@ def main() -> None:
         )
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2))
+
+
+def late_blocks(n_late: int) -> dict[str, Any]:
+    """Blocks of the worker that began and of each that joined late: all of them, and those since everybody was there."""
+    settings = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 40}
+    dask = DaskParams(cluster="distributed:LocalCluster", cluster_settings=settings)
+    with Runner(dask, quiet=True) as runner:
+        ((_, (first, *_)),), _ = runner.run("first", wait_here, [0.0])
+        runner._made.scale(1 + n_late)
+        done, failures = runner.run("late", wait_here, [BLOCK_S] * (LATE_BLOCKS_EACH * (1 + n_late)))
+    if failures:
+        raise SystemExit(f"{len(failures)} blocks failed, the first: {failures[0].reason}")
+    ended = [result for _, result in done]
+    begun = {worker: min(end for other, _, end in ended if other == worker) for worker, _, _ in ended}
+    everybody = max(begun.values())
+    share = Counter(worker for worker, start, _ in ended if start >= everybody)
+    return {
+        "first": share[first],
+        "late": sorted(share[worker] for worker in begun if worker != first),
+        "before_everybody": len(ended) - share.total(),
+        "joined": len(begun) - 1,
+    }
+
+
+def wait_here(seconds: float) -> tuple[str, float, float]:
+    """Which worker it was, and from when to when."""
+    from distributed import get_worker
+
+    start = time.time()
+    time.sleep(seconds)
+    return get_worker().address, start, time.time()
+
+
+def late_text(figures: dict[str, Any]) -> str:
+    """The counts in two lines."""
+    late = figures["late"]
+    return (
+        f"{figures['joined']} workers joined late; {figures['before_everybody']} blocks were done or under way before all of them worked.\n"
+        f"From then on the first worker had {figures['first']} blocks and the late ones {', '.join(map(str, late))}: "
+        f"together {sum(late) / max(figures['first'], 1):.1f} times as many."
+    )
 
 
 def stage_ms(workers: int, n_pairs: int) -> dict[str, float]:
