@@ -245,7 +245,7 @@ def test_the_views_open_in_duckdb_from_any_folder(
     night_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     duckdb = pytest.importorskip("duckdb")
-    night(night_workspace, "2026-06-05")
+    night(night_workspace, "2026-06-05", report={"candidates": 4})
     monkeypatch.chdir(tmp_path)
     connection = duckdb.connect()
     connection.execute((night_workspace.root / "catalog.sql").read_text(encoding="utf-8"))
@@ -290,7 +290,7 @@ def test_a_shortlist_asks_a_nights_own_photos_and_says_the_same_as_if_all_were_a
     assert len(kept) == 2, "the gallery's, and that of animals without a name"
     for folder in kept:
         shutil.rmtree(folder)
-    again = run_nightly(field_workspace.root, "2026-06-06", cut, quiet=True)
+    again = run_nightly(field_workspace.root, "2026-06-06", cut | {"report": {"candidates": 4}}, quiet=True)
     assert again["work"]["queries_shortlisted"] > night["work"]["queries_shortlisted"], "now all are asked"
     for name, table in comparable_tables(field_workspace).items():
         assert alike(table, tables[name]), name
