@@ -189,6 +189,8 @@ P_VALUES: tuple[tuple[str, float, Gallery, int, str], ...] = (
     ("120 met 1 to 3 times, 40 encounters calibrate", 0.05, lambda r: met(r, 120, 3), 2, "max"),
 )  # fmt: skip
 LARGE: tuple[tuple[str, float, Gallery, int, str], ...] = (
+    ("120 met 1 to 3 times", 0.05, lambda r: met(r, 120, 3, 1), 1, "max"),
+    ("120 met 1 to 3 times, 10 photos asked", 0.05, lambda r: met(r, 120, 3, 1), 10, "max"),
     ("500 met 1 to 3 times", 0.05, lambda r: met(r, 500, 3, 1), 1, "max"),
     ("2,000 met once", 0.05, lambda r: met(r, 2000, 1, 1), 1, "max"),
 )
@@ -215,7 +217,7 @@ def p_values(worlds: int, large: bool, named: str = "") -> Iterator[dict[str, ob
             yield p_value_row(case, worlds, max(3, min(10, 24 // case[3])), k)
     for k, case in enumerate(LARGE if large else ()):
         if named in case[0]:
-            yield p_value_row(case, 10, 40, 100 + k)
+            yield p_value_row(case, min(worlds, 10), 40, 100 + k)
 
 
 def sets_row(label: str, gap: int, decline: float, worlds: int, seed: int) -> dict[str, object]:
@@ -328,7 +330,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is given")
     parser.add_argument("--worlds", type=int, default=100)
-    parser.add_argument("--large", action="store_true", help="also galleries of 500 and 2,000 animals")
+    parser.add_argument("--large", action="store_true", help="also galleries of 120, 500 and 2,000 animals")
     parser.add_argument("--named", default="", help="of p_values only the cases whose name holds this")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)

@@ -17,7 +17,7 @@ from resight.flows.in_prefect import run_name, scheduled_night, shown
 from resight.flows.lazy import made
 from resight.flows.steps import MOST_ROUNDS, making_way, own_settings, run_pipeline, settings_for, tonights_cohort
 from resight.run.conditions import Way
-from resight.run.models import Model, current_model, with_model
+from resight.run.models import Model, current_model, weights_of, with_model
 from resight.run.run import Run, open_run
 from resight.run.telling import attempted
 from resight.runner.children import end_with_serving_process
@@ -29,6 +29,7 @@ from resight.store.tables import empty_table
 from resight.store.workspace import Workspace, checked_night, open_workspace
 from resight.tasks.ingest import ingest_photos
 from resight.tasks.publish import already_there, may_publish, publish, without_run
+from resight.weights.trained_on import trained_on
 
 log = logging.getLogger("resight")
 
@@ -155,10 +156,18 @@ class _Rebuild:
         how = self.settings.evaluate
         try:
             before, after = self._both_measured(old)
-        except NothingToMeasure:
+        except NothingToMeasure as why:
+            log.warning("%s", why)
             return compare(*[empty_table("outcomes")] * 2), None
         earlier, later = (read_run(self.place, r["run_id"], "outcomes") for r in (before, after))
         return compare(earlier, later, self.settings.novelty.prior_new, how.draws, how.seed), after
+
+    def _learned_from(self, old: Model) -> frozenset[str]:
+        """Animals that weights of either model were trained on, and which would flatter it."""
+        store = weights_of(self.place, self.settings)
+        return frozenset().union(
+            *(trained_on(store.find(n).path) for model in (old, self.model) for n in model.weights)
+        )
 
     def _both_measured(self, old: Model) -> tuple[dict[str, Any], dict[str, Any]]:
         """The measurements of the accepted model and of the new one, on the same photos, names and decisions.
@@ -171,9 +180,11 @@ class _Rebuild:
         """
         about: dict[str, Any] = {"night": self.night, "accept": False, "quiet": self.quiet, "way": self.way}
         old_settings = with_model(settings_for(self.place, self.overrides), old)
+        seen = self._learned_from(old)
+        old_settings = _measured_without(old_settings, seen)
         for _ in range(MOST_ROUNDS):
             before = measure_workspace(self.place, old_settings, old, **about)
-            paired = self.settings.evaluate.model_copy(update={"against": before["run_id"]})
+            paired = _measured_without(self.settings, seen).evaluate.model_copy(update={"against": before["run_id"]})
             changed = self.settings.model_copy(update={"evaluate": paired})
             after = measure_workspace(self.place, changed, self.model, **about)
             if before["inputs"] == after["inputs"]:
@@ -185,6 +196,12 @@ class _Rebuild:
             f"Photos, names or decisions in {self.place.root} changed each of the {MOST_ROUNDS} times that the two models were measured, "
             "so they cannot be compared; run `resight rebuild` again when nobody works on them. What was computed is kept."
         )
+
+
+def _measured_without(settings: Settings, seen: frozenset[str]) -> Settings:
+    """The settings under which these animals ask nothing."""
+    silent = tuple(sorted(seen.union(settings.evaluate.not_asking)))
+    return settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"not_asking": silent})})
 
 
 def _rebuild(

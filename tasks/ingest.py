@@ -16,7 +16,7 @@ from resight.run.state import Ingested
 from resight.tasks.stage import stage
 
 # What people have decided about the photos of the workspace; other flows ask labelled folders.
-HEEDS_DECISIONS = ("nightly", "past", "rebuild", "accuracy", "identify", "segment")
+HEEDS_DECISIONS = ("nightly", "past", "rebuild", "accuracy", "identify", "segment", "train")
 
 
 @stage("ingest")

@@ -35,7 +35,7 @@ def small(monkeypatch):
     def recipe(origin, **given):
         made = recipe_for(origin, **given)
         plan = made.plan.__class__(made.plan.steps, 2, (32,), warm_up=1, look_every=2, look_pairs=2)
-        return Recipe(given["seed"], made.shape, 3, 2, 1, 2, 64, made.mix, plan)
+        return Recipe(given["seed"], made.shape, 3, 2, 1, 2, 64, mix=made.mix, plan=plan)
 
     monkeypatch.setattr(module, "recipe_for", recipe)
     monkeypatch.setattr(module, "APART_SHARE", 0.0)

@@ -23,7 +23,7 @@ PLAN = Plan(steps=6, batch=3, keypoints=(24, 32), warm_up=2, look_every=3, look_
 
 
 def sampler(bank, **shares):
-    return Sampler(bank, [], Mix(**{f.name: 0.0 for f in dataclasses.fields(Mix)} | shares))
+    return Sampler(bank, None, Mix(**{f.name: 0.0 for f in dataclasses.fields(Mix)} | shares))
 
 
 def test_loss_of_a_case_worked_out_by_hand():
@@ -48,7 +48,7 @@ def test_counts_leave_out_what_nobody_knows_and_weak_matches():
 
 
 def test_a_batch_follows_from_seed_and_step(bank):
-    one, two, other = (Sampler(bank, [], ONLY_HEADS).batch(4, step, 5, (24, 32)) for step in (9, 9, 10))
+    one, two, other = (Sampler(bank, None, ONLY_HEADS).batch(4, step, 5, (24, 32)) for step in (9, 9, 10))
     assert torch.equal(one.a.descriptors, two.a.descriptors) and torch.equal(one.truth.partner_b, two.truth.partner_b)
     assert one.a.descriptors.shape != other.a.descriptors.shape or not torch.equal(one.a.descriptors, other.a.descriptors)  # fmt: skip
 
@@ -62,7 +62,7 @@ def test_pairs_are_what_they_are_said_to_be(bank):
     for _ in range(40):
         a, b = impostors._impostors("head", rng)
         assert bank.tags["animal"][a] != bank.tags["animal"][b]
-    assert Sampler(bank, [], Mix()).shares[0] == ["head", "other_head"]  # what is not there is not drawn
+    assert Sampler(bank, None, Mix()).shares[0] == ["head", "other_head"]  # what is not there is not drawn
     with pytest.raises(ValueError, match="no pairs"):
         _ = sampler(bank, rendered=1.0).shares
 
@@ -96,7 +96,7 @@ def kill_at(step):
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_killed_training_goes_on_bitwise_as_if_nothing_had_happened(bank, tmp_path, bf16):
     torch.set_num_threads(1)
-    plan, pairs = dataclasses.replace(PLAN, bf16=bf16), Sampler(bank, [], ONLY_HEADS)
+    plan, pairs = dataclasses.replace(PLAN, bf16=bf16), Sampler(bank, None, ONLY_HEADS)
     learner = lambda seed, plan=plan: MatcherLearner(start(Shape(2), seed), pairs, pairs, plan, 1, "cpu")  # noqa: E731
     whole = train(learner(1), tmp_path / "whole")
     with pytest.raises(Killed):
@@ -118,7 +118,7 @@ def test_it_learns(bank):
     plan = Plan(
         steps=40, batch=4, keypoints=(48,), learning_rate=2e-3, warm_up=5, look_every=40, look_pairs=8, keep=0.9
     )
-    pairs = Sampler(bank, [], ONLY_HEADS)
+    pairs = Sampler(bank, None, ONLY_HEADS)
     learner = MatcherLearner(start(Shape(2), 1), pairs, pairs, plan, 1, "cpu")
     before = measure(learner.net, pairs, plan, 1, "cpu")
     after = train(learner).curve[-1]
@@ -128,7 +128,7 @@ def test_it_learns(bank):
 
 def test_the_learning_rate_rises_then_falls(bank):
     plan = Plan(steps=1000, warm_up=100, learning_rate=1.0)
-    learner = MatcherLearner(start(Shape(1), 1), Sampler(bank, [], ONLY_HEADS), None, plan, 1, "cpu")
+    learner = MatcherLearner(start(Shape(1), 1), Sampler(bank, None, ONLY_HEADS), None, plan, 1, "cpu")
     assert learner.learning_rate(0) == 0.01 and learner.learning_rate(99) == 1
     assert learner.learning_rate(1000) == pytest.approx(0.02)
 

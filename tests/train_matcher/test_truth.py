@@ -1,6 +1,7 @@
 """What is true about two views."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from resight.demo.plan import draw_pose
 from resight.demo.render import correspondences
 from resight.extract.base import Features
 from resight.status import Viewpoint
-from resight.train.matcher.links import Link, find_links, nearest
+from resight.train.matcher.draw import Mix, Sampler
+from resight.train.matcher.links import Found, Link, find_links, nearest
 from resight.train.matcher.loss import IGNORED, UNMATCHED
 from resight.train.matcher.truth import Placed, nothing, partners
 from resight.train.matcher.views import place_on_skin
@@ -128,6 +130,38 @@ def test_links_lead_the_second_picture_into_the_first(bank):
     assert np.allclose(back.place[0, :2], [100, 100], atol=1e-4) and back.known.tolist() == [True, False]
     index_a, index_b = match(0, 1)
     assert len(index_a) == len(index_b) > 10
-    found = find_links(bank, range(len(bank)), match, 0)
+    found = find_links(bank, range(len(bank)), match, 0).links
     spaces = bank.tags["space"]
     assert found and all(spaces[one.a] == spaces[one.b] for one in found)  # different pictures have nothing in common
+
+
+def test_photos_of_two_encounters_are_compared_first_and_strangers_that_look_alike_are_kept(bank):
+    """In each animal's six views, numbers 0 and 3 are the pictures as they are; the encounters are told here."""
+    plain = [v for v in range(len(bank)) if v % 3 == 0]
+    asked = []
+
+    def match(a, b):
+        asked.append((a, b))
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+    animals = bank.tags["animal"]
+    find_links(bank, plain, match, 0)
+    once = {pair for pair in asked if animals[pair[0]] == animals[pair[1]]}
+    assert len(once) == 3, "animals that were met once give pairs of that encounter"
+
+    a, b, c = (v for v in range(9) if v % 3 == 0 or v < 0)
+    told = {tag: values.copy() for tag, values in bank.tags.items()}
+    told["animal"][:] = "one"
+    told["encounter"][:] = ["first"] * 6 + ["second"] * (len(bank) - 6)
+    asked.clear()
+    find_links(replace(bank, tags=told), [a, b, c], match, 0)
+    assert set(asked) == {(a, c), (b, c)}
+
+    alike = np.array([[0, 3]])
+    drawn = Sampler(bank, Found([], alike), Mix(0, 0, 0, 0, 1, 0))
+    spaces = {frozenset(bank.tags["space"][list(p)].tolist()) for p in ((0, 3),)}
+    hits = 0
+    for step in range(40):
+        rng = np.random.default_rng(step)
+        hits += frozenset(bank.tags["space"][list(drawn._impostors("head", rng))].tolist()) in spaces
+    assert 12 <= hits <= 35, "about half of the pairs of strangers are look-alikes"

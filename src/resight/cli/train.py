@@ -107,6 +107,34 @@ def train_matcher(
     print_result(result, as_json, _show_matcher)
 
 
+@train_app.command("gallery")
+def train_gallery(
+    workspace: options.WorkspaceOption = options.HERE,
+    minutes: MinutesOption = 0,
+    steps: StepsOption = None,
+    embedding_steps: Annotated[int | None, Option(min=1, help="The same for the embedding.")] = None,
+    split: SplitOption = None,
+    leave_out: LeaveOutOption = None,
+    rebuild: Annotated[
+        bool, Option(help="Compare with the accepted model, on animals that trained neither, and accept if not worse.")
+    ] = True,
+    settings: options.SetOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Go on training matcher and embedding on your gallery, about one animal in four kept out; a rebuild then decides."""
+    from resight.flows.adapting import Effort, run_train_gallery
+    from resight.store.attempts import EXIT_CODES, outcome_of
+
+    effort = Effort(steps=steps, embedding_steps=embedding_steps, minutes=minutes)
+    result = run_train_gallery(
+        options.absolute(workspace), options.overrides(settings), effort=effort, split=split,
+        leave_out=leave_out or (), rebuild=rebuild, quiet=as_json,
+    )  # fmt: skip
+    print_result(result, as_json, _show_gallery)
+    if result["rebuild"] and (code := EXIT_CODES[outcome_of(result["rebuild"])]):
+        raise typer.Exit(code)
+
+
 @train_app.command("segmenter")
 def train_segmenter(
     folders: Annotated[
@@ -169,6 +197,22 @@ def _show_embedding(console: Console, result: dict[str, Any]) -> None:
 def _show_matcher(console: Console, result: dict[str, Any]) -> None:
     line(console, f"Wrote {escape(result['weights'])}")
     line(console, f"To compare it with the accepted model and accept it if it is not worse: {escape(result['next'])}")
+
+
+def _show_gallery(console: Console, result: dict[str, Any]) -> None:
+    from resight.cli.screen.run import show_run
+
+    line(console, f"Matcher {escape(result['matcher'])}")
+    line(console, f"Embedding {escape(result['embedding'])}")
+    line(console, f"Who trained and who measures: {escape(result['animals'])}")
+    if result["rebuild"]:
+        show_run(console, result["rebuild"])
+        return
+    chosen = " ".join(f"--set {name}={value}" for name, value in result["settings"].items())
+    line(
+        console,
+        f"To compare them with the accepted model and accept them if they are not worse: resight rebuild {escape(chosen)}",
+    )
 
 
 def _show_segmenter(console: Console, result: dict[str, Any]) -> None:

@@ -27,17 +27,23 @@ class Part(StrEnum):
 def part_of(individual_id: str, share: float = TRAINING_SHARE) -> Part:
     """Training where the first eight hex digits of the SHA-256 of the name, as a share of 2^32, lie below ``share``; else
     validation. The same for ever, whatever other animals there are."""
-    place = int(hashlib.sha256(individual_id.encode()).hexdigest()[:8], 16) / 2**32
-    return Part.TRAINING if place < share else Part.VALIDATION
+    return Part.TRAINING if _place(individual_id) < share else Part.VALIDATION
 
 
-def deal(animals: Iterable[str], untouched: Collection[str] = (), share: float = TRAINING_SHARE) -> dict[str, Part]:
+def _place(individual_id: str) -> float:
+    return int(hashlib.sha256(individual_id.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def deal(
+    animals: Iterable[str], untouched: Collection[str] = (), share: float = TRAINING_SHARE, fewest: int = 0
+) -> dict[str, Part]:
     """Part by animal, sorted by name.
 
     Args:
         animals: Names.
         untouched: Those that neither train nor choose, so that they can measure.
         share: Of the others, about this share trains.
+        fewest: Where the hash leaves fewer of them to validate, those with the highest places do too.
 
     Raises:
         SettingsError: An untouched one is not among them.
@@ -46,7 +52,10 @@ def deal(animals: Iterable[str], untouched: Collection[str] = (), share: float =
     missing = sorted(set(untouched) - set(names))
     if missing:
         raise SettingsError(f"There is no animal '{missing[0]}' to leave out; correct the name.")
-    return {name: Part.UNTOUCHED if name in untouched else part_of(name, share) for name in names}
+    parts = {name: Part.UNTOUCHED if name in untouched else part_of(name, share) for name in names}
+    for name in sorted((n for n in names if n not in untouched), key=_place)[-fewest:] if fewest else ():
+        parts[name] = Part.VALIDATION
+    return parts
 
 
 def write_parts(path: Path, parts: dict[str, Part]) -> None:

@@ -22,6 +22,10 @@ class EvaluateParams(Params):
         description="CSV file of the animals whose photos are queries, all others are in the gallery alone: a column individual_id, or a "
         "list of `resight train split`, of which the validation animals ask; empty lets all ask",
     )
+    not_asking: tuple[str, ...] = expert_field(
+        (),
+        description="animals whose photos are no queries, and stay in the gallery; `resight rebuild` puts those here that weights were trained on",
+    )
     background_control: bool = Field(
         False, description="match once more with the animals painted over, to see how much of the score is habitat"
     )

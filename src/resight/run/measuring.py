@@ -35,6 +35,7 @@ from resight.run.state import Judged, Segmented
 from resight.run.unknowns import group_unknowns
 from resight.settings import Settings
 from resight.status import CropStatus
+from resight.wording import counted
 
 Row = dict[str, Any]
 JUDGING_STAGES = ("extract", "embed", "shortlist", "match", "score", "rank", "novelty", "judge")
@@ -88,6 +89,16 @@ def _narrowed(cohort: Cohort, segmented: Segmented, how: EvaluateParams) -> tupl
         if not n_animals:
             raise NothingToMeasure(f"No animal of {how.asking} was met again; correct evaluate.asking.")
         notes += (f"Only photos of {n_animals} animals of {how.asking} ask; all animals are in the gallery.",)
+    held_back = set(cohort.truth.values()) & set(how.not_asking)
+    if held_back:
+        cohort = asked_by(cohort, set(cohort.truth.values()) - held_back)
+        notes += (
+            f"Photos of {counted(len(held_back), 'animal')} do not ask, because weights were trained on these animals.",
+        )
+        if not cohort.truth:
+            raise NothingToMeasure(
+                "Weights were trained on every animal that was met again, so nothing can measure them; train without some of them (--leave-out, --split)."
+            )
     if cohort.protocol == FIRST_YEAR:
         usable = segmented.crops.filter(pc.equal(segmented.crops["status"], CropStatus.OK.value))
         fewer = of_a_gallery_side(cohort, usable)

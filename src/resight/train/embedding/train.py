@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from resight.train.embedding.samples import load_samples
 from resight.train.loop import Training, train
 from resight.weights.digests import sha256_of
 from resight.weights.store import WeightStore
+from resight.weights.trained_on import header_of, trained_on
 
 STAGE = "embedding"
 WEIGHTS_FILE, ABOUT_FILE = "embedding.safetensors", "training.json"
@@ -113,7 +114,7 @@ def train_embedding(
     samples = load_samples(workspace, sorted(rows, key=lambda r: r["crop_id"]), recipe.kept_px)
     learner = EmbeddingLearner(samples, recipe, device, _start_weights(recipe, weights))
     training = train(learner, folder / CHECKPOINT_FILE, save_every_s=recipe.save_every_s, limit_s=limit_s, quiet=quiet)
-    _write(folder, training, recipe, weights, len(rows), len(animals))
+    _write(folder, training, recipe, weights, len(rows), animals)
     if training.step >= recipe.steps:
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
     return read_training(folder, computed=True)
@@ -145,19 +146,25 @@ def _start_weights(recipe: EmbeddingRecipe, weights: WeightStore) -> dict[str, T
 
 
 def _write(
-    folder: Path, training: Training, recipe: EmbeddingRecipe, weights: WeightStore, n_crops: int, n_animals: int
+    folder: Path,
+    training: Training,
+    recipe: EmbeddingRecipe,
+    weights: WeightStore,
+    n_crops: int,
+    animals: Collection[str],
 ) -> None:
     """Weights first, then what is known about them: that file is the commit mark."""
     taught = training.result
     assert isinstance(taught, Taught)
+    before = trained_on(weights.find(recipe.init).path) if recipe.init else frozenset()
     tensors = {k: v.detach().cpu().half().contiguous() for k, v in taught.net.state_dict().items()}
     path, losses = folder / WEIGHTS_FILE, training.losses["loss"]
-    write_bytes(path, save(tensors, {"recipe": canonical_json(recipe)}))
+    write_bytes(path, save(tensors, {"recipe": canonical_json(recipe)} | header_of({*animals, *before})))
     trained = Trained(
         path=str(path),
         sha256=sha256_of(path),
         n_crops=n_crops,
-        n_individuals=n_animals,
+        n_individuals=len(animals),
         steps=training.step,
         seconds=round(training.seconds, 1),
         loss_first=_mean(losses[:LAST]),

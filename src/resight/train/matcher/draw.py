@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from resight.train.matcher.bank import Bank
-from resight.train.matcher.links import TOLERANCE, Link
+from resight.train.matcher.links import TOLERANCE, Found
 from resight.train.matcher.loss import IGNORED, Targets
 from resight.train.matcher.network import Sides
 from resight.train.matcher.truth import Placed, nothing, partners
@@ -65,17 +65,18 @@ class Sampler:
 
     Args:
         bank: Views.
-        links: Pairs with weak truth.
+        found: Pairs of photos of one animal with weak truth, and of animals that look alike.
         mix: Shares.
         views: Which views may be drawn; all if not given.
     """
 
-    def __init__(self, bank: Bank, links: Sequence[Link], mix: Mix, views: np.ndarray | None = None) -> None:
+    def __init__(self, bank: Bank, found: Found | None, mix: Mix, views: np.ndarray | None = None) -> None:
         self.bank, self.mix = bank, mix
         self.views = np.arange(len(bank)) if views is None else views
-        held = {str(bank.tags["space"][v]) for v in self.views}
         tag = bank.tags["space"]
-        self.links = [link for link in links if tag[link.a] in held and tag[link.b] in held]
+        held = np.isin(tag, np.unique(tag[self.views]))
+        self.links = [link for link in found.links if held[link.a] and held[link.b]] if found else []
+        self.look_alikes = found.look_alikes[held[found.look_alikes].all(1)] if found else np.zeros((0, 2), np.int64)
 
     @cached_property
     def spaces(self) -> dict[str, list[np.ndarray]]:
@@ -122,9 +123,8 @@ class Sampler:
 
     def _pair(self, name: str, n: int, rng: np.random.Generator) -> ViewPair:
         if name == "linked":
-            link = self.links[rng.integers(len(self.links))]
-            tag = self.bank.tags["space"]
-            a, b = (int(rng.choice(self._of_space[str(tag[v])])) for v in (link.a, link.b))
+            link = self.links[int(rng.choice(len(self.links), p=self._link_chances))]
+            a, b = self._other_views(link.a, link.b, rng)
         elif name.startswith("other_"):
             link, (a, b) = None, self._impostors(name.removeprefix("other_"), rng)
         else:
@@ -138,8 +138,25 @@ class Sampler:
             truth = (nothing if name.startswith("other_") else partners)(placed_a, placed_b)
         return ViewPair((a, b), (index_a, index_b), truth)
 
+    @cached_property
+    def _link_chances(self) -> np.ndarray:
+        """An animal with many photos has the square of their number as links; by the root of theirs, each animal counts about as its photos do."""
+        _, of, counts = np.unique(
+            [self.bank.tags["animal"][link.a] for link in self.links], return_inverse=True, return_counts=True
+        )
+        weights: np.ndarray = 1 / np.sqrt(counts[of])
+        return weights / weights.sum()
+
+    def _other_views(self, a: int, b: int, rng: np.random.Generator) -> tuple[int, int]:
+        tag = self.bank.tags["space"]
+        first, second = (int(rng.choice(self._of_space[str(tag[v])])) for v in (a, b))
+        return first, second
+
     def _impostors(self, kind: str, rng: np.random.Generator) -> tuple[int, int]:
-        """Views of two animals, mostly of the same side, which is harder."""
+        """Views of two animals: half of them look alike, and the others are mostly of the same side, which is harder than any two."""
+        if kind == "head" and len(self.look_alikes) and rng.random() < 0.5:
+            a, b = self.look_alikes[rng.integers(len(self.look_alikes))].tolist()
+            return self._other_views(a, b, rng)
         views, tags = self.named[kind], self.bank.tags
         a = int(rng.choice(views))
         impostors = views[tags["animal"][views] != tags["animal"][a]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -15,6 +15,7 @@ import numpy as np
 
 from resight.match.params import VerifyParams
 from resight.match.verify import MAX_SAMPLES, RNG_SEED, SURE
+from resight.runner.progress import Tracker, track
 from resight.store.parts import write_bytes
 from resight.train.matcher.bank import Bank
 from resight.train.matcher.truth import Placed, carried
@@ -24,6 +25,7 @@ REACH_PX = 36.0  # how far from a verified match the common geometry is trusted
 TOLERANCE = 3.0  # heads bend and turn, so that one homography is off by some pixels
 MIN_INLIERS = 10
 N_IMPOSTORS, N_PAIRS = 400, 1200  # most pairs to match
+TRIES = 20  # draws for each impostor pair, most of which are of two animals
 Match = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
 
 
@@ -57,39 +59,87 @@ class Link:
         return replace(placed, known=placed.known & near)
 
 
-def find_links(bank: Bank, plain: Iterable[int], match: Match, seed: int) -> list[Link]:
-    """Links among labelled pictures. A link needs two inliers more than one impostor pair in 200 reaches by chance.
+@dataclass(frozen=True)
+class Found:
+    """What the photos of named animals have in common.
+
+    Attributes:
+        links: Photos of one animal that surely show the same skin.
+        look_alikes: (N, 2) views of photos of two animals; of all that were compared, the quarter with the most verified matches.
+    """
+
+    links: list[Link]
+    look_alikes: np.ndarray
+
+
+def find_links(
+    bank: Bank, plain: Iterable[int], match: Match, seed: int, n_pairs: int = N_PAIRS, n_impostors: int = N_IMPOSTORS
+) -> Found:
+    """Links among named pictures. A link needs two inliers more than one impostor pair in 200 reaches by chance.
+
+    Photos of two encounters come first, because those of one are alike in light and water; an animal that was met once gives pairs of its one encounter.
 
     Args:
         bank: Views.
         plain: Those that are pictures as they are.
         match: Keypoints of two views that match, as two arrays of indices.
-        seed: Of the sample of impostor pairs.
+        seed: Of the samples of pairs.
+        n_pairs, n_impostors: Most pairs of one animal and of two animals to match.
     """
-    heads = [v for v in plain if bank.tags["animal"][v] and bank.tags["kind"][v] == "head"]
-    pairs = [(a, b) for a, b in combinations(heads, 2) if not opposite(bank, a, b)]
-    same = [p for p in pairs if bank.tags["animal"][p[0]] == bank.tags["animal"][p[1]]]
-    impostors = [p for p in pairs if bank.tags["animal"][p[0]] != bank.tags["animal"][p[1]]]
+    heads = np.array([v for v in plain if bank.tags["animal"][v] and bank.tags["kind"][v] == "head"], np.int64)
     rng = np.random.default_rng([seed, 41])
-    impostors = [impostors[i] for i in rng.permutation(len(impostors))[:N_IMPOSTORS]]
-    same = [same[i] for i in np.sort(rng.permutation(len(same))[:N_PAIRS])]
-    chance = [len(link.verified_xy_px) if (link := _link(bank, a, b, match)) else 0 for a, b in impostors]
-    least = max(MIN_INLIERS, int(np.quantile(chance, 0.995)) + 2) if chance else MIN_INLIERS
-    links = [link for a, b in same if (link := _link(bank, a, b, match)) and len(link.verified_xy_px) >= least]
+    same = _genuine(bank, heads, n_pairs, rng)
+    impostors = _impostors(bank, heads, n_impostors, rng)
+    with track("links", "pairs", len(same) + len(impostors)) as done:
+        chance = np.array([_counted(_link(bank, a, b, match), done) for a, b in impostors])
+        least = max(MIN_INLIERS, int(np.quantile(chance, 0.995)) + 2) if len(chance) else MIN_INLIERS
+        found = [(link, _counted(link, done)) for a, b in same for link in [_link(bank, a, b, match)]]
+    links = [link for link, n in found if link is not None and n >= least]
     log.info("links: %d of %d pairs of one animal have %d verified matches or more", len(links), len(same), least)
-    return links
+    most = np.argsort(-chance, kind="stable")[: len(chance) // 4]
+    return Found(links, np.array(impostors, np.int64).reshape(-1, 2)[most])
 
 
-def write_links(file: Path, links: Sequence[Link]) -> None:
-    """Keep links, so that a resumed training need not search for them again."""
-    rows = [[int(link.a), int(link.b), link.homography.tolist(), link.verified_xy_px.tolist()] for link in links]
-    write_bytes(file, json.dumps(rows).encode())
+def _counted(link: Link | None, done: Tracker) -> int:
+    done.advance(1)
+    return len(link.verified_xy_px) if link is not None else 0
 
 
-def read_links(file: Path) -> list[Link]:
-    """The links in a file of `write_links`."""
-    rows = json.loads(file.read_text(encoding="utf-8"))
-    return [Link(a, b, np.array(homography), np.array(xy).reshape(-1, 2)) for a, b, homography, xy in rows]
+def _genuine(bank: Bank, heads: np.ndarray, most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    animals, encounters = bank.tags["animal"][heads], bank.tags["encounter"][heads]
+    pairs: list[tuple[int, int]] = []
+    for animal in np.unique(animals):
+        of = np.flatnonzero(animals == animal)
+        may = [(heads[i], heads[j], encounters[i] != encounters[j]) for i, j in combinations(of, 2)]
+        may = [one for one in may if not opposite(bank, one[0], one[1])]
+        apart = [one for one in may if one[2]]
+        pairs += [(int(a), int(b)) for a, b, _ in apart or may]
+    return [pairs[i] for i in np.sort(rng.permutation(len(pairs))[:most])]
+
+
+def _impostors(bank: Bank, heads: np.ndarray, most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Different pairs of photos of two animals that do not show opposite sides, drawn at random."""
+    pairs: dict[tuple[int, int], None] = {}
+    for _ in range(TRIES * most if len(heads) > 1 else 0):
+        a, b = sorted(heads[rng.choice(len(heads), 2, replace=False)].tolist())
+        if bank.tags["animal"][a] != bank.tags["animal"][b] and not opposite(bank, a, b):
+            pairs[a, b] = None
+        if len(pairs) == most:
+            break
+    return list(pairs)
+
+
+def write_links(file: Path, found: Found) -> None:
+    """Keep them, so that a resumed training need not search for them again."""
+    rows = [[int(link.a), int(link.b), link.homography.tolist(), link.verified_xy_px.tolist()] for link in found.links]
+    write_bytes(file, json.dumps({"links": rows, "look_alikes": found.look_alikes.tolist()}).encode())
+
+
+def read_links(file: Path) -> Found:
+    """What is in a file of `write_links`."""
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    links = [Link(a, b, np.array(homography), np.array(xy).reshape(-1, 2)) for a, b, homography, xy in kept["links"]]
+    return Found(links, np.array(kept["look_alikes"], np.int64).reshape(-1, 2))
 
 
 def opposite(bank: Bank, a: int, b: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from resight.environment import Environment
 from resight.errors import NothingToMeasure
+from resight.ingest.annotation import Annotation
 from resight.ingest.stage import ingest
 from resight.run.names import ingest_name, segment_name
 from resight.run.setups import ingest_setup, segment_setup
@@ -68,32 +69,60 @@ def gather(
     leave_out: Collection[str] = (),
     only: Collection[str] | None = None,
 ) -> list[SourceCrop]:
-    """Cut the photos of ``sources``: heads, from outlines or as found by a segmenter, and every photo as a whole.
+    """Find the photos of ``sources`` and cut them; ``metadata.csv`` beside the photos names the animals. See `cut`.
 
     Args:
         env: Where crops are kept and segmenters find their weights.
         settings: As for a nightly run.
-        sources: Folders or addresses; ``metadata.csv`` beside the photos names the animals.
+        sources: Folders or addresses.
         night: ISO date of the run.
+        leave_out, only: As in `cut`.
+
+    Raises:
+        NothingToMeasure: No photo is left.
+    """
+    ingested = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
+    return cut(env, settings, ingested.photos, ingested.annotations, ", ".join(sources), leave_out, only)
+
+
+def cut(
+    env: Environment,
+    settings: Settings,
+    photos: pa.Table,
+    annotations: Mapping[str, tuple[Annotation, ...]],
+    where: str,
+    leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> list[SourceCrop]:
+    """Heads, from outlines or as found by a segmenter, and every photo as a whole.
+
+    Where the settings take photos as they are (``segment.kind = "whole"``), the photos are crops of heads already: each is a head, once.
+
+    Args:
+        env: Where crops are kept and segmenters find their weights.
+        settings: As for a nightly run.
+        photos, annotations: As `resight.ingest` finds them.
+        where: For messages.
         leave_out: Animals whose photos must not be used.
         only: The named animals whose photos may be used, beside those of unnamed ones; None for all.
 
     Raises:
         NothingToMeasure: No photo is left.
     """
-    ingested = ingest(env, ingest_setup(settings), ingest_name(settings), sources, night)
-    photos = _without(ingested.photos, leave_out, only)
+    photos = _without(photos, leave_out, only)
     heads = settings.model_copy(update={"segment": AutoParams(otherwise="head-finder")})
     heads = settings if settings.segment != AutoParams() else heads
     uncut = settings.model_copy(update={"segment": WholeParams()})
     rows = {row["photo_id"]: row for row in photos.to_pylist()}
     pictures = []
-    for cutting in (heads, uncut):
+    cropped = settings.segment == WholeParams()
+    for cutting in (uncut,) if cropped else (heads, uncut):
         name = segment_name(cutting, env.weights)
-        crops = segment(env, segment_setup(cutting), name, photos, ingested.annotations).crops
-        pictures += [_picture(env.workspace, c, rows[c["photo_id"]]) for c in crops.to_pylist() if c["status"] == CropStatus.OK]  # fmt: skip
+        crops = segment(env, segment_setup(cutting), name, photos, annotations).crops
+        usable = [c for c in crops.to_pylist() if c["status"] == CropStatus.OK]
+        pictures += [_picture(env.workspace, c, rows[c["photo_id"]], cropped) for c in usable]
     if not pictures:
-        raise NothingToMeasure(f"There is no usable photo to learn from in {', '.join(sources)}; check the path.")
+        raise NothingToMeasure(f"There is no usable photo to learn from in {where}; check the path.")
     return sorted(pictures, key=lambda p: (not p.head, p.name))
 
 
@@ -119,7 +148,7 @@ def _without(photos: pa.Table, leave_out: Collection[str], only: Collection[str]
     return photos.filter(pa.array(keep))
 
 
-def _picture(workspace: Workspace, crop: dict[str, Any], photo: dict[str, Any]) -> SourceCrop:
+def _picture(workspace: Workspace, crop: dict[str, Any], photo: dict[str, Any], cropped: bool) -> SourceCrop:
     side = crop.get("viewpoint") or photo.get("viewpoint") or ""
     names = photo["individual_id"] or "", photo["encounter_id"] or ""
-    return SourceCrop(crop["crop_id"], crop["path"], crop["part"] != "whole", *names, str(side), workspace)
+    return SourceCrop(crop["crop_id"], crop["path"], cropped or crop["part"] != "whole", *names, str(side), workspace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from resight.train.matcher.bank import Bank, fill, read_bank
 from resight.train.matcher.curves import write_curves
 from resight.train.matcher.draw import Mix, Sampler, plain_views
 from resight.train.matcher.learner import MatcherLearner, Plan
-from resight.train.matcher.links import Link, Match, find_links, nearest, read_links, write_links
+from resight.train.matcher.links import N_IMPOSTORS, N_PAIRS, Found, Match, find_links, nearest, read_links, write_links
 from resight.train.matcher.loss import found_matches
 from resight.train.matcher.material import SourceCrop, crop_counts, digest_of
 from resight.train.matcher.network import Shape, Sides, TrainedLightGlue, start
@@ -28,6 +28,7 @@ from resight.train.matcher.views import extractor, photo_views, rendered_views
 from resight.train.matcher.weights import from_store, to_bytes
 from resight.train.record import machine, write_with_record
 from resight.weights.store import WeightStore
+from resight.weights.trained_on import trained_on
 
 log = logging.getLogger("resight")
 SCRATCH = "nothing"
@@ -45,6 +46,7 @@ class Recipe:
         head_views, whole_views: Views of each head crop and of each whole photo.
         rendered_animals, rendered_views: Animals that do not exist, and pictures of each.
         max_keypoints: Kept per view.
+        n_pairs, n_impostors: Most pairs of photos of one named animal and of two that are compared to find links and look-alikes.
         mix: Shares of the kinds of pairs.
         plan: Of the loop.
     """
@@ -56,6 +58,8 @@ class Recipe:
     rendered_animals: int = 36
     rendered_views: int = 8
     max_keypoints: int = 384
+    n_pairs: int = N_PAIRS
+    n_impostors: int = N_IMPOSTORS
     mix: Mix = field(default_factory=Mix)
     plan: Plan = field(default_factory=Plan)
 
@@ -86,6 +90,7 @@ def train_matcher(
     device: str = "cpu",
     *,
     resume: bool = False,
+    limit_s: float = 0.0,
     notes: dict[str, Any] | None = None,
     quiet: bool = False,
 ) -> Path:
@@ -99,6 +104,7 @@ def train_matcher(
         origin: Weights to go on from, or `SCRATCH`.
         device: Where it runs.
         resume: Go on from the state that lies in ``folder``.
+        limit_s: The schedule is squeezed so that the training ends by then; 0: no limit.
         notes: More for the recipe file.
         quiet: No progress on standard error.
 
@@ -109,17 +115,22 @@ def train_matcher(
     _check_state(folder, resume)
     net = start(recipe.shape, recipe.seed) if origin == SCRATCH else from_store(weights, origin)
     bank = views_of(pictures, folder / "views", recipe)
-    links = _links(bank, net, origin, recipe, device, folder / "links.json")
-    seen, apart = samplers(bank, links, recipe)
+    found = _links(bank, net, origin, recipe, device, folder / "links.json")
+    seen, apart = samplers(bank, found, recipe)
     learner = MatcherLearner(net, seen, apart, recipe.plan, recipe.seed, device)
 
     def draw_curves(training: Training) -> None:
         if training.curve and training.curve[-1]["step"] == training.step:
             write_curves(folder, training.curve)
 
-    training = train(learner, folder / STATE_FILE, quiet=quiet, after_step=draw_curves)
-    record = _record(pictures, bank, links, seen, training, recipe, origin)
-    return write_weights(folder, training, record | (notes or {}))
+    training = train(learner, folder / STATE_FILE, limit_s=limit_s, quiet=quiet, after_step=draw_curves)
+    record = _record(pictures, bank, found, seen, training, recipe, origin) | (notes or {})
+    return write_weights(folder, training, record, _learned_from(record, weights, origin))
+
+
+def _learned_from(record: dict[str, Any], weights: WeightStore, origin: str) -> frozenset[str]:
+    before = frozenset() if origin == SCRATCH else trained_on(weights.find(origin).path)
+    return before.union(record["photos"]["individuals"])
 
 
 def _check_state(folder: Path, resume: bool) -> None:
@@ -148,10 +159,16 @@ def views_of(pictures: Sequence[SourceCrop], folder: Path, recipe: Recipe) -> Ba
 def _views_name(recipe: Recipe) -> str:
     """Stands for the settings that decide the views, whatever their class is called."""
     values = asdict(recipe)
-    return fingerprint({name: value for name, value in values.items() if name not in ("plan", "mix", "shape")})
+    return fingerprint(
+        {
+            name: value
+            for name, value in values.items()
+            if name not in ("plan", "mix", "shape", "n_pairs", "n_impostors")
+        }
+    )
 
 
-def samplers(bank: Bank, links: Sequence[Link], recipe: Recipe) -> tuple[Sampler, Sampler | None]:
+def samplers(bank: Bank, found: Found | None, recipe: Recipe) -> tuple[Sampler, Sampler | None]:
     """Pairs to train on, and pairs to validate on, for which a tenth of the pictures and rendered animals is kept apart.
 
     Raises:
@@ -160,8 +177,8 @@ def samplers(bank: Bank, links: Sequence[Link], recipe: Recipe) -> tuple[Sampler
     spaces = bank.tags["space"]
     apart = np.array([zlib.crc32(f"{recipe.seed} {s}".encode()) % 1000 < 1000 * APART_SHARE for s in spaces])
     looks = replace(recipe.mix, linked=0.0)
-    seen = Sampler(bank, links, recipe.mix, np.flatnonzero(~apart))
-    kept = Sampler(bank, [], looks, np.flatnonzero(apart))
+    seen = Sampler(bank, found, recipe.mix, np.flatnonzero(~apart))
+    kept = Sampler(bank, None, looks, np.flatnonzero(apart))
     if not _drawable(seen):
         raise NothingToMeasure("There are too few photos to learn from: none has two views; give more with --photos.")
     return seen, kept if _drawable(kept) else None
@@ -174,15 +191,15 @@ def _drawable(sampler: Sampler) -> bool:
         return False
 
 
-def _links(bank: Bank, net: TrainedLightGlue, origin: str, recipe: Recipe, device: str, file: Path) -> list[Link]:
-    if recipe.mix.linked <= 0:
-        return []
+def _links(bank: Bank, net: TrainedLightGlue, origin: str, recipe: Recipe, device: str, file: Path) -> Found | None:
+    if recipe.mix.linked <= 0 and recipe.mix.other_head <= 0:
+        return None
     if file.exists():
         return read_links(file)
     match = nearest(bank, recipe.max_keypoints) if origin == SCRATCH else by_network(bank, net, device)
-    links = find_links(bank, plain_views(bank), match, recipe.seed)
-    write_links(file, links)
-    return links
+    found = find_links(bank, plain_views(bank), match, recipe.seed, recipe.n_pairs, recipe.n_impostors)
+    write_links(file, found)
+    return found
 
 
 def by_network(bank: Bank, net: TrainedLightGlue, device: str) -> Match:
@@ -209,7 +226,7 @@ def _side(bank: Bank, view: int, device: str) -> Sides:
 def _record(
     pictures: Sequence[SourceCrop],
     bank: Bank,
-    links: Sequence[Link],
+    found: Found | None,
     seen: Sampler,
     training: Training,
     recipe: Recipe,
@@ -224,7 +241,8 @@ def _record(
         "data_sha256": digest_of(pictures),
         "photos": crop_counts(pictures),
         "views": dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
-        "links": len(links),
+        "links": len(found.links) if found else 0,
+        "look_alikes": len(found.look_alikes) if found else 0,
         "shares": {name: round(float(chance), 3) for name, chance in zip(names, chances, strict=True)},
         "recipe": asdict(recipe) | {"shape": training.learner.recipe["shape"]},
         "products": "bfloat16" if recipe.plan.in_bf16(training.learner.device) else "float32",
@@ -235,12 +253,12 @@ def _record(
     }
 
 
-def write_weights(folder: Path, training: Training, record: dict[str, Any]) -> Path:
-    """The mean weights under the next free version, and the record beside them."""
+def write_weights(folder: Path, training: Training, record: dict[str, Any], individuals: Collection[str]) -> Path:
+    """The mean weights under the next free version, with the animals that they have learned from, and the record beside them."""
     version = 1
     while (folder / f"lightglue-sift-v{version}.safetensors").exists():
         version += 1
     target = folder / f"lightglue-sift-v{version}.safetensors"
-    write_with_record(target, to_bytes(training.result.state_dict()), record)
+    write_with_record(target, to_bytes(training.result.state_dict(), individuals), record)
     log.info("%s: %d steps, %.0f s on %s", target, training.step, training.seconds, training.learner.device)
     return target

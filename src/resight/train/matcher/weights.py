@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from safetensors.torch import save
@@ -13,19 +13,20 @@ from resight.match.engine.checkpoint import read_checkpoint
 from resight.train.matcher.network import Shape, TrainedLightGlue
 from resight.weights.loading import strict_load
 from resight.weights.store import WeightStore
+from resight.weights.trained_on import header_of
 
 SIFT_WIDTH = 128
 
 
-def to_bytes(state: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file in half precision.
+def to_bytes(state: Mapping[str, Tensor], individuals: Collection[str] = ()) -> bytes:
+    """A safetensors file in half precision, whose header names the animals it was trained on.
 
     Raises:
         WeightsError: A weight is too large for half precision, or the tensors are no LightGlue.
     """
     half = {key: value.detach().cpu().half().contiguous() for key, value in sorted(state.items())}
     read_checkpoint(half, None)
-    return save(half)
+    return save(half, header_of(individuals))
 
 
 def from_store(weights: WeightStore, name: str) -> TrainedLightGlue:
