@@ -24,6 +24,7 @@ from resight.run.learning import learn
 from resight.run.own_pairs import left_out, with_cut_pairs
 from resight.run.state import Judged, Matched, Ranked, Scored
 from resight.run.uncompared import explained
+from resight.runner.progress import counted
 from resight.score.base import FUSED
 from resight.score.choose import ChosenFusion, LabelledPairs, choose_fusion, viewpoints_of
 from resight.score.gallery import Gallery
@@ -54,7 +55,8 @@ def judge(conditions: Conditions, matched: Matched, note: Note) -> Judged:
 def judge_folds(conditions: Conditions, matched: Matched, note: Note) -> Judged:
     """Each encounter is identified among all others; its label and its scores are hidden from what judges it."""
     settings, cohorts = conditions.settings, leave_encounters_out(matched.cohort, matched.photos)
-    folds = [judge(conditions, seen_by(settings, matched, cohort), note) for cohort in cohorts]
+    one_by_one = counted(cohorts, "judge", "encounters")
+    folds = [judge(conditions, seen_by(settings, matched, cohort), note) for cohort in one_by_one]
     if settings.rank.rule == "auto":
         rules = Counter(fold.rule.params.rule for fold in folds).most_common()
         counts = ", ".join(f"{rule} in {n}" for rule, n in rules)

@@ -22,6 +22,7 @@ from resight.run.calibration import (
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
+from resight.runner.progress import counted
 from resight.score.accepted import accepted
 from resight.score.base import FUSED
 from resight.score.gallery import voted_columns
@@ -190,7 +191,7 @@ def with_cosines(pairs: pa.Table, similar: Alike | None) -> pa.Table:
     if similar is not None and pairs.num_rows:
         ids, rows = zip(*(_numbered(pairs[f"{side}_crop_id"]) for side in ("query", "gallery")), strict=True)
         queries, gallery = (similar.among(of_side) for of_side in ids)
-        for first in range(0, pairs.num_rows, PAIRS_AT_ONCE):
+        for first in counted(range(0, pairs.num_rows, PAIRS_AT_ONCE), "cosines", "blocks"):
             some = slice(first, first + PAIRS_AT_ONCE)
             values[some] = queries.take(rows[0][some]).cosines_with(gallery.take(rows[1][some]))
     return pairs.append_column("cosine", pa.array(values, pa.float64(), from_pandas=True))
