@@ -87,13 +87,15 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
     if accept:
         register(run.workspace, run.model)
         _make_current(run, model)
-    run.work = {
-        "photos_decoded": run.work.get("photos_decoded", 0),
-        "crops_cut": 0,
-        "features_computed": 0,
-        "queries_shortlisted": 0,
-        "pairs_matched": 0,
+    stages = {
+        "photos_decoded",
+        "crops_cut",
+        "features_computed",
+        "queries_shortlisted",
+        "pairs_matched",
+        *record["work"],
     }
+    run.work = dict.fromkeys(sorted(stages), 0) | {"photos_decoded": run.work.get("photos_decoded", 0)}
     if run.reason and not accept:
         run.note(f"Nothing is new since run {run.run_id}, which stays aside.")
     else:
