@@ -16,8 +16,7 @@ import torch
 from resight.errors import SettingsError
 from resight.extract.block import one_thread
 from resight.shortlist.codebook import Codebook
-from resight.shortlist.entries import Entries
-from resight.shortlist.scan import Found, Query
+from resight.shortlist.entries import Entries, Found, Query
 
 BITS = 8
 

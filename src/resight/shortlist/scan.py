@@ -11,15 +11,13 @@ import torch.nn.functional as F
 
 from resight.extract.block import one_thread
 from resight.shortlist.codebook import CODES
-from resight.shortlist.entries import Entries
+from resight.shortlist.entries import Entries, Found, Query
 from resight.shortlist.params import ShortlistParams
 
 PROBES_AT_ONCE = 1 << 16
 CHUNK_FLOATS = 1 << 22
 
 
-Query = tuple[torch.Tensor, torch.Tensor | None]
-Found = tuple[torch.Tensor, torch.Tensor]
 Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 

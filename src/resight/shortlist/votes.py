@@ -17,9 +17,10 @@ import pyarrow as pa
 import torch
 
 from resight.shortlist.codebook import as_float
+from resight.shortlist.entries import Found, Query
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.plan import CROP_VOTES as CROP_VOTES
-from resight.shortlist.scan import Found, Query, scanner_for
+from resight.shortlist.scan import scanner_for
 
 if TYPE_CHECKING:
     from resight.shortlist.store import ShortlistIndex
