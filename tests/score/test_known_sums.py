@@ -37,6 +37,11 @@ def test_sums_of_calibration_pairs_stand_for_the_pairs() -> None:
     assert not np.array_equal(own.scores(y, NULL), whole[len(x) :])
 
 
+def test_a_table_without_pairs_has_no_scores() -> None:
+    known = KnownSums.of(Cohorts.of(CALIBRATING, LABELS), np.ones(CALIBRATING.num_rows))
+    assert Cohorts.of(OWN.slice(0, 0), LABELS).scores(np.zeros(0), NULL, known).shape == (0,)
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     rng = np.random.default_rng(4)
     x, order = rng.gamma(2, 1, CALIBRATING.num_rows), rng.permutation(CALIBRATING.num_rows)

@@ -144,7 +144,7 @@ class _Sums:
             raise BrokenCountError(
                 "a crop has a cohort here and among the calibration pairs; run the same command again"
             )
-        totals = self.totals.copy()
+        totals = self.totals.astype(np.float64)  # a copy; without any pair NumPy counts in integers
         totals[crop] += values
         of_crop, of_animal = (
             np.asarray(pc.fill_null(pc.index_in(known.parts[name].combine_chunks(), ids), NOBODY))
