@@ -10,7 +10,7 @@ measures ingest, stores, index, plan, tables and pages, and neither accuracy nor
 The nights, each the real `nightly` in a process of its own: the gallery with the first new photos; as many new photos again; the
 same night once more; a night without a new photo; one new photo that gets a name (an added animal); one name in the gallery
 that is changed; then nights in a row with a few new photos each. Of each stage: wall and CPU seconds of the flow and of its workers, largest
-resident memory, bytes written, and the longest time without a sign of life.
+resident memory, bytes written, and the longest time without a line in the log.
 """
 
 from __future__ import annotations
@@ -227,20 +227,15 @@ def one_night(note: Path) -> None:
     """In the child: the night, with a mark at the end of every stage."""
     from resight.flows.nightly import run_nightly
     from resight.run import run as runs
-    from resight.runner.progress import Tracker
 
     how, marks = json.loads(note.read_text()), Marks()
-    made, advanced = runs.Run.__init__, Tracker.advance
+    made = runs.Run.__init__
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         made(self, *args, **kwargs)
         self.seconds = marks
 
-    def advance(self: Tracker, n: int) -> None:
-        marks.alive()
-        advanced(self, n)
-
-    runs.Run.__init__, Tracker.advance = init, advance  # type: ignore[method-assign, assignment]
+    runs.Run.__init__ = init  # type: ignore[method-assign]
     logging.getLogger("resight").addHandler(marks.handler)
     logging.getLogger("resight").setLevel(logging.INFO)
     result = run_nightly(how["workspace"], how["night"], how["overrides"], [how["photos"]], accept=True, quiet=True)
@@ -273,7 +268,7 @@ class Marks(dict[str, float]):
         self._wall, self._silent, self._spent = time.perf_counter(), 0.0, _spent()
 
     def alive(self) -> None:
-        """A line of progress, or the end of a block."""
+        """A line in the log, or the end of a stage."""
         now = time.perf_counter()
         self._silent, self._sign = max(self._silent, now - self._sign), now
 

@@ -222,7 +222,7 @@ def main() -> None:
         "--folder", type=Path, required=True, help="where workspaces, server and lines go; must be empty"
     )
     parser.add_argument("--nights", type=int, default=10)
-    parser.add_argument("--per-night", type=float, default=0.3, help="encounters of a night in the mean over the year")
+    parser.add_argument("--per-night", type=float, default=1.5, help="encounters of a night in the mean over the year")
     parser.add_argument("--sites", type=int, default=2)
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args()

@@ -92,7 +92,7 @@ def _troubles(nights: list[Night], rng: np.random.Generator) -> None:
     for share, model in ((0.36, "better"), (0.7, "worse")):
         nights[int(share * n)].model = model
     for share in (0.15, 0.3, 0.45, 0.62, 0.8, 0.95)[: max(1, n // 20)]:
-        nights[int(share * n)].killed_after_s = float(rng.uniform(0.05, 0.6))
+        nights[int(share * n)].killed_after_s = float(rng.uniform(0.03, 0.3))
     for share in (0.22, 0.52, 0.9)[: max(1, n // 40)]:
         nights[int(share * n)].trouble = "disk"
     for share in (0.41, 0.42, 0.43, 0.75)[: max(1, n // 10)]:

@@ -98,12 +98,12 @@ FEATURES = Table(
 PAIR_IDS = (
     Column("query_crop_id", S, "crop of the query photo"),
     Column("gallery_crop_id", S, "crop of the gallery photo that it is compared with"),
-    Column("purpose", S, "identify: query against gallery; calibrate: gallery photos against each other, to learn what impostor pairs score; "
-           "cluster: unknown animals against each other", nullable=False),
+    Column("purpose", S, "identify: query against gallery; calibrate: gallery photos against each other, to learn what impostor pairs score, where the run has no "
+           "`calibration` among its fingerprints (then they lie in store/calibration); cluster: unknown animals against each other", nullable=False),
 )  # fmt: skip
 
 PAIRS = Table(
-    "pairs", 4, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
+    "pairs", 5, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
     ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
@@ -133,7 +133,7 @@ PAIRS = Table(
 )  # fmt: skip
 
 PAIRS_LEFT_OUT = Table(
-    "pairs_left_out", 1, "a query crop, and a reason for which gallery crops were not matched with it; with the rows of `pairs` these are all pairs",
+    "pairs_left_out", 2, "a query crop, and a reason for which gallery crops were not matched with it; with the rows of `pairs` these are all pairs",
     ("query_crop_id", "purpose", "status", "reason"),
     (
         RUN,
@@ -147,7 +147,7 @@ PAIRS_LEFT_OUT = Table(
 )  # fmt: skip
 
 SCORES = Table(
-    "scores", 4, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    "scores", 5, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
     (
         RUN,
         *PAIR_IDS,

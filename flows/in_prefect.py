@@ -111,7 +111,7 @@ def state_of(result: dict[str, Any]) -> Any:
 
     outcome = outcome_of(result)
     if outcome == Outcome.REFUSED:
-        return Failed(name="Refused", message=result["reason"], data=Refused(result))
+        return Failed(name="Refused", message=_plain(_ending(result)), data=Refused(result))
     if outcome == Outcome.KEPT_ASIDE:
         return Failed(name="KeptAside", message=result["reason"], data=KeptAside(result))
     worse = worse_metrics(result.get("differences", []))
@@ -177,6 +177,8 @@ def page_of(place: Workspace, result: Mapping[str, Any], title: str) -> str:
 
 
 def _ending(result: Mapping[str, Any]) -> str:
+    if outcome_of(result) == Outcome.REFUSED:
+        return f"**The new model is not accepted.** {result['reason']}"
     if result["reason"]:
         return f"**{result['reason']}**"
     if result.get("promoted"):
@@ -209,7 +211,9 @@ def _first_photos(place: Workspace, run_id: str) -> dict[str, str]:
 
 
 def _verdicts(rows: list[dict[str, Any]], files: Mapping[str, str]) -> list[str]:
-    """Those that wait for a person first."""
+    """Those that wait for a person first; nothing where nobody had to be identified."""
+    if not rows:
+        return []
     order = ["new", "likely_new", "likely", "unsure", "known", "not_compared"]
     rows = sorted(rows, key=lambda row: (order.index(row["decision"]), row["encounter_id"]))
     lines = [

@@ -22,7 +22,7 @@ def progress_shown() -> Iterator[None]:
 
 
 class _Bars(logging.Handler):
-    """Makes an artifact for each long stage, and moves it on. A server that does not take it costs the bar and nothing else."""
+    """Makes one artifact for each long stage of a run, and moves it on. A server that does not take it costs the bar and nothing else."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,8 +44,8 @@ class _Bars(logging.Handler):
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
         if stage in self._bars:
-            update_progress_artifact(self._bars[stage], percent)
-            if percent >= 100:
-                del self._bars[stage]  # the same stage may come again: a rebuild measures two models
+            update_progress_artifact(
+                self._bars[stage], percent
+            )  # also where it comes again: matching tries a few pairs first
         elif percent < 100:
             self._bars[stage] = create_progress_artifact(percent, description=f"stage {stage}")

@@ -16,6 +16,8 @@ def score_pairs(run: Run, matched: Matched) -> Scored:
     """From stored distributions to numbers; learns what non-matching pairs look like on the way."""
     scored = judging.score_pairs(run.conditions, matched)
     run.fingerprints |= {"fusion": scored.fused.fingerprint} if scored.fused.fingerprint else {}
+    if scored.learned is not None:
+        run.fingerprints["calibration"] = scored.learned.place
     run.note(scored.fused.note)
     scores = run.add("scores", scored.scores)
     n_pairs = run.counts["match"]["out"].get(PairStatus.SCORED, 0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from resight.run.run import Run
+from resight.runner.progress import at_work
 from resight.runner.runner import MadeWay
 
 log = logging.getLogger("resight")
@@ -26,7 +27,8 @@ def stage(name: str) -> Callable[[Task[P, T]], Task[P, T]]:
             start = time.perf_counter()
             work = functools.partial(function, run, *args, **kwargs)
             try:
-                return _as_task(name, work, inspect.getdoc(function) or "") if _in_flow_run() else work()
+                with at_work(name):
+                    return _as_task(name, work, inspect.getdoc(function) or "") if _in_flow_run() else work()
             finally:
                 run.seconds[name] = time.perf_counter() - start
                 run.note_damage()

@@ -19,6 +19,7 @@ from resight.errors import WorkspaceError
 from resight.extract.base import Features
 from resight.extract.reader import FeatureReader
 from resight.match.evidence import Evidence, evidence
+from resight.run.calibration import calibration_pairs
 from resight.run.conditions import Conditions
 from resight.run.models import weights_of
 from resight.run.setups import match_setup
@@ -122,6 +123,17 @@ class RunResults:
         if name not in self.tables:
             raise WorkspaceError(f"Run {self.run_id} has no table '{name}'; it has {', '.join(self.tables)}.")
         return read_run(self.workspace, self.run_id, name)
+
+    def calibration_pairs(self) -> pa.Table:
+        """Pairs of gallery photos from which the run has learned what different animals score: rows of ``pairs`` without ``run_id``.
+
+        Nights with the same gallery share them, so they lie in the store; those of an evaluation are among its own pairs.
+
+        Raises:
+            WorkspaceError: The run has compared nothing.
+            DamagedError: They are not what was written, or not there any more.
+        """
+        return calibration_pairs(self.workspace, self.record, lambda: self.table("pairs"))
 
     def of_encounter(self, encounter_id: str) -> EncounterRows:
         """The rows of its tables that are about one encounter; of a large table little more than these is read.
@@ -275,6 +287,8 @@ def read_features(workspace: str | Path | Workspace, crop_id: str, run_id: str |
 
 def read_pairs(workspace: str | Path | Workspace, run_id: str | None = None) -> pa.Table:
     """All pairs of a query crop and a gallery crop that a run has looked at: the catalog's table ``pairs``.
+
+    Pairs of the gallery among itself: `RunResults.calibration_pairs`.
 
     Raises:
         WorkspaceError: There is no such workspace or run, or the run has compared nothing.

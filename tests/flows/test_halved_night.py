@@ -4,13 +4,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from flow_helpers import SMALL
 from kornia.feature import LightGlue
 from safetensors.torch import save_file
 
 from resight.flows.nightly import run_nightly
-from resight.store.runs import read_current
+from resight.run.calibration import used_by
+from resight.store.runs import read_current, read_run, run_record
+from resight.store.tables import read_table
 from resight.store.workspace import Workspace
 
 
@@ -36,12 +39,18 @@ def test_a_halved_night_adds_up_and_is_done_once(field_workspace: Workspace, tmp
     rows = pairs.select(
         ["query_crop_id", "gallery_crop_id", "purpose", "status", "reason", "confidence_sum"]
     ).to_pylist()
+    record = run_record(read_run(field_workspace, first["run_id"], "runs"))
+    calibrating = used_by(field_workspace, record)
+    assert calibrating is not None
+    rows += calibrating.pairs.select([*rows[0]]).to_pylist()
     scored = {frozenset((r["query_crop_id"], r["gallery_crop_id"])) for r in rows if r["status"] == "scored"}
     halved = [r for r in rows if (r["status"], r["reason"]) == ("not_shortlisted", "halved")]
     assert first["work"]["pairs_matched"] == len(scored)
     unknown = [r for r in rows if r["purpose"] == "cluster"]
     left_out = read_current(field_workspace, "pairs_left_out")
     assert left_out is not None
+    kept_out = read_table(calibrating.folder / "pairs_left_out.parquet", "pairs_left_out")
+    left_out = pa.concat_tables([left_out, kept_out])
     assert {(r["status"], r["reason"]) for r in left_out.to_pylist()} >= {("excluded_by_policy", "viewpoint")}
 
     def beside(*purposes: str) -> Counter[str]:
@@ -54,8 +63,11 @@ def test_a_halved_night_adds_up_and_is_done_once(field_workspace: Workspace, tmp
     rows = [r for r in rows if r["purpose"] != "cluster"]
     assert len(halved) > 0 and all(r["confidence_sum"] is None for r in halved)
     every = Counter(r["status"] for r in rows) + beside("identify", "calibrate")
-    assert first["counts"]["match"]["out"] == dict(every)
-    assert sum(first["counts"]["shortlist"]["out"].values()) == every.total() == first["counts"]["match"]["in"]
+    counts = first["counts"]
+    assert Counter(counts["match"]["out"]) + Counter(counts["calibration"]["out"]) == every
+    assert (
+        sum(counts["shortlist"]["out"].values()) == every.total() == counts["match"]["in"] + counts["calibration"]["in"]
+    )
     again = night("2026-06-05")
     assert again["run_id"] != first["run_id"]
     assert set(again["work"].values()) == {0}

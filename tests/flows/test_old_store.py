@@ -48,7 +48,9 @@ def night(place: Workspace, day: str) -> dict[str, Any]:
 
 
 def outputs(place: Workspace) -> set[str]:
+    """Folders of the stages that there were then; calibration pairs have been kept apart since."""
     folders = [*place.store.glob("*/*"), *place.models.glob("fusion/*")]
+    folders = [folder for folder in folders if folder.parent.name != "calibration"]
     return {folder.relative_to(place.root).as_posix() for folder in folders}
 
 

@@ -105,7 +105,8 @@ def test_with_few_animals_there_is_a_default_and_it_says_so():
     chosen = choose_rule(scores, crops, RankParams(), is_ratio=False)
     assert (
         chosen.params.rule == "max"
-        and "too little to choose a better one on (27 gallery encounters of 9 animals met again)" in chosen.sentence
+        and "too few animals were met again to choose another one (27 gallery encounters of 9 animals)"
+        in chosen.sentence
     )
     assert choose_rule(scores, crops, RankParams(), is_ratio=True).params.rule == "mean_max"
     assert choose_rule(scores, crops, RankParams(rule="mean_top2"), is_ratio=True).params.rule == "mean_top2"

@@ -26,7 +26,7 @@ from resight.shortlist.passes import InMemory
 from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
 from resight.shortlist.training import draw_sample, train
-from resight.shortlist.votes import CROP_VOTES, lnbnn, search
+from resight.shortlist.votes import CROP_VOTES, Limits, lnbnn, search
 from resight.store.fingerprint import digest_ids
 from resight.store.sealed import read_json, write_json
 
@@ -111,6 +111,21 @@ def test_memory_bounds_change_nothing(
     monkeypatch.setattr("resight.shortlist.scan.CHUNK_FLOATS", 100)
     monkeypatch.setattr("resight.shortlist.scan.PROBES_AT_ONCE", 7)
     assert as_dict(search(index, query, params), "q") == pytest.approx(whole, abs=1e-5)
+
+
+@pytest.mark.parametrize("params", [FLAT, CODED, CODED.model_copy(update={"n_probe": 3})])
+def test_whoever_is_asked_together_finds_the_same_to_the_last_bit(
+    tmp_path: Path, data: dict[str, np.ndarray], params: ShortlistParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, queries = build(tmp_path, data, params), list(crops(11, seed=3).items())
+    masks = np.random.default_rng(5).random((len(queries), len(index.crop_ids))) < 0.7
+    found = []
+    for at_once in (1, 3, 32):
+        monkeypatch.setattr("resight.shortlist.votes.QUERIES_AT_ONCE", at_once)
+        limits: dict[str, Limits] = {}
+        votes = search(index, queries, params, allowed=masks, limits=limits)
+        found.append((votes, {q: (of.background.tobytes(), of.edge.tobytes()) for q, of in limits.items()}))
+    assert found[0][0].num_rows > 50 and found[1:] == [found[0]] * 2
 
 
 def test_nobody_votes_where_nothing_is_allowed(tmp_path: Path, data: dict[str, np.ndarray]) -> None:

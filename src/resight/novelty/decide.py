@@ -23,6 +23,7 @@ from resight.novelty.yardstick import QueryScores
 from resight.rank.levels import Scores, Seen
 from resight.rank.photos import codes
 from resight.rank.stage import rank_numbers
+from resight.runner.progress import counted
 from resight.status import NAMED, Decision
 
 NOVELTY_SCHEMA = pa.schema([pa.field(f.name, f.type) for f in catalog_table("novelty").schema if f.name != "run_id"])
@@ -74,7 +75,7 @@ def decide(
     candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
     rows, probability, inside = list[dict[str, Any]](), dict[tuple[str, str], float](), dict[tuple[str, str], bool]()
-    for encounter, photos in sorted(_photos_by_encounter(queries).items()):
+    for encounter, photos in counted(sorted(_photos_by_encounter(queries).items()), "novelty", "encounters"):
         without, listed = deleted.get(encounter), candidates.get(encounter, [])
         fitted, gone = model.without(without) if without else model, {without} | refused.get(encounter, frozenset())
         size, n = len(set(gallery) - gone), compared.get(encounter, 0)

@@ -19,6 +19,8 @@ from functools import cached_property
 
 import numpy as np
 
+from resight.runner.progress import counted
+
 NEW = -1  # the last column of `Forest.hang`
 MOST_ROUNDS = 10  # draws for each that is asked for, before they are drawn by turns
 # A walk between two nodes with a strong link goes to and fro as often as the link outweighs what they hang on. From this many times
@@ -164,7 +166,7 @@ def draw_by_turns(forest: Forest, forbidden: Forbidden, n: int, rng: np.random.G
     state = _State(forest, forbidden)
     rounds, burn = n * thin, max(n * thin // 10, 20)
     drawn = np.empty((n, len(forest.links)), int)
-    for k in range(-burn, rounds):
+    for k in counted(range(-burn, rounds), "cluster", "rounds"):
         for node in range(len(forest.links)):
             state.hang_anew(node, rng.random())
             state.hang_tree_anew(node, rng.random())

@@ -18,6 +18,7 @@ from resight.novelty.forest import Forbidden, Forest, draw_allowed
 from resight.novelty.left_out import evidence_of_listing
 from resight.novelty.model import LOGISTIC, NONE, NoveltyModel
 from resight.novelty.params import NoveltyParams
+from resight.runner.progress import counted
 
 SEED = 20261129  # the same evidence always gives the same draws
 LARGEST = 20.0  # of a log likelihood ratio; with larger ones rounding would eat up what a tree hangs on
@@ -101,7 +102,7 @@ def joint_posterior(evidence: Evidence, model: NoveltyModel, params: NoveltyPara
     n, k = len(evidence.nodes), len(evidence.animals)
     probability, draws = forest.marginals(), np.empty((params.draws, n), int)
     rng = np.random.default_rng(SEED)
-    for part in _parts(forest, forbidden):
+    for part in counted(_parts(forest, forbidden), "cluster", "groups of encounters"):
         own = Forest(forest.links[np.ix_(part, part)], forest.hang[part])
         within = _within(forbidden, part)
         if len(part) > 1 and (within.apart or within.never):

@@ -37,9 +37,7 @@ class ChosenRule:
         """For people."""
         about = f"{self.n_encounters} gallery encounters of {self.n_individuals} animals"
         if not self.right:
-            return (
-                f"Photos vote by the rule {self.params.rule}: too little to choose a better one on ({about} met again)."
-            )
+            return f"Photos vote by the rule {self.params.rule}; too few animals were met again to choose another one ({about})."
         shares = ", ".join(f"{rule} {share:.0%}" for rule, share in self.right.items())
         return f"Photos vote by the rule {self.params.rule}, the best on {about} ({shares})."
 

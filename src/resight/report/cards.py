@@ -25,6 +25,7 @@ from resight.report.words import (
     photo_path,
     taken_out,
 )
+from resight.runner.progress import counted
 from resight.status import CropStatus, Decision
 
 THUMBNAILS = 8
@@ -148,7 +149,8 @@ def make_cards(
     index = Index.of(data, {r["encounter_id"] for r in rows})
     if beside is not None and _n_pictures(rows, index, params) > INSIDE:
         pictures.beside = beside
-    return [_card(f"e{k}", row, index, data, params, pictures) for k, row in enumerate(rows, 1)]
+    numbered = counted(list(enumerate(rows, 1)), "report", "encounters")
+    return [_card(f"e{k}", row, index, data, params, pictures) for k, row in numbered]
 
 
 def _n_pictures(rows: Iterable[Row], index: Index, params: ReportParams) -> int:

@@ -19,7 +19,9 @@ from resight.report.templates import template
 from resight.status import KEPT_ASIDE, PAST, Decision, PhotoStatus
 from resight.weights.registry import WEIGHTS, known_by_digest
 
-STAGES = ("ingest", "segment", "extract", "embed", "match", "score", "rank", "novelty", "photos")
+STAGES = (
+    "ingest", "segment", "extract", "embed", "match", "calibration", "score", "rank", "novelty", "cluster", "photos",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

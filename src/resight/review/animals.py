@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +11,18 @@ from itertools import pairwise
 from math import cos, radians
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.decisions.asking import sentence
 from resight.decisions.entry import Entry, Kind
 from resight.decisions.names import alike
-from resight.pairs.cohort import CALIBRATE
+from resight.errors import DamagedError
 from resight.review.board import Board, Crop, key_of
+from resight.run.calibration import calibration_pairs
 from resight.status import PairStatus, PhotoStatus
+from resight.store.runs import run_record
 
+log = logging.getLogger("resight")
 Row = dict[str, Any]
 SIDES = ("left", "right")
 MOST_SIMILAR = 5
@@ -137,11 +140,18 @@ def _similar(board: Board, photos: Mapping[str, Sequence[Row]]) -> dict[str, lis
 def _between(board: Board) -> list[tuple[str, str, int]]:
     """Photos of the gallery that were compared with each other, and how many points fit."""
     generation = board.desk.tables.generation
-    if not generation.has("pairs"):
+    if not generation.has("pairs") or not generation.has("runs"):
         return []
-    pairs: pa.Table = generation.table("pairs")
-    wanted = pc.and_(pc.equal(pairs["purpose"], CALIBRATE), pc.equal(pairs["status"], PairStatus.SCORED))
-    wanted = pc.and_(wanted, pc.fill_null(pc.greater_equal(pairs["n_inliers"], FEWEST_FIT), False))
+    record = run_record(generation.table("runs"))
+    try:
+        pairs = calibration_pairs(generation.workspace, record, lambda: generation.table("pairs"))
+    except DamagedError as damage:
+        log.warning("%s Animals that may be one are told by their names alone.", damage)
+        return []
+    wanted = pc.and_(
+        pc.equal(pairs["status"], PairStatus.SCORED),
+        pc.fill_null(pc.greater_equal(pairs["n_inliers"], FEWEST_FIT), False),
+    )
     rows = pairs.filter(wanted).select(["query_photo_id", "gallery_photo_id", "n_inliers"])
     return list(zip(*(rows[c].to_pylist() for c in rows.column_names), strict=True))
 

@@ -11,19 +11,23 @@ from resight.evaluate.folds import leave_encounters_out, pairs_of
 from resight.novelty.calibration import calibrate
 from resight.novelty.decide import NOVELTY_SCHEMA, decide, listed
 from resight.novelty.joint import Belief
-from resight.novelty.model import fit
+from resight.novelty.model import NoveltyModel, fit
 from resight.novelty.sets import Days
 from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day, without_refused
 from resight.plugins.registry import SCORES
 from resight.rank.levels import Seen
 from resight.rank.rule import GROWING, choose_rule
 from resight.rank.stage import rank_all
+from resight.run.calibration import Calibrating
 from resight.run.conditions import Conditions
+from resight.run.learning import learn
 from resight.run.own_pairs import left_out, with_cut_pairs
 from resight.run.state import Judged, Matched, Ranked, Scored
 from resight.run.uncompared import explained
+from resight.runner.progress import counted
 from resight.score.base import FUSED
 from resight.score.choose import ChosenFusion, LabelledPairs, choose_fusion, viewpoints_of
+from resight.score.gallery import Gallery
 from resight.score.null import Null, learn_null
 from resight.score.stage import score
 from resight.settings import Settings
@@ -51,7 +55,8 @@ def judge(conditions: Conditions, matched: Matched, note: Note) -> Judged:
 def judge_folds(conditions: Conditions, matched: Matched, note: Note) -> Judged:
     """Each encounter is identified among all others; its label and its scores are hidden from what judges it."""
     settings, cohorts = conditions.settings, leave_encounters_out(matched.cohort, matched.photos)
-    folds = [judge(conditions, seen_by(settings, matched, cohort), note) for cohort in cohorts]
+    one_by_one = counted(cohorts, "judge", "encounters")
+    folds = [judge(conditions, seen_by(settings, matched, cohort), note) for cohort in one_by_one]
     if settings.rank.rule == "auto":
         rules = Counter(fold.rule.params.rule for fold in folds).most_common()
         counts = ", ".join(f"{rule} in {n}" for rule, n in rules)
@@ -72,6 +77,8 @@ def seen_by(settings: Settings, matched: Matched, cohort: Cohort) -> Matched:
 def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
     """From stored distributions of confidences to numbers; learns what non-matching pairs look like on the way."""
     settings, cohort = conditions.settings, matched.cohort
+    if matched.calibrating is not None:
+        return _score_own_pairs(conditions, matched, matched.calibrating)
     null = learn_null(matched.pairs, cohort.labels, settings.score.null_pairs, viewpoints_of(matched.info))
     fused = ChosenFusion()
     if settings.score.name == FUSED:
@@ -82,6 +89,19 @@ def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
     return matched.then(Scored, scores=scores, null=null, fused=fused)
 
 
+def _score_own_pairs(conditions: Conditions, matched: Matched, calibrating: Calibrating) -> Scored:
+    """`score_pairs` of the run's own pairs, by what calibration pairs in the store have taught."""
+    settings, labels = conditions.settings, matched.cohort.labels
+    fused = ChosenFusion()
+    if settings.score.name == FUSED:  # one is accepted, else calibration pairs would not be kept apart
+        labelled = LabelledPairs(matched.pairs, matched.info, labels, Null())
+        place, how = conditions.env.workspace, settings.score.calibration
+        fused = choose_fusion(place, conditions.names.evidence, labelled, how, evaluating=False)
+    learned = learn(settings, matched, calibrating, fused)
+    scores = scores_of(settings, matched, labels, learned.null, fused, gallery=learned.gallery)
+    return matched.then(Scored, scores=scores, null=learned.null, fused=fused, learned=learned)
+
+
 def scores_of(
     settings: Settings,
     matched: Matched,
@@ -89,19 +109,22 @@ def scores_of(
     null: Null,
     fused: ChosenFusion,
     known: pa.Table | None = None,
+    gallery: Gallery | None = None,
 ) -> pa.Table:
     """The table ``scores`` of all matched pairs under these labels; null and fusion stay what they are.
 
-    ``known`` are the scores of some of these pairs, under other labels or without the others, with the same null.
+    ``known`` are the scores of some of these pairs, under other labels or without the others, with the same null; ``gallery`` is what
+    calibration pairs show that are not among them.
     """
     viewpoints = viewpoints_of(matched.info)
-    return score(matched.pairs, labels, settings.score, viewpoints, fused.fusion, null, known).scores
+    return score(matched.pairs, labels, settings.score, viewpoints, fused.fusion, null, known, gallery).scores
 
 
 def rank_candidates(settings: Settings, scored: Scored) -> Ranked:
     """Candidates for every query photo and encounter, by the rule that gallery encounters say is best."""
     is_ratio = SCORES[settings.score.name].is_ratio
-    rule = choose_rule(scored.scores, scored.info, settings.rank, is_ratio)
+    learned = scored.learned
+    rule = learned.rule if learned else choose_rule(scored.scores, scored.info, settings.rank, is_ratio)
     scores = without_refused(scored.scores, scored.info, scored.cohort.refused)
     candidates = rank_all(scores, scored.info, rule.params, scored.cohort.truth)
     seen = Seen.of(scores, scored.info, rule.params)
@@ -116,15 +139,20 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     Raises:
         BrokenCountError: An encounter has no verdict, or several.
     """
+    model = ranked.learned.model if ranked.learned else _novelty_model(settings, ranked)
+    judged = ranked.then(Judged, model=model, identifications=ranked.candidates, novelty=NOVELTY_SCHEMA.empty_table())
+    return with_verdicts(settings, judged)
+
+
+def _novelty_model(settings: Settings, ranked: Ranked) -> NoveltyModel:
+    """From the calibration pairs among those of the run."""
     cohort, pairs = ranked.cohort, ranked.pairs
     if ranked.shortlisted:
         calibrating = calibration_photos(ranked.info, cohort, settings.novelty.calibration_encounters)
         pairs = with_cut_pairs(pairs, ranked.grids, cohort.labels, calibrating)
     calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, pairs)
     kind = SCORES[settings.score.name]
-    model = fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
-    judged = ranked.then(Judged, model=model, identifications=ranked.candidates, novelty=NOVELTY_SCHEMA.empty_table())
-    return with_verdicts(settings, judged)
+    return fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
 
 
 def with_verdicts(settings: Settings, judged: Judged, beliefs: Mapping[str, Belief] | None = None) -> Judged:

@@ -1,5 +1,6 @@
 """The pages of a run, drawn from its tables: the report, and the page that shows how good the system is."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.errors import WorkspaceError
+from resight.errors import DamagedError, WorkspaceError
 from resight.evaluate.history import asked_encounters, earlier_runs, protocol_of
 from resight.evaluate.outcomes import BACKGROUND, PHOTO
 from resight.ingest.decode import load_rgb
@@ -20,7 +21,9 @@ from resight.report.cards import shown_verdicts
 from resight.report.data import MatchedPoints, ReportData
 from resight.report.page import render_report
 from resight.report.pictures import Beside
+from resight.run.calibration import STAGE
 from resight.run.conditions import Conditions
+from resight.run.learned import null_of
 from resight.run.setups import match_setup
 from resight.score.null import Null, learn_null
 from resight.segment.store import read_crop
@@ -30,6 +33,7 @@ from resight.store.runs import read_run
 from resight.store.tables import empty_table
 from resight.store.workspace import Workspace
 
+log = logging.getLogger("resight")
 REPORT_TABLES = ("photos", "crops", "pairs", "scores", "identifications", "novelty")
 PAINTED_SHOWN = 4
 REVIEWED = (
@@ -64,7 +68,7 @@ def draw_report(
     pairs = _shown_pairs(shown["identifications"], max(settings.report.candidates, REVIEWED), said)
     points = evidence(env, match_setup(settings), conditions.names.match, pairs, tables["features"])
     if null is None:
-        null = learn_null(shown["pairs"], _gallery_labels(shown), settings.score.null_pairs)
+        null = _null(env.workspace, record, shown, settings)
     data = ReportData(
         run=record,
         **shown,
@@ -154,6 +158,22 @@ def _shown_pairs(identifications: pa.Table, candidates: int, said: Mapping[str, 
     rows = identifications.filter(of_encounters).select(columns).to_pylist()
     shown = [r for r in rows if r["rank"] <= candidates or r["individual_id"] == said[r["query_id"]]]
     return sorted({(r["best_query_crop_id"], r["best_gallery_crop_id"]) for r in shown})
+
+
+def _null(workspace: Workspace, record: Mapping[str, Any], tables: Tables, settings: Settings) -> Null:
+    """What pairs of different animals look like, as the run has learned it."""
+    place = record["fingerprints"].get(STAGE)
+    if not place:
+        return learn_null(tables["pairs"], _gallery_labels(tables), settings.score.null_pairs)
+    folder = workspace.store / STAGE / place
+    try:
+        return null_of(folder)
+    except (FileNotFoundError, DamagedError) as why:
+        said = why if isinstance(why, DamagedError) else f"{folder} is not there any more"
+        log.warning(
+            "%s; the page of run %s is without what pairs of different animals look like.", said, record["run_id"]
+        )
+        return Null()
 
 
 def _gallery_labels(tables: Tables) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """From features to matched pairs: plan, shortlist, halve, match. Reads and writes no table of a run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,9 +12,20 @@ from resight.match.precision import precision_effect
 from resight.match.stage import match
 from resight.pairs.cohort import Cohort, crop_info, pair_grids
 from resight.pairs.plan import PairGrid, Plan
+from resight.run.calibration import (
+    Calibrating,
+    alike_at_the_edges,
+    calibration_name,
+    has_failed,
+    of_calibration,
+)
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
+from resight.runner.progress import counted
+from resight.score.accepted import accepted
+from resight.score.base import FUSED
+from resight.score.gallery import voted_columns
 from resight.settings import Settings
 from resight.shortlist.kept import VERIFIED
 from resight.shortlist.stage import shortlist
@@ -95,17 +108,71 @@ def alike(extracted: Extracted, info: pa.Table) -> Alike | None:
 def match_pairs(conditions: Conditions, planned: Planned) -> Matched:
     """Match the planned pairs that nobody has matched before, give every pair a status.
 
+    Calibration pairs that lie in the store are not looked up again; those of a gallery that is new are put there.
+
     Raises:
         BrokenCountError: A pair got lost on the way.
     """
     env, name, setup = conditions.env, conditions.names.match, match_setup(conditions.settings)
-    result = match(env, setup, name, planned.plan, planned.features)
-    reconcile_pairs("match", planned.plan, result.pairs)
-    return planned.then(
+    kept = _kept_apart(conditions, planned)
+    plan = planned.plan if kept is None or kept.about is None else of_calibration(planned.plan)[1]
+    result = match(env, setup, name, plan, planned.features)
+    reconcile_pairs("match", plan, result.pairs)
+    matched = planned.then(
         Matched,
         pairs=with_cosines(with_votes(result.pairs, planned.votes), alike(planned, planned.info)),
         n_matched=planned.n_halved + result.n_matched,
         precision=precision_effect(env, setup, name, planned.plan, planned.features),
+    )
+    return matched if kept is None else _parted(matched, kept)
+
+
+def _kept_apart(conditions: Conditions, planned: Planned) -> Calibrating | None:
+    """The calibration pairs of a night, which lie in the store or are to be put there; None where they stay among the run's pairs.
+
+    They stay where the two kinds of pairs hang together: in an evaluation, where no fusion is accepted yet, and where a crop lacks its vector.
+    """
+    settings, names, cohort = conditions.settings, conditions.names, planned.cohort
+    mine, _ = of_calibration(planned.plan)
+    if (
+        cohort.evaluating
+        or cohort.leave_one_out
+        or cohort.truth
+        or cohort.queries & cohort.gallery
+        or not mine.num_rows
+    ):
+        return None
+    if settings.score.name == FUSED and accepted(conditions.env.workspace, names.evidence) is None:
+        return None
+    vectors, info = planned.vectors, planned.info
+    usable = info.filter(pc.equal(info["feature_status"], FeatureStatus.OK.value)).select(["crop_id", "viewpoint"])
+    crops = zip(*(column.to_pylist() for column in usable.columns), strict=True)
+    if vectors.keys and not all(vectors.has(*crop) for crop in crops):
+        return None
+    left_out, _ = of_calibration(planned.left_out)
+    votes = planned.votes.filter(pc.is_in(planned.votes["query_crop_id"], pc.unique(mine["query_crop_id"])))
+    views = usable.filter(pc.is_in(usable["crop_id"], pc.unique(mine["gallery_crop_id"])))
+    name = calibration_name(names.match, names.embed if vectors.keys else "", views, mine, left_out, votes)
+    return Calibrating(conditions.env.workspace, name, mine)
+
+
+def _parted(matched: Matched, kept: Calibrating) -> Matched:
+    """The run's own pairs, beside its calibration pairs in the store; all together where they cannot be told apart."""
+    left_out, others = of_calibration(matched.left_out)
+    if kept.about is None:
+        mine, own = of_calibration(matched.pairs)
+        if has_failed(mine):
+            return matched
+        kept = kept.keep(mine, left_out)
+    else:
+        own = matched.pairs
+    if not alike_at_the_edges(own, kept):
+        return replace(matched, pairs=pa.concat_tables([own, kept.read().select(own.column_names).cast(own.schema)]))
+    return replace(
+        matched,
+        pairs=own,
+        left_out=others,
+        calibrating=replace(kept, votes=voted_columns(own).union((kept.about or {})["voted"])),
     )
 
 
@@ -124,7 +191,7 @@ def with_cosines(pairs: pa.Table, similar: Alike | None) -> pa.Table:
     if similar is not None and pairs.num_rows:
         ids, rows = zip(*(_numbered(pairs[f"{side}_crop_id"]) for side in ("query", "gallery")), strict=True)
         queries, gallery = (similar.among(of_side) for of_side in ids)
-        for first in range(0, pairs.num_rows, PAIRS_AT_ONCE):
+        for first in counted(range(0, pairs.num_rows, PAIRS_AT_ONCE), "cosines", "blocks"):
             some = slice(first, first + PAIRS_AT_ONCE)
             values[some] = queries.take(rows[0][some]).cosines_with(gallery.take(rows[1][some]))
     return pairs.append_column("cosine", pa.array(values, pa.float64(), from_pandas=True))

@@ -19,6 +19,8 @@ from resight.pairs.cohort import Cohort
 from resight.pairs.plan import PairGrid
 from resight.rank.levels import Seen
 from resight.rank.rule import ChosenRule
+from resight.run.calibration import Calibrating
+from resight.run.learned import Learned
 from resight.score.choose import ChosenFusion
 from resight.score.null import Null
 
@@ -101,11 +103,13 @@ class Matched(Planned):
     Attributes:
         pairs: The table ``pairs``.
         n_matched: Pairs that were really matched now, those of halving included.
+        calibrating: Calibration pairs, where they lie in the store; None where they are among ``pairs``.
         precision: `precision.precision_effect`.
     """
 
     pairs: pa.Table
     n_matched: int = 0
+    calibrating: Calibrating | None = None
     precision: Mapping[str, Any] | None = None
 
 
@@ -117,11 +121,13 @@ class Scored(Matched):
         scores: The table ``scores``.
         null: What pairs of different animals look like.
         fused: What makes one number of all evidence, and why that.
+        learned: What calibration pairs in the store have taught; None where they are among ``pairs``.
     """
 
     scores: pa.Table
     null: Null
     fused: ChosenFusion
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,7 +173,8 @@ def _compare(
     among = with_cosines(with_votes(result.pairs, votes), alike(judged, judged.info))
     pairs = _joined(judged.pairs, among)
     more = replace(judged, pairs=pairs.sort_by([(key, "ascending") for key in catalog_table("pairs").key]))
-    scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused, judged.scores)
+    gallery = judged.learned.gallery if judged.learned else None
+    scores = scores_of(settings, more, judged.cohort.labels, judged.null, judged.fused, judged.scores, gallery)
     if SCORES[settings.score.name].needs_cohorts:
         scores = _without_own_cohort(settings, more, scores, believed)
     return replace(more, scores=scores), result, plan.left_out, n_shortlisted
@@ -193,7 +194,9 @@ def _without_own_cohort(settings: Settings, judged: Judged, scores: pa.Table, be
     """
     photos = judged.photos.select(["photo_id", "encounter_id"]).to_pylist()
     probably = {r["photo_id"]: believed[r["encounter_id"]] for r in photos if r["encounter_id"] in believed}
-    again = scores_of(settings, judged, {**probably, **judged.cohort.labels}, judged.null, judged.fused, scores)
+    labels = {**probably, **judged.cohort.labels}
+    gallery = judged.learned.gallery if judged.learned else None
+    again = scores_of(settings, judged, labels, judged.null, judged.fused, scores, gallery)
     among = pc.equal(scores["purpose"], CLUSTER)
     for name in set(scores.column_names) - {"same_individual"}:
         if not again[name].equals(scores[name]):

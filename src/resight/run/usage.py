@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from resight.errors import DamagedError, ResightError
+from resight.run.calibration import STAGE, used_by
 from resight.run.models import Model, current_model, list_models, weights_of, with_model
 from resight.run.names import stage_names
 from resight.settings import Settings, settings_from
@@ -25,7 +26,7 @@ from resight.weights.store import WeightStore
 
 # Stages whose folders are named after settings and weights, so that it can be told who uses them. What lies there can be
 # computed again. First nights of photos, which cannot, lie in `ingest`.
-NAMED_STAGES = ("segment", "extract", "embed", "match", "halving", "evidence", "shortlist", "background")
+NAMED_STAGES = ("segment", "extract", "embed", "match", "calibration", "halving", "evidence", "shortlist", "background")
 NAME_COLUMNS = {
     "segment": ("crops", "segment_fingerprint"),
     "extract": ("features", "extract_fingerprint"),
@@ -133,6 +134,8 @@ def users_of(
         except ResightError as error:
             users.unknown.append(f"It cannot be told what model {model.fingerprint} uses ({error}).")
     for record in records:
+        for user in (f"run {record['run_id']}", f"model {record['model_fingerprint']}"):
+            users.add(user, _calibrating(workspace, record))
         key = canonical_json([record["settings"], record["weights"]])
         try:
             if key not in seen:
@@ -223,8 +226,17 @@ def usage(workspace: Workspace, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _calibrating(workspace: Workspace, record: Mapping[str, Any]) -> list[Place]:
+    """Where the calibration pairs of a run lie, if they are not among its own."""
+    kept = used_by(workspace, record)
+    return [(STAGE, kept.name)] if kept else []
+
+
 def _places_in_tables(generation: Generation) -> Iterator[Place]:
     """Folders that the tables of a generation name, whatever the settings would be called now."""
+    record = generation.folder / "runs.parquet"
+    if record.exists():
+        yield from _calibrating(generation.workspace, run_record(read_table(record, "runs")))
     for stage, (table, column) in NAME_COLUMNS.items():
         file = generation.folder / f"{table}.parquet"
         if file.exists():

@@ -35,6 +35,7 @@ THEN = {
     "extract": "its features are computed again",
     "embed": "its crops are embedded again",
     "match": "its pairs are matched again",
+    "calibration": "the next night with the same gallery makes it again; until then runs that used it lack their calibration pairs",
     "shortlist": "it is built anew",
     "current": "it is copied again from its run",
     "manifest": "it is made again from the tables beside it",

@@ -6,6 +6,7 @@ Both crops of a pair share the positive part, each match once, so one histogram 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from resight.status import PairStatus
 
 _INTEGERS = ("n_keypoints_query", "n_keypoints_gallery", "n_matches", "n_above_01", "n_above_05")
 _CONFIDENCES = ("confidence_sum", "confidence_sum_squares", "confidence_sum_above_half", "confidence_max")
+VOTES = ("lnbnn", "lnbnn_verified")
 _FLOATS = (*_CONFIDENCES, "log_likelihood_ratio")
 
 
@@ -82,9 +84,14 @@ def scored_only(pairs: pa.Table) -> pa.Table:
 
 
 def read_distributions(
-    scored: pa.Table, null_cdf: np.ndarray | None = None, null_row: np.ndarray | None = None
+    scored: pa.Table,
+    null_cdf: np.ndarray | None = None,
+    null_row: np.ndarray | None = None,
+    voted: Collection[str] = (),
 ) -> Distributions:
     """Arrays of a ``pairs`` table that holds only scored rows.
+
+    ``voted`` names columns of votes that pairs beside these have: a pair without votes then has 0 of them.
 
     Raises:
         BrokenCountError: A scored pair lacks a value, has no keypoints, or its histogram does not hold its matches.
@@ -92,9 +99,9 @@ def read_distributions(
     numbers = {name: _column(scored, name, np.int64) for name in _INTEGERS}
     numbers |= {name: _column(scored, name, np.float64) for name in _FLOATS}
     numbers["n_inliers"] = optional(scored, "n_inliers")
-    for name in ("lnbnn", "lnbnn_verified"):  # a pair without votes among pairs with votes has 0 of them
+    for name in VOTES:  # a pair without votes among pairs with votes has 0 of them
         votes = optional(scored, name)
-        numbers[name] = votes if np.isnan(votes).all() else np.nan_to_num(votes)
+        numbers[name] = votes if np.isnan(votes).all() and name not in voted else np.nan_to_num(votes)
     cosine = optional(
         scored, "cosine"
     )  # a pair that lacks one among pairs that have one is as alike as they are on average

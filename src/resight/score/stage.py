@@ -16,6 +16,7 @@ from resight.score.base import Score
 from resight.score.cohorts import Cohorts
 from resight.score.distribution import Distributions, optional, read_distributions, scored_only
 from resight.score.fusion import Fusion
+from resight.score.gallery import Gallery
 from resight.score.null import Null, labels_of, learn_null, same_individual, viewpoint_classes
 from resight.score.params import ScoreParams
 
@@ -39,6 +40,7 @@ def score(
     fusion: Fusion | None = None,
     null: Null | None = None,
     known: pa.Table | None = None,
+    gallery: Gallery | None = None,
 ) -> ScoreResult:
     """All scores of all pairs with status ``scored``; whatever was not matched gets no row.
 
@@ -50,6 +52,7 @@ def score(
         fusion: Combines all evidence into one number; the column ``fused`` stays empty without it.
         null: What pairs of different animals look like; learned from the calibration pairs if not given.
         known: Scores of some of these pairs under this null, from which values are taken that depend on the pair alone.
+        gallery: What calibration pairs that are not in the table have shown of gallery crops; ``null`` is theirs then.
 
     Raises:
         SettingsError: The chosen score is unknown or cannot be computed for these pairs.
@@ -58,7 +61,7 @@ def score(
     chosen = score_named(params.name)
     null = null or learn_null(pairs, labels, params.null_pairs, viewpoints)
     scored = scored_only(pairs)
-    d = distributions(scored, labels, null, viewpoints)
+    d = distributions(scored, labels, null, viewpoints, gallery)
     if fusion is not None:
         d = replace(d, fused=fusion.log_ratio(d, labels_of(scored["query_photo_id"], labels)))
     # A score without a column of its own is computed only if it ranks, and only `score` holds it.
@@ -101,18 +104,28 @@ def score_named(name: str) -> Score:
 
 
 def distributions(
-    scored: pa.Table, labels: Mapping[str, str | None], null: Null, viewpoints: Mapping[str, str] | None
+    scored: pa.Table,
+    labels: Mapping[str, str | None],
+    null: Null,
+    viewpoints: Mapping[str, str] | None,
+    gallery: Gallery | None = None,
 ) -> Distributions:
-    """What every score but the fusion is computed from."""
-    d = read_distributions(scored, *null.table(viewpoint_classes(scored, viewpoints)))
+    """What every score but the fusion is computed from; see `score`."""
+    cdf, row = null.table(viewpoint_classes(scored, viewpoints))
+    d = read_distributions(scored, cdf, row, gallery.voted if gallery else ())
     cohorts = Cohorts.of(scored, labels)
-    tried = not np.isnan(d.n_inliers).any()
-    d = replace(d, cohort_inliers=cohorts.scores(SCORES["inliers"].compute(d), null.inliers if tried else None))
+    tried = not np.isnan(d.n_inliers).any() and (gallery is None or gallery.tried)
+    inliers, sums = SCORES["inliers"].compute(d), gallery.inliers if gallery else None
+    d = replace(d, cohort_inliers=cohorts.scores(inliers, null.inliers if tried else None, sums))
     if null.counts is None:
         return d
     log_sum = np.log1p(d.confidence_sum)
     residual = null.counts.residual(log_sum, d.n_keypoints_query, d.n_keypoints_gallery)
-    return replace(d, residual=residual, cohort_score=cohorts.scores(log_sum, null.counts.moments))
+    return replace(
+        d,
+        residual=residual,
+        cohort_score=cohorts.scores(log_sum, null.counts.moments, gallery.log_sum if gallery else None),
+    )
 
 
 def _ranking_values(chosen: Score, values: np.ndarray) -> np.ndarray:

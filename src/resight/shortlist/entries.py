@@ -13,6 +13,11 @@ from resight.extract.block import one_thread
 from resight.shortlist.codebook import Codebook, as_float
 from resight.shortlist.passes import Crops
 
+Query = tuple[
+    torch.Tensor, torch.Tensor | None
+]  # (N, D) float32 descriptors, and (R,) bool: which rows they may find; None: all
+Found = tuple[torch.Tensor, torch.Tensor]  # (N, n) distances in rising order, and rows
+
 
 @dataclass(frozen=True, eq=False)
 class CodedCrops:

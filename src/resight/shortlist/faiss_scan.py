@@ -7,6 +7,7 @@ backend has no such trouble.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from resight.errors import SettingsError
 from resight.extract.block import one_thread
 from resight.shortlist.codebook import Codebook
-from resight.shortlist.entries import Entries
+from resight.shortlist.entries import Entries, Found, Query
 
 BITS = 8
 
@@ -34,10 +35,11 @@ class FaissScanner:
                 if len(rows):
                     self._fill(number, stored, rows)
 
-    def nearest(
-        self, x: torch.Tensor, allowed: torch.Tensor | None, n_probe: int, n: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def nearest(self, queries: Sequence[Query], n_probe: int, n: int) -> list[Found]:
         """See `Scanner.nearest`."""
+        return [self._nearest(x, allowed, n_probe, n) for x, allowed in queries]
+
+    def _nearest(self, x: torch.Tensor, allowed: torch.Tensor | None, n_probe: int, n: int) -> Found:
         options: dict[str, Any] = {"nprobe": min(n_probe, len(self.entries.codebook.centres))}
         if allowed is not None:
             bits = np.packbits(allowed.numpy(), bitorder="little")

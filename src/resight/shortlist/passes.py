@@ -17,6 +17,7 @@ from resight.errors import ResightError
 from resight.extract.block import one_thread
 from resight.extract.reader import FeatureReader
 from resight.extract.store import SHARD_ROWS
+from resight.runner.progress import counted
 from resight.runner.runner import Runner
 from resight.store.workspace import Workspace
 
@@ -123,7 +124,7 @@ class Stored:
             ResightError: A block did not come back.
         """
         if len(blocks) < WORTH_WORKERS and not self.runner.started:
-            return [function(block) for block in blocks]
+            return [function(block) for block in counted(blocks, LABEL, "parts")]
         done, failed = self.runner.run(LABEL, function, blocks, size=len, unit=unit)
         if failed:
             raise ResightError(

@@ -276,7 +276,7 @@ class Answers:
 
 def vote_block(block: VoteBlock) -> Answers:
     """Let the queries of the block vote."""
-    from resight.shortlist.verified import verified_votes
+    from resight.shortlist.verified import as_floats, verified_votes
     from resight.shortlist.votes import Limits, search
 
     index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
@@ -285,7 +285,7 @@ def vote_block(block: VoteBlock) -> Answers:
         q: np.unpackbits(np.frombuffer(b, np.uint8), count=n).astype(bool)
         for (q, _), b in zip(block.queries, block.allowed, strict=True)
     }
-    queries = {crop_id: reader.load(*place) for crop_id, place in block.queries}
+    queries = {crop_id: as_floats(reader.load(*place)) for crop_id, place in block.queries}
     limits: dict[str, Limits] = {}
     descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
     every = None if block.alike else block.most
@@ -299,9 +299,10 @@ def vote_block(block: VoteBlock) -> Answers:
         for number, (query, gallery, rank) in enumerate(zip(*(votes[name].to_pylist() for name in RANKED), strict=True))
         if rank <= block.verify
     ]
-    for store, at, query, number in sorted(candidates):  # as they lie, so that each shard of the gallery is read once
-        gallery = reader.load(block.stores[store], at)
-        verified[number] = verified_votes(queries[query], gallery, limits[query].background, most, k)
+    for (store, at), of_crop in groupby(sorted(candidates), lambda c: c[:2]):  # as they lie: each shard is read once
+        gallery = as_floats(reader.load(block.stores[store], at))
+        for _, _, query, number in of_crop:
+            verified[number] = verified_votes(queries[query], gallery, limits[query].background, most, k)
     votes = votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
     return Answers(votes, {crop_id: of_query.edge for crop_id, of_query in limits.items()})
 

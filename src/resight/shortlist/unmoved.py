@@ -119,17 +119,16 @@ def unmoved_block(block: CheckBlock) -> list[str]:
     entries = Entries(entries.codebook, [without(part, new) for part in entries.parts if new & set(part.crop_ids)])
     at = {crop_id: row for row, crop_id in enumerate(block.added)}
     order, scanner = [at[crop_id] for crop_id in entries.crop_ids], TorchScanner(entries)
-    reader, found = FeatureReader(Workspace(block.root)), []
+    reader, asked, edge_of = FeatureReader(Workspace(block.root)), [], dict[str, np.ndarray]()
     for (crop_id, place), allowed, edges in zip(block.queries, block.allowed, block.edges, strict=True):
         x = as_float(reader.load(*place).descriptors, crop_id, block.params.descriptors_per_crop)
         edge = np.frombuffer(edges, np.float32)
-        if len(edge) != len(x):
-            continue
-        may_find = torch.from_numpy(np.frombuffer(allowed, bool)[order])
-        distance = scanner.nearest(x, may_find, block.params.n_probe, 1)[0][:, 0].numpy()
-        if not (np.isfinite(distance) & (distance <= edge * NEARLY + NEAR)).any():
-            found.append(crop_id)
-    return found
+        if len(edge) == len(x):
+            edge_of[crop_id] = edge * NEARLY + NEAR
+            asked.append((x, torch.from_numpy(np.frombuffer(allowed, bool)[order])))
+    found = scanner.nearest(asked, block.params.n_probe, 1)
+    nearest = {crop_id: distance[:, 0].numpy() for crop_id, (distance, _) in zip(edge_of, found, strict=True)}
+    return [q for q, edge in edge_of.items() if not (np.isfinite(nearest[q]) & (nearest[q] <= edge)).any()]
 
 
 def carry(folder: Path, earlier: Mapping[str, str], keys: Mapping[str, str]) -> tuple[frozenset[str], pa.Table]:

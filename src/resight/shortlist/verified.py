@@ -7,6 +7,8 @@ agree with one affine map (RANSAC, OpenCV, seeded).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -43,6 +45,13 @@ def verified_votes(query: Features, gallery: Features, background: np.ndarray, p
     i, j = i[upright], j[upright]
     inside = _on_one_map(query.xy_px[i], gallery.xy_px[j], THRESHOLD_FRACTION * max(gallery.size_wh_px))
     return float(vote[i, j][inside].sum(dtype=np.float64))
+
+
+def as_floats(features: Features) -> Features:
+    """The same with descriptors as they are compared, for one that is compared with many; binary ones stay."""
+    if features.binary:
+        return features
+    return replace(features, descriptors=np.asarray(features.descriptors, np.float32))
 
 
 def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -8,22 +8,26 @@ is near to everything votes for none by much. Where there are fewer than K+1 nei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from resight.shortlist.codebook import as_float
+from resight.shortlist.entries import Found, Query
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.plan import CROP_VOTES as CROP_VOTES
-from resight.shortlist.scan import Scanner, scanner_for
+from resight.shortlist.scan import scanner_for
 
 if TYPE_CHECKING:
     from resight.shortlist.store import ShortlistIndex
 
 Allowed = Callable[[str], np.ndarray] | np.ndarray
+T = TypeVar("T")
+QUERIES_AT_ONCE = 32  # a list of the index is decoded once for all of them
 
 
 class Limits(NamedTuple):
@@ -69,20 +73,39 @@ def search(
     place = np.empty(len(crop_ids), np.int64)  # of each row in the order of crop ids
     place[np.argsort(crop_ids, kind="stable")] = np.arange(len(crop_ids))
     tables = [CROP_VOTES.empty_table()]
-    scanner = scanner_for(params, index.entries) if index.entries else None
-    for number, (crop_id, descriptors) in enumerate(queries):
-        x = as_float(descriptors, crop_id, params.descriptors_per_crop)
-        if scanner is None or not len(x):
-            continue
-        index.check_width(x.shape[1])
-        mask = _mask(allowed, number, crop_id, len(index.crop_ids))
-        rows, votes, of_query = _cast(scanner, x, mask, params)
+    for crop_id, found in _found(index, queries, params, allowed):
+        rows, votes, reach = _cast(*found)
         if limits is not None:
-            limits[crop_id] = of_query
+            limits[crop_id] = reach
         voted = votes > 0
         total = np.bincount(rows[voted], weights=votes[voted], minlength=len(crop_ids))
         tables.append(_ranked(crop_id, crop_ids, place, total, most))
     return pa.concat_tables(tables).combine_chunks()
+
+
+def _found(
+    index: ShortlistIndex, queries: Iterable[tuple[str, np.ndarray]], params: ShortlistParams, allowed: Allowed | None
+) -> Iterator[tuple[str, Found]]:
+    """What each query with descriptors finds, `QUERIES_AT_ONCE` together."""
+    if index.entries is None:
+        return
+    scanner = scanner_for(params, index.entries)
+    for some in _in_batches(enumerate(queries), QUERIES_AT_ONCE):
+        asked: list[tuple[str, Query]] = []
+        for number, (crop_id, descriptors) in some:
+            x = as_float(descriptors, crop_id, params.descriptors_per_crop)
+            if len(x):
+                index.check_width(x.shape[1])
+                asked.append((crop_id, (x, _mask(allowed, number, crop_id, len(index.crop_ids)))))
+        found = scanner.nearest([query for _, query in asked], params.n_probe, params.neighbours + 1)
+        yield from zip((crop_id for crop_id, _ in asked), found, strict=True)
+
+
+def _in_batches(items: Iterable[T], n: int) -> Iterator[list[T]]:
+    """Lists of ``n`` items, and of what is left."""
+    remaining = iter(items)
+    while some := list(islice(remaining, n)):
+        yield some
 
 
 def lnbnn(distance: np.ndarray, is_neighbour: np.ndarray) -> np.ndarray:
@@ -102,18 +125,14 @@ def lnbnn(distance: np.ndarray, is_neighbour: np.ndarray) -> np.ndarray:
     return np.where(is_neighbour[:, :-1], votes, 0.0)
 
 
-def _cast(
-    scanner: Scanner, x: torch.Tensor, mask: np.ndarray | None, params: ShortlistParams
-) -> tuple[np.ndarray, np.ndarray, Limits]:
-    """(N, K) rows, -1 for none, (N, K) votes, and how far neighbours reach."""
-    allowed = None if mask is None else torch.from_numpy(mask)
-    distance, rows = scanner.nearest(x, allowed, params.n_probe, params.neighbours + 1)
+def _cast(distance: torch.Tensor, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray, Limits]:
+    """(N, K) rows, -1 for none, (N, K) votes, and how far neighbours reach, from (N, K + 1) distances and rows."""
     where = rows.numpy()
     far = np.where(where >= 0, distance.numpy(), 0.0).max(axis=1)
     return where[:, :-1], lnbnn(distance.numpy(), where >= 0), Limits(far, distance[:, -1].numpy())
 
 
-def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> np.ndarray | None:
+def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> torch.Tensor | None:
     """(R,) bool."""
     if allowed is None:
         return None
@@ -121,10 +140,10 @@ def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> np
     if rows.dtype == bool:
         if rows.shape != (n_rows,):
             raise ValueError(f"allowed has shape {rows.shape} for query {crop_id}, but the index has {n_rows} rows")
-        return np.ascontiguousarray(rows)
+        return torch.from_numpy(np.ascontiguousarray(rows))
     mask = np.zeros(n_rows, bool)
     mask[rows.astype(np.int64)] = True
-    return mask
+    return torch.from_numpy(mask)
 
 
 def _ranked(query: str, crop_ids: np.ndarray, place: np.ndarray, total: np.ndarray, most: int | None) -> pa.Table:

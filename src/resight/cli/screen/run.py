@@ -16,7 +16,7 @@ from resight.status import KEPT_ASIDE, PAST
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
-STAGES = ("ingest", "segment", "extract", "embed", "shortlist", "match", "score", "novelty", "photos")
+STAGES = ("ingest", "segment", "extract", "embed", "shortlist", "match", "calibration", "score", "novelty", "photos")
 ROWS_SHOWN = 25
 WORK_NAMES = {
     "photos_decoded": "photos decoded",

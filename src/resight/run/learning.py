@@ -1,0 +1,85 @@
+"""Learning from the calibration pairs of a gallery, once for each gallery."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resight.errors import DamagedError
+from resight.novelty.calibration import calibrate
+from resight.novelty.model import fit
+from resight.pairs.cohort import Cohort, calibration_photos
+from resight.plugins.registry import SCORES
+from resight.rank.rule import GROWING, choose_rule
+from resight.run.calibration import Calibrating, digest_of_table
+from resight.run.learned import Learned, read_learned, write_learned
+from resight.run.own_pairs import with_cut_pairs
+from resight.run.state import Planned
+from resight.score.choose import ChosenFusion, viewpoints_of
+from resight.score.gallery import Gallery
+from resight.score.null import learn_null
+from resight.score.stage import score
+from resight.settings import Settings
+from resight.store.fingerprint import fingerprint
+from resight.version import __version__
+
+REVISION = 1  # raise it with every change of what is learned from the same pairs: null, sums, rule or model
+
+
+def learned_name(settings: Settings, planned: Planned, calibrating: Calibrating, fusion: str) -> str:
+    """A name for what is learned from calibration pairs.
+
+    Args:
+        settings: Of the run.
+        planned: Crops, and labels that may be seen.
+        calibrating: The pairs.
+        fusion: Fingerprint of the fusion; '' without one.
+    """
+    sections = (settings.pairs, settings.score, settings.rank, settings.novelty)
+    crops = digest_of_table(_around(planned.info, planned.cohort))
+    votes = (planned.shortlisted, sorted(calibrating.votes))
+    return fingerprint("learned", REVISION, __version__, calibrating.name, *sections, crops, *votes, fusion)
+
+
+def learn(settings: Settings, planned: Planned, calibrating: Calibrating, fused: ChosenFusion) -> Learned:
+    """What the calibration pairs of a gallery teach; read where it was learned before.
+
+    Args:
+        settings: Of the run.
+        planned: Crops, and labels that may be seen.
+        calibrating: The pairs, which are there.
+        fused: The fusion.
+    """
+    folder = calibrating.folder / learned_name(settings, planned, calibrating, fused.fingerprint)
+    before = read_learned(folder, settings.rank)
+    if before is not None:
+        return before
+    write_learned(folder, _learned_now(settings, planned, calibrating, fused))
+    now = read_learned(folder, settings.rank)
+    if now is None:
+        raise DamagedError(
+            folder, "what was written there a moment ago is not there", "look after the disk, then run it again"
+        )
+    return now
+
+
+def _around(info: pa.Table, cohort: Cohort) -> pa.Table:
+    """Crops of encounters of which a photo is in the gallery: others in them tell which photos are of one moment."""
+    named = pc.is_in(info["photo_id"], pa.array(sorted(cohort.gallery), pa.string()))
+    return info.filter(pc.is_in(info["encounter_id"], pc.unique(info.filter(named)["encounter_id"].combine_chunks())))
+
+
+def _learned_now(settings: Settings, planned: Planned, calibrating: Calibrating, fused: ChosenFusion) -> Learned:
+    cohort, pairs, views = planned.cohort, calibrating.read(), viewpoints_of(planned.info)
+    null = learn_null(pairs, cohort.labels, settings.score.null_pairs, views)
+    alone = Gallery.without_pairs(calibrating.votes)
+    scores = score(pairs, cohort.labels, settings.score, views, fused.fusion, null, gallery=alone).scores
+    kind = SCORES[settings.score.name]
+    rule = choose_rule(scores, planned.info, settings.rank, kind.is_ratio)
+    if planned.shortlisted:
+        chosen = calibration_photos(planned.info, cohort, settings.novelty.calibration_encounters)
+        pairs = with_cut_pairs(pairs, planned.grids, cohort.labels, chosen)
+    found = calibrate(scores, planned.info, rule.params, pairs)
+    model = fit(found, kind.signed, kind.shipped, rule.params.rule in GROWING)
+    gallery = Gallery.of(calibrating.read(), cohort.labels, calibrating.votes)
+    return Learned(null, gallery, rule, model)

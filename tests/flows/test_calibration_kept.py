@@ -1,0 +1,154 @@
+"""Calibration pairs lie in the store: nights with the same gallery share them, and say what they would say with pairs of their own."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from flow_helpers import SMALL, TABLES
+
+from resight.demo.survey import render_survey
+from resight.flows.nightly import run_nightly
+from resight.flows.redraw import redraw_report
+from resight.reading import open_generation, open_run
+from resight.run import pairing
+from resight.run.calibration import Calibrating, of_calibration, used_by
+from resight.run.learned import read_learned
+from resight.run.learning import REVISION
+from resight.run.prune import prune
+from resight.run.verify import verify
+from resight.settings import load_settings
+from resight.settings.init import init_workspace
+from resight.store.damage import fresh_records
+from resight.store.runs import read_run
+from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
+
+QUICK: dict[str, Any] = SMALL | {"match": {"kind": "nearest"}, "segment": {"kind": "whole"}}
+FUSED: dict[str, Any] = QUICK | {"score": {"name": "fused"}}
+SHORT: dict[str, Any] = FUSED | {"shortlist": {"enabled": "on", "k": 4}}
+OF_PAIRS = ("pairs", "pairs_left_out", "scores")
+
+
+def night(place: Workspace, day: str, settings: dict[str, Any] = SMALL) -> dict[str, Any]:
+    return run_nightly(place.root, day, settings, quiet=True)
+
+
+def more_photos(place: Workspace, folder: str, seed: int = 7) -> None:
+    """Two more encounters of animals that nobody has named."""
+    render_survey(
+        place.root / "photos" / folder, n_individuals=1, n_new=1, photos_per_encounter=1, size_px=(600, 450), seed=seed
+    )
+    (place.root / "photos" / folder / "metadata.csv").unlink()
+
+
+def tables(place: Workspace, run_id: str) -> dict[str, pa.Table]:
+    found = {name: read_run(place, run_id, name).drop_columns("run_id") for name in (*TABLES, "pairs_left_out")}
+    return found | {"provisional": found["provisional"].drop_columns("event_run_id")}
+
+
+def kept(place: Workspace, run_id: str) -> Calibrating:
+    found = used_by(place, open_run(place, run_id).record)
+    assert found is not None and found.about is not None
+    return found
+
+
+@pytest.fixture
+def quick_workspace(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Five known animals met twice each, and three encounters of nobody known."""
+    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root / "no cache"))
+    init_workspace(workspace.root, WeightStore(allow_download=False))
+    inbox = workspace.root / "photos" / "survey"
+    render_survey(inbox, n_individuals=5, n_new=3, photos_per_encounter=1, size_px=(480, 360))
+    return workspace
+
+
+@pytest.mark.parametrize("settings", [QUICK, FUSED, SHORT], ids=["snorm_inliers", "fused", "fused behind a shortlist"])
+def test_a_night_says_the_same_as_with_calibration_pairs_of_its_own(
+    quick_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    night(quick_workspace, "2026-06-04", settings)  # accepts a fusion
+    more_photos(quick_workspace, "more")
+    twin = Workspace(tmp_path / "twin")
+    shutil.copytree(quick_workspace.root, twin.root)
+    (twin.store / ".lock").unlink(missing_ok=True)
+    apart = night(quick_workspace, "2026-06-06", settings)
+    monkeypatch.setattr(pairing, "_kept_apart", lambda conditions, planned: None)
+    together = night(twin, "2026-06-06", settings)
+    one, two = tables(quick_workspace, apart["run_id"]), tables(twin, together["run_id"])
+    calibrating, own = of_calibration(two["pairs"])
+    assert kept(quick_workspace, apart["run_id"]).about and calibrating.num_rows > 0
+    assert open_run(twin, together["run_id"]).calibration_pairs().equals(calibrating)
+    for name in one:
+        whole = of_calibration(two[name])[1] if name in OF_PAIRS else two[name]
+        assert one[name].combine_chunks().equals(whole.combine_chunks()), name
+    of_store = open_run(quick_workspace, apart["run_id"]).calibration_pairs()
+    assert of_store.cast(calibrating.schema).equals(calibrating) and one["pairs"].num_rows == own.num_rows
+    counts = apart["counts"]
+    together_in = {
+        status: n + counts["match"]["out"].get(status, 0) for status, n in counts["calibration"]["out"].items()
+    }
+    assert counts["match"]["out"] | together_in == together["counts"]["match"]["out"]
+    assert counts["calibration"]["in"] + counts["match"]["in"] == together["counts"]["match"]["in"]
+
+
+def test_nights_with_the_same_gallery_share_them_and_a_new_name_makes_others(night_workspace: Workspace) -> None:
+    first = open_run(night_workspace)
+    more_photos(night_workspace, "more")
+    second = open_run(night_workspace, night(night_workspace, "2026-06-05")["run_id"])
+    assert second.record["fingerprints"]["calibration"] == first.record["fingerprints"]["calibration"]
+    assert second.table("pairs").num_rows > first.table("pairs").num_rows > 0
+    assert set(second.table("pairs")["purpose"].to_pylist()) == {"identify", "cluster"}
+    assert len(list((night_workspace.store / "calibration").iterdir())) == 1
+    photo = second.table("photos").filter(pc.is_null(second.table("photos")["individual_id"]))["uri"][0].as_py()
+    labels = night_workspace.root / "photos" / "metadata.csv"
+    labels.write_text(f"file,individual_id\n{photo.removeprefix('photos/')},Zoe\n", encoding="utf-8")
+    third = night(night_workspace, "2026-06-06")["run_id"]
+    assert kept(night_workspace, third).name != kept(night_workspace, second.run_id).name
+
+
+def test_they_stay_as_long_as_a_kept_run_has_used_them(night_workspace: Workspace) -> None:
+    import os
+
+    unused = night_workspace.store / "calibration" / "0123456789abcdef"
+    unused.mkdir()
+    (unused / "about.json").write_text("{}")
+    for path in (night_workspace.store / "calibration").rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    overrides = SMALL | {"retention": {"runs_days": 30, "runs_kept": 1, "stores_days": 30}}
+    prune(night_workspace, load_settings(night_workspace.root, overrides), remove=True)
+    assert not unused.exists() and kept(night_workspace, open_run(night_workspace).run_id).pairs.num_rows > 0
+
+
+def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> None:
+    run = open_run(night_workspace)
+    mine = kept(night_workspace, run.run_id)
+    before = read_learned(
+        night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"],
+        load_settings(night_workspace.root, SMALL).rank,
+    )
+    (mine.folder / "pairs.parquet").write_bytes(b"no table")
+    result = verify(night_workspace)
+    assert [row["path"] for row in result["damaged"]] == [night_workspace.relative(mine.folder / "pairs.parquet")]
+    verify(night_workspace, repair=True)
+    fresh_records(night_workspace.store)
+    page = redraw_report(night_workspace.root, None, night_workspace.root / "again.html", quiet=True)
+    assert page[0].exists()  # what was learned from them is still there
+    more_photos(night_workspace, "more")
+    again = open_run(night_workspace, night(night_workspace, "2026-06-05")["run_id"])
+    assert again.record["fingerprints"]["calibration"] == run.record["fingerprints"]["calibration"]
+    assert run.calibration_pairs().equals(again.calibration_pairs()) and again.calibration_pairs().num_rows > 0
+    assert before is not None and REVISION
+
+
+def test_pairs_that_failed_are_tried_again_and_not_kept(
+    field_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairing, "has_failed", lambda pairs: True)
+    first = night(field_workspace, "2026-06-04")
+    assert not (field_workspace.store / "calibration").exists() and "calibration" not in first["counts"]
+    assert "calibrate" in open_generation(field_workspace).table("pairs")["purpose"].to_pylist()
+    monkeypatch.undo()
