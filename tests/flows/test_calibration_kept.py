@@ -110,6 +110,17 @@ def test_nights_with_the_same_gallery_share_them_and_a_new_name_makes_others(nig
     assert kept(night_workspace, third).name != kept(night_workspace, second.run_id).name
 
 
+def test_a_night_whose_photos_all_have_a_name_has_them_too(night_workspace: Workspace) -> None:
+    photos = open_run(night_workspace).table("photos").to_pylist()
+    unnamed = [row["uri"].removeprefix("photos/") for row in photos if not row["individual_id"]]
+    labels = night_workspace.root / "photos" / "metadata.csv"
+    labels.write_text("\n".join(["file,individual_id", *(f"{file},Zoe" for file in unnamed), ""]), encoding="utf-8")
+    result = night(night_workspace, "2026-06-05")
+    assert result["counts"]["novelty"]["in"] == 0 < len(unnamed)
+    run = open_run(night_workspace, result["run_id"])
+    assert run.table("pairs").num_rows == run.table("scores").num_rows == 0 < run.calibration_pairs().num_rows
+
+
 def test_they_stay_as_long_as_a_kept_run_has_used_them(night_workspace: Workspace) -> None:
     import os
 
