@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from labelled_crops import arguments, opened, prepared
 from over_animals import interval_text
 
@@ -31,7 +32,7 @@ from resight.run.judging import judge, seen_by
 from resight.run.measuring import all_outcomes
 from resight.run.pairing import match_pairs, plan_pairs
 from resight.run.run import Run
-from resight.run.state import Extracted
+from resight.run.state import Extracted, Judged
 from resight.run.unknowns import group_unknowns
 from resight.status import NAMED
 from resight.store.fingerprint import digest_ids
@@ -53,8 +54,8 @@ def of_animals(cohort: Cohort, animals: frozenset[str]) -> Cohort:
     return replace(asked_by(cohort, animals), gallery=frozenset(labels), labels=labels)
 
 
-def judged_folders(run: Run, extracted: Extracted, cohort: Cohort) -> Iterator[tuple[int, int, list[Row]]]:
-    """Size of each folder, pairs matched now, and what became of its encounters."""
+def judged_folders(run: Run, extracted: Extracted, cohort: Cohort) -> Iterator[tuple[int, int, list[Row], list[Row]]]:
+    """Size of each folder, pairs matched now, what became of its encounters, and what each scored with each animal."""
     for animals in folders(cohort, LARGE):
         large = of_animals(cohort, animals)
         matched = match_pairs(run.conditions, plan_pairs(run.conditions, extracted, large))
@@ -62,7 +63,13 @@ def judged_folders(run: Run, extracted: Extracted, cohort: Cohort) -> Iterator[t
         for some in (animals, frozenset(names[:SMALL]), frozenset(names[-SMALL:])):
             found = seen_by(run.settings, matched, of_animals(large, some))
             together = group_unknowns(run.conditions, judge(run.conditions, found, run.note)).judged
-            yield len(some), matched.n_matched, all_outcomes(run.conditions, together, run.note)
+            yield len(some), matched.n_matched, all_outcomes(run.conditions, together, run.note), pairings(together)
+
+
+def pairings(judged: Judged) -> list[Row]:
+    """What every query encounter scores with every animal of its folder, for `shipped_likelihood.py`."""
+    rows = judged.candidates.filter(pc.equal(judged.candidates["level"], ENCOUNTER))
+    return rows.select(["query_id", "individual_id", "true_individual_id", "score", "n_pairs"]).to_pylist()
 
 
 def pooled(rows: Sequence[Row]) -> dict[str, str]:
@@ -91,13 +98,17 @@ def _share(values: Sequence[bool], rows: Sequence[Row]) -> str:
 def main(given: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__, gallery_photos=3)
     parser.add_argument("--out", type=Path, help="where all outcomes go, as JSON")
-    chosen, by_size, start = parser.parse_args(given), {}, time.process_time()
+    parser.add_argument("--pairings", type=Path, help=f"where the scores of the folders of {LARGE} go, as JSON")
+    chosen, by_size, scored, start = parser.parse_args(given), {}, [], time.process_time()
     with opened(chosen, {"shortlist": {"enabled": "off"}}) as run:
         asking = read_animals(chosen.animals, Part(chosen.part))
         extracted, cohort = prepared(run, asking, chosen.photos, chosen.gallery_photos, chosen.crops)
-        for size, n_matched, rows in judged_folders(run, extracted, cohort):
+        for size, n_matched, rows, pairs in judged_folders(run, extracted, cohort):
             by_size.setdefault(size, []).extend(rows)
+            scored += pairs if size == LARGE else []
             print(json.dumps({"animals": size, "matched now": n_matched, "cpu_s": round(time.process_time() - start)} | pooled(rows)), flush=True)  # fmt: skip
+    if chosen.pairings:
+        chosen.pairings.write_text(json.dumps(scored))
     if chosen.out:
         chosen.out.write_text(json.dumps(by_size, default=str))
     for size, rows in sorted(by_size.items()):

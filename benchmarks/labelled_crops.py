@@ -36,6 +36,7 @@ def arguments(about: str | None, gallery_photos: int) -> argparse.ArgumentParser
     parser.add_argument(
         "--crops", type=int, default=100_000, help="of all that could take part only the first so many do"
     )
+    parser.add_argument("--weights", default="", help="of the matcher, a path, instead of those of the settings")
     return parser
 
 
@@ -43,7 +44,9 @@ def opened(given: argparse.Namespace, overrides: Mapping[str, Any]) -> AbstractC
     """A run in the workspace, of crops as they are and without other processes; nothing of it is published."""
     given.workspace.mkdir(parents=True, exist_ok=True)
     place = open_workspace(given.workspace)
-    settings, model = own_settings(place, {"segment": {"kind": "whole"}, "dask": {"mode": "inline"}, **overrides})
+    matcher = {"match": {"kind": "lightglue", "weights": given.weights}} if given.weights else {}
+    chosen = {"segment": {"kind": "whole"}, "dask": {"mode": "inline"}, **matcher, **overrides}
+    settings, model = own_settings(place, chosen)
     return open_run(place, settings, model, flow="evaluate", sources=absolute_sources([str(given.data)]))
 
 

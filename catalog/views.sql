@@ -51,15 +51,16 @@ GROUP BY attempt
 ORDER BY began_at DESC;
 
 -- All runs and all attempts that came to no run of their own, newest first; a night that was run again with other inputs has several runs, and
--- `newest_of_night` marks the last.
+-- `newest_of_night` marks the last. A night on which nothing was new since the run before says so (`nothing_new`).
 CREATE OR REPLACE VIEW run_history AS
 SELECT run_id, flow, night::DATE AS night, status, started_at, ended_at, model_fingerprint, counts, work,
        row_number() OVER (PARTITION BY flow, night ORDER BY ended_at DESC) = 1 AS newest_of_night, NULL AS sentence
 FROM read_parquet(getvariable('workspace') || '/runs/*/runs.parquet', union_by_name = true)
 UNION ALL
-SELECT NULL, command, night, coalesce(outcome, 'not_ended'), began_at, ended_at, NULL, counts, work, false, sentence
+SELECT NULL, command, night, if(outcome = 'done', 'nothing_new', coalesce(outcome, 'not_ended')), began_at, ended_at, NULL, counts, work, false, sentence
 FROM attempts
 WHERE (run_id IS NULL OR outcome = 'refused') AND command IN ('nightly', 'rebuild', 'accuracy', 'evaluate', 'compare')
+   OR outcome = 'done' AND command = 'nightly' AND run_id NOT LIKE night::VARCHAR || '-%'
 ORDER BY started_at DESC;
 
 -- The verdicts on each encounter, run by run; neither those that a measurement gives with names hidden nor those of a past night.

@@ -36,7 +36,8 @@ def run_nightly(
 
     Args:
         workspace: Folder with ``resight.toml``.
-        night: ISO date that the run is for; today if not given. The same night with the same photos is there once.
+        night: ISO date that the run is for; today if not given. The same night with the same photos is there once, and a later one
+            on which photos, names, decisions, model and settings are as before has no run of its own: ``run_id`` names the run that stays current.
         overrides: Settings above all other layers.
         sources: Where the photos are; the settings say so if not given.
         accept: Publish even if photos, or names of known animals, have been lost since the last night.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,10 +14,13 @@ from resight.run.run import Run
 from resight.run.state import Ingested
 from resight.settings.init import correct_views
 from resight.status import ACCEPTED, FAILED, KEPT_ASIDE, PAST, Decision
-from resight.store.generations import ACCURACY_FILE
+from resight.store.damage import is_set_aside_since
+from resight.store.generations import ACCURACY_FILE, current_generation
 from resight.store.publication import publish_generation
 from resight.store.runs import REPORT_FILE, read_run, run_exists, run_record
 from resight.store.workspace import Workspace
+
+NIGHTLY = "nightly"
 
 
 def may_publish(run: Run, ingested: Ingested, overrule: bool) -> bool:
@@ -57,6 +61,9 @@ def _make_current(run: Run, model: bool) -> None:
 def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, Any] | None:
     """The summary of an earlier run with the same inputs, settings and night, or None if there is none.
 
+    A night of another date on which all is as in the run that is current has no run of its own: that run stays current, and the log
+    of attempts says that somebody looked.
+
     One that was kept aside and is accepted now is made again from what is in the store: names of unknown animals go on from
     the run that is current now. So is one in which something had failed, as its rows promise: what failed is tried again.
 
@@ -64,7 +71,10 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
         accept, model: As of `publish`.
     """
     if not run_exists(run.workspace, run.run_id):
-        return None
+        before = _as_before(run) if accept and not run.reason else None
+        if before is None:
+            return None
+        run.run_id = before
     record = run_record(read_run(run.workspace, run.run_id, "runs"))
     if accept and record["status"] == KEPT_ASIDE:
         run.made_again = True
@@ -77,20 +87,39 @@ def already_there(run: Run, *, accept: bool, model: bool = False) -> dict[str, A
     if accept:
         register(run.workspace, run.model)
         _make_current(run, model)
-    run.work = {
-        "photos_decoded": run.work.get("photos_decoded", 0),
-        "crops_cut": 0,
-        "features_computed": 0,
-        "queries_shortlisted": 0,
-        "pairs_matched": 0,
+    stages = {
+        "photos_decoded",
+        "crops_cut",
+        "features_computed",
+        "queries_shortlisted",
+        "pairs_matched",
+        *record["work"],
     }
+    run.work = dict.fromkeys(sorted(stages), 0) | {"photos_decoded": run.work.get("photos_decoded", 0)}
     if run.reason and not accept:
         run.note(f"Nothing is new since run {run.run_id}, which stays aside.")
     else:
         is_current = record["status"] == ACCEPTED
         run.note(f"Nothing is new since run {run.run_id}{'; its tables stay current' if is_current else ''}.")
-    summary = run_summary(run)
+    summary = run_summary(run) | {"night": run.night}
     return summary | {"status": KEPT_ASIDE, "reason": run.reason} if run.reason and not accept else summary
+
+
+def _as_before(run: Run) -> str | None:
+    """The run that is current, where a night of a later date would say the same: photos, names, decisions, model and all settings are as in it, and nothing failed in it."""
+    generation = current_generation(run.workspace)
+    if generation is None or not generation.run_id or run.flow != NIGHTLY:
+        return None
+    if run.damage or run.work.get("photos_decoded"):  # what was computed from these photos may be gone too
+        return None
+    of_inputs, before = run.run_id.removeprefix(run.night), generation.run_id
+    if not before.endswith(of_inputs) or before >= run.run_id or not run_exists(run.workspace, before):
+        return None
+    record = run_record(read_run(run.workspace, before, "runs"))
+    if is_set_aside_since(run.workspace.store, record["started_at"]):  # and waits to be made again
+        return None
+    is_same = record["settings"] == json.loads(str(run.record(ACCEPTED)["settings"]))
+    return before if is_same and record["status"] == ACCEPTED and not _failed(record["counts"]) else None
 
 
 def _failed(counts: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ def test_a_night_that_fails_says_how_far_it_came(night_workspace: Workspace, mon
 
     monkeypatch.setattr("resight.flows.steps.write_report", broken)
     with pytest.raises(WorkspaceError):
-        run_nightly(night_workspace.root, "2026-06-05", SMALL, quiet=True)
+        run_nightly(night_workspace.root, "2026-06-05", SMALL | {"report": {"candidates": 4}}, quiet=True)
     row = read_attempts(night_workspace)[-1]
     assert row["sentence"] == "no page today" and row["counts"]["ingest"]["in"] == 10 and "match" in row["seconds"]
 
@@ -75,6 +75,9 @@ def test_run_history_shows_what_failed(night_workspace: Workspace, monkeypatch: 
     history = rows("select night, status, newest_of_night, sentence from run_history order by started_at")
     assert history[0] == (date.fromisoformat(FIRST_NIGHT), "accepted", True, None)
     assert history[1][:3] == (date(2026, 6, 5), "failed", False) and "Another run" in history[1][3]
+    run_nightly(night_workspace.root, "2026-06-06", SMALL, quiet=True)
+    (quiet,) = rows("select night, status, run_id from run_history where status = 'nothing_new'")
+    assert quiet == (date(2026, 6, 6), "nothing_new", None)
     assert rows("select outcome, counts->'ingest'->>'in' from attempts order by began_at")[0] == ("done", "10")
     shutil.rmtree(night_workspace.log)
     assert len(rows("select * from run_history")) == 1, "a workspace from before the log"

@@ -134,7 +134,10 @@ def test_identify_answers_without_adding_the_photo(night_workspace: Workspace, s
 
 def test_nightly_prints_one_object(night_workspace: Workspace) -> None:
     result = call("nightly", "--plain", "--json", "--night", "2026-06-05", "-w", night_workspace.root, *SMALL)
-    assert result["run_id"].startswith("2026-06-05-nightly") and result["work"]["pairs_matched"] == 0
+    assert result["run_id"].startswith("2026-06-04-nightly") and (result["night"], result["work"]["pairs_matched"]) == (
+        "2026-06-05",
+        0,
+    )
 
 
 def test_report_draws_an_old_run_again(night_workspace: Workspace) -> None:

@@ -69,5 +69,5 @@ def test_a_halved_night_adds_up_and_is_done_once(field_workspace: Workspace, tmp
         sum(counts["shortlist"]["out"].values()) == every.total() == counts["match"]["in"] + counts["calibration"]["in"]
     )
     again = night("2026-06-05")
-    assert again["run_id"] != first["run_id"]
+    assert again["run_id"] == first["run_id"]
     assert set(again["work"].values()) == {0}

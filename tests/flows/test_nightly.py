@@ -14,13 +14,16 @@ import pytest
 from flow_helpers import FIRST_NIGHT, SMALL, alike, comparable_tables
 from golden import differences
 
+import resight.tasks.publish as publishing
 from resight.catalog import TABLES
 from resight.catalog import table as catalog_table
 from resight.errors import SettingsError, WorkspaceError
 from resight.flows.nightly import run_nightly
 from resight.flows.rebuild import run_rebuild
+from resight.ingest.past import then
 from resight.reading import open_generation
 from resight.run.models import current_model
+from resight.store.attempts import read_attempts
 from resight.store.runs import read_current
 from resight.store.workspace import Workspace
 
@@ -67,7 +70,7 @@ def test_from_photos_to_verdicts_with_a_page_and_nothing_lost(
     assert json.loads(json.dumps(night_result, allow_nan=False))["run_id"] == night_result["run_id"]
 
 
-def test_the_same_night_twice_is_there_once_and_the_next_night_computes_nothing(
+def test_the_same_night_twice_is_there_once_and_so_is_the_next_night_without_anything_new(
     night_workspace: Workspace, night_result: dict[str, Any]
 ) -> None:
     again = night(night_workspace)
@@ -75,9 +78,38 @@ def test_the_same_night_twice_is_there_once_and_the_next_night_computes_nothing(
     assert again["work"] == NOTHING
     assert any("Nothing is new" in note for note in again["notes"])
     tomorrow = night(night_workspace, "2026-06-05")
-    assert tomorrow["run_id"] != night_result["run_id"]
-    assert tomorrow["work"] == NOTHING
-    assert len(list(night_workspace.runs.glob("[!.]*"))) == 2
+    assert (tomorrow["run_id"], tomorrow["night"]) == (night_result["run_id"], "2026-06-05")
+    assert (
+        tomorrow["work"] == NOTHING
+        and f"Nothing is new since run {night_result['run_id']}; its tables stay current." in tomorrow["notes"]
+    )
+    assert len(list(night_workspace.runs.glob("[!.]*"))) == 1
+    assert [row["night"] for row in read_attempts(night_workspace)] == [FIRST_NIGHT, FIRST_NIGHT, "2026-06-05"]
+
+
+def test_a_later_night_has_a_run_of_its_own_where_anything_else_would_come_out(
+    night_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = read_current(night_workspace, "runs")
+    assert first is not None
+    before = first["run_id"][0].as_py()
+    assert run_nightly(night_workspace.root, "2026-06-03", SMALL, quiet=True)["run_id"] != before, "an earlier night"
+    night(night_workspace)
+    drawn = run_nightly(night_workspace.root, "2026-06-05", SMALL | {"report": {"candidates": 1}}, quiet=True)
+    assert drawn["run_id"] != before, "another page"
+    monkeypatch.setattr(publishing, "_failed", lambda counts: "1 of 2 (match)")
+    again = run_nightly(night_workspace.root, "2026-06-06", SMALL | {"report": {"candidates": 1}}, quiet=True)
+    assert again["run_id"] not in (before, drawn["run_id"]), "what failed is tried again"
+    monkeypatch.undo()
+    shutil.rmtree(night_workspace.store / "ingest")
+    emptied = run_nightly(night_workspace.root, "2026-06-07", SMALL | {"report": {"candidates": 1}}, quiet=True)
+    assert emptied["run_id"].startswith("2026-06-07"), "results may be gone too"
+    told = then(night_workspace, date(2026, 6, 8))
+    assert (
+        run_nightly(night_workspace.root, "2026-06-09", SMALL | {"report": {"candidates": 1}}, quiet=True)["run_id"]
+        == emptied["run_id"]
+    )
+    assert date(2026, 6, 9) not in told.nights and date(2026, 6, 9) in then(night_workspace, date(2026, 6, 9)).nights
 
 
 def test_one_new_photo_costs_its_own_work_and_no_more(field_workspace: Workspace) -> None:
@@ -213,7 +245,7 @@ def test_the_views_open_in_duckdb_from_any_folder(
     night_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     duckdb = pytest.importorskip("duckdb")
-    night(night_workspace, "2026-06-05")
+    night(night_workspace, "2026-06-05", report={"candidates": 4})
     monkeypatch.chdir(tmp_path)
     connection = duckdb.connect()
     connection.execute((night_workspace.root / "catalog.sql").read_text(encoding="utf-8"))
@@ -258,7 +290,7 @@ def test_a_shortlist_asks_a_nights_own_photos_and_says_the_same_as_if_all_were_a
     assert len(kept) == 2, "the gallery's, and that of animals without a name"
     for folder in kept:
         shutil.rmtree(folder)
-    again = run_nightly(field_workspace.root, "2026-06-06", cut, quiet=True)
+    again = run_nightly(field_workspace.root, "2026-06-06", cut | {"report": {"candidates": 4}}, quiet=True)
     assert again["work"]["queries_shortlisted"] > night["work"]["queries_shortlisted"], "now all are asked"
     for name, table in comparable_tables(field_workspace).items():
         assert alike(table, tables[name]), name

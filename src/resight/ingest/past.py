@@ -15,11 +15,13 @@ from typing import Any
 
 from resight.errors import DamagedError, WorkspaceError
 from resight.status import ACCEPTED
+from resight.store.attempts import Outcome, read_attempts
 from resight.store.listing import matching
 from resight.store.runs import read_run, run_tables
 from resight.store.workspace import Workspace
 
-FLOWS = ("nightly", "rebuild", "demo")  # that publish all photos of a workspace
+NIGHTLY = "nightly"
+FLOWS = (NIGHTLY, "rebuild", "demo")  # that publish all photos of a workspace
 ONE_DAY = timedelta(days=1)
 Row = dict[str, Any]
 
@@ -68,7 +70,8 @@ class Then:
 
 def then(workspace: Workspace, night: date) -> Then:
     """What the runs of a workspace tell about a night; nothing about when labels came where there are no runs of that time."""
-    runs = _in_turn(_accepted(workspace))
+    accepted = _accepted(workspace)
+    runs = _in_turn(accepted)
     made, later = ([run for run in runs if (run.night <= night) is is_made] for is_made in (True, False))
     told = made[-1] if made else None
     end = datetime.combine(night + ONE_DAY, time.min).astimezone(UTC)  # of the night on this machine
@@ -78,6 +81,7 @@ def then(workspace: Workspace, night: date) -> Then:
     folders = matching(workspace.runs, "[!.]*")
     of_name = (folder.name.split("-", 3) for folder in folders)
     looked = {_day("-".join(parts[:3])) for parts in of_name if parts[3:] and parts[3].startswith(FLOWS)}
+    looked |= {told.night for told in accepted}
     return Then(night, until, told, later, sorted(day for day in looked if day))
 
 
@@ -112,6 +116,17 @@ def _accepted(workspace: Workspace) -> list[Told]:
                 continue
             if row["status"] == ACCEPTED:
                 found.append(Told(folder.name, row["night"], row["started_at"]))
+    return found + _nothing_new({told.run_id: told for told in found}, workspace)
+
+
+def _nothing_new(runs: Mapping[str, Told], workspace: Workspace) -> list[Told]:
+    """Nights on which somebody looked and nothing was new: they have no run of their own, and the run before tells what there was."""
+    found = []
+    for row in read_attempts(workspace):
+        if row.get("command") == NIGHTLY and row["outcome"] == Outcome.DONE and row.get("run_id") in runs:
+            told, night = runs[str(row["run_id"])], _day(str(row.get("night")))
+            if night is not None and night > told.night:
+                found.append(Told(told.run_id, night, datetime.fromisoformat(str(row["began_at"])).astimezone(UTC)))
     return found
 
 

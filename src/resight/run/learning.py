@@ -72,8 +72,8 @@ def _around(info: pa.Table, cohort: Cohort) -> pa.Table:
 def _learned_now(settings: Settings, planned: Planned, calibrating: Calibrating, fused: ChosenFusion) -> Learned:
     cohort, pairs, views = planned.cohort, calibrating.read(), viewpoints_of(planned.info)
     null = learn_null(pairs, cohort.labels, settings.score.null_pairs, views)
-    alone = Gallery.without_pairs(calibrating.votes)
-    scores = score(pairs, cohort.labels, settings.score, views, fused.fusion, null, gallery=alone).scores
+    none = Gallery.without_pairs(calibrating.votes)
+    scores = score(pairs, cohort.labels, settings.score, views, fused.fusion, null, gallery=none, alone=True).scores
     kind = SCORES[settings.score.name]
     rule = choose_rule(scores, planned.info, settings.rank, kind.is_ratio)
     if planned.shortlisted:

@@ -41,6 +41,7 @@ def score(
     null: Null | None = None,
     known: pa.Table | None = None,
     gallery: Gallery | None = None,
+    alone: bool = False,
 ) -> ScoreResult:
     """All scores of all pairs with status ``scored``; whatever was not matched gets no row.
 
@@ -52,6 +53,7 @@ def score(
         fusion: Combines all evidence into one number; the column ``fused`` stays empty without it.
         null: What pairs of different animals look like; learned from the calibration pairs if not given.
         known: Scores of some of these pairs under this null, from which values are taken that depend on the pair alone.
+        alone: Compute the score that ranks and no other; the columns of the others are not there then.
         gallery: What calibration pairs that are not in the table have shown of gallery crops; ``null`` is theirs then.
 
     Raises:
@@ -65,7 +67,8 @@ def score(
     if fusion is not None:
         d = replace(d, fused=fusion.log_ratio(d, labels_of(scored["query_photo_id"], labels)))
     # A score without a column of its own is computed only if it ranks, and only `score` holds it.
-    asked = {name: each for name, each in SCORES.items() if name in _COLUMNS or name == chosen.name}
+    wanted = {chosen.name} if alone else _COLUMNS | {chosen.name}
+    asked = {name: each for name, each in SCORES.items() if name in wanted}
     taken = _taken(asked, scored, known, d) if known is not None and known.num_rows else {}
     values = {name: taken[name] if name in taken else each.compute(d) for name, each in asked.items()}
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: scored[name] for name in _IDS}

@@ -88,6 +88,14 @@ def fresh_records(store: Path) -> list[Record]:
     return [Record(**json.loads(line)) for line in lines if line]
 
 
+def is_set_aside_since(store: Path, moment: datetime) -> bool:
+    """Whether anything was set aside since then (UTC), by whom ever."""
+    log = store / QUARANTINE / LOG_FILE
+    lines = log.read_bytes().splitlines() if log.exists() else []
+    since = moment.astimezone(UTC).replace(microsecond=0)  # as the log has it
+    return any(datetime.fromisoformat(Record(**json.loads(line)).when) >= since for line in lines if line)
+
+
 def store_of(path: Path) -> Path:
     """The ``store`` folder of the workspace that a file belongs to; the file's own folder where it is in none."""
     for parent in path.parents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from resight.extract.torch_base import Described, Detections, TorchExtractor, to
 from resight.plugins.params import expert_field
 from resight.weights.store import WeightStore
 
+if TYPE_CHECKING:
+    import cv2
+
 LAYERS = 3
 EDGE_THRESHOLD = 10.0  # as Lowe has it; OpenCV's default
 EPSILON = 1e-7
 SIGMAS_PER_FRAME = 6.0
+DOUBLED = 255 | 1 << 8  # OpenCV's octave field: octave -1, in which the picture is twice as large, and its first layer
 
 
 class SiftParams(ExtractorBase):
@@ -108,7 +112,8 @@ class SiftExtractor:
         size = (rgb.shape[1], rgb.shape[0])
         if is_blank(rgb, mask):
             return nothing(size, self.descriptor_dim, self.descriptor_dtype)
-        points, descriptors = self._sift.detectAndCompute(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), None)
+        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        points = self._sift.detect(grey, None)
         if not points:
             return nothing(size, self.descriptor_dim, self.descriptor_dtype)
         xy, response, angle = opencv_keypoints(points)
@@ -118,13 +123,29 @@ class SiftExtractor:
         normalise = root_sift if self.params.root else unit
         return features(
             xy[index],
-            normalise(descriptors[index]),
+            normalise(self._describe(grey, [points[i] for i in index])),
             score[index],
             size,
             self.descriptor_dtype,
             scale[index],
             angle[index],
         )
+
+    def _describe(self, grey: np.ndarray, points: list[cv2.KeyPoint]) -> np.ndarray:
+        """(N, 128) descriptors of the points that stay: most are found and dropped, and describing them all takes as long as finding them.
+
+        OpenCV builds its pyramid anew, from the doubled picture only where a point lies there; another one lies there always, so that all are
+        described on the same pixels on which they were found, to the last bit.
+        """
+        import cv2
+
+        if not points:
+            return np.zeros((0, self.descriptor_dim), np.float32)
+        there = cv2.KeyPoint(*points[0].pt, 2.0, 0.0, 0.0, DOUBLED)
+        described, descriptors = self._sift.compute(grey, [*points, there])
+        if len(described) != len(points) + 1:
+            raise RuntimeError(f"OpenCV described {len(described)} of {len(points) + 1} keypoints")
+        return np.asarray(descriptors[:-1])
 
 
 class KorniaSiftExtractor(TorchExtractor):
