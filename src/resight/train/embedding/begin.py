@@ -44,20 +44,29 @@ def discriminants(features: np.ndarray, classes: np.ndarray, dim: int) -> tuple[
 
 
 @torch.no_grad()
-def begin_at(net: EmbeddingNet, centres: Tensor, classes: Classes, side_px: int, device: str) -> None:
-    """Set the last layer to the discriminants of all training crops, and each centre to the mean direction of its class."""
+def begin_at(
+    net: EmbeddingNet, centres: Tensor, classes: Classes, side_px: int, device: str, *, has_head: bool = False
+) -> None:
+    """Set the last layer to the discriminants of all training crops, unless it ``has_head`` already, and each centre to the mean direction of its class.
+
+    Centres at random would first undo what the weights have learned.
+    """
     parts = []
     for start in range(0, len(classes.samples), BATCH):
         rgb = np.stack([classes.plain(i, side_px) for i in range(start, min(start + BATCH, len(classes.samples)))])
         parts.append(net.features(to_tensor(rgb, device)).cpu().numpy().astype(np.float64))
     features = np.concatenate(parts)
-    weight, bias = discriminants(features, classes.of, net.head.out_features)
+    if has_head:
+        weight, bias = (p.cpu().numpy().astype(np.float64) for p in (net.head.weight, net.head.bias))
+    else:
+        weight, bias = discriminants(features, classes.of, net.head.out_features)
     vectors = features @ weight.T + bias
     means = np.zeros(tuple(centres.shape))
     np.add.at(means, classes.of, vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
-    factor = SPREAD / np.sqrt((weight**2).mean())
-    _fill(net.head.weight, weight * factor)
-    _fill(net.head.bias, bias * factor)
+    if not has_head:
+        factor = SPREAD / np.sqrt((weight**2).mean())
+        _fill(net.head.weight, weight * factor)
+        _fill(net.head.bias, bias * factor)
     _fill(centres, means * SPREAD / np.sqrt((means**2).mean()))
 
 

@@ -60,7 +60,7 @@ class EmbeddingLearner(Learner):
         net = EmbeddingNet(settings.dim, settings.width, settings.frozen_blocks if start is not None else 0)
         if start is not None:
             strict_load(net, start, allowed_missing=("head.*",), name=settings.init)
-        self.begins_at_head = start is not None and "head.weight" not in start
+        self.goes_on, self.has_head = start is not None, start is not None and "head.weight" in start
         self.classes = Classes(samples)
         taught = Taught(net, len(self.classes.names), settings.dim)
         self.net = taught.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
@@ -70,9 +70,10 @@ class EmbeddingLearner(Learner):
         self.recipe = settings.model_dump(mode="json", exclude={"save_every_s", "init"})
 
     def begin(self) -> None:
-        """Before the first step: where the weights to begin with have no last layer, the discriminants of the crops are one."""
-        if self.begins_at_head:
-            begin_at(self.net.net, self.net.centres, self.classes, self.settings.side_px, self.device)
+        """Before the first step, where there are weights to begin with: centres and, if they have none, a last layer, see `begin_at`."""
+        if self.goes_on:
+            crops = (self.classes, self.settings.side_px, self.device)
+            begin_at(self.net.net, self.net.centres, *crops, has_head=self.has_head)
 
     def learning_rate(self, position: float) -> float:
         return self.settings.learning_rate * rate((position + 0.5) / self.steps)
