@@ -75,7 +75,7 @@ class Numbers:
             first = (pc.max(kept["number"]).as_py() + 1) if kept.num_rows else 0
             numbers[new] = np.arange(first, first + len(new))
             table = pa.table([ids.take(pa.array(new)), pa.array(numbers[new])], schema=NUMBERED)
-            write_part(folder / NUMBERS, digest_ids([crop_ids[row] for row in new]), table)
+            write_part(folder / NUMBERS, digest_ids([crop_ids[row] for row in new.tolist()]), table)
             compact(folder / NUMBERS, NUMBERED, ("crop_id",))
         return Numbers(numbers)
 
