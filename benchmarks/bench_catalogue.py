@@ -2,6 +2,7 @@
 
     python benchmarks/bench_catalogue.py                        # 1,000 photos: some minutes on two cores
     python benchmarks/bench_catalogue.py --photos 1000 10000 --new 300 --nights 30 --json catalogue.json
+    python benchmarks/bench_catalogue.py --photos 10000 --drawn --json catalogue.json      # no picture is rendered, no keypoint found
 
 Photos are DRAWN, small and the same on every machine: every tenth of the gallery's size is an animal with a pattern of its own,
 turned and lit a little differently in each photo. The matcher compares nearest neighbours of 128 RootSIFT keypoints, so this
@@ -33,6 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import psutil
+from drawn_features import draw_instead_of_extracting, stamped
 
 WIDTH, HEIGHT, KEYPOINTS = 240, 180, 128
 PHOTOS_PER_ANIMAL, PHOTOS_PER_ENCOUNTER = 10, 2
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--nights", type=int, default=3, help="nights in a row at the end, with a tenth of --new each")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--k", type=int, default=100, help="gallery crops that each query crop is matched with")
+    parser.add_argument("--drawn", action="store_true", help="draw features instead of pictures")
     parser.add_argument(
         "--folder", type=Path, help="where catalogues are made and stay; a temporary folder if not given"
     )
@@ -69,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for n in args.photos:
             new = args.new or min(300, max(1, n // 10))
-            catalogue = Catalogue((args.folder or Path(temporary)) / str(n), n)
+            catalogue = Catalogue((args.folder or Path(temporary)) / str(n), n, args.drawn)
             for night in nights(catalogue, new, args.nights, overrides(args.workers, args.k)):
                 rows += night
                 print(text(night), flush=True)
@@ -88,8 +91,8 @@ def overrides(workers: int, k: int) -> dict[str, Any]:
 class Catalogue:
     """Drawn photos with their table of names, and a workspace beside them."""
 
-    def __init__(self, root: Path, n_gallery: int) -> None:
-        self.root, self.n_gallery = root, n_gallery
+    def __init__(self, root: Path, n_gallery: int, is_drawn: bool) -> None:
+        self.root, self.n_gallery, self.is_drawn = root, n_gallery, is_drawn
         self.n_animals = max(1, n_gallery // PHOTOS_PER_ANIMAL)
         self.rows: list[dict[str, str]] = []
         root.mkdir(parents=True, exist_ok=True)
@@ -120,11 +123,11 @@ class Catalogue:
             animal = i // PHOTOS_PER_ANIMAL if labelled else (7919 * number) % self.n_animals
             if not labelled and i % 10 == 9:
                 animal = self.n_animals + number
-            file = f"{part}/{i // 1000:03d}/{i:06d}.jpg"
+            file = f"{part}/{i // 1000:03d}/{i:06d}.{'png' if self.is_drawn else 'jpg'}"
             path = self.root / "photos" / file
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(picture(animal, number))
+                path.write_bytes((stamped if self.is_drawn else picture)(animal, number))
             name = f"animal{animal:06d}" if labelled else ""
             encounter = f"{part}-{i // PHOTOS_PER_ENCOUNTER:06d}"
             self.rows.append(dict(zip(COLUMNS, (file, name, encounter, "left"), strict=True)))
@@ -200,7 +203,7 @@ def measured(catalogue: Catalogue, label: str, date: str, settings: dict[str, An
     before = sizes(workspace)
     note.write_text(json.dumps({
         "workspace": str(workspace), "night": date, "photos": str(catalogue.root / "photos"),
-        "overrides": settings,
+        "overrides": settings, "drawn": catalogue.is_drawn,
     }))  # fmt: skip
     start = time.perf_counter()
     subprocess.run([sys.executable, __file__, "--one-night", str(note)], check=True)
@@ -229,6 +232,8 @@ def one_night(note: Path) -> None:
     from resight.run import run as runs
 
     how, marks = json.loads(note.read_text()), Marks()
+    if how["drawn"]:
+        draw_instead_of_extracting()
     made = runs.Run.__init__
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -17,10 +17,11 @@ from resight.extract.store import Layout, complete, create, write_shard
 from resight.runner.params import DaskParams
 from resight.runner.runner import Runner
 from resight.shortlist import passes
+from resight.shortlist.block import VoteBlock, vote_block
 from resight.shortlist.codebook import kmeans
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory, Stored
-from resight.shortlist.stage import VoteBlock, _place_arrays, vote_block
+from resight.shortlist.stage import _place_arrays
 from resight.shortlist.store import INDEX_FILE, ShortlistIndex, build_index, open_index
 from resight.store.fingerprint import digest_ids
 from resight.store.sealed import read_json

@@ -2,7 +2,7 @@
 
 An answer depends on the query, on the codebook, on how votes are counted and on the set of gallery crops that the query may
 find; neither on the other queries nor on the order of the index. So a night asks its new photos, and an older one only where a
-crop that it may find has come or gone. Where vectors count too, an answer also depends on what is alike to the photos of the
+crop that it may find has come or gone (and `unmoved` says of most of these that it does not matter). Where vectors count too, an answer also depends on what is alike to the photos of the
 encounter, and on whose the gallery crops are.
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,28 +13,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.environment import Environment
-from resight.extract.reader import FeatureReader
 from resight.extract.stage import extract
 from resight.pairs.plan import PairGrid, Plan
 from resight.runner.runner import Runner
+from resight.shortlist.block import VoteBlock, Voter, vote_block
 from resight.shortlist.earlier_votes import earlier_votes
+from resight.shortlist.edges import Numbers, Reach, keep_edges
 from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, VERIFIED, Keys, Question, keep, look_up, renew
-from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place, Stored
-from resight.shortlist.plan import CROP_VOTES, allowed_by_grids, shortlisted
+from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.shortlist.setup import Voting
-from resight.shortlist.union import Alike, Evidence, nearest, united
-from resight.shortlist.unmoved import Asking, carry, keep_edges, unmoved
+from resight.shortlist.union import Alike, nearest
+from resight.shortlist.unmoved import Asking, carry, unmoved
 from resight.store.fingerprint import fingerprint
-from resight.store.workspace import Workspace
 
 if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in which nothing is new needs none
     from resight.shortlist.store import ShortlistIndex
 
 QUERIES_PER_BLOCK = 32
-RANKED = ("query_crop_id", "gallery_crop_id", "rank")
-VOTED = ("query_crop_id", "gallery_crop_id", "lnbnn")
-Voter = tuple[str, Place]
 DECIDE_VOTES = {"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"}
 
 
@@ -55,31 +50,6 @@ class ShortlistResult:
     votes: pa.Table
     n_extracted: int
     n_voted: int
-
-
-@dataclass(frozen=True, eq=False)
-class VoteBlock:
-    """Some queries; ``allowed`` holds one packed bit per row of the index, ``places`` where each row's features are.
-
-    The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back. Where ``alike`` holds
-    the rows of the most alike crops of each query (int32) and their cosines (float32), the best are those of `united`.
-    """
-
-    root: Path
-    index: Path
-    params: ShortlistParams
-    queries: tuple[Voter, ...]
-    allowed: tuple[bytes, ...]
-    stores: tuple[str, ...]
-    places: np.ndarray
-    verify: int
-    most: int
-    alike: tuple[tuple[bytes, bytes], ...] = ()
-    owners: np.ndarray | None = None
-    encounters: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.queries)
 
 
 def shortlist(
@@ -165,10 +135,11 @@ def _votes(
         keys |= keys_of(questions)
     folder = everything.index.parent / FOLDER
     is_kept, before, asked_on = look_up(folder, keys.values())
-    if index.added and alike is None:
-        others = [voter for voter in everything.queries if keys[voter[0]] not in is_kept]
+    others = [voter for voter in everything.queries if keys[voter[0]] not in is_kept]
+    if others and alike is None:
+        numbers = Numbers.given(folder.parent, index.crop_ids)
         asking = Asking(
-            everything.root, everything.index, everything.params, index.crop_ids, index.added, open_rows, keys_of
+            everything.root, everything.index, everything.params, index.crop_ids, numbers, open_rows, keys_of
         )
         carried, answers = carry(folder.parent, unmoved(runner, asking, others), keys)
         is_kept, before = is_kept | carried, pa.concat_tables([before, answers])
@@ -187,21 +158,29 @@ def _votes(
     owners = alike.numbers(index.crop_ids) if alike else None
     questions_now = _questions(asked, open_rows, index.crop_ids, alike)
     blocks = [_block(everything, questions, asked, owners) for questions in questions_now]
-    now = _answered(runner, folder, blocks, keys)
+    now = _answered(runner, folder, blocks, keys, index.crop_ids)
     crops_asked = pa.array([crop_id for crop_id, _ in asked], pa.string())
     before = before.filter(pc.invert(pc.is_in(before["query_crop_id"], crops_asked)))
     return _ordered(pa.concat_tables([before, now])), len(asked)
 
 
-def _answered(runner: Runner, folder: Path, blocks: Sequence[VoteBlock], keys: Mapping[str, str]) -> pa.Table:
-    """The votes of these queries, which are kept too. Queries of a block that failed have none, so that they keep all their pairs, and vote in the next run."""
+def _answered(
+    runner: Runner, folder: Path, blocks: Sequence[VoteBlock], keys: Mapping[str, str], crop_ids: Sequence[str]
+) -> pa.Table:
+    """The votes of these queries, which are kept too. Those of a block that failed have none, keep all their pairs, and vote in the next run."""
     done, _ = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
     now = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(answers.votes for _, answers in done)])
     if done:
         keep(folder, now, {crop_id: keys[crop_id] for block, _ in done for crop_id, _ in block.queries}, keys.values())
-        exact = (answers.edges for block, answers in done if not block.alike)
-        edges = {keys[crop_id]: edge for of_block in exact for crop_id, edge in of_block.items()}
-        keep_edges(folder.parent, edges, keys.values())
+        exact = [(block, answers.edges) for block, answers in done if not block.alike]
+        numbers = Numbers.given(folder.parent, crop_ids)
+        reaches = (
+            Reach(keys[crop_id], crop_id, edges[crop_id], numbers.packed(rows))
+            for block, edges in exact
+            for crop_id, rows in block.may_find(len(crop_ids)).items()
+            if crop_id in edges
+        )
+        keep_edges(folder.parent, reaches, keys.values())
     return now
 
 
@@ -266,85 +245,9 @@ def _together(queries: Sequence[Voter], alike: Alike | None) -> Iterator[tuple[V
         yield tuple(block)
 
 
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What the queries of a block were answered: `EVIDENCE_VOTES`, and (N,) edges by query (see `unmoved`)."""
-
-    votes: pa.Table
-    edges: Mapping[str, np.ndarray]
-
-
-def vote_block(block: VoteBlock) -> Answers:
-    """Let the queries of the block vote."""
-    from resight.shortlist.verified import as_floats, verified_votes
-    from resight.shortlist.votes import Limits, search
-
-    index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
-    n = len(index.crop_ids)
-    masks = {
-        q: np.unpackbits(np.frombuffer(b, np.uint8), count=n).astype(bool)
-        for (q, _), b in zip(block.queries, block.allowed, strict=True)
-    }
-    queries = {crop_id: as_floats(reader.load(*place)) for crop_id, place in block.queries}
-    limits: dict[str, Limits] = {}
-    descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
-    every = None if block.alike else block.most
-    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, limits=limits, most=every)
-    row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
-    votes = _chosen(votes, block, masks, index.crop_ids) if block.alike else votes
-    verified: list[float | None] = [None] * votes.num_rows
-    most, k = block.params.descriptors_per_crop, block.params.neighbours
-    candidates = [
-        (*block.places[row_of[gallery]].tolist(), query, number)
-        for number, (query, gallery, rank) in enumerate(zip(*(votes[name].to_pylist() for name in RANKED), strict=True))
-        if rank <= block.verify
-    ]
-    for (store, at), of_crop in groupby(sorted(candidates), lambda c: c[:2]):  # as they lie: each shard is read once
-        gallery = as_floats(reader.load(block.stores[store], at))
-        for _, _, query, number in of_crop:
-            verified[number] = verified_votes(queries[query], gallery, limits[query].background, most, k)
-    votes = votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
-    return Answers(votes, {crop_id: of_query.edge for crop_id, of_query in limits.items()})
-
-
-def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray], crop_ids: Sequence[str]) -> pa.Table:
-    """`CROP_VOTES` of the candidates that votes and vectors choose together, 0 votes for those that have none."""
-    ids = np.array(crop_ids, dtype=object)
-    tie = np.argsort(np.argsort(ids, kind="stable"), kind="stable")
-    row_of = {crop_id: row for row, crop_id in enumerate(crop_ids)}
-    of_query: dict[str, np.ndarray] = {crop_id: np.zeros(len(ids)) for crop_id, _ in block.queries}
-    for query, gallery, value in zip(*(votes[name].to_pylist() for name in VOTED), strict=True):
-        of_query[query][row_of[gallery]] = value
-    together: dict[str, dict[str, Evidence]] = {}
-    for (query, total), encounter, (rows, cosines) in zip(of_query.items(), block.encounters, block.alike, strict=True):
-        likely = np.frombuffer(rows, np.int32), np.frombuffer(cosines, np.float32)
-        together.setdefault(encounter, {})[query] = Evidence(total, *likely, allowed[query])
-    owners = np.arange(len(ids)) if block.owners is None else block.owners
-    tables = [CROP_VOTES.empty_table()]
-    for queries in together.values():
-        lists = united(list(queries.values()), owners, tie, block.most, block.params.per_animal)
-        for query, best in zip(queries, lists, strict=True):
-            rank = np.arange(1, len(best) + 1, dtype=np.int32)
-            tables.append(
-                pa.table([[query] * len(best), ids[best].tolist(), of_query[query][best], rank], schema=CROP_VOTES)
-            )
-    return pa.concat_tables(tables).combine_chunks()
-
-
 def _place_arrays(crop_ids: tuple[str, ...], places: Mapping[str, Place]) -> tuple[tuple[str, ...], np.ndarray]:
     """Stores, and (R, 2) number of the store and row in it; -1 for crops that have left the gallery."""
     stores = sorted({places[c][0] for c in crop_ids if c in places})
     number = {store: k for k, store in enumerate(stores)}
     rows = [(number[places[c][0]], places[c][1]) if c in places else (-1, -1) for c in crop_ids]
     return tuple(stores), np.array(rows, np.int32).reshape(-1, 2)
-
-
-@lru_cache(maxsize=1)
-def _opened_at(path: Path, _changed_ns: int) -> ShortlistIndex:
-    from resight.shortlist.store import open_index
-
-    return open_index(path)
-
-
-def _opened(path: Path) -> ShortlistIndex:
-    return _opened_at(path, (path / "index.json").stat().st_mtime_ns)

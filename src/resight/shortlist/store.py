@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -60,12 +60,10 @@ class ShortlistIndex:
     Attributes:
         name: Its fingerprint; empty where the gallery has no descriptor at all.
         entries: Codebook and coded descriptors; None where the gallery has no descriptor at all.
-        added: Crops that it has since the call that gave it.
     """
 
     name: str
     entries: Entries | None
-    added: frozenset[str] = frozenset()
 
     @cached_property
     def crop_ids(self) -> tuple[str, ...]:
@@ -116,7 +114,7 @@ def build_index(
     missing = sorted(set(crop_ids) - set(open_index(path).crop_ids))
     if missing:
         extend(path, missing, descriptors, params.descriptors_per_crop)
-    return replace(open_index(path), added=frozenset(missing))
+    return open_index(path)
 
 
 def _set_damaged_aside(folder: Path) -> None:

@@ -1,0 +1,130 @@
+"""A block of queries on a worker: they look into the index, and their best candidates are verified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from resight.extract.reader import FeatureReader
+from resight.shortlist.kept import EVIDENCE_VOTES, VERIFIED
+from resight.shortlist.params import ShortlistParams
+from resight.shortlist.passes import Place
+from resight.shortlist.plan import CROP_VOTES
+from resight.shortlist.union import Evidence, united
+from resight.store.workspace import Workspace
+
+if TYPE_CHECKING:  # torch is imported where votes are cast: a night in which nothing is new needs none
+    from resight.shortlist.store import ShortlistIndex
+
+RANKED = ("query_crop_id", "gallery_crop_id", "rank")
+VOTED = ("query_crop_id", "gallery_crop_id", "lnbnn")
+Voter = tuple[str, Place]
+
+
+@dataclass(frozen=True, eq=False)
+class VoteBlock:
+    """Some queries; ``allowed`` holds one packed bit per row of the index, ``places`` where each row's features are.
+
+    The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back. Where ``alike`` holds
+    the rows of the most alike crops of each query (int32) and their cosines (float32), the best are those of `united`.
+    """
+
+    root: Path
+    index: Path
+    params: ShortlistParams
+    queries: tuple[Voter, ...]
+    allowed: tuple[bytes, ...]
+    stores: tuple[str, ...]
+    places: np.ndarray
+    verify: int
+    most: int
+    alike: tuple[tuple[bytes, bytes], ...] = ()
+    owners: np.ndarray | None = None
+    encounters: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def may_find(self, n_rows: int) -> dict[str, np.ndarray]:
+        """By query, (R,) bool."""
+        masks = (np.unpackbits(np.frombuffer(bits, np.uint8), count=n_rows).astype(bool) for bits in self.allowed)
+        return {crop_id: mask for (crop_id, _), mask in zip(self.queries, masks, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What the queries of a block were answered: `EVIDENCE_VOTES`, and (N,) edges by query (see `unmoved`)."""
+
+    votes: pa.Table
+    edges: Mapping[str, np.ndarray]
+
+
+def vote_block(block: VoteBlock) -> Answers:
+    """Let the queries of the block vote."""
+    from resight.shortlist.verified import as_floats, verified_votes
+    from resight.shortlist.votes import Limits, search
+
+    index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
+    masks = block.may_find(len(index.crop_ids))
+    queries = {crop_id: as_floats(reader.load(*place)) for crop_id, place in block.queries}
+    limits: dict[str, Limits] = {}
+    descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
+    every = None if block.alike else block.most
+    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, limits=limits, most=every)
+    row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
+    votes = _chosen(votes, block, masks, index.crop_ids) if block.alike else votes
+    verified: list[float | None] = [None] * votes.num_rows
+    most, k = block.params.descriptors_per_crop, block.params.neighbours
+    candidates = [
+        (*block.places[row_of[gallery]].tolist(), query, number)
+        for number, (query, gallery, rank) in enumerate(zip(*(votes[name].to_pylist() for name in RANKED), strict=True))
+        if rank <= block.verify
+    ]
+    for (store, at), of_crop in groupby(sorted(candidates), lambda c: c[:2]):  # as they lie: each shard is read once
+        gallery = as_floats(reader.load(block.stores[store], at))
+        for _, _, query, number in of_crop:
+            verified[number] = verified_votes(queries[query], gallery, limits[query].background, most, k)
+    votes = votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
+    return Answers(votes, {crop_id: of_query.edge for crop_id, of_query in limits.items()})
+
+
+def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray], crop_ids: Sequence[str]) -> pa.Table:
+    """`CROP_VOTES` of the candidates that votes and vectors choose together, 0 votes for those that have none."""
+    ids = np.array(crop_ids, dtype=object)
+    tie = np.argsort(np.argsort(ids, kind="stable"), kind="stable")
+    row_of = {crop_id: row for row, crop_id in enumerate(crop_ids)}
+    of_query: dict[str, np.ndarray] = {crop_id: np.zeros(len(ids)) for crop_id, _ in block.queries}
+    for query, gallery, value in zip(*(votes[name].to_pylist() for name in VOTED), strict=True):
+        of_query[query][row_of[gallery]] = value
+    together: dict[str, dict[str, Evidence]] = {}
+    for (query, total), encounter, (rows, cosines) in zip(of_query.items(), block.encounters, block.alike, strict=True):
+        likely = np.frombuffer(rows, np.int32), np.frombuffer(cosines, np.float32)
+        together.setdefault(encounter, {})[query] = Evidence(total, *likely, allowed[query])
+    owners = np.arange(len(ids)) if block.owners is None else block.owners
+    tables = [CROP_VOTES.empty_table()]
+    for queries in together.values():
+        lists = united(list(queries.values()), owners, tie, block.most, block.params.per_animal)
+        for query, best in zip(queries, lists, strict=True):
+            rank = np.arange(1, len(best) + 1, dtype=np.int32)
+            tables.append(
+                pa.table([[query] * len(best), ids[best].tolist(), of_query[query][best], rank], schema=CROP_VOTES)
+            )
+    return pa.concat_tables(tables).combine_chunks()
+
+
+@lru_cache(maxsize=1)
+def _opened_at(path: Path, _changed_ns: int) -> ShortlistIndex:
+    from resight.shortlist.store import open_index
+
+    return open_index(path)
+
+
+def _opened(path: Path) -> ShortlistIndex:
+    return _opened_at(path, (path / "index.json").stat().st_mtime_ns)
