@@ -147,7 +147,7 @@ def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> s
     for colour, (name, line) in zip(COLOURS, series.items(), strict=False):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
         drawn.append(f"<polyline points='{path}' fill=none stroke='{colour}' stroke-width=1.6 />")
-        keys.append(f"<span><b style='color:{colour}'>&#9644;</b> {escape(name)}</span>")
+        keys.append(f"<span style='white-space:nowrap'><b style='color:{colour}'>&#9644;</b> {escape(name)}</span>")
     return (
         f"<figure><figcaption>{escape(title)}</figcaption><svg viewBox='0 0 {WIDTH} {HEIGHT}' role=img aria-label='{escape(title)}'>"
         f"{''.join(drawn)}</svg><div class=key>{''.join(keys)}</div></figure>"

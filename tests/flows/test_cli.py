@@ -14,6 +14,7 @@ from resight.cli.app import app
 from resight.errors import ResightError
 from resight.flows.evaluation import measure_workspace
 from resight.flows.steps import own_settings
+from resight.match.kinds.lightglue import BUNDLED
 from resight.run.models import promote
 from resight.run.run import Run
 from resight.run.state import Judged
@@ -170,7 +171,7 @@ def test_init_and_doctor_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("RESIGHT_WEIGHTS", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = call("init", tmp_path / "new season", "--json")
-    assert made["match"]["weights"] == "lightglue-sift-turtle" and "no official LightGlue weights" in made["why"]
+    assert made["match"]["weights"] == BUNDLED and "no official LightGlue weights" in made["why"]
     assert call("doctor", "--json", "-w", tmp_path / "new season")["ok"]
     assert call("models", "list", "--json", "-w", tmp_path / "new season") == {"models": []}
     names = {w["name"]: w for w in call("weights", "list", "--json", "-w", tmp_path / "new season")["weights"]}
@@ -196,7 +197,7 @@ def test_without_a_settings_file_it_says_what_it_chose(
     monkeypatch.setenv("RESIGHT_WEIGHTS", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root / "no cache"))
     result = call("evaluate", labelled, "-w", workspace.root, "--json", *SMALL)
-    assert result["model"]["describe"].startswith("sift + lightglue (lightglue-sift-turtle)")
+    assert result["model"]["describe"].startswith(f"sift + lightglue ({BUNDLED})")
     assert any("sift + lightglue" in note and "resight init" in note for note in result["notes"])
     other = call(
         "evaluate",

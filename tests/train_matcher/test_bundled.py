@@ -3,36 +3,47 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 
 from resight.extract.base import Features
+from resight.match.kinds.lightglue import BUNDLED as DEFAULT
 from resight.match.kinds.lightglue import LightGlueParams
 from resight.match.lightglue import build_lightglue
 from resight.train.matcher.weights import from_store
 from resight.weights.registry import WEIGHTS
 from resight.weights.store import BUNDLED, WeightStore
 
-NAME = "lightglue-sift-turtle"
+NAMES = ("lightglue-sift-turtle-2", "lightglue-sift-turtle")
+NAME = NAMES[0]
 
 
-def test_they_are_found_without_a_download_and_small_and_whole(monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", NAMES)
+def test_they_are_found_without_a_download_and_small_and_whole(monkeypatch, tmp_path, name):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("RESIGHT_WEIGHTS", raising=False)
     store = WeightStore(allow_download=False)
-    assert store.available(NAME)
-    found = store.find(NAME)
+    assert store.available(name)
+    found = store.find(name)
     assert found.path.parent == BUNDLED and found.licence == "Apache-2.0"
-    assert found.sha256 == WEIGHTS[NAME].files[0].sha256
+    assert found.sha256 == WEIGHTS[name].files[0].sha256
     assert found.path.stat().st_size < 12e6
-    assert {t.dtype for t in store.state_dict(NAME).values()} == {torch.float16}
+    assert {t.dtype for t in store.state_dict(name).values()} == {torch.float16}
 
 
-def test_they_say_what_they_were_made_of_and_who_was_left_out():
-    recipe = json.loads((BUNDLED / f"{NAME}.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(("name", "n_trained", "n_left_out"), [(NAMES[0], 162, 112), (NAMES[1], 6, 6)])
+def test_they_say_what_they_were_made_of_and_who_was_left_out(name, n_trained, n_left_out):
+    recipe = json.loads((BUNDLED / f"{name}.json").read_text(encoding="utf-8"))
     assert len(recipe["data_sha256"]) == 64 and recipe["steps_done"] > 0 and recipe["seconds"] > 0
     assert not set(recipe["left_out"]) & set(recipe["photos"]["individuals"])
-    assert len(recipe["left_out"]) == len(recipe["photos"]["individuals"]) == 6
+    assert (len(recipe["photos"]["individuals"]), len(recipe["left_out"])) == (n_trained, n_left_out)
     assert (BUNDLED / "README.md").exists()
+
+
+def test_none_of_the_animals_that_measure_trained_the_default():
+    measure = {"t001", "t002", "t004", "t006", "t008", "t013", "t015", "t016", "t017", "t020", "t021", "t023"}
+    recipe = json.loads((BUNDLED / f"{NAME}.json").read_text(encoding="utf-8"))
+    assert DEFAULT == NAME and measure <= set(recipe["left_out"])
 
 
 def test_training_can_go_on_from_them():

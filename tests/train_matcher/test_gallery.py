@@ -15,6 +15,7 @@ from resight.errors import WeightsError
 from resight.evaluate.animals import deal
 from resight.flows import adapting, nightly, rebuild
 from resight.match import bundled
+from resight.match.kinds.lightglue import BUNDLED
 from resight.run.models import current_model
 from resight.store.runs import read_run
 from resight.train.matcher import recipe as module
@@ -22,7 +23,7 @@ from resight.train.matcher.recipe import recipe_for
 from resight.weights.trained_on import header_of, trained_on
 
 SMALL = {"extract.max_keypoints": 64, "crop.head_side_px": 320, "dask.mode": "inline", "evaluate.draws": 20}
-FILE = Path(bundled.__file__).parent / "lightglue-sift-turtle.safetensors"
+FILE = Path(bundled.__file__).parent / f"{BUNDLED}.safetensors"
 
 
 @pytest.fixture

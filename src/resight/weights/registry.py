@@ -134,6 +134,13 @@ _ALL = (
     ),
     _one("loftr-outdoor", "LoFTR", "Apache-2.0", "loftr_outdoor.ckpt", None, "loftr", MISHKIN),
     KnownWeights(
+        "lightglue-sift-turtle-2",
+        "LightGlue, 3 layers of width 160, for sift",
+        "Apache-2.0",
+        (KnownFile("lightglue-sift-turtle-2.safetensors", "5c127dbcefaf723e51e7716f3fd5322a1d6c3a4fc08c15316b9cb650c6bdc6c6"),),
+        how_to_get="it comes with the package; install that again",
+    ),
+    KnownWeights(
         "lightglue-sift-turtle",
         "LightGlue, 3 layers of width 160, for sift",
         "Apache-2.0",
