@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from resight.evaluate.accuracy import headline
+from resight.run.calibration import used_by
 from resight.run.gate import reason_to_keep_aside
 from resight.run.models import Model, register
 from resight.run.run import Run
@@ -117,6 +118,9 @@ def _as_before(run: Run) -> str | None:
         return None
     record = run_record(read_run(run.workspace, before, "runs"))
     if is_set_aside_since(run.workspace.store, record["started_at"]):  # and waits to be made again
+        return None
+    calibrating = used_by(run.workspace, record)
+    if calibrating is not None and calibrating.about is None:  # gone or damaged; a run of its own makes them again
         return None
     is_same = record["settings"] == json.loads(str(run.record(ACCEPTED)["settings"]))
     return before if is_same and record["status"] == ACCEPTED and not _failed(record["counts"]) else None

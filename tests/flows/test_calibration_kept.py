@@ -155,6 +155,25 @@ def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> Non
     assert before is not None and REVISION
 
 
+def test_what_is_gone_is_made_again_although_nothing_else_is_new(night_workspace: Workspace) -> None:
+    before = open_run(night_workspace)
+    shutil.rmtree(night_workspace.store / "calibration")
+    again = open_run(night_workspace, night(night_workspace, "2026-06-05")["run_id"])
+    assert again.run_id != before.run_id and again.calibration_pairs().num_rows > 0
+    assert before.calibration_pairs().equals(again.calibration_pairs())
+
+
+def test_a_page_that_lacks_what_was_learned_says_so(
+    night_workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = open_run(night_workspace)
+    learned = night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"] / "learned.json"
+    learned.write_bytes(b"{")
+    redraw_report(night_workspace.root, None, night_workspace.root / "again.html", quiet=True)
+    (said,) = [m for m in caplog.messages if str(learned) in m]
+    assert f"the page of run {run.run_id} does not show" in said and "same command" not in said
+
+
 def test_pairs_that_failed_are_tried_again_and_not_kept(
     field_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,23 @@ def test_a_loop_that_ends_early_leaves_nothing_behind(caplog: pytest.LogCaptureF
     assert "cluster: at work" in caplog.text and "novelty" not in caplog.text
 
 
+def test_a_loop_that_failed_is_quiet_although_its_error_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """As a notebook keeps it, and with it whatever the loop was in the middle of."""
+
+    def fails() -> None:
+        encounters = counted([0, 1, 2], "report", "encounters")
+        for _ in encounters:
+            raise ValueError
+
+    with pytest.raises(ValueError) as error, at_work("report"):
+        fails()
+    time.sleep(LONG_S)
+    assert not caplog.messages
+    with at_work("match"):
+        time.sleep(LONG_S)
+    assert "match: at work for" in caplog.text and error.value
+
+
 def test_lines_are_said_in_the_context_of_the_work() -> None:
     """Prefect finds the flow run that a line belongs to in there."""
     of_run, seen = ContextVar("of_run", default=""), list[str]()

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from resight.rank.params import RankParams
 from resight.rank.stage import moment_pairs, rank_level
+from resight.wording import counted
 
 RULES = ("max", "mean_top2", "mean_max", "mean_lme")
 DEFAULT_RULE = {True: "mean_max", False: "max"}  # by whether the score is a log likelihood ratio
@@ -35,7 +36,7 @@ class ChosenRule:
     @property
     def sentence(self) -> str:
         """For people."""
-        about = f"{self.n_encounters} gallery encounters of {self.n_individuals} animals"
+        about = f"{counted(self.n_encounters, 'gallery encounter')} of {counted(self.n_individuals, 'animal')}"
         if not self.right:
             return f"Photos vote by the rule {self.params.rule}; too few animals were met again to choose another one ({about})."
         shares = ", ".join(f"{rule} {share:.0%}" for rule, share in self.right.items())

@@ -149,8 +149,10 @@ def make_cards(
     index = Index.of(data, {r["encounter_id"] for r in rows})
     if beside is not None and _n_pictures(rows, index, params) > INSIDE:
         pictures.beside = beside
-    numbered = counted(list(enumerate(rows, 1)), "report", "encounters")
-    return [_card(f"e{k}", row, index, data, params, pictures) for k, row in numbered]
+    return [
+        _card(f"e{k}", row, index, data, params, pictures)
+        for k, row in counted(list(enumerate(rows, 1)), "report", "encounters")
+    ]
 
 
 def _n_pictures(rows: Iterable[Row], index: Index, params: ReportParams) -> int:

@@ -132,7 +132,7 @@ def calibration_name(matcher: str, vectors: str, views: pa.Table, *tables: pa.Ta
     Args:
         matcher: Name of the results of pairs.
         vectors: Name of the vectors; '' where there are none.
-        views: Crops of the gallery and the side that each shows.
+        views: Crops of the pairs and the side that each shows.
         tables: The plan, what it leaves out, and the votes.
     """
     return fingerprint(STAGE, REVISION, matcher, vectors, *(digest_of_table(table) for table in (views, *tables)))

@@ -55,8 +55,10 @@ def judge(conditions: Conditions, matched: Matched, note: Note) -> Judged:
 def judge_folds(conditions: Conditions, matched: Matched, note: Note) -> Judged:
     """Each encounter is identified among all others; its label and its scores are hidden from what judges it."""
     settings, cohorts = conditions.settings, leave_encounters_out(matched.cohort, matched.photos)
-    one_by_one = counted(cohorts, "judge", "encounters")
-    folds = [judge(conditions, seen_by(settings, matched, cohort), note) for cohort in one_by_one]
+    folds = [
+        judge(conditions, seen_by(settings, matched, cohort), note)
+        for cohort in counted(cohorts, "judge", "encounters")
+    ]
     if settings.rank.rule == "auto":
         rules = Counter(fold.rule.params.rule for fold in folds).most_common()
         counts = ", ".join(f"{rule} in {n}" for rule, n in rules)

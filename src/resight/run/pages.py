@@ -21,7 +21,7 @@ from resight.report.cards import shown_verdicts
 from resight.report.data import MatchedPoints, ReportData
 from resight.report.page import render_report
 from resight.report.pictures import Beside
-from resight.run.calibration import STAGE
+from resight.run.calibration import GONE, STAGE
 from resight.run.conditions import Conditions
 from resight.run.learned import null_of
 from resight.run.setups import match_setup
@@ -169,10 +169,13 @@ def _null(workspace: Workspace, record: Mapping[str, Any], tables: Tables, setti
     try:
         return null_of(folder)
     except (FileNotFoundError, DamagedError) as why:
-        said = why if isinstance(why, DamagedError) else f"{folder} is not there any more"
-        log.warning(
-            "%s; the page of run %s is without what pairs of different animals look like.", said, record["run_id"]
+        said = (
+            f"{why.path} is damaged ({why.why})" if isinstance(why, DamagedError) else f"{folder} is not there any more"
         )
+        log.warning(
+            "%s, so the page of run %s does not show what pairs of different animals look like; %s.",
+            said, record["run_id"], GONE,
+        )  # fmt: skip
         return Null()
 
 

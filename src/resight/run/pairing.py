@@ -151,7 +151,8 @@ def _kept_apart(conditions: Conditions, planned: Planned) -> Calibrating | None:
         return None
     left_out, _ = of_calibration(planned.left_out)
     votes = planned.votes.filter(pc.is_in(planned.votes["query_crop_id"], pc.unique(mine["query_crop_id"])))
-    views = usable.filter(pc.is_in(usable["crop_id"], pc.unique(mine["gallery_crop_id"])))
+    concerned = pc.unique(pa.concat_arrays([mine[f"{side}_crop_id"].combine_chunks() for side in ("query", "gallery")]))
+    views = usable.filter(pc.is_in(usable["crop_id"], concerned))  # a vector follows the side that its crop shows
     name = calibration_name(names.match, names.embed if vectors.keys else "", views, mine, left_out, votes)
     return Calibrating(conditions.env.workspace, name, mine)
 

@@ -1,7 +1,7 @@
 """Progress with a rate and an estimate of the time left: a bar on a terminal, a line every few seconds in a log.
 
-Whoever watches a log must be able to tell work from a hang, so nothing is silent for longer than `LOG_EVERY_S`: a thread speaks
-for work that is in the middle of a long step.
+Whoever watches a log must be able to tell work from a hang, so a line is due every `LOG_EVERY_S`: a thread speaks for work that is in
+the middle of a long step. It comes later where the machine has no time for that thread.
 """
 
 from __future__ import annotations
@@ -125,18 +125,28 @@ def at_work(label: str) -> Iterator[None]:
             said = now
             log.info("%s: at work for %.0f s", label, now - start)
 
-    with _every(LOG_EVERY_S, say_if_due):
-        yield
+    n_before = len(_shown)
+    try:
+        with _every(LOG_EVERY_S, say_if_due):
+            yield
+    finally:
+        del _shown[n_before:]  # of loops that failed and whose error somebody keeps, such as a notebook
 
 
 @contextmanager
 def _shown_while(tracker: Tracker) -> Iterator[Tracker]:
     _shown.append(tracker)
+
+    def say_if_shown() -> None:
+        if tracker in _shown:
+            tracker.say_if_due()
+
     try:
-        with _every(tracker.log_every_s, tracker.say_if_due):
+        with _every(tracker.log_every_s, say_if_shown):
             yield tracker
     finally:
-        _shown.remove(tracker)
+        if tracker in _shown:
+            _shown.remove(tracker)
 
 
 @contextmanager
