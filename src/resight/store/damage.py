@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from resight.errors import DamagedError
-from resight.store.durable import make_folder, sync_file, sync_folder
+from resight.store.appending import append_lines
+from resight.store.durable import make_folder, sync_folder
 
 QUARANTINE, LOG_FILE = "quarantine", "log.jsonl"
 MISSING = "it is missing"
@@ -67,7 +69,7 @@ def set_aside(damage: DamagedError, then: str = AGAIN, stage: str = "") -> Recor
         kept_as = ""
     path = damage.path.relative_to(store.parent).as_posix()
     record = Record(now.isoformat(timespec="seconds"), path, damage.why, kept_as, then, stage)
-    _append(folder / LOG_FILE, record)
+    append_lines(folder / LOG_FILE, json.dumps(asdict(record)).encode() + b"\n")
     return record
 
 
@@ -84,16 +86,18 @@ def fresh_records(store: Path) -> list[Record]:
         return []
     with (store / QUARANTINE / LOG_FILE).open("rb") as log:
         log.seek(start)
-        lines = log.read(end - start).splitlines()
-    return [Record(**json.loads(line)) for line in lines if line]
+        records, _ = _read(log.read(end - start))
+    return records
 
 
 def is_set_aside_since(store: Path, moment: datetime) -> bool:
     """Whether anything was set aside since then (UTC), by whom ever."""
     log = store / QUARANTINE / LOG_FILE
-    lines = log.read_bytes().splitlines() if log.exists() else []
-    since = moment.astimezone(UTC).replace(microsecond=0)  # as the log has it
-    return any(datetime.fromisoformat(Record(**json.loads(line)).when) >= since for line in lines if line)
+    if not log.exists():
+        return False
+    since = moment.astimezone(UTC).replace(microsecond=0)  # whole seconds, as the log has it
+    last, (records, are_all) = datetime.fromtimestamp(log.stat().st_mtime, UTC), _read(log.read_bytes())
+    return any(datetime.fromisoformat(record.when) >= since for record in records) or (not are_all and last >= since)
 
 
 def store_of(path: Path) -> Path:
@@ -106,11 +110,13 @@ def store_of(path: Path) -> Path:
     return path.parent
 
 
-def _append(log: Path, record: Record) -> None:
-    """One write, so that lines of several workers do not mix."""
-    with log.open("ab", buffering=0) as file:
-        file.write(json.dumps(asdict(record)).encode() + b"\n")
-    sync_file(log)
+def _read(lines: bytes) -> tuple[list[Record], bool]:
+    """The records of lines, and whether all can be read: a loss of power may cut one, and what it was about is in the quarantine."""
+    records, texts = list[Record](), [line for line in lines.splitlines() if line]
+    for text in texts:
+        with suppress(ValueError, TypeError):
+            records.append(Record(**json.loads(text)))
+    return records, len(records) == len(texts)
 
 
 def _log_size(store: Path) -> int:
