@@ -270,6 +270,10 @@ class Marks(dict[str, float]):
             "stage": stage, "wall_s": now - self._wall, "flow_cpu_s": flow, "workers_cpu_s": workers, "written_mb": written,
             "silent_s": self._silent, **_peaks(),
         })  # fmt: skip
+        print(
+            f"    {stage}: {now - self._wall:.0f} s, CPU {flow:.1f} + {workers:.1f} s, {self.rows[-1]['flow_mb']:.0f} MB",
+            flush=True,
+        )
         self._wall, self._silent, self._spent = time.perf_counter(), 0.0, _spent()
 
     def alive(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_helpers import SMALL
+from flow_helpers import FIRST_NIGHT, SMALL
 from typer.testing import CliRunner
 
 from resight.cli.app import app
@@ -79,6 +79,33 @@ def test_decisions_reach_the_next_night_and_identify(reviewed_workspace: Workspa
     assert names(reviewed_workspace) == whole
     after = {r["encounter_id"]: r for r in current(reviewed_workspace, "novelty")}
     assert {e: r["probability"] for e, r in after.items()} == {e: r["probability"] for e, r in before.items()}
+
+
+def test_whom_a_person_refuses_leaves_its_place_of_the_shortlist_to_others(field_workspace: Workspace) -> None:
+    """With one place: another animal gets it, the refused one is compared beside it, and all pairs are accounted for."""
+    short = SMALL | {"shortlist": {"enabled": "on", "k": 1}, "pairs": {"viewpoint": "any"}}
+    run_nightly(field_workspace.root, FIRST_NIGHT, short, quiet=True)
+    animal_of = {r["photo_id"]: r["individual_id"] for r in current(field_workspace, "photos")}
+    refused = next(r["encounter_id"] for r in current(field_workspace, "novelty") if r["decision"] != "not_compared")
+    photos = {r["photo_id"] for r in current(field_workspace, "photos") if r["encounter_id"] == refused}
+
+    def asked(name: str) -> list[dict[str, Any]]:
+        rows = (r for r in current(field_workspace, name) if r["purpose"] == "identify")
+        return [r for r in rows if r["query_photo_id"] in photos]
+
+    def compared() -> list[str | None]:
+        return sorted(animal_of[r["gallery_photo_id"]] for r in asked("pairs"))
+
+    def n_pairs() -> int:
+        return len(compared()) + sum(r["n_left_out"] for r in asked("pairs_left_out"))
+
+    (name, *more), n_before = compared(), n_pairs()
+    assert not more and candidates(field_workspace, refused) == [name]
+    call(field_workspace, "decide", "reject", refused, name, "--by", "Ana")
+    run_nightly(field_workspace.root, "2026-06-05", short, quiet=True)
+    (other,) = (animal for animal in compared() if animal != name)
+    assert candidates(field_workspace, refused) == [other]
+    assert name in compared() and n_pairs() == n_before
 
 
 def test_decisions_follow_moved_photos_and_what_is_not_compared_says_truly_why(reviewed_workspace: Workspace) -> None:

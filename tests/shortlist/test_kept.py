@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import resight.shortlist.kept as kept_module
@@ -15,7 +17,7 @@ from resight.environment import Environment
 from resight.extract.kinds.sift import SiftParams
 from resight.extract.stage import extract
 from resight.pairs.cohort import IDENTIFY
-from resight.pairs.plan import PLAN, PLANNED, PairGrid
+from resight.pairs.plan import PLAN, PLANNED, Mask, PairGrid
 from resight.segment.store import read_crop, write_crop
 from resight.shortlist import stage
 from resight.shortlist.edges import FOLDER as EDGES
@@ -50,8 +52,10 @@ def crops(env: Environment) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def asked(env: Environment, crops: pa.Table, may_find: dict[str, tuple[str, ...]]) -> ShortlistResult:
-    """The shortlist of queries, each of which may find these crops."""
+def asked(
+    env: Environment, crops: pa.Table, may_find: dict[str, tuple[str, ...]], beside: tuple[str, str] | None = None
+) -> ShortlistResult:
+    """The shortlist of queries, each of which may find these crops; a query and a crop may be a pair beside it."""
     features = extract(env, SiftParams(max_keypoints=64), "features", crops).features
     rows = [
         dict(zip(PLAN.names, (q, g, f"p{q}", f"p{g}", IDENTIFY, PLANNED, ""), strict=True))
@@ -59,8 +63,15 @@ def asked(env: Environment, crops: pa.Table, may_find: dict[str, tuple[str, ...]
         for g in found
     ]
     grid = PairGrid.listed(pa.Table.from_pylist(rows, schema=PLAN), IDENTIFY)
+    if beside:
+        grid = replace(grid, beside=one_pair(grid, *beside))
     voting = Voting(CODED, SiftParams(max_keypoints=64), True, False, voting_names(CODED, "features"))
     return shortlist(env, voting, (grid,), crops, features)
+
+
+def one_pair(grid: PairGrid, query: str, gallery: str) -> Mask:
+    q, g = grid.query_ids.index(query).as_py(), grid.gallery_ids.index(gallery).as_py()
+    return lambda queries, crops: (queries == q) & (crops == g)
 
 
 def folder_of(env: Environment) -> Path:
@@ -105,6 +116,24 @@ def test_a_new_crop_of_the_gallery_asks_those_again_that_may_find_it(env: Enviro
     taken_out = asked(env, crops, dict.fromkeys(QUERIES, GALLERY[:10]))
     assert taken_out.n_voted == 0, "what was answered before two crops came counts again when they are gone"
     assert extended.votes.equals(anew(env, crops, may_find))
+
+
+def test_an_animal_that_somebody_refused_takes_no_place(env: Environment, crops: pa.Table) -> None:
+    """The next best gets it, the others vote as if the refused one was not there, and its pair is compared all the same."""
+    query = QUERIES[0]
+    before = asked(env, crops, dict.fromkeys(QUERIES, GALLERY))
+    best, *_ = before.votes.filter(pc.equal(before.votes["query_crop_id"], query))["gallery_crop_id"].to_pylist()
+    now = asked(env, crops, dict.fromkeys(QUERIES, GALLERY), (query, best))
+    assert now.n_voted == 1, "nobody else is asked again"
+    others = tuple(g for g in GALLERY if g != best)
+    reference = asked(env, crops, dict.fromkeys(QUERIES, GALLERY) | {query: others})
+    assert now.votes.equals(reference.votes)
+    pairs, left_out = now.plans[0].pairs, now.plans[0].left_out
+    compared = pairs.filter(pc.equal(pairs["query_crop_id"], query))["gallery_crop_id"].to_pylist()
+    voted = reference.votes.filter(pc.equal(reference.votes["query_crop_id"], query))["gallery_crop_id"].to_pylist()
+    assert sorted(compared) == sorted([best, *voted]) and len(voted) == CODED.k
+    n_pairs = pairs.num_rows + pc.sum(left_out["n_left_out"]).as_py()
+    assert n_pairs == len(QUERIES) * len(GALLERY)
 
 
 def with_more(env: Environment, crops: pa.Table, pictures: dict[str, np.ndarray]) -> pa.Table:

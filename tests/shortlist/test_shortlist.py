@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
 from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, Limits, lnbnn, search
+from resight.store.counts import reconcile_left_out
 from resight.store.fingerprint import digest_ids
 from resight.store.sealed import read_json, write_json
 
@@ -414,6 +416,25 @@ def test_only_pairs_that_may_be_compared_are_left_out_whatever_they_are_for() ->
         ("q2", "not_shortlisted", 1)
     ]
     assert shortlisted(grids, votes_of([]), 2) == tuple(grid.plan() for grid in grids)
+
+
+def test_pairs_beside_the_shortlist_stay_and_take_no_place() -> None:
+    """`a` is beside it for `q` alone; `q2` has no votes but for what is beside, so it keeps all. Rows and counts are all pairs."""
+    plan = plan_of(
+        [(q, g, "identify", "planned") for q in ("q", "q2") for g in "abcd"] + [("q3", "a", "identify", "planned")]
+    )
+    grid = grid_of(plan, "identify")
+    asks = np.array([q == "q" for q in grid.query_ids.to_pylist()])
+    shows = np.array([g == "a" for g in grid.gallery_ids.to_pylist()])
+    grid = replace(grid, beside=lambda q, g: asks[q] & shows[g])
+    may_find = allowed_by_grids([grid], list("abcd"))(["q", "q2", "q3"])
+    assert may_find.tolist() == [[False, True, True, True], [True] * 4, [True, False, False, False]]
+    votes = votes_of([("q", "c", 3.0, 1), ("q", "b", 2.0, 2), ("q", "d", 1.0, 3), ("q3", "a", 1.0, 1)])
+    (cut,) = shortlisted([grid], votes, 2)
+    kept = list(zip(*(cut.pairs[f"{side}_crop_id"].to_pylist() for side in ("query", "gallery")), strict=True))
+    assert kept == [("q", "a"), ("q", "b"), ("q", "c"), *(("q2", g) for g in "abcd"), ("q3", "a")]
+    assert [(r["query_crop_id"], r["n_left_out"]) for r in cut.left_out.to_pylist()] == [("q", 1)]
+    reconcile_left_out("shortlist", grid.n_pairs(), cut.pairs, cut.left_out)
 
 
 def test_the_grids_say_who_may_be_found(tmp_path: Path, data: dict[str, np.ndarray]) -> None:

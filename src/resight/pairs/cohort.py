@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.pairs.params import PairsParams
-from resight.pairs.plan import PairGrid
+from resight.pairs.plan import Mask, PairGrid
 from resight.status import PairReason, PairStatus
 from resight.store.columns import mapped
 from resight.store.fingerprint import digest_ids
@@ -97,8 +97,9 @@ def pair_grids(
     queries, gallery = _of(info, cohort.queries), _of(info, cohort.gallery)
     apart = cohort.evaluating and policy.exclude_same_encounter
     identify = PairGrid.between(
-        queries, gallery, policy=policy, purpose=IDENTIFY, forbid_same_encounter=apart or cohort.leave_one_out
-    )
+        queries, gallery, policy=policy, purpose=IDENTIFY, forbid_same_encounter=apart or cohort.leave_one_out,
+        beside=_refused_pairs(queries, gallery, cohort.refused),
+    )  # fmt: skip
     if cohort.leave_one_out:
         return (identify,)  # each fold takes its calibration pairs from the same rows
     chosen = _of(info, calibration_photos(info, cohort, calibration_encounters))
@@ -106,6 +107,22 @@ def pair_grids(
         chosen, gallery, policy=policy, purpose=CALIBRATE, forbid_same_encounter=True, met_again=True
     )
     return identify, calibrate
+
+
+def _refused_pairs(queries: pa.Table, gallery: pa.Table, refused: Mapping[str, frozenset[str]]) -> Mask | None:
+    """Which pairs are of an encounter and an animal that a person says it is not.
+
+    They are compared all the same: where a photo is found not to belong to its encounter, what was said of that does not hold for it.
+    """
+    if not refused:
+        return None
+    encounters, animals = queries["encounter_id"].to_pylist(), gallery["individual_id"].to_pylist()
+    number = {encounter: row for row, encounter in enumerate(sorted(refused), start=1)}
+    shown = np.array([number.get(encounter, 0) for encounter in encounters], np.int64)
+    is_of = np.zeros((len(number) + 1, len(animals)), bool)
+    for encounter, row in number.items():
+        is_of[row] = [animal in refused[encounter] for animal in animals]
+    return lambda q, g: is_of[shown[q], g]
 
 
 def without_refused(scores: pa.Table, info: pa.Table, refused: Mapping[str, frozenset[str]]) -> pa.Table:

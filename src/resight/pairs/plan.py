@@ -92,6 +92,7 @@ class PairGrid:
         purpose: ``identify``, ``calibrate`` or ``cluster``.
         rules: Why pairs are left out; a later rule is stronger than those before it.
         only: Of (N, M) numbers of queries and gallery crops, which are pairs at all; None: all.
+        beside: Likewise, which take no place of a shortlist: they are compared beside it, where they may be; None: none.
         rows: The table that it was made from, if any.
     """
 
@@ -103,6 +104,7 @@ class PairGrid:
     rules: tuple[Rule, ...] = ()
     only: Mask | None = None
     rows: pa.Table | None = None
+    beside: Mask | None = None
 
     @staticmethod
     def between(
@@ -114,6 +116,7 @@ class PairGrid:
         forbid_same_encounter: bool,
         met_again: bool = False,
         only: Mask | None = None,
+        beside: Mask | None = None,
     ) -> PairGrid:
         """All pairs under a policy.
 
@@ -127,13 +130,13 @@ class PairGrid:
             forbid_same_encounter: Keep photos of one encounter apart; for evaluations, where they would be too easy.
             met_again: Compare photos of one animal only where both days are known and differ (columns ``individual_id`` and
                 ``taken_on``).
-            only: See above.
+            only, beside: See above.
 
         The policy comes before missing features, so that counts of excluded pairs do not depend on the extractor.
         """
         rules = policy_rules(queries, gallery, policy, forbid_same_encounter, met_again)
         crops, photos = ([text_column(table, name) for table in (queries, gallery)] for name in ("crop_id", "photo_id"))
-        return PairGrid(crops[0], crops[1], photos[0], photos[1], purpose, rules, only)
+        return PairGrid(crops[0], crops[1], photos[0], photos[1], purpose, rules, only, beside=beside)
 
     @staticmethod
     def listed(pairs: pa.Table, purpose: str) -> PairGrid:
@@ -175,6 +178,12 @@ class PairGrid:
     def of_queries(self, q: np.ndarray) -> np.ndarray:
         """(N, G) int8, how all pairs of the queries (N,) end."""
         return self.at(q[:, None], np.arange(len(self.gallery_ids))[None, :])
+
+    def without_place(self, q: np.ndarray) -> np.ndarray:
+        """Of all pairs of the queries (N,), which take no place of a shortlist: bool that broadcasts to (N, G)."""
+        if self.beside is None:
+            return np.zeros((1, 1), bool)
+        return self.beside(q[:, None], np.arange(len(self.gallery_ids))[None, :])
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Numbers of all queries, so many at a time that their pairs fit into little memory."""

@@ -17,7 +17,7 @@ CROP_VOTES = pa.schema(
 
 
 def allowed_by_grids(grids: Sequence[PairGrid], crop_ids: Sequence[str]) -> Callable[[Sequence[str]], np.ndarray]:
-    """The rows of an index that queries may find: exactly those that some grid would compare them with.
+    """The rows of an index that queries may find: exactly those that some grid would compare them with, and that need a place for it.
 
     So viewpoint, encounter, photo and the columns that must agree (species, site) decide before any vote is counted.
 
@@ -37,7 +37,8 @@ def allowed_by_grids(grids: Sequence[PairGrid], crop_ids: Sequence[str]) -> Call
         for grid, place, number in zip(grids, places, numbers, strict=True):
             rows = np.array([at for at, crop_id in enumerate(queries) if crop_id in number], np.int64)
             if len(rows):
-                opened = grid.of_queries(np.array([number[queries[at]] for at in rows])) == OPEN
+                asking = np.array([number[queries[at]] for at in rows])
+                opened = (grid.of_queries(asking) == OPEN) & ~grid.without_place(asking)
                 inside = place >= 0
                 mask[np.ix_(rows, place[inside])] |= opened[:, inside]
         return mask
@@ -49,7 +50,7 @@ def shortlisted(grids: Sequence[PairGrid], votes: pa.Table, k: int) -> tuple[Pla
     """The plan of each grid in which pairs beyond their query's ``k`` best candidates are left out as ``not_shortlisted``.
 
     Pairs to calibrate are cut like those to identify, and the candidates of all grids are ranked together. A query without any
-    vote keeps all its pairs: no crop is more likely than another.
+    vote keeps all its pairs: no crop is more likely than another. Pairs that take no place (`PairGrid.beside`) stay.
 
     Args:
         grids: Of the run.
@@ -61,7 +62,7 @@ def shortlisted(grids: Sequence[PairGrid], votes: pa.Table, k: int) -> tuple[Pla
 
 
 def _keeps(grid: PairGrid, best: pa.Table) -> Callable[[np.ndarray], np.ndarray]:
-    """Of queries (N,) of the grid, which pairs (N, G) are among the best, or have no best."""
+    """Of queries (N,) of the grid, which pairs (N, G) are among the best, have no best, or need no place among them."""
     query, gallery = (
         np.asarray(pc.fill_null(pc.index_in(text_column(best, f"{side}_crop_id"), ids), -1)).astype(np.int64)
         for side, ids in (("query", grid.query_ids), ("gallery", grid.gallery_ids))
@@ -77,6 +78,6 @@ def _keeps(grid: PairGrid, best: pa.Table) -> Callable[[np.ndarray], np.ndarray]
         starts, ends = np.searchsorted(query, q), np.searchsorted(query, q, side="right")
         for row, (first, last) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
             mask[row, gallery[first:last]] = True
-        return mask
+        return mask | grid.without_place(q)
 
     return keep

@@ -88,7 +88,8 @@ def shortlist(
     stored = Stored.of(env.runner, env.workspace, features)
     index, everything = _indexed(env, voting, stored, queries, gallery, cut)
     everything = replace(everything, most=len(index.crop_ids)) if every_vote else everything
-    votes, n_voted = _votes(env.runner, index, everything, grids, alike if cut and not every_vote else None)
+    asking = grids if cut else [replace(grid, beside=None) for grid in grids]  # without places all pairs have votes
+    votes, n_voted = _votes(env.runner, index, everything, asking, alike if cut and not every_vote else None)
     plans = shortlisted(grids, votes, voting.params.k) if cut else tuple(grid.plan() for grid in grids)
     return ShortlistResult(plans, votes, n_extracted, n_voted)
 
