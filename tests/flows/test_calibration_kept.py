@@ -10,6 +10,7 @@ import pytest
 from flow_helpers import SMALL, TABLES
 
 from resight.demo.survey import render_survey
+from resight.flows.identify import identify
 from resight.flows.nightly import run_nightly
 from resight.flows.redraw import redraw_report
 from resight.reading import open_generation, open_run
@@ -172,6 +173,17 @@ def test_a_page_that_lacks_what_was_learned_says_so(
     redraw_report(night_workspace.root, None, night_workspace.root / "again.html", quiet=True)
     (said,) = [m for m in caplog.messages if str(learned) in m]
     assert f"the page of run {run.run_id} does not show" in said and "same command" not in said
+
+
+def test_who_asks_about_a_named_photo_leaves_none_of_a_gallery_without_it(night_workspace: Workspace) -> None:
+    folder, photos = night_workspace.store / "calibration", open_run(night_workspace).table("photos").to_pylist()
+    before = sorted(folder.rglob("*"))
+    for is_named in (True, False):
+        uri = next(row["uri"] for row in photos if bool(row["individual_id"]) is is_named)
+        answer = identify(night_workspace.root, [night_workspace.root / uri], SMALL, quiet=True)
+        assert ("calibration" in answer["counts"]) is not is_named, "the night's own serve where the gallery is whole"
+        assert len(answer["queries"]) == 1
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_pairs_that_failed_are_tried_again_and_not_kept(
