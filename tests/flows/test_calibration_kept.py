@@ -17,7 +17,6 @@ from resight.reading import open_generation, open_run
 from resight.run import pairing
 from resight.run.calibration import Calibrating, of_calibration, used_by
 from resight.run.learned import read_learned
-from resight.run.learning import REVISION
 from resight.run.prune import prune
 from resight.run.verify import verify
 from resight.settings import load_settings
@@ -138,10 +137,9 @@ def test_they_stay_as_long_as_a_kept_run_has_used_them(night_workspace: Workspac
 def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> None:
     run = open_run(night_workspace)
     mine = kept(night_workspace, run.run_id)
-    before = read_learned(
-        night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"],
-        load_settings(night_workspace.root, SMALL).rank,
-    )
+    learned = night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"]
+    rank = load_settings(night_workspace.root, SMALL).rank
+    before = read_learned(learned, rank)
     (mine.folder / "pairs.parquet").write_bytes(b"no table")
     result = verify(night_workspace)
     assert [row["path"] for row in result["damaged"]] == [night_workspace.relative(mine.folder / "pairs.parquet")]
@@ -153,7 +151,10 @@ def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> Non
     again = open_run(night_workspace, night(night_workspace, "2026-06-05")["run_id"])
     assert again.record["fingerprints"]["calibration"] == run.record["fingerprints"]["calibration"]
     assert run.calibration_pairs().equals(again.calibration_pairs()) and again.calibration_pairs().num_rows > 0
-    assert before is not None and REVISION
+    shutil.rmtree(learned)
+    more_photos(night_workspace, "still more", seed=8)
+    night(night_workspace, "2026-06-06")
+    assert before is not None and read_learned(learned, rank) == before, "the same pairs teach the same"
 
 
 def test_what_is_gone_is_made_again_although_nothing_else_is_new(night_workspace: Workspace) -> None:
