@@ -105,7 +105,8 @@ def _restrict(cohort: Cohort, chosen: Mapping[str, Any], root: Path) -> Cohort:
         )
     labels = {p: cohort.labels[p] for p in gallery}
     usable = frozenset(p for p, row in chosen.items() if row["status"] == "ok")
-    return replace(cohort, queries=usable, gallery=gallery, labels=labels, protocol="identify")
+    whole = len(gallery) == len(cohort.gallery)  # nights to come have no use for what a smaller one teaches
+    return replace(cohort, queries=usable, gallery=gallery, labels=labels, protocol="identify", is_kept=whole)
 
 
 def _one_encounter(photos: pa.Table, chosen: Mapping[str, Any]) -> pa.Table:

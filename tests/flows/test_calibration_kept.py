@@ -10,13 +10,13 @@ import pytest
 from flow_helpers import SMALL, TABLES
 
 from resight.demo.survey import render_survey
+from resight.flows.identify import identify
 from resight.flows.nightly import run_nightly
 from resight.flows.redraw import redraw_report
 from resight.reading import open_generation, open_run
 from resight.run import pairing
 from resight.run.calibration import Calibrating, of_calibration, used_by
 from resight.run.learned import read_learned
-from resight.run.learning import REVISION
 from resight.run.prune import prune
 from resight.run.verify import verify
 from resight.settings import load_settings
@@ -137,10 +137,9 @@ def test_they_stay_as_long_as_a_kept_run_has_used_them(night_workspace: Workspac
 def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> None:
     run = open_run(night_workspace)
     mine = kept(night_workspace, run.run_id)
-    before = read_learned(
-        night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"],
-        load_settings(night_workspace.root, SMALL).rank,
-    )
+    learned = night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"]
+    rank = load_settings(night_workspace.root, SMALL).rank
+    before = read_learned(learned, rank)
     (mine.folder / "pairs.parquet").write_bytes(b"no table")
     result = verify(night_workspace)
     assert [row["path"] for row in result["damaged"]] == [night_workspace.relative(mine.folder / "pairs.parquet")]
@@ -152,7 +151,10 @@ def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> Non
     again = open_run(night_workspace, night(night_workspace, "2026-06-05")["run_id"])
     assert again.record["fingerprints"]["calibration"] == run.record["fingerprints"]["calibration"]
     assert run.calibration_pairs().equals(again.calibration_pairs()) and again.calibration_pairs().num_rows > 0
-    assert before is not None and REVISION
+    shutil.rmtree(learned)
+    more_photos(night_workspace, "still more", seed=8)
+    night(night_workspace, "2026-06-06")
+    assert before is not None and read_learned(learned, rank) == before, "the same pairs teach the same"
 
 
 def test_what_is_gone_is_made_again_although_nothing_else_is_new(night_workspace: Workspace) -> None:
@@ -172,6 +174,17 @@ def test_a_page_that_lacks_what_was_learned_says_so(
     redraw_report(night_workspace.root, None, night_workspace.root / "again.html", quiet=True)
     (said,) = [m for m in caplog.messages if str(learned) in m]
     assert f"the page of run {run.run_id} does not show" in said and "same command" not in said
+
+
+def test_who_asks_about_a_named_photo_leaves_none_of_a_gallery_without_it(night_workspace: Workspace) -> None:
+    folder, photos = night_workspace.store / "calibration", open_run(night_workspace).table("photos").to_pylist()
+    before = sorted(folder.rglob("*"))
+    for is_named in (True, False):
+        uri = next(row["uri"] for row in photos if bool(row["individual_id"]) is is_named)
+        answer = identify(night_workspace.root, [night_workspace.root / uri], SMALL, quiet=True)
+        assert ("calibration" in answer["counts"]) is not is_named, "the night's own serve where the gallery is whole"
+        assert len(answer["queries"]) == 1
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_pairs_that_failed_are_tried_again_and_not_kept(

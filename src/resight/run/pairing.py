@@ -158,11 +158,12 @@ def _kept_apart(conditions: Conditions, planned: Planned) -> Calibrating | None:
 
 
 def _parted(matched: Matched, kept: Calibrating) -> Matched:
-    """The run's own pairs, beside its calibration pairs in the store; all together where they cannot be told apart."""
+    """The run's own pairs, beside its calibration pairs in the store; all together where they cannot be told apart, where one has failed, and
+    where those of a gallery that no night has (`Cohort.is_kept`) are not in the store yet."""
     left_out, others = of_calibration(matched.left_out)
     if kept.about is None:
         mine, own = of_calibration(matched.pairs)
-        if has_failed(mine):
+        if has_failed(mine) or not matched.cohort.is_kept:
             return matched
         kept = kept.keep(mine, left_out)
     else:
