@@ -141,7 +141,8 @@ class SiftExtractor:
 
         if not points:
             return np.zeros((0, self.descriptor_dim), np.float32)
-        there = cv2.KeyPoint(*points[0].pt, 2.0, 0.0, 0.0, DOUBLED)
+        x, y = points[0].pt
+        there = cv2.KeyPoint(x, y, 2.0, 0.0, 0.0, DOUBLED)
         described, descriptors = self._sift.compute(grey, [*points, there])
         if len(described) != len(points) + 1:
             raise RuntimeError(f"OpenCV described {len(described)} of {len(points) + 1} keypoints")
