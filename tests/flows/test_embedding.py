@@ -25,7 +25,7 @@ def test_each_crop_is_embedded_once_counted_and_computed_again_where_it_is_damag
     assert first["work"]["crops_embedded"] == n > 0
     assert first["counts"]["embed"]["out"]["ok"] == n
     record = run_record(read_run(field_workspace, first["run_id"], "runs"))
-    assert "embedding-turtle" in record["weights"] and record["fingerprints"]["embed"]
+    assert "embedding-turtle-2" in record["weights"] and record["fingerprints"]["embed"]
     assert night(field_workspace, "2026-06-05")["work"]["crops_embedded"] == 0
     part = next((field_workspace.store / "embed").glob("*/parts/*.parquet"))
     part.write_bytes(part.read_bytes()[:100])

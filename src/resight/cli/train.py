@@ -60,7 +60,7 @@ def train_embedding(
     origin: Annotated[
         str,
         Option("--from", "--init", help="Weights to begin with, by name or path; 'nothing' begins at random."),
-    ] = "embedding-turtle",
+    ] = "embedding-turtle-2",
     settings: options.SetOption = None,
     as_json: options.JsonOption = False,
 ) -> None:

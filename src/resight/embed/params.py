@@ -9,7 +9,7 @@ from pydantic import Field
 
 from resight.plugins.params import Params, expert_field
 
-BUNDLED = "embedding-turtle"
+BUNDLED = "embedding-turtle-2"
 VERSION = 1
 
 

@@ -148,6 +148,13 @@ _ALL = (
         how_to_get="it comes with the package; install that again",
     ),
     KnownWeights(
+        "embedding-turtle-2",
+        "the embedding, EfficientNet-Lite0 with 256 numbers",
+        "Apache-2.0",
+        (KnownFile("embedding-turtle-2.safetensors", "4d408e6e6c55735f06ef23dd681faea9da3bfca6811952ae5a4c547f1d812fc9"),),
+        how_to_get="it comes with the package; install that again",
+    ),
+    KnownWeights(
         "embedding-turtle",
         "the embedding, EfficientNet-Lite0 with 256 numbers",
         "Apache-2.0",
