@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,8 @@ def trained_net(path: Path) -> tuple[Network, int]:
 
 @torch.inference_mode()
 def vectors(rgb: np.ndarray, used: np.ndarray, net: Network, side_px: int, kept: Path) -> np.ndarray:
-    """(N, D) float32 of unit length, kept in a file; those of crops that are not used are 0."""
+    """(N, D) float32 of unit length, kept in a file whose name holds which crops are used; those of all others are 0."""
+    kept = kept.with_stem(f"{kept.stem}-{hashlib.sha256(np.asarray(used, np.int64).tobytes()).hexdigest()[:12]}")
     if kept.exists():
         return np.asarray(np.load(kept))
     made: np.ndarray | None = None

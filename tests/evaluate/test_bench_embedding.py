@@ -52,3 +52,13 @@ def test_the_table_pairs_the_same_queries(asked):
     assert lines[0] == "| | frozen | trained | last minus first |"
     assert lines[2].startswith("| top1 per photo | 0.0 (0.0 to 0.0) | 66.7 (") and "| +66.7 (" in lines[2]
     assert any(line.startswith("| among 50 photos | 0.0") for line in lines)
+
+
+def test_vectors_that_are_kept_are_those_of_the_crops_that_take_part(tmp_path):
+    rgb = np.full((3, 4, 4, 3), 7, np.uint8)
+    kept = tmp_path / "vectors.npy"
+    first = bench.vectors(rgb, np.array([0, 1]), lambda some: np.ones((len(some), 2), np.float32), 2, kept)
+    other = bench.vectors(rgb, np.array([1, 2]), lambda some: np.ones((len(some), 2), np.float32), 2, kept)
+    assert first[:, 0].tolist() == [1, 1, 0] and other[:, 0].tolist() == [0, 1, 1]
+    again = bench.vectors(rgb, np.array([0, 1]), lambda some: pytest.fail("made before"), 2, kept)
+    assert np.array_equal(again, first)
