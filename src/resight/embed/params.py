@@ -17,6 +17,7 @@ class EmbedParams(Params):
     """One vector per crop, made once, by which a gallery of any size is searched in no time."""
 
     label: ClassVar[str] = "embed"
+    revision: ClassVar[int] = 2  # other weights by default
 
     enabled: bool | Literal["auto"] = Field(
         False,

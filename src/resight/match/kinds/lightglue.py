@@ -14,7 +14,7 @@ from resight.weights.store import WeightStore
 if TYPE_CHECKING:
     from resight.match.base import Matcher
 
-BUNDLED = "lightglue-sift-turtle-2"
+BUNDLED = "lightglue-sift-turtle"
 # What has measured best with every LightGlue: `resight init` takes it from here.
 SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
 VERIFIED_SCORE = "snorm_inliers"

@@ -45,7 +45,7 @@ def from_tensors(state: Mapping[str, Tensor], name: str) -> TrainedLightGlue:
     if arch.input_dim != SIFT_WIDTH or arch.width == SIFT_WIDTH or not arch.scale_ori:
         raise WeightsError(
             f"'{name}' reads descriptors of width {arch.input_dim}; `resight train matcher` goes on from LightGlue for SIFT "
-            "(width 128, with scale and orientation), such as lightglue-sift-turtle-2 or lightglue-sift."
+            "(width 128, with scale and orientation), such as lightglue-sift-turtle or lightglue-sift."
         )
     net = TrainedLightGlue(Shape(arch.n_layers, arch.width, arch.num_heads, arch.input_dim))
     kept = {k: v.to(torch.float32) for k, v in named.items() if not k.startswith(("token_confidence", "confidence_"))}
