@@ -131,8 +131,7 @@ class _Work:
         parts = deal(names, leave_out, fewest=min(FEWEST_MEASURING, len(names) // 2))
         if split is not None:
             training = read_animals(split, Part.TRAINING)
-            listed = {n: Part.TRAINING if n in training else Part.VALIDATION for n in names}
-            parts = {n: p if p == Part.UNTOUCHED else listed[n] for n, p in parts.items()}
+            parts = {n: p if p == Part.UNTOUCHED or (n in training) == (p == Part.TRAINING) else _other(p) for n, p in parts.items()}  # fmt: skip
         file = self.place.models / "weights" / f"animals-{fingerprint(parts)[:8]}.csv"
         write_parts(file, parts)
         return file
@@ -171,3 +170,7 @@ class _Work:
             limit_s=30 * self.effort.minutes, quiet=self.quiet,
         )  # fmt: skip
         return Path(trained.path).relative_to(self.place.root).as_posix()
+
+
+def _other(part: Part) -> Part:
+    return Part.VALIDATION if part == Part.TRAINING else Part.TRAINING

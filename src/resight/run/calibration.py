@@ -30,13 +30,12 @@ from resight.store.damage import set_aside
 from resight.store.fingerprint import fingerprint
 from resight.store.sealed import read_json, write_json
 from resight.store.selective import read_columns
-from resight.store.tables import conform, write_table
+from resight.store.tables import write_table
 from resight.store.workspace import Workspace
 
 STAGE, REVISION = "calibration", 1
 ABOUT = "about.json"
 TABLES = ("pairs", "pairs_left_out")
-NO_RUN = ""  # kept rows belong to no run
 GONE = "the next night with the same gallery makes it again"
 
 
@@ -102,7 +101,14 @@ class Calibrating:
         """Write them, what names them last."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, rows in (("pairs", pairs), ("pairs_left_out", left_out)):
-            write_table(self.folder, name, conform(name, rows, NO_RUN))
+            spec = catalog_table(name)
+            columns = [
+                rows[f.name].cast(f.type) if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type)
+                for f in spec.schema
+            ]
+            free = pa.schema([f.with_nullable(True) for f in spec.schema], metadata=spec.schema.metadata)
+            table = pa.table(columns, schema=free).sort_by([(key, "ascending") for key in spec.key])
+            write_table(self.folder, name, table)
         ends = ending_counts(pairs, left_out)
         about = {
             "n_pairs": sum(ends.values()),

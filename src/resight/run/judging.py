@@ -8,18 +8,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.evaluate.folds import leave_encounters_out, pairs_of
+from resight.novelty.calibration import calibrate
 from resight.novelty.decide import NOVELTY_SCHEMA, decide, listed
 from resight.novelty.joint import Belief
+from resight.novelty.model import NoveltyModel, fit
 from resight.novelty.sets import Days
 from resight.pairs.cohort import Cohort, calibration_photos, crop_info, met_on_another_day, without_refused
 from resight.plugins.registry import SCORES
 from resight.rank.levels import Seen
-from resight.rank.rule import choose_rule
+from resight.rank.rule import GROWING, choose_rule
 from resight.rank.stage import rank_all
 from resight.run.calibration import Calibrating
 from resight.run.conditions import Conditions
-from resight.run.learning import learn, model_of
-from resight.run.own_pairs import left_out
+from resight.run.learning import learn
+from resight.run.own_pairs import left_out, with_cut_pairs
 from resight.run.state import Judged, Matched, Ranked, Scored
 from resight.run.uncompared import explained
 from resight.runner.progress import counted
@@ -139,10 +141,20 @@ def judge_novelty(settings: Settings, ranked: Ranked) -> Judged:
     Raises:
         BrokenCountError: An encounter has no verdict, or several.
     """
-    learned = ranked.learned
-    model = learned.model if learned else model_of(settings, ranked, ranked.pairs, ranked.scores, ranked.rule.params)
+    model = ranked.learned.model if ranked.learned else _novelty_model(settings, ranked)
     judged = ranked.then(Judged, model=model, identifications=ranked.candidates, novelty=NOVELTY_SCHEMA.empty_table())
     return with_verdicts(settings, judged)
+
+
+def _novelty_model(settings: Settings, ranked: Ranked) -> NoveltyModel:
+    """From the calibration pairs among those of the run."""
+    cohort, pairs = ranked.cohort, ranked.pairs
+    if ranked.shortlisted:
+        calibrating = calibration_photos(ranked.info, cohort, settings.novelty.calibration_encounters)
+        pairs = with_cut_pairs(pairs, ranked.grids, cohort.labels, calibrating)
+    calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, pairs)
+    kind = SCORES[settings.score.name]
+    return fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
 
 
 def with_verdicts(settings: Settings, judged: Judged, beliefs: Mapping[str, Belief] | None = None) -> Judged:

@@ -7,10 +7,9 @@ import pyarrow.compute as pc
 
 from resight.errors import DamagedError
 from resight.novelty.calibration import calibrate
-from resight.novelty.model import NoveltyModel, fit
+from resight.novelty.model import fit
 from resight.pairs.cohort import Cohort, calibration_photos
 from resight.plugins.registry import SCORES
-from resight.rank.params import RankParams
 from resight.rank.rule import GROWING, choose_rule
 from resight.run.calibration import Calibrating, digest_of_table
 from resight.run.learned import Learned, read_learned, write_learned
@@ -75,22 +74,12 @@ def _learned_now(settings: Settings, planned: Planned, calibrating: Calibrating,
     null = learn_null(pairs, cohort.labels, settings.score.null_pairs, views)
     none = Gallery.without_pairs(calibrating.votes)
     scores = score(pairs, cohort.labels, settings.score, views, fused.fusion, null, gallery=none, alone=True).scores
-    rule = choose_rule(scores, planned.info, settings.rank, SCORES[settings.score.name].is_ratio)
-    gallery = Gallery.of(pairs, cohort.labels, calibrating.votes)
-    return Learned(null, gallery, rule, model_of(settings, planned, pairs, scores, rule.params))
-
-
-def model_of(settings: Settings, planned: Planned, pairs: pa.Table, scores: pa.Table, rule: RankParams) -> NoveltyModel:
-    """What scores of the same and of different animals mean.
-
-    Args:
-        settings: Of the run.
-        planned: Crops, and labels that may be seen.
-        pairs, scores: The tables of these names, in which the calibration pairs are.
-        rule: How photos vote.
-    """
-    cohort, kind = planned.cohort, SCORES[settings.score.name]
+    kind = SCORES[settings.score.name]
+    rule = choose_rule(scores, planned.info, settings.rank, kind.is_ratio)
     if planned.shortlisted:
         chosen = calibration_photos(planned.info, cohort, settings.novelty.calibration_encounters)
         pairs = with_cut_pairs(pairs, planned.grids, cohort.labels, chosen)
-    return fit(calibrate(scores, planned.info, rule, pairs), kind.signed, kind.shipped, rule.rule in GROWING)
+    found = calibrate(scores, planned.info, rule.params, pairs)
+    model = fit(found, kind.signed, kind.shipped, rule.params.rule in GROWING)
+    gallery = Gallery.of(calibrating.read(), cohort.labels, calibrating.votes)
+    return Learned(null, gallery, rule, model)

@@ -156,8 +156,7 @@ def _write(
     """Weights first, then what is known about them: that file is the commit mark."""
     taught = training.result
     assert isinstance(taught, Taught)
-    origin = weights.find(recipe.init) if recipe.init else None
-    before = trained_on(origin.path) if origin else frozenset()
+    before = trained_on(weights.find(recipe.init).path) if recipe.init else frozenset()
     tensors = {k: v.detach().cpu().half().contiguous() for k, v in taught.net.state_dict().items()}
     path, losses = folder / WEIGHTS_FILE, training.losses["loss"]
     write_bytes(path, save(tensors, {"recipe": canonical_json(recipe)} | header_of({*animals, *before})))
@@ -170,7 +169,7 @@ def _write(
         seconds=round(training.seconds, 1),
         loss_first=_mean(losses[:LAST]),
         loss_last=_mean(losses[-LAST:]),
-        started_from=origin.sha256 if origin else "scratch",
+        started_from=weights.find(recipe.init).sha256 if recipe.init else "scratch",
         device=training.learner.device,
     )
     write_json(folder / ABOUT_FILE, {k: v for k, v in asdict(trained).items() if k not in ("path", "computed")})

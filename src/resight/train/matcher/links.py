@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -91,21 +91,17 @@ def find_links(
     same = _genuine(bank, heads, n_pairs, rng)
     impostors = _impostors(bank, heads, n_impostors, rng)
     with track("links", "pairs", len(same) + len(impostors)) as done:
-        chance = np.array([_size(link) for link in _compared(bank, impostors, match, done)])
+        chance = np.array([_counted(_link(bank, a, b, match), done) for a, b in impostors])
         least = max(MIN_INLIERS, int(np.quantile(chance, 0.995)) + 2) if len(chance) else MIN_INLIERS
-        links = [link for link in _compared(bank, same, match, done) if link is not None and _size(link) >= least]
+        found = [(link, _counted(link, done)) for a, b in same for link in [_link(bank, a, b, match)]]
+    links = [link for link, n in found if link is not None and n >= least]
     log.info("links: %d of %d pairs of one animal have %d verified matches or more", len(links), len(same), least)
     most = np.argsort(-chance, kind="stable")[: len(chance) // 4]
     return Found(links, np.array(impostors, np.int64).reshape(-1, 2)[most])
 
 
-def _compared(bank: Bank, pairs: Iterable[tuple[int, int]], match: Match, done: Tracker) -> Iterator[Link | None]:
-    for a, b in pairs:
-        yield _link(bank, a, b, match)
-        done.advance(1)
-
-
-def _size(link: Link | None) -> int:
+def _counted(link: Link | None, done: Tracker) -> int:
+    done.advance(1)
     return len(link.verified_xy_px) if link is not None else 0
 
 
