@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
-from labelled_crops import arguments, opened, prepared
+from labelled_crops import arguments, opened, pairings, prepared
 from over_animals import interval_text
 
 from resight.evaluate.animals import Part, read_animals
@@ -32,7 +31,7 @@ from resight.run.judging import judge, seen_by
 from resight.run.measuring import all_outcomes
 from resight.run.pairing import match_pairs, plan_pairs
 from resight.run.run import Run
-from resight.run.state import Extracted, Judged
+from resight.run.state import Extracted
 from resight.run.unknowns import group_unknowns
 from resight.status import NAMED
 from resight.store.fingerprint import digest_ids
@@ -64,12 +63,6 @@ def judged_folders(run: Run, extracted: Extracted, cohort: Cohort) -> Iterator[t
             found = seen_by(run.settings, matched, of_animals(large, some))
             together = group_unknowns(run.conditions, judge(run.conditions, found, run.note)).judged
             yield len(some), matched.n_matched, all_outcomes(run.conditions, together, run.note), pairings(together)
-
-
-def pairings(judged: Judged) -> list[Row]:
-    """What every query encounter scores with every animal of its folder, for `shipped_likelihood.py`."""
-    rows = judged.candidates.filter(pc.equal(judged.candidates["level"], ENCOUNTER))
-    return rows.select(["query_id", "individual_id", "true_individual_id", "score", "n_pairs"]).to_pylist()
 
 
 def pooled(rows: Sequence[Row]) -> dict[str, str]:

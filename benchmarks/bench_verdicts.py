@@ -16,11 +16,12 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from labelled_crops import arguments, first_of_each, of_photos, opened, prepared
+from labelled_crops import arguments, first_of_each, of_photos, opened, pairings, prepared
 from over_animals import interval_text
 
 from resight.embed.stage import embed
@@ -129,6 +130,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__, gallery_photos=1000)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
     parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
+    parser.add_argument("--pairings", type=Path, help="where the scores of all encounters and animals go, as JSON")
     parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
     chosen, by_way = parser.parse_args(given), {}
     with opened(chosen, settings_of(chosen)) as run:
@@ -142,6 +144,8 @@ def main(given: Sequence[str] | None = None) -> None:
             print(json.dumps({"way": way, "pairs": found.plan.num_rows, "matched now": found.n_matched, "cpu_s": round(time.process_time() - start)}), flush=True)  # fmt: skip
             rows, together = judged(run, found)
             print(json.dumps({"way": way, "rule": together.rule.params.rule, "cpu_s": round(time.process_time() - start)}), flush=True)  # fmt: skip
+            if chosen.pairings:
+                chosen.pairings.write_text(json.dumps(pairings(together)))
             by_way[way] = figures(conform("outcomes", rows, run.run_id or "bench"), run.settings.novelty.prior_new)
     print("\n".join(table(by_way)), flush=True)
 

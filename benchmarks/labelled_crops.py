@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from resight.evaluate.animals import Part
 from resight.evaluate.folds import asked_by, cohort_of
+from resight.evaluate.outcomes import ENCOUNTER
 from resight.evaluate.protocol import split
 from resight.flows.steps import own_settings
 from resight.pairs.cohort import Cohort
 from resight.run.run import Run, absolute_sources, open_run
-from resight.run.state import Extracted, Segmented
+from resight.run.state import Extracted, Judged, Segmented
 from resight.store.workspace import open_workspace
 from resight.tasks.extract import extract_features
 from resight.tasks.ingest import ingest_photos
@@ -91,3 +92,9 @@ def prepared(
 def of_photos(table: pa.Table, photos: Collection[str]) -> pa.Table:
     """The rows of these photos."""
     return table.filter(pc.is_in(table["photo_id"], pa.array(sorted(photos), pa.string())))
+
+
+def pairings(judged: Judged) -> list[dict[str, Any]]:
+    """What every query encounter scores with every animal of its gallery that it was compared with, for `shipped_likelihood.py`."""
+    rows = judged.candidates.filter(pc.equal(judged.candidates["level"], ENCOUNTER))
+    return rows.select(["query_id", "individual_id", "true_individual_id", "score", "n_pairs"]).to_pylist()

@@ -1,11 +1,12 @@
-"""What a score means: `ShippedCalibration` from the pairings of folders that `bench_cuts.py` has cut out of a large one.
+"""What a score means: `ShippedCalibration` from the pairings of small folders (`bench_cuts.py`) and of a dense gallery (`bench_verdicts.py`).
 
-    python benchmarks/bench_cuts.py --data heads --animals animals.csv --part training --workspace /tmp/heads --pairings pairings.json
-    python benchmarks/shipped_likelihood.py pairings.json
+    python benchmarks/bench_cuts.py --data heads --animals animals.csv --part training --workspace /tmp/heads --pairings folders.json
+    python benchmarks/bench_verdicts.py --data heads --animals animals.csv --part training --workspace /tmp/heads --ways union --photos 1 --pairings dense.json
+    python benchmarks/shipped_likelihood.py folders.json dense.json
 
-The most probable coefficients of hits, how far the number of pairs moves a score, and the share of misses, all at once, by the likelihood of which
-pairings are of one animal (see `resight.novelty.likelihood`), every encounter counting the same; what other saturations would cost; and intervals over animals (bootstrap).
-The animals must be such that no part of the system was trained on.
+The most probable coefficients of hits, how far the number of pairs moves a score, and the share of misses of each file, all at once, by the likelihood of which
+pairings are of one animal (see `resight.novelty.likelihood`), every pairing counting the same; what other saturations would cost; and intervals over animals (bootstrap).
+The animals must be such that the matcher was not trained on them.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from scipy.special import expit
 
 from resight.novelty.likelihood import mixed, saturated
 
-START = (-3.0, 1.5, 0.5, -1.0)
-SATURATIONS = (5.0, 6.0, 8.0, 10.0, 12.0, 20.0)
+START, NOT_MISSED = (-3.0, 1.5, 0.5), -1.0
+SATURATIONS = (4.0, 5.0, 6.0, 8.0, 12.0, 20.0)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Pairings:
         n_pairs: (N,) pairs of photos behind each.
         genuine: (N,) bool.
         animal: (N,) whom the query shows.
+        file: (N,) number of the file that the row is from; each has its own share of misses and of genuine rows.
         weight: (N,) how often a row counts.
     """
 
@@ -42,33 +44,43 @@ class Pairings:
     n_pairs: np.ndarray
     genuine: np.ndarray
     animal: np.ndarray
+    file: np.ndarray
     weight: np.ndarray
 
     @classmethod
-    def read(cls, path: Path) -> Pairings:
-        """From the file of `bench_cuts.py --pairings`."""
-        rows = [r for r in json.loads(path.read_text()) if r["true_individual_id"]]
-        score, n_pairs = (np.array([r[c] for r in rows], float) for c in ("score", "n_pairs"))
-        truth, name = (np.array([r[c] for r in rows], str) for c in ("true_individual_id", "individual_id"))
-        return cls(score, n_pairs, truth == name, truth, np.ones(len(rows)))
+    def read(cls, paths: Sequence[Path]) -> Pairings:
+        """From the files of `bench_cuts.py --pairings` and `bench_verdicts.py --pairings`."""
+        rows = [(k, r) for k, path in enumerate(paths) for r in json.loads(path.read_text()) if r["true_individual_id"]]
+        score, n_pairs = (np.array([r[c] for _, r in rows], float) for c in ("score", "n_pairs"))
+        truth, name = (np.array([r[c] for _, r in rows], str) for c in ("true_individual_id", "individual_id"))
+        return cls(score, n_pairs, truth == name, truth, np.array([k for k, _ in rows]), np.ones(len(rows)))
+
+    @property
+    def n_files(self) -> int:
+        """How many files the rows are from."""
+        return int(self.file.max()) + 1
 
 
 def loss_of(theta: np.ndarray, pairings: Pairings, saturation: float) -> float:
-    """Minus the log likelihood; the share of genuine rows is taken out, as in `likelihood.fit_mixed`."""
-    intercept, slope, crowding, missed = theta
+    """Minus the log likelihood; the share of genuine rows of each file is taken out, as in `likelihood.fit_mixed`."""
+    intercept, slope, crowding, *missed = theta
     w, genuine = pairings.weight, pairings.genuine
     x = saturated(pairings.score - crowding * np.log(pairings.n_pairs), saturation)
-    odds = np.log(w[genuine].sum() / w[~genuine].sum())
-    eta = mixed(intercept + slope * x, float(expit(missed))) + odds
-    return float(np.sum(w * (np.logaddexp(0, eta) - genuine * eta)))
+    total = 0.0
+    for k, logit in enumerate(missed):
+        of = pairings.file == k
+        odds = np.log(w[of & genuine].sum() / w[of & ~genuine].sum())
+        eta = mixed(intercept + slope * x[of], float(expit(logit))) + odds
+        total += float(np.sum(w[of] * (np.logaddexp(0, eta) - genuine[of] * eta)))
+    return total
 
 
 def fitted(pairings: Pairings, saturation: float) -> tuple[np.ndarray, float]:
-    """Coefficients with the share of misses as it is, and minus the log likelihood."""
-    found = optimize.minimize(
-        loss_of, np.array(START), (pairings, saturation), "L-BFGS-B", bounds=[(None, None), (0.05, None), (0.0, None), (-6, 3)]
-    )  # fmt: skip
-    return np.array([*found.x[:3], expit(found.x[3])]), float(found.fun)
+    """Coefficients with the shares of misses as they are, and minus the log likelihood."""
+    start = np.array([*START, *[NOT_MISSED] * pairings.n_files])
+    bounds = [(None, None), (0.05, None), (0.0, None), *[(-6, 3)] * pairings.n_files]
+    found = optimize.minimize(loss_of, start, (pairings, saturation), "L-BFGS-B", bounds=bounds)
+    return np.array([*found.x[:3], *expit(found.x[3:])]), float(found.fun)
 
 
 def resampled(pairings: Pairings, rng: np.random.Generator) -> Pairings:
@@ -80,7 +92,7 @@ def resampled(pairings: Pairings, rng: np.random.Generator) -> Pairings:
 
 def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pairings", type=Path)
+    parser.add_argument("pairings", type=Path, nargs="+")
     parser.add_argument("--saturation", type=float, default=8.0)
     parser.add_argument("--draws", type=int, default=100)
     chosen = parser.parse_args(given)
@@ -103,7 +115,8 @@ def main(given: Sequence[str] | None = None) -> None:
 
 
 def _told(theta: np.ndarray) -> str:
-    return f"intercept {theta[0]:.2f}, slope {theta[1]:.2f}, crowding {theta[2]:.2f}, missed {theta[3]:.2f}"
+    missed = ", ".join(f"{share:.2f}" for share in theta[3:])
+    return f"intercept {theta[0]:.2f}, slope {theta[1]:.2f}, crowding {theta[2]:.2f}, missed {missed}"
 
 
 if __name__ == "__main__":

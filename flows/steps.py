@@ -46,8 +46,7 @@ MOST_ROUNDS = 5
 def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> Settings:
     """All layers of settings; without a file, what `resight init` would choose."""
     choice = choice_without_file(workspace)
-    lowest = {"extract": choice.extract, "match": choice.match, "score": choice.score} if choice else None
-    return load_settings(workspace.root, overrides, without_file=lowest)
+    return load_settings(workspace.root, overrides, without_file=choice.sections if choice else None)
 
 
 def choice_without_file(workspace: Workspace) -> Choice | None:

@@ -84,8 +84,8 @@ def test_the_file_that_init_writes_is_read_back_as_the_defaults_and_the_choice(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     choice = init_workspace(tmp_path / "ws")
     settings = load_settings(tmp_path / "ws", environ={})
-    expected = settings_from({"extract": choice.extract, "match": choice.match, "score": choice.score})
-    assert settings == expected
+    assert settings == settings_from(choice.sections)
+    assert settings.embed.enabled == "auto"
     assert (choice.extract["kind"], choice.match["weights"]) == ("sift", BUNDLED)
     assert (
         settings.match.verify.model == "affine"
@@ -101,7 +101,7 @@ def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ..
 
     choice = init_workspace(tmp_path / "ws", Found())
     settings = load_settings(tmp_path / "ws", environ={})
-    assert settings == settings_from({"extract": choice.extract, "match": choice.match, "score": choice.score})
+    assert settings == settings_from(choice.sections)
     assert settings.match.kind == "lightglue"
     assert settings.match.verify.model == "affine" and settings.score.name == "snorm_inliers"
 
