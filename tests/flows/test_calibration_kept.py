@@ -140,9 +140,10 @@ def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> Non
     learned = night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"]
     rank = load_settings(night_workspace.root, SMALL).rank
     before = read_learned(learned, rank)
-    (mine.folder / "pairs.parquet").write_bytes(b"no table")
+    (file,) = mine.folder.glob("pairs-*.parquet")
+    file.write_bytes(b"no table")
     result = verify(night_workspace)
-    assert [row["path"] for row in result["damaged"]] == [night_workspace.relative(mine.folder / "pairs.parquet")]
+    assert [row["path"] for row in result["damaged"]] == [night_workspace.relative(file)]
     verify(night_workspace, repair=True)
     fresh_records(night_workspace.store)
     page = redraw_report(night_workspace.root, None, night_workspace.root / "again.html", quiet=True)

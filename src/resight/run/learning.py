@@ -11,7 +11,7 @@ from resight.novelty.model import fit
 from resight.pairs.cohort import Cohort, calibration_photos
 from resight.plugins.registry import SCORES
 from resight.rank.rule import GROWING, choose_rule
-from resight.run.calibration import Calibrating, digest_of_table
+from resight.run.calibration import Calibrating
 from resight.run.learned import Learned, read_learned, write_learned
 from resight.run.own_pairs import with_cut_pairs
 from resight.run.state import Planned
@@ -20,6 +20,7 @@ from resight.score.gallery import Gallery
 from resight.score.null import learn_null
 from resight.score.stage import score
 from resight.settings import Settings
+from resight.store.columns import digest_of_table
 from resight.store.fingerprint import fingerprint
 from resight.version import __version__
 

@@ -227,9 +227,9 @@ def usage(workspace: Workspace, settings: Settings) -> dict[str, Any]:
 
 
 def _calibrating(workspace: Workspace, record: Mapping[str, Any]) -> list[Place]:
-    """Where the calibration pairs of a run lie, if they are not among its own."""
+    """Where the calibration pairs of a run lie, if they are not among its own: their set, and those that it refers to."""
     kept = used_by(workspace, record)
-    return [(STAGE, kept.name)] if kept else []
+    return [(STAGE, name) for name in kept.sets] if kept else []
 
 
 def _places_in_tables(generation: Generation) -> Iterator[Place]:
