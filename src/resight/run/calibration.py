@@ -33,6 +33,7 @@ from resight.run.calibration_parts import (
     find,
     parts_of,
     read_rows,
+    rows_of,
     write_set,
 )
 from resight.score.distribution import read_distributions, scored_only
@@ -180,8 +181,20 @@ class Calibrating:
         Raises:
             DamagedError: They are not what was written.
         """
+        return self._or_aside(lambda: self.columns(names) if names else self.pairs)
+
+    def read_of(self, asked: pa.Table, names: Sequence[str]) -> pa.Table:
+        """As `read`, but of some of the pairs, see `calibration_parts.rows_of`.
+
+        Raises:
+            BrokenCountError: Some are not there.
+            DamagedError: They are not what was written.
+        """
+        return self._or_aside(lambda: rows_of(parts_of(self.folder, About.read(self.folder).parts), asked, names))
+
+    def _or_aside(self, read: Callable[[], pa.Table]) -> pa.Table:
         try:
-            return self.columns(names) if names else self.pairs
+            return read()
         except DamagedError as damage:
             set_aside(damage, "it was made again")
             raise

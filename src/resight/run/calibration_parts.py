@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
-from resight.errors import DamagedError
+from resight.errors import BrokenCountError, DamagedError
 from resight.match.cache import CropCodes
 from resight.pairs.plan import PLANNED
 from resight.rank.photos import codes
@@ -26,7 +26,7 @@ from resight.score.distribution import VOTES
 from resight.status import PairStatus
 from resight.store.columns import digest_of_table
 from resight.store.parts import write_part
-from resight.store.selective import read_columns
+from resight.store.selective import opened, read_columns
 from resight.store.tables import write_table
 
 PAIRS, GONE, VIEWS = "pairs", "gone", "views"
@@ -81,6 +81,23 @@ class Part:
         if table.num_rows != self.rows:
             raise DamagedError(self.file, f"it has {table.num_rows} rows where {self.rows} were written")
         return table.filter(pa.array(self.counting)) if len(self.gone) else table
+
+    def take(self, names: Sequence[str], rows: np.ndarray) -> pa.Table:
+        """Columns of some rows of the file, by their sorted numbers; no more than a row group of it is in memory at once.
+
+        Raises:
+            DamagedError: They are not what was written.
+            FileNotFoundError: They are not there.
+        """
+        wanted = _plain(names)
+        parquet, tables, first = opened(self.file), [wanted.empty_table()], 0
+        for number in range(parquet.metadata.num_row_groups):
+            stop = first + parquet.metadata.row_group(number).num_rows
+            some = rows[np.searchsorted(rows, first) : np.searchsorted(rows, stop)] - first
+            if len(some):
+                tables.append(parquet.read(names, [number]).take(pa.array(some)).cast(wanted))
+            first = stop
+        return pa.concat_tables(tables)
 
 
 @dataclass(frozen=True)
@@ -147,6 +164,34 @@ def read_rows(parts: Iterable[Part], names: Sequence[str]) -> pa.Table:
     return whole.select(list(names))
 
 
+def rows_of(parts: Iterable[Part], asked: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Columns of the pairs that a table has, in its order.
+
+    Args:
+        parts: Of a set, which has them all.
+        asked: Query and gallery crop of each.
+        names: Of the columns.
+
+    Raises:
+        BrokenCountError: Some are not in the store.
+        DamagedError: They are not what was written.
+    """
+    crops = CropCodes.of(*(asked[key] for key in KEYS))
+    number = _numbers(crops, asked)
+    order = np.argsort(number)
+    places, tables = [np.zeros(0, np.int64)], [_plain(names).empty_table()]
+    for part in parts:
+        row, place = _met(_numbers(crops, part.read(KEYS)), number[order])
+        places.append(order[place])
+        tables.append(part.take(names, np.flatnonzero(part.counting)[row]))
+    whole, place = pa.concat_tables(tables), np.concatenate(places)
+    if not np.array_equal(np.sort(place), np.arange(asked.num_rows)):
+        raise BrokenCountError(
+            f"of {asked.num_rows} calibration pairs {len(place)} are in the store; run the same command again"
+        )
+    return whole.take(pa.array(np.argsort(place)))
+
+
 def find(planned: Planned, parts: Sequence[Part], views: pa.Table) -> There:
     """Which rows of a plan are in these parts, and are what they would be if they were made now.
 
@@ -169,11 +214,9 @@ def find(planned: Planned, parts: Sequence[Part], views: pa.Table) -> There:
     tried, voted = True, set[str]()
     for part in parts:
         stored = part.read(COMPARED)
-        wanted = _numbers(plan_of, stored)
-        at = np.searchsorted(number[order], wanted).clip(max=max(0, len(order) - 1))
-        hit = (wanted >= 0) & (number[order[at]] == wanted) if len(order) else np.zeros(len(wanted), bool)
-        hit &= ~_any_of(stored, turned)
-        row, place = np.flatnonzero(hit), order[at[hit]]
+        row, place = _met(_numbers(plan_of, stored), number[order])
+        still = ~_any_of(stored, turned)[row]
+        row, place = row[still], order[place[still]]
         same = _agree(rows.take(pa.array(place)), stored.take(pa.array(row)))
         row, place = row[same], place[same]
         there[place] = True
@@ -259,6 +302,10 @@ def files_of(folder: Path, told: Sequence[Mapping[str, Any]]) -> list[Path]:
     return [*files, *([folder / f"{GONE}.parquet"] if any(one["gone"] for one in told) else [])]
 
 
+def _plain(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([catalog_table(PAIRS).schema.field(name).with_nullable(True) for name in names])
+
+
 def _like(part: Part, schema: pa.Schema) -> pa.Table:
     """The rows of a part that count, in these columns."""
     return part.read(schema.names).cast(schema)
@@ -274,6 +321,15 @@ def _numbers(crops: CropCodes, rows: pa.Table) -> np.ndarray:
     """(N,) int64, a number per query and gallery crop; -1 where either is not among ``crops``."""
     q, g = (crops.encode(rows[key]) for key in KEYS)
     return np.where((q < 0) | (g < 0), -1, q * len(crops.ids) + g)
+
+
+def _met(numbers: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) rows of ``numbers`` that are among ``wanted`` (sorted), and (M,) where there."""
+    if not len(wanted):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    at = np.searchsorted(wanted, numbers).clip(max=len(wanted) - 1)
+    hit = np.flatnonzero((numbers >= 0) & (wanted[at] == numbers))
+    return hit, at[hit]
 
 
 def _turned(before: pa.Table, now: pa.Table) -> pa.Array:
