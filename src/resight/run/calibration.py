@@ -23,19 +23,8 @@ from resight.catalog import table as catalog_table
 from resight.errors import DamagedError
 from resight.pairs.cohort import CALIBRATE
 from resight.pairs.plan import ending_counts
-from resight.run.calibration_parts import (
-    VIEWS,
-    VIEWS_SCHEMA,
-    Planned,
-    There,
-    conformed,
-    files_of,
-    find,
-    parts_of,
-    read_rows,
-    rows_of,
-    write_set,
-)
+from resight.run.calibration_extended import VIEWS, VIEWS_SCHEMA, Planned, There, find, write_set
+from resight.run.calibration_parts import conformed, files_of, parts_of, read_rows, rows_of
 from resight.score.distribution import read_distributions, scored_only
 from resight.score.gallery import is_tried, voted_columns
 from resight.status import PairStatus
@@ -104,7 +93,13 @@ def _told(one: Mapping[str, Any]) -> Mapping[str, Any]:
 def _part_of_before(folder: Path) -> tuple[Mapping[str, Any], ...]:
     """Earlier versions wrote all rows of a set into one file."""
     file = folder / "pairs.parquet"
-    return ({"file": f"{folder.name}/{file.name}", "rows": opened(file).metadata.num_rows, "gone": 0},)
+    return (
+        {
+            "file": f"{folder.name}/{file.name}",
+            "rows": opened(file).metadata.num_rows if file.exists() else 0,
+            "gone": 0,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -140,20 +135,21 @@ class Calibrating:
         except DamagedError as damage:
             set_aside(damage, GONE)
             return None
-        return found if all(file.exists() for file in self.files_of(found)) else None
+        return found if all(file.exists() for file in self.needed) else None
 
-    def files_of(self, about: About) -> list[Path]:
-        """All files that the set needs, its own and those of others."""
-        return [*files_of(self.folder, about.parts), self.folder / f"{LEFT_OUT}.parquet"]
+    @property
+    def needed(self) -> list[Path]:
+        """All files that the set needs, its own and those of others; its own where it cannot be told."""
+        try:
+            parts = files_of(self.folder, About.read(self.folder).parts)
+        except (DamagedError, FileNotFoundError):
+            parts = []
+        return [self.folder / ABOUT, self.folder / f"{LEFT_OUT}.parquet", *parts]
 
     @property
     def sets(self) -> tuple[str, ...]:
-        """Names of the sets of which this one needs a file, itself first; itself alone where that cannot be told."""
-        try:
-            told = About.read(self.folder).parts
-        except (DamagedError, FileNotFoundError):
-            told = ()
-        return tuple(dict.fromkeys([self.name, *(str(one["file"]).partition("/")[0] for one in told)]))
+        """Names of the sets of which this one needs a file, itself first."""
+        return tuple(dict.fromkeys(file.parent.name for file in self.needed))
 
     @cached_property
     def pairs(self) -> pa.Table:

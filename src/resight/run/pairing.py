@@ -20,8 +20,8 @@ from resight.run.calibration import (
     of_calibration,
     of_current_run,
 )
-from resight.run.calibration_parts import VIEWS_SCHEMA
-from resight.run.calibration_parts import Planned as Wanted
+from resight.run.calibration_extended import VIEWS_SCHEMA
+from resight.run.calibration_extended import Planned as Wanted
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
