@@ -510,7 +510,7 @@ def test_faiss_gives_the_same_votes(
     ours = search(index, queries, params, allowed=allowed)
     theirs = search(index, queries, params.model_copy(update={"backend": "faiss"}), allowed=allowed)
     for crop, _ in queries:
-        assert as_dict(theirs, crop) == pytest.approx(as_dict(ours, crop), abs=2e-3)
+        assert as_dict(theirs, crop) == pytest.approx(as_dict(ours, crop), abs=5e-3)  # ours are rounded
 
 
 def test_the_name_that_votes_had_before_is_that_of_all_pairs() -> None:

@@ -117,7 +117,10 @@ def kmeans(x: torch.Tensor, k: int, assign: Assign | None = None) -> torch.Tenso
 
 def assign_nearest(x: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) squared distance to the nearest centre, and which it is."""
-    own, others = x.square().sum(1), centres.square().sum(1)[None, :]  # its own length makes no centre nearer than another
+    own, others = (
+        x.square().sum(1),
+        centres.square().sum(1)[None, :],
+    )  # its own length makes no centre nearer than another
     parts = [torch.addmm(others, c, centres.T, alpha=-2).min(dim=1) for c in _chunks(x, len(centres))]
     return torch.cat([p.values for p in parts]).add_(own).clamp_(min=0), torch.cat([p.indices for p in parts])
 
