@@ -68,3 +68,16 @@ def test_pairs_in_a_list_are_those_that_comparing_all_would_find() -> None:
     assert all(photos_of[rare] < photos_of[often] for rare, often in found)
     apart = frozenset({frozenset(("Zora", "Zorra"))})
     assert {frozenset(p) for p in doubtful_pairs(photos_of, apart)} == everything - apart
+
+
+def test_numbered_names_are_not_compared_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[str, str]] = []
+
+    def noted(one: str, two: str) -> bool:
+        compared.append((one, two))
+        return alike(one, two)
+
+    monkeypatch.setattr("resight.decisions.names.alike", noted)
+    numbered = {f"turtle{number:05d}": 1 for number in range(2_000)}
+    assert doubtful_pairs(numbered | {"Turtle 7": 3}) == [("turtle00007", "Turtle 7")]
+    assert len(compared) == 1

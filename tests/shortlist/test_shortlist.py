@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from resight.errors import SettingsError, WorkspaceError
 from resight.extract.kinds.aliked import AlikedParams
@@ -25,6 +26,7 @@ from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
 from resight.shortlist.plan import allowed_by_grids, shortlisted
+from resight.shortlist.scan import TorchScanner
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
 from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, Limits, lnbnn, search
@@ -128,6 +130,32 @@ def test_whoever_is_asked_together_finds_the_same_to_the_last_bit(
         votes = search(index, queries, params, allowed=masks, limits=limits)
         found.append((votes, {q: (of.background.tobytes(), of.edge.tobytes()) for q, of in limits.items()}))
     assert found[0][0].num_rows > 50 and found[1:] == [found[0]] * 2
+
+
+def test_products_are_exact_whatever_their_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    gallery = {f"crop{i:02d}": np.abs(rng.normal(size=(60, 128))).astype(np.float32) for i in range(40)}
+    gallery = {crop: x / np.linalg.norm(x, axis=1, keepdims=True) for crop, x in gallery.items()}
+    params = ShortlistParams(n_lists=5, n_probe=3)
+    entries = build(tmp_path, gallery, params).entries
+    assert entries is not None
+    scanner, queries = TorchScanner(entries), [(torch.from_numpy(x[:n]), None) for n, x in enumerate(gallery.values())]
+    together = scanner.nearest(queries, 3, 5)
+    for n, (query, (distance, _)) in enumerate(zip(queries, together, strict=True)):
+        monkeypatch.setattr("resight.shortlist.scan.CHUNK_FLOATS", 1000 + 100 * n)
+        ((alone, _),) = scanner.nearest([query], 3, 5)
+        assert alone.equal(distance)
+
+
+def test_distances_are_those_to_what_the_codes_stand_for(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    params = CODED.model_copy(update={"n_lists": 3})
+    entries = build(tmp_path, data, params).entries
+    assert entries is not None
+    codebook, x = entries.codebook, torch.from_numpy(data["crop004"] * np.float32(0.99))
+    stored = [entries.of_list(number)[0] for number in range(3)]
+    seen = torch.cat([codebook.decode(codes, torch.full((len(codes),), k)) for k, codes in enumerate(stored)])
+    ((distance, _),) = TorchScanner(entries).nearest([(x, None)], 3, 5)
+    assert torch.allclose(distance, torch.cdist(x, seen).sort(dim=1).values[:, :5], atol=2e-3)
 
 
 def test_nobody_votes_where_nothing_is_allowed(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
@@ -324,8 +352,6 @@ def test_bytes_that_do_not_divide_the_width_are_refused(tmp_path: Path, data: di
 
 
 def test_codes_are_near_what_they_stand_for(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
-    import torch
-
     params = ShortlistParams(pq_bytes=8, n_lists=4)
     codebook = train(list(data), InMemory(data.__getitem__), params, tmp_path)
     assert codebook is not None
@@ -336,8 +362,6 @@ def test_codes_are_near_what_they_stand_for(tmp_path: Path, data: dict[str, np.n
 
 
 def test_kmeans_finds_clear_clusters_and_never_loses_a_centre() -> None:
-    import torch
-
     corners = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
     x = corners.repeat_interleave(20, dim=0) + torch.linspace(-0.1, 0.1, 40)[:, None]
     found = kmeans(x, 2)
@@ -486,7 +510,7 @@ def test_faiss_gives_the_same_votes(
     ours = search(index, queries, params, allowed=allowed)
     theirs = search(index, queries, params.model_copy(update={"backend": "faiss"}), allowed=allowed)
     for crop, _ in queries:
-        assert as_dict(theirs, crop) == pytest.approx(as_dict(ours, crop), abs=2e-3)
+        assert as_dict(theirs, crop) == pytest.approx(as_dict(ours, crop), abs=5e-3)  # ours are rounded
 
 
 def test_the_name_that_votes_had_before_is_that_of_all_pairs() -> None:

@@ -54,3 +54,16 @@ def test_three_votes_prove_nothing_and_only_the_strongest_descriptors_take_part(
         5 * 0.9, rel=0.01
     )
     assert verified_votes(crop(XY[:0], DESCRIPTORS[:0]), crop(XY, DESCRIPTORS), BACKGROUND[:0], 512, 4) == 0
+
+
+def test_a_descriptor_votes_for_no_more_than_its_nearest():
+    """Every point is in the gallery crop three times at about the same place, a little farther from its descriptor each time."""
+    steps = np.array([0.0, 0.1, 0.2])
+    near = np.concatenate([DESCRIPTORS + step * unit(12) for step in steps])
+    query, gallery = crop(XY, DESCRIPTORS), crop(np.tile(XY, (3, 1)), near)
+    votes = 0.9 - np.linalg.norm(
+        query.descriptors.astype(float) - gallery.descriptors.astype(float).reshape(3, 12, 32), axis=2
+    )
+    for neighbours in (1, 2, 3):
+        expected = votes[:neighbours].sum()
+        assert verified_votes(query, gallery, BACKGROUND, 512, neighbours) == pytest.approx(expected, rel=1e-5)

@@ -61,10 +61,14 @@ def doubtful_pairs(photos_of: Mapping[str, int], apart: Collection[frozenset[str
         photos_of: How many photos have each name.
         apart: Pairs that a person says are two animals.
     """
-    groups: dict[str, set[str]] = defaultdict(set)
+    groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for name in photos_of:
-        for key in _keys(folded(name)):
-            groups[key].add(name)
+        text = folded(name)
+        numbers = NUMBER.findall(
+            text
+        )  # of T0001 to T9999 no two are alike, and without them all would be compared with all
+        for key in _keys(text):
+            groups[(key, *numbers)].add(name)
     pairs = {frozenset(pair) for group in groups.values() for pair in combinations(sorted(group), 2)}
     found = [
         sorted(pair, key=lambda n: (photos_of[n], n)) for pair in pairs if pair not in apart and alike(*sorted(pair))

@@ -83,7 +83,8 @@ def _losses(current: pa.Table, photos: pa.Table, params: GateParams) -> list[_Lo
     damaged = [r["uri"] for r in readable if r["photo_id"] not in usable and not rejected.isdisjoint(r["uris"])]
     not_opened = [row["uri"] for row in fresh if row["reason"] == PhotoReason.UNREADABLE]
     gallery, gallery_now = nightly_cohort(current).gallery, nightly_cohort(photos).gallery
-    nameless = [row["uri"] for row in before if row["photo_id"] in gallery - gallery_now]
+    lost = gallery - gallery_now
+    nameless = [row["uri"] for row in before if row["photo_id"] in lost]
     shrunk = nameless[: max(0, len(gallery) - len(gallery_now))]
     return [
         _Loss(gone, len(before), params.max_vanished, "photos are gone", 1),

@@ -119,15 +119,16 @@ class Run:
     def name_after_inputs(self, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]) -> None:
         """Set `inputs` and `run_id`: equal inputs, settings and night give the same name, so a night that is run twice is there once."""
         left_out = ("run_id", "message", *(() if self.decided.entries else ("labelled_individual_id",)))
-        inputs = photos.drop_columns([c for c in left_out if c in photos.column_names]).to_pylist()
+        rows = photos.drop_columns([c for c in left_out if c in photos.column_names]).to_pylist()
+        inputs = canonical_json([_plain(row) for row in rows])
         outlines = {k: [vars(a) for a in v] for k, v in sorted(annotations.items())}
-        self.inputs = fingerprint(canonical_json([_plain(r) for r in inputs]), outlines, self.decided.digest)
+        self.inputs = fingerprint(inputs, outlines, self.decided.digest)
         digest = fingerprint(
             self.flow,
             __version__,
             self.model.fingerprint,
             self.settings.run_part(self.flow in MEASURING),
-            canonical_json([_plain(r) for r in inputs]),
+            inputs,
             outlines,
             *([shipped()] if self.settings.score.name == FUSED else []),
             *(replaced_fusions(self.workspace) if self.flow not in MEASURING else []),

@@ -19,7 +19,7 @@ from resight.extract.base import is_binary
 CODES = 256
 ROUNDS = 10
 SEED = 20120616
-CHUNK_FLOATS = 1 << 24
+CHUNK_FLOATS = 1 << 22  # 16 MB, which stay near the processor
 
 Assign = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -117,8 +117,12 @@ def kmeans(x: torch.Tensor, k: int, assign: Assign | None = None) -> torch.Tenso
 
 def assign_nearest(x: torch.Tensor, centres: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) squared distance to the nearest centre, and which it is."""
-    parts = [_squared(c, centres).min(dim=1) for c in _chunks(x, len(centres))]
-    return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+    own, others = (
+        x.square().sum(1),
+        centres.square().sum(1)[None, :],
+    )  # its own length makes no centre nearer than another
+    parts = [torch.addmm(others, c, centres.T, alpha=-2).min(dim=1) for c in _chunks(x, len(centres))]
+    return torch.cat([p.values for p in parts]).add_(own).clamp_(min=0), torch.cat([p.indices for p in parts])
 
 
 def _chunks(x: torch.Tensor, columns: int) -> tuple[torch.Tensor, ...]:

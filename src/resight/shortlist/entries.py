@@ -10,7 +10,7 @@ from itertools import accumulate
 import torch
 
 from resight.extract.block import one_thread
-from resight.shortlist.codebook import Codebook, as_float
+from resight.shortlist.codebook import Codebook, as_float, assign_nearest
 from resight.shortlist.passes import Crops
 
 Query = tuple[
@@ -89,7 +89,7 @@ def encode_crops(codebook: Codebook, crops: Crops, most: int) -> CodedCrops:
             ids.append(crop_id)
             counts.append(len(x))
             if len(x):
-                near = codebook.nearest_lists(x, 1)[1][:, 0]
+                near = assign_nearest(x, codebook.centres)[1]
                 lists.append(near)
                 stored.append(codebook.encode(x, near))
     ordered = tuple(sorted(ids))

@@ -42,7 +42,9 @@ class ShortlistParams(Params):
     per_animal: int = expert_field(
         1, ge=1, description="photos of an animal that get a place before the next animal's; where crops have vectors"
     )
-    backend: Literal["torch", "faiss"] = expert_field("torch", description="faiss is faster and needs resight[faiss]")
+    backend: Literal["torch", "faiss"] = expert_field(
+        "torch", description="what searches the lists; faiss needs resight[faiss]"
+    )
 
     def is_on(self, n_gallery: int) -> bool:
         """Whether a gallery of so many crops gets a shortlist. With no more than ``k`` there is nothing to leave out."""

@@ -30,7 +30,8 @@ from resight.store.fingerprint import fingerprint
 if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in which nothing is new needs none
     from resight.shortlist.store import ShortlistIndex
 
-QUERIES_PER_BLOCK = 32
+QUERIES_PER_BLOCK = 64
+ROUNDED = "rounded"  # distances are (see `scan`); answers of before are others in their last digits
 DECIDE_VOTES = {"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"}
 
 
@@ -129,7 +130,7 @@ def _votes(
     """Votes of all queries, and how many voted now: those that would not be answered as before (`kept`)."""
     how = everything.params.model_dump(include=DECIDE_VOTES | ({"per_animal"} if alike else set()))
     ends = [n if n < len(index.crop_ids) else "all" for n in (everything.verify, everything.most)]
-    keys_of = Keys(index.crop_ids, fingerprint(VERIFIED, index.name, how, *ends), alike).of
+    keys_of = Keys(index.crop_ids, fingerprint(VERIFIED, ROUNDED, index.name, how, *ends), alike).of
     open_rows = allowed_by_grids(grids, index.crop_ids)
     keys: dict[str, str] = {}
     for questions in _questions(everything.queries, open_rows, index.crop_ids, alike):

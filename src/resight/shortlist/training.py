@@ -40,7 +40,7 @@ LEAST_PER_LIST = 16
 LEAST_PER_CROP = 16
 LARGEST_AUTO_LISTS = 1 << 15
 SPREAD_FROM = 1 << 27  # distances in a round of k-means that are worth the way to the workers: half a second
-CHUNKS_PER_BLOCK = 16
+CHUNKS_PER_BLOCK = 64
 
 
 @dataclass(frozen=True)

@@ -34,17 +34,13 @@ def verified_votes(query: Features, gallery: Features, background: np.ndarray, p
         neighbours: K.
     """
     x, y = (np.asarray(f.descriptors[:per_crop], np.float32) for f in (query, gallery))
-    background = background[: len(x)]
     if not len(x) or not len(y) or query.binary:
         return 0.0
-    vote = background[:, None] - _distances(x, y)
-    if len(y) > neighbours:
-        vote[vote < np.partition(vote, -neighbours, axis=1)[:, -neighbours, None]] = 0
-    i, j = np.nonzero(vote > 0)
+    i, j, vote = _votes(x, y, background[: len(x)], neighbours)
     upright = _agree(query, gallery, i, j)
-    i, j = i[upright], j[upright]
+    i, j, vote = i[upright], j[upright], vote[upright]
     inside = _on_one_map(query.xy_px[i], gallery.xy_px[j], THRESHOLD_FRACTION * max(gallery.size_wh_px))
-    return float(vote[i, j][inside].sum(dtype=np.float64))
+    return float(vote[inside].sum())
 
 
 def as_floats(features: Features) -> Features:
@@ -54,9 +50,22 @@ def as_floats(features: Features) -> Features:
     return replace(features, descriptors=np.asarray(features.descriptors, np.float32))
 
 
-def _distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    squared = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)[None, :] - 2 * (x @ y.T)
-    return np.sqrt(squared.clip(min=0))
+def _votes(
+    x: np.ndarray, y: np.ndarray, background: np.ndarray, neighbours: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(V,) rows of ``x`` and of ``y`` and votes above 0, the most for each row of ``x``.
+
+    Hardly any of all pairs is near enough to vote, so only for these is a distance computed, and from differences: |x - y| < b is
+    x y > (|x|^2 + |y|^2 - b^2) / 2.
+    """
+    least = (np.square(x).sum(axis=1) - np.square(background))[:, None] + np.square(y).sum(axis=1)
+    i, j = np.nonzero(x @ y.T > 0.5 * least)
+    vote = background[i].astype(np.float64) - np.linalg.norm((x[i] - y[j]).astype(np.float64), axis=1)
+    order = np.lexsort((j, -vote, i))
+    i, j, vote = i[order], j[order], vote[order]
+    starts = np.searchsorted(i, np.arange(len(x)))
+    counts = (vote > 0) & (np.arange(len(i)) - starts[i] < neighbours)
+    return i[counts], j[counts], vote[counts]
 
 
 def _agree(query: Features, gallery: Features, i: np.ndarray, j: np.ndarray) -> np.ndarray:

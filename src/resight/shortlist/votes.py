@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Allowed = Callable[[str], np.ndarray] | np.ndarray
 T = TypeVar("T")
-QUERIES_AT_ONCE = 32  # a list of the index is decoded once for all of them
+QUERIES_AT_ONCE = 128  # a list of the index is decoded once for all of them
 
 
 class Limits(NamedTuple):
