@@ -28,7 +28,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ class Night:
         seconds: By stage.
         views: Pictures (H, W, 3) that the head finder's network saw; it sees the mirror image of each too.
         nets: That network.
-        tiles: Arguments of the matcher's calls, with the matcher first.
+        tiles: Arguments of the matcher's calls in stage ``match``, with the matcher first.
     """
 
     def __init__(self, workspace: Path, photos: Path) -> None:
@@ -129,7 +129,7 @@ class Night:
 
         def watched_init(run: Any, *args: Any, **kwargs: Any) -> None:
             init(run, *args, **kwargs)
-            run.seconds = Spent(self.seconds)
+            run.seconds = Spent(self)
 
         def watched_predict(net: HeadNet, rgb: np.ndarray) -> Any:
             self.nets.append(net)
@@ -137,16 +137,17 @@ class Night:
             return predict(net, rgb)
 
         def watched_tile(matcher: Any, *args: Any) -> Any:
-            self.tiles.append((matcher, *args))
+            if "match" not in self.seconds:  # later stages match too
+                self.tiles.append((matcher, *args))
             return match_tile(matcher, *args)
 
-        runs.Run.__init__ = watched_init  # type: ignore[method-assign]
-        looks._predict, EngineMatcher.match_tile = watched_predict, watched_tile  # type: ignore[assignment, method-assign]
+        runs.Run.__init__ = watched_init
+        looks._predict, EngineMatcher.match_tile = watched_predict, watched_tile
         try:
             yield
         finally:
-            runs.Run.__init__ = init  # type: ignore[method-assign]
-            looks._predict, EngineMatcher.match_tile = predict, match_tile  # type: ignore[method-assign]
+            runs.Run.__init__ = init
+            looks._predict, EngineMatcher.match_tile = predict, match_tile
 
     def crops(self) -> list[Path]:
         """Files of the crops."""
@@ -157,9 +158,9 @@ class Night:
 class Spent(dict[str, float]):
     """Takes the place of a run's seconds by stage, and notes the CPU seconds since the stage before."""
 
-    def __init__(self, seconds: dict[str, float]) -> None:
+    def __init__(self, night: Night) -> None:
         super().__init__()
-        self._into, self._last = seconds, time.process_time()
+        self._into, self._last = night.seconds, time.process_time()
 
     def __setitem__(self, stage: str, wall_s: float) -> None:
         super().__setitem__(stage, wall_s)
@@ -173,21 +174,19 @@ def one_round(place: Path, number: int) -> dict[str, float]:
     night.run()
     files, crops = sorted((place / "photos").glob("*.jpg")), night.crops()
     floors: dict[str, dict[str, Callable[[], Any]]] = {
-        "ingest": {"read and hash": lambda: [hashed(f) for f in files], "decode to an eighth": lambda: [eighth(f) for f in files]},
-        "segment": {
-            "decode": lambda: [whole(f) for f in files],
-            "network": lambda: heads(night),
-            "crops as PNG": encoding(crops),
-        },
-        "extract": {"read crops": lambda: [decoded(c) for c in crops], "SIFT": sifting(crops)},
-        "embed": {"read crops": lambda: [decoded(c) for c in crops], "network": embedding(crops)},
-        "match": {"engine": lambda: [matcher.match_tile(*args) for matcher, *args in night.tiles]},
-    }  # fmt: skip
+        "ingest": {"read and hash": each(hashed, files), "decode to an eighth": each(eighth, files)},
+        "segment": {"decode": each(whole, files), "network": lambda: heads(night), "crops as PNG": encoding(crops)},
+        "extract": {"read crops": each(decoded, crops), "SIFT": sifting(crops)},
+        "embed": {"read crops": each(decoded, crops), "network": embedding(crops)},
+        "match": {"engine": each(lambda tile: tile[0].match_tile(*tile[1:]), night.tiles)},
+    }
     out = {f"{stage}": night.seconds[stage] for stage in STAGES}
     out |= {"crops": float(len(crops)), "pairs": float(sum(len(tile[2]) for tile in night.tiles))}
     out |= {f"{stage}: {name}": taken(work) for stage, parts in floors.items() for name, work in parts.items()}
-    out["OpenCV: decode to an eighth"] = taken(lambda: [cv2.imread(str(f), cv2.IMREAD_REDUCED_GRAYSCALE_8) for f in files])
-    out["OpenCV: decode"] = taken(lambda: [cv2.imread(str(f)) for f in files])
+    out["OpenCV: decode to an eighth"] = taken(
+        each(lambda f: cv2.imread(str(f), cv2.IMREAD_REDUCED_GRAYSCALE_8), files)
+    )
+    out["OpenCV: decode"] = taken(each(lambda f: cv2.imread(str(f)), files))
     shutil.rmtree(night.workspace)
     return out
 
@@ -197,6 +196,16 @@ def taken(work: Callable[[], Any]) -> float:
     begun = time.process_time()
     work()
     return time.process_time() - begun
+
+
+def each(work: Callable[[Any], Any], items: Sequence[Any]) -> Callable[[], None]:
+    """Does the work for one after the other and keeps nothing, because pictures that are kept take new memory for each."""
+
+    def every() -> None:
+        for item in items:
+            work(item)
+
+    return every
 
 
 def hashed(file: Path) -> str:
@@ -222,14 +231,14 @@ def decoded(crop: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def encoding(crops: list[Path]) -> Callable[[], Any]:
     pictures = [cv2.imread(str(crop), cv2.IMREAD_UNCHANGED) for crop in crops]
-    return lambda: [cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1]) for picture in pictures]
+    return each(lambda picture: cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1]), pictures)
 
 
 def sifting(crops: list[Path]) -> Callable[[], Any]:
     """OpenCV alone, with the thresholds of the stage; it keeps as many as it finds, because it cuts by contrast and before it looks at the mask."""
     params, inputs = SiftParams(), [(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), mask) for bgr, mask in map(decoded, crops)]
     sift = cv2.SIFT.create(0, LAYERS, params.contrast_threshold, EDGE_THRESHOLD, 1.6, True)
-    return lambda: [sift.detectAndCompute(grey, mask) for grey, mask in inputs]
+    return each(lambda given: sift.detectAndCompute(*given), inputs)
 
 
 def heads(night: Night) -> None:
@@ -240,7 +249,9 @@ def heads(night: Night) -> None:
     with torch.inference_mode():
         for views in by_size.values():
             for first in range(0, len(views), VIEWS_AT_ONCE // 2):
-                some = np.stack([v for view in views[first : first + VIEWS_AT_ONCE // 2] for v in (view, view[:, ::-1])])
+                some = np.stack(
+                    [v for view in views[first : first + VIEWS_AT_ONCE // 2] for v in (view, view[:, ::-1])]
+                )
                 batch = torch.from_numpy(some).permute(0, 3, 1, 2).float() / 255
                 night.nets[0](batch.contiguous(memory_format=torch.channels_last))
 
@@ -278,7 +289,7 @@ def text(best: dict[str, float], n: int, n_bytes: int) -> str:
     ])  # fmt: skip
 
 
-def lined_up(rows: list[tuple[str, ...]]) -> list[str]:
+def lined_up(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
