@@ -21,7 +21,7 @@ def match_pairs(run: Run, planned: Planned) -> Matched:
     run.counts["match"] = {"in": sum(counts.values()), "out": counts}
     if matched.calibrating is not None and matched.calibrating.about is not None:
         about = matched.calibrating.about
-        run.counts["calibration"] = {"in": about["n_pairs"], "out": about["ends"]}
+        run.counts["calibration"] = {"in": about.n_pairs, "out": dict(about.ends)}
     if matched.precision:  # half precision moves scores: by how much belongs into the run's record
         run.counts["match"]["precision"] = matched.precision
         run.note(sentence(dict(matched.precision)))

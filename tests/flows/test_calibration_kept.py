@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from flow_helpers import SMALL, TABLES
 
@@ -16,12 +17,14 @@ from resight.flows.redraw import redraw_report
 from resight.reading import open_generation, open_run
 from resight.run import pairing
 from resight.run.calibration import Calibrating, of_calibration, used_by
-from resight.run.learned import read_learned
+from resight.run.learned import Learned, read_learned
 from resight.run.prune import prune
+from resight.run.usage import generations_of
 from resight.run.verify import verify
 from resight.settings import load_settings
 from resight.settings.init import init_workspace
 from resight.store.damage import fresh_records
+from resight.store.generations import current_generation
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
@@ -47,6 +50,17 @@ def more_photos(place: Workspace, folder: str, seed: int = 7) -> None:
 def tables(place: Workspace, run_id: str) -> dict[str, pa.Table]:
     found = {name: read_run(place, run_id, name).drop_columns("run_id") for name in (*TABLES, "pairs_left_out")}
     return found | {"provisional": found["provisional"].drop_columns("event_run_id")}
+
+
+def pairs_of(rows: pa.Table) -> list[tuple[str, str]]:
+    return list(zip(*(rows[f"{side}_crop_id"].to_pylist() for side in ("query", "gallery")), strict=True))
+
+
+def learned_of(place: Workspace, run_id: str, settings: dict[str, Any]) -> Learned:
+    name = open_run(place, run_id).record["fingerprints"]["calibration"]
+    found = read_learned(place.store / "calibration" / name, load_settings(place.root, settings).rank)
+    assert found is not None
+    return found
 
 
 def kept(place: Workspace, run_id: str) -> Calibrating:
@@ -110,6 +124,72 @@ def test_nights_with_the_same_gallery_share_them_and_a_new_name_makes_others(nig
     assert kept(night_workspace, third).name != kept(night_workspace, second.run_id).name
 
 
+@pytest.mark.parametrize("settings", [QUICK, FUSED, SHORT], ids=["snorm_inliers", "fused", "fused behind a shortlist"])
+def test_a_new_name_makes_the_pairs_of_its_crops_and_says_the_same_as_all_of_them_made_anew(
+    quick_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    night(quick_workspace, "2026-06-04", settings)  # accepts a fusion
+    more_photos(quick_workspace, "more")
+    before = open_run(quick_workspace, night(quick_workspace, "2026-06-05", settings)["run_id"])
+    was = set(pairs_of(before.calibration_pairs()))
+    photos = before.table("photos").filter(pc.is_null(before.table("photos")["individual_id"]))
+    labels = quick_workspace.root / "photos" / "metadata.csv"
+    labels.write_text(f"file,individual_id\n{photos['uri'][0].as_py().removeprefix('photos/')},Zoe\n")
+    twin = Workspace(tmp_path / "twin")
+    shutil.copytree(quick_workspace.root, twin.root)
+    (twin.store / ".lock").unlink(missing_ok=True)
+    shutil.rmtree(twin.store / "calibration")
+    looked_up: list[int] = []
+    match = pairing.match
+
+    def noting(env: Any, setup: Any, name: str, plan: pa.Table, features: pa.Table) -> Any:
+        looked_up.append(of_calibration(plan)[0].num_rows)
+        return match(env, setup, name, plan, features)
+
+    monkeypatch.setattr(pairing, "match", noting)
+    extended, anew = night(quick_workspace, "2026-06-06", settings), night(twin, "2026-06-06", settings)
+    one, two = (open_run(place, run["run_id"]) for place, run in ((quick_workspace, extended), (twin, anew)))
+    of_one, of_two = kept(quick_workspace, one.run_id), kept(twin, two.run_id)
+    assert of_one.name == of_two.name != kept(quick_workspace, before.run_id).name
+    new = [pair for pair in pairs_of(of_one.pairs) if pair not in was]
+    crops = {
+        row["crop_id"] for row in one.table("crops").to_pylist() if row["photo_id"] == photos["photo_id"][0].as_py()
+    }
+    if settings != SHORT and settings != FUSED:  # votes follow the gallery, and with them the rows of other crops
+        assert 0 < looked_up[0] == len(new) and all(crops & {*pair} for pair in new)
+        (own,) = of_one.folder.glob("pairs-*.parquet")
+        assert pq.read_metadata(own).num_rows == len(new) < len(was)
+    assert looked_up[1] == of_two.pairs.num_rows >= looked_up[0] and of_one.pairs.equals(of_two.pairs)
+    assert learned_of(quick_workspace, one.run_id, settings) == learned_of(twin, two.run_id, settings)
+    tables_of_both = tables(quick_workspace, one.run_id), tables(twin, two.run_id)
+    for name in tables_of_both[0]:
+        assert tables_of_both[0][name].equals(tables_of_both[1][name]), name
+    assert {k: extended["counts"][k] for k in ("match", "calibration")} == {
+        k: anew["counts"][k] for k in ("match", "calibration")
+    }
+
+
+def test_what_a_set_refers_to_stays_as_long_as_it_does(night_workspace: Workspace) -> None:
+    import os
+
+    before = open_run(night_workspace)
+    first, photos = kept(night_workspace, before.run_id), before.table("photos").to_pylist()
+    unnamed = next(row["uri"].removeprefix("photos/") for row in photos if not row["individual_id"])
+    (night_workspace.root / "photos" / "metadata.csv").write_text(f"file,individual_id\n{unnamed},Zoe\n")
+    now = night(night_workspace, "2026-06-05")["run_id"]
+    assert kept(night_workspace, now).sets == (kept(night_workspace, now).name, first.name)
+    for path in (night_workspace.store / "calibration").rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    shutil.rmtree(night_workspace.runs / before.run_id)
+    current = current_generation(night_workspace)
+    for generation in generations_of(night_workspace):
+        if current is not None and generation.folder != current.folder:
+            shutil.rmtree(generation.folder)
+    overrides = SMALL | {"retention": {"runs_days": 30, "runs_kept": 1, "stores_days": 30}}
+    prune(night_workspace, load_settings(night_workspace.root, overrides), remove=True)
+    assert first.folder.exists() and kept(night_workspace, now).pairs.num_rows > 0
+
+
 def test_a_night_whose_photos_all_have_a_name_has_them_too(night_workspace: Workspace) -> None:
     photos = open_run(night_workspace).table("photos").to_pylist()
     unnamed = [row["uri"].removeprefix("photos/") for row in photos if not row["individual_id"]]
@@ -140,9 +220,10 @@ def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> Non
     learned = night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"]
     rank = load_settings(night_workspace.root, SMALL).rank
     before = read_learned(learned, rank)
-    (mine.folder / "pairs.parquet").write_bytes(b"no table")
+    (file,) = mine.folder.glob("pairs-*.parquet")
+    file.write_bytes(b"no table")
     result = verify(night_workspace)
-    assert [row["path"] for row in result["damaged"]] == [night_workspace.relative(mine.folder / "pairs.parquet")]
+    assert [row["path"] for row in result["damaged"]] == [night_workspace.relative(file)]
     verify(night_workspace, repair=True)
     fresh_records(night_workspace.store)
     page = redraw_report(night_workspace.root, None, night_workspace.root / "again.html", quiet=True)
@@ -155,6 +236,18 @@ def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> Non
     more_photos(night_workspace, "still more", seed=8)
     night(night_workspace, "2026-06-06")
     assert before is not None and read_learned(learned, rank) == before, "the same pairs teach the same"
+
+
+def test_verify_tells_what_a_run_names_and_is_not_there(night_workspace: Workspace) -> None:
+    folder = kept(night_workspace, open_run(night_workspace).run_id).folder
+    assert verify(night_workspace)["stages"]["calibration"]["missing"] == 0
+    (part,) = folder.glob("pairs-*.parquet")
+    for gone in (part, folder):
+        gone.unlink() if gone is part else shutil.rmtree(gone)
+        missing = [row for row in verify(night_workspace)["damaged"] if row["stage"] == "calibration"]
+        names = {"about.json", "pairs_left_out.parquet"} if gone is folder else {part.name}
+        assert {row["path"] for row in missing} == {night_workspace.relative(folder / name) for name in names}
+        assert all("the next night" in row["then"] and row["fate"] == "again" for row in missing)
 
 
 def test_what_is_gone_is_made_again_although_nothing_else_is_new(night_workspace: Workspace) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from resight.pairs.cohort import Cohort
+from resight.pairs.plan import PLAN
 from resight.run.pairing import _kept_apart
+from resight.shortlist.kept import EVIDENCE_VOTES
 from resight.store.workspace import Workspace
 
 ASKING, ASKED = "crop that only asks", "crop that is asked"
@@ -18,9 +20,9 @@ def name_of(workspace: Workspace, **sides: str) -> str:
     ids = {"purpose": ["calibrate"], "query_crop_id": [ASKING], "gallery_crop_id": [ASKED]}
     planned: Any = SimpleNamespace(
         cohort=Cohort(frozenset(), frozenset({"a", "b"}), {"a": "Ada", "b": "Ben"}),
-        plan=pa.table(ids),
+        plan=pa.table({name: ids.get(name, [""]) for name in PLAN.names}, schema=PLAN),
         left_out=pa.table({"purpose": pa.array([], pa.string())}),
-        votes=pa.table({"query_crop_id": pa.array([], pa.string())}),
+        votes=EVIDENCE_VOTES.empty_table(),
         vectors=SimpleNamespace(keys=("some",), has=lambda crop_id, view: True),
         info=pa.table({"crop_id": [*views], "viewpoint": [*views.values()], "feature_status": ["ok", "ok"]}),
     )

@@ -19,7 +19,7 @@ from resight.score.distances import (
     signed_wasserstein_2,
     wasserstein_1,
 )
-from resight.score.distribution import positive_area, read_distributions, sum_above
+from resight.score.distribution import HISTOGRAM, positive_area, read_distributions, sum_above
 from resight.score.null import NullDistribution
 from resight.score.params import ScoreParams
 from resight.score.stage import score, score_named
@@ -282,3 +282,14 @@ def test_every_score_is_the_same_whichever_photo_asks(name):
     tables = [score(pairs_table(*calibrate, row), labels, params).scores for row in (one, other)]
     got = [rows["score" if SCORES[name].ranks else name].to_pylist()[-1] for rows in tables]
     assert (got[0] == pytest.approx(got[1], rel=1e-12) and got[0] is not None) or name == "inliers"
+
+
+def test_scores_that_do_not_read_histograms_do_without_them():
+    table = pairs_table(pair_row([0.05, 0.15, 0.9], inliers=2), pair_row([0.4], 5, 6), pair_row([]))
+    whole, narrow = read_distributions(table), read_distributions(table.drop_columns(HISTOGRAM))
+    of_numbers = [score for score in SCORES.values() if not score.reads_histogram]
+    assert {"mean", "snorm_inliers", "fused"} <= {score.name for score in of_numbers}
+    for one in of_numbers:
+        assert np.array_equal(one.compute(whole), one.compute(narrow), equal_nan=True), one.name
+    with pytest.raises(BrokenCountError, match="reads_histogram"):
+        SCORES["auc"].compute(narrow)

@@ -71,7 +71,7 @@ def calibrate(scores: pa.Table, crops_info: pa.Table, params: RankParams, pairs:
     owner_of = owners(crops_info)
     owner = pa.array([owner_of.get(e) for e in encounters], pa.string())
     columns = [ranked["query_encounter_id"], owner, *(ranked[name] for name in ("individual_id", "score", "n_pairs"))]
-    rows = pa.table(columns, names=COMPARISON_SCHEMA.names[:5])
+    rows = pa.table(columns, names=COMPARISON_SCHEMA.names[:5]).cast(pa.schema(list(COMPARISON_SCHEMA)[:5]))
     rows = rows.append_column("genuine", pc.equal(rows["individual_id"], rows["candidate_id"])).cast(COMPARISON_SCHEMA)
     levels = by_photos(voting, photo_places(crops_info), params.rule)
     return Calibration(

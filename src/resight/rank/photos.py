@@ -18,6 +18,8 @@ PHOTO_PAIR_COLUMNS = (
     "query_crop_id",
     "gallery_crop_id",
 )
+CROPS = ("query_crop_id", "gallery_crop_id")
+FACTS = ("photo_id", "encounter_id", "individual_id")
 
 
 def photo_pairs(scores: pa.Table, crops_info: pa.Table, purpose: str = "identify") -> pa.Table:
@@ -29,21 +31,24 @@ def photo_pairs(scores: pa.Table, crops_info: pa.Table, purpose: str = "identify
         purpose: ``identify`` or ``calibrate``.
 
     Returns:
-        `PHOTO_PAIR_COLUMNS`, sorted by the two photo ids; ``individual_id`` is the gallery photo's.
+        `PHOTO_PAIR_COLUMNS`, sorted by the two photo ids; ``individual_id`` is the gallery photo's. Texts are dictionaries: what
+        follows compares and moves numbers then.
 
     Raises:
         BrokenCountError: A crop is not in ``crops_info``, or a gallery crop belongs to no individual.
     """
-    chosen = scores.filter(pc.equal(scores["purpose"], purpose))
-    query = _look_up(chosen["query_crop_id"], crops_info)
-    gallery = _look_up(chosen["gallery_crop_id"], crops_info)
+    chosen = scores.select(["purpose", "score", *CROPS])
+    chosen = chosen.filter(pc.equal(chosen["purpose"], purpose))
+    crops = [_encoded(chosen[name]) for name in CROPS]
+    facts = pa.table({name: _encoded(crops_info[name]) for name in FACTS})
+    query, gallery = (facts.take(_look_up(of_side, crops_info["crop_id"])) for of_side in crops)
     unnamed = gallery["individual_id"].null_count
     if unnamed:
         raise BrokenCountError(
             f"{unnamed} pairs have a gallery crop without individual; only known animals are candidates"
         )
     photos = query["photo_id"], query["encounter_id"], gallery["photo_id"], gallery["encounter_id"]
-    best_crops = gallery["individual_id"], chosen["score"], chosen["query_crop_id"], chosen["gallery_crop_id"]
+    best_crops = gallery["individual_id"], chosen["score"], *crops
     rows = pa.table([*photos, *best_crops], names=list(PHOTO_PAIR_COLUMNS))
     return rows.take(pa.array(_best_rows(rows)))
 
@@ -65,11 +70,17 @@ def starts(*sorted_keys: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.flatnonzero(new) + 1])
 
 
-def _look_up(crop_ids: pa.ChunkedArray, crops_info: pa.Table) -> pa.Table:
-    row = pc.index_in(crop_ids.combine_chunks(), crops_info["crop_id"].combine_chunks())
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    array = column.combine_chunks()
+    return array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+
+
+def _look_up(crops: pa.DictionaryArray, known: pa.ChunkedArray) -> pa.Array:
+    """(N,) the row of each crop."""
+    row = pc.index_in(crops.dictionary, known.combine_chunks()).take(crops.indices)
     if row.null_count:
         raise BrokenCountError(f"{row.null_count} pairs have a crop that is not among the crops of this run")
-    return crops_info.take(row)
+    return row
 
 
 def _best_rows(rows: pa.Table) -> np.ndarray:

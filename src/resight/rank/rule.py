@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.rank.params import RankParams
-from resight.rank.stage import moment_pairs, rank_level
+from resight.rank.photos import codes, starts
+from resight.rank.stage import LEVELS, candidates_by_rule, moment_pairs
+from resight.store.columns import mapped
 from resight.wording import counted
 
 RULES = ("max", "mean_top2", "mean_max", "mean_lme")
@@ -61,7 +64,8 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
         return ChosenRule(params, {}, 0, 0)
     rules = RULES if is_ratio else RULES[:3]
     pairs = moment_pairs(scores, crops_info, params, "calibrate")
-    outcomes = {rule: _outcome(rank_level(pairs, "encounter", rule), crops_info) for rule in rules}
+    ranked = candidates_by_rule(pairs, LEVELS["encounter"], rules)
+    outcomes = {rule: _outcome(candidates, crops_info) for rule, candidates in ranked.items()}
     owners, *_ = outcomes[rules[0]]
     names = np.unique(owners)
     if len(owners) < MIN_ENCOUNTERS or len(names) < MIN_INDIVIDUALS:
@@ -73,16 +77,24 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
     return ChosenRule(params.model_copy(update={"rule": best}), right, len(owners), len(names))
 
 
-def _outcome(ranked: pa.Table, crops_info: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Owner of each gallery encounter that could be identified, whether it was, and by what margin."""
+def _outcome(candidates: pa.Table, crops_info: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Owner of each gallery encounter that could be identified, whether it was, and by what margin.
+
+    Args:
+        candidates: From `candidates_by_rule`, in the order of their encounters.
+        crops_info: See `photo_pairs`.
+    """
+    if not candidates.num_rows:
+        return np.zeros(0, str), np.zeros(0), np.zeros(0)
     owner = dict(zip(crops_info["encounter_id"].to_pylist(), crops_info["individual_id"].to_pylist(), strict=True))
-    candidates: dict[str, dict[str, float]] = {}
-    for row in ranked.select(["encounter_id", "individual_id", "score"]).to_pylist():
-        candidates.setdefault(row["encounter_id"], {})[row["individual_id"]] = row["score"]
-    trials = [(owner[e], c) for e, c in sorted(candidates.items()) if owner[e] in c and len(c) > 1]
-    spread = float(np.std(ranked["score"].to_numpy())) or 1.0 if ranked.num_rows else 1.0
-    gap = np.array([(c[o] - max(v for n, v in c.items() if n != o)) / spread for o, c in trials])
-    return np.array([o for o, _ in trials], str), (gap > 0).astype(np.float64), gap
+    of_encounter = mapped(candidates["query_encounter_id"], owner, pa.string())
+    own = np.asarray(pc.fill_null(pc.equal(of_encounter, candidates["individual_id"].cast(pa.string())), False))
+    first, score = starts(codes(candidates["query_encounter_id"])), candidates["score"].to_numpy()
+    others = np.maximum.reduceat(np.where(own, -np.inf, score), first)
+    genuine = np.maximum.reduceat(np.where(own, score, -np.inf), first)
+    tried = np.isfinite(others) & np.isfinite(genuine)
+    gap = (genuine - others)[tried] / (float(np.std(score)) or 1.0)
+    return np.array(of_encounter.take(pa.array(first[tried])).to_pylist(), str), (gap > 0).astype(np.float64), gap
 
 
 def _by_animal(owners: np.ndarray, values: np.ndarray) -> float:

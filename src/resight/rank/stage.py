@@ -6,7 +6,7 @@ alphabetical order). Photos of one burst count once, on either side: of the pair
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -67,7 +67,8 @@ def moment_pairs(scores: pa.Table, crops_info: pa.Table, params: RankParams, pur
     pairs = photo_pairs(scores, crops_info, purpose)
     moment = moments(crops_info, params.burst_seconds)
     for side in ("query", "gallery"):
-        pairs = pairs.append_column(f"{side}_moment", mapped(pairs[f"{side}_photo_id"], moment, pa.string()))
+        of_photo = mapped(pairs[f"{side}_photo_id"], moment, pa.string())
+        pairs = pairs.append_column(f"{side}_moment", of_photo.dictionary_encode())
     return pairs
 
 
@@ -79,14 +80,20 @@ def candidate_scores(pairs: pa.Table, key: str, rule: str) -> pa.Table:
         key: ``query_encounter_id`` or ``query_photo_id``.
         rule: See `rank_all`.
     """
+    return candidates_by_rule(pairs, key, [rule])[rule]
+
+
+def candidates_by_rule(pairs: pa.Table, key: str, rules: Sequence[str]) -> dict[str, pa.Table]:
+    """`candidate_scores` by several rules: their pairs are put in order once."""
     pairs = _once_per_burst(pairs, "query_moment" if key == LEVELS["encounter"] else "query_photo_id")
     pairs = pairs.take(pa.array(_best_first(pairs, key)))
     first = starts(codes(pairs[key]), codes(pairs["individual_id"]))
     chosen = pairs.take(pa.array(first)).select([key, "individual_id"])
-    n_pairs = np.diff(np.append(first, pairs.num_rows))
-    return chosen.append_column("score", pa.array(_rule(pairs, first, rule))).append_column(
-        "n_pairs", pa.array(n_pairs)
-    )
+    n_pairs = pa.array(np.diff(np.append(first, pairs.num_rows)))
+    scores = {rule: pa.array(_rule(pairs, first, rule)) for rule in rules}
+    return {
+        rule: chosen.append_column("score", score).append_column("n_pairs", n_pairs) for rule, score in scores.items()
+    }
 
 
 def top(ranked: pa.Table, top_k: int) -> pa.Table:

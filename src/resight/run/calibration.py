@@ -1,21 +1,21 @@
 """The calibration pairs of a gallery, which are kept in the store: a night whose gallery is as before neither plans, scores nor writes them.
 
-``store/calibration/<name>/`` holds ``pairs.parquet``, ``pairs_left_out.parquet`` and ``about.json`` (how many there are and how they
-ended). The name stands for all that decides them: the matcher, the plan, votes and vectors. What was learned from them lies in a
-folder below it, see `resight.run.learned`. A run that uses them has no such rows in its own tables; its record names the folder
-(``fingerprints``, ``calibration``). A run without that name has its calibration pairs itself.
+``store/calibration/<name>/`` holds ``about.json`` (how many there are, how they ended, and which files have their rows, see
+`resight.run.calibration_parts`), ``pairs_left_out.parquet`` and the rows that no set before it has. The name stands for all that decides
+them: the matcher, the plan, votes and vectors. What was learned from them lies in a folder below it, see `resight.run.learned`. A run that
+uses them has no such rows in its own tables; its record names the folder (``fingerprints``, ``calibration``). A run without that name has
+its calibration pairs itself. Earlier versions wrote all rows of a set into one ``pairs.parquet``, which is still read.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,20 +23,83 @@ from resight.catalog import table as catalog_table
 from resight.errors import DamagedError
 from resight.pairs.cohort import CALIBRATE
 from resight.pairs.plan import ending_counts
-from resight.score.distribution import scored_only
+from resight.run.calibration_extended import VIEWS, VIEWS_SCHEMA, Planned, There, find, write_set
+from resight.run.calibration_parts import conformed, files_of, parts_of, read_rows, rows_of
+from resight.score.distribution import read_distributions, scored_only
 from resight.score.gallery import is_tried, voted_columns
 from resight.status import PairStatus
-from resight.store.damage import set_aside
+from resight.store.columns import digest_of_table
+from resight.store.damage import MISSING, set_aside
 from resight.store.fingerprint import fingerprint
+from resight.store.generations import current_generation
+from resight.store.runs import read_run, run_exists, run_record
 from resight.store.sealed import read_json, write_json
-from resight.store.selective import read_columns
+from resight.store.selective import opened, read_columns
 from resight.store.tables import write_table
 from resight.store.workspace import Workspace
 
 STAGE, REVISION = "calibration", 1
-ABOUT = "about.json"
-TABLES = ("pairs", "pairs_left_out")
+ABOUT, LEFT_OUT = "about.json", "pairs_left_out"
 GONE = "the next night with the same gallery makes it again"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a set of calibration pairs says of itself.
+
+    Attributes:
+        n_pairs: How many there are, those that were not matched included.
+        ends: How many by status.
+        tried: A geometry was fitted to all that were matched.
+        voted: Columns of votes that any has.
+        parts: Where their rows lie, see `calibration_parts.parts_of`.
+        made_by: Names of matcher and vectors; empty in a set of before.
+    """
+
+    n_pairs: int
+    ends: Mapping[str, int]
+    tried: bool
+    voted: frozenset[str]
+    parts: tuple[Mapping[str, Any], ...]
+    made_by: tuple[str, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> About:
+        """Of a set's folder.
+
+        Raises:
+            DamagedError: It is not what was written.
+            FileNotFoundError: It is not there.
+        """
+        file = folder / ABOUT
+        values = read_json(file)
+        try:
+            ends = {str(status): int(n) for status, n in values["ends"].items()}
+            parts = tuple(_told(one) for one in values["parts"]) if "parts" in values else _part_of_before(folder)
+            voted, made_by = frozenset(map(str, values["voted"])), tuple(map(str, values.get("made_by", ())))
+            return cls(int(values["n_pairs"]), ends, bool(values["tried"]), voted, parts, made_by)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DamagedError(file, f"it does not say what it should ({type(error).__name__}: {error})") from None
+
+    def write(self, folder: Path) -> None:
+        """Into a set's folder."""
+        write_json(folder / ABOUT, vars(self) | {"ends": dict(self.ends), "voted": sorted(self.voted)})
+
+
+def _told(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"file": str(one["file"]), "rows": int(one["rows"]), "gone": int(one["gone"])}
+
+
+def _part_of_before(folder: Path) -> tuple[Mapping[str, Any], ...]:
+    """Earlier versions wrote all rows of a set into one file."""
+    file = folder / "pairs.parquet"
+    return (
+        {
+            "file": f"{folder.name}/{file.name}",
+            "rows": opened(file).metadata.num_rows if file.exists() else 0,
+            "gone": 0,
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -46,78 +109,153 @@ class Calibrating:
     Attributes:
         workspace: Whose store it is.
         name: What decides them.
-        plan: Of a run under way, its rows that are calibration pairs.
         votes: Columns of votes that pairs of the run have, calibration pairs or others.
+        planned: By a run under way.
+        there: What sets before this one have of them.
     """
 
     workspace: Workspace
     name: str
-    plan: pa.Table | None = None
     votes: frozenset[str] = frozenset()
+    planned: Planned | None = None
+    there: There | None = None
 
     @property
     def folder(self) -> Path:
-        """Where they lie."""
+        """Where they lie, or what says where."""
         return self.workspace.store / STAGE / self.name
 
     @cached_property
-    def about(self) -> dict[str, Any] | None:
-        """``n_pairs`` in all, ``ends`` by status, whether a geometry was ``tried`` in all that were matched, and columns of votes
-        that any has (``voted``); None where they are not there."""
+    def about(self) -> About | None:
+        """None where they are not there; damaged files are set aside."""
         try:
-            found = read_json(self.folder / ABOUT)
-            whole = all((self.folder / f"{name}.parquet").exists() for name in TABLES)
+            found = About.read(self.folder)
         except FileNotFoundError:
             return None
         except DamagedError as damage:
             set_aside(damage, GONE)
             return None
-        return found if whole else None
+        return found if all(file.exists() for file in self.needed) else None
+
+    @property
+    def needed(self) -> list[Path]:
+        """All files that the set needs, its own and those of others; its own where it cannot be told."""
+        try:
+            parts = files_of(self.folder, About.read(self.folder).parts)
+        except (DamagedError, FileNotFoundError):
+            parts = []
+        return [self.folder / ABOUT, self.folder / f"{LEFT_OUT}.parquet", *parts]
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of the sets of which this one needs a file, itself first."""
+        return tuple(dict.fromkeys(file.parent.name for file in self.needed))
 
     @cached_property
     def pairs(self) -> pa.Table:
-        """The catalog's ``pairs`` without ``run_id``.
+        """The catalog's ``pairs`` without ``run_id``, sorted by query and gallery crop.
 
         Raises:
             DamagedError: They are not what was written.
             FileNotFoundError: They are not there.
         """
-        schema = catalog_table("pairs").schema
-        return read_columns(self.folder / "pairs.parquet", schema).drop_columns("run_id")
+        fields = [field for field in catalog_table("pairs").schema if field.name != "run_id"]
+        return self.columns([f.name for f in fields]).cast(pa.schema([pa.field(f.name, f.type) for f in fields]))
 
-    def read(self) -> pa.Table:
-        """`pairs` for a run under way: damaged ones are set aside, so that they are made again.
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of `pairs`; texts as dictionaries, which take little memory.
+
+        Raises:
+            DamagedError: They are not what was written.
+            FileNotFoundError: They are not there.
+        """
+        return read_rows(parts_of(self.folder, About.read(self.folder).parts), names)
+
+    def read(self, names: Sequence[str] = ()) -> pa.Table:
+        """`pairs`, or some `columns`, for a run under way: damaged ones are set aside, so that they are made again.
+
+        Raises:
+            DamagedError: They are not what was written.
+        """
+        return self._or_aside(lambda: self.columns(names) if names else self.pairs)
+
+    def read_of(self, asked: pa.Table, names: Sequence[str]) -> pa.Table:
+        """As `read`, but of some of the pairs, see `calibration_parts.rows_of`.
+
+        Raises:
+            BrokenCountError: Some are not there.
+            DamagedError: They are not what was written.
+        """
+        return self._or_aside(lambda: rows_of(parts_of(self.folder, About.read(self.folder).parts), asked, names))
+
+    def _or_aside(self, read: Callable[[], pa.Table]) -> pa.Table:
+        try:
+            return read()
+        except DamagedError as damage:
+            set_aside(damage, "it was made again")
+            raise
+
+    def upon(self, before: Calibrating | None) -> Calibrating:
+        """Pairs still to come, with what an earlier set has of them already."""
+        if self.planned is None:
+            raise ValueError("nobody has planned these pairs")
+        there = There.nothing(self.planned)
+        if before is not None and before.about is not None and before.about.made_by == self.planned.made_by:
+            try:
+                there = find(self.planned, parts_of(before.folder, before.about.parts), before.views)
+            except DamagedError as damage:
+                set_aside(damage, GONE)
+        return replace(self, there=there)
+
+    def read_there(self, schema: pa.Schema) -> pa.Table:
+        """The rows that sets before this one have, in these columns.
+
+        Raises:
+            DamagedError: They are not what was written.
+        """
+        parts = self.there.parts if self.there else ()
+        return read_rows(parts, schema.names).cast(schema)
+
+    @property
+    def views(self) -> pa.Table:
+        """Of a set that is there, see `calibration_parts.Planned`.
 
         Raises:
             DamagedError: They are not what was written.
         """
         try:
-            return self.pairs
-        except DamagedError as damage:
-            set_aside(damage, "it was made again")
-            raise
+            return read_columns(self.folder / f"{VIEWS}.parquet", VIEWS_SCHEMA)
+        except FileNotFoundError:
+            return VIEWS_SCHEMA.empty_table()
 
     def keep(self, pairs: pa.Table, left_out: pa.Table) -> Calibrating:
-        """Write them, what names them last."""
+        """Write those that are not `there`, what names them last.
+
+        Args:
+            pairs: They, matched.
+            left_out: `pairs.plan.LEFT_OUT` of all.
+
+        Raises:
+            BrokenCountError: A scored pair lacks values or contradicts itself.
+        """
+        if self.planned is None or self.there is None:
+            raise ValueError("nobody has planned these pairs")
+        scored = scored_only(pairs)
+        read_distributions(scored)  # what is read again is not looked at again
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name, rows in (("pairs", pairs), ("pairs_left_out", left_out)):
-            spec = catalog_table(name)
-            columns = [
-                rows[f.name].cast(f.type) if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type)
-                for f in spec.schema
-            ]
-            free = pa.schema([f.with_nullable(True) for f in spec.schema], metadata=spec.schema.metadata)
-            table = pa.table(columns, schema=free).sort_by([(key, "ascending") for key in spec.key])
-            write_table(self.folder, name, table)
-        ends = ending_counts(pairs, left_out)
-        about = {
-            "n_pairs": sum(ends.values()),
-            "ends": ends,
-            "tried": is_tried(scored_only(pairs)),
-            "voted": sorted(voted_columns(pairs)),
-        }
-        write_json(self.folder / ABOUT, about)
-        return Calibrating(self.workspace, self.name, self.plan, self.votes)
+        parts = write_set(self.folder, self.there, pairs, self.planned.views)
+        write_table(self.folder, LEFT_OUT, conformed(LEFT_OUT, left_out))
+        ends = Counter(ending_counts(pairs, left_out)) + Counter(dict(self.there.ends))
+        about = About(
+            ends.total(),
+            dict(sorted(ends.items())),
+            is_tried(scored) and self.there.tried,
+            voted_columns(pairs) | self.there.voted,
+            tuple(parts),
+            self.planned.made_by,
+        )
+        about.write(self.folder)
+        return Calibrating(self.workspace, self.name, self.votes)
 
 
 def of_calibration(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -138,32 +276,13 @@ def calibration_name(matcher: str, vectors: str, views: pa.Table, *tables: pa.Ta
     return fingerprint(STAGE, REVISION, matcher, vectors, *(digest_of_table(table) for table in (views, *tables)))
 
 
-def digest_of_table(table: pa.Table) -> str:
-    """SHA-256 of names and values in their order; texts, numbers, days and times."""
-    digest = hashlib.sha256()
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        digest.update(f"{name}\0{len(column)}\0".encode())
-        values = column.combine_chunks()
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
-        if pa.types.is_string(values.type):
-            encoded = values.dictionary_encode()
-            digest.update("".join(f"{text}\0" for text in encoded.dictionary.to_pylist()).encode())
-            values = encoded.indices
-        elif pa.types.is_temporal(values.type):
-            values = values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
-        digest.update(np.asarray(pc.is_valid(values)).tobytes())
-        digest.update(np.ascontiguousarray(pc.fill_null(values, 0)).tobytes())
-    return digest.hexdigest()
-
-
-def alike_at_the_edges(own: pa.Table, calibrating: Calibrating) -> bool:
+def alike_at_the_edges(own: pa.Table, about: About) -> bool:
     """Whether calibration pairs and the other pairs of a run can be scored one after the other with the same results as together.
 
     A score that needs a geometry counts for all pairs or for none.
     """
-    scored, about = scored_only(own), calibrating.about
-    return about is not None and (not scored.num_rows or is_tried(scored) == about["tried"])
+    scored = scored_only(own)
+    return not scored.num_rows or is_tried(scored) == about.tried
 
 
 def has_failed(pairs: pa.Table) -> bool:
@@ -175,6 +294,17 @@ def used_by(workspace: Workspace, record: Mapping[str, Any]) -> Calibrating | No
     """The calibration pairs that a finished run has used; None where they are among its own pairs."""
     name = str(record["fingerprints"].get(STAGE) or "").partition("/")[0]
     return Calibrating(workspace, name) if name else None
+
+
+def of_current_run(workspace: Workspace) -> Calibrating | None:
+    """The calibration pairs of the run that is current: what the next ones are likeliest to have in common with; None where it has none."""
+    generation = current_generation(workspace)
+    if generation is None or not generation.run_id or not run_exists(workspace, generation.run_id):
+        return None
+    try:
+        return used_by(workspace, run_record(read_run(workspace, generation.run_id, "runs")))
+    except DamagedError:  # `verify` tells; without it all pairs are looked up again
+        return None
 
 
 def calibration_pairs(workspace: Workspace, record: Mapping[str, Any], pairs: Callable[[], pa.Table]) -> pa.Table:
@@ -196,5 +326,5 @@ def calibration_pairs(workspace: Workspace, record: Mapping[str, Any], pairs: Ca
         return of_calibration(pairs())[0].drop_columns("run_id")
     try:
         return kept.pairs
-    except FileNotFoundError:
-        raise DamagedError(kept.folder / "pairs.parquet", "it is not there", GONE) from None
+    except FileNotFoundError as missing:
+        raise DamagedError(Path(missing.filename or kept.folder), MISSING, GONE) from None

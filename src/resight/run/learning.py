@@ -11,18 +11,22 @@ from resight.novelty.model import fit
 from resight.pairs.cohort import Cohort, calibration_photos
 from resight.plugins.registry import SCORES
 from resight.rank.rule import GROWING, choose_rule
-from resight.run.calibration import Calibrating, digest_of_table
+from resight.run.calibration import Calibrating
 from resight.run.learned import Learned, read_learned, write_learned
 from resight.run.own_pairs import with_cut_pairs
 from resight.run.state import Planned
 from resight.score.choose import ChosenFusion, viewpoints_of
+from resight.score.distribution import HISTOGRAM, NUMBERS
 from resight.score.gallery import Gallery
-from resight.score.null import learn_null
+from resight.score.null import impostor_pairs, null_of
 from resight.score.stage import score
 from resight.settings import Settings
+from resight.store.columns import digest_of_table
 from resight.store.fingerprint import fingerprint
 from resight.version import __version__
 
+WHO = ["query_crop_id", "gallery_crop_id", "query_photo_id", "gallery_photo_id", "purpose", "status"]
+OF_PAIR = (*WHO, *NUMBERS)
 REVISION = 1  # raise it with every change of what is learned from the same pairs: null, sums, rule or model
 
 
@@ -70,16 +74,25 @@ def _around(info: pa.Table, cohort: Cohort) -> pa.Table:
 
 
 def _learned_now(settings: Settings, planned: Planned, calibrating: Calibrating, fused: ChosenFusion) -> Learned:
-    cohort, pairs, views = planned.cohort, calibrating.read(), viewpoints_of(planned.info)
-    null = learn_null(pairs, cohort.labels, settings.score.null_pairs, views)
+    cohort, views, kind = planned.cohort, viewpoints_of(planned.info), SCORES[settings.score.name]
+    pairs = calibrating.read((*OF_PAIR, HISTOGRAM) if kind.reads_histogram else OF_PAIR)
+    null = null_of(
+        _with_histograms(impostor_pairs(pairs, cohort.labels, settings.score.null_pairs), calibrating), views
+    )
     none = Gallery.without_pairs(calibrating.votes)
     scores = score(pairs, cohort.labels, settings.score, views, fused.fusion, null, gallery=none, alone=True).scores
-    kind = SCORES[settings.score.name]
     rule = choose_rule(scores, planned.info, settings.rank, kind.is_ratio)
+    could = pairs.select(WHO)
     if planned.shortlisted:
         chosen = calibration_photos(planned.info, cohort, settings.novelty.calibration_encounters)
-        pairs = with_cut_pairs(pairs, planned.grids, cohort.labels, chosen)
-    found = calibrate(scores, planned.info, rule.params, pairs)
+        could = with_cut_pairs(could, planned.grids, cohort.labels, chosen)
+    found = calibrate(scores, planned.info, rule.params, could)
     model = fit(found, kind.signed, kind.shipped, rule.params.rule in GROWING)
-    gallery = Gallery.of(calibrating.read(), cohort.labels, calibrating.votes)
-    return Learned(null, gallery, rule, model)
+    return Learned(null, Gallery.of(pairs, cohort.labels, calibrating.votes), rule, model)
+
+
+def _with_histograms(pairs: pa.Table, calibrating: Calibrating) -> pa.Table:
+    """The few pairs of the null have them in any case."""
+    if HISTOGRAM in pairs.column_names or not pairs.num_rows:
+        return pairs
+    return pairs.append_column(HISTOGRAM, calibrating.read_of(pairs, [HISTOGRAM])[HISTOGRAM])

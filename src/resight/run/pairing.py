@@ -18,7 +18,10 @@ from resight.run.calibration import (
     calibration_name,
     has_failed,
     of_calibration,
+    of_current_run,
 )
+from resight.run.calibration_extended import VIEWS_SCHEMA
+from resight.run.calibration_extended import Planned as Wanted
 from resight.run.conditions import Conditions
 from resight.run.setups import match_setup, voting
 from resight.run.state import Extracted, Matched, Planned
@@ -108,14 +111,15 @@ def alike(extracted: Extracted, info: pa.Table) -> Alike | None:
 def match_pairs(conditions: Conditions, planned: Planned) -> Matched:
     """Match the planned pairs that nobody has matched before, give every pair a status.
 
-    Calibration pairs that lie in the store are not looked up again; those of a gallery that is new are put there.
+    Calibration pairs that lie in the store are not looked up again; those of a gallery that is new are put there, as far as they are not
+    there for the one before.
 
     Raises:
         BrokenCountError: A pair got lost on the way.
     """
     env, name, setup = conditions.env, conditions.names.match, match_setup(conditions.settings)
     kept = _kept_apart(conditions, planned)
-    plan = planned.plan if kept is None or kept.about is None else of_calibration(planned.plan)[1]
+    plan = planned.plan if kept is None else _still_to_match(planned, kept)
     result = match(env, setup, name, plan, planned.features)
     reconcile_pairs("match", plan, result.pairs)
     matched = planned.then(
@@ -153,8 +157,21 @@ def _kept_apart(conditions: Conditions, planned: Planned) -> Calibrating | None:
     votes = planned.votes.filter(pc.is_in(planned.votes["query_crop_id"], pc.unique(mine["query_crop_id"])))
     concerned = pc.unique(pa.concat_arrays([mine[f"{side}_crop_id"].combine_chunks() for side in ("query", "gallery")]))
     views = usable.filter(pc.is_in(usable["crop_id"], concerned))  # a vector follows the side that its crop shows
-    name = calibration_name(names.match, names.embed if vectors.keys else "", views, mine, left_out, votes)
-    return Calibrating(conditions.env.workspace, name, mine)
+    made_by = names.match, names.embed if vectors.keys else ""
+    name = calibration_name(*made_by, views, mine, left_out, votes)
+    kept = Calibrating(conditions.env.workspace, name)
+    if kept.about is not None or not cohort.is_kept:
+        return kept
+    wanted = Wanted(with_votes(mine, votes), views if vectors.keys else VIEWS_SCHEMA.empty_table(), made_by)
+    return replace(kept, planned=wanted).upon(of_current_run(conditions.env.workspace))
+
+
+def _still_to_match(planned: Planned, kept: Calibrating) -> pa.Table:
+    """The rows of the plan that are not among calibration pairs in the store."""
+    mine, own = of_calibration(planned.plan)
+    if kept.about is not None:
+        return own
+    return planned.plan if kept.there is None else pa.concat_tables([own, mine.filter(pa.array(~kept.there.planned))])
 
 
 def _parted(matched: Matched, kept: Calibrating) -> Matched:
@@ -163,18 +180,21 @@ def _parted(matched: Matched, kept: Calibrating) -> Matched:
     left_out, others = of_calibration(matched.left_out)
     if kept.about is None:
         mine, own = of_calibration(matched.pairs)
-        if has_failed(mine) or not matched.cohort.is_kept:
+        if kept.there is None:
             return matched
+        if has_failed(mine):
+            there = kept.read_there(matched.pairs.schema)
+            return replace(matched, pairs=pa.concat_tables([matched.pairs, there]))
         kept = kept.keep(mine, left_out)
     else:
         own = matched.pairs
-    if not alike_at_the_edges(own, kept):
+    if kept.about is None or not alike_at_the_edges(own, kept.about):
         return replace(matched, pairs=pa.concat_tables([own, kept.read().select(own.column_names).cast(own.schema)]))
     return replace(
         matched,
         pairs=own,
         left_out=others,
-        calibrating=replace(kept, votes=voted_columns(own).union((kept.about or {})["voted"])),
+        calibrating=replace(kept, votes=voted_columns(own) | kept.about.voted),
     )
 
 

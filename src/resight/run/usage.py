@@ -176,6 +176,13 @@ def records_of(workspace: Workspace) -> tuple[dict[str, dict[str, Any]], list[st
     return records, silent
 
 
+def missing_calibration(workspace: Workspace) -> list[Path]:
+    """Files of calibration pairs that a run names, or that such ones refer to, and that are not there."""
+    records, _ = records_of(workspace)
+    used = {kept.name: kept for record in records.values() if (kept := used_by(workspace, record))}
+    return sorted({file for kept in used.values() for file in kept.needed if not file.exists()})
+
+
 def inventory(workspace: Workspace, users: Users, flows: Mapping[str, str]) -> list[Item]:
     """Everything that a workspace keeps, with what it is used by; ``flows`` names the flow of each run."""
     items = []
@@ -227,9 +234,9 @@ def usage(workspace: Workspace, settings: Settings) -> dict[str, Any]:
 
 
 def _calibrating(workspace: Workspace, record: Mapping[str, Any]) -> list[Place]:
-    """Where the calibration pairs of a run lie, if they are not among its own."""
+    """Where the calibration pairs of a run lie, if they are not among its own: their set, and those that it refers to."""
     kept = used_by(workspace, record)
-    return [(STAGE, kept.name)] if kept else []
+    return [(STAGE, name) for name in kept.sets] if kept else []
 
 
 def _places_in_tables(generation: Generation) -> Iterator[Place]:

@@ -16,6 +16,7 @@ from resight.errors import DamagedError, WorkspaceError
 from resight.extract import damage as shards
 from resight.extract import store as features
 from resight.run.models import current_model, load_again
+from resight.run.usage import missing_calibration
 from resight.runner.progress import track
 from resight.segment.rows import PART_SCHEMA
 from resight.segment.store import what_is_wrong
@@ -140,6 +141,8 @@ def _items(workspace: Workspace) -> Iterator[Item]:
             yield _no_folder(folder.name, folder, _aside(then), then)
         elif folder.is_dir() and folder.name != QUARANTINE:
             yield from _stage(workspace, folder)
+    for path in missing_calibration(workspace):
+        yield Item("calibration", path, _missing(path), _aside(THEN["calibration"]), THEN["calibration"])
 
 
 def _no_folder(stage: str, path: Path, repair: Callable[[DamagedError], object] | None, then: str) -> Item:

@@ -69,6 +69,7 @@ class Score:
         needs_cohorts: It depends on the other pairs of the two photos, and so on who is in the gallery.
         of_pair: Under one null a pair has the same value to the last bit whatever stands beside it, so it is not computed again when
             pairs are added.
+        reads_histogram: It looks at the histogram of the confidences, which is half of what is stored of a pair and is read only then.
         shipped: What it has meant at other places, if that has been measured.
         ranks: Whether it may rank; a score without direction may not.
     """
@@ -84,6 +85,7 @@ class Score:
     is_ratio: bool = False
     needs_cohorts: bool = False
     of_pair: bool = False
+    reads_histogram: bool = True
     shipped: ShippedCalibration | None = None
     ranks: bool = True
 

@@ -19,7 +19,9 @@ from resight.status import PairStatus
 _INTEGERS = ("n_keypoints_query", "n_keypoints_gallery", "n_matches", "n_above_01", "n_above_05")
 _CONFIDENCES = ("confidence_sum", "confidence_sum_squares", "confidence_sum_above_half", "confidence_max")
 VOTES = ("lnbnn", "lnbnn_verified")
+HISTOGRAM = "confidence_histogram"
 _FLOATS = (*_CONFIDENCES, "log_likelihood_ratio")
+NUMBERS = (*_INTEGERS, *_FLOATS, "n_inliers", *VOTES, "cosine")  # all that is read of a pair beside its histogram
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Distributions:
     """N scored pairs as arrays of length N; see the ``pairs`` table for the meaning of each.
 
     Attributes:
-        histogram: (N, B) int64, mutual matches by confidence in B equal bins over (0, 1].
+        bins: (N, B) int32, see `histogram`; None where they were not read.
         n_inliers: (N,) float64, NaN where geometry was not tried.
         null_cdf: (C, B + 1) float64, cumulative null distributions at the edges 0, 1/B, ..., 1.
         null_row: (N,) int64, row of ``null_cdf`` that a pair is compared with, -1 for none.
@@ -49,7 +51,7 @@ class Distributions:
     confidence_sum_above_half: np.ndarray
     confidence_max: np.ndarray
     log_likelihood_ratio: np.ndarray
-    histogram: np.ndarray
+    bins: np.ndarray | None
     null_cdf: np.ndarray
     null_row: np.ndarray
     residual: np.ndarray
@@ -60,10 +62,24 @@ class Distributions:
     cosine: np.ndarray
     fused: np.ndarray
 
+    @property
+    def histogram(self) -> np.ndarray:
+        """(N, B) int32, mutual matches by confidence in B equal bins over (0, 1].
+
+        Raises:
+            BrokenCountError: They were not read.
+        """
+        if self.bins is None:
+            raise BrokenCountError(
+                "a score asks for the confidence histograms of pairs that were read without them; it must not say "
+                "reads_histogram = False"
+            )
+        return self.bins
+
     def rows(self, rows: np.ndarray) -> Distributions:
         """Some of the pairs, by (M,) numbers of rows."""
-        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "null_cdf"}
-        return replace(self, **arrays)
+        whole = {f.name for f in fields(self) if getattr(self, f.name) is None} | {"null_cdf"}
+        return replace(self, **{f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in whole})
 
 
 def mean_confidence(confidence_sum: np.ndarray, n_query: np.ndarray, n_gallery: np.ndarray) -> np.ndarray:
@@ -80,7 +96,8 @@ def inlier_score(
 
 def scored_only(pairs: pa.Table) -> pa.Table:
     """The rows that were matched; no other row has a score, not even a bad one."""
-    return pairs.filter(pc.equal(pairs["status"], PairStatus.SCORED.value))
+    matched = pc.equal(pairs["status"], PairStatus.SCORED.value)
+    return pairs if pc.all(matched, min_count=0).as_py() and not matched.null_count else pairs.filter(matched)
 
 
 def read_distributions(
@@ -89,7 +106,7 @@ def read_distributions(
     null_row: np.ndarray | None = None,
     voted: Collection[str] = (),
 ) -> Distributions:
-    """Arrays of a ``pairs`` table that holds only scored rows.
+    """Arrays of a ``pairs`` table that holds only scored rows; without the column of histograms these are not there.
 
     ``voted`` names columns of votes that pairs beside these have: a pair without votes then has 0 of them.
 
@@ -108,20 +125,20 @@ def read_distributions(
     numbers["cosine"] = cosine if np.isnan(cosine).all() else np.nan_to_num(cosine, nan=float(np.nanmean(cosine)))
     unknown = np.full(scored.num_rows, np.nan)
     numbers |= {"residual": unknown, "cohort_score": unknown, "cohort_inliers": unknown, "fused": unknown}
-    histogram = read_histograms(scored)
+    histogram = read_histograms(scored) if HISTOGRAM in scored.column_names else None
     _check(scored, numbers, histogram)
     row = np.full(scored.num_rows, -1) if null_row is None else null_row
-    cdf = np.zeros((0, histogram.shape[1] + 1)) if null_cdf is None else null_cdf
-    return Distributions(histogram=histogram, null_cdf=cdf, null_row=row, **numbers)
+    cdf = np.zeros((0, 1 if histogram is None else histogram.shape[1] + 1)) if null_cdf is None else null_cdf
+    return Distributions(bins=histogram, null_cdf=cdf, null_row=row, **numbers)
 
 
 def read_histograms(scored: pa.Table) -> np.ndarray:
-    """(N, B) int64 from the column ``confidence_histogram``.
+    """(N, B) int32 from the column ``confidence_histogram``, without a copy: at 64 bins they are half of all that a pair needs.
 
     Raises:
         BrokenCountError: A histogram is missing or they differ in length.
     """
-    column = scored["confidence_histogram"].combine_chunks()
+    column = scored[HISTOGRAM].combine_chunks()
     lengths = pc.unique(pc.list_value_length(column)).to_pylist()
     if column.null_count or len(lengths) > 1:
         raise BrokenCountError(
@@ -129,7 +146,7 @@ def read_histograms(scored: pa.Table) -> np.ndarray:
             "rerun the matching with one value of score.bins"
         )
     bins = lengths[0] if lengths else 1
-    return pc.list_flatten(column).to_numpy(zero_copy_only=False).astype(np.int64).reshape(-1, bins)
+    return pc.list_flatten(column).to_numpy(zero_copy_only=False).reshape(-1, bins)
 
 
 def optional(scored: pa.Table, name: str) -> np.ndarray:
@@ -146,9 +163,11 @@ def _column(scored: pa.Table, name: str, dtype: type) -> np.ndarray:
     return column.to_numpy().astype(dtype)
 
 
-def _check(scored: pa.Table, numbers: dict[str, np.ndarray], histogram: np.ndarray) -> None:
+def _check(scored: pa.Table, numbers: dict[str, np.ndarray], histogram: np.ndarray | None) -> None:
     keypoints = np.minimum(numbers["n_keypoints_query"], numbers["n_keypoints_gallery"])
-    wrong = (keypoints < 1) | (numbers["n_matches"] > keypoints) | (histogram.sum(axis=1) != numbers["n_matches"])
+    wrong = (keypoints < 1) | (numbers["n_matches"] > keypoints)
+    if histogram is not None:
+        wrong |= histogram.sum(axis=1) != numbers["n_matches"]
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         ids = f"{scored['query_crop_id'][first]} and {scored['gallery_crop_id'][first]}"

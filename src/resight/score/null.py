@@ -116,9 +116,18 @@ def learn_null(
     Returns:
         A `Null` without distributions where there is no such pair.
     """
+    return null_of(impostor_pairs(pairs, labels, most), viewpoints)
+
+
+def impostor_pairs(pairs: pa.Table, labels: Mapping[str, str | None], most: int) -> pa.Table:
+    """The rows that `learn_null` learns from; histograms are not looked at."""
     calibrate = scored_only(pairs.filter(pc.equal(pairs["purpose"], CALIBRATE)))
     same = same_individual(calibrate, labels)
-    impostors = _thin(calibrate.filter(pc.fill_null(pc.invert(same), False)), most)
+    return _thin(calibrate, np.flatnonzero(pc.fill_null(pc.invert(same), False)), most)
+
+
+def null_of(impostors: pa.Table, viewpoints: Mapping[str, str] | None = None) -> Null:
+    """The null of pairs of different animals, see `learn_null`."""
     if not impostors.num_rows:
         return Null()
     classes = np.array(viewpoint_classes(impostors, viewpoints).to_pylist())  # of `most` pairs
@@ -198,12 +207,13 @@ def _pool(histogram: np.ndarray, values: np.ndarray) -> NullDistribution:
     return NullDistribution(len(histogram), int(values.sum()), tuple(int(c) for c in counts))
 
 
-def _thin(pairs: pa.Table, most: int) -> pa.Table:
-    if pairs.num_rows <= most:
-        return pairs
-    # Times 3, so that (a, b) and (b, a) have different digests.
-    digests = (_digests(pairs["query_crop_id"]) * np.uint64(3)) ^ _digests(pairs["gallery_crop_id"])
-    return pairs.take(pa.array(np.argsort(digests, kind="stable")[:most]))
+def _thin(pairs: pa.Table, rows: np.ndarray, most: int) -> pa.Table:
+    """At most so many of these rows."""
+    if len(rows) > most:
+        # Times 3, so that (a, b) and (b, a) have different digests.
+        digests = (_digests(pairs["query_crop_id"]) * np.uint64(3)) ^ _digests(pairs["gallery_crop_id"])
+        rows = rows[np.argsort(digests[rows], kind="stable")[:most]]
+    return pairs.take(pa.array(rows))
 
 
 def _digests(ids: pa.ChunkedArray) -> np.ndarray:

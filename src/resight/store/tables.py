@@ -57,9 +57,9 @@ def _check(name: str, table: pa.Table, schema: pa.Schema, key: tuple[str, ...]) 
         raise BrokenCountError(f"table {name}: {table.num_rows} rows but only {distinct} different {' + '.join(key)}")
 
 
-def write_table(folder: Path, name: str, table: pa.Table) -> Path:
-    """Write a conformed table into a (staging) folder."""
-    path, spec = folder / f"{name}.parquet", catalog_table(name)
+def write_table(folder: Path, name: str, table: pa.Table, file: str = "") -> Path:
+    """Write a conformed table into a (staging) folder; its file is called like the table unless ``file`` names it."""
+    path, spec = folder / f"{file or name}.parquet", catalog_table(name)
     order = [(key, "ascending") for key in spec.key]
     sealed.write_table(
         path,

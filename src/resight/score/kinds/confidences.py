@@ -10,10 +10,18 @@ from resight.score.distribution import mean_confidence, pooled_mean, seed_auc, s
 LIGHTGLUE = "LightGlue (Lindenberger et al., ICCV 2023) as used by WildFusion (Cermak et al., ECCVW 2024)"
 
 SCORES = (
-    Score("count", lambda d: d.n_above_01.astype(np.float64), LIGHTGLUE, "confidences above 0.1"),
-    Score("count_05", lambda d: d.n_above_05.astype(np.float64), LIGHTGLUE, "confidences above 0.5"),
     Score(
-        "sum", lambda d: d.confidence_sum, "Wildbook's LightGlue plug-in without its threshold", "sum of confidences"
+        "count", lambda d: d.n_above_01.astype(np.float64), LIGHTGLUE, "confidences above 0.1", reads_histogram=False
+    ),
+    Score(
+        "count_05", lambda d: d.n_above_05.astype(np.float64), LIGHTGLUE, "confidences above 0.5", reads_histogram=False
+    ),
+    Score(
+        "sum",
+        lambda d: d.confidence_sum,
+        "Wildbook's LightGlue plug-in without its threshold",
+        "sum of confidences",
+        reads_histogram=False,
     ),
     Score(
         "sum_01",
@@ -26,18 +34,21 @@ SCORES = (
         lambda d: d.confidence_sum_above_half,
         "Wildbook's LightGlue plug-in with a higher threshold",
         "sum of confidences above 0.5",
+        reads_histogram=False,
     ),
     Score(
         "mean",
         lambda d: mean_confidence(d.confidence_sum, d.n_keypoints_query, d.n_keypoints_gallery),
         "one minus the area score, made symmetric",
         "sum of confidences over the geometric mean of the two keypoint counts",
+        reads_histogram=False,
     ),
     Score(
         "mean_pooled",
         pooled_mean,
         "mean confidence; equals the Wasserstein-1 distance to no match at all",
         "mean over all keypoints of both crops",
+        reads_histogram=False,
     ),
     Score(
         "auc",
@@ -54,5 +65,6 @@ SCORES = (
         "one minus the mean over all keypoints of both crops",
         larger_is_better=False,
         no_match=1.0,
+        reads_histogram=False,
     ),
 )

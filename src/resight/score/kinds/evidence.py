@@ -24,12 +24,14 @@ SCORES = (
         lambda d: d.confidence_sum_squares,
         "second moment: weighs the high confidences",
         "sum of squared confidences",
+        reads_histogram=False,
     ),
     Score(
         "llr",
         lambda d: d.log_likelihood_ratio,
         "independent matches: log-probability that all are wrong",
         "minus the sum of log(1 - confidence)",
+        reads_histogram=False,
     ),
     Score(
         "residual",
@@ -38,6 +40,7 @@ SCORES = (
         "log(sum + 1) in standard deviations above impostors with as many keypoints",
         COUNTS,
         signed=True,
+        reads_histogram=False,
     ),
     Score(
         "snorm",
@@ -47,6 +50,7 @@ SCORES = (
         COUNTS,
         signed=True,
         needs_cohorts=True,
+        reads_histogram=False,
     ),
     Score(
         "inliers",
@@ -54,6 +58,7 @@ SCORES = (
         "MAGSAC++ (Barath et al., CVPR 2020), RANSAC (Fischler and Bolles 1981)",
         "matches that agree with one geometry, plus the mean confidence, by which equal numbers are ordered",
         GEOMETRY,
+        reads_histogram=False,
     ),
     Score(
         "snorm_inliers",
@@ -65,6 +70,7 @@ SCORES = (
         needs_cohorts=True,
         # Learned on loggerheads of which none trained the matcher (DECISIONS.md, hits and misses).
         shipped=ShippedCalibration(intercept=-3.11, slope=1.68, crowding=0.73, missed=0.26, saturation=8.0),
+        reads_histogram=False,
     ),
     Score(
         "lnbnn",
@@ -72,6 +78,7 @@ SCORES = (
         "LNBNN (McCann and Lowe, CVPR 2012) as in HotSpotter",
         "votes of single descriptors",
         VOTES,
+        reads_histogram=False,
     ),
     Score(
         "lnbnn_verified",
@@ -79,6 +86,7 @@ SCORES = (
         "HotSpotter (Crall et al., WACV 2013): votes after spatial verification",
         "votes that agree in turn, size and place",
         VOTES,
+        reads_histogram=False,
     ),
     Score(
         "cosine",
@@ -87,6 +95,7 @@ SCORES = (
         "how alike the two crops are to the embedding; needs no keypoints that match",
         VECTORS,
         signed=True,
+        reads_histogram=False,
     ),
     Score(
         FUSED,
@@ -96,5 +105,6 @@ SCORES = (
         "a fitted fusion (see `score.fusion`)",
         signed=True,
         is_ratio=True,
+        reads_histogram=False,
     ),
 )
