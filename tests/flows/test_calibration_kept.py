@@ -15,7 +15,7 @@ from resight.flows.identify import identify
 from resight.flows.nightly import run_nightly
 from resight.flows.redraw import redraw_report
 from resight.reading import open_generation, open_run
-from resight.run import pairing
+from resight.run import learned_sums, pairing
 from resight.run.calibration import Calibrating, of_calibration, used_by
 from resight.run.learned import Learned, read_learned
 from resight.run.prune import prune
@@ -147,6 +147,7 @@ def test_a_new_name_makes_the_pairs_of_its_crops_and_says_the_same_as_all_of_the
         return match(env, setup, name, plan, features)
 
     monkeypatch.setattr(pairing, "match", noting)
+    monkeypatch.setattr(learned_sums, "SHARE_CHANGED", 10)  # in a gallery so small a name changes most sums
     extended, anew = night(quick_workspace, "2026-06-06", settings), night(twin, "2026-06-06", settings)
     one, two = (open_run(place, run["run_id"]) for place, run in ((quick_workspace, extended), (twin, anew)))
     of_one, of_two = kept(quick_workspace, one.run_id), kept(twin, two.run_id)
@@ -161,6 +162,7 @@ def test_a_new_name_makes_the_pairs_of_its_crops_and_says_the_same_as_all_of_the
         assert pq.read_metadata(own).num_rows == len(new) < len(was)
     assert looked_up[1] == of_two.pairs.num_rows >= looked_up[0] and of_one.pairs.equals(of_two.pairs)
     assert learned_of(quick_workspace, one.run_id, settings) == learned_of(twin, two.run_id, settings)
+    assert [*of_one.folder.glob("*/log_sum-changes.parquet")] and [*of_two.folder.glob("*/log_sum-parts.parquet")]
     tables_of_both = tables(quick_workspace, one.run_id), tables(twin, two.run_id)
     for name in tables_of_both[0]:
         assert tables_of_both[0][name].equals(tables_of_both[1][name]), name

@@ -313,3 +313,12 @@ def test_camera_names_the_make_once() -> None:
 def test_broken_exif_does_not_cost_the_photo() -> None:
     data = encoded(Image.new("RGB", (471, 313)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff nonsense")
     assert reason(data) == ""
+
+
+def test_pixels_come_out_the_same_whatever_the_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = np.random.default_rng(4).integers(0, 256, (471, 313, 3), np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "photo.png")
+    for rows in (1, 100, 471, 1000):
+        monkeypatch.setattr("resight.ingest.pixels.BAND_ROWS", rows)
+        decoded = load_rgb("photo.png", 150, tmp_path)
+        assert np.array_equal(decoded, rgb) and decoded.flags.writeable

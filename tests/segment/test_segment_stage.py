@@ -38,7 +38,16 @@ def add_photo(workspace, photo_id, seed=0, **columns):
     path.parent.mkdir(exist_ok=True)
     cv2.imwrite(str(path), rgb[..., ::-1])
     uri = f"photos/{photo_id}.png"
-    row = {"photo_id": photo_id, "uri": uri, "uris": [uri], "viewpoint": "unknown", "status": "ok", "reason": ""}
+    row = {
+        "photo_id": photo_id,
+        "uri": uri,
+        "uris": [uri],
+        "viewpoint": "unknown",
+        "width_px": 640,
+        "height_px": 480,
+        "status": "ok",
+        "reason": "",
+    }
     return row | columns
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from resight.segment.base import Photo
 from resight.segment.kinds.head_finder import HeadFinderParams
+from resight.segment.learned.copies import Copies
 from resight.segment.learned.finder import HeadFinder
 from resight.segment.learned.looks import look_close, look_wide
 from resight.status import CropStatus, Viewpoint
@@ -66,7 +67,7 @@ def close_to(box, other, px):
 
 
 def test_the_wide_look_finds_head_and_body_where_they_are():
-    seen = look_wide(Oracle(), painted(HEAD, body=BODY), (384,), 4)
+    seen = look_wide(Oracle(), Copies(painted(HEAD, body=BODY)), (384,), 4)
     assert close_to(seen.candidates[0].bbox_xywh_px, HEAD, 5)
     assert close_to(seen.bodies[0], BODY, 20)
     assert seen.candidates[0].confidence > 0.9
@@ -74,20 +75,26 @@ def test_the_wide_look_finds_head_and_body_where_they_are():
 
 def test_a_large_photo_gives_the_box_in_its_own_pixels():
     rgb = painted((1200, 500, 160, 120), size=(2000, 1124))
-    seen = look_wide(Oracle(), rgb, (384,), 4)
+    seen = look_wide(Oracle(), Copies(rgb), (384,), 4)
     assert close_to(seen.candidates[0].bbox_xywh_px, (1200, 500, 160, 120), 40)
-    close = look_close(Oracle(), rgb, seen.candidates[0].bbox_xywh_px)
+    close = look_close(Oracle(), Copies(rgb), seen.candidates[0].bbox_xywh_px)
     assert close_to(close.bbox_xywh_px, (1200, 500, 160, 120), 6)
+
+
+@pytest.mark.parametrize("head", [(3201, 1503, 400, 300), (1201, 803, 2600, 1900), (5001, 3100, 60, 44)])
+def test_in_24_megapixels_a_head_of_any_size_is_found_where_it_is(head):
+    findings, _ = finder().look(painted(head, size=(6001, 3999)))
+    assert close_to(findings[0].bbox_xywh_px, head, max(3, 0.04 * max(head[2:])))
 
 
 @pytest.mark.parametrize("turn_deg", [0, 90, -90, 180, 37])
 def test_the_outline_comes_back_from_a_turned_window(turn_deg):
-    close = look_close(Oracle(), painted(HEAD), HEAD, math.radians(turn_deg))
+    close = look_close(Oracle(), Copies(painted(HEAD)), HEAD, math.radians(turn_deg))
     assert close_to(close.bbox_xywh_px, HEAD, 5)
 
 
 def test_the_angle_is_read_off_the_crown_and_adds_the_turn_of_the_window():
-    close = look_close(Oracle(up_rad=0.3), painted(HEAD), HEAD, 0.5)
+    close = look_close(Oracle(up_rad=0.3), Copies(painted(HEAD)), HEAD, 0.5)
     assert close.upright_rad == pytest.approx(0.8, abs=1e-2)
     assert close.upright_trust == pytest.approx(1.0, abs=1e-2)
 

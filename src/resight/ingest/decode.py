@@ -22,7 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from resight.ingest.addresses import address_of, opened
 from resight.ingest.exif import UPRIGHT, Exif, read_exif, read_offset
-from resight.ingest.pixels import to_rgb
+from resight.ingest.pixels import array_of, to_rgb
 from resight.ingest.quality import MEASURE_SIDE_PX, Quality, measure
 from resight.ingest.reasons import PhotoError, photo_error, raise_if_machine
 from resight.status import PhotoReason
@@ -112,7 +112,7 @@ def load_rgb(uri: str, max_megapixels: float, root: Path | None = None) -> np.nd
         with opened(address_of(uri, root)) as file, _opened(file, uri) as image:
             _check_size(_header(image, Exif()), limits, uri)
             exif = _decode(image, uri)
-            return np.array(_upright(to_rgb(image), exif, image.format))
+            return array_of(_upright(to_rgb(image), exif, image.format))
     except PhotoError:
         raise
     except OSError as error:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.novelty.yardstick import EMPTY, Yardstick
-from resight.rank.levels import LEVEL_SCHEMA, by_photos, photo_places
+from resight.rank.levels import by_photos, photo_places
 from resight.rank.params import RankParams
+from resight.rank.photos import codes, starts
 from resight.rank.stage import candidate_scores, moment_pairs
 from resight.status import PairStatus
+from resight.store.columns import mapped
 
 MONTHS = 31
 GAPS = (1, MONTHS, 366)  # fewest days between two meetings: days, months, years
@@ -91,12 +92,17 @@ def owners(crops_info: pa.Table) -> dict[str, str]:
 
 def _impostors(levels: pa.Table, owner_of: Mapping[str, str]) -> Yardstick:
     """The best score of each encounter after its own animal has been deleted, for each number of photos."""
-    best: dict[tuple[str, int], float] = {}
-    columns = (levels[name].to_pylist() for name in LEVEL_SCHEMA.names)
-    for encounter, n, candidate, score in zip(*columns, strict=True):
-        if candidate != owner_of.get(encounter):
-            best[encounter, n] = max(score, best.get((encounter, n), -math.inf))
-    return Yardstick(tuple((e, owner_of[e], n, score) for (e, n), score in sorted(best.items()) if e in owner_of))
+    owner = mapped(levels["encounter_id"], owner_of, pa.string())
+    other = pc.fill_null(pc.not_equal(owner, levels["individual_id"]), False)  # missing where nobody owns the encounter
+    rows = levels.filter(other)
+    encounter, n = codes(rows["encounter_id"]), rows["n_photos"].to_numpy()
+    order = np.lexsort((n, encounter))
+    first = starts(encounter[order], n[order])
+    best = np.maximum.reduceat(rows["score"].to_numpy()[order], first) if len(first) else np.zeros(0)
+    shown = rows.take(pa.array(order[first])).select(["encounter_id", "n_photos"]).to_pydict()
+    return Yardstick(
+        tuple((e, owner_of[e], k, score) for e, k, score in zip(*shown.values(), best.tolist(), strict=True))
+    )
 
 
 def met_again(
@@ -131,7 +137,9 @@ def met_again(
 
 def days_between(pairs: pa.Table, crops_info: pa.Table) -> np.ndarray:
     """(N,) days between the photos of pairs of one animal; -1 for pairs of two animals, and where a day is not known."""
-    ids, facts = crops_info["photo_id"].combine_chunks(), crops_info.select(["individual_id", "taken_on"])
+    ids = crops_info["photo_id"].combine_chunks()
+    animals = crops_info["individual_id"].combine_chunks().cast(pa.string()).dictionary_encode().indices
+    facts = pa.table({"individual_id": animals, "taken_on": crops_info["taken_on"]})
     sides = [facts.take(pc.index_in(pairs[f"{side}_photo_id"].combine_chunks(), ids)) for side in ("query", "gallery")]
     day, other = (side["taken_on"].cast(pa.date32()).cast(pa.int32()) for side in sides)
     same = pc.equal(sides[0]["individual_id"], sides[1]["individual_id"])
@@ -155,10 +163,11 @@ def _could_be_compared(pairs: pa.Table, crops_info: pa.Table) -> dict[str, int]:
 
 
 def _levels(levels: pa.Table) -> dict[str, tuple[int, ...]]:
-    numbers: dict[str, set[int]] = {}
-    for encounter, n in zip(levels["encounter_id"].to_pylist(), levels["n_photos"].to_pylist(), strict=True):
-        numbers.setdefault(encounter, set()).add(n)
-    return {encounter: tuple(sorted(of)) for encounter, of in numbers.items()}
+    numbers: dict[str, list[int]] = {}
+    once = levels.group_by(["encounter_id", "n_photos"]).aggregate([]).to_pydict()
+    for encounter, n in sorted(zip(once["encounter_id"], once["n_photos"], strict=True)):
+        numbers.setdefault(encounter, []).append(n)
+    return {encounter: tuple(of) for encounter, of in numbers.items()}
 
 
 def impostor_maxima(comparisons: pa.Table) -> pa.Table:
@@ -168,15 +177,16 @@ def impostor_maxima(comparisons: pa.Table) -> pa.Table:
         `MAXIMA_SCHEMA` sorted by encounter. ``impostor_maximum`` is missing where there was no other animal to compare
         with, ``genuine_score`` where the animal was not met in another encounter that could be compared.
     """
-    maxima: dict[str, dict[str, Any]] = {}
-    empty = {"impostor_maximum": None, "genuine_score": None, "n_impostors": 0}
-    for row in comparisons.to_pylist():
-        encounter = {name: row[name] for name in ("encounter_id", "individual_id")}
-        maximum = maxima.setdefault(row["encounter_id"], encounter | empty)
-        kind = "genuine_score" if row["genuine"] else "impostor_maximum"
-        maximum[kind] = row["score"] if maximum[kind] is None else max(maximum[kind], row["score"])
-        maximum["n_impostors"] += not row["genuine"]
-    return pa.Table.from_pylist([maxima[e] for e in sorted(maxima)], schema=MAXIMA_SCHEMA)
+    if not comparisons.num_rows:
+        return MAXIMA_SCHEMA.empty_table()
+    rows = comparisons.take(pa.array(np.argsort(codes(comparisons["encounter_id"]), kind="stable")))
+    first, score = starts(codes(rows["encounter_id"])), rows["score"].to_numpy()
+    genuine = np.asarray(rows["genuine"]).astype(bool)
+    best = [np.maximum.reduceat(np.where(kind, score, -np.inf), first) for kind in (~genuine, genuine)]
+    n = [np.add.reduceat(kind.astype(np.int64), first) for kind in (~genuine, genuine)]
+    columns = [pa.array(value, pa.float64(), mask=count == 0) for value, count in zip(best, n, strict=True)]
+    shown = rows.take(pa.array(first))
+    return pa.table([shown["encounter_id"], shown["individual_id"], *columns, pa.array(n[0])], schema=MAXIMA_SCHEMA)
 
 
 def shares(individuals: np.ndarray) -> np.ndarray:

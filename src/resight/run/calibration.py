@@ -298,12 +298,24 @@ def used_by(workspace: Workspace, record: Mapping[str, Any]) -> Calibrating | No
 
 def of_current_run(workspace: Workspace) -> Calibrating | None:
     """The calibration pairs of the run that is current: what the next ones are likeliest to have in common with; None where it has none."""
+    record = _current_record(workspace)
+    return used_by(workspace, record) if record else None
+
+
+def learned_of_current(workspace: Workspace) -> Path | None:
+    """Folder of what the current run has learned from its calibration pairs; None where it has none in the store."""
+    record = _current_record(workspace)
+    place = str(record["fingerprints"].get(STAGE) or "") if record else ""
+    return workspace.store / STAGE / place if place else None
+
+
+def _current_record(workspace: Workspace) -> dict[str, Any] | None:
     generation = current_generation(workspace)
     if generation is None or not generation.run_id or not run_exists(workspace, generation.run_id):
         return None
     try:
-        return used_by(workspace, run_record(read_run(workspace, generation.run_id, "runs")))
-    except DamagedError:  # `verify` tells; without it all pairs are looked up again
+        return run_record(read_run(workspace, generation.run_id, "runs"))
+    except DamagedError:  # `verify` tells; without it all is made anew
         return None
 
 

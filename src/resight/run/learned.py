@@ -1,7 +1,7 @@
 """What a night needs to know of the calibration pairs: learned once for a gallery, then read.
 
 ``store/calibration/<pairs>/<name>/`` holds ``learned.json`` (null, rule of the votes, what scores mean) and the sums of what gallery
-crops score with other animals. The name stands for all that decides them beside the pairs: settings, labels, days, and the fusion.
+crops score with other animals, or what has changed of those of another such folder (`resight.run.learned_sums`). The name stands for all that decides them beside the pairs: settings, labels, days, and the fusion.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from resight.novelty.model import NoveltyModel
 from resight.novelty.yardstick import Yardstick
 from resight.rank.params import RankParams
 from resight.rank.rule import ChosenRule
+from resight.run.learned_sums import POWERS, read_parts, write_parts
 from resight.score.cohorts import KnownSums
 from resight.score.gallery import Gallery
 from resight.score.null import CountNull, Moments, Null, NullDistribution
@@ -28,9 +29,7 @@ from resight.store.selective import read_columns
 
 LEARNED = "learned.json"
 SUMS = ("inliers", "log_sum")
-POWERS = [(name, pa.float64()) for name in ("n", "first", "second")]
 TOTALS = pa.schema([("crop_id", pa.string()), *POWERS])
-PARTS = pa.schema([("crop_id", pa.string()), ("individual_id", pa.string()), *POWERS])
 Row = dict[str, Any]
 
 
@@ -63,15 +62,23 @@ def null_of(folder: Path) -> Null:
     return _null(read_json(folder / LEARNED)["null"])
 
 
-def write_learned(folder: Path, learned: Learned) -> None:
-    """What names the others last."""
+def write_learned(folder: Path, learned: Learned, before: Path | None = None) -> None:
+    """What names the others last.
+
+    Args:
+        folder: Where.
+        learned: What was learned.
+        before: Folder of what was learned from another set of pairs, whose sums may be referred to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in SUMS:
-        sums: KnownSums = getattr(learned.gallery, name)
-        write_part(folder, f"{name}-totals", sums.totals)
-        write_part(folder, f"{name}-parts", sums.parts)
+    sums: dict[str, KnownSums] = {name: getattr(learned.gallery, name) for name in SUMS}
+    for name, of_name in sums.items():
+        write_part(folder, f"{name}-totals", of_name.totals)
+    place, upon = _written_whole(before, folder)
+    referred = write_parts(folder, {name: of_name.parts for name, of_name in sums.items()}, upon)
     rule = learned.rule
     values = {
+        "upon": place if referred else "",
         "null": _null_values(learned.null),
         "tried": learned.gallery.tried,
         "voted": sorted(learned.gallery.voted),
@@ -81,18 +88,45 @@ def write_learned(folder: Path, learned: Learned) -> None:
     write_json(folder / LEARNED, values, indent=None)
 
 
+def _written_whole(folder: Path | None, other: Path) -> tuple[str, dict[str, pa.Table]]:
+    """Where sums lie that may be referred to, and they; nothing where they cannot be read or lie in ``other``."""
+    if folder is None:
+        return "", {}
+    try:
+        place = refers_to(folder) or f"{folder.parent.name}/{folder.name}"
+        root = folder.parent.parent / place
+        return (place, {name: read_parts(root, name, None) for name in SUMS}) if root != other else ("", {})
+    except FileNotFoundError:
+        return "", {}
+    except DamagedError as damage:
+        set_aside(damage)
+        return "", {}
+
+
+def refers_to(folder: Path) -> str:
+    """Where sums lie of which a folder has the changes, below ``store/calibration``; '' where it has all itself.
+
+    Raises:
+        DamagedError: It is not what was written.
+        FileNotFoundError: It is not there.
+    """
+    return str(read_json(folder / LEARNED).get("upon", ""))
+
+
 def read_learned(folder: Path, params: RankParams) -> Learned | None:
     """What was written; None where it is not there. Damaged files are set aside."""
     try:
         values = read_json(folder / LEARNED)
-        tables = {f"{name}-{what}": read_columns(folder / f"{name}-{what}.parquet", schema)
-                  for name in SUMS for what, schema in (("totals", TOTALS), ("parts", PARTS))}  # fmt: skip
+        upon = folder.parent.parent / values["upon"] if values.get("upon") else None
+        sums = [
+            KnownSums(read_columns(folder / f"{name}-totals.parquet", TOTALS), read_parts(folder, name, upon))
+            for name in SUMS
+        ]
     except FileNotFoundError:
         return None
     except DamagedError as damage:
         set_aside(damage)
         return None
-    sums = [KnownSums(tables[f"{name}-totals"], tables[f"{name}-parts"]) for name in SUMS]
     gallery = Gallery(sums[0], sums[1], values["tried"], frozenset(values["voted"]))
     rule, right, n_encounters, n_individuals = values["rule"]
     settled = params.model_copy(update={"rule": rule})

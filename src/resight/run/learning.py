@@ -11,7 +11,7 @@ from resight.novelty.model import fit
 from resight.pairs.cohort import Cohort, calibration_photos
 from resight.plugins.registry import SCORES
 from resight.rank.rule import GROWING, choose_rule
-from resight.run.calibration import Calibrating
+from resight.run.calibration import Calibrating, learned_of_current
 from resight.run.learned import Learned, read_learned, write_learned
 from resight.run.own_pairs import with_cut_pairs
 from resight.run.state import Planned
@@ -58,7 +58,9 @@ def learn(settings: Settings, planned: Planned, calibrating: Calibrating, fused:
     before = read_learned(folder, settings.rank)
     if before is not None:
         return before
-    write_learned(folder, _learned_now(settings, planned, calibrating, fused))
+    write_learned(
+        folder, _learned_now(settings, planned, calibrating, fused), learned_of_current(calibrating.workspace)
+    )
     now = read_learned(folder, settings.rank)
     if now is None:
         raise DamagedError(

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from resight.errors import DamagedError, ResightError
 from resight.run.calibration import STAGE, used_by
+from resight.run.learned import refers_to
 from resight.run.models import Model, current_model, list_models, weights_of, with_model
 from resight.run.names import stage_names
 from resight.settings import Settings, settings_from
@@ -234,9 +235,14 @@ def usage(workspace: Workspace, settings: Settings) -> dict[str, Any]:
 
 
 def _calibrating(workspace: Workspace, record: Mapping[str, Any]) -> list[Place]:
-    """Where the calibration pairs of a run lie, if they are not among its own: their set, and those that it refers to."""
+    """Where the calibration pairs of a run lie, if they are not among its own: their set, and those that it or what was learned refers to."""
     kept = used_by(workspace, record)
-    return [(STAGE, name) for name in kept.sets] if kept else []
+    if kept is None:
+        return []
+    with suppress(DamagedError, FileNotFoundError):  # then it is learned again
+        upon = refers_to(workspace.store / STAGE / str(record["fingerprints"][STAGE]))
+        return [(STAGE, name) for name in (*kept.sets, upon.partition("/")[0]) if name]
+    return [(STAGE, name) for name in kept.sets]
 
 
 def _places_in_tables(generation: Generation) -> Iterator[Place]:

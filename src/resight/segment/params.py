@@ -20,6 +20,13 @@ class SegmenterBase(Params):
 
     reads: ClassVar[tuple[str, ...]] = ("annotations", "viewpoint")
 
+    def ways(self, width_px: int, height_px: int) -> tuple[str, ...]:
+        """What else decides what is found in photos of that size, such as a way of looking that others are not looked at in.
+
+        Where that changes, these photos are segmented again, and what is known about all others stays.
+        """
+        return ()
+
     @abstractmethod
     def build(self, weights: WeightStore) -> Segmenter:
         """Load the network, if there is one.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,10 @@ def frame_columns(frame: CropFrame) -> Row:
     return {"crop_width_px": frame.size_wh_px[0], "crop_height_px": frame.size_wh_px[1], "crop_scale": frame.scale}
 
 
-def input_digest(reads: Iterable[str], annotations: Any, viewpoint: str) -> str:
-    """Digest of what a segmenter looks at besides the pixels."""
+def input_digest(reads: Iterable[str], annotations: Any, viewpoint: str, ways: Sequence[str] = ()) -> str:
+    """Digest of what a segmenter looks at besides the pixels, and of its ways of looking at photos of that size (`SegmenterBase.ways`)."""
     inputs = {"annotations": annotations, "viewpoint": viewpoint}
-    return fingerprint({name: inputs[name] for name in sorted(reads)})
+    return fingerprint({name: inputs[name] for name in sorted(reads)}, *ways)
 
 
 def read_done(workspace: Workspace, parts: Path, looked_at: Collection[Key] = ()) -> dict[Key, list[Row]]:

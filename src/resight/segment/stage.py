@@ -88,12 +88,13 @@ def _jobs(
 ) -> list[PhotoJob]:
     reads = segmenter.reads
     jobs = []
-    for row in photos.select(["photo_id", "uri", "uris", "viewpoint", "status"]).to_pylist():
+    for row in photos.select(["photo_id", "uri", "uris", "viewpoint", "status", "width_px", "height_px"]).to_pylist():
         if row["status"] != PhotoStatus.OK:
             continue
         mine = tuple(annotations.get(row["photo_id"], ())) if "annotations" in reads else ()
         viewpoint = Viewpoint(row["viewpoint"]) if "viewpoint" in reads else Viewpoint.UNKNOWN
-        digest = input_digest(reads, [asdict(annotation) for annotation in mine], viewpoint)
+        ways = segmenter.ways(row["width_px"], row["height_px"])
+        digest = input_digest(reads, [asdict(annotation) for annotation in mine], viewpoint, ways)
         jobs.append(PhotoJob(row["photo_id"], tuple(row["uris"] or [row["uri"]]), viewpoint, mine, digest))
     return sorted(jobs, key=lambda job: job.photo_id)
 

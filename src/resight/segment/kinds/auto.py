@@ -37,6 +37,9 @@ class AutoParams(SegmenterBase):
     def weight_names(self) -> list[str]:
         return self.head_finder().weight_names() if self.otherwise == "head-finder" else []
 
+    def ways(self, width_px: int, height_px: int) -> tuple[str, ...]:
+        return self.head_finder().ways(width_px, height_px) if self.otherwise == "head-finder" else ()
+
     def head_finder(self) -> HeadFinderParams:
         """Settings of the network for photos without an outline."""
         return HeadFinderParams.model_validate(

@@ -37,6 +37,11 @@ class HeadFinderParams(SegmenterBase):
     def weight_names(self) -> list[str]:
         return [self.weights or str(BUNDLED)]
 
+    def ways(self, width_px: int, height_px: int) -> tuple[str, ...]:
+        from resight.segment.learned.copies import WAY, is_large
+
+        return (WAY,) if is_large(width_px, height_px) else ()
+
     def build(self, weights: WeightStore) -> Segmenter:
         from resight.segment.learned.finder import HeadFinder
         from resight.segment.learned.weights import from_tensors

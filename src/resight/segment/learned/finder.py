@@ -11,6 +11,7 @@ import numpy as np
 
 from resight.segment.base import Photo, Region
 from resight.segment.geometry import Box, Polygon, bounds, clip_polygon
+from resight.segment.learned.copies import Copies
 from resight.segment.learned.looks import NONE, SAME, Candidate, CloseView, look_close, look_wide, overlap
 from resight.segment.learned.network import VIEWS, HeadNet
 from resight.status import CropStatus, Viewpoint
@@ -91,24 +92,23 @@ class HeadFinder:
         Args:
             rgb: (H, W, 3) uint8, upright as its EXIF says.
         """
-        wide = look_wide(self.net, rgb, WIDE_SIDES_PX, 2 * self.params.max_heads)
-        firsts = [(candidate, look_close(self.net, rgb, candidate.bbox_xywh_px)) for candidate in wide.candidates]
+        photo = Copies(rgb)
+        wide = look_wide(self.net, photo, WIDE_SIDES_PX, 2 * self.params.max_heads)
+        firsts = [(candidate, look_close(self.net, photo, candidate.bbox_xywh_px)) for candidate in wide.candidates]
         firsts = sorted((pair for pair in firsts if pair[1].polygons_xy_px), key=lambda pair: -_chance(*pair))
-        findings = [self._second(rgb, *pair, wide.bodies) for pair in firsts[: self.params.max_heads + 1]]
+        findings = [self._second(photo, *pair, wide.bodies) for pair in firsts[: self.params.max_heads + 1]]
         heads: list[Finding] = []
         for finding in sorted((f for f in findings if f is not None), key=lambda f: -f.confidence):
             if all(overlap(finding.bbox_xywh_px, head.bbox_xywh_px) < SAME for head in heads):
                 heads.append(finding)
         return heads[: self.params.max_heads], wide.bodies
 
-    def _second(
-        self, rgb: np.ndarray, candidate: Candidate, first: CloseView, bodies: tuple[Box, ...]
-    ) -> Finding | None:
+    def _second(self, photo: Copies, candidate: Candidate, first: CloseView, bodies: tuple[Box, ...]) -> Finding | None:
         """Look once more with the head in the middle of the window and upright."""
         turn = first.upright_rad if abs(first.upright_rad) > math.radians(LOOK_AGAIN_DEG) else 0.0
-        again = look_close(self.net, rgb, first.bbox_xywh_px, turn)
+        again = look_close(self.net, photo, first.bbox_xywh_px, turn)
         best = again if again.polygons_xy_px else first
-        return _finding(rgb, candidate, best, first, bodies)
+        return _finding(photo.rgb, candidate, best, first, bodies)
 
     def _region(self, head: Finding) -> Region:
         view, chance = head.viewpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from resight.segment.cropper import resample
 from resight.segment.geometry import Box, CropFrame, Polygon, bounds, transform
+from resight.segment.learned.copies import Copies
 from resight.segment.learned.network import MAP_STRIDE, STRIDE, SWAPPED, VIEWS, HeadNet
 from resight.segment.masks import polygons_of, resized
 
@@ -104,15 +105,15 @@ class CloseView:
         return bounds(np.concatenate(self.polygons_xy_px))
 
 
-def look_wide(net: HeadNet, rgb: np.ndarray, sides_px: Sequence[int], max_heads: int) -> WideView:
-    """Look at the whole frame (H, W, 3) uint8 and its mirror image, shrunk to each of several long sides.
+def look_wide(net: HeadNet, photo: Copies, sides_px: Sequence[int], max_heads: int) -> WideView:
+    """Look at the whole frame and its mirror image, shrunk to each of several long sides.
 
     Heads that fill half the frame are seen in the smallest copy, heads of a few percent in the largest.
     """
     heads: list[Candidate] = []
     bodies: list[Box] = []
     for side_px in sorted(set(sides_px)):
-        view = _look_once(net, rgb, side_px, max_heads)
+        view = _look_once(net, photo, side_px, max_heads)
         heads += view.candidates
         bodies += view.bodies
     best: list[Candidate] = []
@@ -123,9 +124,11 @@ def look_wide(net: HeadNet, rgb: np.ndarray, sides_px: Sequence[int], max_heads:
     return WideView(tuple(best[:max_heads]), tuple(sorted(bodies, key=lambda b: -b[2] * b[3])))
 
 
-def _look_once(net: HeadNet, rgb: np.ndarray, side_px: int, max_heads: int) -> WideView:
-    height, width = rgb.shape[:2]
-    small = resized(rgb, min(1.0, side_px / max(height, width)))
+def _look_once(net: HeadNet, photo: Copies, side_px: int, max_heads: int) -> WideView:
+    height, width = photo.rgb.shape[:2]
+    scale = min(1.0, side_px / max(height, width))
+    copy, n_px = photo.for_scale(scale)
+    small = resized(copy, min(1.0, scale * n_px))
     h, w = small.shape[:2]
     padded = cv2.copyMakeBorder(small, 0, -h % STRIDE, 0, -w % STRIDE, cv2.BORDER_CONSTANT)
     maps, _ = _predict(net, padded)
@@ -135,12 +138,12 @@ def _look_once(net: HeadNet, rgb: np.ndarray, side_px: int, max_heads: int) -> W
     return WideView(tuple(heads), tuple(_scaled(box, factor) for box, _ in _pieces(enlarged[..., 1], INSIDE)))
 
 
-def look_close(net: HeadNet, rgb: np.ndarray, box: Box, turn_rad: float = 0.0) -> CloseView:
-    """Look at the surroundings of ``box`` in the photo (H, W, 3) uint8, turned counter-clockwise by ``turn_rad``."""
+def look_close(net: HeadNet, photo: Copies, box: Box, turn_rad: float = 0.0) -> CloseView:
+    """Look at the surroundings of ``box`` in the photo, turned counter-clockwise by ``turn_rad``."""
     x, y, width, height = box
     scale = CLOSE_SIDE_PX / (WINDOW * max(width, height, 4.0))
     frame = CropFrame((x + width / 2, y + height / 2), turn_rad, scale, (CLOSE_SIDE_PX, CLOSE_SIDE_PX))
-    maps, views = _predict(net, _window(rgb, frame))
+    maps, views = _predict(net, _window(photo, frame))
     head = cv2.resize(maps[..., 0], frame.size_wh_px, interpolation=cv2.INTER_LINEAR)
     mask = _central(head)
     polygons = tuple(_to_photo(polygon, frame) for polygon in polygons_of(mask)[:1])
@@ -163,8 +166,10 @@ def lie_of(maps: np.ndarray) -> Lie:
     return Lie(slopes[:, 0], slopes[:, 1])
 
 
-def _window(rgb: np.ndarray, frame: CropFrame) -> np.ndarray:
+def _window(photo: Copies, frame: CropFrame) -> np.ndarray:
     """As `resample`, from the part of the photo that the window shows: photos are large, heads are not."""
+    rgb, n_px = photo.for_scale(frame.scale)
+    frame = replace(frame, center_xy=(frame.center_xy[0] / n_px, frame.center_xy[1] / n_px), scale=frame.scale * n_px)
     reach = math.hypot(*frame.size_wh_px) / 2 / frame.scale + 4
     (cx, cy), (height, width) = frame.center_xy, rgb.shape[:2]
     left, top = max(0, min(int(cx - reach), width - 1)), max(0, min(int(cy - reach), height - 1))
