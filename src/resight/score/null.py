@@ -46,8 +46,9 @@ class Moments:
     spread: float
 
 
-# What impostors elsewhere score, counted as 20 pairs, so that a gallery of two animals has a scale too.
-SHIPPED_INLIERS, SHIPPED_PAIRS = Moments(1.2, 3.0), 20
+# What impostors elsewhere score, so that a gallery of two animals has a scale too. It counts as 150 pairs: a few dozen rarely hold one of
+# the photos that match many strangers, and a scale learned from them alone makes such a photo look like the animal (DECISIONS.md).
+SHIPPED_INLIERS, SHIPPED_PAIRS = Moments(1.2, 3.0), 150
 
 
 @dataclass(frozen=True)
