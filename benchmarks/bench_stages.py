@@ -72,10 +72,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         n_bytes = enlarge(args.folder, place / "photos", args.photos)
-        few = place / "few"
-        enlarge(args.folder, few / "photos", 2)
-        Night(few / "workspace", few / "photos").run()  # imports, and networks that are loaded
-        rounds = [one_round(place, k) for k in range(args.rounds)]
+        enlarge(args.folder, place / "few", 2)
+        Night(
+            place / "workspace", place / "few"
+        ).run()  # imports, and networks: loaded once for each path of a workspace
+        rounds = [one_round(place) for _ in range(args.rounds)]
     best = {key: min(taken[key] for taken in rounds) for key in rounds[0]}
     print(text(best, args.photos, n_bytes))
     if args.json:
@@ -168,9 +169,10 @@ class Spent(dict[str, float]):
         self._into[stage], self._last = now - self._last, now
 
 
-def one_round(place: Path, number: int) -> dict[str, float]:
+def one_round(place: Path) -> dict[str, float]:
     """CPU seconds of stages and floors."""
-    night = Night(place / f"workspace{number}", place / "photos")
+    night = Night(place / "workspace", place / "photos")
+    shutil.rmtree(night.workspace)
     night.run()
     files, crops = sorted((place / "photos").glob("*.jpg")), night.crops()
     floors: dict[str, dict[str, Callable[[], Any]]] = {
@@ -187,7 +189,6 @@ def one_round(place: Path, number: int) -> dict[str, float]:
         each(lambda f: cv2.imread(str(f), cv2.IMREAD_REDUCED_GRAYSCALE_8), files)
     )
     out["OpenCV: decode"] = taken(each(lambda f: cv2.imread(str(f)), files))
-    shutil.rmtree(night.workspace)
     return out
 
 
