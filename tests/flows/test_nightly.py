@@ -273,7 +273,7 @@ def test_the_views_open_in_duckdb_from_any_folder(
 def test_a_shortlist_asks_a_nights_own_photos_and_says_the_same_as_if_all_were_asked(
     field_workspace: Workspace,
 ) -> None:
-    cut = SMALL | {"shortlist": {"enabled": "on", "k": 2}}
+    cut = SMALL | {"shortlist": {"enabled": "on", "k": 2}, "embed": {"enabled": False}}  # with vectors all vote again
     survey, aside = field_workspace.root / "photos" / "survey", field_workspace.root / "later"
     unnamed = sorted({row["file"] for row in _truth(field_workspace)})
     late = [survey / file for file in unnamed[len(unnamed) * 2 // 3 :]]
