@@ -48,6 +48,9 @@ def alike(one: pa.Table, two: pa.Table) -> bool:
             continue
         if not pa.types.is_floating(a.type) or a.is_null().to_pylist() != b.is_null().to_pylist():
             return False
-        if not np.allclose(a.drop_null().to_numpy(), b.drop_null().to_numpy(), rtol=1e-4, atol=1e-6, equal_nan=True):
+        x, y = a.drop_null().to_numpy(), b.drop_null().to_numpy()
+        if not np.allclose(x, y, rtol=1e-4, atol=1e-6, equal_nan=True):
+            worst = int(np.nanargmax(np.abs(x - y) - 1e-4 * np.abs(y)))
+            print(f"{name}: {x[worst]!r} and {y[worst]!r} in row {worst} of those that have a value")
             return False
     return True
