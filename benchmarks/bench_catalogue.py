@@ -45,6 +45,7 @@ OVERRIDES: dict[str, Any] = {
     "match": {"kind": "nearest"},
     "score": {"name": "mean"},
     "shortlist": {"descriptors_per_crop": KEYPOINTS},
+    "embed": {"enabled": False},  # vectors of drawn patterns say nothing
 }
 ROW = "in a row"
 HEADS = ("photos", "night", "stage", "wall s", "flow CPU s", "workers CPU s", "flow MB", "worker MB", "written MB", "silent s")  # fmt: skip
