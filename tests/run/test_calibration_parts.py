@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from resight.catalog import table as catalog_table
@@ -16,6 +17,7 @@ from resight.run.calibration import Calibrating
 from resight.run.calibration_extended import VIEWS_SCHEMA, Planned
 from resight.run.calibration_parts import parts_of, rows_of
 from resight.score.distribution import VOTES
+from resight.store import sealed
 from resight.store.damage import fresh_records, watch
 from resight.store.workspace import Workspace
 
@@ -168,6 +170,24 @@ def test_a_set_without_a_file_of_another_is_not_there(workspace: Workspace) -> N
     assert Calibrating(workspace, "second").about is None
     file.write_bytes(whole)
     assert Calibrating(workspace, "second").about == second.about
+
+
+def test_damage_to_rows_that_are_written_again_is_set_aside_and_the_next_try_makes_them_anew(
+    workspace: Workspace,
+) -> None:
+    first, wanted = kept(workspace, "first", plan_of(range(4))), plan_of(range(8))
+    (file,) = first.folder.glob("pairs-*.parquet")
+    footer = pq.read_metadata(file)
+    leaf = next(i for i in range(footer.num_columns) if "histogram" in footer.schema.column(i).path)
+    chunk, raw = footer.row_group(0).column(leaf), bytearray(file.read_bytes())
+    raw[chunk.data_page_offset + 20] ^= 0xFF  # in a column that is not compared with the plan
+    file.write_bytes(raw)
+    sealed.forget()
+    watch(workspace.store)
+    with pytest.raises(DamagedError, match=file.name):
+        kept(workspace, "second", wanted, Calibrating(workspace, "first"))
+    assert [told.path for told in fresh_records(workspace.store)] == [workspace.relative(file)]
+    assert as_fresh(kept(workspace, "second", wanted, Calibrating(workspace, "first")), wanted)
 
 
 @pytest.mark.parametrize("said", ["{}", '{"n_pairs": 3, "ends": [], "tried": true, "voted": [], "parts": []}',

@@ -6,6 +6,7 @@ import pytest
 from resight.segment.kinds.annotations import AnnotationsParams
 from resight.segment.kinds.auto import AutoParams
 from resight.segment.kinds.head_finder import HeadFinderParams
+from resight.segment.kinds.sam import SamParams
 from resight.segment.learned import copies
 from resight.segment.learned.copies import Copies
 from resight.segment.rows import input_digest
@@ -48,7 +49,7 @@ def test_only_large_photos_that_the_network_looks_at_are_segmented_again() -> No
     def digest(params, width: int) -> str:
         return input_digest(params.reads, [], "unknown", params.ways(width, 2000))
 
-    for params in (HeadFinderParams(), AutoParams()):
+    for params in (HeadFinderParams(), AutoParams(), SamParams()):
         assert digest(params, 2999) == input_digest(params.reads, [], "unknown") != digest(params, 3000)
-    for params in (AnnotationsParams(), AutoParams(otherwise="whole")):
+    for params in (AnnotationsParams(), AutoParams(otherwise="whole"), SamParams(boxes="annotations")):
         assert digest(params, 6000) == input_digest(params.reads, [], "unknown")

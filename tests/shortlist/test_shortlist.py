@@ -20,13 +20,13 @@ from resight.extract.kinds.aliked import AlikedParams
 from resight.extract.kinds.orb import OrbParams
 from resight.extract.kinds.sift import SiftParams
 from resight.pairs.plan import PairGrid, Plan
-from resight.shortlist.codebook import kmeans
+from resight.shortlist.codebook import kmeans, sub_vectors
 from resight.shortlist.earlier_votes import digest_of_texts
 from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
 from resight.shortlist.plan import allowed_by_grids, shortlisted
-from resight.shortlist.scan import TorchScanner
+from resight.shortlist.scan import TorchScanner, _grid, _multiplied, _rounded
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
 from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, Limits, lnbnn, search
@@ -520,3 +520,15 @@ def test_the_name_that_votes_had_before_is_that_of_all_pairs() -> None:
     assert digest_of_texts(pairs) == digest_ids(["q a", "q2 b", "ü a"])
     assert digest_of_texts(pairs.slice(1, 1)) == digest_ids(["q2 b"])
     assert digest_of_texts(pairs.slice(0, 0)) == digest_ids([])
+
+
+def test_descriptors_that_point_everywhere_find_the_same_in_few_lists_whoever_asks_with_them() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.nn.functional.normalize(torch.randn(1200, 64, generator=generator), dim=1)
+    centre = x.mean(0)
+    grid = _grid(centre[None], sub_vectors(x[:256] - centre, 8))
+    asked, stored = (_rounded(part - _rounded(centre, grid), grid) for part in (x[:200], x[200:]))
+    together = _multiplied(asked, stored, stored.square().sum(1))
+    for first, n in ((0, 1), (7, 3), (50, 117)):
+        alone = _multiplied(asked[first : first + n], stored, stored.square().sum(1))
+        assert alone.equal(together[first : first + n])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,6 +41,7 @@ from resight.store.workspace import Workspace
 STAGE, REVISION = "calibration", 1
 ABOUT, LEFT_OUT = "about.json", "pairs_left_out"
 GONE = "the next night with the same gallery makes it again"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ class Calibrating:
         """
         return self._or_aside(lambda: rows_of(parts_of(self.folder, About.read(self.folder).parts), asked, names))
 
-    def _or_aside(self, read: Callable[[], pa.Table]) -> pa.Table:
+    def _or_aside(self, read: Callable[[], T]) -> T:
         try:
             return read()
         except DamagedError as damage:
@@ -208,13 +209,13 @@ class Calibrating:
         return replace(self, there=there)
 
     def read_there(self, schema: pa.Schema) -> pa.Table:
-        """The rows that sets before this one have, in these columns.
+        """The rows that sets before this one have, in these columns; damaged ones are set aside, so that they are made again.
 
         Raises:
             DamagedError: They are not what was written.
         """
         parts = self.there.parts if self.there else ()
-        return read_rows(parts, schema.names).cast(schema)
+        return self._or_aside(lambda: read_rows(parts, schema.names).cast(schema))
 
     @property
     def views(self) -> pa.Table:
@@ -237,22 +238,24 @@ class Calibrating:
 
         Raises:
             BrokenCountError: A scored pair lacks values or contradicts itself.
+            DamagedError: Rows of an earlier set that are to be written again are not what was written; that is set aside.
         """
-        if self.planned is None or self.there is None:
+        planned, there = self.planned, self.there
+        if planned is None or there is None:
             raise ValueError("nobody has planned these pairs")
         scored = scored_only(pairs)
         read_distributions(scored)  # what is read again is not looked at again
         self.folder.mkdir(parents=True, exist_ok=True)
-        parts = write_set(self.folder, self.there, pairs, self.planned.views)
+        parts = self._or_aside(lambda: write_set(self.folder, there, pairs, planned.views))
         write_table(self.folder, LEFT_OUT, conformed(LEFT_OUT, left_out))
-        ends = Counter(ending_counts(pairs, left_out)) + Counter(dict(self.there.ends))
+        ends = Counter(ending_counts(pairs, left_out)) + Counter(dict(there.ends))
         about = About(
             ends.total(),
             dict(sorted(ends.items())),
-            is_tried(scored) and self.there.tried,
-            voted_columns(pairs) | self.there.voted,
+            is_tried(scored) and there.tried,
+            voted_columns(pairs) | there.voted,
             tuple(parts),
-            self.planned.made_by,
+            planned.made_by,
         )
         about.write(self.folder)
         return Calibrating(self.workspace, self.name, self.votes)

@@ -63,7 +63,7 @@ class TorchScanner:
     def __init__(self, entries: Entries) -> None:
         self.entries = entries
         codebook = entries.codebook
-        self._grid = _grid(codebook.centres)
+        self._grid = _grid(codebook.centres, codebook.codes)
         self._centres = _rounded(codebook.centres, self._grid)
         self._codes = _rounded(codebook.codes.flatten(0, 1), self._grid)
         self._offsets = torch.arange(codebook.n_bytes, dtype=torch.int32) * CODES
@@ -188,15 +188,18 @@ def _so_many(queries: Sequence[Query], most: int) -> Iterator[list[Query]]:
         yield group
 
 
-def _grid(centres: torch.Tensor) -> float:
+def _grid(centres: torch.Tensor, codes: torch.Tensor) -> float:
     """Distance of the numbers that descriptors are rounded to, a power of two.
 
     Products of two vectors x and y on it, and all sums on the way, are multiples of its square and no larger than |x| |y|. A
     float32 holds multiples up to 2^24 exactly, so nothing is lost as long as |x| |y| is below 16 squares of the
-    longest centre, here of differences from a centre. For descriptors of length 1 it is at most 1/1024: rounding moves a distance by some
-    ten-thousandths, the codes that they are compared with by hundreds of times as much.
+    longest centre, here of differences from a centre. Few centres may be short where descriptors point everywhere; a quarter of the
+    longest difference that codes stand for counts then. For descriptors of length 1 the distance is at most 1/1024: rounding moves a
+    distance by some ten-thousandths, the codes that they are compared with by hundreds of times as much.
     """
     longest = float(centres.norm(dim=1).max()) if len(centres) else 0.0
+    if len(codes):
+        longest = max(longest, float(codes.norm(dim=2).amax(1).norm()) / 4)
     return float(2.0 ** (math.ceil(math.log2(longest)) - GRID_BITS)) if longest > 0 else 2.0**-GRID_BITS
 
 

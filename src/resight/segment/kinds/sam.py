@@ -40,11 +40,17 @@ class SamParams(SegmenterBase):
     def weight_names(self) -> list[str]:
         return [self.weights, *([str(BUNDLED)] if self.boxes == "head-finder" else [])]
 
-    def build(self, weights: WeightStore) -> Segmenter:
-        boxes: SegmenterBase = HeadFinderParams.model_validate({})
+    def ways(self, width_px: int, height_px: int) -> tuple[str, ...]:
+        return self.finds_boxes().ways(width_px, height_px)
+
+    def finds_boxes(self) -> SegmenterBase:
+        """Settings of what the boxes come from."""
         if self.boxes == "annotations":
-            boxes = AnnotationsParams.model_validate({})
-        return SamSegmenter(load_sam(self, weights), boxes.build(weights))
+            return AnnotationsParams.model_validate({})
+        return HeadFinderParams.model_validate({})
+
+    def build(self, weights: WeightStore) -> Segmenter:
+        return SamSegmenter(load_sam(self, weights), self.finds_boxes().build(weights))
 
 
 class SamSegmenter:
