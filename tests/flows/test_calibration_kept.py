@@ -47,6 +47,14 @@ def more_photos(place: Workspace, folder: str, seed: int = 7) -> None:
     (place.root / "photos" / folder / "metadata.csv").unlink()
 
 
+def twin_of(place: Workspace, folder: Path) -> Workspace:
+    """A copy of a workspace in which no run is at work."""
+    shutil.copytree(place.root, folder)
+    twin = Workspace(folder)
+    (twin.store / ".lock").unlink(missing_ok=True)
+    return twin
+
+
 def tables(place: Workspace, run_id: str) -> dict[str, pa.Table]:
     found = {name: read_run(place, run_id, name).drop_columns("run_id") for name in (*TABLES, "pairs_left_out")}
     return found | {"provisional": found["provisional"].drop_columns("event_run_id")}
@@ -86,9 +94,7 @@ def test_a_night_says_the_same_as_with_calibration_pairs_of_its_own(
 ) -> None:
     night(quick_workspace, "2026-06-04", settings)  # accepts a fusion
     more_photos(quick_workspace, "more")
-    twin = Workspace(tmp_path / "twin")
-    shutil.copytree(quick_workspace.root, twin.root)
-    (twin.store / ".lock").unlink(missing_ok=True)
+    twin = twin_of(quick_workspace, tmp_path / "twin")
     apart = night(quick_workspace, "2026-06-06", settings)
     monkeypatch.setattr(pairing, "_kept_apart", lambda conditions, planned: None)
     together = night(twin, "2026-06-06", settings)
@@ -135,9 +141,7 @@ def test_a_new_name_makes_the_pairs_of_its_crops_and_says_the_same_as_all_of_the
     photos = before.table("photos").filter(pc.is_null(before.table("photos")["individual_id"]))
     labels = quick_workspace.root / "photos" / "metadata.csv"
     labels.write_text(f"file,individual_id\n{photos['uri'][0].as_py().removeprefix('photos/')},Zoe\n")
-    twin = Workspace(tmp_path / "twin")
-    shutil.copytree(quick_workspace.root, twin.root)
-    (twin.store / ".lock").unlink(missing_ok=True)
+    twin = twin_of(quick_workspace, tmp_path / "twin")
     shutil.rmtree(twin.store / "calibration")
     looked_up: list[int] = []
     match = pairing.match

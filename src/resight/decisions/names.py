@@ -64,9 +64,8 @@ def doubtful_pairs(photos_of: Mapping[str, int], apart: Collection[frozenset[str
     groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for name in photos_of:
         text = folded(name)
-        numbers = NUMBER.findall(
-            text
-        )  # of T0001 to T9999 no two are alike, and without them all would be compared with all
+        # Of T0001 to T9999 no two are alike, and without the numbers all would be compared with all.
+        numbers = NUMBER.findall(text)
         for key in _keys(text):
             groups[(key, *numbers)].add(name)
     pairs = {frozenset(pair) for group in groups.values() for pair in combinations(sorted(group), 2)}

@@ -24,7 +24,7 @@ from resight.errors import DamagedError
 from resight.pairs.cohort import CALIBRATE
 from resight.pairs.plan import ending_counts
 from resight.run.calibration_extended import VIEWS, VIEWS_SCHEMA, Planned, There, find, write_set
-from resight.run.calibration_parts import conformed, files_of, parts_of, read_rows, rows_of
+from resight.run.calibration_parts import Part, files_of, parts_of, read_rows, rows_of
 from resight.score.distribution import read_distributions, scored_only
 from resight.score.gallery import is_tried, voted_columns
 from resight.status import PairStatus
@@ -35,7 +35,7 @@ from resight.store.generations import current_generation
 from resight.store.runs import read_run, run_exists, run_record
 from resight.store.sealed import read_json, write_json
 from resight.store.selective import opened, read_columns
-from resight.store.tables import write_table
+from resight.store.tables import shaped, write_table
 from resight.store.workspace import Workspace
 
 STAGE, REVISION = "calibration", 1
@@ -170,7 +170,7 @@ class Calibrating:
             DamagedError: They are not what was written.
             FileNotFoundError: They are not there.
         """
-        return read_rows(parts_of(self.folder, About.read(self.folder).parts), names)
+        return read_rows(self._parts(), names)
 
     def read(self, names: Sequence[str] = ()) -> pa.Table:
         """`pairs`, or some `columns`, for a run under way: damaged ones are set aside, so that they are made again.
@@ -187,7 +187,10 @@ class Calibrating:
             BrokenCountError: Some are not there.
             DamagedError: They are not what was written.
         """
-        return self._or_aside(lambda: rows_of(parts_of(self.folder, About.read(self.folder).parts), asked, names))
+        return self._or_aside(lambda: rows_of(self._parts(), asked, names))
+
+    def _parts(self) -> tuple[Part, ...]:
+        return parts_of(self.folder, About.read(self.folder).parts)
 
     def _or_aside(self, read: Callable[[], T]) -> T:
         try:
@@ -247,7 +250,7 @@ class Calibrating:
         read_distributions(scored)  # what is read again is not looked at again
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = self._or_aside(lambda: write_set(self.folder, there, pairs, planned.views))
-        write_table(self.folder, LEFT_OUT, conformed(LEFT_OUT, left_out))
+        write_table(self.folder, LEFT_OUT, shaped(LEFT_OUT, left_out))
         ends = Counter(ending_counts(pairs, left_out)) + Counter(dict(there.ends))
         about = About(
             ends.total(),

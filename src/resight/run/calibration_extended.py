@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 from resight.match.cache import CropCodes
 from resight.pairs.plan import PLANNED
-from resight.run.calibration_parts import GONE, GONE_SCHEMA, KEYS, PAIRS, Part, conformed, met, numbered
+from resight.run.calibration_parts import GONE, GONE_SCHEMA, KEYS, PAIRS, Part, met, numbered
 from resight.score.distribution import VOTES
 from resight.status import PairStatus
 from resight.store.columns import digest_of_table
 from resight.store.parts import write_part
-from resight.store.tables import write_table
+from resight.store.tables import shaped, write_table
 
 VIEWS = "views"
 VIEWS_SCHEMA = pa.schema([("crop_id", pa.string()), ("viewpoint", pa.string())])
@@ -127,7 +127,7 @@ def write_set(folder: Path, there: There, rows: pa.Table, views: pa.Table) -> li
     """
     merged = to_merge(there.parts, rows.num_rows)
     others = [part for part in there.parts if part not in merged]
-    whole = conformed(PAIRS, pa.concat_tables([rows, *(_like(part, rows.schema) for part in merged)]))
+    whole = shaped(PAIRS, pa.concat_tables([rows, *(_like(part, rows.schema) for part in merged)]))
     for name, table in ((GONE, _gone(others)), (VIEWS, views)):
         if table.num_rows:
             write_part(folder, name, table)

@@ -162,17 +162,6 @@ def parts_of(folder: Path, told: Sequence[Mapping[str, Any]]) -> tuple[Part, ...
     return tuple(Part(folder.parent / one["file"], int(one["rows"]), gone[str(one["file"])]) for one in told)
 
 
-def conformed(name: str, rows: pa.Table) -> pa.Table:
-    """Rows in the columns and types of a table of the catalog and sorted by its key; values may be missing, as there is no run yet."""
-    spec = catalog_table(name)
-    columns = [
-        rows[f.name].cast(f.type) if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type)
-        for f in spec.schema
-    ]
-    free = pa.schema([f.with_nullable(True) for f in spec.schema], metadata=spec.schema.metadata)
-    return pa.table(columns, schema=free).sort_by([(key, "ascending") for key in spec.key])
-
-
 def files_of(folder: Path, told: Sequence[Mapping[str, Any]]) -> list[Path]:
     """Every file that the parts of a set need."""
     files = [folder.parent / str(one["file"]) for one in told]

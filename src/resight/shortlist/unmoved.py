@@ -27,7 +27,7 @@ from resight.store.workspace import Workspace
 
 QUERIES_PER_BLOCK = 128
 ANSWERS_TRIED = 3  # of a query, the latest: nights and evaluations may take turns
-# Distances are good to about 1e-6, and to 1e-3 near 0. Who is so near to an edge is asked again.
+# Rounding (`scan`) moves distances by about 1e-4. Who is so near to an edge as this is asked again.
 NEAR, NEARLY = 1e-3, 1.001
 
 

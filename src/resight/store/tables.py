@@ -33,15 +33,22 @@ def conform(name: str, rows: pa.Table | Sequence[Mapping[str, Any]], run_id: str
     unknown = set(rows.column_names) - set(schema.names)
     if unknown:
         raise KeyError(f"table {name} has no columns {sorted(unknown)}")
+    table = shaped(name, rows, run_id)
+    _check(name, table, schema, spec.key)
+    return table.cast(schema)
+
+
+def shaped(name: str, rows: pa.Table, run_id: str | None = None) -> pa.Table:
+    """Rows in the catalog's columns, order and types, sorted by key; values may be missing, the run's name where there is no run."""
+    spec = catalog_table(name)
+    schema = spec.schema
     arrays = [_column(rows, f, run_id) for f in schema]
     table = pa.table(arrays, schema=pa.schema([f.with_nullable(True) for f in schema], metadata=schema.metadata))
-    _check(name, table, schema, spec.key)
-    sorted_table = table.sort_by([(k, "ascending") for k in spec.key]) if table.num_rows else table
-    return sorted_table.cast(schema)
+    return table.sort_by([(k, "ascending") for k in spec.key]) if table.num_rows else table
 
 
-def _column(rows: pa.Table, field: pa.Field, run_id: str) -> pa.ChunkedArray | pa.Array:
-    if field.name == "run_id":
+def _column(rows: pa.Table, field: pa.Field, run_id: str | None) -> pa.ChunkedArray | pa.Array:
+    if field.name == "run_id" and run_id is not None:
         return pa.repeat(pa.scalar(run_id, field.type), rows.num_rows)
     if field.name not in rows.column_names:
         return pa.nulls(rows.num_rows, field.type)
