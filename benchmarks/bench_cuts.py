@@ -95,7 +95,7 @@ def main(given: Sequence[str] | None = None) -> None:
     chosen, by_size, scored, start = parser.parse_args(given), {}, [], time.process_time()
     with opened(chosen, {"shortlist": {"enabled": "off"}}) as run:
         asking = read_animals(chosen.animals, Part(chosen.part))
-        extracted, cohort = prepared(run, asking, chosen.photos, chosen.gallery_photos, chosen.crops)
+        extracted, cohort = prepared(run, asking, chosen)
         for size, n_matched, rows, pairs in judged_folders(run, extracted, cohort):
             by_size.setdefault(size, []).extend(rows)
             scored += pairs if size == LARGE else []

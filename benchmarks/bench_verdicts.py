@@ -3,7 +3,7 @@
     resight train split heads --leave-out t001 … --out animals.csv
     python benchmarks/bench_verdicts.py --data heads --animals animals.csv --workspace /tmp/heads --ways votes union
 
-The animals of one part of the list ask (`time-aware`: with photos of their later days), all others are in the gallery alone. Matching every
+The animals of one part of the list ask (with photos of their later days, or with `--protocol first-year` of their later years), all others are in the gallery alone. Matching every
 photo of an encounter takes hours, so the first ``--photos`` of each query encounter ask, and as many of each encounter that stands in for
 an unknown animal; ``--gallery-photos`` of each encounter of the gallery are there. First is meant in the order of their crops' names, which are digests. Strangers are the same encounters judged once more from the same pairs without their animal.
 What is matched stays in the workspace, so that a second call only judges.
@@ -102,9 +102,9 @@ def groups_of_the_known(outcomes: pa.Table) -> dict[str, Any]:
     return {"metric": "cluster_ari_known", "value": value, "ci_low": low, "ci_high": high, "n": len(rows)}
 
 
-def figures(outcomes: pa.Table, prior_new: float) -> dict[str, dict[str, Any]]:
+def figures(outcomes: pa.Table, protocol: str, prior_new: float) -> dict[str, dict[str, Any]]:
     """By metric its value, interval and number of rows."""
-    rows = accuracy_rows(outcomes, Context("time-aware", prior_new))
+    rows = accuracy_rows(outcomes, Context(protocol, prior_new))
     return {
         r["metric"]: r for r in [*rows, groups_of_the_known(outcomes) | {"stratum": "all"}] if r["stratum"] == "all"
     }
@@ -135,7 +135,7 @@ def main(given: Sequence[str] | None = None) -> None:
     chosen, by_way = parser.parse_args(given), {}
     with opened(chosen, settings_of(chosen)) as run:
         asking = read_animals(chosen.animals, Part(chosen.part))
-        extracted, cohort = prepared(run, asking, chosen.photos, chosen.gallery_photos, chosen.crops)
+        extracted, cohort = prepared(run, asking, chosen)
         print(json.dumps({"queries": len(cohort.queries), "gallery photos": len(cohort.gallery), "cpu_s": round(time.process_time())}), flush=True)  # fmt: skip
         for way in chosen.ways:
             start = time.process_time()
@@ -146,7 +146,9 @@ def main(given: Sequence[str] | None = None) -> None:
             print(json.dumps({"way": way, "rule": together.rule.params.rule, "cpu_s": round(time.process_time() - start)}), flush=True)  # fmt: skip
             if chosen.pairings:
                 chosen.pairings.write_text(json.dumps(pairings(together)))
-            by_way[way] = figures(conform("outcomes", rows, run.run_id or "bench"), run.settings.novelty.prior_new)
+            by_way[way] = figures(
+                conform("outcomes", rows, run.run_id or "bench"), chosen.protocol, run.settings.novelty.prior_new
+            )
     print("\n".join(table(by_way)), flush=True)
 
 

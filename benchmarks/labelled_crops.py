@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.evaluate.animals import Part
-from resight.evaluate.folds import asked_by, cohort_of
+from resight.evaluate.folds import asked_by, cohort_of, of_a_gallery_side
 from resight.evaluate.outcomes import ENCOUNTER
-from resight.evaluate.protocol import split
+from resight.evaluate.protocol import FIRST_YEAR, TIME_AWARE, split
 from resight.flows.steps import own_settings
 from resight.pairs.cohort import Cohort
 from resight.run.run import Run, absolute_sources, open_run
@@ -38,15 +38,20 @@ def arguments(about: str | None, gallery_photos: int) -> argparse.ArgumentParser
         "--crops", type=int, default=100_000, help="of all that could take part only the first so many do"
     )
     parser.add_argument("--weights", default="", help="of the matcher, a path, instead of those of the settings")
+    parser.add_argument(
+        "--protocol", choices=[TIME_AWARE, FIRST_YEAR], default=TIME_AWARE, help="who is in the gallery"
+    )
+    parser.add_argument("--workers", type=int, default=0, help="processes that match; 0: this one")
     return parser
 
 
 def opened(given: argparse.Namespace, overrides: Mapping[str, Any]) -> AbstractContextManager[Run]:
-    """A run in the workspace, of crops as they are and without other processes; nothing of it is published."""
+    """A run in the workspace, of crops as they are, without other processes unless workers are asked for; nothing of it is published."""
     given.workspace.mkdir(parents=True, exist_ok=True)
     place = open_workspace(given.workspace)
     matcher = {"match": {"kind": "lightglue", "weights": given.weights}} if given.weights else {}
-    chosen = {"segment": {"kind": "whole"}, "dask": {"mode": "inline"}, **matcher, **overrides}
+    dask = {"workers": given.workers} if given.workers else {"mode": "inline"}
+    chosen = {"segment": {"kind": "whole"}, "dask": dask, **matcher, **overrides}
     settings, model = own_settings(place, chosen)
     return open_run(place, settings, model, flow="evaluate", sources=absolute_sources([str(given.data)]))
 
@@ -63,19 +68,19 @@ def first_of_each(segmented: Segmented, chosen: Iterable[str], most: int) -> fro
     return frozenset(photo for of in by_encounter.values() for photo in of[:most])
 
 
-def prepared(
-    run: Run, asking: Collection[str], most: int, most_known: int, most_crops: int
-) -> tuple[Extracted, Cohort]:
-    """Photos that take part, with crops and features; nothing is computed of the others."""
+def prepared(run: Run, asking: Collection[str], given: argparse.Namespace) -> tuple[Extracted, Cohort]:
+    """Photos that take part, with crops and features; nothing is computed of the others. ``given``: see `arguments`."""
     ingested = ingest_photos(run)
     photos = ingested.photos.filter(pc.equal(ingested.photos["status"], "ok"))
-    cohort = asked_by(cohort_of(photos, split(photos, protocol="time-aware")), asking)
+    cohort = asked_by(cohort_of(photos, split(photos, protocol=given.protocol)), asking)
     segmented = segment_photos(run, replace(ingested, photos=of_photos(photos, cohort.gallery | cohort.queries)))
     usable = segmented.crops.filter(pc.equal(segmented.crops["status"], "ok"))
-    segmented = replace(segmented, crops=usable.sort_by("crop_id").slice(0, most_crops))
+    segmented = replace(segmented, crops=usable.sort_by("crop_id").slice(0, given.crops))
+    if given.protocol == FIRST_YEAR:
+        cohort = of_a_gallery_side(cohort, segmented.crops)
     queries, gallery = (
-        first_of_each(segmented, cohort.queries, most),
-        first_of_each(segmented, cohort.gallery, most_known),
+        first_of_each(segmented, cohort.queries, given.photos),
+        first_of_each(segmented, cohort.gallery, given.gallery_photos),
     )
     cohort = replace(
         cohort, queries=queries, truth={p: cohort.truth[p] for p in queries}, gallery=gallery,
