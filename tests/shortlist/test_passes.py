@@ -152,18 +152,22 @@ def test_a_block_of_votes_reads_every_shard_of_its_candidates_once(
         tmp_path, tmp_path / "index" / index.name, PARAMS, voters, (everybody,) * 5, stores, rows, verify=15, most=20
     )
     reads: list[tuple[str, int]] = []
-    whole = reader_module.read_shard
 
-    def counted(folder, group, start, stop):
-        reads.append((folder.name, start))
-        return whole(folder, group, start, stop)
+    def counted(read):
+        def reading(folder, group, start, stop, *rows):
+            reads.append((folder.name, start))
+            return read(folder, group, start, stop, *rows)
 
-    monkeypatch.setattr(reader_module, "read_shard", counted)
+        return reading
+
+    for name in ("read_shard", "read_rows"):  # few rows of a shard are read alone
+        monkeypatch.setattr(reader_module, name, counted(getattr(reader_module, name)))
     monkeypatch.setattr(reader_module.FeatureReader.__init__, "__defaults__", (1,))
     votes = vote_block(block).votes
     ranks = votes["rank"].to_pylist()
     assert max(ranks) == 20 and [v is not None for v in votes["lnbnn_verified"].to_pylist()] == [r <= 15 for r in ranks]
-    assert reads[0] == ("0.zarr", 0) and sorted(reads[1:]) == [("0.zarr", 64), ("0.zarr", 128), ("1.zarr", 0)]
+    shards = [("0.zarr", 0), ("0.zarr", 64), ("0.zarr", 128), ("1.zarr", 0)]
+    assert reads[0] == ("0.zarr", 0) and sorted(reads[1:]) == shards  # the queries, then the candidates
 
 
 def test_a_full_segment_is_not_touched_by_a_nights_crops(

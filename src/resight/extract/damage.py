@@ -59,6 +59,26 @@ def read_shard(
     return arrays
 
 
+def read_rows(folder: Path, group: Group, start: int, stop: int, rows: Sequence[int]) -> dict[str, np.ndarray] | None:
+    """All arrays of some rows of one shard, as they were written; None where only the whole shard can tell whether they are.
+
+    Args:
+        folder, group, start, stop: As of `read_shard`.
+        rows: Of the batch, in this shard.
+    """
+    try:
+        mark = (folder / store.COMPLETE).stat().st_mtime_ns
+        said = _shards(folder, mark).get((start, stop), {}).get(store.ROW_DIGESTS, "")
+        arrays = group.some(start, rows)
+    except (FileNotFoundError, *UNREADABLE):
+        return None
+    if not said:  # written before rows had digests, or by nobody
+        return arrays if (str(folder), mark, start) in _seen and store.is_complete(folder) else None
+    at = (store.ROW_DIGITS * (row - start) for row in rows)
+    expected = [said[place : place + store.ROW_DIGITS] for place in at]
+    return arrays if store.row_digests(arrays) == expected else None
+
+
 def look_at_shard(
     folder: Path, group: Group, start: int, stop: int, names: Sequence[str] = tuple(store.ABOUT)
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -69,11 +89,11 @@ def look_at_shard(
     """
     try:
         mark = (folder / store.COMPLETE).stat().st_mtime_ns
-        told = _digests(folder, mark) if (str(folder), mark, start) not in _seen else {}
+        told = _shards(folder, mark) if (str(folder), mark, start) not in _seen else {}
     except FileNotFoundError:
         raise DamagedError(folder, store.NOT_WHOLE) from None
     # A shard without digests was written by nobody: its crops have failed, and no table names its rows.
-    digests = told.get((start, stop), {})
+    digests = told.get((start, stop), {}).get("sha256", {})
     arrays: dict[str, np.ndarray] = {}
     damaged: dict[str, str] = {}
     for name in names:
@@ -90,16 +110,16 @@ def look_at_shard(
     return arrays, damaged
 
 
-@lru_cache(maxsize=4)
-def _digests(folder: Path, _mark_ns: int) -> Mapping[tuple[int, int], dict[str, str]]:
-    """Digests of the arrays of every shard, by its first row and the one after its last; read once, not once per shard."""
-    return {(shard["rows"][0], shard["rows"][1]): shard["sha256"] for shard in store.completion(folder)["shards"]}
+@lru_cache(maxsize=64)
+def _shards(folder: Path, _mark_ns: int) -> Mapping[tuple[int, int], dict[str, Any]]:
+    """The mark of every shard, by its first row and the one after its last; read once, not once per shard."""
+    return {(shard["rows"][0], shard["rows"][1]): shard for shard in store.completion(folder)["shards"]}
 
 
 def forget() -> None:
     """Compare shards again that were compared before."""
     _seen.clear()
-    _digests.cache_clear()
+    _shards.cache_clear()
 
 
 def keypoint_counts(folder: Path) -> list[int]:

@@ -8,7 +8,8 @@ and behind them where each of them lies (Zarr v3, sharding codec 1.0). A row who
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 NO_CHUNK = 2**64 - 1
+NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 ZSTD_LEVEL = 1
 CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, reversed
 CHECKSUM_BYTES = 4
@@ -105,18 +107,44 @@ class StoredArray:
         values = np.zeros((stop - start, *self.shape[1:]), self.dtype)
         try:
             data = memoryview(self.shard_file(start).read_bytes())
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except NO_FILE:
             return values
-        end = len(data) - CHECKSUM_BYTES
-        index = np.frombuffer(data[max(0, end - 16 * self.shard_rows) : end], "<u8").reshape(self.shard_rows, 2)
+        self._fill(values, range(stop - start), len(data), lambda offset, size: data[offset : offset + size])
+        return values
+
+    def some(self, start: int, rows: Sequence[int]) -> np.ndarray:
+        """(len(rows), ...) values of these rows, which lie in the shard that begins with row ``start``; nothing else of it is read.
+
+        Errors as of `shard`.
+        """
+        values = np.zeros((len(rows), *self.shape[1:]), self.dtype)
+        try:
+            file = self.shard_file(start).open("rb", buffering=0)
+        except NO_FILE:
+            return values
+        with file:
+
+            def read(offset: int, size: int) -> memoryview:
+                file.seek(offset)
+                return memoryview(file.read(size))
+
+            self._fill(values, [row - start for row in rows], file.seek(0, os.SEEK_END), read)
+        return values
+
+    def _fill(
+        self, values: np.ndarray, rows: Iterable[int], length: int, read: Callable[[int, int], memoryview]
+    ) -> None:
+        """Write what the chunks of these rows of a shard hold into ``values``; ``read(offset, size)`` gives a piece of its file."""
+        end, n_index = length - CHECKSUM_BYTES, 16 * self.shard_rows
+        index = np.frombuffer(read(max(0, end - n_index), min(end, n_index)), "<u8").reshape(self.shard_rows, 2)
         n_bytes, codec = prod(self.shape[1:]) * self.dtype.itemsize, pa.Codec("zstd")
-        for row, (offset, size) in enumerate(index[: stop - start].tolist()):
+        for place, row in enumerate(rows):
+            offset, size = index[row].tolist()
             if offset == NO_CHUNK:
                 continue
             if offset + size > end:
                 raise ValueError(f"a chunk of {self.folder.name} lies behind the end of its file")
-            values[row] = self._row(codec, data[offset : offset + size], n_bytes)
-        return values
+            values[place] = self._row(codec, read(offset, size), n_bytes)
 
     def packed(self, values: np.ndarray) -> bytes:
         """The file of a shard with these rows; b'' where all of them are zero, which is no file."""
@@ -175,6 +203,10 @@ class Group:
     def rows(self, start: int, stop: int, names: Iterable[str]) -> dict[str, np.ndarray]:
         """The arrays ``names`` of the shard with the rows from ``start`` to ``stop``. Errors as of `StoredArray.shard`."""
         return {name: self.arrays[name].shard(start, stop) for name in names}
+
+    def some(self, start: int, rows: Sequence[int]) -> dict[str, np.ndarray]:
+        """All arrays of these rows of the shard that begins with row ``start``. Errors as of `StoredArray.shard`."""
+        return {name: array.some(start, rows) for name, array in self.arrays.items()}
 
 
 def crc32c(data: bytes) -> int:

@@ -29,6 +29,7 @@ FORMAT, VERSION = "resight-features", 1
 COMPLETE = "_COMPLETE.json"
 NOT_WHOLE = "it is missing or not whole"
 SHARD_ROWS = 64
+ROW_DIGESTS, ROW_DIGITS = "row_sha256", 16
 
 ABOUT = {
     "keypoints": "x (right) and y (down) in crop pixels; pixel centres are integers; unit px",
@@ -123,7 +124,12 @@ def write_shard(folder: Path, start: int, rows: Sequence[Features], failed: Mapp
         else:
             file.unlink(missing_ok=True)
     digests = {name: digest(values) for name, values in arrays.items()}
-    mark = {"rows": [start, stop], "sha256": digests, "failed": dict(failed or {})}
+    mark = {
+        "rows": [start, stop],
+        "sha256": digests,
+        ROW_DIGESTS: "".join(row_digests(arrays)),
+        "failed": dict(failed or {}),
+    }
     write_bytes(mark_path(folder, start), json.dumps(mark).encode())
 
 
@@ -265,6 +271,17 @@ def _opened(folder: Path) -> Group:
 def digest(values: np.ndarray) -> str:
     """SHA-256 of the raw bytes."""
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def row_digests(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Of each row the first `ROW_DIGITS` hex digits of the SHA-256 of its raw bytes in all arrays, so that a row can be read alone."""
+    digests = []
+    for row in range(len(arrays["n_keypoints"])):
+        sha256 = hashlib.sha256()
+        for name in ABOUT:
+            sha256.update(np.ascontiguousarray(arrays[name][row : row + 1]).data)
+        digests.append(sha256.hexdigest()[:ROW_DIGITS])
+    return digests
 
 
 def _is_whole(folder: Path, group: Group, start: int, stop: int) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +72,8 @@ def vote_block(block: VoteBlock) -> Answers:
 
     index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
     masks = block.may_find(len(index.crop_ids))
-    queries = {crop_id: as_floats(reader.load(*place)) for crop_id, place in block.queries}
+    loaded = reader.load_many(place for _, place in block.queries)
+    queries = {crop_id: as_floats(features) for (crop_id, _), features in zip(block.queries, loaded, strict=True)}
     limits: dict[str, Limits] = {}
     descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
     every = None if block.alike else block.most
@@ -82,15 +82,15 @@ def vote_block(block: VoteBlock) -> Answers:
     votes = _chosen(votes, block, masks, index.crop_ids) if block.alike else votes
     verified: list[float | None] = [None] * votes.num_rows
     most, k = block.params.descriptors_per_crop, block.params.neighbours
-    candidates = [
-        (*block.places[row_of[gallery]].tolist(), query, number)
-        for number, (query, gallery, rank) in enumerate(zip(*(votes[name].to_pylist() for name in RANKED), strict=True))
-        if rank <= block.verify
-    ]
-    for (store, at), of_crop in groupby(sorted(candidates), lambda c: c[:2]):  # as they lie: each shard is read once
-        gallery = as_floats(reader.load(block.stores[store], at))
-        for _, _, query, number in of_crop:
-            verified[number] = verified_votes(queries[query], gallery, limits[query].background, most, k)
+    candidates: dict[Place, list[tuple[str, int]]] = {}
+    for number, (query, gallery, rank) in enumerate(zip(*(votes[name].to_pylist() for name in RANKED), strict=True)):
+        if rank <= block.verify:
+            store, at = block.places[row_of[gallery]].tolist()
+            candidates.setdefault((block.stores[store], at), []).append((query, number))
+    for place, features in reader.each(candidates):  # as they lie: each shard is read once, and no more of it than that
+        candidate = as_floats(features)
+        for query, number in candidates[place]:
+            verified[number] = verified_votes(queries[query], candidate, limits[query].background, most, k)
     votes = votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
     return Answers(votes, {crop_id: of_query.edge for crop_id, of_query in limits.items()})
 
