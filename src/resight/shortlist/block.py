@@ -33,6 +33,7 @@ class VoteBlock:
 
     The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back. Where ``alike`` holds
     the rows of the most alike crops of each query (int32) and their cosines (float32), the best are those of `united`.
+    ``index`` lies beside ``base``, if that is given (`beside`).
     """
 
     root: Path
@@ -47,6 +48,7 @@ class VoteBlock:
     alike: tuple[tuple[bytes, bytes], ...] = ()
     owners: np.ndarray | None = None
     encounters: tuple[str, ...] = ()
+    base: Path | None = None
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -70,7 +72,7 @@ def vote_block(block: VoteBlock) -> Answers:
     from resight.shortlist.verified import as_floats, verified_votes
     from resight.shortlist.votes import Limits, search
 
-    index, reader = _opened(block.index), FeatureReader(Workspace(block.root))
+    index, reader = opened(block.index, block.base), FeatureReader(Workspace(block.root))
     masks = block.may_find(len(index.crop_ids))
     loaded = reader.load_many(place for _, place in block.queries)
     queries = {crop_id: as_floats(features) for (crop_id, _), features in zip(block.queries, loaded, strict=True)}
@@ -120,11 +122,13 @@ def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray]
 
 
 @lru_cache(maxsize=1)
-def _opened_at(path: Path, _changed_ns: int) -> ShortlistIndex:
-    from resight.shortlist.store import open_index
+def _opened_at(path: Path, base: Path | None, _changed_ns: tuple[int, ...]) -> ShortlistIndex:
+    from resight.shortlist.beside import open_beside
 
-    return open_index(path)
+    return open_beside(path, base)
 
 
-def _opened(path: Path) -> ShortlistIndex:
-    return _opened_at(path, (path / "index.json").stat().st_mtime_ns)
+def opened(path: Path, base: Path | None) -> ShortlistIndex:
+    """The index at ``path``, and beside what; the last one stays open in the process."""
+    changed = tuple((one / "index.json").stat().st_mtime_ns for one in (path, base) if one is not None)
+    return _opened_at(path, base, changed)

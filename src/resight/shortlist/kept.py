@@ -3,7 +3,7 @@
 An answer depends on the query, on the codebook, on how votes are counted and on the set of gallery crops that the query may
 find; neither on the other queries nor on the order of the index. So a night asks its new photos, and an older one only where a
 crop that it may find has come or gone (and `unmoved` says of most of these that it does not matter). Where vectors count too, an answer also depends on what is alike to the photos of the
-encounter, and on whose the gallery crops are.
+encounter, and on whose the crops are that they may find.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ class Keys:
             how: Names the codebook and how votes are counted.
             alike: Where vectors count too.
         """
-        digests = b"".join(hashlib.sha256(crop_id.encode()).digest()[:16] for crop_id in crop_ids)
-        self._of_row = np.frombuffer(digests, np.uint64).reshape(-1, 2)
-        owned = sorted(f"{crop_id} {alike.owners.get(crop_id, crop_id)}" for crop_id in crop_ids) if alike else []
-        self._how = fingerprint(how, digest_ids(owned))
+        names = [f"{crop_id} {alike.owners.get(crop_id, crop_id)}" for crop_id in crop_ids] if alike else crop_ids
+        digests = b"".join(hashlib.sha256(name.encode()).digest()[:16] for name in names)
+        self._of_row, self._how = np.frombuffer(digests, np.uint64).reshape(-1, 2), how
 
     def of(self, questions: Iterable[Question]) -> dict[str, str]:
         """The key of each query's answer; all questions of an encounter must be there."""

@@ -16,11 +16,13 @@ class VotingNames:
         features: Of the voting descriptors, from `extract_fingerprint`.
         index: Of the index of a gallery that is cut down, from `ShortlistParams.index_name`.
         exact_index: Of the index of a smaller gallery, whose descriptors are kept as they are.
+        base: Of the index of the gallery, for those that lie beside it; empty for itself.
     """
 
     features: str
     index: str
     exact_index: str
+    base: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,6 @@ class Voting:
 
 
 def voting_names(params: ShortlistParams, features_name: str, *part: str) -> VotingNames:
-    """Names of the indexes over the descriptors of that name; ``part`` gives a part of the crops its own."""
+    """Names of the indexes over the descriptors of that name; ``part`` gives a part of the crops its own, beside the gallery's."""
     index, exact = (p.index_name(features_name, *part) for p in (params, params.exact()))
-    return VotingNames(features_name, index, exact)
+    return VotingNames(features_name, index, exact, params.index_name(features_name) if part else "")

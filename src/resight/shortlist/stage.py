@@ -99,16 +99,23 @@ def _indexed(
     env: Environment, voting: Voting, stored: Stored, queries: Sequence[str], gallery: Sequence[str], cut: bool
 ) -> tuple[ShortlistIndex, VoteBlock]:
     """The index of the gallery, and all queries that vote in it."""
-    from resight.shortlist.store import build_index
+    from resight.shortlist.beside import build_beside, open_beside
+    from resight.shortlist.store import build_index, newest_index
 
     params, places = voting.params if cut else voting.params.exact(), stored.places
-    folder = env.workspace.stage_dir("shortlist", voting.names.index if cut else voting.names.exact_index)
-    index = build_index(folder, [c for c in gallery if c in places], stored, params, voting.names.features)
+    names, stage_dir = voting.names, env.workspace.stage_dir
+    folder = stage_dir("shortlist", names.index if cut else names.exact_index)
+    family, holding = params.index_name(names.features), [c for c in gallery if c in places]
+    base = newest_index(stage_dir("shortlist", names.base), family) if cut and names.base else None
+    if base is None:
+        index = build_index(folder, holding, stored, params, names.features)
+    else:
+        index = open_beside(build_beside(folder, base, holding, stored, params, family), base)
     voters = tuple((c, places[c]) for c in queries if c in places)
     stores, rows = _place_arrays(index.crop_ids, places)
     kept = params.k if cut else len(index.crop_ids)
     path = folder / index.name
-    return index, VoteBlock(env.workspace.root, path, params, voters, (), stores, rows, verify=kept, most=kept)
+    return index, VoteBlock(env.workspace.root, path, params, voters, (), stores, rows, kept, kept, base=base)
 
 
 def _open_crops(grids: Sequence[PairGrid]) -> tuple[list[str], list[str]]:
@@ -140,9 +147,7 @@ def _votes(
     others = [voter for voter in everything.queries if keys[voter[0]] not in is_kept]
     if others and alike is None:
         numbers = Numbers.given(folder.parent, index.crop_ids)
-        asking = Asking(
-            everything.root, everything.index, everything.params, index.crop_ids, numbers, open_rows, keys_of
-        )
+        asking = Asking(everything, index.crop_ids, numbers, open_rows, keys_of)
         carried, answers = carry(folder.parent, unmoved(runner, asking, others), keys)
         is_kept, before = is_kept | carried, pa.concat_tables([before, answers])
     speaks_with = alike.encounter if alike else str

@@ -102,7 +102,7 @@ def build_index(
         WorkspaceError: Files of the index are missing or changed.
     """
     family = params.index_name(descriptor_fingerprint)
-    _set_damaged_aside(folder)
+    set_damaged_aside(folder)
     path = newest_index(folder, family)
     if path is None or len(set(crop_ids)) >= RETRAIN_GROWTH * _read_manifest(path)["n_crops_trained"]:
         codebook = train(crop_ids, descriptors, params, folder)
@@ -117,7 +117,7 @@ def build_index(
     return open_index(path)
 
 
-def _set_damaged_aside(folder: Path) -> None:
+def set_damaged_aside(folder: Path) -> None:
     """Look at all bytes of the indexes, once in a process; what is damaged is built anew."""
     for file in matching(folder, f"*/{INDEX_FILE}"):
         key = str(file), file.stat().st_mtime_ns
@@ -169,6 +169,17 @@ def write_codebook(path: Path, codebook: Codebook, family: str) -> None:
         "segments": [],
     }
     _write_manifest(path, manifest)
+
+
+def begin_with(path: Path, other: Path, family: str) -> None:
+    """Begin an index without crops that has the codebook of another one; an existing one stays.
+
+    Raises:
+        DamagedError: Files of the other one are missing or changed.
+    """
+    manifest = _read_manifest(other)
+    _check_files(other, manifest["codebook"], verify=True)
+    write_codebook(path, _read_codebook(other, manifest), family)
 
 
 @dataclass(frozen=True)

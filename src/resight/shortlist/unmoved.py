@@ -19,6 +19,7 @@ import pyarrow as pa
 from resight.extract.reader import FeatureReader
 from resight.runner.runner import Runner
 from resight.shortlist import kept
+from resight.shortlist.block import VoteBlock, opened
 from resight.shortlist.edges import Numbers, Reach, keep_edges, read_edges
 from resight.shortlist.kept import Question, keep, look_up
 from resight.shortlist.params import ShortlistParams
@@ -37,6 +38,7 @@ class CheckBlock:
 
     root: Path
     index: Path
+    base: Path | None
     params: ShortlistParams
     changed: tuple[str, ...]
     queries: tuple[tuple[str, Place], ...]
@@ -52,17 +54,14 @@ class Asking:
     """What the queries of a call have in common; see `unmoved`.
 
     Attributes:
-        root, index: The workspace, and the folder of the index.
-        params: How votes are counted.
+        block: All that vote: the workspace, the index, and how votes are counted.
         crop_ids: (R,) crop of each row of the index.
         numbers: Of these.
         open_rows: (Q, R) bool, what queries may find.
         keys_of: Names of answers.
     """
 
-    root: Path
-    index: Path
-    params: ShortlistParams
+    block: VoteBlock
     crop_ids: Sequence[str]
     numbers: Numbers
     open_rows: Callable[[Sequence[str]], np.ndarray]
@@ -86,7 +85,7 @@ def unmoved(runner: Runner, asking: Asking, queries: Sequence[tuple[str, Place]]
         queries: Whose answers are not kept; crop and place of its features.
     """
     tried: dict[str, list[Reach]] = {}
-    for reach in read_edges(asking.index.parent, [crop_id for crop_id, _ in queries]):
+    for reach in read_edges(asking.block.index.parent, [crop_id for crop_id, _ in queries]):
         tried.setdefault(reach.query, []).append(reach)
     known = [voter for voter in queries if voter[0] in tried]
     earlier, now = dict[str, Earlier](), dict[str, bytes]()
@@ -127,7 +126,8 @@ def _blocks(asking: Asking, queries: Sequence[tuple[str, Place]], earlier: Mappi
         changed = tuple(asking.crop_ids[row] for row in rows)
         masks = tuple(np.isin(rows, mine).tobytes() for mine in concern)
         edges = tuple(earlier[crop_id].reach.edges.tobytes() for crop_id, _ in some)
-        blocks.append(CheckBlock(asking.root, asking.index, asking.params, changed, some, masks, edges))
+        of = asking.block
+        blocks.append(CheckBlock(of.root, of.index, of.base, of.params, changed, some, masks, edges))
     return blocks
 
 
@@ -138,9 +138,8 @@ def unmoved_block(block: CheckBlock) -> list[str]:
     from resight.shortlist.codebook import as_float
     from resight.shortlist.entries import Entries, without
     from resight.shortlist.scan import TorchScanner
-    from resight.shortlist.store import open_index
 
-    entries = open_index(block.index).entries
+    entries = opened(block.index, block.base).entries
     if entries is None:
         return []
     changed = set(block.changed)
