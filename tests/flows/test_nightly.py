@@ -23,6 +23,7 @@ from resight.flows.rebuild import run_rebuild
 from resight.ingest.past import then
 from resight.reading import open_generation
 from resight.run.models import current_model
+from resight.shortlist.store import open_index
 from resight.store.attempts import read_attempts
 from resight.store.runs import read_current
 from resight.store.workspace import Workspace
@@ -288,6 +289,9 @@ def test_a_shortlist_asks_a_nights_own_photos_and_says_the_same_as_if_all_were_a
     tables = comparable_tables(field_workspace)
     kept = list((field_workspace.store / "shortlist").glob("*/asked"))
     assert len(kept) == 2, "the gallery's, and that of animals without a name"
+    indexes = [open_index(file.parent) for file in (field_workspace.store / "shortlist").glob("*/*/index.json")]
+    assert len({index.name for index in indexes}) == 1, "one codebook for both"
+    assert set(indexes[0].crop_ids).isdisjoint(indexes[1].crop_ids) and all(index.crop_ids for index in indexes)
     for folder in kept:
         shutil.rmtree(folder)
     again = run_nightly(field_workspace.root, "2026-06-06", cut | {"report": {"candidates": 4}}, quiet=True)
