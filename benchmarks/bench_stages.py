@@ -9,7 +9,7 @@ one thread, with the settings of `resight init`, vectors included. What a stage 
 computing, writing with digests. Its floor is taken in the same process right after, from the same files and the same inputs:
 
 - ingest: reading and hashing the file, and decoding it to an eighth (Pillow's ``draft``, the DCT scaling of libjpeg-turbo)
-- segment: decoding the whole photo, the head finder's network alone on all pictures that it was shown, equal sizes in one batch, and the crop as a PNG
+- segment: decoding the whole photo (simplejpeg), the head finder's network alone on all pictures that it was shown, equal sizes in one batch, and the crop as a PNG
 - extract: reading the crop, and OpenCV's ``detectAndCompute`` with the same thresholds
 - embed: reading the crop, and the network alone, 16 at once
 - match: the matcher alone on the same tiles of features in memory
@@ -38,6 +38,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
+import simplejpeg
 import torch
 from PIL import Image
 
@@ -220,8 +221,8 @@ def eighth(file: Path) -> None:
 
 
 def whole(file: Path) -> np.ndarray:
-    with Image.open(file) as image:
-        return np.asarray(image)
+    pixels: np.ndarray = simplejpeg.decode_jpeg(file.read_bytes(), "RGB", fastdct=False, fastupsample=False)
+    return pixels
 
 
 def decoded(crop: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -87,6 +87,32 @@ def test_shown_upright_whatever_the_orientation(
     assert (seen.header.width_px, seen.header.height_px, seen.exif.orientation) == (471, 313, orientation)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"quality": 30, "restart_marker_rows": 2}]
+)
+@pytest.mark.parametrize("size", [(471, 313), (8, 8), (17, 1)])
+def test_a_jpeg_has_the_pixels_that_pillow_gives(
+    tmp_path: Path, options: dict[str, object], size: tuple[int, int]
+) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8))
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(image, "JPEG", **options))
+    np.testing.assert_array_equal(load_rgb(str(path), 150), np.asarray(Image.open(path)))
+
+
+def test_a_jpeg_with_damage_is_told_as_pillow_tells_it(tmp_path: Path) -> None:
+    content = encoded(Image.fromarray(corner_picture()), "JPEG", quality=95)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(PhotoError, match="cut off"):
+        load_rgb(str(path), 150)
+    odd = bytearray(content)
+    odd[len(odd) // 2 : len(odd) // 2 + 40] = bytes(40)  # decoders go on behind it
+    for tolerated in (bytes(odd), content + b"more", content[:-2] + b"\0\0\xff\xd9"):
+        path.write_bytes(tolerated)
+        np.testing.assert_array_equal(load_rgb(str(path), 150), np.asarray(Image.open(path)))
+
+
 def test_heic_is_upright_and_has_its_exif(tmp_path: Path) -> None:
     path = tmp_path / "phone.heic"
     path.write_bytes(HEIC)

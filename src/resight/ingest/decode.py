@@ -9,15 +9,16 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from resight.ingest.addresses import address_of, opened
@@ -47,14 +48,14 @@ DAMAGE = (
 )
 TURNED_BY_READER = {"TIFF", "HEIF"}
 SWAPPING = {5, 6, 7, 8}
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: partial(np.rot90, k=2),
+    4: np.flipud,
+    5: partial(np.transpose, axes=(1, 0, 2)),
+    6: partial(np.rot90, k=3),
+    7: lambda pixels: np.rot90(pixels, 2).transpose(1, 0, 2),
+    8: np.rot90,
 }
 
 # A damaged photo is a row with its reason; what Pillow says beside that goes to nobody who could use it.
@@ -111,8 +112,10 @@ def load_rgb(uri: str, max_megapixels: float, root: Path | None = None) -> np.nd
     try:
         with opened(address_of(uri, root)) as file, _opened(file, uri) as image:
             _check_size(_header(image, Exif()), limits, uri)
-            exif = _decode(image, uri)
-            return array_of(_upright(to_rgb(image), exif, image.format))
+            quickly = _whole_jpeg(image, file)
+            exif = _decode(image, uri) if quickly is None else read_exif(image)
+            pixels = array_of(to_rgb(image)) if quickly is None else quickly
+            return pixels if image.format in TURNED_BY_READER else _upright(pixels, exif)
     except PhotoError:
         raise
     except OSError as error:
@@ -209,7 +212,22 @@ def _decode(image: Image.Image, uri: str) -> Exif:
     return before or read_exif(image)
 
 
-def _upright(image: Image.Image, exif: Exif, format_name: str | None) -> Image.Image:
-    if exif.orientation == UPRIGHT or format_name in TURNED_BY_READER:
-        return image
-    return image.transpose(TURNS[exif.orientation])
+def _whole_jpeg(image: Image.Image, file: IO[bytes]) -> np.ndarray | None:
+    """(H, W, 3) uint8 of a JPEG in colour, the same pixels as Pillow's in about half the time; None for other pictures.
+
+    Pillow and simplejpeg both decode with libjpeg-turbo, but Pillow goes through a picture of four bytes a pixel. Whatever the decoder finds
+    odd is left to Pillow, which knows what is damage.
+    """
+    if image.format not in ("JPEG", "MPO") or image.mode != "RGB":
+        return None
+    file.seek(0)
+    try:
+        pixels: np.ndarray = simplejpeg.decode_jpeg(file.read(), "RGB", fastdct=False, fastupsample=False, strict=True)
+    except ValueError:
+        return None
+    return pixels if pixels.shape == (image.height, image.width, 3) else None
+
+
+def _upright(pixels: np.ndarray, exif: Exif) -> np.ndarray:
+    turned = TURNS[exif.orientation](pixels) if exif.orientation != UPRIGHT else pixels
+    return np.ascontiguousarray(turned)
