@@ -76,16 +76,12 @@ def prepared(run: Run, asking: Collection[str], given: argparse.Namespace) -> tu
     segmented = segment_photos(run, replace(ingested, photos=of_photos(photos, cohort.gallery | cohort.queries)))
     usable = segmented.crops.filter(pc.equal(segmented.crops["status"], "ok"))
     segmented = replace(segmented, crops=usable.sort_by("crop_id").slice(0, given.crops))
+    gallery = first_of_each(segmented, cohort.gallery, given.gallery_photos)
+    cohort = replace(cohort, gallery=gallery, labels={p: cohort.labels[p] for p in gallery})
     if given.protocol == FIRST_YEAR:
         cohort = of_a_gallery_side(cohort, segmented.crops)
-    queries, gallery = (
-        first_of_each(segmented, cohort.queries, given.photos),
-        first_of_each(segmented, cohort.gallery, given.gallery_photos),
-    )
-    cohort = replace(
-        cohort, queries=queries, truth={p: cohort.truth[p] for p in queries}, gallery=gallery,
-        labels={p: cohort.labels[p] for p in gallery},
-    )  # fmt: skip
+    queries = first_of_each(segmented, cohort.queries, given.photos)
+    cohort = replace(cohort, queries=queries, truth={p: cohort.truth[p] for p in queries})
     kept = replace(
         segmented,
         photos=of_photos(segmented.photos, queries | gallery),

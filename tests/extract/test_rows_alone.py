@@ -76,6 +76,14 @@ def flip(batch: Path, array: str, start: int, at: int) -> None:
     file.write_bytes(content)
 
 
+def exchange(batch: Path, row: int) -> None:
+    """Other descriptors in a row, in a file that decodes without complaint."""
+    array = StoredArray.at(batch / "descriptors")
+    values = array.shard(0, 64)
+    values[row, 0, 0] += 1
+    array.shard_file(0).write_bytes(array.packed(values))
+
+
 def test_a_few_rows_are_read_alone(batch: Path, workspace: Workspace, whole_shards: list[int]) -> None:
     reader = FeatureReader(workspace)
     wanted = [70, 3, 99, 41, 3]
@@ -100,6 +108,17 @@ def test_a_row_that_is_not_what_was_written_is_found(batch: Path, workspace: Wor
     flip(batch, array, 0, 2)
     with pytest.raises(DamagedError):
         FeatureReader(workspace).load(NAME, 1)  # the first with a keypoint
+    assert not store.is_complete(batch)
+
+
+@pytest.mark.parametrize("compared", [False, True], ids=["never read", "read before"])
+def test_a_row_that_decodes_to_other_values_is_found(batch: Path, workspace: Workspace, compared: bool) -> None:
+    if compared:
+        dict(FeatureReader(workspace).each((NAME, n) for n in range(64)))
+    exchange(batch, 5)
+    assert same(FeatureReader(workspace).load(NAME, 4), ROWS[4])
+    with pytest.raises(DamagedError):
+        FeatureReader(workspace).load(NAME, 5)
     assert not store.is_complete(batch)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from resight.shortlist import beside as beside_module
 from resight.shortlist.beside import build_beside, open_beside
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
-from resight.shortlist.store import INDEX_FILE, ShortlistIndex, build_index, extend, open_index
+from resight.shortlist.store import INDEX_FILE, ShortlistIndex, build_index, extend, open_index, write_codebook
+from resight.shortlist.training import train
 from resight.shortlist.votes import search
 from resight.store.sealed import read_json
 
@@ -89,3 +94,51 @@ def test_a_damaged_one_is_made_anew(tmp_path: Path, data: dict[str, np.ndarray])
     segment = unknown / base.name / f"{read_json(unknown / base.name / INDEX_FILE)['segments'][0]['name']}.safetensors"
     segment.write_bytes(segment.read_bytes()[:-1])
     assert answers(beside(unknown, base, UNKNOWN, data), data, UNKNOWN) == whole
+
+
+def test_a_codebook_of_the_same_name_with_other_numbers_is_another_one(
+    tmp_path: Path, data: dict[str, np.ndarray]
+) -> None:
+    base, unknown = base_of(tmp_path / "gallery", GALLERY, data), tmp_path / "unknown"
+    beside(unknown, base, UNKNOWN, data)
+    for kept in ("asked", "edges"):
+        (unknown / kept).mkdir()
+    shutil.rmtree(base)
+    book = train(GALLERY, memory(data), PARAMS, tmp_path)
+    assert book is not None
+    turned = replace(book, centres=book.centres.flip(0))  # as if another machine had counted the lists in another order
+    write_codebook(base, turned, FAMILY)
+    extend(base, GALLERY, memory(data), PARAMS.descriptors_per_crop)
+    coded: list[str] = []
+    two = beside(unknown, base, UNKNOWN, data, coded)
+    assert set(coded) == set(UNKNOWN) and not [*unknown.glob("asked"), *unknown.glob("edges")]
+    assert answers(two, data, UNKNOWN) == answers(beside(tmp_path / "anew", base, UNKNOWN, data), data, UNKNOWN)
+
+
+def test_a_damaged_index_of_the_gallery_is_nobodys_base(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    folder = tmp_path / "gallery"
+    base = base_of(folder, GALLERY, data)
+    assert beside_module.base_of(folder, FAMILY, UNKNOWN) == base
+    file = base / INDEX_FILE
+    os.utime(file, ns=(0, file.stat().st_mtime_ns + 1))  # another process, which has not looked at it
+    segment = next(base.glob("segment-*.safetensors"))
+    content = bytearray(segment.read_bytes())
+    content[-1] ^= 1
+    segment.write_bytes(content)
+    assert beside_module.base_of(folder, FAMILY, UNKNOWN) is None and not base.exists()
+
+
+def test_many_unknown_beside_few_known_have_an_index_of_their_own(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    folder = tmp_path / "gallery"
+    base = base_of(folder, GALLERY[:2], data)
+    assert beside_module.base_of(folder, FAMILY, [*GALLERY[:2], *UNKNOWN[:7]]) == base
+    assert beside_module.base_of(folder, FAMILY, [*GALLERY[:2], *UNKNOWN[:8]]) is None
+
+
+def test_what_a_kill_has_left_of_other_indexes_goes(tmp_path: Path, data: dict[str, np.ndarray]) -> None:
+    base, unknown = base_of(tmp_path / "gallery", GALLERY, data), tmp_path / "unknown"
+    own = unknown / build_index(unknown, UNKNOWN, memory(data), PARAMS, "d").name
+    (own / INDEX_FILE).unlink()
+    (unknown / "asked").mkdir()
+    beside(unknown, base, UNKNOWN, data)
+    assert {path.name for path in unknown.iterdir()} == {base.name, "asked"}

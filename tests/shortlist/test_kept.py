@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from drawn_crops import CODED, GALLERY, QUERIES, with_more
 
 import resight.shortlist.kept as kept_module
 from resight.environment import Environment
@@ -18,38 +19,18 @@ from resight.extract.kinds.sift import SiftParams
 from resight.extract.stage import extract
 from resight.pairs.cohort import IDENTIFY
 from resight.pairs.plan import PLAN, PLANNED, Mask, PairGrid
-from resight.segment.store import read_crop, write_crop
+from resight.segment.store import read_crop
 from resight.shortlist import stage
 from resight.shortlist.edges import FOLDER as EDGES
 from resight.shortlist.edges import NUMBERED, NUMBERS, Numbers
 from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, Keys, Question, keep, look_up, renew
-from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import Voting, voting_names
 from resight.shortlist.stage import ShortlistResult, shortlist
 from resight.shortlist.store import INDEX_FILE, MERGE_RATIO, newest_index
 from resight.store.parts import part_files, write_part
 from resight.store.sealed import read_json, write_json
 
-CODED = ShortlistParams(enabled="on", k=3, min_gallery=1, descriptors_per_crop=64, pq_bytes=8, n_lists=8, n_probe=4)
-GALLERY = tuple(f"g{i}" for i in range(12))
-QUERIES = tuple(f"q{i}" for i in range(4))
 TWINS = tuple(f"t{i}" for i in range(10))
-
-
-@pytest.fixture
-def crops(env: Environment) -> pa.Table:
-    """Twelve gallery crops, four queries that show the same with noise, and one query without any keypoint."""
-    rng = np.random.default_rng(3)
-    pictures = [np.kron(rng.integers(0, 255, (9, 12, 3), np.uint8), np.ones((9, 9, 1), np.uint8)) for _ in GALLERY]
-    noisy = [p.astype(int) + rng.integers(-9, 9, p.shape) for p in pictures[: len(QUERIES)]]
-    pictures += [np.clip(p, 0, 255).astype(np.uint8) for p in noisy]
-    rows = []
-    for crop_id, rgb in zip((*GALLERY, *QUERIES), pictures, strict=True):
-        path = env.workspace.root / "store" / "segment" / f"{crop_id}.png"
-        write_crop(path, rgb, np.ones(rgb.shape[:2], bool))
-        place = env.workspace.relative(path)
-        rows.append({"crop_id": crop_id, "photo_id": f"p{crop_id}", "path": place, "viewpoint": "left", "status": "ok"})
-    return pa.Table.from_pylist(rows)
 
 
 def asked(
@@ -134,17 +115,6 @@ def test_an_animal_that_somebody_refused_takes_no_place(env: Environment, crops:
     assert sorted(compared) == sorted([best, *voted]) and len(voted) == CODED.k
     n_pairs = pairs.num_rows + pc.sum(left_out["n_left_out"]).as_py()
     assert n_pairs == len(QUERIES) * len(GALLERY)
-
-
-def with_more(env: Environment, crops: pa.Table, pictures: dict[str, np.ndarray]) -> pa.Table:
-    """The crops, and others with these pictures."""
-    rows = []
-    for crop_id, rgb in pictures.items():
-        path = env.workspace.root / "store" / "segment" / f"{crop_id}.png"
-        write_crop(path, rgb, np.ones(rgb.shape[:2], bool))
-        place = env.workspace.relative(path)
-        rows.append({"crop_id": crop_id, "photo_id": f"p{crop_id}", "path": place, "viewpoint": "left", "status": "ok"})
-    return pa.concat_tables([crops, pa.Table.from_pylist(rows)])
 
 
 def corner(seed: int) -> np.ndarray:

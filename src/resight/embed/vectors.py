@@ -20,6 +20,7 @@ from resight.store.parts import read_parts
 PARTS = "parts"
 SCHEMA = pa.schema([("crop_id", pa.string()), ("mirrored", pa.bool_()), ("vector", pa.list_(pa.float16()))])
 AS_IT_IS, MIRRORED = False, True
+OTHERS_AT_ONCE = 1 << 13
 Key = tuple[str, bool]
 
 
@@ -106,12 +107,19 @@ class Embedded:
         )
 
     def cosines(self, others: Embedded) -> np.ndarray:
-        """(N, M) float32 with M others, NaN where no way is common to both; as it is, where both ways are."""
+        """(N, M) float32 with M others, NaN where no way is common to both; as it is, where both ways are.
+
+        Added up in float64, so that one of them does not depend on which others are asked for: the last bits of a product do.
+        """
         out = np.full((len(self.there[0]), len(others.there[0])), np.nan, np.float32)
         for way in (MIRRORED, AS_IT_IS):
-            common = self.there[way][:, None] & others.there[way][None, :]
-            if common.any():
-                out[common] = (self.values[way] @ others.values[way].T)[common]
+            mine = self.values[way].astype(np.float64)
+            for first in range(0, out.shape[1], OTHERS_AT_ONCE):
+                some = slice(first, first + OTHERS_AT_ONCE)
+                common = self.there[way][:, None] & others.there[way][None, some]
+                if common.any():
+                    product = mine @ others.values[way][some].astype(np.float64).T
+                    out[:, some][common] = product[common].astype(np.float32)
         return out
 
     def cosines_with(self, others: Embedded) -> np.ndarray:

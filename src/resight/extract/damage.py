@@ -75,8 +75,10 @@ def read_rows(folder: Path, group: Group, start: int, stop: int, rows: Sequence[
     if not said:  # written before rows had digests, or by nobody
         return arrays if (str(folder), mark, start) in _seen and store.is_complete(folder) else None
     at = (store.ROW_DIGITS * (row - start) for row in rows)
-    expected = [said[place : place + store.ROW_DIGITS] for place in at]
-    return arrays if store.row_digests(arrays) == expected else None
+    if store.row_digests(arrays) == [said[place : place + store.ROW_DIGITS] for place in at]:
+        return arrays
+    _seen.discard((str(folder), mark, start))  # it was whole when it was compared, and is not any more
+    return None
 
 
 def look_at_shard(

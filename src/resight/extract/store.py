@@ -258,7 +258,8 @@ def open_complete(folder: Path) -> Group:
         group = _opened(folder)
         layout_of(group)
     except FileNotFoundError as error:
-        raise DamagedError(folder, NOT_WHOLE if not is_complete(folder) else f"{error} is missing") from None
+        is_mark = Path(error.filename or "").name == COMPLETE  # it may be there by now, if somebody finishes the batch
+        raise DamagedError(folder, NOT_WHOLE if is_mark or not is_complete(folder) else f"{error} is missing") from None
     except (ValueError, LookupError, TypeError) as error:
         raise DamagedError(folder, f"{type(error).__name__}: {error}"[:200]) from None
     return group

@@ -9,21 +9,36 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from resight.shortlist import edges, kept
 from resight.shortlist.entries import Entries, without
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Descriptors
 from resight.shortlist.store import (
+    CODEBOOK_FILE,
     INDEX_FILE,
     ShortlistIndex,
     begin_with,
     extend,
+    has_codebook_of,
+    newest_index,
     open_index,
     reclaim,
     set_damaged_aside,
+    worth_training,
 )
 from resight.store.listing import matching
+
+
+def base_of(folder: Path, family: str, crop_ids: Sequence[str]) -> Path | None:
+    """The index under ``folder`` that one of these crops can lie beside; None where there is none, or where so few crops trained it that these need one of their own."""
+    set_damaged_aside(folder)
+    base = newest_index(folder, family)
+    if base is None or worth_training(base, len(set(crop_ids) - set(open_index(base).crop_ids))):
+        return None
+    return base
 
 
 def build_beside(
@@ -33,7 +48,7 @@ def build_beside(
 
     Args:
         folder: As of `store.build_index`.
-        base: An index of the same family, with its codebook.
+        base: From `base_of`.
         crop_ids: Who must be found; those that ``base`` holds are not coded again.
         descriptors: Theirs.
         params: Settings.
@@ -44,13 +59,11 @@ def build_beside(
     """
     set_damaged_aside(folder)
     path = folder / base.name
+    _remove_others(folder, path)
+    if (path / INDEX_FILE).exists() and not has_codebook_of(path, base):
+        for stale in (path, folder / kept.FOLDER, folder / edges.FOLDER):
+            _remove(stale)
     begin_with(path, base, family)
-    for file in matching(
-        folder, f"*/{INDEX_FILE}"
-    ):  # beside a codebook that nobody uses any more, or with one of its own
-        if file.parent != path:
-            file.unlink()
-            shutil.rmtree(file.parent, ignore_errors=True)
     there = set(open_index(base).crop_ids)
     mine = [crop_id for crop_id in crop_ids if crop_id not in there]
     reclaim(path, frozenset(mine))
@@ -73,9 +86,22 @@ def open_beside(path: Path, base: Path | None) -> ShortlistIndex:
     if large.entries is None or own.entries is None:
         raise ValueError(f"{path.name} or {base.name} has no codebook")
     there = set(large.crop_ids)
-    kept = [frozenset(part.crop_ids) - there for part in own.entries.parts]
-    parts = [
-        part if len(of_part) == len(part.crop_ids) else without(part, of_part)
-        for part, of_part in zip(own.entries.parts, kept, strict=True)
-    ]
+    parts = []
+    for part in own.entries.parts:
+        of_part = frozenset(part.crop_ids) - there
+        parts.append(part if len(of_part) == len(part.crop_ids) else without(part, of_part))
     return ShortlistIndex(own.name, Entries(large.entries.codebook, [*large.entries.parts, *parts]))
+
+
+def _remove_others(folder: Path, path: Path) -> None:
+    """Indexes beside a codebook that nobody uses any more, or with one of their own, and what a kill has left of such."""
+    for name in (INDEX_FILE, CODEBOOK_FILE, "segment-*"):
+        for file in matching(folder, f"*/{name}"):
+            if file.parent != path:
+                _remove(file.parent)
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError):  # without it, it is no index
+        (folder / INDEX_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -81,7 +81,8 @@ class Keys:
         found = [self._of_row[question.allowed].sum(axis=0, dtype=np.uint64)]
         if question.likely is not None:
             rows, cosines = question.likely
-            found += [self._of_row[rows], cosines]
+            order = np.lexsort((*self._of_row[rows].T, cosines))  # rows that are equally alike come in any order
+            found += [self._of_row[rows][order], cosines[order]]
         content = hashlib.sha256(question.crop_id.encode())
         for array in found:
             content.update(np.ascontiguousarray(array).tobytes())

@@ -99,14 +99,14 @@ def _indexed(
     env: Environment, voting: Voting, stored: Stored, queries: Sequence[str], gallery: Sequence[str], cut: bool
 ) -> tuple[ShortlistIndex, VoteBlock]:
     """The index of the gallery, and all queries that vote in it."""
-    from resight.shortlist.beside import build_beside, open_beside
-    from resight.shortlist.store import build_index, newest_index
+    from resight.shortlist.beside import base_of, build_beside, open_beside
+    from resight.shortlist.store import build_index
 
     params, places = voting.params if cut else voting.params.exact(), stored.places
     names, stage_dir = voting.names, env.workspace.stage_dir
     folder = stage_dir("shortlist", names.index if cut else names.exact_index)
     family, holding = params.index_name(names.features), [c for c in gallery if c in places]
-    base = newest_index(stage_dir("shortlist", names.base), family) if cut and names.base else None
+    base = base_of(stage_dir("shortlist", names.base), family, holding) if cut and names.base else None
     if base is None:
         index = build_index(folder, holding, stored, params, names.features)
     else:

@@ -104,7 +104,7 @@ def build_index(
     family = params.index_name(descriptor_fingerprint)
     set_damaged_aside(folder)
     path = newest_index(folder, family)
-    if path is None or len(set(crop_ids)) >= RETRAIN_GROWTH * _read_manifest(path)["n_crops_trained"]:
+    if path is None or worth_training(path, len(set(crop_ids))):
         codebook = train(crop_ids, descriptors, params, folder)
         if codebook is None:
             return ShortlistIndex("", None)
@@ -182,6 +182,16 @@ def begin_with(path: Path, other: Path, family: str) -> None:
     write_codebook(path, _read_codebook(other, manifest), family)
 
 
+def has_codebook_of(path: Path, other: Path) -> bool:
+    """Whether two indexes have the same codebook: that of one which was lost and made anew on another machine has the same name, and other numbers."""
+    return bool(_read_manifest(path)["codebook"] == _read_manifest(other)["codebook"])
+
+
+def worth_training(path: Path, n_crops: int) -> bool:
+    """Whether so many crops need a codebook of their own, because that of the index was trained on too few."""
+    return bool(n_crops >= RETRAIN_GROWTH * _read_manifest(path)["n_crops_trained"])
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How crops are encoded: with the codebook of the index at ``path``, the ``most`` strongest descriptors of each."""
@@ -192,11 +202,12 @@ class Encoding:
 
 def encode(crops: Crops, how: Encoding) -> CodedCrops:
     """`encode_crops` on a worker."""
-    return encode_crops(_codebook_at(how.path), crops, how.most)
+    written = (how.path / CODEBOOK_FILE).stat().st_mtime_ns
+    return encode_crops(_codebook_at(how.path, written), crops, how.most)
 
 
 @lru_cache(maxsize=2)
-def _codebook_at(path: Path) -> Codebook:
+def _codebook_at(path: Path, _written_ns: int) -> Codebook:
     return _read_codebook(path, _read_manifest(path))
 
 

@@ -1,0 +1,114 @@
+"""Unknown animals beside the gallery, over nights on which names come and go: what is kept is what asking anew says."""
+
+from __future__ import annotations
+
+import random
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from drawn_crops import CODED, QUERIES, with_more
+
+from resight.embed.vectors import Vectors
+from resight.environment import Environment
+from resight.extract.kinds.sift import SiftParams
+from resight.extract.stage import extract
+from resight.pairs.cohort import IDENTIFY
+from resight.pairs.plan import PLAN, PLANNED, PairGrid
+from resight.shortlist import edges, kept
+from resight.shortlist.setup import Voting, voting_names
+from resight.shortlist.stage import ShortlistResult, shortlist
+from resight.shortlist.union import Alike
+
+GALLERY = [f"g{i}" for i in range(24)]
+UNKNOWN = [*(f"u{i}" for i in range(8)), *QUERIES]
+
+
+@pytest.fixture
+def many(env: Environment, crops: pa.Table) -> pa.Table:
+    """More of the gallery, and eight without a name, four of which show the same as one of the gallery, with noise."""
+    rng = np.random.default_rng(1)
+
+    def drawn() -> np.ndarray:
+        return np.kron(rng.integers(0, 255, (9, 12, 3), np.uint8), np.ones((9, 9, 1), np.uint8))
+
+    pictures = {name: drawn() for name in GALLERY[12:]}
+    for i, name in enumerate(UNKNOWN[:8]):
+        shown = drawn() if i % 2 else pictures[GALLERY[12 + i]]
+        pictures[name] = np.clip(shown.astype(int) + rng.integers(-9, 9, shown.shape), 0, 255).astype(np.uint8)
+    return with_more(env, crops, pictures)
+
+
+def asked(
+    env: Environment, crops: pa.Table, may_find: dict[str, tuple[str, ...]], alike: Alike | None, *part: str
+) -> ShortlistResult:
+    features = extract(env, SiftParams(max_keypoints=64), "features", crops).features
+    rows = [
+        dict(zip(PLAN.names, (q, g, f"p{q}", f"p{g}", IDENTIFY, PLANNED, ""), strict=True))
+        for q, found in may_find.items()
+        for g in found
+    ]
+    grid = PairGrid.listed(pa.Table.from_pylist(rows, schema=PLAN), IDENTIFY)
+    names = voting_names(CODED, "features", *part)
+    return shortlist(
+        env, Voting(CODED, SiftParams(max_keypoints=64), True, False, names), (grid,), crops, features, alike=alike
+    )
+
+
+class World:
+    """Who has a name, and which animal it is; changes a little from night to night."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw, self.gallery = random.Random(seed), set(GALLERY[:12])
+        self.animal = {name: f"animal {i // 2}" for i, name in enumerate(GALLERY)}
+        values = np.random.default_rng(seed).normal(size=(len(GALLERY) + len(UNKNOWN), 16)).astype(np.float32)
+        values /= np.linalg.norm(values, axis=1, keepdims=True)
+        self.vectors = Vectors(tuple((crop, False) for crop in [*GALLERY, *UNKNOWN]), values)
+
+    def alike(self) -> Alike:
+        owners = {u: f"encounter {u}" for u in UNKNOWN} | self.animal
+        return Alike(
+            self.vectors, dict.fromkeys(owners, "left"), owners, {u: f"e{k // 2}" for k, u in enumerate(UNKNOWN)}
+        )
+
+    def night_passes(self) -> None:
+        what = self.draw.random()
+        if what < 0.5:
+            self.gallery.add(self.draw.choice(GALLERY))
+        if 0.3 < what < 0.7:
+            named = self.draw.choice(sorted(set(UNKNOWN) - self.gallery))
+            self.gallery.add(named)
+            self.animal[named] = "animal 1"
+        if what > 0.6:
+            gone = self.draw.choice(sorted(self.gallery))
+            self.gallery.discard(gone)
+            if gone in UNKNOWN:
+                self.animal.pop(gone)
+        if self.draw.random() < 0.5:
+            self.animal[self.draw.choice(GALLERY)] = f"animal {self.draw.randrange(9)}"
+
+
+@pytest.mark.parametrize("by_vectors", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_kept_is_what_asking_anew_says(env: Environment, many: pa.Table, seed: int, by_vectors: bool) -> None:
+    world, n_kept = World(seed), 0
+    for _ in range(5):
+        alike = world.alike() if by_vectors else None
+        unknown, known = [u for u in UNKNOWN if u not in world.gallery], tuple(sorted(world.gallery))
+        asked(env, many, dict.fromkeys(unknown, known), alike)
+        may_find = {q: (*known, *(u for u in unknown if u != q)) for q in unknown}
+        now = asked(env, many, may_find, alike, "unknown")
+        n_kept += len(unknown) - now.n_voted
+        folder = env.workspace.stage_dir("shortlist", voting_names(CODED, "features", "unknown").index)
+        before, aside = folder.parent / "before", folder.parent / "aside"
+        shutil.copytree(folder, before)
+        for name in (kept.FOLDER, edges.FOLDER, edges.NUMBERS):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        anew = asked(env, many, may_find, alike, "unknown")
+        assert anew.n_voted == len(unknown) and now.votes.equals(anew.votes)
+        folder.rename(aside)
+        before.rename(folder)
+        shutil.rmtree(aside)
+        world.night_passes()
+    assert by_vectors or n_kept, "not everybody is asked on every night"
