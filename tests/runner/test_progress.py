@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from contextvars import ContextVar
@@ -58,6 +59,16 @@ def test_a_loop_says_something_only_if_it_takes_long(caplog: pytest.LogCaptureFi
     for _ in counted([0, 1, 2], "novelty", "encounters"):
         time.sleep(LONG_S / 3)
     assert caplog.messages[0].startswith("novelty: ") and caplog.messages[-1].startswith("novelty: 3 of 3 encounters")
+
+
+def test_many_short_loops_one_after_the_other_are_not_silent(caplog: pytest.LogCaptureFixture) -> None:
+    with at_work("cluster"):
+        for _ in range(10):
+            assert list(counted([0], "novelty", "encounters")) == [0]
+            for _ in counted([0], "index", "crops"):
+                time.sleep(0.7 * EVERY_S)
+    times = [record.created for record in caplog.records]
+    assert len(times) >= 4 and max(b - a for a, b in itertools.pairwise(times)) < 4 * EVERY_S
 
 
 def test_a_loop_that_ends_early_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:

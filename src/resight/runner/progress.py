@@ -1,7 +1,7 @@
 """Progress with a rate and an estimate of the time left: a bar on a terminal, a line every few seconds in a log.
 
-Whoever watches a log must be able to tell work from a hang, so a line is due every `LOG_EVERY_S`: a thread speaks for work that is in
-the middle of a long step. It comes later where the machine has no time for that thread.
+Whoever watches a log must be able to tell work from a hang, so no stage is silent for more than five seconds: a line is due `LOG_EVERY_S` after the
+last one, whoever had that. A thread speaks for work that is in the middle of a long step. It comes later where the machine has no time for that thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 log = logging.getLogger("resight")
 T = TypeVar("T")
-LOG_EVERY_S = 5.0
+LOG_EVERY_S = 4.0
 LEAVE_S = 5.0  # for a last line that is on its way to a server
 
 
@@ -40,9 +40,15 @@ class Tracker:
     ) -> None:
         self.label, self.unit, self.total, self.done = label, unit, total, 0
         self.log_every_s, self._ends_silent = log_every_s, brief
-        self._bar, self._start, self._said = bar, time.monotonic(), time.monotonic()
+        self._bar, self._start = bar, time.monotonic()
+        self._said = _lines[-1] if _lines else self._start
         self._task = bar.add_task(label, total=total, rate="") if bar else None
         self._lock = RLock()
+
+    @property
+    def has_bar(self) -> bool:
+        """Whether a terminal shows it all the time."""
+        return self._bar is not None
 
     def advance(self, n: int) -> None:
         """``n`` more units are done."""
@@ -68,6 +74,7 @@ class Tracker:
 
     def _say(self, now: float) -> None:
         self._said, self._ends_silent = now, False
+        _spoken(now)
         more = {"stage": self.label, "share_done": self.done / max(self.total, 1)}  # for whoever draws a bar
         if not self.done:
             said = "%s: 0 of %d %s, at work for %.0f s"
@@ -80,6 +87,12 @@ class Tracker:
 
 
 _shown: list[Tracker] = []  # whoever shows progress now, so that `at_work` does not speak too
+_lines: list[float] = []  # when each stage that is at work, the innermost last, had its last line
+
+
+def _spoken(now: float) -> None:
+    if _lines:
+        _lines[-1] = now
 
 
 @contextmanager
@@ -114,23 +127,22 @@ def counted(items: Sequence[T], label: str, unit: str) -> Iterator[T]:
 @contextmanager
 def at_work(label: str) -> Iterator[None]:
     """Say every few seconds for how long a stage has been at work, while nothing in it shows progress of its own."""
-    start = said = time.monotonic()
+    start = time.monotonic()
 
     def say_if_due() -> None:
-        nonlocal said
         now = time.monotonic()
-        if _shown:
-            said = now
-        elif now - said >= LOG_EVERY_S:
-            said = now
+        if not _shown and _lines and now - _lines[-1] >= LOG_EVERY_S:
+            _spoken(now)
             log.info("%s: at work for %.0f s", label, now - start)
 
-    n_before = len(_shown)
+    n_before, n_lines = len(_shown), len(_lines)
+    _lines.append(start)
     try:
         with _every(LOG_EVERY_S, say_if_due):
             yield
     finally:
         del _shown[n_before:]  # of loops that failed and whose error somebody keeps, such as a notebook
+        del _lines[n_lines:]
 
 
 @contextmanager
@@ -147,6 +159,8 @@ def _shown_while(tracker: Tracker) -> Iterator[Tracker]:
     finally:
         if tracker in _shown:
             _shown.remove(tracker)
+        if tracker.has_bar:
+            _spoken(time.monotonic())
 
 
 @contextmanager
