@@ -38,7 +38,7 @@ def alike(one: pa.Table, two: pa.Table) -> bool:
     """Whether two tables are equal but for the last digits of single precision.
 
     A process that has done other things before (a test run, above all) may lay numbers out otherwise in memory, and add them up
-    in another order.
+    in another order. What a confidence has above a threshold is small where the confidence is not, so that its digits are those of the confidence.
     """
     if one.schema != two.schema or one.num_rows != two.num_rows:
         return False
@@ -49,7 +49,7 @@ def alike(one: pa.Table, two: pa.Table) -> bool:
         if not pa.types.is_floating(a.type) or a.is_null().to_pylist() != b.is_null().to_pylist():
             return False
         x, y = a.drop_null().to_numpy(), b.drop_null().to_numpy()
-        if not np.allclose(x, y, rtol=1e-4, atol=1e-6, equal_nan=True):
+        if not np.allclose(x, y, rtol=1e-4, atol=3e-5, equal_nan=True):
             worst = int(np.nanargmax(np.abs(x - y) - 1e-4 * np.abs(y)))
             print(f"{name}: {x[worst]!r} and {y[worst]!r} in row {worst} of those that have a value")
             return False
