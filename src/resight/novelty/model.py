@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -146,13 +147,23 @@ class NoveltyModel:
         """Smallest score that has a p-value of at most ``alpha`` if the query scores it from any number of photos; None if none has."""
         if self.smallest_p_value(query.individual_id, n_animals) > alpha:
             return None
-        above = [float(np.nextafter(score, np.inf)) for score in sorted({row[3] for row in self.levels.rows})]
-        low, high = 0, len(above) - 1
+        own, reached = query.individual_id in self.levels.animals, self.levels.reached(frozenset(query.best))
+
+        def is_enough(score: float) -> bool:  # as `p_value`, where nothing of the query is returned
+            others = reached.without(query.individual_id, score)
+            return self.grown(_rounded((1 + own + others) / (self.n_individuals + 1)), n_animals) <= alpha
+
+        above, low = self._just_above, 0
+        high = len(above) - 1
         while low < high:  # the p-value never grows with the score
             middle = (low + high) // 2
-            flat = replace(query, best=dict.fromkeys(query.best, above[middle]), returned={})
-            low, high = (low, middle) if self.p_value(flat, n_animals) <= alpha else (middle + 1, high)
+            low, high = (low, middle) if is_enough(above[middle]) else (middle + 1, high)
         return above[low]
+
+    @cached_property
+    def _just_above(self) -> list[float]:
+        """For each score of a gallery encounter the next larger number."""
+        return [float(np.nextafter(score, np.inf)) for score in sorted({row[3] for row in self.levels.rows})]
 
     def log_likelihood_ratio(self, score: np.ndarray, n_pairs: np.ndarray | None = None) -> np.ndarray:
         """Log of ``f_same(score) / f_different(score)`` of one animal; never falls with the score.

@@ -39,7 +39,10 @@ def fit_tail(x: np.ndarray, individuals: Sequence[str]) -> tuple[float, ...]:
 
 def tail_probability(x: float, tail: Sequence[float]) -> float:
     """``share * P(excess >= x - threshold)``."""
-    from scipy.stats import genpareto
+    from scipy.special import inv_boxcox
 
     shape, scale, threshold, share = tail
-    return float(share * genpareto.sf(x - threshold, shape, scale=scale))
+    excess = (x - threshold) / scale
+    if excess <= 0 or 1 + shape * excess <= 0:  # before its beginning, or behind its end
+        return float(share if excess <= 0 else 0.0)
+    return float(share * inv_boxcox(-excess, -shape))  # as scipy's genpareto.sf, in a hundredth of its time

@@ -35,6 +35,22 @@ class QueryScores:
         return {n: np.array([scores.get(c, -np.inf) for c in candidates]) for n, scores in self.candidates.items()}
 
 
+class Reached:
+    """Shares of the encounters of each animal that score at least so high, summed over the animals without looking at each."""
+
+    def __init__(self, of_animal: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+        """From the score and the weight of each encounter, by animal."""
+        self._of_animal = of_animal
+        rows = sorted(row for rows in of_animal.values() for row in rows)
+        self._scores, weights = np.array(rows, np.float64).reshape(-1, 2).T
+        self._above = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
+
+    def without(self, animal: str, score: float) -> float:
+        """The sum over all other animals."""
+        total = float(self._above[np.searchsorted(self._scores, score, side="left")])
+        return total - sum(weight for own, weight in self._of_animal.get(animal, ()) if own >= score)
+
+
 @dataclass(frozen=True)
 class Yardstick:
     """A score of each gallery encounter, once for each number of photos (`rank.levels.LEVELS`) that it has.
@@ -83,6 +99,16 @@ class Yardstick:
             total += np.append(0.0, np.cumsum(weight))[np.searchsorted(values, scores[n], side="right")]
         return total
 
+    def reached(self, numbers: frozenset[int]) -> Reached:
+        """How many animals reach a score, for queries that score the same from each of these numbers of photos; see `at_least`."""
+        if numbers not in self._by_numbers:
+            chosen, counts = self._chosen(max(numbers))
+            of_animal: dict[str, list[tuple[float, float]]] = {}
+            for _, animal, n, score in chosen:  # a query without a score from so many photos is reached by all
+                of_animal.setdefault(animal, []).append((score if n in numbers else np.inf, 1 / counts[animal]))
+            self._by_numbers[numbers] = Reached(of_animal)
+        return self._by_numbers[numbers]
+
     def listed(self, most: int) -> float:
         """Sum over the animals of the share of their encounters that have a score at all from as many photos as they have up to ``most``."""
         chosen, counts = self._chosen(most)
@@ -105,6 +131,10 @@ class Yardstick:
                     best[row[0]] = row
             self._by_most[most] = tuple(best.values()), Counter(row[1] for row in best.values())
         return self._by_most[most]
+
+    @cached_property
+    def _by_numbers(self) -> dict[frozenset[int], Reached]:
+        return {}
 
     @cached_property
     def _by_most(self) -> dict[int, tuple[tuple[Row, ...], dict[str, int]]]:
