@@ -29,9 +29,8 @@ def drawn(seed: int) -> tuple[NoveltyModel, QueryScores, random.Random]:
         for e in range(draw.randint(1, 4))
         for photos in (1, 2, 3, 4, 6, 8)[: draw.randint(1, 6)]
     ]
-    query = QueryScores(
-        f"a{draw.randint(0, n + 3)}", dict.fromkeys(draw.sample([1, 2, 3, 4, 6, 8], draw.randint(1, 6)), 0.0)
-    )
+    numbers = (1, 2, 3, 4, 6, 8)[: draw.randint(1, 6)]  # a query has a score from each number of photos up to its own
+    query = QueryScores(f"a{draw.randint(0, n + 3)}", dict.fromkeys(numbers, 0.0))
     return NoveltyModel("logistic", levels=Yardstick(tuple(sorted(rows))), n_animals=n), query, draw
 
 
