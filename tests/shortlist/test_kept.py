@@ -11,21 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from drawn_crops import CODED, GALLERY, QUERIES, with_more
+from drawn_crops import CODED, GALLERY, QUERIES, answered, listed, with_more
 
 import resight.shortlist.kept as kept_module
 from resight.environment import Environment
-from resight.extract.kinds.sift import SiftParams
-from resight.extract.stage import extract
-from resight.pairs.cohort import IDENTIFY
-from resight.pairs.plan import PLAN, PLANNED, Mask, PairGrid
+from resight.pairs.plan import Mask, PairGrid
 from resight.segment.store import read_crop
 from resight.shortlist import stage
 from resight.shortlist.edges import FOLDER as EDGES
 from resight.shortlist.edges import NUMBERED, NUMBERS, Numbers
 from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, Keys, Question, keep, look_up, renew
-from resight.shortlist.setup import Voting, voting_names
-from resight.shortlist.stage import ShortlistResult, shortlist
+from resight.shortlist.setup import voting_names
+from resight.shortlist.stage import ShortlistResult
 from resight.shortlist.store import INDEX_FILE, MERGE_RATIO, newest_index
 from resight.store.parts import part_files, write_part
 from resight.store.sealed import read_json, write_json
@@ -37,17 +34,10 @@ def asked(
     env: Environment, crops: pa.Table, may_find: dict[str, tuple[str, ...]], beside: tuple[str, str] | None = None
 ) -> ShortlistResult:
     """The shortlist of queries, each of which may find these crops; a query and a crop may be a pair beside it."""
-    features = extract(env, SiftParams(max_keypoints=64), "features", crops).features
-    rows = [
-        dict(zip(PLAN.names, (q, g, f"p{q}", f"p{g}", IDENTIFY, PLANNED, ""), strict=True))
-        for q, found in may_find.items()
-        for g in found
-    ]
-    grid = PairGrid.listed(pa.Table.from_pylist(rows, schema=PLAN), IDENTIFY)
+    grid = listed(may_find)
     if beside:
         grid = replace(grid, beside=one_pair(grid, *beside))
-    voting = Voting(CODED, SiftParams(max_keypoints=64), True, False, voting_names(CODED, "features"))
-    return shortlist(env, voting, (grid,), crops, features)
+    return answered(env, crops, grid)
 
 
 def one_pair(grid: PairGrid, query: str, gallery: str) -> Mask:

@@ -8,17 +8,12 @@ import shutil
 import numpy as np
 import pyarrow as pa
 import pytest
-from drawn_crops import CODED, QUERIES, with_more
+from drawn_crops import CODED, QUERIES, answered, listed, with_more
 
 from resight.embed.vectors import Vectors
 from resight.environment import Environment
-from resight.extract.kinds.sift import SiftParams
-from resight.extract.stage import extract
-from resight.pairs.cohort import IDENTIFY
-from resight.pairs.plan import PLAN, PLANNED, PairGrid
 from resight.shortlist import edges, kept
-from resight.shortlist.setup import Voting, voting_names
-from resight.shortlist.stage import ShortlistResult, shortlist
+from resight.shortlist.setup import voting_names
 from resight.shortlist.union import Alike
 
 GALLERY = [f"g{i}" for i in range(24)]
@@ -38,22 +33,6 @@ def many(env: Environment, crops: pa.Table) -> pa.Table:
         shown = drawn() if i % 2 else pictures[GALLERY[12 + i]]
         pictures[name] = np.clip(shown.astype(int) + rng.integers(-9, 9, shown.shape), 0, 255).astype(np.uint8)
     return with_more(env, crops, pictures)
-
-
-def asked(
-    env: Environment, crops: pa.Table, may_find: dict[str, tuple[str, ...]], alike: Alike | None, *part: str
-) -> ShortlistResult:
-    features = extract(env, SiftParams(max_keypoints=64), "features", crops).features
-    rows = [
-        dict(zip(PLAN.names, (q, g, f"p{q}", f"p{g}", IDENTIFY, PLANNED, ""), strict=True))
-        for q, found in may_find.items()
-        for g in found
-    ]
-    grid = PairGrid.listed(pa.Table.from_pylist(rows, schema=PLAN), IDENTIFY)
-    names = voting_names(CODED, "features", *part)
-    return shortlist(
-        env, Voting(CODED, SiftParams(max_keypoints=64), True, False, names), (grid,), crops, features, alike=alike
-    )
 
 
 class World:
@@ -96,16 +75,16 @@ def test_what_is_kept_is_what_asking_anew_says(env: Environment, many: pa.Table,
     for _ in range(5):
         alike = world.alike() if by_vectors else None
         unknown, known = [u for u in UNKNOWN if u not in world.gallery], tuple(sorted(world.gallery))
-        asked(env, many, dict.fromkeys(unknown, known), alike)
+        answered(env, many, listed(dict.fromkeys(unknown, known)), alike=alike)
         may_find = {q: (*known, *(u for u in unknown if u != q)) for q in unknown}
-        now = asked(env, many, may_find, alike, "unknown")
+        now = answered(env, many, listed(may_find), "unknown", alike=alike)
         n_kept += len(unknown) - now.n_voted
         folder = env.workspace.stage_dir("shortlist", voting_names(CODED, "features", "unknown").index)
         before, aside = folder.parent / "before", folder.parent / "aside"
         shutil.copytree(folder, before)
         for name in (kept.FOLDER, edges.FOLDER, edges.NUMBERS):
             shutil.rmtree(folder / name, ignore_errors=True)
-        anew = asked(env, many, may_find, alike, "unknown")
+        anew = answered(env, many, listed(may_find), "unknown", alike=alike)
         assert anew.n_voted == len(unknown) and now.votes.equals(anew.votes)
         folder.rename(aside)
         before.rename(folder)

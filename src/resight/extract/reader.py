@@ -71,11 +71,11 @@ class FeatureReader:
             return read(*place)
 
     def _load(self, store: str, row: int) -> Features:
-        group, shard_rows, n_rows = self._group(store)
+        _, shard_rows, n_rows = self._group(store)
         key = store, row // shard_rows
         if key not in self._shards and 0 <= row < n_rows:
             asked = self._asked.pop(key, 0) + 1
-            alone = self._alone(group, *key, [row]) if asked * ROWS_WORTH_A_SHARD < shard_rows else None
+            alone = self._alone(*key, [row]) if asked * ROWS_WORTH_A_SHARD < shard_rows else None
             if alone is not None:
                 self._asked[key] = asked
                 while len(self._asked) > SHARDS_REMEMBERED:
@@ -89,11 +89,12 @@ class FeatureReader:
             raise IndexError(f"{store} has {n_rows} rows, there is no row {row}")
         return self._shard(store, row // shard_rows)[row % shard_rows]
 
-    def _alone(self, group: Group, store: str, index: int, rows: Sequence[int]) -> tuple[Features, ...] | None:
+    def _alone(self, store: str, index: int, rows: Sequence[int]) -> tuple[Features, ...] | None:
         """These rows of one shard, without the others; None where that is not possible."""
-        start, folder = index * group.shard_rows, self.workspace.root / store
-        stop = min(start + group.shard_rows, layout_of(group).n_rows)
-        arrays = read_rows(folder, group, start, stop, rows)
+        group, shard_rows, n_rows = self._group(store)
+        start = index * shard_rows
+        stop = min(start + shard_rows, n_rows)
+        arrays = read_rows(self.workspace.root / store, group, start, stop, rows)
         if arrays is None:
             return None
         found = unpack(arrays)
@@ -124,14 +125,14 @@ class FeatureReader:
         for store, of_store in groupby(sorted(set(places)), key=itemgetter(0)):
             rows = [row for _, row in of_store]
             try:
-                group, shard_rows, n_rows = self._group(store)
+                _, shard_rows, n_rows = self._group(store)
             except DamagedError:  # its rows may lie elsewhere
                 shard_rows, n_rows = 1, 0
             for index, of_shard in groupby(rows, key=lambda row: row // shard_rows):
                 together, alone = list(of_shard), None
                 few = len(together) * ROWS_WORTH_A_SHARD < shard_rows and (store, index) not in self._shards
                 if few and together[0] >= 0 and together[-1] < n_rows:
-                    alone = self._alone(group, store, index, together)
+                    alone = self._alone(store, index, together)
                 for number, row in enumerate(together):
                     yield (store, row), alone[number] if alone else self._found(self._in_shard, store, row)
 

@@ -112,9 +112,12 @@ def load_rgb(uri: str, max_megapixels: float, root: Path | None = None) -> np.nd
     try:
         with opened(address_of(uri, root)) as file, _opened(file, uri) as image:
             _check_size(_header(image, Exif()), limits, uri)
-            quickly = _whole_jpeg(image, file)
-            exif = _decode(image, uri) if quickly is None else read_exif(image)
-            pixels = array_of(to_rgb(image)) if quickly is None else quickly
+            pixels = _whole_jpeg(image, file)
+            if pixels is None:
+                exif = _decode(image, uri)
+                pixels = array_of(to_rgb(image))
+            else:
+                exif = read_exif(image)
             return pixels if image.format in TURNED_BY_READER else _upright(pixels, exif)
     except PhotoError:
         raise

@@ -114,8 +114,12 @@ class NoveltyModel:
         corrects for it; a smaller one is not corrected for, which is conservative.
         """
         shares = self.levels.at_least(query.best, query.returned)
-        own = query.individual_id in self.levels.animals
         others = sum(share for animal, share in shares.items() if animal != query.individual_id)
+        return self._p_value(query.individual_id, others, n_animals)
+
+    def _p_value(self, individual_id: str, others: float, n_animals: int) -> float:
+        """With that best candidate, from the sum of the shares of the other animals; see `p_value`."""
+        own = individual_id in self.levels.animals
         return self.grown(_rounded((1 + own + others) / (self.n_individuals + 1)), n_animals)
 
     def grown(self, p: float, n_animals: int) -> float:
@@ -140,24 +144,19 @@ class NoveltyModel:
 
     def smallest_p_value(self, individual_id: str, n_animals: int) -> float:
         """The p-value of a score above all impostor maxima with that best candidate."""
-        own = individual_id in self.levels.animals
-        return self.grown(_rounded((1 + own) / (self.n_individuals + 1)), n_animals)
+        return self._p_value(individual_id, 0.0, n_animals)
 
     def threshold(self, query: QueryScores, alpha: float, n_animals: int) -> float | None:
         """Smallest score that has a p-value of at most ``alpha`` if the query scores it from any number of photos; None if none has."""
         if self.smallest_p_value(query.individual_id, n_animals) > alpha:
             return None
-        own, reached = query.individual_id in self.levels.animals, self.levels.reached(frozenset(query.best))
-
-        def is_enough(score: float) -> bool:  # as `p_value`, where nothing of the query is returned
-            others = reached.without(query.individual_id, score)
-            return self.grown(_rounded((1 + own + others) / (self.n_individuals + 1)), n_animals) <= alpha
-
+        animal, reached = query.individual_id, self.levels.reached(frozenset(query.best))
         above, low = self._just_above, 0
         high = len(above) - 1
         while low < high:  # the p-value never grows with the score
             middle = (low + high) // 2
-            low, high = (low, middle) if is_enough(above[middle]) else (middle + 1, high)
+            p = self._p_value(animal, reached.without(animal, above[middle]), n_animals)
+            low, high = (low, middle) if p <= alpha else (middle + 1, high)
         return above[low]
 
     @cached_property

@@ -43,6 +43,8 @@ def tail_probability(x: float, tail: Sequence[float]) -> float:
 
     shape, scale, threshold, share = tail
     excess = (x - threshold) / scale
-    if excess <= 0 or 1 + shape * excess <= 0:  # before its beginning, or behind its end
-        return float(share if excess <= 0 else 0.0)
+    if excess <= 0:
+        return float(share)
+    if 1 + shape * excess <= 0:  # behind its end
+        return 0.0
     return float(share * inv_boxcox(-excess, -shape))  # as scipy's genpareto.sf, in a hundredth of its time

@@ -114,8 +114,8 @@ def _indexed(
     voters = tuple((c, places[c]) for c in queries if c in places)
     stores, rows = _place_arrays(index.crop_ids, places)
     kept = params.k if cut else len(index.crop_ids)
-    path = folder / index.name
-    return index, VoteBlock(env.workspace.root, path, params, voters, (), stores, rows, kept, kept, base=base)
+    root, path = env.workspace.root, folder / index.name
+    return index, VoteBlock(root, path, params, voters, (), stores, rows, verify=kept, most=kept, base=base)
 
 
 def _open_crops(grids: Sequence[PairGrid]) -> tuple[list[str], list[str]]:
