@@ -83,6 +83,40 @@ def test_evaluate_and_compare_share_what_was_matched(named: Path, field_workspac
         assert row[metric] == evaluated["metrics"][metric], metric
 
 
+def test_only_the_listed_animals_ask_and_the_gallery_stays(named: Path, field_workspace: Workspace) -> None:
+    root = field_workspace.root
+    command = ["compare", named, "-w", root, "--methods", "ssim", *SMALL]
+    (everybody,) = call(*command, "--json")["rows"]
+    who = read_run(field_workspace, call(*command, "--json")["run_id"], "photos")["individual_id"].to_pylist()
+    listed = root.parent / "who asks.csv"
+    listed.write_text(f"individual_id,part\n{min(filter(None, who))},validation\n")
+    asked = call(*command, "--asking", listed, "--json")
+    (row,) = asked["rows"]
+    assert asked["computed"] == ["ssim"] and row["fingerprint"] != everybody["fingerprint"], "others ask: another row"
+    assert 0 < row["n_photos"] < everybody["n_photos"]
+    for size in ("n_gallery_photos", "n_gallery_individuals", "pairs_per_query"):
+        assert row[size] == everybody[size], size
+    said = f"Only photos of 1 animal of {listed} ask; all animals are in the gallery."
+    assert said in asked["notes"] and said in Path(asked["report"]).read_text(encoding="utf-8")
+    assert said in call(*command, "--asking", listed).replace("\n", " ")
+    first_year = call(*command, "--protocol", "first-year", "--json")
+    assert [r["protocol"] for r in first_year["rows"]] == ["first-year"]
+
+
+def test_a_list_that_lets_nobody_ask_is_refused_as_by_evaluate(named: Path, field_workspace: Workspace) -> None:
+    from resight.errors import NothingToMeasure, SettingsError
+
+    listed = field_workspace.root.parent / "strangers.csv"
+    for command in ("evaluate", "compare"):
+        arguments = [command, named, "-w", field_workspace.root, "--asking", listed, *SMALL]
+        listed.write_text("individual_id\nNobody\n")
+        with pytest.raises(NothingToMeasure, match=r"No animal of .*strangers\.csv was met again"):
+            call(*arguments)
+        listed.unlink()
+        with pytest.raises(SettingsError, match=r"strangers\.csv"):
+            call(*arguments)
+
+
 def test_an_unknown_method_is_refused_before_any_work(named: Path, field_workspace: Workspace) -> None:
     from resight.errors import ResightError
 

@@ -88,7 +88,9 @@ def _narrowed(cohort: Cohort, segmented: Segmented, how: EvaluateParams) -> tupl
         n_animals = len(set(cohort.truth.values()))
         if not n_animals:
             raise NothingToMeasure(f"No animal of {how.asking} was met again; correct evaluate.asking.")
-        notes += (f"Only photos of {n_animals} animals of {how.asking} ask; all animals are in the gallery.",)
+        notes += (
+            f"Only photos of {counted(n_animals, 'animal')} of {how.asking} ask; all animals are in the gallery.",
+        )
     held_back = set(cohort.truth.values()) & set(how.not_asking)
     if held_back:
         cohort = asked_by(cohort, set(cohort.truth.values()) - held_back)
