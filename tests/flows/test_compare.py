@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from resight.cli.app import app
+from resight.compare.base import MethodScores, Trial
+from resight.compare.kinds.pipeline import PipelineMethod
+from resight.compare.outcomes import method_outcomes
+from resight.rank.params import RankParams
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
 
@@ -123,3 +128,33 @@ def test_an_unknown_method_is_refused_before_any_work(named: Path, field_workspa
     with pytest.raises(ResightError, match="did you mean 'ssim'"):
         call("compare", named, "-w", field_workspace.root, "--methods", "sssim", "--json")
     assert not field_workspace.store.exists()
+
+
+@pytest.mark.parametrize("protocol", ["time-aware", "leave-one-encounter-out"])
+@pytest.mark.parametrize(("name", "score"), [("resight", "snorm_inliers"), ("resight-fused", "fused")])
+def test_the_pipelines_row_is_what_evaluate_measures(
+    named: Path, field_workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, score: str, protocol: str
+) -> None:
+    seen: list[tuple[Trial, MethodScores]] = []
+    run = PipelineMethod.run
+    monkeypatch.setattr(PipelineMethod, "run", lambda self, trial: seen.append((trial, run(self, trial))) or seen[0][1])
+    few = ["--set", "extract.max_keypoints=60", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline"]
+    how = ["-w", field_workspace.root, "--protocol", protocol, "--json", *few]
+    evaluated = call("evaluate", named, *how, "--set", f"score.name={score}")
+    match = field_workspace.store / "match"
+    before = sorted(p for p in match.rglob("*") if p.is_file())
+    (row,) = call("compare", named, *how, "--methods", name)["rows"]
+    assert row["status"] == "ok" and row["seconds_match"] > 0 and "learn from" in row["note"], row
+    assert sorted(p for p in match.rglob("*") if p.is_file()) == before, "the same pairs, those of the gallery too"
+    for metric in ("top1_photo", "top3_photo", "top5_photo", "map_photo"):
+        assert row[metric] == evaluated["metrics"][metric], metric
+
+    ((trial, scored),) = seen
+    tables = {kind: read_run(field_workspace, evaluated["run_id"], kind).to_pylist() for kind in ("scores", "outcomes")}
+    pair = itemgetter("query_crop_id", "gallery_crop_id")
+    there = {pair(r): r["score"] for r in tables["scores"] if r["purpose"] == "identify"}
+    assert {pair(r): r["score"] for r in scored.scores.to_pylist()} == pytest.approx(there) and len(there) > 10
+    answers = method_outcomes(scored, trial.cohort, trial.photos, RankParams()).photos
+    first = {r["query_id"]: r["individual_id"] for r in answers}
+    closed = [r for r in tables["outcomes"] if (r["trial"], r["level"], r["known"]) == ("closed", "photo", True)]
+    assert first == {r["query_id"]: r["individual_id"] for r in closed} and len(set(first.values())) > 1
