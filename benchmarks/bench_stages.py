@@ -52,6 +52,7 @@ from resight.match.engine_matcher import EngineMatcher
 from resight.run import run as runs
 from resight.segment.learned import looks
 from resight.segment.learned.network import HeadNet
+from resight.segment.store import PNG
 from resight.settings.init import init_workspace
 from resight.weights.store import WeightStore
 
@@ -133,10 +134,10 @@ class Night:
             init(run, *args, **kwargs)
             run.seconds = Spent(self)
 
-        def watched_predict(net: HeadNet, rgb: np.ndarray) -> Any:
+        def watched_predict(net: HeadNet, rgbs: Sequence[np.ndarray]) -> Any:
             self.nets.append(net)
-            self.views.append(rgb)
-            return predict(net, rgb)
+            self.views += rgbs
+            return predict(net, rgbs)
 
         def watched_tile(matcher: Any, *args: Any) -> Any:
             if "match" not in self.seconds:  # later stages match too
@@ -233,7 +234,7 @@ def decoded(crop: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def encoding(crops: list[Path]) -> Callable[[], Any]:
     pictures = [cv2.imread(str(crop), cv2.IMREAD_UNCHANGED) for crop in crops]
-    return each(lambda picture: cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1]), pictures)
+    return each(lambda picture: cv2.imencode(".png", picture, PNG), pictures)
 
 
 def sifting(crops: list[Path]) -> Callable[[], Any]:

@@ -40,7 +40,8 @@ def run_compare(
     Args:
         folder: Photos, ``metadata.csv``, and outlines if there are some.
         methods: Names from `compare.methods`; all if none is given.
-        overrides: Settings above all other layers; ``extract.max_keypoints`` is the budget of all local methods.
+        overrides: Settings above all other layers; ``extract.max_keypoints`` is the budget of all local methods, ``evaluate.protocol`` and
+            ``evaluate.asking`` say who asks.
         quick: Only what is done in minutes on a CPU.
         download: Fetch missing weights from their official addresses.
         steps: Training steps of the embedding, instead of its recipe's.

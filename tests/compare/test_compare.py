@@ -1,18 +1,22 @@
 """Every method ends with a row, by the same metrics, and what is known is not computed again."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from safetensors.torch import save_file
 
-from resight.compare.base import MethodStatus
+from resight.compare.base import MethodStatus, scores_of
 from resight.compare.compare import compare_methods
 from resight.compare.local import LocalMethod
 from resight.compare.methods import chosen
+from resight.compare.outcomes import figures, method_outcomes
 from resight.errors import BrokenCountError, SettingsError
 from resight.plugins.registry import COMPARE_METHODS
+from resight.rank.params import RankParams
+from resight.rank.stage import rank_all
 from resight.store.tables import conform
 
 
@@ -30,6 +34,20 @@ def test_a_row_by_hand(trial, by_hand):
     assert (row["seconds_per_query"], row["seconds_extract"], row["seconds_match"]) == (1.5, 0.5, 1.0)
     assert row["top1_photo_low"] <= row["top1_photo"] <= row["top1_photo_high"]
     assert (row["status"], row["reason"], row["note"], row["protocol"]) == ("ok", "", "by hand", "time-aware")
+
+
+def test_a_new_animal_scores_what_it_would_without_its_own_in_the_gallery(trial, by_hand):
+    planned = trial.planned(trial.usable)
+    fewer = scores_of(planned, by_hand().scores | {("q", "a"): 0.1})
+    scored = by_hand().run(trial)
+    apart = replace(scored, without_own=rank_all(fewer, trial.usable, RankParams(rule="max"), trial.cohort.truth))
+    by = {
+        name: figures(method_outcomes(each, trial.cohort, trial.photos, RankParams(rule="max")))
+        for name, each in (("as ranked", scored), ("apart", apart))
+    }
+    # Without their own animal p .2, q .1, r nobody; with it .9, .5, .4: every pair is in order
+    assert (by["as ranked"]["novelty_auroc"][0], by["apart"]["novelty_auroc"][0]) == pytest.approx((7.5 / 9, 1.0))
+    assert by["apart"]["top1_photo"] == by["as ranked"]["top1_photo"], "the ranking stays"
 
 
 def test_all_endings_have_a_row_and_fit_the_catalog(trial, by_hand, no_weights):
@@ -97,7 +115,7 @@ def test_matchers_read_their_extractors(name, trial):
     method = COMPARE_METHODS[name]
     used = method.settings(trial)
     assert used.match.accepts(used.extract.family)
-    assert (method.score == "inliers") == (used.match.verify.model != "none")
+    assert (method.score in ("inliers", "snorm_inliers", "fused")) == (used.match.verify.model != "none")
     assert used.segment == trial.settings.segment and used.rank == trial.settings.rank
 
 
@@ -114,8 +132,6 @@ def test_status_words_cover_all_statuses():
 
 
 def _with(thing, **changes):
-    from dataclasses import replace
-
     return replace(thing, **changes)
 
 

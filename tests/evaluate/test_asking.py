@@ -50,7 +50,7 @@ def test_only_the_listed_animals_ask_and_all_are_in_the_gallery(segmented, liste
     hidden = hide_labels(segmented, how, ["here"])
     assert set(hidden.cohort.truth.values()) == {"Ben"} and len(hidden.cohort.queries) == 2
     assert set(hidden.cohort.labels.values()) == {"Ada", "Ben", "Cleo"}
-    assert hidden.notes == (f"Only photos of 1 animals of {listed} ask; all animals are in the gallery.",)
+    assert hidden.notes == (f"Only photos of 1 animal of {listed} ask; all animals are in the gallery.",)
 
 
 def test_a_list_of_animals_that_were_never_met_again_measures_nothing(segmented, tmp_path):

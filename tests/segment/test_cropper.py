@@ -141,6 +141,17 @@ def test_a_stored_crop_reads_back_bit_by_bit_with_its_colours_outside_the_mask(w
     assert np.array_equal(read, mask) and read.dtype == bool
 
 
+def test_a_crop_of_an_earlier_version_reads_as_one_of_now(workspace):
+    """Earlier versions searched for repetitions; what they wrote stays."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[100:200, 50:70] = True
+    write_crop(workspace.root / "now.png", RGB, mask)
+    before = np.dstack([RGB[..., ::-1], np.where(mask, 255, 0).astype(np.uint8)])
+    cv2.imwrite(str(workspace.root / "before.png"), before, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    now, earlier = (read_crop(workspace, f"{name}.png") for name in ("now", "before"))
+    assert all(np.array_equal(a, b) for a, b in zip(now, earlier, strict=True))
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no picture"])
 def test_a_missing_or_damaged_crop_says_which(workspace, content):
     if content is not None:

@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
 from finding_measures import judge
 
+from resight.runner.threads import one_thread
 from resight.segment.base import Photo
 from resight.segment.kinds.auto import AutoParams, AutoSegmenter
 from resight.segment.kinds.head_finder import BUNDLED, HeadFinderParams
+from resight.segment.learned.copies import Copies
 from resight.segment.learned.finder import HeadFinder
+from resight.segment.learned.looks import WINDOWS_AT_ONCE, look_close
 from resight.train.segmenter.samples import read_samples
 from resight.weights.store import WeightStore
 
@@ -23,6 +27,21 @@ def test_auto_asks_the_head_finder_where_there_is_no_outline():
     assert isinstance(segmenter, AutoSegmenter) and isinstance(segmenter.otherwise, HeadFinder)
     assert AutoParams().weight_names() == [str(BUNDLED)]
     assert AutoParams(otherwise="whole").weight_names() == []
+
+
+def test_windows_that_are_looked_at_together_show_what_each_shows_alone():
+    """To the last bit: what is found does not depend on how many candidates there were."""
+    net = HeadFinderParams().build(WeightStore()).net
+    photo = Copies(np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8))
+    windows = [((30.0 * k, 20.0 * k, 40.0 + 7 * k, 50.0), 0.4 * k) for k in range(WINDOWS_AT_ONCE + 2)]
+    with one_thread():
+        together = look_close(net, photo, windows)
+        alone = [look_close(net, photo, [window])[0] for window in windows]
+    assert len(together) == len(windows) and len({view.confidence for view in together}) > 1
+    for one, other in zip(together, alone, strict=True):
+        assert one.polygons_xy_px == other.polygons_xy_px and one.confidence == other.confidence
+        assert np.array_equal(one.view_chances, other.view_chances)
+        assert np.array_equal(one.lie.snoutward, other.lie.snoutward)
 
 
 def test_heads_it_was_trained_on_are_found(shared_data):

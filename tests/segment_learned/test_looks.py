@@ -77,7 +77,7 @@ def test_a_large_photo_gives_the_box_in_its_own_pixels():
     rgb = painted((1200, 500, 160, 120), size=(2000, 1124))
     seen = look_wide(Oracle(), Copies(rgb), (384,), 4)
     assert close_to(seen.candidates[0].bbox_xywh_px, (1200, 500, 160, 120), 40)
-    close = look_close(Oracle(), Copies(rgb), seen.candidates[0].bbox_xywh_px)
+    close = look_close(Oracle(), Copies(rgb), [(seen.candidates[0].bbox_xywh_px, 0.0)])[0]
     assert close_to(close.bbox_xywh_px, (1200, 500, 160, 120), 6)
 
 
@@ -89,12 +89,12 @@ def test_in_24_megapixels_a_head_of_any_size_is_found_where_it_is(head):
 
 @pytest.mark.parametrize("turn_deg", [0, 90, -90, 180, 37])
 def test_the_outline_comes_back_from_a_turned_window(turn_deg):
-    close = look_close(Oracle(), Copies(painted(HEAD)), HEAD, math.radians(turn_deg))
+    close = look_close(Oracle(), Copies(painted(HEAD)), [(HEAD, math.radians(turn_deg))])[0]
     assert close_to(close.bbox_xywh_px, HEAD, 5)
 
 
 def test_the_angle_is_read_off_the_crown_and_adds_the_turn_of_the_window():
-    close = look_close(Oracle(up_rad=0.3), Copies(painted(HEAD)), HEAD, 0.5)
+    close = look_close(Oracle(up_rad=0.3), Copies(painted(HEAD)), [(HEAD, 0.5)])[0]
     assert close.upright_rad == pytest.approx(0.8, abs=1e-2)
     assert close.upright_trust == pytest.approx(1.0, abs=1e-2)
 

@@ -64,6 +64,8 @@ def compare(
     methods: Annotated[
         str, Option(help="Names with commas between them, also timm:MODEL or timm:MODEL=FILE; all if not given.")
     ] = "",
+    protocol: options.ProtocolOption = None,
+    asking: options.AskingOption = None,
     quick: Annotated[bool, Option("--quick", help="Only methods that take minutes on a CPU.")] = False,
     steps: Annotated[int | None, Option(min=1, help="Training steps of the embedding.")] = None,
     download: Annotated[
@@ -78,8 +80,9 @@ def compare(
     from resight.flows.comparing import run_compare
 
     names = [stripped for name in methods.split(",") if (stripped := name.strip())]
+    chosen = options.measuring_overrides(settings, protocol, None, False, False, asking)
     result = run_compare(
-        directory, options.absolute(workspace), names, options.overrides(settings),
+        directory, options.absolute(workspace), names, chosen,
         quick=quick, steps=steps, download=download, quiet=as_json,
     )  # fmt: skip
     print_result(result, as_json, show_comparison)

@@ -106,7 +106,7 @@ def measuring_overrides(
     tolerate_leak: bool,
     asking: Path | None = None,
 ) -> dict[str, Any] | None:
-    """What ``--set`` and the options of `accuracy` and `evaluate` say, as nested settings."""
+    """What ``--set`` and the options of `accuracy`, `evaluate` and `compare` say, as nested settings."""
     file = None if asking is None else str(asking.expanduser().absolute())
     texts = {"protocol": protocol, "against": against, "asking": file}
     switches = {"background_control": control, "tolerate_leak": tolerate_leak}

@@ -85,6 +85,10 @@ class MethodScores:
         timing: None where there was nothing to measure.
         note: A remark to be shown with the row.
         weights: SHA-256 by name of weights that the method trained itself.
+        ranked: The candidates, from `rank.rank_all`, where the method has a rule of its own by which photos vote; None: by the rule that
+            all methods share.
+        without_own: The same as if the animal of each query were not in the gallery, where that changes the scores of the others; None
+            where it does not.
     """
 
     info: pa.Table
@@ -92,6 +96,8 @@ class MethodScores:
     timing: Timing | None
     note: str = ""
     weights: tuple[tuple[str, str], ...] = ()
+    ranked: pa.Table | None = None
+    without_own: pa.Table | None = None
 
 
 @dataclass(frozen=True)

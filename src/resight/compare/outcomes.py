@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,12 +34,21 @@ class MethodOutcomes:
 
 
 def method_outcomes(scored: MethodScores, cohort: Cohort, photos: pa.Table, rule: RankParams) -> MethodOutcomes:
-    """Rank the animals for every query photo and every query encounter, as stage ``rank`` does."""
-    ranked = rank_all(scored.scores, scored.info, rule, cohort.truth)
+    """Rank the animals for every query photo and every query encounter, as stage ``rank`` does.
+
+    Rows have one column more, ``score_without_own``: what the best animal would score if the query's own were not in the gallery.
+    """
+    ranked = rank_all(scored.scores, scored.info, rule, cohort.truth) if scored.ranked is None else scored.ranked
     result = TrialResult(
         CLOSED, cohort.labels, cohort.truth, ranked, empty_table("novelty"), scores=scored.scores, crops_info=scored.info
     )  # fmt: skip
-    rows = [row for row in outcome_rows(result, PhotoFacts.of(photos)) if row["known"]]
+    facts = PhotoFacts.of(photos)
+    found = outcome_rows(result, facts)
+    apart = found
+    if scored.without_own is not None:
+        apart = outcome_rows(replace(result, ranked=scored.without_own, scores=None), facts)
+    best_other = {(row["level"], row["query_id"]): row["score_wrong"] for row in apart}
+    rows = [row | {"score_without_own": best_other[row["level"], row["query_id"]]} for row in found if row["known"]]
     return MethodOutcomes(*([row for row in rows if row["level"] == level] for level in (PHOTO, ENCOUNTER)))
 
 
@@ -59,8 +68,9 @@ def figures(outcomes: MethodOutcomes) -> dict[str, Figure]:
 
 
 def _novelty(encounters: Sequence[Row]) -> Spec:
-    new, right = (_or_least(encounters, column) for column in ("score_wrong", "score_right"))
-    known = np.maximum(new, right)
+    columns = ("score_wrong", "score_right", "score_without_own")
+    wrong, right, new = (_or_least(encounters, column) for column in columns)
+    known = np.maximum(wrong, right)
     return Spec("novelty_auroc", ALL, lambda w: auroc(known, new, w, w), animals_of(encounters))
 
 

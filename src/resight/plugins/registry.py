@@ -167,6 +167,7 @@ COMPARE_METHODS: Registry[Any] = Registry(
     "resight.compare_methods",
     (
         "resight.compare.kinds.local:METHODS",
+        "resight.compare.kinds.pipeline:METHODS",
         "resight.compare.kinds.votes:METHODS",
         "resight.compare.kinds.loftr:METHODS",
         "resight.compare.kinds.trained:METHODS",

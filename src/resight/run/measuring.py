@@ -31,7 +31,7 @@ from resight.rank.stage import rank_all
 from resight.run.conditions import Conditions
 from resight.run.judging import Note, judge, query_photos, scores_of, seen_by
 from resight.run.own_pairs import OwnPairs
-from resight.run.state import Judged, Segmented
+from resight.run.state import Judged, Ranked, Segmented
 from resight.run.unknowns import group_unknowns
 from resight.settings import Settings
 from resight.status import CropStatus
@@ -88,7 +88,9 @@ def _narrowed(cohort: Cohort, segmented: Segmented, how: EvaluateParams) -> tupl
         n_animals = len(set(cohort.truth.values()))
         if not n_animals:
             raise NothingToMeasure(f"No animal of {how.asking} was met again; correct evaluate.asking.")
-        notes += (f"Only photos of {n_animals} animals of {how.asking} ask; all animals are in the gallery.",)
+        notes += (
+            f"Only photos of {counted(n_animals, 'animal')} of {how.asking} ask; all animals are in the gallery.",
+        )
     held_back = set(cohort.truth.values()) & set(how.not_asking)
     if held_back:
         cohort = asked_by(cohort, set(cohort.truth.values()) - held_back)
@@ -194,25 +196,25 @@ def _without_own(settings: Settings, judged: Judged) -> TrialResult:
     encounter = dict(zip(queries["photo_id"].to_pylist(), queries["encounter_id"].to_pylist(), strict=True))
     truth = {p: name for p, name in cohort.truth.items() if name in animals}
     deleted = {encounter[p]: name for p, name in truth.items()}
-    candidates, seen = _candidates_without_own(settings, judged)
+    candidates, seen = candidates_without_own(settings, judged)
     days = Days.of(judged.info)
     verdicts = decide(candidates, queries, animals, judged.model, settings.novelty, seen, days, deleted=deleted)
     return TrialResult(WITHOUT_OWN, {}, truth, verdicts.ranked, verdicts.novelty, n_animals=len(animals) - 1)
 
 
-def _candidates_without_own(settings: Settings, judged: Judged) -> tuple[pa.Table, Seen]:
+def candidates_without_own(settings: Settings, ranked: Ranked) -> tuple[pa.Table, Seen]:
     """The ranking; where a pair's score hangs on the query's other pairs, one in which its own animal's do not count."""
     if not SCORES[settings.score.name].needs_cohorts:
-        return judged.candidates, judged.seen
-    cohort, among_queries = judged.cohort, pc.equal(judged.pairs["purpose"], CLUSTER)
-    judged = replace(
-        judged, pairs=judged.pairs.filter(pc.invert(among_queries))
+        return ranked.candidates, ranked.seen
+    cohort, among_queries = ranked.cohort, pc.equal(ranked.pairs["purpose"], CLUSTER)
+    ranked = replace(
+        ranked, pairs=ranked.pairs.filter(pc.invert(among_queries))
     )  # their truth would make these a cohort
     truth = {**cohort.labels, **cohort.truth}
-    scores = scores_of(settings, judged, truth, judged.null, judged.fused, judged.scores)
-    how = judged.rule.params
-    seen = replace(Seen.of(scores, judged.info, how), left_out=judged.seen.left_out)
-    return rank_all(scores, judged.info, how, cohort.truth), seen
+    scores = scores_of(settings, ranked, truth, ranked.null, ranked.fused, ranked.scores)
+    how = ranked.rule.params
+    seen = replace(Seen.of(scores, ranked.info, how), left_out=ranked.seen.left_out)
+    return rank_all(scores, ranked.info, how, cohort.truth), seen
 
 
 def _known_of_open_trial(rows: list[Row]) -> list[Row]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from resight.errors import ResightError, one_line
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import load_rgb
+from resight.runner.threads import one_thread
 from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.cropper import crop_id, cut, tidy
 from resight.segment.params import CropParams, SegmenterBase
@@ -89,12 +90,13 @@ def segment_block(block: SegmentBlock) -> BlockResult:
     segmenter = _segmenter(block.setup.segmenter, block.weights)
     kept: list[Row] = []
     failed: list[Row] = []
-    for job in block.jobs:
-        rows = _photo_rows(job, block, segmenter)
-        if any(row["status"] == CropStatus.FAILED for row in rows):
-            failed += rows
-        else:
-            kept += [row | {"input_digest": job.input_digest} for row in rows]
+    with one_thread():
+        for job in block.jobs:
+            rows = _photo_rows(job, block, segmenter)
+            if any(row["status"] == CropStatus.FAILED for row in rows):
+                failed += rows
+            else:
+                kept += [row | {"input_digest": job.input_digest} for row in rows]
     if kept:
         name = digest_ids(sorted({f"{row['photo_id']} {row['input_digest']}" for row in kept}))
         write_part(block.stage_dir / PARTS, name, pa.Table.from_pylist(kept, schema=PART_SCHEMA))

@@ -14,7 +14,13 @@ from resight.store.parts import write_bytes
 from resight.store.workspace import Workspace
 
 CROPS_STAGE = "segment"  # what cuts a crop anew, whoever finds it damaged
-PNG_LEVEL = 1
+# Neighbouring pixels of a photo are alike, but hardly any stretch of it comes twice: what is left after each byte is predicted from
+# its neighbours is coded by how frequent it is, without a search for repetitions. About as small as zlib's level 1, in under half the time.
+PNG = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
+)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -25,8 +31,9 @@ def crop_path(stage_dir: Path, crop_id: str) -> Path:
 
 def write_crop(path: Path, rgb: np.ndarray, mask: np.ndarray) -> None:
     """Write ``rgb`` (H, W, 3) uint8 and ``mask`` (H, W) bool without loss; same input, same bytes."""
-    bgra = np.dstack([rgb[..., ::-1], np.where(mask, 255, 0).astype(np.uint8)])
-    _, data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL])
+    bgra = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA)
+    cv2.insertChannel(np.where(mask, np.uint8(255), np.uint8(0)), bgra, 3)
+    _, data = cv2.imencode(".png", bgra, PNG)
     write_bytes(path, data.tobytes())
 
 
@@ -59,7 +66,7 @@ def read_crop(workspace: Workspace, path: str) -> tuple[np.ndarray, np.ndarray]:
         damage = DamagedError(workspace.root / path, why or "it is no picture with a mask", cure)
         set_aside(damage, "it is cut again", CROPS_STAGE)
         raise damage
-    return np.ascontiguousarray(bgra[..., 2::-1]), bgra[..., 3] > 0
+    return cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGB), bgra[..., 3] > 0
 
 
 def what_is_wrong(png: bytes) -> str:

@@ -87,7 +87,7 @@ def shortlist(
         extracted = extract(env, voting.extractor, voting.names.features, wanted)
         features, n_extracted = extracted.features, extracted.n_extracted
     stored = Stored.of(env.runner, env.workspace, features)
-    index, everything = _indexed(env, voting, stored, queries, gallery, cut)
+    index, everything = indexed(env, voting, stored, queries, gallery, cut)
     everything = replace(everything, most=len(index.crop_ids)) if every_vote else everything
     asking = grids if cut else [replace(grid, beside=None) for grid in grids]  # without places all pairs have votes
     votes, n_voted = _votes(env.runner, index, everything, asking, alike if cut and not every_vote else None)
@@ -95,7 +95,7 @@ def shortlist(
     return ShortlistResult(plans, votes, n_extracted, n_voted)
 
 
-def _indexed(
+def indexed(
     env: Environment, voting: Voting, stored: Stored, queries: Sequence[str], gallery: Sequence[str], cut: bool
 ) -> tuple[ShortlistIndex, VoteBlock]:
     """The index of the gallery, and all queries that vote in it."""

@@ -11,11 +11,12 @@ from resight.extract.kinds.sift import SiftParams
 from resight.extract.kinds.superpoint import SuperpointParams
 from resight.extract.kinds.xfeat import XFeatParams
 from resight.extract.params import ExtractorBase
-from resight.match.kinds.lightglue import BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, LightGlueParams
+from resight.match.kinds.lightglue import BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, BUNDLED_SECOND, LightGlueParams
 from resight.match.kinds.nearest import NearestParams
 from resight.match.params import VerifyParams
 
 BUNDLED_METHOD = "sift-lightglue-turtle"
+SECOND_METHOD = "sift-lightglue-turtle-2"
 
 
 def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, quick: bool = False) -> LocalMethod:
@@ -23,14 +24,14 @@ def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, 
     return LocalMethod(name, title, Family.LOCAL, quick, extract, LightGlueParams(weights=weights), "mean")
 
 
-def _bundled() -> LocalMethod:
-    """What `resight init` chooses without downloads, ranked by the matches that agree with an affine map.
+def _bundled(name: str, which: str, match: LightGlueParams) -> LocalMethod:
+    """A matcher of the package, ranked by the matches that agree with an affine map.
 
     The pipeline then compares those with what the same photos have with other animals; here no method learns from the gallery.
     """
-    title = "SIFT + the bundled LightGlue + affine verification"
+    title = f"SIFT + {which} + affine verification"
     extract = SiftParams(max_keypoints=BUNDLED_KEYPOINTS)
-    return LocalMethod(BUNDLED_METHOD, title, Family.LOCAL, True, extract, BUNDLED_LIGHTGLUE, "inliers")
+    return LocalMethod(name, title, Family.LOCAL, True, extract, match, "inliers")
 
 
 def _nearest(name: str, title: str, extract: ExtractorBase, *, verified: bool = False) -> LocalMethod:
@@ -41,7 +42,10 @@ def _nearest(name: str, title: str, extract: ExtractorBase, *, verified: bool = 
 
 METHODS = (
     _glued("sift-lightglue", "SIFT + LightGlue", SiftParams()),
-    _bundled(),
+    _bundled(BUNDLED_METHOD, "the bundled LightGlue", BUNDLED_LIGHTGLUE),
+    _bundled(
+        SECOND_METHOD, "the second bundled LightGlue", BUNDLED_LIGHTGLUE.model_copy(update={"weights": BUNDLED_SECOND})
+    ),
     _glued("aliked-lightglue", "ALIKED + LightGlue", AlikedParams()),
     _glued("xfeat-lighterglue", "XFeat + LighterGlue, 6 layers", XFeatParams()),
     _glued(

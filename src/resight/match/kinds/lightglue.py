@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from resight.match.base import Matcher
 
 BUNDLED = "lightglue-sift-turtle"
+BUNDLED_SECOND = "lightglue-sift-turtle-2"  # of the same shape, not the default (docs/matcher.md)
 # What has measured best with every LightGlue: `resight init` takes it from here.
 SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
 VERIFIED_SCORE = "snorm_inliers"

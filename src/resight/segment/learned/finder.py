@@ -94,21 +94,28 @@ class HeadFinder:
         """
         photo = Copies(rgb)
         wide = look_wide(self.net, photo, WIDE_SIDES_PX, 2 * self.params.max_heads)
-        firsts = [(candidate, look_close(self.net, photo, candidate.bbox_xywh_px)) for candidate in wide.candidates]
-        firsts = sorted((pair for pair in firsts if pair[1].polygons_xy_px), key=lambda pair: -_chance(*pair))
-        findings = [self._second(photo, *pair, wide.bodies) for pair in firsts[: self.params.max_heads + 1]]
+        closes = look_close(self.net, photo, [(candidate.bbox_xywh_px, 0.0) for candidate in wide.candidates])
+        pairs = [pair for pair in zip(wide.candidates, closes, strict=True) if pair[1].polygons_xy_px]
+        firsts = sorted(pairs, key=lambda pair: -_chance(*pair))[: self.params.max_heads + 1]
+        findings = self._again(photo, firsts, wide.bodies)
         heads: list[Finding] = []
         for finding in sorted((f for f in findings if f is not None), key=lambda f: -f.confidence):
             if all(overlap(finding.bbox_xywh_px, head.bbox_xywh_px) < SAME for head in heads):
                 heads.append(finding)
         return heads[: self.params.max_heads], wide.bodies
 
-    def _second(self, photo: Copies, candidate: Candidate, first: CloseView, bodies: tuple[Box, ...]) -> Finding | None:
-        """Look once more with the head in the middle of the window and upright."""
-        turn = first.upright_rad if abs(first.upright_rad) > math.radians(LOOK_AGAIN_DEG) else 0.0
-        again = look_close(self.net, photo, first.bbox_xywh_px, turn)
-        best = again if again.polygons_xy_px else first
-        return _finding(photo.rgb, candidate, best, first, bodies)
+    def _again(
+        self, photo: Copies, firsts: Sequence[tuple[Candidate, CloseView]], bodies: tuple[Box, ...]
+    ) -> list[Finding | None]:
+        """Look once more with each head in the middle of the window and upright."""
+        askew = math.radians(LOOK_AGAIN_DEG)
+        turns = [first.upright_rad if abs(first.upright_rad) > askew else 0.0 for _, first in firsts]
+        boxes = [first.bbox_xywh_px for _, first in firsts]
+        agains = look_close(self.net, photo, list(zip(boxes, turns, strict=True)))
+        return [
+            _finding(photo.rgb, candidate, again if again.polygons_xy_px else first, first, bodies)
+            for (candidate, first), again in zip(firsts, agains, strict=True)
+        ]
 
     def _region(self, head: Finding) -> Region:
         view, chance = head.viewpoint

@@ -18,6 +18,9 @@ from resight.segment.masks import polygons_of, resized
 
 CLOSE_SIDE_PX = 128
 WINDOW = 2.3  # side of the second look's window, in long sides of the head
+WINDOWS_AT_ONCE = (
+    6  # with their mirror images fewer than 16 pictures, from where on torch takes another way through the same sums
+)
 SIDE_STEEPNESS = 4.0  # how fast the slopes' determinant becomes certainty about the side
 CLEAR_SLOPE = 1.5  # about two thirds of the slope that perfect maps would have
 CORE = 0.85  # at this level a head that was joined to a flipper is often a piece of its own
@@ -131,19 +134,29 @@ def _look_once(net: HeadNet, photo: Copies, side_px: int, max_heads: int) -> Wid
     small = resized(copy, min(1.0, scale * n_px))
     h, w = small.shape[:2]
     padded = cv2.copyMakeBorder(small, 0, -h % STRIDE, 0, -w % STRIDE, cv2.BORDER_CONSTANT)
-    maps, _ = _predict(net, padded)
+    ((maps, _),) = _predict(net, [padded])
     enlarged = cv2.resize(maps[..., :2], (padded.shape[1], padded.shape[0]), interpolation=cv2.INTER_LINEAR)[:h, :w]
     factor = (width / w, height / h)
     heads = _candidates(enlarged[..., 0], factor, max_heads)
     return WideView(tuple(heads), tuple(_scaled(box, factor) for box, _ in _pieces(enlarged[..., 1], INSIDE)))
 
 
-def look_close(net: HeadNet, photo: Copies, box: Box, turn_rad: float = 0.0) -> CloseView:
-    """Look at the surroundings of ``box`` in the photo, turned counter-clockwise by ``turn_rad``."""
+def look_close(net: HeadNet, photo: Copies, windows: Sequence[tuple[Box, float]]) -> list[CloseView]:
+    """Look at the surroundings of boxes in the photo, each turned counter-clockwise by so many radians."""
+    frames = [_around(box, turn_rad) for box, turn_rad in windows]
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    for first in range(0, len(frames), WINDOWS_AT_ONCE):
+        seen += _predict(net, [_window(photo, frame) for frame in frames[first : first + WINDOWS_AT_ONCE]])
+    return [_close_view(frame, *of_window) for frame, of_window in zip(frames, seen, strict=True)]
+
+
+def _around(box: Box, turn_rad: float) -> CropFrame:
     x, y, width, height = box
     scale = CLOSE_SIDE_PX / (WINDOW * max(width, height, 4.0))
-    frame = CropFrame((x + width / 2, y + height / 2), turn_rad, scale, (CLOSE_SIDE_PX, CLOSE_SIDE_PX))
-    maps, views = _predict(net, _window(photo, frame))
+    return CropFrame((x + width / 2, y + height / 2), turn_rad, scale, (CLOSE_SIDE_PX, CLOSE_SIDE_PX))
+
+
+def _close_view(frame: CropFrame, maps: np.ndarray, views: np.ndarray) -> CloseView:
     head = cv2.resize(maps[..., 0], frame.size_wh_px, interpolation=cv2.INTER_LINEAR)
     mask = _central(head)
     polygons = tuple(_to_photo(polygon, frame) for polygon in polygons_of(mask)[:1])
@@ -151,7 +164,7 @@ def look_close(net: HeadNet, photo: Copies, box: Box, turn_rad: float = 0.0) -> 
     lie = lie_of(maps)
     chances = lie.sided(views)
     turn, trust = lie.upright(VIEWS[int(chances[:NONE].argmax())])
-    return CloseView(polygons, chances, _wrapped(turn + turn_rad), trust, confidence, lie)
+    return CloseView(polygons, chances, _wrapped(turn + frame.rotation_rad), trust, confidence, lie)
 
 
 def lie_of(maps: np.ndarray) -> Lie:
@@ -178,18 +191,22 @@ def _window(photo: Copies, frame: CropFrame) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _predict(net: HeadNet, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What the network makes of an image and its mirror image, averaged.
+def _predict(net: HeadNet, rgbs: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What the network makes of each of some images (H, W, 3) of one size and its mirror image, averaged.
 
     Returns:
-        Maps (H/4, W/4, 4): chances of head and body, places along the head; chances (6,) of the views.
+        Of each, maps (H/4, W/4, 4): chances of head and body, places along the head; chances (6,) of the views.
     """
-    images = torch.from_numpy(np.stack([rgb, rgb[:, ::-1]])).permute(0, 3, 1, 2).float() / 255
-    maps, views, _ = net(images.contiguous(memory_format=torch.channels_last))
+    images = torch.from_numpy(np.stack([side for rgb in rgbs for side in (rgb, rgb[:, ::-1])])).permute(0, 3, 1, 2)
+    maps, views, _ = net((images.float() / 255).contiguous(memory_format=torch.channels_last))
+    return [_averaged(*both) for both in zip(maps.split(2), views.split(2), strict=True)]
+
+
+def _averaged(maps: torch.Tensor, views: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     chances = torch.cat([maps[:, :2].sigmoid(), maps[:, 2:]], 1).numpy()
     both = (chances[0] + chances[1][:, :, ::-1]) / 2  # what is snout or crown stays so in the mirror
-    views = views.softmax(1).numpy()
-    return np.ascontiguousarray(both.transpose(1, 2, 0)), (views[0] + views[1][list(SWAPPED)]) / 2
+    of_views = views.softmax(1).numpy()
+    return np.ascontiguousarray(both.transpose(1, 2, 0)), (of_views[0] + of_views[1][list(SWAPPED)]) / 2
 
 
 def _candidates(chance: np.ndarray, factor: tuple[float, float], max_heads: int) -> list[Candidate]:

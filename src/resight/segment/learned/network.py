@@ -49,14 +49,19 @@ class HeadNet(nn.Module):
         x8 = self.at_8(x4)
         x16 = self.at_16(x8)
         x32 = self.at_32(x16)
-        x32 = x32 + self.context(x32.mean((2, 3)))[:, :, None, None]
+        x32 = x32 + self._apart(self.context, x32.mean((2, 3)))[:, :, None, None]
         y16 = self.up_16(x32, x16)
         y8 = self.up_8(y16, x8)
         maps = self.maps(self.up_4(y8, x4))
         chance = maps[:, :1].detach().sigmoid()
         features = [x32.mean((2, 3)), *(_pooled(x, chance) for x in (x32, y16, y8)), _lie(maps[:, 2:], chance)]
-        voted = self.vote(torch.cat(features, 1))
-        return maps, self.view(voted), self.upright(voted)
+        voted = self._apart(self.vote, torch.cat(features, 1))
+        return maps, self._apart(self.view, voted), self._apart(self.upright, voted)
+
+    def _apart(self, layers: nn.Module, rows: Tensor) -> Tensor:
+        """Linear layers on two rows at a time, but in training: what they add up to depends in the last bits on how many rows they are given
+        and on where these begin in memory, and a picture with its mirror image is to get what it gets alone. Convolutions take each picture by itself anyhow."""
+        return layers(rows) if self.training else torch.cat([layers(two.clone()) for two in rows.split(2)])
 
 
 class _Residual(nn.Module):

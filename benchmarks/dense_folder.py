@@ -1,0 +1,179 @@
+"""A folder for `resight compare` at the density of a catalogue, out of a large labelled folder of head crops.
+
+    resight train split heads --leave-out t001 … --out animals.csv
+    python benchmarks/dense_folder.py --data heads --animals animals.csv --out build/dense
+
+Comparing every photo of thousands takes days for the slow methods, so a few stand for all: of each animal the earlier half of its days is the
+gallery, with the first ``--gallery-photos`` of each side; of the animals of one part of the list the first ``--photos`` of each later encounter
+ask. First is meant in the order of digests of the files' names, so that nobody chooses. ``--sides left right`` leaves out photos of other sides, which are
+compared with more of the gallery. Photos are not copied: the folder holds links to them, and a metadata.csv that says which is what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import shlex
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+
+from resight.errors import ResightError, SettingsError
+from resight.evaluate.animals import Part, read_animals
+from resight.evaluate.protocol import TIME_AWARE, split
+
+COLUMNS = ("file", "individual_id", "taken_at", "encounter_id", "viewpoint")
+METHODS = (
+    "sift-nearest-magsac",
+    "sift-lnbnn",
+    "sift-lightglue-turtle",
+    "sift-lightglue-turtle-2",
+    "resight",
+    "resight-fused",
+    "embedding",
+)
+Row = dict[str, str]
+
+
+def chosen(
+    rows: Sequence[Row], asking: Collection[str], gallery_photos: int, photos: int, sides: Collection[str] = ()
+) -> list[Row]:
+    """The rows that take part, with their ``role``; in the order of their files.
+
+    Args:
+        rows: With `COLUMNS`.
+        asking: Animals whose later encounters ask.
+        gallery_photos: Of each animal and side.
+        photos: Of each encounter that asks.
+        sides: Photos of other sides take no part; all do if there are none.
+    """
+    parts = split(_as_photos(rows), protocol=TIME_AWARE)
+    shown = [r for r in rows if not sides or r["viewpoint"] in sides]
+    known = [r for r in shown if r["encounter_id"] in parts.gallery_encounters]
+    later = [r for r in shown if r["encounter_id"] in parts.query_encounters and r["individual_id"] in asking]
+    gallery = _first(known, lambda r: (r["individual_id"], r["viewpoint"]), gallery_photos)
+    queries = _first(later, lambda r: (r["encounter_id"],), photos)
+    taking_part = [r | {"role": role} for role, some in (("gallery", gallery), ("query", queries)) for r in some]
+    return sorted(taking_part, key=lambda r: r["file"])
+
+
+def read_rows(data: Path) -> list[Row]:
+    """The labelled rows of ``metadata.csv``.
+
+    Raises:
+        SettingsError: There is none, or it lacks a column.
+    """
+    file = data / "metadata.csv"
+    if not file.is_file():
+        raise SettingsError(f"There is no {file}; give a labelled folder with --data.")
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        table = csv.DictReader(lines)
+        missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
+        if missing:
+            raise SettingsError(f"{file} has no column {' and no column '.join(missing)}; add it.")
+        return [
+            {name: (r[name] or "").strip() for name in COLUMNS} for r in table if (r["individual_id"] or "").strip()
+        ]
+
+
+def write_folder(out: Path, data: Path, rows: Iterable[Row]) -> None:
+    """Links to the photos under the paths that they have in ``data``, and their ``metadata.csv``.
+
+    Raises:
+        SettingsError: Something is there already, or a photo is missing.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise SettingsError(f"{out} is not empty; remove it, or give another folder with --out.")
+    rows = list(rows)
+    gone = [r["file"] for r in rows if not (data / r["file"]).is_file()]
+    if gone:
+        raise SettingsError(
+            f"{len(gone)} photos of {data / 'metadata.csv'} are not there (first: {gone[0]}); correct its column file."
+        )
+    for row in rows:
+        link = out / row["file"]
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to((data / row["file"]).resolve())
+    with (out / "metadata.csv").open("w", encoding="utf-8", newline="") as lines:
+        table = csv.DictWriter(lines, (*COLUMNS, "role"), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def about(rows: Sequence[Row]) -> str:
+    """How many photos of how many animals are there, and how many that ask can be right at all."""
+    gallery, queries = ([r for r in rows if r["role"] == role] for role in ("gallery", "query"))
+    shown = {(r["individual_id"], r["viewpoint"]) for r in gallery}
+    fitting = sum((r["individual_id"], r["viewpoint"]) in shown for r in queries)
+    return (
+        f"{len(gallery)} gallery photos of {_animals(gallery)} animals; {len(queries)} photos of {_animals(queries)} animals ask, "
+        f"{fitting} of them from a side that the gallery shows of their animal."
+    )
+
+
+def _animals(rows: Iterable[Row]) -> int:
+    return len({r["individual_id"] for r in rows})
+
+
+def _first(rows: Iterable[Row], of: Callable[[Row], tuple[str, ...]], most: int) -> list[Row]:
+    """The first few of each group, by digests of the files' names."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in sorted(rows, key=lambda r: hashlib.sha256(r["file"].encode()).hexdigest()):
+        groups.setdefault(of(row), []).append(row)
+    return [row for group in groups.values() for row in group[:most]]
+
+
+def _as_photos(rows: Sequence[Row]) -> pa.Table:
+    """What `protocol.split` reads."""
+    columns = {name: [r[name] for r in rows] for name in ("encounter_id", "individual_id")}
+    days = [date.fromisoformat(r["taken_at"][:10]) if r["taken_at"] else None for r in rows]
+    fixed = {"role": pa.nulls(len(rows), pa.string()), "status": ["ok"] * len(rows)}
+    return pa.table(
+        {"photo_id": [r["file"] for r in rows], "taken_on": pa.array(days, pa.date32()), **columns, **fixed}
+    )
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("data", "animals", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--part", choices=[p.value for p in Part], default=Part.VALIDATION.value, help="who asks")
+    parser.add_argument("--gallery-photos", type=int, default=1, help="of each animal and side in the gallery")
+    parser.add_argument("--photos", type=int, default=1, help="of each encounter that asks")
+    parser.add_argument("--sides", nargs="+", default=(), help="as metadata.csv says them; all if not given")
+    return parser
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    how = _arguments().parse_args(given)
+    try:
+        asking = read_animals(how.animals, Part(how.part))
+        rows = chosen(read_rows(how.data), asking, how.gallery_photos, how.photos, how.sides)
+        if not any(r["role"] == "query" for r in rows):
+            raise SettingsError(
+                f"No animal of the part {how.part} of {how.animals} was met again in {how.data}; give another --part."
+            )
+        write_folder(how.out, how.data, rows)
+    except (ResightError, ValueError) as error:
+        raise SystemExit(str(error)) from None
+    print(about(rows))
+    workspace = how.out.with_name(f"{how.out.name}-workspace")
+    command = [
+        "resight",
+        "compare",
+        how.out,
+        "--workspace",
+        workspace,
+        "--set",
+        "segment.kind=whole",
+        "--methods",
+        ",".join(METHODS),
+    ]
+    print(f"Next: mkdir -p {shlex.quote(str(workspace))} && {shlex.join(map(str, command))}")
+
+
+if __name__ == "__main__":
+    main()
