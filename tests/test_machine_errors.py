@@ -121,15 +121,15 @@ def test_trouble_while_a_photo_is_read_is_not_the_photos(
 
 
 def test_trouble_while_photos_are_listed_is_not_the_photos(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Path.stat
+    original = os.stat
 
-    def broken(path: Path, *arguments: Any, **named: Any) -> os.stat_result:
-        if path.suffix in (".jpg", ".png"):
+    def broken(path: Any, *arguments: Any, **named: Any) -> os.stat_result:
+        if str(path).endswith((".jpg", ".png")):
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         return original(path, *arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "stat", broken)
+        patched.setattr(os, "stat", broken)
         with pytest.raises(MachineError, match="input or output error"):
             read()
 

@@ -237,4 +237,8 @@ def test_settings_load_neither_opencv_nor_torch():
     ],
 )
 def test_people_know_better_than_a_model(segmenter, said, of_photo, n_crops, expected):
-    assert stage._viewpoint({"segmenter": segmenter, "viewpoint": said}, of_photo, n_crops) == expected
+    rows = [{"photo_id": "a", "crop_id": f"a{i}", "segmenter": segmenter, "viewpoint": said} for i in range(n_crops)]
+    other = {"photo_id": "b", "crop_id": "b0", "segmenter": None, "viewpoint": "unknown"}
+    photos = pa.table({"photo_id": ["b", "a"], "viewpoint": ["top", of_photo]})
+    crops = stage._with_viewpoints(pa.Table.from_pylist([*rows, other], schema=crop_rows.SCHEMA), photos)
+    assert crops["viewpoint"].to_pylist() == [*[expected] * n_crops, "top"]

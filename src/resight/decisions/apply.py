@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.decisions.entry import Entry
@@ -30,16 +31,32 @@ def decide_photos(
     ``individual_id`` becomes what counts, and ``labelled_individual_id`` keeps what label files say.
     """
     notes = Notes()
-    rows = [_decided_row(row, decided, notes) for row in photos.to_pylist()]
-    _note_doubtful_names(rows, decided, notes)
+    labels = photos.schema.get_field_index("labelled_individual_id")
+    as_labelled = photos.set_column(labels, photos.schema.field(labels), photos["individual_id"])
+    about = pc.or_(
+        pc.is_in(photos["photo_id"], pa.array(decided.by_photo, pa.string())),
+        pc.is_in(photos["individual_id"], pa.array(decided.current_name, pa.string())),
+    )
+    rows = [_decided_row(row, decided, notes) for row in as_labelled.filter(about).to_pylist()]
+    table = _with_rows(as_labelled, about, pa.Table.from_pylist(rows, schema=photos.schema))
+    _note_doubtful_names(Counter(table["individual_id"].drop_null().to_pylist()), decided, notes)
     drawn = {row["photo_id"]: outline for row in rows if (outline := _drawn(row, decided))}
-    table = pa.Table.from_pylist(rows, schema=photos.schema)
     return table, {**annotations, **drawn}, notes.sentences()
+
+
+def _with_rows(table: pa.Table, chosen: pa.ChunkedArray, rows: pa.Table) -> pa.Table:
+    """The table with others in the place of the chosen rows; decisions are about few of 100,000 photos."""
+    if not rows.num_rows:
+        return table
+    places = pc.if_else(
+        chosen, pc.add(pc.cumulative_sum(chosen.cast(pa.int64())), table.num_rows - 1), pa.array(range(table.num_rows))
+    )
+    return pa.concat_tables([table, rows]).take(places)
 
 
 def _decided_row(row: Row, decided: Decided, notes: Notes) -> Row:
     photo, label = row["photo_id"], row["individual_id"]
-    row = row | {"labelled_individual_id": label}
+    row = dict(row)
     out = decided.taken_out(photo)
     if out is not None and row["status"] == PhotoStatus.OK:
         message = f"{row['uri']} does not belong to the survey, {out.by} has decided ({out.at[:10]}); undo decision {out.decision_id[:8]} if it does."
@@ -63,8 +80,7 @@ def _encounter_of(row: Row, name: str) -> Row:
     return {"encounter_id": f"{name}-{row['taken_on'].isoformat()}", "encounter_source": "label_and_day"}
 
 
-def _note_doubtful_names(rows: Sequence[Row], decided: Decided, notes: Notes) -> None:
-    photos_of = Counter(row["individual_id"] for row in rows if row["individual_id"])
+def _note_doubtful_names(photos_of: Mapping[str, int], decided: Decided, notes: Notes) -> None:
     for rare, often in doubtful_pairs(photos_of, decided.apart):
         notes.add(
             "{n} names look like another one, and each makes an animal of its own: {items}. If they are one animal, `resight rename OLD NEW`; "

@@ -61,13 +61,15 @@ def doubtful_pairs(photos_of: Mapping[str, int], apart: Collection[frozenset[str
         photos_of: How many photos have each name.
         apart: Pairs that a person says are two animals.
     """
-    groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    # Of T0001 to T9999 no two are alike, and without the numbers all would be compared with all.
+    of_numbers: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for name in photos_of:
-        text = folded(name)
-        # Of T0001 to T9999 no two are alike, and without the numbers all would be compared with all.
-        numbers = NUMBER.findall(text)
-        for key in _keys(text):
-            groups[(key, *numbers)].add(name)
+        of_numbers[*NUMBER.findall(folded(name))].append(name)
+    groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for numbers, names in of_numbers.items():
+        for name in names if len(names) > 1 else ():
+            for key in _keys(folded(name)):
+                groups[(key, *numbers)].add(name)
     pairs = {frozenset(pair) for group in groups.values() for pair in combinations(sorted(group), 2)}
     found = [
         sorted(pair, key=lambda n: (photos_of[n], n)) for pair in pairs if pair not in apart and alike(*sorted(pair))

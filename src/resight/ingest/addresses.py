@@ -20,6 +20,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -71,7 +72,13 @@ def address_of(uri: str, root: Path | None) -> str:
 
 
 def _text_of_root(root: Path) -> str:
-    return text_of(Path(os.path.abspath(root)).as_posix())
+    return _as_posix(os.path.abspath(root))
+
+
+@lru_cache(maxsize=8)
+def _as_posix(path: str) -> str:
+    """Once and not for each of 100,000 photos."""
+    return text_of(Path(path).as_posix())
 
 
 def local_source(source: str, root: Path) -> Path:

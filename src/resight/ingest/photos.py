@@ -30,6 +30,7 @@ from resight.status import EncounterSource, PhotoReason, PhotoStatus, Viewpoint
 PHOTO_ID_CHARS = 20
 SCHEMA = pa.schema([f for f in catalog_table("photos").schema if f.name != "run_id"])
 FIRST_PHOTOGRAPH = date(1839, 1, 1)
+EXTRA = json.JSONEncoder(sort_keys=True, ensure_ascii=False)  # one for all: to make it takes longer than to use it
 ONE_DAY = timedelta(days=1)  # of time zones: it may be tomorrow where the photo was taken
 COPIED = ("format", "width_px", "height_px", "camera", "sharpness", "exposure", "contrast", "clipped_fraction")
 
@@ -149,6 +150,8 @@ def _label(uris: Sequence[str], sidecars: SidecarLabels, today: date, notes: Not
     """What tables say; what COCO files say fills fields about which no table says anything at all."""
     strong = _possible_labels(sidecars.labels, uris, today, notes)
     weak = _possible_labels(sidecars.weak_labels, uris, today, notes)
+    if len(strong) + len(weak) == 1:
+        return (strong or weak)[0]
     first, second = merge(strong, uris[0], notes), merge(weak, uris[0], notes)
     silent = [name for name in vars(first) if name != "extra" and all(getattr(label, name) is None for label in strong)]
     if "taken_on" not in silent:
@@ -171,7 +174,7 @@ def _labelled(label: Label, facts: Row) -> Row:
         "individual_id": label.individual_id,
         "viewpoint": str(label.viewpoint or Viewpoint.UNKNOWN),
         "role": label.role,
-        "extra": json.dumps(dict(label.extra), sort_keys=True, ensure_ascii=False) if label.extra else None,
+        "extra": EXTRA.encode(dict(label.extra)) if label.extra else None,
     }
 
 

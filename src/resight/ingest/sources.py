@@ -180,7 +180,7 @@ def _walk(top: Path, workspace: Workspace, notes: Notes) -> Iterator[_Entry]:
             continue
         seen.add(real)
         subfolders[:] = sorted(s for s in subfolders if not _hidden(s) and os.path.join(folder, s) not in own)
-        yield from (_local_entry(Path(folder) / f) for f in sorted(files) if not _hidden(f))
+        yield from (_local_entry(os.path.join(folder, f)) for f in sorted(files) if not _hidden(f))
 
 
 def _named_files(paths: Sequence[Path], named: bool) -> Iterator[_Entry]:
@@ -192,10 +192,10 @@ def _named_files(paths: Sequence[Path], named: bool) -> Iterator[_Entry]:
         yield from (_local_entry(p, whole_folder=False) for p in beside if not _hidden(p.name))
 
 
-def _local_entry(path: Path, named: bool = False, whole_folder: bool = True) -> _Entry:
-    address = text_of(path.as_posix())
+def _local_entry(path: str | Path, named: bool = False, whole_folder: bool = True) -> _Entry:
+    address = text_of(os.fspath(path).replace(os.sep, "/"))
     try:
-        stat = path.stat()
+        stat = os.stat(path)
     except OSError as error:  # a dead link, or deleted this moment: opening it will say so
         raise_if_machine(error, address)
         return _Entry(address, 0, "", named, whole_folder)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from resight.catalog import table as catalog_table
+from resight.runner.progress import counted
 from resight.segment.base import Region
 from resight.segment.geometry import CropFrame
 from resight.segment.store import has_crop
@@ -68,24 +72,46 @@ def input_digest(reads: Iterable[str], annotations: Any, viewpoint: str, ways: S
     return fingerprint({name: inputs[name] for name in sorted(reads)}, *ways)
 
 
-def read_done(workspace: Workspace, parts: Path, looked_at: Collection[Key] = ()) -> dict[Key, list[Row]]:
-    """Rows of the photos that are done, by photo and input digest.
+@dataclass(frozen=True)
+class Done:
+    """What is known of photos that are done.
+
+    Attributes:
+        rows: `SCHEMA`, those of one photo together.
+        spans: By photo and input digest, its first row and the one after its last.
+    """
+
+    rows: pa.Table
+    spans: Mapping[Key, tuple[int, int]]
+
+    def of(self, keys: Iterable[Key]) -> pa.Table:
+        """The rows of those of the photos that are done, photo by photo."""
+        spans = [self.spans[key] for key in keys if key in self.spans]
+        chosen = [np.arange(start, stop) for start, stop in spans]
+        return self.rows.take(pa.array(np.concatenate(chosen) if chosen else [], pa.int64()))
+
+
+def read_done(workspace: Workspace, parts: Path, looked_at: Collection[Key] = ()) -> Done:
+    """Rows of the photos that are done.
 
     A photo counts as done if every crop of it is on disk. Two parts that hold the same photo under the same digest hold
     the same rows, of which the first whole ones are taken. Crops of photos that were ``looked_at`` are there.
     """
-    done: dict[Key, list[Row]] = {}
+    tables: list[pa.Table] = [SCHEMA.empty_table()]
+    spans: dict[Key, tuple[int, int]] = {}
+    n = 0
     for _, table in whole_parts(part_files(parts), PART_SCHEMA):
-        for key, rows in groupby(table.to_pylist(), _key):
-            whole = [{name: row[name] for name in SCHEMA.names} for row in rows]
-            if key not in done and (key in looked_at or all(_is_there(workspace, row) for row in whole)):
-                done[key] = whole
-    return done
+        keys = zip(table["photo_id"].to_pylist(), table["input_digest"].to_pylist(), strict=True)
+        paths = table["path"].to_pylist()
+        groups = [[*rows] for _, rows in groupby(enumerate(keys), itemgetter(1))]
+        for group in counted(groups, "crops on disk", "photos"):
+            (first, key), after = group[0], group[-1][0] + 1
+            if key not in spans and (key in looked_at or _are_there(workspace, paths[first:after])):
+                spans[key] = n + first, n + after
+        tables.append(table.select(SCHEMA.names))
+        n += table.num_rows
+    return Done(pa.concat_tables(tables), spans)
 
 
-def _is_there(workspace: Workspace, row: Row) -> bool:
-    return row["path"] is None or has_crop(workspace, row["path"])
-
-
-def _key(row: Row) -> Key:
-    return row["photo_id"], row["input_digest"]
+def _are_there(workspace: Workspace, paths: Iterable[str | None]) -> bool:
+    return all(path is None or has_crop(workspace, path) for path in paths)

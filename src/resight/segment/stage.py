@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.environment import Environment
 from resight.ingest.annotation import Annotation
 from resight.ingest.decode import DECODE_REVISION
 from resight.runner.runner import Failure
-from resight.segment.block import PARTS, BlockResult, PhotoJob, SegmentBlock, SegmentSetup, segment_block
+from resight.segment.block import PARTS, PhotoJob, SegmentBlock, SegmentSetup, segment_block
 from resight.segment.params import CropParams, SegmenterBase
-from resight.segment.rows import PART_SCHEMA, ROW_KEY, SCHEMA, Key, Row, empty_row, input_digest, read_done
+from resight.segment.rows import PART_SCHEMA, ROW_KEY, SCHEMA, Done, Row, empty_row, input_digest, read_done
 from resight.status import CropStatus, PhotoStatus, Viewpoint
 from resight.store.counts import reconcile
 from resight.store.parts import compact
@@ -58,10 +59,10 @@ def segment(
         BrokenCountError: A photo has no row at the end.
         WeightsError: A learned segmenter's weights are missing or wrong.
     """
-    usable, rejected = _jobs(setup.segmenter, photos, annotations), _rejected_rows(photos, name)
+    digests = _input_digests(setup.segmenter, photos, annotations)
     parts = env.workspace.stage_dir("segment", name) / PARTS
     done = read_done(env.workspace, parts)
-    todo = [job for job in usable if _key(job) not in done]
+    todo = _jobs(photos, annotations, setup.segmenter, {p: d for p, d in digests.items() if (p, d) not in done.spans})
     blocks = [
         SegmentBlock(env.workspace, env.weights, setup, name, tuple(todo[i : i + PHOTOS_PER_BLOCK]))
         for i in range(0, len(todo), PHOTOS_PER_BLOCK)
@@ -71,11 +72,14 @@ def segment(
     )
     if blocks:
         compact(parts, PART_SCHEMA, ROW_KEY)
-        done = read_done(env.workspace, parts, done.keys())
+        done = read_done(env.workspace, parts, done.spans.keys())
     failed = [row for _, result in results for row in result.failed] + _lost_rows(failures, done, name)
-    rows = rejected + failed + [row for job in usable for row in done.get(_key(job), [])]
-    reconcile("segment", photos.column("photo_id").to_pylist(), {row["photo_id"] for row in rows})
-    return _result(rows, [result for _, result in results], photos)
+    without = pa.Table.from_pylist(_rejected_rows(photos, name) + failed, schema=SCHEMA)
+    rows = pa.concat_tables([done.of(digests.items()), without])
+    reconcile("segment", photos["photo_id"].to_pylist(), pc.unique(rows["photo_id"]).to_pylist())
+    crops = _with_viewpoints(rows.sort_by([("photo_id", "ascending"), ("crop_id", "ascending")]), photos)
+    n_cut, n_photos = (sum(getattr(result, of) for _, result in results) for of in ("n_cut", "n_photos"))
+    return SegmentResult(crops, n_cut, n_photos)
 
 
 def segment_fingerprint(segmenter: SegmenterBase, crop: CropParams, digests: Sequence[str]) -> str:
@@ -83,24 +87,52 @@ def segment_fingerprint(segmenter: SegmenterBase, crop: CropParams, digests: Seq
     return segmenter.output_name(list(digests), crop.output_name(), DECODE_REVISION)
 
 
-def _jobs(
+def _input_digests(
     segmenter: SegmenterBase, photos: pa.Table, annotations: Mapping[str, tuple[Annotation, ...]]
-) -> list[PhotoJob]:
+) -> dict[str, str]:
+    """Of what the segmenter reads besides the pixels, by photo that can be used, sorted."""
     reads = segmenter.reads
+
+    @cache
+    def undrawn(viewpoint: Viewpoint, size_px: tuple[int, int]) -> str:
+        return input_digest(reads, [], viewpoint, segmenter.ways(*size_px))
+
+    usable = photos.filter(pc.equal(photos["status"], PhotoStatus.OK.value)).sort_by("photo_id")
+    columns = (usable[name].to_pylist() for name in ("photo_id", "viewpoint", "width_px", "height_px"))
+    digests: dict[str, str] = {}
+    for photo_id, of_photo, *size_px in zip(*columns, strict=True):
+        drawn, viewpoint = _told(reads, annotations.get(photo_id, ()), of_photo)
+        digests[photo_id] = (
+            input_digest(reads, [asdict(one) for one in drawn], viewpoint, segmenter.ways(*size_px))
+            if drawn
+            else undrawn(viewpoint, (size_px[0], size_px[1]))
+        )
+    return digests
+
+
+def _told(reads: Sequence[str], drawn: tuple[Annotation, ...], viewpoint: str) -> tuple[tuple[Annotation, ...], Viewpoint]:  # fmt: skip
+    """Of what people say about a photo, that which the segmenter reads."""
+    return (
+        tuple(drawn) if "annotations" in reads else (),
+        Viewpoint(viewpoint) if "viewpoint" in reads else Viewpoint.UNKNOWN,
+    )
+
+
+def _jobs(
+    photos: pa.Table,
+    annotations: Mapping[str, tuple[Annotation, ...]],
+    segmenter: SegmenterBase,
+    digests: Mapping[str, str],
+) -> list[PhotoJob]:
+    """Of the photos that have a digest, in that order."""
+    rows = photos.filter(pc.is_in(photos["photo_id"], pa.array(list(digests), pa.string())))
+    by_photo = {row["photo_id"]: row for row in rows.select(["photo_id", "uri", "uris", "viewpoint"]).to_pylist()}
     jobs = []
-    for row in photos.select(["photo_id", "uri", "uris", "viewpoint", "status", "width_px", "height_px"]).to_pylist():
-        if row["status"] != PhotoStatus.OK:
-            continue
-        mine = tuple(annotations.get(row["photo_id"], ())) if "annotations" in reads else ()
-        viewpoint = Viewpoint(row["viewpoint"]) if "viewpoint" in reads else Viewpoint.UNKNOWN
-        ways = segmenter.ways(row["width_px"], row["height_px"])
-        digest = input_digest(reads, [asdict(annotation) for annotation in mine], viewpoint, ways)
-        jobs.append(PhotoJob(row["photo_id"], tuple(row["uris"] or [row["uri"]]), viewpoint, mine, digest))
-    return sorted(jobs, key=lambda job: job.photo_id)
-
-
-def _key(job: PhotoJob) -> Key:
-    return job.photo_id, job.input_digest
+    for photo_id, digest in digests.items():
+        row = by_photo[photo_id]
+        drawn, viewpoint = _told(segmenter.reads, annotations.get(photo_id, ()), row["viewpoint"])
+        jobs.append(PhotoJob(photo_id, tuple(row["uris"] or [row["uri"]]), viewpoint, drawn, digest))
+    return jobs
 
 
 def _rejected_rows(photos: pa.Table, fingerprint: str) -> list[Row]:
@@ -112,33 +144,30 @@ def _rejected_rows(photos: pa.Table, fingerprint: str) -> list[Row]:
     ]
 
 
-def _lost_rows(failures: Iterable[Failure], done: Mapping[Key, list[Row]], fingerprint: str) -> list[Row]:
+def _lost_rows(failures: Iterable[Failure], done: Done, fingerprint: str) -> list[Row]:
     """Rows for the photos of blocks that did not come back, unless their part file was written before that."""
     return [
         empty_row(job.photo_id, fingerprint, CropStatus.FAILED, failure.reason)
         for failure in failures
         for job in failure.block.jobs
-        if _key(job) not in done
+        if (job.photo_id, job.input_digest) not in done.spans
     ]
 
 
-def _result(rows: list[Row], results: list[BlockResult], photos: pa.Table) -> SegmentResult:
-    """Sort the rows and replace the region's viewpoint by the photo's where people know better."""
-    of_photo = dict(zip(photos.column("photo_id").to_pylist(), photos.column("viewpoint").to_pylist(), strict=True))
-    n_crops = Counter(row["photo_id"] for row in rows)
-    filled = [
-        row | {"viewpoint": _viewpoint(row, of_photo[row["photo_id"]], n_crops[row["photo_id"]])}
-        for row in sorted(rows, key=lambda row: (row["photo_id"], row["crop_id"]))
-    ]
-    crops = pa.Table.from_pylist(filled, schema=SCHEMA)
-    return SegmentResult(crops, sum(r.n_cut for r in results), sum(r.n_photos for r in results))
+def _with_viewpoints(crops: pa.Table, photos: pa.Table) -> pa.Table:
+    """Crops, sorted by photo, with the photo's viewpoint in the place of the region's where people know better.
 
-
-def _viewpoint(row: Row, of_photo: str, n_crops: int) -> str:
-    """What people say about a photo counts more than what a model says about its only crop. With several animals in the photo
-    it is not clear which of them people mean."""
-    of_region = row["viewpoint"]
-    by_model = row["segmenter"] not in (None, DRAWN_BY_PEOPLE) and of_region != Viewpoint.UNKNOWN
-    if of_region == Viewpoint.UNKNOWN or (by_model and n_crops == 1 and of_photo != Viewpoint.UNKNOWN):
-        return of_photo
-    return str(of_region)
+    What people say about a photo counts more than what a model says about its only crop. With several animals in the photo
+    it is not clear which of them people mean.
+    """
+    unknown = Viewpoint.UNKNOWN.value
+    of_region = crops["viewpoint"].combine_chunks()
+    of_photo = photos["viewpoint"].combine_chunks().take(pc.index_in(crops["photo_id"], photos["photo_id"]))
+    times = pc.value_counts(crops["photo_id"])
+    alone = pc.is_in(crops["photo_id"], times.field("values").filter(pc.equal(times.field("counts"), 1)))
+    by_model = pc.and_(
+        pc.is_valid(crops["segmenter"]), pc.not_equal(pc.fill_null(crops["segmenter"], ""), DRAWN_BY_PEOPLE)
+    )
+    better = pc.and_(pc.and_(by_model, alone), pc.not_equal(of_photo, unknown))
+    viewpoint = pc.if_else(pc.or_(pc.equal(of_region, unknown), better), of_photo, of_region)
+    return crops.set_column(crops.schema.get_field_index("viewpoint"), SCHEMA.field("viewpoint"), viewpoint)

@@ -40,7 +40,7 @@ def write_crop(path: Path, rgb: np.ndarray, mask: np.ndarray) -> None:
 def has_crop(workspace: Workspace, path: str) -> bool:
     """Whether a crop is there and can be cut no shorter than its first bytes; `read_crop` looks at all of it."""
     try:
-        with (workspace.root / path).open("rb") as file:
+        with open(f"{workspace.root}/{path}", "rb", buffering=0) as file:
             return file.read(len(SIGNATURE)) == SIGNATURE
     except FileNotFoundError:
         return False
