@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+from torch import Tensor
 
-from resight.embed.block import EmbedBlock, loaded, vector_of
+from resight.embed.block import AT_ONCE, EmbedBlock, loaded, picture_of, vectors_of
+from resight.embed.network import EmbeddingNet
 from resight.embed.params import BUNDLED, EmbedParams
 from resight.embed.stage import EmbedResult, embed
 from resight.embed.vectors import PARTS, Vectors, ways
@@ -80,8 +83,9 @@ def test_every_crop_gets_the_vectors_of_its_view_and_a_status(env: Environment, 
     np.testing.assert_allclose(np.linalg.norm(result.vectors.values, axis=1), 1, atol=2e-3)
     net, side_px = loaded(BUNDLED, WEIGHTS, "cpu")
     with one_thread():
-        fresh = vector_of(picture(env.workspace, crops, 1), True, net, side_px, "cpu")
-        turned = vector_of(np.ascontiguousarray(picture(env.workspace, crops, 1)[:, ::-1]), False, net, side_px, "cpu")
+        rgb = picture(env.workspace, crops, 1)
+        (fresh,) = vectors_of([picture_of(rgb, True, side_px)], net, "cpu")
+        (turned,) = vectors_of([picture_of(np.ascontiguousarray(rgb[:, ::-1]), False, side_px)], net, "cpu")
     np.testing.assert_array_equal(vector(result, "c1", True), fresh.astype(np.float32))
     np.testing.assert_array_equal(fresh, turned)
 
@@ -101,6 +105,34 @@ def test_a_vector_does_not_depend_on_the_crops_beside_it(env: Environment, crops
     together, alone = embed(env, ON, NAME, crops), embed(env, ON, "alone", crops.slice(3, 1))
     assert len(alone.vectors.keys) == 2
     np.testing.assert_array_equal(vector(together, "c3", True), vector(alone, "c3", True))
+
+
+class Watched(torch.nn.Module):
+    """The bundled network, which notes how many pictures it gets at once; with ``noise`` that changes what it makes of them."""
+
+    def __init__(self, noise: float) -> None:
+        super().__init__()
+        (self.net, self.side_px), self.noise = loaded(BUNDLED, WEIGHTS, "cpu"), noise
+        self.seen: list[int] = []
+
+    def features(self, rgb: Tensor) -> Tensor:
+        self.seen.append(len(rgb))
+        return self.net.features(rgb) + self.noise * len(rgb) * torch.arange(1280)
+
+    def on_sphere(self, features: Tensor) -> Tensor:
+        return self.net.on_sphere(features)
+
+
+@pytest.mark.parametrize(("noise", "seen"), [(0.0, [AT_ONCE] * 3), (1e-4, [AT_ONCE] + [1] * 2 * AT_ONCE)])
+def test_pictures_go_through_the_network_together_only_where_that_changes_no_bit(noise: float, seen: list[int]) -> None:
+    net = Watched(noise)
+    pictures = list(np.random.default_rng(2).integers(0, 256, (3 * AT_ONCE + 1, net.side_px, net.side_px, 3), np.uint8))
+    with one_thread():
+        together = vectors_of(pictures, cast(EmbeddingNet, net), "cpu")
+        watched = list(net.seen)
+        alone = [vectors_of([one], cast(EmbeddingNet, net), "cpu")[0] for one in pictures]
+    np.testing.assert_array_equal(together, alone)
+    assert watched == [1] * AT_ONCE + seen + [1]
 
 
 def test_a_crop_that_cannot_be_read_is_one_reason_and_is_tried_again(env: Environment, crops: pa.Table) -> None:

@@ -76,11 +76,17 @@ class NormedConv(nn.Module):
         self.conv = nn.Conv2d(width_in, width_out, kernel, stride, groups=groups, bias=False)
         self.norm = FixedNorm(width_out)
         self.stride, self.groups = stride, groups
+        self._fixed: tuple[Tensor, Tensor] | None = None
         whole = kernel - stride
         self.pad = (whole // 2, whole - whole // 2) * 2
 
+    @torch.no_grad()
+    def fix(self) -> None:
+        """Multiply the norm in once for all pictures to come: what is learned or loaded afterwards is not seen."""
+        self._fixed = self.norm.into(self.conv.weight)
+
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.norm.into(self.conv.weight)
+        weight, bias = self._fixed or self.norm.into(self.conv.weight)
         if self.stride > 1:
             return F.conv2d(F.pad(x, self.pad), weight, bias, self.stride, 0, 1, self.groups)
         return F.conv2d(x, weight, bias, 1, self.pad[0], 1, self.groups)
@@ -134,7 +140,18 @@ class EmbeddingNet(nn.Module):
 
     def forward(self, rgb: Tensor) -> Tensor:
         """(B, 3, S, S) float in 0 to 1, S a multiple of 32, to (B, dim) of unit length."""
-        return F.normalize(self.head(self.features(rgb)).float(), dim=1)
+        return self.on_sphere(self.features(rgb))
+
+    def fix(self) -> EmbeddingNet:
+        """The network with all norms multiplied in, on the device where it is now; for one that is not trained any more."""
+        for module in self.modules():
+            if isinstance(module, NormedConv):
+                module.fix()
+        return self
+
+    def on_sphere(self, features: Tensor) -> Tensor:
+        """(B, 1280) features to (B, dim) of unit length."""
+        return F.normalize(self.head(features).float(), dim=1)
 
     def features(self, rgb: Tensor) -> Tensor:
         """(B, 1280): what the linear layer sees; without any further training, features of ImageNet."""

@@ -18,7 +18,7 @@ HEADER = "recipe"
 
 
 def load_net(path: Path, device: str = "cpu") -> tuple[EmbeddingNet, int]:
-    """Network and side of its pictures from a weights file of `resight train embedding`; nothing is unpickled.
+    """Network and side of its pictures from a weights file of `resight train embedding`, to be run, not trained; nothing is unpickled.
 
     Args:
         path: A safetensors file, in half precision or not; its header says ``dim``, ``width`` and ``view_px``.
@@ -40,4 +40,4 @@ def load_net(path: Path, device: str = "cpu") -> tuple[EmbeddingNet, int]:
     net = EmbeddingNet(about["dim"], about["width"])
     strict_load(net, state, name=str(path))
     moved: EmbeddingNet = net.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return moved, int(about["view_px"])
+    return moved.fix(), int(about["view_px"])
