@@ -24,7 +24,7 @@ from over_animals import interval_text
 from resight.evaluate.animals import Part, read_animals
 from resight.evaluate.folds import asked_by
 from resight.evaluate.metrics import calibration_error
-from resight.evaluate.outcomes import CLOSED, ENCOUNTER, WITHOUT_OWN
+from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO, WITHOUT_OWN
 from resight.evaluate.shares import share_interval
 from resight.pairs.cohort import Cohort
 from resight.run.judging import judge, seen_by
@@ -68,11 +68,13 @@ def judged_folders(run: Run, extracted: Extracted, cohort: Cohort) -> Iterator[t
 def pooled(rows: Sequence[Row]) -> dict[str, str]:
     """Over all folders of a size: figures in per cent, with intervals over animals."""
     known = [r for r in rows if r["trial"] == CLOSED and r["level"] == ENCOUNTER and r["known"]]
+    photos = [r for r in rows if r["trial"] == CLOSED and r["level"] == PHOTO and r["known"]]
     new = [r for r in rows if r["trial"] == WITHOUT_OWN and r["level"] == ENCOUNTER]
     right, named = [r for r in known if r["correct"]], [r for r in known if r["decision"] in NAMED]
     rated = [r for r in known if r["probability"] is not None]
     error = calibration_error(*(np.array([r[c] for r in rated], float) for c in ("probability", "correct")), np.ones(len(rated)))  # fmt: skip
     return {
+        "right at once, photo alone": _share([r["correct"] for r in photos], photos),
         "best candidate right": _share([r["correct"] for r in known], known),
         "of these named": _share([r["decision"] in NAMED for r in right], right),
         "names that are wrong": _share([not r["correct"] for r in named], named),

@@ -38,6 +38,7 @@ def arguments(about: str | None, gallery_photos: int) -> argparse.ArgumentParser
         "--crops", type=int, default=100_000, help="of all that could take part only the first so many do"
     )
     parser.add_argument("--weights", default="", help="of the matcher, a path, instead of those of the settings")
+    parser.add_argument("--keypoints", type=int, default=0, help="of a crop at most, instead of those of the settings")
     parser.add_argument(
         "--protocol", choices=[TIME_AWARE, FIRST_YEAR], default=TIME_AWARE, help="who is in the gallery"
     )
@@ -50,8 +51,9 @@ def opened(given: argparse.Namespace, overrides: Mapping[str, Any]) -> AbstractC
     given.workspace.mkdir(parents=True, exist_ok=True)
     place = open_workspace(given.workspace)
     matcher = {"match": {"kind": "lightglue", "weights": given.weights}} if given.weights else {}
+    extract = {"extract": {"kind": "sift", "max_keypoints": given.keypoints}} if given.keypoints else {}
     dask = {"workers": given.workers} if given.workers else {"mode": "inline"}
-    chosen = {"segment": {"kind": "whole"}, "dask": dask, **matcher, **overrides}
+    chosen = {"segment": {"kind": "whole"}, "dask": dask, **matcher, **extract, **overrides}
     settings, model = own_settings(place, chosen)
     return open_run(place, settings, model, flow="evaluate", sources=absolute_sources([str(given.data)]))
 
