@@ -10,7 +10,7 @@ measures ingest, stores, index, plan, tables and pages, and neither accuracy nor
 
 The nights, each the real `nightly` in a process of its own: the gallery with the first new photos; as many new photos again; the
 same night once more; a night without a new photo; one new photo that gets a name (an added animal); one name in the gallery
-that is changed; then nights in a row with a few new photos each. Of each stage: wall and CPU seconds of the flow and of its workers, largest
+that is changed; then nights in a row with a few new photos each, of which nobody names any, or with ``--named`` all before the next night. Of each stage: wall and CPU seconds of the flow and of its workers, largest
 resident memory, bytes written, and the longest time without a line in the log.
 """
 
@@ -58,6 +58,7 @@ def main() -> None:
         "--new", type=int, default=0, help="new photos of a night; 0: 300, or a tenth of a small gallery"
     )
     parser.add_argument("--nights", type=int, default=3, help="nights in a row at the end, with a tenth of --new each")
+    parser.add_argument("--named", action="store_true", help="people name the photos of each night before the next")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--k", type=int, default=100, help="gallery crops that each query crop is matched with")
     parser.add_argument("--drawn", action="store_true", help="draw features instead of pictures")
@@ -74,7 +75,7 @@ def main() -> None:
         for n in args.photos:
             new = args.new or min(300, max(1, n // 10))
             catalogue = Catalogue((args.folder or Path(temporary)) / str(n), n, args.drawn)
-            for night in nights(catalogue, new, args.nights, overrides(args.workers, args.k)):
+            for night in nights(catalogue, new, args.nights, overrides(args.workers, args.k), args.named):
                 rows += night
                 print(text(night), flush=True)
                 if args.json:
@@ -106,6 +107,11 @@ class Catalogue:
     def name_one(self) -> None:
         """The last new photo's animal gets a name: an added animal."""
         self.rows[-1]["individual_id"] = "added"
+
+    def name_all(self) -> None:
+        """All photos get names, those of an encounter one."""
+        for row in self.rows:
+            row["individual_id"] = row["individual_id"] or f"of-{row['encounter_id']}"
 
     def rename_one(self) -> None:
         """One photo of the gallery turns out to show another animal."""
@@ -158,7 +164,9 @@ def picture(animal: int, number: int) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def nights(catalogue: Catalogue, new: int, in_a_row: int, settings: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+def nights(
+    catalogue: Catalogue, new: int, in_a_row: int, settings: dict[str, Any], named: bool
+) -> Iterator[list[dict[str, Any]]]:
     """Rows of each night."""
 
     def night(label: str, date: str) -> list[dict[str, Any]]:
@@ -176,6 +184,8 @@ def nights(catalogue: Catalogue, new: int, in_a_row: int, settings: dict[str, An
     catalogue.rename_one()
     yield night("changed name", "2026-06-05")
     for k in range(in_a_row):
+        if named:
+            catalogue.name_all()
         catalogue.add_new(max(1, new // 10), f"row{k:02d}")
         yield night(f"{ROW} {k + 1}: {max(1, new // 10)} new", f"2026-07-{k + 1:02d}")
 
