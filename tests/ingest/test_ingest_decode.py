@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
-from resight.ingest.decode import Limits, Room, examine, load_rgb
+from resight.ingest.decode import Limits, examine, load_rgb
 from resight.ingest.exif import Exif
 from resight.ingest.quality import measure
 from resight.ingest.reasons import PhotoError
@@ -85,35 +85,6 @@ def test_shown_upright_whatever_the_orientation(
     seen = examine(io.BytesIO(path.read_bytes()), "a", LIMITS)
     assert seen.header is not None
     assert (seen.header.width_px, seen.header.height_px, seen.exif.orientation) == (471, 313, orientation)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_photo_is_turned_to_the_last_bit_as_pillow_turns_it(tmp_path: Path, orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x112] = orientation
-    path = tmp_path / "a.jpg"
-    path.write_bytes(encoded(Image.fromarray(corner_picture()), "JPEG", exif=exif))
-    rgb = load_rgb(str(path), 150)
-    np.testing.assert_array_equal(rgb, np.asarray(ImageOps.exif_transpose(Image.open(path))))
-    assert rgb.flags.c_contiguous
-
-
-def test_photos_in_one_room_have_their_own_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = {"small": corner_picture()[:100, :150], "large": corner_picture(), "other": corner_picture()[::-1]}
-    for name, picture in content.items():
-        (tmp_path / name).write_bytes(encoded(Image.fromarray(picture), "JPEG"))
-    room, seen = Room(), {}
-    for name in ("small", "large", "other", "small"):
-        seen[name] = load_rgb(name, 150, tmp_path, room)
-        np.testing.assert_array_equal(seen[name], load_rgb(name, 150, tmp_path))
-    assert np.shares_memory(seen["small"], seen["other"])
-    (tmp_path / "cut").write_bytes((tmp_path / "large").read_bytes()[:3000])
-    with pytest.raises(PhotoError, match="cut off"):
-        load_rgb("cut", 150, tmp_path, room)
-    monkeypatch.setattr("resight.ingest.decode.MOST_BYTES_KEPT", 1000)
-    apart = load_rgb("large", 150, tmp_path, room)
-    assert not np.shares_memory(apart, seen["other"])
-    np.testing.assert_array_equal(apart, load_rgb("large", 150, tmp_path))
 
 
 @pytest.mark.parametrize(
