@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from resight.evaluate.animals import Part, read_animals
 from resight.evaluate.bootstrap import interval
 from resight.evaluate.metrics import adjusted_rand
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER
+from resight.evaluate.paired import compare
 from resight.evaluate.specs import OutcomeRows
 from resight.pairs.cohort import CALIBRATE, Cohort, calibration_photos, crop_info, pair_grids
 from resight.pairs.plan import PairGrid
@@ -119,6 +121,18 @@ def table(by_way: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
     return lines
 
 
+def paired(old: pa.Table, new: pa.Table, names: tuple[str, str], prior_new: float) -> list[str]:
+    """Lines of a Markdown table: what the second way has more, in points, on the same queries, with the 95 % interval over animals."""
+    found = {row["metric"]: row for row in compare(old, new, prior_new).differences}
+    lines = [f"| {names[1]} less {names[0]} | difference, points | gained and lost |", "| --- | --- | --- |"]
+    for metric in (metric for metric in SHOWN if metric in found and found[metric]["difference"] is not None):
+        row = found[metric]
+        ends = f" ({interval_text((row['ci_low'], row['ci_high']))})" if row["ci_low"] is not None else ""
+        changed = f"{row['n_gained']}, {row['n_lost']}" if row["n_gained"] is not None else ""
+        lines.append(f"| {SHOWN[metric]} | {100 * row['difference']:+.1f}{ends} of {row['n']} | {changed} |")
+    return lines
+
+
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None or row["value"] is None:
         return "none"
@@ -132,7 +146,8 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
     parser.add_argument("--pairings", type=Path, help="where the scores of all encounters and animals go, as JSON")
     parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
-    chosen, by_way = parser.parse_args(given), {}
+    chosen = parser.parse_args(given)
+    outcomes: dict[str, pa.Table] = {}
     with opened(chosen, settings_of(chosen)) as run:
         asking = read_animals(chosen.animals, Part(chosen.part))
         extracted, cohort = prepared(run, asking, chosen)
@@ -146,10 +161,12 @@ def main(given: Sequence[str] | None = None) -> None:
             print(json.dumps({"way": way, "rule": together.rule.params.rule, "cpu_s": round(time.process_time() - start)}), flush=True)  # fmt: skip
             if chosen.pairings:
                 chosen.pairings.write_text(json.dumps(pairings(together)))
-            by_way[way] = figures(
-                conform("outcomes", rows, run.run_id or "bench"), chosen.protocol, run.settings.novelty.prior_new
-            )
+            outcomes[way] = conform("outcomes", rows, run.run_id or "bench")
+        prior_new = run.settings.novelty.prior_new
+    by_way = {way: figures(rows, chosen.protocol, prior_new) for way, rows in outcomes.items()}
     print("\n".join(table(by_way)), flush=True)
+    for one, other in pairwise(outcomes):
+        print("\n".join(["", *paired(outcomes[one], outcomes[other], (one, other), prior_new)]), flush=True)
 
 
 if __name__ == "__main__":

@@ -100,8 +100,7 @@ class NoveltyModel:
 
     def reached(self, query: QueryScores) -> int:
         """Animals known to be different of which at least one encounter scored as high from as many photos."""
-        shares = self.levels.at_least(query.best, query.returned)
-        return sum(share > 0 for animal, share in shares.items() if animal != query.individual_id)
+        return int(np.count_nonzero(self.levels.at_least(query.best, query.returned, query.individual_id)))
 
     def p_value(self, query: QueryScores, n_animals: int) -> float:
         """``(1 + [the best candidate is one of the n] + sum over the others of n of a share) / (n + 1)``.
@@ -113,9 +112,8 @@ class NoveltyModel:
         docs/how-it-decides.md. If the gallery now holds over 20 % more animals than the one that was calibrated on, `grown`
         corrects for it; a smaller one is not corrected for, which is conservative.
         """
-        shares = self.levels.at_least(query.best, query.returned)
-        others = sum(share for animal, share in shares.items() if animal != query.individual_id)
-        return self._p_value(query.individual_id, others, n_animals)
+        others = self.levels.at_least(query.best, query.returned, query.individual_id)
+        return self._p_value(query.individual_id, float(others.sum()), n_animals)
 
     def _p_value(self, individual_id: str, others: float, n_animals: int) -> float:
         """With that best candidate, from the sum of the shares of the other animals; see `p_value`."""

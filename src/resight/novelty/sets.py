@@ -9,10 +9,12 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from resight.novelty.model import NoveltyModel
 from resight.novelty.yardstick import QueryScores, Yardstick
 
+FIRST_DAY = date(1970, 1, 1).toordinal()  # from which Arrow counts
 FEWEST = 2  # animals met again after so long, below which nothing can be said
 
 
@@ -35,12 +37,13 @@ class Days:
         animals: dict[str, set[int]] = {}
         if "taken_on" not in crops_info.column_names:
             return cls()
-        for row in crops_info.select(["encounter_id", "individual_id", "taken_on"]).to_pylist():
-            day: date | None = row["taken_on"]
-            if day is not None:
-                encounters.setdefault(row["encounter_id"], set()).add(day.toordinal())
-                if row["individual_id"]:
-                    animals.setdefault(row["individual_id"], set()).add(day.toordinal())
+        dated = crops_info.filter(pc.is_valid(crops_info["taken_on"]))
+        since_1970 = dated["taken_on"].cast(pa.date32()).cast(pa.int32()).to_numpy()
+        names = (dated[column].to_pylist() for column in ("encounter_id", "individual_id"))
+        for encounter, animal, day in zip(*names, (since_1970 + FIRST_DAY).tolist(), strict=True):
+            encounters.setdefault(encounter, set()).add(day)
+            if animal:
+                animals.setdefault(animal, set()).add(day)
         return cls(
             {name: frozenset(days) for name, days in encounters.items()},
             {name: tuple(sorted(days)) for name, days in animals.items()},

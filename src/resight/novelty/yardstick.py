@@ -52,6 +52,26 @@ class Reached:
 
 
 @dataclass(frozen=True)
+class _LaidOut:
+    """Encounters of the gallery as columns.
+
+    Attributes:
+        score, weight, animal, number: (E,) score, one over the encounters of its animal, place of the animal, place in ``numbers``.
+        numbers: Of photos that they rest on.
+        place: Of each animal.
+        row: By encounter and number of photos.
+    """
+
+    score: np.ndarray
+    weight: np.ndarray
+    animal: np.ndarray
+    number: np.ndarray
+    numbers: Sequence[int]
+    place: Mapping[str, int]
+    row: Mapping[tuple[str, int], int]
+
+
+@dataclass(frozen=True)
 class Yardstick:
     """A score of each gallery encounter, once for each number of photos (`rank.levels.LEVELS`) that it has.
 
@@ -70,19 +90,28 @@ class Yardstick:
         """Only the encounters of other animals."""
         return Yardstick(tuple(row for row in self.rows if row[1] != animal))
 
-    def at_least(self, scores: Mapping[int, float], returned: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
-        """By animal, the share of its encounters that score at least as high as the query from as many photos.
+    def at_least(
+        self, scores: Mapping[int, float], returned: Mapping[int, Mapping[str, float]], best: str
+    ) -> np.ndarray:
+        """(N,) by other animal, the share of its encounters that score at least as high as the query from as many photos.
 
         Args:
             scores: The query's score by number of photos; minus infinity where it has none.
             returned: By number of photos, the score that the query has as a candidate of gallery encounters; it counts among
                 theirs.
+            best: The best candidate, whose own share is 0 here.
         """
-        chosen, counts = self._chosen(max(scores))
-        shares: dict[str, float] = dict.fromkeys(self.animals, 0.0)
-        for encounter, animal, n, score in chosen:
-            own = max(score, returned.get(n, {}).get(encounter, -np.inf))
-            shares[animal] += (own >= scores.get(n, -np.inf)) / counts[animal]
+        laid = self._laid_out(max(scores))
+        own = laid.score.copy()
+        for n, of_encounter in returned.items():
+            for encounter, score in of_encounter.items():
+                row = laid.row.get((encounter, n))
+                if row is not None and score > own[row]:
+                    own[row] = score
+        limits = np.array([scores.get(n, -np.inf) for n in laid.numbers])
+        shares = np.bincount(laid.animal, (own >= limits[laid.number]) * laid.weight, len(laid.place))
+        if best in laid.place:
+            shares[laid.place[best]] = 0.0
         return shares
 
     def at_most(self, scores: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -131,6 +160,27 @@ class Yardstick:
                     best[row[0]] = row
             self._by_most[most] = tuple(best.values()), Counter(row[1] for row in best.values())
         return self._by_most[most]
+
+    def _laid_out(self, most: int) -> _LaidOut:
+        """`_chosen` as columns, for thousands of queries."""
+        if most not in self._columns:
+            chosen, counts = self._chosen(most)
+            place = {animal: k for k, animal in enumerate(counts)}
+            numbers = sorted({n for _, _, n, _ in chosen})
+            self._columns[most] = _LaidOut(
+                np.array([score for *_, score in chosen], np.float64),
+                np.array([1 / counts[animal] for _, animal, _, _ in chosen], np.float64),
+                np.array([place[animal] for _, animal, _, _ in chosen], np.int64),
+                np.searchsorted(numbers, [n for _, _, n, _ in chosen]),
+                numbers,
+                place,
+                {(encounter, n): k for k, (encounter, _, n, _) in enumerate(chosen)},
+            )
+        return self._columns[most]
+
+    @cached_property
+    def _columns(self) -> dict[int, _LaidOut]:
+        return {}
 
     @cached_property
     def _by_numbers(self) -> dict[frozenset[int], Reached]:

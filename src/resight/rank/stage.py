@@ -113,7 +113,6 @@ def rank_level(pairs: pa.Table, level: str, rule: str, truth: Mapping[str, str] 
     best = pairs.take(pa.array(first))
     order = np.lexsort((codes(best["individual_id"]), -n_pairs, -score, codes(best[key])))
     best = best.take(pa.array(order))
-    names = best[key].to_pylist(), best["individual_id"].to_pylist()
     columns = {
         "level": pa.repeat(pa.scalar(level), len(order)),
         "query_id": best[key],
@@ -123,7 +122,7 @@ def rank_level(pairs: pa.Table, level: str, rule: str, truth: Mapping[str, str] 
         "score": pa.array(score[order]),
         "probability": pa.nulls(len(order), pa.float64()),
         "in_candidate_set": pa.nulls(len(order), pa.bool_()),
-        "n_photos": pa.array([n_photos[candidate] for candidate in zip(*names, strict=True)], pa.int32()),
+        "n_photos": pa.array(n_photos[order], pa.int32()),
         "n_pairs": pa.array(n_pairs[order], pa.int32()),
         "best_query_crop_id": best["query_crop_id"],
         "best_gallery_crop_id": best["gallery_crop_id"],
@@ -164,11 +163,14 @@ def _mean_over_moments(pairs: pa.Table, first: np.ndarray, score: np.ndarray, ru
     return np.bincount(group, value, len(first)) / np.bincount(group, minlength=len(first))
 
 
-def _photos_compared(pairs: pa.Table, key: str) -> dict[tuple[str, str], int]:
-    """By query and candidate, the query photos that could be compared; all photos of a burst count."""
-    counted = pairs.group_by([key, "individual_id"]).aggregate([("query_photo_id", "count_distinct")])
-    names = zip(counted[key].to_pylist(), counted["individual_id"].to_pylist(), strict=True)
-    return dict(zip(names, counted["query_photo_id_count_distinct"].to_pylist(), strict=True))
+def _photos_compared(pairs: pa.Table, key: str) -> np.ndarray:
+    """(groups,) by query and candidate, in their order, the query photos that could be compared; all photos of a burst count."""
+    query, candidate, photo = (codes(pairs[name]) for name in (key, "individual_id", "query_photo_id"))
+    order = np.lexsort((photo, candidate, query))
+    query, candidate, photo = query[order], candidate[order], photo[order]
+    each = starts(query, candidate, photo)
+    first = starts(query[each], candidate[each])
+    return np.diff(np.append(first, len(each)))
 
 
 def _once_per_burst(pairs: pa.Table, query: str) -> pa.Table:
