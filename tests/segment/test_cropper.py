@@ -1,5 +1,7 @@
 """Padding, size, mask and identity of crops."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from resight.errors import WorkspaceError
 from resight.segment.base import Region
 from resight.segment.cropper import crop_id, cut, tidy
-from resight.segment.masks import fill_polygons, grow, polygons_of
+from resight.segment.geometry import CropFrame, transform
+from resight.segment.masks import fill_polygons, grow, inside_photo, polygons_of
 from resight.segment.params import CropParams
 from resight.segment.store import has_crop, read_crop, what_is_wrong, write_crop
 
@@ -130,6 +133,16 @@ def test_the_identity_follows_photo_settings_and_geometry():
     }
     assert len(ids) == 7
     assert all(len(one) == 20 and set(one) <= set("0123456789abcdef") for one in ids)
+
+
+@pytest.mark.parametrize("center_xy", [(150.0, 100.0), (2.0, 100.0), (299.0, 1.0), (400.0, 300.0)])
+@pytest.mark.parametrize("turn_rad", [0.0, math.pi / 2, 0.7])
+def test_a_crop_pixel_is_inside_where_its_centre_lies_in_the_photo(center_xy, turn_rad):
+    frame = CropFrame(center_xy, turn_rad, 0.8, (40, 25))
+    x, y = np.meshgrid(np.arange(40), np.arange(25))
+    in_photo = transform(frame.inverse(), np.stack([x.ravel(), y.ravel()], 1))
+    expected = ((in_photo >= -0.5) & (in_photo <= np.array([300, 200]) - 0.5)).all(axis=1).reshape(25, 40)
+    assert np.array_equal(inside_photo(frame, (300, 200)), expected)
 
 
 def test_a_stored_crop_reads_back_bit_by_bit_with_its_colours_outside_the_mask(workspace):

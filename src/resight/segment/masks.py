@@ -37,11 +37,17 @@ def grow(mask: np.ndarray, radius_px: float) -> np.ndarray:
 
 def inside_photo(frame: CropFrame, photo_wh_px: tuple[int, int]) -> np.ndarray:
     """(H, W) bool: the crop pixels whose centre lies in the photo."""
+    width, height = frame.size_wh_px
+    if _inside(frame, photo_wh_px, np.array([0, width - 1]), np.array([0, height - 1])).all():  # then so is all between
+        return np.ones((height, width), bool)
+    return _inside(frame, photo_wh_px, np.arange(width), np.arange(height))
+
+
+def _inside(frame: CropFrame, photo_wh_px: tuple[int, int], columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
     m = frame.inverse()
-    columns, rows = np.arange(frame.size_wh_px[0]), np.arange(frame.size_wh_px[1])[:, None]
-    inside = np.ones(frame.size_wh_px[::-1], bool)
+    inside = np.ones((len(rows), len(columns)), bool)
     for axis in (0, 1):
-        position = m[axis, 0] * columns + m[axis, 1] * rows + m[axis, 2]
+        position = m[axis, 0] * columns + m[axis, 1] * rows[:, None] + m[axis, 2]
         inside &= (position >= -0.5) & (position <= photo_wh_px[axis] - 0.5)
     return inside
 

@@ -221,7 +221,8 @@ def _candidates(chance: np.ndarray, factor: tuple[float, float], max_heads: int)
 def _pieces(chance: np.ndarray, threshold: float) -> list[tuple[Box, float]]:
     """Box and mean chance of every connected piece of ``chance`` (h, w) that is at least ``threshold``."""
     n, labels, stats, _ = cv2.connectedComponentsWithStats((chance >= threshold).astype(np.uint8))
-    sums = np.bincount(labels.ravel(), weights=chance.ravel(), minlength=n)
+    inside = np.flatnonzero(labels)
+    sums = np.bincount(labels.ravel()[inside], weights=chance.ravel()[inside], minlength=n)
     least = MAP_STRIDE * MAP_STRIDE / 2  # half a cell of the map
     pieces = zip(stats[1:].astype(float).tolist(), sums[1:], strict=True)  # what is below the threshold comes first
     return [
@@ -237,7 +238,8 @@ def _central(chance: np.ndarray) -> np.ndarray:
     side = chance.shape[0]
     away = (np.arange(side) - (side - 1) / 2) / (side / 3)
     near = np.exp(-(away[:, None] ** 2 + away**2))
-    weight = np.bincount(labels.ravel(), weights=(chance * near).ravel(), minlength=n)
+    inside = np.flatnonzero(labels)
+    weight = np.bincount(labels.ravel()[inside], weights=(chance * near).ravel()[inside], minlength=n)
     return labels == 1 + int(weight[1:].argmax())
 
 

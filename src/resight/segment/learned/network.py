@@ -73,7 +73,7 @@ class _Residual(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(self.first(x)))
+        return F.relu(x + self.second(self.first(x)), inplace=True)
 
 
 class _Up(nn.Module):
@@ -86,7 +86,7 @@ class _Up(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         grown = F.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest")
-        return self.mix(F.relu(grown + self.fine(fine)))
+        return self.mix(F.relu(grown + self.fine(fine), inplace=True))
 
 
 def normalised(rgb: Tensor) -> Tensor:
