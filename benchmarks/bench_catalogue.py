@@ -10,14 +10,13 @@ measures ingest, stores, index, plan, tables and pages, and neither accuracy nor
 
 The nights, each the real `nightly` in a process of its own: the gallery with the first new photos; as many new photos again; the
 same night once more; a night without a new photo; one new photo that gets a name (an added animal); one name in the gallery
-that is changed; then nights in a row with a few new photos each, of which nobody names any, or with ``--named`` all before the next night. Of each stage: wall and CPU seconds of the flow and of its workers, largest
+that is changed; then nights in a row with a few new photos each. Nobody names these, or with ``--named`` people have named all that there are before each of these nights. Of each stage: wall and CPU seconds of the flow and of its workers, largest
 resident memory, bytes written, and the longest time without a line in the log.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import os
@@ -31,14 +30,11 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import cv2
-import numpy as np
 import psutil
-from drawn_features import draw_instead_of_extracting, stamped
+from drawn_catalogue import Catalogue
+from drawn_features import draw_instead_of_extracting
 
-WIDTH, HEIGHT, KEYPOINTS = 240, 180, 128
-PHOTOS_PER_ANIMAL, PHOTOS_PER_ENCOUNTER = 10, 2
-COLUMNS = ("file", "individual_id", "encounter_id", "viewpoint")
+KEYPOINTS = 128
 OVERRIDES: dict[str, Any] = {
     "segment": {"kind": "whole"},
     "extract": {"kind": "sift", "max_keypoints": KEYPOINTS},
@@ -74,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for n in args.photos:
             new = args.new or min(300, max(1, n // 10))
-            catalogue = Catalogue((args.folder or Path(temporary)) / str(n), n, args.drawn)
+            catalogue = Catalogue((args.folder or Path(temporary)) / str(n), n, args.drawn, args.named)
             for night in nights(catalogue, new, args.nights, overrides(args.workers, args.k), args.named):
                 rows += night
                 print(text(night), flush=True)
@@ -88,80 +84,6 @@ def main() -> None:
 def overrides(workers: int, k: int) -> dict[str, Any]:
     """Settings of all nights."""
     return OVERRIDES | {"dask": {"workers": workers}, "shortlist": OVERRIDES["shortlist"] | {"k": k}}
-
-
-class Catalogue:
-    """Drawn photos with their table of names, and a workspace beside them."""
-
-    def __init__(self, root: Path, n_gallery: int, is_drawn: bool) -> None:
-        self.root, self.n_gallery, self.is_drawn = root, n_gallery, is_drawn
-        self.n_animals = max(1, n_gallery // PHOTOS_PER_ANIMAL)
-        self.rows: list[dict[str, str]] = []
-        root.mkdir(parents=True, exist_ok=True)
-        self._draw(n_gallery, "gallery", labelled=True)
-
-    def add_new(self, n: int, night: str) -> None:
-        """Photos without a name: nine of ten of animals of the gallery, the others of new ones."""
-        self._draw(n, night, labelled=False)
-
-    def name_one(self) -> None:
-        """The last new photo's animal gets a name: an added animal."""
-        self.rows[-1]["individual_id"] = "added"
-
-    def name_all(self) -> None:
-        """All photos get names, those of an encounter one."""
-        for row in self.rows:
-            row["individual_id"] = row["individual_id"] or f"of-{row['encounter_id']}"
-
-    def rename_one(self) -> None:
-        """One photo of the gallery turns out to show another animal."""
-        self.rows[0]["individual_id"] = self.rows[PHOTOS_PER_ANIMAL]["individual_id"]
-
-    def write(self) -> None:
-        """The table of names."""
-        with (self.root / "photos" / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.rows)
-
-    def _draw(self, n: int, part: str, *, labelled: bool) -> None:
-        for i in range(n):
-            number = len(self.rows)
-            animal = i // PHOTOS_PER_ANIMAL if labelled else (7919 * number) % self.n_animals
-            if not labelled and i % 10 == 9:
-                animal = self.n_animals + number
-            file = f"{part}/{i // 1000:03d}/{i:06d}.{'png' if self.is_drawn else 'jpg'}"
-            path = self.root / "photos" / file
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes((stamped if self.is_drawn else picture)(animal, number))
-            name = f"animal{animal:06d}" if labelled else ""
-            encounter = f"{part}-{i // PHOTOS_PER_ENCOUNTER:06d}"
-            self.rows.append(dict(zip(COLUMNS, (file, name, encounter, "left"), strict=True)))
-
-
-def picture(animal: int, number: int) -> bytes:
-    """JPEG of an animal's pattern, turned, scaled and lit as in no other photo."""
-    own, rng = np.random.default_rng([1, animal]), np.random.default_rng([2, number])
-    canvas = np.full((HEIGHT, WIDTH), 128, np.uint8)
-    for _ in range(60):
-        centre = own.integers(0, WIDTH), own.integers(0, HEIGHT)
-        axes = int(own.integers(4, 22)), int(own.integers(4, 22))
-        cv2.ellipse(
-            canvas,
-            (int(centre[0]), int(centre[1])),
-            axes,
-            float(own.integers(0, 180)),
-            0,
-            360,
-            int(own.integers(20, 235)),
-            -1,
-        )
-    turn = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), float(rng.uniform(-6, 6)), float(rng.uniform(0.95, 1.1)))
-    turned = cv2.warpAffine(canvas, turn, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
-    noisy = turned * rng.uniform(0.85, 1.1) + rng.normal(0, 4, turned.shape)
-    grey = np.clip(noisy, 0, 255).astype(np.uint8)
-    return cv2.imencode(".jpg", cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
 def nights(

@@ -15,15 +15,17 @@ import argparse
 import csv
 import hashlib
 import shlex
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
 from resight.errors import ResightError, SettingsError
 from resight.evaluate.animals import Part, read_animals
 from resight.evaluate.protocol import TIME_AWARE, split
+from resight.wording import counted
 
 COLUMNS = ("file", "individual_id", "taken_at", "encounter_id", "viewpoint")
 METHODS = (
@@ -35,6 +37,7 @@ METHODS = (
     "resight-fused",
     "embedding",
 )
+FIRST_DAY = "1970-01-01"  # photos without a date take no part in the split, and are no fault
 Row = dict[str, str]
 
 
@@ -74,9 +77,33 @@ def read_rows(data: Path) -> list[Row]:
         missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
         if missing:
             raise SettingsError(f"{file} has no column {' and no column '.join(missing)}; add it.")
-        return [
-            {name: (r[name] or "").strip() for name in COLUMNS} for r in table if (r["individual_id"] or "").strip()
-        ]
+        rows = [{name: (r[name] or "").strip() for name in COLUMNS} for r in table]
+    for number, row in enumerate(rows, 2):
+        _check(row, f"{file}, line {number}")
+    named = [row for row in rows if row["individual_id"]]
+    twice = [name for name, n in Counter(row["file"] for row in named).items() if n > 1]
+    if twice:
+        raise SettingsError(f"{file} has several rows for {twice[0]}; leave one for each photo.")
+    return named
+
+
+def _check(row: Row, where: str) -> None:
+    """Whether a named row can be used.
+
+    Raises:
+        SettingsError: It cannot; says why.
+    """
+    if not row["individual_id"]:
+        return
+    path = PurePosixPath(row["file"])
+    if not row["file"] or path.is_absolute() or ".." in path.parts:
+        raise SettingsError(f"{where}: {row['file']!r} is no photo inside the folder; write its path from there.")
+    if not row["encounter_id"]:
+        raise SettingsError(f"{where}: {row['file']} has no encounter_id; say which photos were taken together.")
+    try:
+        date.fromisoformat(row["taken_at"][:10] or FIRST_DAY)
+    except ValueError:
+        raise SettingsError(f"{where}: {row['taken_at']!r} is no date; write it as 2010-07-02.") from None
 
 
 def write_folder(out: Path, data: Path, rows: Iterable[Row]) -> None:
@@ -109,13 +136,13 @@ def about(rows: Sequence[Row]) -> str:
     shown = {(r["individual_id"], r["viewpoint"]) for r in gallery}
     fitting = sum((r["individual_id"], r["viewpoint"]) in shown for r in queries)
     return (
-        f"{len(gallery)} gallery photos of {_animals(gallery)} animals; {len(queries)} photos of {_animals(queries)} animals ask, "
+        f"{counted(len(gallery), 'gallery photo')} of {_animals(gallery)}; {counted(len(queries), 'photo')} of {_animals(queries)} ask, "
         f"{fitting} of them from a side that the gallery shows of their animal."
     )
 
 
-def _animals(rows: Iterable[Row]) -> int:
-    return len({r["individual_id"] for r in rows})
+def _animals(rows: Iterable[Row]) -> str:
+    return counted(len({r["individual_id"] for r in rows}), "animal")
 
 
 def _first(rows: Iterable[Row], of: Callable[[Row], tuple[str, ...]], most: int) -> list[Row]:

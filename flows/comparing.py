@@ -72,7 +72,11 @@ def run_compare(
 
 def shared_settings(settings: Settings) -> Settings:
     """The settings with whatever is a method's own put back to what needs no weights."""
-    own = {"extract": SiftParams(), "match": NearestParams(), "score": ScoreParams(bins=settings.score.bins)}
+    own = {
+        "extract": SiftParams(),
+        "match": NearestParams(),
+        "score": settings.score.model_copy(update={"name": ScoreParams().name}),
+    }
     return settings.model_copy(update=own | {"shortlist": ShortlistParams(enabled="off")})
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,10 +14,12 @@ from resight.compare.compare import compare_methods
 from resight.compare.local import LocalMethod
 from resight.compare.methods import chosen
 from resight.compare.outcomes import figures, method_outcomes
+from resight.compare.rows import method_fingerprint
 from resight.errors import BrokenCountError, SettingsError
 from resight.plugins.registry import COMPARE_METHODS
 from resight.rank.params import RankParams
 from resight.rank.stage import rank_all
+from resight.settings import Settings
 from resight.store.tables import conform
 
 
@@ -139,3 +142,21 @@ def test_the_row_is_kept_where_it_belongs(trial, by_hand):
     (row,) = compare_methods(trial, [by_hand()]).rows
     kept: Path = trial.env.workspace.store / "comparison" / row["fingerprint"] / "row.parquet"
     assert kept.exists()
+
+
+@pytest.mark.parametrize("what", ["time", "side of a crop", "policy"])
+def test_a_row_is_measured_anew_where_pairs_bursts_or_sides_are_others(trial, by_hand, what):
+    method = by_hand()
+    before = method_fingerprint(trial, method, {})
+    times = pa.array([datetime(2010, 6, 1, 8, k) for k in range(trial.photos.num_rows)], pa.timestamp("us"))
+    sides = pa.array(["top"] * trial.crops.num_rows)
+    changed = {
+        "time": lambda: _with(trial, photos=_column(trial.photos, "taken_at", times)),
+        "side of a crop": lambda: _with(trial, crops=_column(trial.crops, "viewpoint", sides)),
+        "policy": lambda: _with(trial, settings=Settings(pairs={"must_agree": ["species"]})),
+    }[what]()
+    assert method_fingerprint(changed, method, {}) != before == method_fingerprint(_with(trial), method, {})
+
+
+def _column(table, name, values):
+    return table.set_column(table.schema.get_field_index(name), name, values)

@@ -100,3 +100,14 @@ def test_rows_of_old_and_new_may_differ_but_animals_are_drawn_together():
     old, now = np.array([1.0, 1, 0]), np.array([1.0, 0])
     low, high = difference_interval((lambda w: weighted_mean(old, w), ["Ada", "Ada", "Ben"]), (lambda w: weighted_mean(now, w), ["Ada", "Ben"]), draws=500)  # fmt: skip
     assert (low, high) == (pytest.approx(1 / 2 - 2 / 3), 0.0)
+
+
+def test_the_table_of_two_shortlists_says_points_and_who_was_gained():
+    from bench_verdicts import paired
+
+    animals = ("Ada", "Ben", "Cleo", "Dan")
+    old, now = (table(ranks(*zip(animals, of, strict=True))) for of in ((1, 2, 2, None), (1, 1, 1, 2)))
+    lines = paired(old, now, ("votes", "union"), 0.2)
+    assert lines[0] == "| union less votes | difference, points | gained and lost |"
+    (first,) = [line for line in lines if line.startswith("| right at once, encounter")]
+    assert "+50.0" in first and "of 4 | 2, 0 |" in first

@@ -54,7 +54,7 @@ def test_one_of_each_side_is_gallery_and_one_of_each_later_encounter_asks(folder
     assert len(list((out / "photos").iterdir())) == len(rows) == 5
     said = capsys.readouterr().out
     fitting = sum(role == "query" and PHOTOS[k][2] == "left" for k, role in roles.items())
-    assert f"4 gallery photos of 3 animals; 1 photos of 1 animals ask, {fitting} of them" in said
+    assert f"4 gallery photos of 3 animals; 1 photo of 1 animal ask, {fitting} of them" in said
 
 
 def test_more_of_each_and_always_the_same(folder):
@@ -64,6 +64,12 @@ def test_more_of_each_and_always_the_same(folder):
     assert dense.chosen(rows[::-1], asking, 1, 1) == few
     of_side = dense.chosen(rows, asking, 2, 2, ["left"])
     assert of_side == [r for r in more if r["viewpoint"] == "left"] and len(of_side) == 4
+
+
+def change(data, old, new):
+    text = (data / "metadata.csv").read_text()
+    assert old in text
+    (data / "metadata.csv").write_text(text.replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,10 @@ def test_more_of_each_and_always_the_same(folder):
             lambda data: (data.parent / "animals.csv").write_text("individual_id,part\nCleo,validation\n"),
             "was met again",
         ),
+        (lambda data: change(data, "photos/0.webp", "../0.webp"), "line 2: '../0.webp' is no photo inside the folder"),
+        (lambda data: change(data, "photos/1.webp", "photos/0.webp"), "has several rows for photos/0.webp"),
+        (lambda data: change(data, "Ben-2011-06-01", ""), "line 8: photos/6.webp has no encounter_id"),
+        (lambda data: change(data, "Cleo,2010-06-01", "Cleo,01.06.2010"), "line 9: '01.06.2010' is no date"),
         (lambda data: (data.parent / "dense" / "old").mkdir(parents=True), "is not empty; remove it"),
     ],
 )

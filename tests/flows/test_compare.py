@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from resight.cli.app import app
+from resight.compare import methods
 from resight.compare.base import MethodScores, Trial
 from resight.compare.kinds.pipeline import PipelineMethod
 from resight.compare.outcomes import method_outcomes
@@ -139,6 +140,7 @@ def test_the_pipelines_row_is_what_evaluate_measures(
     run = PipelineMethod.run
     monkeypatch.setattr(PipelineMethod, "run", lambda self, trial: seen.append((trial, run(self, trial))) or seen[0][1])
     few = ["--set", "extract.max_keypoints=60", "--set", "crop.head_side_px=320", "--set", "dask.mode=inline"]
+    few += ["--set", "score.null_pairs=300"]  # what is set beside the score's name counts too
     how = ["-w", field_workspace.root, "--protocol", protocol, "--json", *few]
     evaluated = call("evaluate", named, *how, "--set", f"score.name={score}")
     match = field_workspace.store / "match"
@@ -150,6 +152,7 @@ def test_the_pipelines_row_is_what_evaluate_measures(
         assert row[metric] == evaluated["metrics"][metric], metric
 
     ((trial, scored),) = seen
+    assert PipelineMethod.settings(methods.chosen([name])[0], trial).score.null_pairs == 300
     tables = {kind: read_run(field_workspace, evaluated["run_id"], kind).to_pylist() for kind in ("scores", "outcomes")}
     pair = itemgetter("query_crop_id", "gallery_crop_id")
     there = {pair(r): r["score"] for r in tables["scores"] if r["purpose"] == "identify"}

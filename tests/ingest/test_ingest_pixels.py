@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from resight.ingest.decode import Room, load_rgb
+from resight.ingest.decode import PixelBuffer, load_rgb
 from resight.ingest.reasons import PhotoError
 
 
@@ -26,19 +26,19 @@ def test_a_photo_is_turned_as_pillow_turns_it(tmp_path: Path, orientation: int) 
     assert rgb.flags.c_contiguous
 
 
-def test_photos_in_one_room_have_their_own_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_in_one_buffer_have_their_own_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = ((150, 100), (400, 300), (300, 310), (150, 100))
     files = [stored(tmp_path / f"{k}.jpg", k, size) for k, size in enumerate(sizes)]
-    room, seen = Room(), []
+    buffer, seen = PixelBuffer(), []
     for file in files:
-        seen.append(load_rgb(file, 150, room=room))
+        seen.append(load_rgb(file, 150, buffer=buffer))
         np.testing.assert_array_equal(seen[-1], load_rgb(file, 150))
     assert np.shares_memory(seen[1], seen[3])
     whole = Path(files[1]).read_bytes()
     Path(files[1]).write_bytes(whole[:-500])
     with pytest.raises(PhotoError, match="cut off"):
-        load_rgb(files[1], 150, room=room)
+        load_rgb(files[1], 150, buffer=buffer)
     monkeypatch.setattr("resight.ingest.decode.MOST_BYTES_KEPT", 1000)
-    apart = load_rgb(files[2], 150, room=room)
+    apart = load_rgb(files[2], 150, buffer=buffer)
     assert not np.shares_memory(apart, seen[3])
     np.testing.assert_array_equal(apart, load_rgb(files[2], 150))

@@ -10,17 +10,17 @@ from resight.compare.outcomes import figures, method_outcomes
 from resight.rank.params import RankParams
 from resight.store.fingerprint import canonical_json, digest_ids, fingerprint
 
-REVISION = 1
+REVISION = 2
 
 
 def method_fingerprint(trial: Trial, method: Method, digests: Mapping[str, str]) -> str:
     """Name of a row: photos, crops, split, what all methods share, the method, its weights."""
-    photos = trial.photos.select(["photo_id", "encounter_id", "viewpoint", "taken_on"]).to_pylist()
+    photos = trial.photos.select(["photo_id", "encounter_id", "viewpoint", "taken_on", "taken_at"]).to_pylist()
     facts = sorted(canonical_json([str(v) for v in row.values()]) for row in photos)
-    crops = sorted(f"{c} {p}" for c, p in trial.paths.items())
+    crops = sorted(f"{c} {p} {trial.viewpoints[c]}" for c, p in trial.paths.items())
     split = [sorted(trial.cohort.labels.items()), sorted(trial.cohort.truth.items()), trial.cohort.protocol]
     shared = {"rank": trial.settings.rank.in_names(), "device": trial.settings.device}
-    policy = trial.settings.pairs.model_dump(mode="json", include={"viewpoint", "exclude_same_encounter"})
+    policy = trial.settings.pairs.model_dump(mode="json")
     parts = (digest_ids(facts), digest_ids(crops), split, shared, policy)
     return fingerprint("comparison", REVISION, *parts, method.name, method.describe(trial), dict(digests))
 

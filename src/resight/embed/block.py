@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -24,6 +25,8 @@ from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
 if TYPE_CHECKING:  # imported where it is used: a night in which nothing is new needs no torch
+    from torch import Tensor
+
     from resight.embed.network import EmbeddingNet
 
 log = logging.getLogger("resight")
@@ -79,12 +82,37 @@ def embed_block(block: EmbedBlock) -> dict[str, str]:
             else:
                 rows += [(crop_id, way) for way in ways]
                 pictures += made
-        vectors = vectors_of(pictures, net, block.device)
+        try:
+            vectors = vectors_of(pictures, net, block.device)
+        except Exception:  # whichever crop it was; the others get theirs
+            rows, vectors = _crop_by_crop(rows, pictures, net, block.device, failed)
     if rows:
         ids, mirrored = zip(*rows, strict=True)
         table = pa.table([pa.array(ids), pa.array(mirrored), pa.array(vectors, SCHEMA.types[2])], schema=SCHEMA)
         write_part(block.folder / PARTS, digest_ids([f"{c} {way}" for c, way in rows]), table)
     return failed
+
+
+def _crop_by_crop(
+    rows: Sequence[tuple[str, bool]],
+    pictures: Sequence[np.ndarray],
+    net: EmbeddingNet,
+    device: str,
+    failed: dict[str, str],
+) -> tuple[list[tuple[str, bool]], list[np.ndarray]]:
+    """The rows of the crops that the network takes, with their vectors; the reasons of the others go into ``failed``."""
+    done: list[tuple[str, bool]] = []
+    vectors: list[np.ndarray] = []
+    for crop_id, of_crop in groupby(zip(rows, pictures, strict=True), key=lambda one: one[0][0]):
+        mine, shown = zip(*of_crop, strict=True)
+        try:
+            vectors += vectors_of(shown, net, device)
+        except Exception as error:
+            log.debug("crop %s failed", crop_id, exc_info=True)
+            failed[crop_id] = one_line(error)
+        else:
+            done += mine
+    return done, vectors
 
 
 def picture_of(rgb: np.ndarray, mirrored: bool, side_px: int) -> np.ndarray:
@@ -100,7 +128,9 @@ def vectors_of(pictures: Sequence[np.ndarray], net: EmbeddingNet, device: str) -
     Several go through the network together, in less time, where that changes nothing: on a CPU, once the first of them have got the same
     vectors together as each alone. What is left over goes alone.
     """
-    out: list[np.ndarray] = []
+    from torch import equal
+
+    out: list[Tensor] = []
     for first in range(0, len(pictures), AT_ONCE):
         some = pictures[first : first + AT_ONCE]
         if device != "cpu" or len(some) < AT_ONCE or _same_together.get(net) is False:
@@ -109,23 +139,24 @@ def vectors_of(pictures: Sequence[np.ndarray], net: EmbeddingNet, device: str) -
             out += _together(some, net, device)
         else:
             alone = _each_alone(some, net, device)
-            _same_together[net] = all(map(np.array_equal, alone, _together(some, net, device)))
+            # In single precision: rounded to half, hardly any difference of last bits would show.
+            _same_together[net] = all(map(equal, alone, _together(some, net, device)))
             out += alone
-    return out
+    return [vector.half().cpu().numpy() for vector in out]
 
 
-def _each_alone(pictures: Sequence[np.ndarray], net: EmbeddingNet, device: str) -> list[np.ndarray]:
+def _each_alone(pictures: Sequence[np.ndarray], net: EmbeddingNet, device: str) -> list[Tensor]:
     return [vector for picture in pictures for vector in _together([picture], net, device)]
 
 
-def _together(pictures: Sequence[np.ndarray], net: EmbeddingNet, device: str) -> list[np.ndarray]:
-    """The linear layer sees one at a time in any case: its sums depend in the last bits on how many rows it is given."""
+def _together(pictures: Sequence[np.ndarray], net: EmbeddingNet, device: str) -> list[Tensor]:
+    """(D,) float32 of each. The linear layer sees one at a time in any case: its sums depend in the last bits on how many rows it is given."""
     import torch
 
     with torch.inference_mode():
         batch = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
         features = net.features(batch)
-        return [net.on_sphere(row.clone())[0].half().cpu().numpy() for row in features.split(1)]
+        return [net.on_sphere(row.clone())[0] for row in features.split(1)]
 
 
 @lru_cache(maxsize=2)

@@ -29,7 +29,7 @@ from resight.ingest.reasons import PhotoError, photo_error, raise_if_machine
 from resight.status import PhotoReason
 
 DECODE_REVISION = 1
-MOST_BYTES_KEPT = 256 << 20
+MOST_BYTES_KEPT = 256 << 20  # a photo of 89 megapixels; each worker keeps as much, whatever the largest photo was
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF")
 MAGIC = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL
@@ -86,7 +86,7 @@ class Picture:
     detail: str = ""
 
 
-class Room:
+class PixelBuffer:
     """Memory for one photo after the other: what the system gives anew for each is cleared page by page, which takes a tenth of the decoding."""
 
     def __init__(self) -> None:
@@ -102,14 +102,16 @@ class Room:
         return self._bytes[:n_bytes]
 
 
-def load_rgb(uri: str, max_megapixels: float, root: Path | None = None, room: Room | None = None) -> np.ndarray:
+def load_rgb(
+    uri: str, max_megapixels: float, root: Path | None = None, buffer: PixelBuffer | None = None
+) -> np.ndarray:
     """Decode a photo.
 
     Args:
         uri: As in the table ``photos``.
         max_megapixels: Larger pictures are refused before they are decoded.
         root: Workspace that relative uris start from.
-        room: Where the pixels may lie, until the next photo is loaded into it.
+        buffer: Where the pixels may lie, until the next photo is loaded into it.
 
     Returns:
         (H, W, 3) uint8, RGB, upright. Transparent parts are white.
@@ -122,7 +124,7 @@ def load_rgb(uri: str, max_megapixels: float, root: Path | None = None, room: Ro
     try:
         with opened(address_of(uri, root)) as file, _opened(file, uri) as image:
             _check_size(_header(image, Exif()), limits, uri)
-            pixels = _whole_jpeg(image, file, room or Room())
+            pixels = _whole_jpeg(image, file, buffer or PixelBuffer())
             if pixels is None:
                 exif = _decode(image, uri)
                 pixels = array_of(to_rgb(image))
@@ -225,7 +227,7 @@ def _decode(image: Image.Image, uri: str) -> Exif:
     return before or read_exif(image)
 
 
-def _whole_jpeg(image: Image.Image, file: IO[bytes], room: Room) -> np.ndarray | None:
+def _whole_jpeg(image: Image.Image, file: IO[bytes], buffer: PixelBuffer) -> np.ndarray | None:
     """(H, W, 3) uint8 of a JPEG in colour, the same pixels as Pillow's in about half the time; None for other pictures.
 
     Pillow and simplejpeg both decode with libjpeg-turbo, but Pillow goes through a picture of four bytes a pixel. Whatever the decoder finds
@@ -234,7 +236,7 @@ def _whole_jpeg(image: Image.Image, file: IO[bytes], room: Room) -> np.ndarray |
     if image.format not in ("JPEG", "MPO") or image.mode != "RGB":
         return None
     file.seek(0)
-    where = room.of(image.height * image.width * 3)
+    where = buffer.of(image.height * image.width * 3)
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(
             file.read(), "RGB", fastdct=False, fastupsample=False, buffer=where, strict=True
@@ -248,7 +250,12 @@ def _upright(pixels: np.ndarray, exif: Exif) -> np.ndarray:
     """(H, W, 3) uint8 as the photo is shown; OpenCV turns a large one in a quarter of the time that NumPy takes."""
     if exif.orientation == UPRIGHT:
         return np.ascontiguousarray(pixels)
-    import cv2  # here, because most photos are upright, and ingest has no other use for it
+    import cv2  # here, because most photos are upright
 
-    turned = cv2.transpose(pixels) if exif.orientation in SWAPPING else pixels
-    return cv2.flip(turned, FLIPS[exif.orientation]) if exif.orientation in FLIPS else turned
+    try:
+        turned = cv2.transpose(pixels) if exif.orientation in SWAPPING else pixels
+        return cv2.flip(turned, FLIPS[exif.orientation]) if exif.orientation in FLIPS else turned
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:  # the machine's fault and not the photo's
+            raise MemoryError(str(error)) from error
+        raise

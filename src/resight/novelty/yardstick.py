@@ -52,7 +52,7 @@ class Reached:
 
 
 @dataclass(frozen=True)
-class _LaidOut:
+class _Columns:
     """Encounters of the gallery as columns.
 
     Attributes:
@@ -101,17 +101,17 @@ class Yardstick:
                 theirs.
             best: The best candidate, whose own share is 0 here.
         """
-        laid = self._laid_out(max(scores))
-        own = laid.score.copy()
+        columns = self._as_columns(max(scores))
+        own = columns.score.copy()
         for n, of_encounter in returned.items():
             for encounter, score in of_encounter.items():
-                row = laid.row.get((encounter, n))
+                row = columns.row.get((encounter, n))
                 if row is not None and score > own[row]:
                     own[row] = score
-        limits = np.array([scores.get(n, -np.inf) for n in laid.numbers])
-        shares = np.bincount(laid.animal, (own >= limits[laid.number]) * laid.weight, len(laid.place))
-        if best in laid.place:
-            shares[laid.place[best]] = 0.0
+        limits = np.array([scores.get(n, -np.inf) for n in columns.numbers])
+        shares = np.bincount(columns.animal, (own >= limits[columns.number]) * columns.weight, len(columns.place))
+        if best in columns.place:
+            shares[columns.place[best]] = 0.0
         return shares
 
     def at_most(self, scores: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -161,13 +161,13 @@ class Yardstick:
             self._by_most[most] = tuple(best.values()), Counter(row[1] for row in best.values())
         return self._by_most[most]
 
-    def _laid_out(self, most: int) -> _LaidOut:
+    def _as_columns(self, most: int) -> _Columns:
         """`_chosen` as columns, for thousands of queries."""
-        if most not in self._columns:
+        if most not in self._by_most_columns:
             chosen, counts = self._chosen(most)
             place = {animal: k for k, animal in enumerate(counts)}
             numbers = sorted({n for _, _, n, _ in chosen})
-            self._columns[most] = _LaidOut(
+            self._by_most_columns[most] = _Columns(
                 np.array([score for *_, score in chosen], np.float64),
                 np.array([1 / counts[animal] for _, animal, _, _ in chosen], np.float64),
                 np.array([place[animal] for _, animal, _, _ in chosen], np.int64),
@@ -176,10 +176,10 @@ class Yardstick:
                 place,
                 {(encounter, n): k for k, (encounter, _, n, _) in enumerate(chosen)},
             )
-        return self._columns[most]
+        return self._by_most_columns[most]
 
     @cached_property
-    def _columns(self) -> dict[int, _LaidOut]:
+    def _by_most_columns(self) -> dict[int, _Columns]:
         return {}
 
     @cached_property

@@ -22,7 +22,7 @@ class Photo:
 
     Attributes:
         photo_id: Identity from the content.
-        rgb: (H, W, 3) uint8, upright; the next photo is decoded into the same memory.
+        rgb: (H, W, 3) uint8, upright. The next photo is decoded into the same memory: a segmenter that keeps pixels must copy them.
         viewpoint: From ``metadata.csv`` or the outlines, else unknown.
         annotations: Outlines that came with it.
     """

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from resight.errors import ResightError, one_line
 from resight.ingest.annotation import Annotation
-from resight.ingest.decode import Room, load_rgb
+from resight.ingest.decode import PixelBuffer, load_rgb
 from resight.runner.threads import one_thread
 from resight.segment.base import Photo, Region, Segmenter
 from resight.segment.cropper import crop_id, cut, tidy
@@ -90,10 +90,10 @@ def segment_block(block: SegmentBlock) -> BlockResult:
     segmenter = _segmenter(block.setup.segmenter, block.weights)
     kept: list[Row] = []
     failed: list[Row] = []
-    room = Room()
+    buffer = PixelBuffer()
     with one_thread():
         for job in block.jobs:
-            rows = _photo_rows(job, block, segmenter, room)
+            rows = _photo_rows(job, block, segmenter, buffer)
             if any(row["status"] == CropStatus.FAILED for row in rows):
                 failed += rows
             else:
@@ -111,9 +111,9 @@ def _segmenter(params: SegmenterBase, weights: WeightStore) -> Segmenter:
     return params.build(weights)
 
 
-def _photo_rows(job: PhotoJob, block: SegmentBlock, segmenter: Segmenter, room: Room) -> list[Row]:
+def _photo_rows(job: PhotoJob, block: SegmentBlock, segmenter: Segmenter, buffer: PixelBuffer) -> list[Row]:
     try:
-        rgb = _load(job, block, room)
+        rgb = _load(job, block, buffer)
         regions = segmenter.find(Photo(job.photo_id, rgb, job.viewpoint, job.annotations))
         rows = {row["crop_id"]: row for region in regions for row in _region_rows(job, block, rgb, region)}
     except ResightError:
@@ -143,7 +143,7 @@ def _region_rows(job: PhotoJob, block: SegmentBlock, rgb: np.ndarray, region: Re
     return [row | frame_columns(crop.frame) | {"path": block.workspace.relative(path)}]
 
 
-def _load(job: PhotoJob, block: SegmentBlock, room: Room) -> np.ndarray:
+def _load(job: PhotoJob, block: SegmentBlock, buffer: PixelBuffer) -> np.ndarray:
     """The first of the photo's files that can still be read.
 
     Raises:
@@ -152,7 +152,7 @@ def _load(job: PhotoJob, block: SegmentBlock, room: Room) -> np.ndarray:
     problems = []
     for uri in job.uris:
         try:
-            return load_rgb(uri, block.setup.max_megapixels, block.workspace.root, room)
+            return load_rgb(uri, block.setup.max_megapixels, block.workspace.root, buffer)
         except OSError as error:
             problems.append(str(error))
     raise OSError("; ".join(problems))

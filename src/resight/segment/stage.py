@@ -94,23 +94,23 @@ def _input_digests(
     reads = segmenter.reads
 
     @cache
-    def undrawn(viewpoint: Viewpoint, size_px: tuple[int, int]) -> str:
+    def without_outline(viewpoint: Viewpoint, size_px: tuple[int, int]) -> str:
         return input_digest(reads, [], viewpoint, segmenter.ways(*size_px))
 
     usable = photos.filter(pc.equal(photos["status"], PhotoStatus.OK.value)).sort_by("photo_id")
     columns = (usable[name].to_pylist() for name in ("photo_id", "viewpoint", "width_px", "height_px"))
     digests: dict[str, str] = {}
     for photo_id, of_photo, *size_px in zip(*columns, strict=True):
-        drawn, viewpoint = _told(reads, annotations.get(photo_id, ()), of_photo)
+        drawn, viewpoint = _said_of(reads, annotations.get(photo_id, ()), of_photo)
         digests[photo_id] = (
             input_digest(reads, [asdict(one) for one in drawn], viewpoint, segmenter.ways(*size_px))
             if drawn
-            else undrawn(viewpoint, (size_px[0], size_px[1]))
+            else without_outline(viewpoint, (size_px[0], size_px[1]))
         )
     return digests
 
 
-def _told(reads: Sequence[str], drawn: tuple[Annotation, ...], viewpoint: str) -> tuple[tuple[Annotation, ...], Viewpoint]:  # fmt: skip
+def _said_of(reads: Sequence[str], drawn: tuple[Annotation, ...], viewpoint: str) -> tuple[tuple[Annotation, ...], Viewpoint]:  # fmt: skip
     """Of what people say about a photo, that which the segmenter reads."""
     return (
         tuple(drawn) if "annotations" in reads else (),
@@ -130,7 +130,7 @@ def _jobs(
     jobs = []
     for photo_id, digest in digests.items():
         row = by_photo[photo_id]
-        drawn, viewpoint = _told(segmenter.reads, annotations.get(photo_id, ()), row["viewpoint"])
+        drawn, viewpoint = _said_of(segmenter.reads, annotations.get(photo_id, ()), row["viewpoint"])
         jobs.append(PhotoJob(photo_id, tuple(row["uris"] or [row["uri"]]), viewpoint, drawn, digest))
     return jobs
 

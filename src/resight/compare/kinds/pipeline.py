@@ -47,6 +47,9 @@ class PipelineMethod(LocalMethod):
     def settings(self, trial: Trial) -> Settings:
         enabled = "votes" if self.score == FUSED else "off"
         own = {"shortlist": ShortlistParams(enabled=enabled), "embed": EmbedParams(enabled=False)}
+        own |= {
+            "score": trial.settings.score.model_copy(update={"name": self.score})
+        }  # with all that is set beside the name
         return super().settings(trial).model_copy(update=own)
 
     def describe(self, trial: Trial) -> Any:
