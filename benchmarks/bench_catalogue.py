@@ -71,7 +71,7 @@ def main() -> None:
         for n in args.photos:
             new = args.new or min(300, max(1, n // 10))
             catalogue = Catalogue((args.folder or Path(temporary)) / str(n), n, args.drawn, args.named)
-            for night in nights(catalogue, new, args.nights, overrides(args.workers, args.k), args.named):
+            for night in nights(catalogue, new, args.nights, overrides(args.workers, args.k)):
                 rows += night
                 print(text(night), flush=True)
                 if args.json:
@@ -86,9 +86,7 @@ def overrides(workers: int, k: int) -> dict[str, Any]:
     return OVERRIDES | {"dask": {"workers": workers}, "shortlist": OVERRIDES["shortlist"] | {"k": k}}
 
 
-def nights(
-    catalogue: Catalogue, new: int, in_a_row: int, settings: dict[str, Any], named: bool
-) -> Iterator[list[dict[str, Any]]]:
+def nights(catalogue: Catalogue, new: int, in_a_row: int, settings: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     """Rows of each night."""
 
     def night(label: str, date: str) -> list[dict[str, Any]]:
@@ -106,7 +104,7 @@ def nights(
     catalogue.rename_one()
     yield night("changed name", "2026-06-05")
     for k in range(in_a_row):
-        if named:
+        if catalogue.named:
             catalogue.name_all()
         catalogue.add_new(max(1, new // 10), f"row{k:02d}")
         yield night(f"{ROW} {k + 1}: {max(1, new // 10)} new", f"2026-07-{k + 1:02d}")

@@ -36,7 +36,6 @@ from resight.shortlist.store import build_index
 from resight.shortlist.votes import search
 
 Crop = tuple[str, Features]
-BINS = 20
 
 
 class Clock:
@@ -77,21 +76,16 @@ def measured(
             found = votes["gallery_crop_id"].to_pylist()[: given.places]
             others = [one for one in gallery if one[0] not in set(found)]
             sample = [others[k] for k in rng.choice(len(others), given.sample, replace=False)]
-            match(matcher, (f"new {crop_id}", features), [(c, by_id[c]) for c in found], clock, "list")
-            match(matcher, (f"new {crop_id}", features), sample, clock, "sample")
+            for name, crops in (("list", [(c, by_id[c]) for c in found]), ("sample", sample)):
+                for kept, of_crop in crops:  # the engine keeps the gallery encoded, as it does on a night
+                    matcher.kept(kept, lambda of_crop=of_crop: of_crop)  # type: ignore[misc]
+                pairs = np.zeros(len(crops), np.int64), np.arange(1, len(crops) + 1)
+                with clock.of(name):
+                    matcher.match_tile([(f"new {crop_id}", features), *crops], *pairs, used.score.bins)
             with clock.of("kornia"):
                 for _, other in sample:
                     kornia.match(features, other)
     return {name: seconds[1:] for name, seconds in clock.spent.items()}
-
-
-def match(matcher: EngineMatcher, query: Crop, crops: Sequence[Crop], clock: Clock, name: str) -> None:
-    """The query with each of these, which the engine keeps encoded as it does on a night."""
-    for crop_id, features in crops:
-        matcher.kept(crop_id, lambda features=features: features)  # type: ignore[misc]
-    index_a, index_b = np.zeros(len(crops), np.int64), np.arange(1, len(crops) + 1)
-    with clock.of(name):
-        matcher.match_tile([query, *crops], index_a, index_b, BINS)
 
 
 def table(spent: dict[str, list[float]], n_gallery: int, given: argparse.Namespace) -> list[str]:

@@ -136,11 +136,10 @@ def _jobs(
 
 
 def _rejected_rows(photos: pa.Table, fingerprint: str) -> list[Row]:
-    rows = photos.select(["photo_id", "status", "reason"]).to_pylist()
+    rejected = photos.filter(pc.not_equal(photos["status"], PhotoStatus.OK.value))
     return [
         empty_row(row["photo_id"], fingerprint, CropStatus.PHOTO_REJECTED, row["reason"] or "")
-        for row in rows
-        if row["status"] != PhotoStatus.OK
+        for row in rejected.select(["photo_id", "reason"]).to_pylist()
     ]
 
 
