@@ -6,7 +6,8 @@
 Comparing every photo of thousands takes days for the slow methods, so a few stand for all: of each animal the earlier half of its days is the
 gallery, with the first ``--gallery-photos`` of each side; of the animals of one part of the list the first ``--photos`` of each later encounter
 ask. First is meant in the order of digests of the files' names, so that nobody chooses. ``--sides left right`` leaves out photos of other sides, which are
-compared with more of the gallery. Photos are not copied: the folder holds links to them, and a metadata.csv that says which is what.
+compared with more of the gallery. ``--small 12`` makes a small folder instead, of twelve of the animals that ask and nobody else; ``--skip 12`` of the
+next twelve. Photos are not copied: the folder holds links to them, and a metadata.csv that says which is what.
 """
 
 from __future__ import annotations
@@ -61,6 +62,22 @@ def chosen(
     queries = _first(later, lambda r: (r["encounter_id"],), photos)
     taking_part = [r | {"role": role} for role, some in (("gallery", gallery), ("query", queries)) for r in some]
     return sorted(taking_part, key=lambda r: r["file"])
+
+
+def of_few(rows: Sequence[Row], asking: Collection[str], n: int, skip: int) -> list[Row]:
+    """The rows of ``n`` animals that ask and were met again, by digests of their names, after the first ``skip``.
+
+    Raises:
+        SettingsError: There are not so many.
+    """
+    again = split(_as_photos(rows), protocol=TIME_AWARE).query_encounters
+    names = sorted(
+        {r["individual_id"] for r in rows if r["encounter_id"] in again and r["individual_id"] in asking}, key=_digest
+    )
+    if skip < 0 or len(names) < skip + n:
+        raise SettingsError(f"{counted(len(names), 'animal')} can ask; give a smaller --small or --skip.")
+    some = {*names[skip : skip + n]}
+    return [r for r in rows if r["individual_id"] in some]
 
 
 def read_rows(data: Path) -> list[Row]:
@@ -148,9 +165,13 @@ def _animals(rows: Iterable[Row]) -> str:
 def _first(rows: Iterable[Row], of: Callable[[Row], tuple[str, ...]], most: int) -> list[Row]:
     """The first few of each group, by digests of the files' names."""
     groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in sorted(rows, key=lambda r: hashlib.sha256(r["file"].encode()).hexdigest()):
+    for row in sorted(rows, key=lambda r: _digest(r["file"])):
         groups.setdefault(of(row), []).append(row)
     return [row for group in groups.values() for row in group[:most]]
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def _as_photos(rows: Sequence[Row]) -> pa.Table:
@@ -171,6 +192,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--gallery-photos", type=int, default=1, help="of each animal and side in the gallery")
     parser.add_argument("--photos", type=int, default=1, help="of each encounter that asks")
     parser.add_argument("--sides", nargs="+", default=(), help="as metadata.csv says them; all if not given")
+    parser.add_argument(
+        "--small", type=int, default=0, metavar="N", help="the folder holds so many animals that ask, and nobody else"
+    )
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="animals that --small passes over")
     return parser
 
 
@@ -178,7 +203,9 @@ def main(given: Sequence[str] | None = None) -> None:
     how = _arguments().parse_args(given)
     try:
         asking = read_animals(how.animals, Part(how.part))
-        rows = chosen(read_rows(how.data), asking, how.gallery_photos, how.photos, how.sides)
+        rows = read_rows(how.data)
+        rows = of_few(rows, asking, how.small, how.skip) if how.small else rows
+        rows = chosen(rows, asking, how.gallery_photos, how.photos, how.sides)
         if not any(r["role"] == "query" for r in rows):
             raise SettingsError(
                 f"No animal of the part {how.part} of {how.animals} was met again in {how.data}; give another --part."

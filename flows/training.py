@@ -19,7 +19,7 @@ from resight.train.embedding.params import EmbeddingRecipe
 from resight.train.embedding.samples import rows_of_animals, training_rows
 from resight.train.embedding.train import train_embedding
 from resight.train.fusion.judge import judge
-from resight.train.fusion.material import by_features, read_run_folder
+from resight.train.fusion.material import by_evidence, read_run_folder
 from resight.train.fusion.recipe import write_prior
 from resight.train.loop import Execution, training_device
 from resight.train.matcher.material import gather
@@ -169,7 +169,7 @@ def run_train_fusion(
     """Judge the fusion animal by animal under priors that have not seen it, and learn the prior from all.
 
     Args:
-        runs: Run folders of `resight evaluate` on labelled folders; those with the same features teach one prior together.
+        runs: Run folders of `resight evaluate` on labelled folders; those with the same kind of matcher and features teach one prior together.
         names: What the labelled folders are called.
         out: Where ``prior.json`` goes; nothing is written if not given.
         alpha: Error level of the decisions that are judged; the default of the settings if not given.
@@ -178,11 +178,12 @@ def run_train_fusion(
         ``judged``, a row per run; ``prior``, the content of the file, and its ``path``.
     """
     params = NoveltyParams() if alpha is None else NoveltyParams(alpha=alpha)
-    groups = by_features([read_run_folder(folder) for folder in runs])
+    read = [read_run_folder(folder) for folder in runs]
+    groups = by_evidence(read)
     judged = [
         {"run": run.name, "features": list(features)} | judge(run, labelled, params)
-        for features, labelled in groups.items()
+        for (_, features), labelled in groups.items()
         for run in labelled
     ]
-    prior = write_prior(list(groups.values()), names, out) if out else None
+    prior = write_prior(read, names, out) if out else None
     return {"judged": judged, "prior": prior, "path": str(out) if out else None}

@@ -30,5 +30,5 @@ def refit_fusion(run: Run, scored: Scored) -> None:
     if run.settings.score.name != FUSED:
         return
     labels = {**scored.cohort.labels, **scored.cohort.truth}
-    labelled = LabelledPairs(scored.pairs, scored.info, labels, scored.null)
+    labelled = LabelledPairs(scored.pairs, scored.info, labels, scored.null, run.settings.match.kind)
     run.note(refit(run.workspace, run.names.evidence, labelled, run.settings.score.calibration).note)

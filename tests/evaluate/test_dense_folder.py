@@ -101,3 +101,11 @@ def test_the_folder_is_read_with_roles_and_sides(folder, tmp_path):
     text = (tmp_path / "dense" / "metadata.csv").read_bytes()
     assert {r["role"] for r in read_table(text, "here", Notes())} == {"gallery", "query"}
     assert date.fromisoformat(dense.read_rows(tmp_path / "dense")[0]["taken_at"])
+
+
+def test_a_small_folder_holds_some_animals_that_ask_and_nobody_else(folder, capsys):
+    dense.main(given(folder, "--small", "1"))
+    with (folder.parent / "dense" / "metadata.csv").open(encoding="utf-8", newline="") as lines:
+        assert {r["individual_id"] for r in csv.DictReader(lines)} == {"Ada"}, "Ben may not ask, Cleo was met once"
+    with pytest.raises(SystemExit, match="1 animal can ask; give a smaller --small or --skip"):
+        dense.main(given(folder, "--small", "1", "--skip", "1"))

@@ -172,7 +172,8 @@ def test_init_and_doctor_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = call("init", tmp_path / "new season", "--json")
     assert made["match"]["weights"] == BUNDLED and "no official LightGlue weights" in made["why"]
-    assert call("doctor", "--json", "-w", tmp_path / "new season")["ok"]
+    examined = call("doctor", "--json", "-w", tmp_path / "new season")
+    assert examined["ok"] and examined["findings"][0]["says"].endswith("resight.toml")
     assert call("models", "list", "--json", "-w", tmp_path / "new season") == {"models": []}
     names = {w["name"]: w for w in call("weights", "list", "--json", "-w", tmp_path / "new season")["weights"]}
     assert names["lightglue-sift"]["status"] == "missing"
@@ -189,6 +190,9 @@ def test_doctor_fails_where_weights_are_missing(tmp_path: Path, monkeypatch: pyt
     assert result.exit_code == 1
     findings = {f["what"]: f for f in json.loads(result.stdout)["findings"]}
     assert not findings["weights"]["ok"] and "aliked-n16" in findings["weights"]["says"]
+    (tmp_path / "ws" / "resight.toml").unlink()
+    result = CliRunner().invoke(app, ["doctor", "--json", "-w", str(tmp_path / "ws")])
+    assert "not there, so all settings are the defaults" in json.loads(result.stdout)["findings"][0]["says"]
 
 
 def test_without_a_settings_file_it_says_what_it_chose(

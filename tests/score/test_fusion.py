@@ -201,6 +201,6 @@ def test_accepting_keeps_the_old_one_and_counts(workspace):
 
 def test_the_shipped_prior_is_found_by_its_features_and_otherwise_all_count_the_same():
     for one in shipped()["priors"]:
-        prior = prior_for(one["features"])
+        prior = prior_for(one["features"], one["matcher"])
         assert prior.line.coefficients == tuple(one["coefficients"]) and min(prior.line.coefficients) >= 0
     assert prior_from({"strength": 7, "priors": []}, ("log_sum", "log_inliers")).line == Line(0.0, (0.5, 0.5))

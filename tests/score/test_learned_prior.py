@@ -1,8 +1,11 @@
 """Learning the shipped prior: from labelled runs, and judged without the animal that asks."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import product
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -12,20 +15,28 @@ from resight.catalog import table
 from resight.match.base import PairMatch
 from resight.match.summary import summarise
 from resight.novelty.params import NoveltyParams
+from resight.score.base import FUSED
+from resight.score.fusion import Line, Prior
+from resight.score.learn import fit_fusion
 from resight.score.null import learn_null
+from resight.score.params import ScoreParams
 from resight.score.prior import prior_from
+from resight.score.stage import score
 from resight.train.fusion.judge import judge
-from resight.train.fusion.material import LabelledRun, training
+from resight.train.fusion.material import LabelledRun, by_evidence, training, with_less_evidence
 from resight.train.fusion.recipe import learn_prior, write_prior
 
 ANIMALS = "ABCDEF"
 SCHEMA = pa.schema([f.with_nullable(True) for f in table("pairs").schema])
 
 
-def labelled(seed: int = 1, tell: float = 1.0) -> LabelledRun:
+EVIDENCE = ("log_sum", "log_count_05", "log_inliers", "relative_inliers", "relative_sum")
+
+
+def labelled(seed: int = 1, tell: float = 1.0, sharp: Mapping[str, int] = MappingProxyType({})) -> LabelledRun:
     """Six animals met three times, the last time as query; one photo each, named animal and encounter.
 
-    ``tell``: how far matches of one animal lie above those of two.
+    ``tell``: how far matches of one animal lie above those of two; ``sharp``: matches that photos have more, with every animal.
     """
     rng = np.random.default_rng(seed)
     photos = [f"{a}{e}" for a in ANIMALS for e in range(3)]
@@ -35,10 +46,11 @@ def labelled(seed: int = 1, tell: float = 1.0) -> LabelledRun:
         if q == g:
             continue
         same = q[0] == g[0]
-        n = int(rng.integers(20, 30) + 15 * tell * same)
+        more = sharp.get(q, 0) + sharp.get(g, 0)
+        n = int(rng.integers(20, 30) + 15 * tell * same) + more
         confidence = np.clip(rng.beta(1 + 3 * tell * same, 6, n), 1e-3, 1).astype(np.float32)
-        index, inside = np.arange(n, dtype=np.int32), np.arange(n) < 4 + 10 * tell * same + rng.integers(3)
-        row = summarise(PairMatch(index, index, confidence, inside, 60, 60, True), 32)
+        index, inside = np.arange(n, dtype=np.int32), np.arange(n) < 4 + 10 * tell * same + rng.integers(3) + more
+        row = summarise(PairMatch(index, index, confidence, inside, 90, 90, True), 32)
         row |= {f"n_keypoints_{s}": row.pop(f"n_keypoints_{k}") for s, k in (("query", "a"), ("gallery", "b"))}
         row |= {f"{s}_{what}_id": p for s, p in (("query", q), ("gallery", g)) for what in ("crop", "photo")}
         row |= {"purpose": "identify" if q[1] == "2" else "calibrate", "status": "scored", "reason": ""}
@@ -57,7 +69,7 @@ def labelled(seed: int = 1, tell: float = 1.0) -> LabelledRun:
 def test_a_prior_rests_on_all_animals_but_the_one_left_out():
     run = labelled()
     whole, without = learn_prior([run]), [learn_prior([run], a) for a in ANIMALS]
-    assert whole.features == ("log_sum", "log_count_05", "log_inliers")
+    assert whole.features == EVIDENCE
     assert all(c >= 0 for c in whole.line.coefficients) and sum(whole.line.coefficients) > 0.5
     assert len({whole.line, *(w.line for w in without)}) == 7, "every animal taught something"
     alone = training(run, gallery_alone=True)
@@ -67,11 +79,11 @@ def test_a_prior_rests_on_all_animals_but_the_one_left_out():
 
 def test_what_is_written_is_what_the_fusion_reads(tmp_path):
     runs = [labelled(1), labelled(2)]
-    content = write_prior([runs], ["bay", "reef"], tmp_path / "prior.json")
+    content = write_prior(runs, ["bay", "reef"], tmp_path / "prior.json")
     assert json.loads((tmp_path / "prior.json").read_text()) == content
-    read, learned = prior_from(content, ("log_sum", "log_count_05", "log_inliers")), learn_prior(runs)
+    read, learned = prior_from(content, EVIDENCE), learn_prior(runs)
     assert read.line.coefficients == pytest.approx(learned.line.coefficients, abs=1e-4)
-    (one,) = content["priors"]
+    one = content["priors"][0]
     assert one["source"] == "labelled photos of bay, reef"
     assert [r["n_individuals"] for r in one["learned_from"]] == [6, 6]
     assert len({r["digest"] for r in one["learned_from"]}) == 1, "the same photos and pairs"
@@ -83,3 +95,41 @@ def test_judging_finds_animals_that_can_be_told_apart_and_no_others():
     assert told["novelty_auroc"] > 0.9 and told["ece_encounter"] < 0.2
     blind = judge(labelled(3, tell=0.0), [labelled(3, tell=0.0)], NoveltyParams())
     assert blind["top1_encounter"] < 0.7 and 0.2 < blind["novelty_auroc"] < 0.8 and blind["false_known_rate"] == 0.0
+
+
+def test_a_photo_that_matches_everybody_is_no_evidence():
+    run = labelled(
+        4, sharp={"A0": 12, "B1": 18}
+    )  # two photos of the gallery; by the number of matches they are everybody's animal
+    prior = learn_prior([labelled(5, sharp={"C0": 12, "D1": 18})])
+    bare = Prior(
+        prior.features, Line(0.0, tuple(float(name == "log_inliers") for name in prior.features)), prior.strength, ""
+    )
+    right = {}
+    for name, used in (("learned", prior), ("bare", bare)):
+        gallery = training(run, gallery_alone=True)
+        alone = replace(
+            gallery, gallery_individuals=np.full(len(gallery.genuine), "nobody")
+        )  # no animal met twice: the prior alone
+        scores = score(
+            run.pairs, run.gallery, ScoreParams(name=FUSED), None, fit_fusion(alone, prior=used), run.null
+        ).scores
+        rows = sorted(scores.to_pylist(), key=lambda r: r["score"])  # the best of each query last
+        best = {r["query_crop_id"]: r["gallery_crop_id"][0] for r in rows if r["purpose"] == "identify"}
+        right[name] = sum(query[0] == animal for query, animal in best.items())
+    assert right["learned"] == len(ANIMALS) > right["bare"]
+
+
+def test_verified_runs_teach_a_matcher_without_geometry_too():
+    groups = by_evidence(with_less_evidence([labelled(1), labelled(2)]))
+    without = ("log_sum", "log_count_05", "relative_sum")
+    assert {names: len(runs) for (_, names), runs in groups.items()} == {EVIDENCE: 2, without: 2}
+    assert learn_prior(groups["", without]).features == without
+
+
+def test_each_kind_of_matcher_has_its_own_prior_and_unknown_ones_that_of_all_together(tmp_path):
+    sharp, blurred = replace(labelled(1), matcher="lightglue"), replace(labelled(2, tell=0.3), matcher="nearest")
+    content = write_prior([sharp, blurred], ["bay"], tmp_path / "prior.json")
+    for matcher, runs in (("lightglue", [sharp]), ("nearest", [blurred]), ("another", [sharp, blurred])):
+        line = prior_from(content, EVIDENCE, matcher).line
+        assert line.coefficients == pytest.approx(learn_prior(runs).line.coefficients, abs=1e-4)

@@ -36,7 +36,13 @@ def examine(workspace: Workspace) -> list[Finding]:
         settings = load_settings(workspace.root)
     except ResightError as error:
         return [Finding("settings", False, str(error))]
-    return [Finding("settings", True, f"{workspace.root / 'resight.toml'}"), *_findings(workspace, settings)]
+    file = workspace.root / "resight.toml"
+    says = (
+        str(file)
+        if file.exists()
+        else f"{file} is not there, so all settings are the defaults; `resight init` writes one"
+    )
+    return [Finding("settings", True, says), *_findings(workspace, settings)]
 
 
 def _findings(workspace: Workspace, settings: Settings) -> Iterator[Finding]:

@@ -84,7 +84,7 @@ def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
     null = learn_null(matched.pairs, cohort.labels, settings.score.null_pairs, viewpoints_of(matched.info))
     fused = ChosenFusion()
     if settings.score.name == FUSED:
-        labelled = LabelledPairs(matched.pairs, matched.info, cohort.labels, null)
+        labelled = LabelledPairs(matched.pairs, matched.info, cohort.labels, null, settings.match.kind)
         place, name, how = conditions.env.workspace, conditions.names.evidence, settings.score.calibration
         fused = choose_fusion(place, name, labelled, how, evaluating=cohort.evaluating, keep=cohort.is_kept)
     scores = scores_of(settings, matched, cohort.labels, null, fused)
@@ -96,7 +96,7 @@ def _score_own_pairs(conditions: Conditions, matched: Matched, calibrating: Cali
     settings, labels = conditions.settings, matched.cohort.labels
     fused = ChosenFusion()
     if settings.score.name == FUSED:  # one is accepted, else calibration pairs would not be kept apart
-        labelled = LabelledPairs(matched.pairs, matched.info, labels, Null())
+        labelled = LabelledPairs(matched.pairs, matched.info, labels, Null(), settings.match.kind)
         place, how = conditions.env.workspace, settings.score.calibration
         fused = choose_fusion(place, conditions.names.evidence, labelled, how, evaluating=False)
     learned = learn(settings, matched, calibrating, fused)

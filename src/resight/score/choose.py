@@ -49,12 +49,14 @@ class LabelledPairs:
         info: Columns ``crop_id, photo_id, encounter_id, viewpoint`` of every crop.
         labels: Individual by photo_id.
         null: What pairs of different animals look like.
+        matcher: Kind of matcher, ``match.kind``; '' for any.
     """
 
     pairs: pa.Table
     info: pa.Table
     labels: Mapping[str, str]
     null: Null
+    matcher: str = ""
 
     @property
     def viewpoints(self) -> dict[str, str]:
@@ -82,7 +84,7 @@ class LabelledPairs:
         kept = pairs.filter(keep)
         names = (np.array(column.filter(keep).to_pylist(), str) for column in (owners, candidates, encounters))
         labels = self.labels if visible is None else visible
-        return TrainingPairs(distributions(kept, labels, self.null, self.viewpoints), *names)
+        return TrainingPairs(distributions(kept, labels, self.null, self.viewpoints), *names, self.matcher)
 
     def _on_two_days(self, *sides: pa.ChunkedArray) -> pa.Array:
         """Whether the two photos of each pair were taken on two days that are known; always where no days are kept."""
@@ -188,4 +190,5 @@ def _unfitted(labelled: LabelledPairs) -> Fusion | None:
     if not scored.num_rows:
         return None
     query, gallery = np.full(scored.num_rows, "query"), np.full(scored.num_rows, "gallery")
-    return fit_fusion(TrainingPairs(distributions(scored, {}, labelled.null, None), query, gallery, query), at_least=1)
+    alone = distributions(scored, {}, labelled.null, None)
+    return fit_fusion(TrainingPairs(alone, query, gallery, query, labelled.matcher), at_least=1)

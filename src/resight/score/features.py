@@ -32,6 +32,18 @@ _ALL = (
     Feature("log_sum", lambda d: np.log1p(d.confidence_sum), True, "log(sum of confidences + 1)"),
     Feature("log_count_05", lambda d: np.log1p(d.n_above_05), True, "log(confidences above 0.5 + 1)"),
     Feature("log_inliers", lambda d: np.log1p(d.n_inliers), True, "log(matches that agree with one geometry + 1)"),
+    Feature(
+        "relative_inliers",
+        lambda d: d.cohort_inliers,
+        True,
+        "matches that agree with one geometry, in standard deviations above what the two crops have with other animals",
+    ),
+    Feature(
+        "relative_sum",
+        lambda d: d.cohort_score,
+        True,
+        "log(sum of confidences + 1), in standard deviations above what the two crops have with other animals",
+    ),
     Feature("log_votes", lambda d: np.log1p(VOTE_UNITS * d.lnbnn), True, "log(4 votes of single descriptors + 1)"),
     Feature(
         "log_verified_votes",

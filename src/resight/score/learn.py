@@ -28,12 +28,14 @@ class TrainingPairs:
         individuals: (N,) animal of the query.
         gallery_individuals: (N,) animal of the gallery photo.
         encounters: (N,) encounter of the query.
+        matcher: Kind of matcher that they were matched by; '' for any.
     """
 
     d: Distributions
     individuals: np.ndarray
     gallery_individuals: np.ndarray
     encounters: np.ndarray
+    matcher: str = ""
 
     @property
     def genuine(self) -> np.ndarray:
@@ -77,7 +79,7 @@ def fit_fusion(
     if impostor.sum() < at_least:
         return None
     names = available(pairs.d)
-    prior = prior or prior_for(names)
+    prior = prior or prior_for(names, pairs.matcher)
     raw = read_features(pairs.d, names)
     centre, spread = raw[impostor].mean(axis=0), raw[impostor].std(axis=0)
     spread = np.where(spread > 1e-9, spread, 1.0)

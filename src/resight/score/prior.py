@@ -17,16 +17,23 @@ PRIOR_FILE = "prior.json"
 NOTHING = "no labelled folder with these features; all count the same"
 
 
-def prior_for(features: Sequence[str]) -> Prior:
-    """The shipped prior for exactly these features; if there is none, one that gives all the same coefficient."""
-    return prior_from(shipped(), features)
+def prior_for(features: Sequence[str], matcher: str = "") -> Prior:
+    """The shipped prior for exactly these features.
+
+    Args:
+        features: Names in `score.features.FEATURES`.
+        matcher: What this kind of matcher has taught comes first: beside the matches of a network, votes of single descriptors say nothing new,
+            beside nearest neighbours they do. For kinds that taught nothing, what all kinds have taught together; without that, all features
+            get the same coefficient.
+    """
+    return prior_from(shipped(), features, matcher)
 
 
-def prior_from(content: dict[str, Any], features: Sequence[str]) -> Prior:
+def prior_from(content: dict[str, Any], features: Sequence[str], matcher: str = "") -> Prior:
     """As `prior_for`, from the content of another file."""
-    names = tuple(features)
-    for prior in content["priors"]:
-        if tuple(prior["features"]) == names:
+    names, of_features = tuple(features), [p for p in content["priors"] if tuple(p["features"]) == tuple(features)]
+    for kind in (matcher, ""):
+        for prior in (p for p in of_features if p["matcher"] == kind):
             line = Line(prior["intercept"], tuple(prior["coefficients"]))
             return Prior(names, line, content["strength"], prior["source"])
     return Prior(names, Line(0.0, (1.0 / max(len(names), 1),) * len(names)), content["strength"], NOTHING)

@@ -35,7 +35,7 @@ from resight.shortlist.passes import Stored
 from resight.shortlist.plan import allowed_by_grids
 from resight.shortlist.stage import indexed
 
-REVISION = 1
+REVISION = 2
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,7 @@ SCORES = (
         "a fitted fusion (see `score.fusion`)",
         signed=True,
         is_ratio=True,
+        needs_cohorts=True,
         reads_histogram=False,
     ),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.score.choose import LabelledPairs
+from resight.score.distribution import scored_only
 from resight.score.fusion import LARGEST, available, read_features
+from resight.score.gallery import is_tried
 from resight.score.learn import TrainingPairs
 from resight.score.null import CALIBRATE, Null, learn_null
 from resight.store.fingerprint import digest_ids
 from resight.store.tables import read_table
+
+NULL_PAIRS = 2000
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class LabelledRun:
         labels: Individual by photo_id, those of the queries too.
         gallery: Individual by gallery photo_id, as the run saw it.
         info: What ranking needs of each crop, with the labels of the gallery alone.
+        matcher: Its kind, ``match.kind``.
     """
 
     name: str
@@ -35,6 +41,7 @@ class LabelledRun:
     gallery: Mapping[str, str]
     info: pa.Table
     null: Null
+    matcher: str = ""
 
     @property
     def truth(self) -> dict[str, str]:
@@ -46,19 +53,21 @@ class LabelledRun:
 def read_run_folder(folder: Path) -> LabelledRun:
     """Read a run's tables."""
     photos, crops, pairs = (read_table(folder / f"{n}.parquet", n) for n in ("photos", "crops", "pairs"))
+    run = read_table(folder / "runs.parquet", "runs")
     pairs = pairs.filter(pc.is_in(pairs["purpose"], pa.array(["identify", CALIBRATE])))
     names = zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True)
     labels = {photo: individual for photo, individual in names if individual}
     calibrating = pairs.filter(pc.equal(pairs["purpose"], CALIBRATE))  # photos of the gallery on both sides
     gallery_photos = {*pairs["gallery_photo_id"].to_pylist(), *calibrating["query_photo_id"].to_pylist()}
     gallery = {p: labels[p] for p in sorted(gallery_photos)}
-    null = learn_null(pairs, gallery, 2000, None)
-    return LabelledRun(folder.name, photos, pairs, labels, gallery, _info(photos, crops, gallery), null)
+    null = learn_null(pairs, gallery, NULL_PAIRS, None)
+    info, matcher = _info(photos, crops, gallery), json.loads(run["settings"][0].as_py())["match"]["kind"]
+    return LabelledRun(folder.name, photos, pairs, labels, gallery, info, null, matcher)
 
 
 def training(run: LabelledRun, *, gallery_alone: bool) -> TrainingPairs:
     """Pairs of different encounters: those of the gallery alone, or the queries' too."""
-    pairs = LabelledPairs(run.pairs, run.info, run.labels, run.null)
+    pairs = LabelledPairs(run.pairs, run.info, run.labels, run.null, run.matcher)
     return pairs.training((CALIBRATE,) if gallery_alone else (), visible=run.gallery)
 
 
@@ -70,11 +79,23 @@ def standardised(pairs: TrainingPairs, like: TrainingPairs) -> tuple[tuple[str, 
     return names, ((read_features(pairs.d, names) - null.mean(axis=0)) / spread).clip(-LARGEST, None)
 
 
-def by_features(runs: Sequence[LabelledRun]) -> dict[tuple[str, ...], list[LabelledRun]]:
-    """Runs with the same features together."""
-    groups: dict[tuple[str, ...], list[LabelledRun]] = {}
+def with_less_evidence(runs: Sequence[LabelledRun]) -> list[LabelledRun]:
+    """The runs, and those whose matches were verified once more as if they had not been: a matcher without geometry has a prior too."""
+    return [*runs, *(without_geometry(run) for run in runs if is_tried(scored_only(run.pairs)))]
+
+
+def without_geometry(run: LabelledRun) -> LabelledRun:
+    """The run as if no geometry had been fitted to any pair; confidences and votes stay."""
+    column = run.pairs.column_names.index("n_inliers")
+    pairs = run.pairs.set_column(column, "n_inliers", pa.nulls(run.pairs.num_rows, run.pairs["n_inliers"].type))
+    return replace(run, pairs=pairs, null=learn_null(pairs, run.gallery, NULL_PAIRS, None))
+
+
+def by_evidence(runs: Sequence[LabelledRun]) -> dict[tuple[str, tuple[str, ...]], list[LabelledRun]]:
+    """Runs with the same kind of matcher and the same features together."""
+    groups: dict[tuple[str, tuple[str, ...]], list[LabelledRun]] = {}
     for run in runs:
-        groups.setdefault(available(training(run, gallery_alone=False).d), []).append(run)
+        groups.setdefault((run.matcher, available(training(run, gallery_alone=False).d)), []).append(run)
     return groups
 
 

@@ -14,10 +14,10 @@ from resight.score.features import FEATURES
 from resight.score.fusion import Line, Prior
 from resight.score.learn import weights
 from resight.store.parts import write_bytes
-from resight.train.fusion.material import LabelledRun, digest, standardised, training
+from resight.train.fusion.material import LabelledRun, by_evidence, digest, standardised, training, with_less_evidence
 
 RIDGE = 1.0
-STRENGTH = 10.0
+STRENGTH = 50.0  # 3 to 1,000 tried on training animals: above it the loss on animals left out hardly falls any more (DECISIONS.md)
 
 
 def learn_prior(runs: Sequence[LabelledRun], without: str | None = None) -> Prior:
@@ -37,14 +37,23 @@ def learn_prior(runs: Sequence[LabelledRun], without: str | None = None) -> Prio
     return Prior(names, Line(intercept, tuple(float(b) for b in beta)), STRENGTH, source)
 
 
-def write_prior(groups: Sequence[Sequence[LabelledRun]], labels: Sequence[str], target: Path) -> dict[str, Any]:
-    """Learn from everything and write ``prior.json`` with what it was made of."""
+def write_prior(runs: Sequence[LabelledRun], labels: Sequence[str], target: Path) -> dict[str, Any]:
+    """Learn from everything and write ``prior.json`` with what it was made of.
+
+    A line for each kind of matcher and set of features, and where there are several kinds one for all of them together. Runs whose matches
+    were verified teach what they are worth without that too.
+    """
+    by_kind = by_evidence(with_less_evidence(runs))
+    together: dict[tuple[str, tuple[str, ...]], list[LabelledRun]] = {}
+    for (_, features), some in by_kind.items():
+        together.setdefault(("", features), []).extend(some)
     priors = []
-    for runs in groups:
-        prior = learn_prior(runs)
-        about = [_about(run) for run in runs]
+    for (matcher, _), taught_by in (together | by_kind).items():
+        prior = learn_prior(taught_by)
+        about = [_about(run) for run in taught_by]
         priors.append(
             {
+                "matcher": matcher,
                 "features": list(prior.features),
                 "intercept": round(prior.line.intercept, 4),
                 "coefficients": [round(c, 4) for c in prior.line.coefficients],
