@@ -34,7 +34,7 @@ from resight.run.run import Run, absolute_sources, open_run
 from resight.run.setups import voting
 from resight.run.state import Extracted
 from resight.shortlist.stage import shortlist
-from resight.shortlist.union import NEAREST, Evidence, nearest, united
+from resight.shortlist.union import NEAREST, Dealing, Evidence, nearest, united
 from resight.store.workspace import open_workspace
 from resight.tasks.extract import extract_features
 from resight.tasks.ingest import ingest_photos
@@ -127,11 +127,11 @@ def first_own(of: Asked, per_animal: int) -> dict[str, np.ndarray]:
         by_votes = np.argsort(-of.votes[q], kind="stable")
         note("votes, by photo", q, by_votes[of.votes[q, by_votes] > 0])
         note("vectors, by photo", q, likely[q])
-        note("both, photo alone", q, united([evidence(q, True, True)], of.owners, tie, n, per_animal)[0])
+        note("both, photo alone", q, united([evidence(q, True, True)], of.owners, tie, n, Dealing(per_animal))[0])
     for encounter in sorted(set(of.encounters)):
         mates = [q for q in range(n_queries) if of.encounters[q] == encounter]
         for way, uses in {"vectors": (False, True), "votes": (True, False), "both": (True, True)}.items():
-            lists = united([evidence(q, *uses) for q in mates], of.owners, tie, n, per_animal)
+            lists = united([evidence(q, *uses) for q in mates], of.owners, tie, n, Dealing(per_animal))
             for q, rows in zip(mates, lists, strict=True):
                 note(way, q, rows)
     return places

@@ -16,7 +16,7 @@ from resight.segment.store import write_crop
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import Voting, voting_names
 from resight.shortlist.stage import ShortlistResult, shortlist
-from resight.shortlist.union import Alike, Evidence, nearest, united
+from resight.shortlist.union import Alike, Dealing, Evidence, nearest, united
 
 N = 8
 OWNERS = np.array([0, 0, 0, 0, 1, 1, 2, 3])
@@ -31,8 +31,10 @@ def seen(votes: list[float], rows: list[int], allowed: list[int] | None = None) 
     )  # fmt: skip
 
 
-def alone(query: Evidence, k: int, per_animal: int, tie: np.ndarray = TIES) -> list[int]:
-    return united([query], OWNERS, tie, k, per_animal)[0].tolist()
+def alone(
+    query: Evidence, k: int, per_animal: int, tie: np.ndarray = TIES, leaders: tuple[int, int] = (0, 1)
+) -> list[int]:
+    return united([query], OWNERS, tie, k, Dealing(per_animal, *leaders))[0].tolist()
 
 
 def test_animals_are_joined_by_reciprocal_ranks_and_places_are_dealt_in_rounds() -> None:
@@ -44,6 +46,16 @@ def test_animals_are_joined_by_reciprocal_ranks_and_places_are_dealt_in_rounds()
     assert alone(query, 10, 1) == [0, 4, 6, 1, 5, 2, 3]
     assert alone(query, 10, 2) == [0, 1, 4, 5, 6, 2, 3]
     assert alone(query, 3, 1) == [0, 4, 6]
+
+
+def test_leaders_get_more_photos_in_the_first_round() -> None:
+    """Animals in their order: 0, 1, 2; animal 3 has nothing."""
+    query = seen([9, 8, 7, 0, 6, 0, 0, 0], [6, 4, 3])
+    assert alone(query, 10, 1, leaders=(1, 3)) == [0, 1, 2, 4, 6, 3, 5]
+    assert alone(query, 10, 1, leaders=(2, 2)) == [0, 1, 4, 5, 6, 2, 3]
+    assert alone(query, 10, 2, leaders=(2, 1)) == alone(query, 10, 2), "never fewer than all others"
+    without = seen([9, 8, 7, 0, 6, 0, 0, 0], [6, 4, 3], [0, 0, 0, 0, 1, 1, 1, 1])
+    assert alone(without, 10, 1, leaders=(1, 2)) == [4, 5, 6], "the first animal that the query may be compared with"
 
 
 def test_an_animal_with_many_photos_does_not_fill_the_list() -> None:
@@ -59,7 +71,7 @@ def test_photos_of_an_encounter_speak_together_and_each_finds_the_animal_on_its_
         seen([0] * N, [4], [0, 0, 0, 0, 1, 0, 0, 0]),
     )
     assert alone(left, 9, 9) == [0, 1, 2, 3, 6], "by itself it never hears of animal 1"
-    of_left, of_right = united([left, right], OWNERS, TIES, 2, 1)
+    of_left, of_right = united([left, right], OWNERS, TIES, 2, Dealing())
     assert of_left.tolist() == [0, 5] and of_right.tolist() == [4]
 
 

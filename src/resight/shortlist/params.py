@@ -42,6 +42,12 @@ class ShortlistParams(Params):
     per_animal: int = expert_field(
         1, ge=1, description="photos of an animal that get a place before the next animal's; where crops have vectors"
     )
+    leaders: int = expert_field(
+        5,
+        ge=0,
+        description="animals with most evidence, which get per_leader photos in the first round; where crops have vectors",
+    )
+    per_leader: int = expert_field(3, ge=1, description="photos of each of the leaders in the first round")
     backend: Literal["torch", "faiss"] = expert_field(
         "torch", description="what searches the lists; faiss needs resight[faiss]"
     )

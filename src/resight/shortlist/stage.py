@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in wh
 QUERIES_PER_BLOCK = 64
 ROUNDED = "rounded"  # distances are (see `scan`); answers of before are others in their last digits
 DECIDE_VOTES = {"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"}
+DEAL_PLACES = {"per_animal", "leaders", "per_leader"}
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _votes(
     alike: Alike | None = None,
 ) -> tuple[pa.Table, int]:
     """Votes of all queries, and how many voted now: those that would not be answered as before (`kept`)."""
-    how = everything.params.model_dump(include=DECIDE_VOTES | ({"per_animal"} if alike else set()))
+    how = everything.params.model_dump(include=DECIDE_VOTES | (DEAL_PLACES if alike else set()))
     ends = [n if n < len(index.crop_ids) else "all" for n in (everything.verify, everything.most)]
     keys_of = Keys(index.crop_ids, fingerprint(VERIFIED, ROUNDED, index.name, how, *ends), alike).of
     open_rows = allowed_by_grids(grids, index.crop_ids)

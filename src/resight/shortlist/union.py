@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resight.embed.vectors import Embedded, Vectors
+from resight.shortlist.params import ShortlistParams
 
 RANK_OFFSET = 60.0  # of Cormack et al.
 NEAREST = 1024  # most alike gallery crops of a query that are looked at; the others count as alike to none
@@ -72,6 +73,36 @@ class Evidence:
         return self.votes.astype(np.float64), likeness
 
 
+@dataclass(frozen=True)
+class Dealing:
+    """How places are dealt to animals; see `ShortlistParams`.
+
+    Attributes:
+        per_animal: Photos of an animal in each round.
+        leaders: Animals with most evidence, which get more in the first round.
+        per_leader: How many these get then.
+    """
+
+    per_animal: int = 1
+    leaders: int = 0
+    per_leader: int = 1
+
+    @classmethod
+    def of(cls, params: ShortlistParams) -> Dealing:
+        """As the settings say."""
+        return cls(params.per_animal, params.leaders, params.per_leader)
+
+    def round_of(self, within: np.ndarray, leading: np.ndarray) -> np.ndarray:
+        """(N,) the round in which the photos get their place, from 0 on.
+
+        Args:
+            within: (N,) place of each photo among those of its animal.
+            leading: (N,) bool, its animal is a leader.
+        """
+        more = max(self.per_leader - self.per_animal, 0)
+        return np.where(leading, np.maximum(within - more, 0), within) // self.per_animal
+
+
 def nearest(cosines: np.ndarray, allowed: np.ndarray, most: int = NEAREST) -> np.ndarray:
     """Rows (int32) of the most alike gallery crops of one query, the best first.
 
@@ -87,7 +118,7 @@ def nearest(cosines: np.ndarray, allowed: np.ndarray, most: int = NEAREST) -> np
 
 
 def united(
-    queries: Sequence[Evidence], owners: np.ndarray, tie: np.ndarray, k: int, per_animal: int
+    queries: Sequence[Evidence], owners: np.ndarray, tie: np.ndarray, k: int, dealing: Dealing
 ) -> list[np.ndarray]:
     """Rows of the ``k`` gallery crops that each query of one encounter is compared with, in the order in which they got their places.
 
@@ -96,7 +127,7 @@ def united(
         owners: (R,) number of each row's animal, from 0 on.
         tie: (R,) what decides between rows that are equal otherwise: the smaller first.
         k: Places.
-        per_animal: Photos of an animal in each round.
+        dealing: How many photos an animal gets at once.
     """
     n_animals = int(owners.max(initial=-1)) + 1
     pooled = np.zeros((2, n_animals))
@@ -104,10 +135,10 @@ def united(
         for best, evidence in zip(pooled, query.both(), strict=True):
             np.maximum.at(best, owners, evidence)
     by_animal = _reciprocal(pooled[0]) + _reciprocal(pooled[1])
-    return [_dealt(query, by_animal, owners, tie, per_animal)[:k] for query in queries]
+    return [_dealt(query, by_animal, owners, tie, dealing)[:k] for query in queries]
 
 
-def _dealt(query: Evidence, by_animal: np.ndarray, owners: np.ndarray, tie: np.ndarray, per_animal: int) -> np.ndarray:
+def _dealt(query: Evidence, by_animal: np.ndarray, owners: np.ndarray, tie: np.ndarray, dealing: Dealing) -> np.ndarray:
     """All rows of animals that anything speaks for, dealt in rounds."""
     rows = np.flatnonzero(query.allowed & (by_animal[owners] > 0))
     animal, tie = owners[rows], tie[rows]
@@ -117,9 +148,16 @@ def _dealt(query: Evidence, by_animal: np.ndarray, owners: np.ndarray, tie: np.n
     starts = np.flatnonzero(np.diff(animal[order], prepend=-1))
     within = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
     turn = np.empty(len(rows), np.int64)
-    turn[order] = within // per_animal
+    turn[order] = dealing.round_of(within, _is_leader(animal[order], by_animal, dealing.leaders))
     dealt: np.ndarray = rows[np.lexsort((tie, -by_photo, animal, -by_animal[animal], turn))]
     return dealt
+
+
+def _is_leader(animal: np.ndarray, by_animal: np.ndarray, leaders: int) -> np.ndarray:
+    """(N,) whether each row's animal, rows of one animal together, is among the first of those that have a row."""
+    here = np.unique(animal)
+    first = here[np.argsort(-by_animal[here], kind="stable")][:leaders]
+    return np.isin(animal, first)
 
 
 def _reciprocal(evidence: np.ndarray) -> np.ndarray:
