@@ -15,6 +15,7 @@ from resight.score.fusion import Line, Prior
 
 PRIOR_FILE = "prior.json"
 NOTHING = "no labelled folder with these features; all count the same"
+UNLEARNED_STRENGTH = 10.0  # that all count the same is a guess, which a few encounters of the workspace outweigh
 
 
 def prior_for(features: Sequence[str], matcher: str = "") -> Prior:
@@ -36,7 +37,7 @@ def prior_from(content: dict[str, Any], features: Sequence[str], matcher: str = 
         for prior in (p for p in of_features if p["matcher"] == kind):
             line = Line(prior["intercept"], tuple(prior["coefficients"]))
             return Prior(names, line, content["strength"], prior["source"])
-    return Prior(names, Line(0.0, (1.0 / max(len(names), 1),) * len(names)), content["strength"], NOTHING)
+    return Prior(names, Line(0.0, (1.0 / max(len(names), 1),) * len(names)), UNLEARNED_STRENGTH, NOTHING)
 
 
 @lru_cache(maxsize=1)
