@@ -84,7 +84,7 @@ class LabelledPairs:
         kept = pairs.filter(keep)
         names = (np.array(column.filter(keep).to_pylist(), str) for column in (owners, candidates, encounters))
         labels = self.labels if visible is None else visible
-        return TrainingPairs(distributions(kept, labels, self.null, self.viewpoints), *names, self.matcher)
+        return TrainingPairs(distributions(kept, labels, self.null, self.viewpoints), *names, matcher=self.matcher)
 
     def _on_two_days(self, *sides: pa.ChunkedArray) -> pa.Array:
         """Whether the two photos of each pair were taken on two days that are known; always where no days are kept."""
