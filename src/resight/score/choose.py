@@ -82,9 +82,12 @@ class LabelledPairs:
             keep = pc.and_(keep, pc.is_in(pairs["purpose"].combine_chunks(), pa.array(purposes, pairs["purpose"].type)))
         keep = pc.fill_null(pc.and_(keep, pc.and_(pc.is_valid(owners), pc.is_valid(candidates))), False)
         kept = pairs.filter(keep)
-        names = (np.array(column.filter(keep).to_pylist(), str) for column in (owners, candidates, encounters))
+        own, others, met = (
+            np.array(column.filter(keep).to_pylist(), str) for column in (owners, candidates, encounters)
+        )
         labels = self.labels if visible is None else visible
-        return TrainingPairs(distributions(kept, labels, self.null, self.viewpoints), *names, matcher=self.matcher)
+        d = distributions(kept, labels, self.null, self.viewpoints)
+        return TrainingPairs(d, own, others, met, self.matcher)
 
     def _on_two_days(self, *sides: pa.ChunkedArray) -> pa.Array:
         """Whether the two photos of each pair were taken on two days that are known; always where no days are kept."""
