@@ -164,7 +164,11 @@ def run_train_segmenter(
 
 
 def run_train_fusion(
-    runs: Sequence[Path], names: Sequence[str], out: Path | None = None, alpha: float | None = None
+    runs: Sequence[Path],
+    names: Sequence[str],
+    out: Path | None = None,
+    alpha: float | None = None,
+    split: Path | None = None,
 ) -> dict[str, Any]:
     """Judge the fusion animal by animal under priors that have not seen it, and learn the prior from all.
 
@@ -173,12 +177,14 @@ def run_train_fusion(
         names: What the labelled folders are called.
         out: Where ``prior.json`` goes; nothing is written if not given.
         alpha: Error level of the decisions that are judged; the default of the settings if not given.
+        split: File that names the animals to train on (`evaluate.animals`); photos of others take no part, not even as strangers.
 
     Returns:
         ``judged``, a row per run; ``prior``, the content of the file, and its ``path``.
     """
     params = NoveltyParams() if alpha is None else NoveltyParams(alpha=alpha)
-    read = [read_run_folder(folder) for folder in runs]
+    animals = read_animals(split, Part.TRAINING) if split else None
+    read = [read_run_folder(folder, animals) for folder in runs]
     groups = by_evidence(read)
     judged = [
         {"run": run.name, "features": list(features)} | judge(run, labelled, params)

@@ -23,7 +23,7 @@ from resight.score.params import ScoreParams
 from resight.score.prior import prior_from
 from resight.score.stage import score
 from resight.train.fusion.judge import judge
-from resight.train.fusion.material import LabelledRun, by_evidence, training, with_less_evidence
+from resight.train.fusion.material import LabelledRun, among, by_evidence, training, with_less_evidence
 from resight.train.fusion.recipe import learn_prior, write_prior
 
 ANIMALS = "ABCDEF"
@@ -133,3 +133,13 @@ def test_each_kind_of_matcher_has_its_own_prior_and_unknown_ones_that_of_all_tog
     for matcher, runs in (("lightglue", [sharp]), ("nearest", [blurred]), ("another", [sharp, blurred])):
         line = prior_from(content, EVIDENCE, matcher).line
         assert line.coefficients == pytest.approx(learn_prior(runs).line.coefficients, abs=1e-4)
+
+
+def test_photos_of_other_animals_are_not_even_strangers():
+    run = labelled(1)
+    some = among(run.pairs, {p for p, name in run.labels.items() if name in "ABC"})
+    photos = {*some["query_photo_id"].to_pylist(), *some["gallery_photo_id"].to_pylist()}
+    assert {run.labels[p] for p in photos} == {*"ABC"} and some.num_rows == 9 * 6 - 6, (
+        "each photo with the six of the gallery"
+    )
+    assert learn_prior([replace(run, pairs=some)]).line != learn_prior([run]).line

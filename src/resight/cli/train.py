@@ -172,12 +172,15 @@ def train_fusion(
     alpha: Annotated[
         float | None, Option(help="Error level of the decisions that are judged; novelty.alpha's default.")
     ] = None,
+    split: Annotated[
+        Path | None, Option(help="Learn from the training animals of this file alone; see resight train split.")
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Learn from labelled runs how evidence adds up, and judge that on animals that it has not seen."""
     from resight.flows.training import run_train_fusion
 
-    result = run_train_fusion(runs, names or [folder.name for folder in runs], out, alpha)
+    result = run_train_fusion(runs, names or [folder.name for folder in runs], out, alpha, split)
     print_result(result, as_json, _show_fusion)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,19 +50,33 @@ class LabelledRun:
         return {p: self.labels[p] for p in sorted(queries) if p in self.labels}
 
 
-def read_run_folder(folder: Path) -> LabelledRun:
-    """Read a run's tables."""
+def read_run_folder(folder: Path, animals: Collection[str] | None = None) -> LabelledRun:
+    """Read a run's tables.
+
+    Args:
+        folder: The run's.
+        animals: Only pairs of two photos of these count; those of others are not even strangers. All do if not given.
+    """
     photos, crops, pairs = (read_table(folder / f"{n}.parquet", n) for n in ("photos", "crops", "pairs"))
     run = read_table(folder / "runs.parquet", "runs")
     pairs = pairs.filter(pc.is_in(pairs["purpose"], pa.array(["identify", CALIBRATE])))
     names = zip(photos["photo_id"].to_pylist(), photos["individual_id"].to_pylist(), strict=True)
     labels = {photo: individual for photo, individual in names if individual}
+    pairs = pairs if animals is None else among(pairs, {photo for photo, name in labels.items() if name in animals})
     calibrating = pairs.filter(pc.equal(pairs["purpose"], CALIBRATE))  # photos of the gallery on both sides
     gallery_photos = {*pairs["gallery_photo_id"].to_pylist(), *calibrating["query_photo_id"].to_pylist()}
     gallery = {p: labels[p] for p in sorted(gallery_photos)}
     null = learn_null(pairs, gallery, NULL_PAIRS, None)
     info, matcher = _info(photos, crops, gallery), json.loads(run["settings"][0].as_py())["match"]["kind"]
     return LabelledRun(folder.name, photos, pairs, labels, gallery, info, null, matcher)
+
+
+def among(pairs: pa.Table, photos: Collection[str]) -> pa.Table:
+    """Rows of ``pairs`` of which both photos are among these."""
+    some = pa.array(sorted(photos), pa.string())
+    return pairs.filter(
+        pc.and_(*(pc.is_in(pairs[f"{side}_photo_id"].cast(pa.string()), some) for side in ("query", "gallery")))
+    )
 
 
 def training(run: LabelledRun, *, gallery_alone: bool) -> TrainingPairs:
