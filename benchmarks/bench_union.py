@@ -33,8 +33,9 @@ from resight.run.pairing import alike
 from resight.run.run import Run, absolute_sources, open_run
 from resight.run.setups import voting
 from resight.run.state import Extracted
+from resight.shortlist.params import ShortlistParams
 from resight.shortlist.stage import shortlist
-from resight.shortlist.union import NEAREST, Dealing, Evidence, nearest, united
+from resight.shortlist.union import NEAREST, Evidence, nearest, united
 from resight.store.workspace import open_workspace
 from resight.tasks.extract import extract_features
 from resight.tasks.ingest import ingest_photos
@@ -111,6 +112,7 @@ def first_own(of: Asked, per_animal: int) -> dict[str, np.ndarray]:
     together but in the last way.
     """
     n_queries, n = of.votes.shape
+    dealing = ShortlistParams(per_animal=per_animal, leaders=0)
     tie, places = np.arange(n), {way: np.full(n_queries, n) for way in WAYS}
     likely = [nearest(of.cosines[q], of.allowed[q], n) for q in range(n_queries)]
     nobody, nothing = np.zeros(0, np.int32), np.zeros(n)
@@ -127,11 +129,11 @@ def first_own(of: Asked, per_animal: int) -> dict[str, np.ndarray]:
         by_votes = np.argsort(-of.votes[q], kind="stable")
         note("votes, by photo", q, by_votes[of.votes[q, by_votes] > 0])
         note("vectors, by photo", q, likely[q])
-        note("both, photo alone", q, united([evidence(q, True, True)], of.owners, tie, n, Dealing(per_animal))[0])
+        note("both, photo alone", q, united([evidence(q, True, True)], of.owners, tie, n, dealing)[0])
     for encounter in sorted(set(of.encounters)):
         mates = [q for q in range(n_queries) if of.encounters[q] == encounter]
         for way, uses in {"vectors": (False, True), "votes": (True, False), "both": (True, True)}.items():
-            lists = united([evidence(q, *uses) for q in mates], of.owners, tie, n, Dealing(per_animal))
+            lists = united([evidence(q, *uses) for q in mates], of.owners, tie, n, dealing)
             for q, rows in zip(mates, lists, strict=True):
                 note(way, q, rows)
     return places

@@ -16,7 +16,7 @@ from resight.segment.store import write_crop
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import Voting, voting_names
 from resight.shortlist.stage import ShortlistResult, shortlist
-from resight.shortlist.union import Alike, Dealing, Evidence, nearest, united
+from resight.shortlist.union import Alike, Evidence, nearest, united
 
 N = 8
 OWNERS = np.array([0, 0, 0, 0, 1, 1, 2, 3])
@@ -34,7 +34,9 @@ def seen(votes: list[float], rows: list[int], allowed: list[int] | None = None) 
 def alone(
     query: Evidence, k: int, per_animal: int, tie: np.ndarray = TIES, leaders: tuple[int, int] = (0, 1)
 ) -> list[int]:
-    return united([query], OWNERS, tie, k, Dealing(per_animal, *leaders))[0].tolist()
+    return united(
+        [query], OWNERS, tie, k, ShortlistParams(per_animal=per_animal, leaders=leaders[0], per_leader=leaders[1])
+    )[0].tolist()
 
 
 def test_animals_are_joined_by_reciprocal_ranks_and_places_are_dealt_in_rounds() -> None:
@@ -71,7 +73,7 @@ def test_photos_of_an_encounter_speak_together_and_each_finds_the_animal_on_its_
         seen([0] * N, [4], [0, 0, 0, 0, 1, 0, 0, 0]),
     )
     assert alone(left, 9, 9) == [0, 1, 2, 3, 6], "by itself it never hears of animal 1"
-    of_left, of_right = united([left, right], OWNERS, TIES, 2, Dealing())
+    of_left, of_right = united([left, right], OWNERS, TIES, 2, ShortlistParams(leaders=0))
     assert of_left.tolist() == [0, 5] and of_right.tolist() == [4]
 
 

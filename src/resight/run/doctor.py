@@ -13,6 +13,7 @@ from resight.run.models import current_model, weight_names, weights_of, with_mod
 from resight.runner.handshake import Needs, refusal
 from resight.runner.runner import Runner
 from resight.settings import Settings, load_settings
+from resight.settings.layers import SETTINGS_FILE
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
@@ -36,7 +37,7 @@ def examine(workspace: Workspace) -> list[Finding]:
         settings = load_settings(workspace.root)
     except ResightError as error:
         return [Finding("settings", False, str(error))]
-    file = workspace.root / "resight.toml"
+    file = workspace.root / SETTINGS_FILE
     says = (
         str(file)
         if file.exists()

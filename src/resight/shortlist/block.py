@@ -16,7 +16,7 @@ from resight.shortlist.kept import EVIDENCE_VOTES, VERIFIED
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place
 from resight.shortlist.plan import CROP_VOTES
-from resight.shortlist.union import Dealing, Evidence, united
+from resight.shortlist.union import Evidence, united
 from resight.store.workspace import Workspace
 
 if TYPE_CHECKING:  # torch is imported where votes are cast: a night in which nothing is new needs none
@@ -112,7 +112,7 @@ def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray]
     owners = np.arange(len(ids)) if block.owners is None else block.owners
     tables = [CROP_VOTES.empty_table()]
     for queries in together.values():
-        lists = united(list(queries.values()), owners, tie, block.most, Dealing.of(block.params))
+        lists = united(list(queries.values()), owners, tie, block.most, block.params)
         for query, best in zip(queries, lists, strict=True):
             rank = np.arange(1, len(best) + 1, dtype=np.int32)
             tables.append(

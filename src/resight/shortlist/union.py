@@ -73,36 +73,6 @@ class Evidence:
         return self.votes.astype(np.float64), likeness
 
 
-@dataclass(frozen=True)
-class Dealing:
-    """How places are dealt to animals; see `ShortlistParams`.
-
-    Attributes:
-        per_animal: Photos of an animal in each round.
-        leaders: Animals with most evidence, which get more in the first round.
-        per_leader: How many these get then.
-    """
-
-    per_animal: int = 1
-    leaders: int = 0
-    per_leader: int = 1
-
-    @classmethod
-    def of(cls, params: ShortlistParams) -> Dealing:
-        """As the settings say."""
-        return cls(params.per_animal, params.leaders, params.per_leader)
-
-    def round_of(self, within: np.ndarray, leading: np.ndarray) -> np.ndarray:
-        """(N,) the round in which the photos get their place, from 0 on.
-
-        Args:
-            within: (N,) place of each photo among those of its animal.
-            leading: (N,) bool, its animal is a leader.
-        """
-        more = max(self.per_leader - self.per_animal, 0)
-        return np.where(leading, np.maximum(within - more, 0), within) // self.per_animal
-
-
 def nearest(cosines: np.ndarray, allowed: np.ndarray, most: int = NEAREST) -> np.ndarray:
     """Rows (int32) of the most alike gallery crops of one query, the best first.
 
@@ -118,7 +88,7 @@ def nearest(cosines: np.ndarray, allowed: np.ndarray, most: int = NEAREST) -> np
 
 
 def united(
-    queries: Sequence[Evidence], owners: np.ndarray, tie: np.ndarray, k: int, dealing: Dealing
+    queries: Sequence[Evidence], owners: np.ndarray, tie: np.ndarray, k: int, params: ShortlistParams
 ) -> list[np.ndarray]:
     """Rows of the ``k`` gallery crops that each query of one encounter is compared with, in the order in which they got their places.
 
@@ -127,7 +97,7 @@ def united(
         owners: (R,) number of each row's animal, from 0 on.
         tie: (R,) what decides between rows that are equal otherwise: the smaller first.
         k: Places.
-        dealing: How many photos an animal gets at once.
+        params: How many photos an animal gets at once.
     """
     n_animals = int(owners.max(initial=-1)) + 1
     pooled = np.zeros((2, n_animals))
@@ -135,10 +105,12 @@ def united(
         for best, evidence in zip(pooled, query.both(), strict=True):
             np.maximum.at(best, owners, evidence)
     by_animal = _reciprocal(pooled[0]) + _reciprocal(pooled[1])
-    return [_dealt(query, by_animal, owners, tie, dealing)[:k] for query in queries]
+    return [_dealt(query, by_animal, owners, tie, params)[:k] for query in queries]
 
 
-def _dealt(query: Evidence, by_animal: np.ndarray, owners: np.ndarray, tie: np.ndarray, dealing: Dealing) -> np.ndarray:
+def _dealt(
+    query: Evidence, by_animal: np.ndarray, owners: np.ndarray, tie: np.ndarray, params: ShortlistParams
+) -> np.ndarray:
     """All rows of animals that anything speaks for, dealt in rounds."""
     rows = np.flatnonzero(query.allowed & (by_animal[owners] > 0))
     animal, tie = owners[rows], tie[rows]
@@ -148,7 +120,8 @@ def _dealt(query: Evidence, by_animal: np.ndarray, owners: np.ndarray, tie: np.n
     starts = np.flatnonzero(np.diff(animal[order], prepend=-1))
     within = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
     turn = np.empty(len(rows), np.int64)
-    turn[order] = dealing.round_of(within, _is_leader(animal[order], by_animal, dealing.leaders))
+    more = max(params.per_leader - params.per_animal, 0) * _is_leader(animal[order], by_animal, params.leaders)
+    turn[order] = np.maximum(within - more, 0) // params.per_animal
     dealt: np.ndarray = rows[np.lexsort((tie, -by_photo, animal, -by_animal[animal], turn))]
     return dealt
 
