@@ -16,6 +16,7 @@ from resight.score.fusion import Line
 from resight.score.learn import log_loss_of
 from resight.score.null import Null
 from resight.score.params import ScoreParams
+from resight.score.stage import distributions
 from resight.settings import Settings
 from resight.tasks.score import refit_fusion
 
@@ -97,6 +98,28 @@ def test_an_evaluation_neither_uses_nor_changes_what_is_accepted(workspace):
     first = choose_fusion(workspace, EVIDENCE, calibrating, "auto", evaluating=False)
     assert "for the first time" in first.note and accepted(workspace, EVIDENCE).fusion == first.fusion
     assert "accepted fusion" in choose_fusion(workspace, EVIDENCE, measured(1), "auto", evaluating=False).note
+
+
+@pytest.mark.parametrize("matcher", ["lightglue", "nearest", "another"])
+def test_with_too_few_strangers_evidence_is_fused_as_learned_elsewhere_on_the_scale_of_the_run(workspace, matcher):
+    known = measured(1)
+    gallery = {photo: name for photo, name in known.labels.items() if photo.startswith("g")}
+    rows = [
+        r | {"n_inliers": 3 + n % 7, "lnbnn": 0.1 * n, "lnbnn_verified": 0.05 * n}
+        for n, r in enumerate(known.pairs.to_pylist())
+    ]
+    pairs = pa.Table.from_pylist(rows, schema=known.pairs.schema)
+    few = replace(
+        known, pairs=pairs, labels=gallery, matcher=matcher
+    )  # nobody in the gallery was compared with another animal
+    chosen = choose_fusion(workspace, EVIDENCE, few, "auto", evaluating=False)
+    assert "as learned at other places" in chosen.note and "relative_sum" not in chosen.fusion.features
+    assert "labelled photos" in chosen.fusion.training["prior"], "and that is true"
+    z = chosen.fusion.standardised(distributions(pairs, gallery, Null(), None))
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-9)
+    assert set(np.round(z.std(axis=0), 9)) <= {0.0, 1.0}
+    plain = replace(few, pairs=known.pairs)  # neither geometry nor votes
+    assert "with equal weights" in choose_fusion(workspace, EVIDENCE, plain, "auto", evaluating=False).note
 
 
 @pytest.mark.parametrize("name", ["mean", "inliers"])
