@@ -14,6 +14,7 @@ import pytest
 from resight.catalog import table
 from resight.match.base import PairMatch
 from resight.match.summary import summarise
+from resight.novelty.decide import decide
 from resight.novelty.params import NoveltyParams
 from resight.score.base import FUSED
 from resight.score.fusion import Line, Prior
@@ -95,6 +96,27 @@ def test_judging_finds_animals_that_can_be_told_apart_and_no_others():
     assert told["novelty_auroc"] > 0.9 and told["ece_encounter"] < 0.2
     blind = judge(labelled(3, tell=0.0), [labelled(3, tell=0.0)], NoveltyParams())
     assert blind["top1_encounter"] < 0.7 and 0.2 < blind["novelty_auroc"] < 0.8 and blind["false_known_rate"] == 0.0
+
+
+def test_a_stranger_is_judged_as_if_it_had_no_photos_of_its_own_to_compare_others_with(monkeypatch):
+    run, others = labelled(1), {True: [], False: []}  # what the other animals score, by whether its own counts
+    rows = run.pairs.to_pylist()
+    for row in rows:
+        if row["purpose"] == "identify" and row["query_photo_id"][0] == row["gallery_photo_id"][0] == "A":
+            row |= {"n_inliers": 80, "confidence_sum": row["confidence_sum"] + 40}
+
+    def watched(ranked, *given, deleted=None):
+        of_a = [r for r in ranked.to_pylist() if r["query_id"] == "A2" and r["individual_id"] != "A"]
+        others[deleted is None].append({(r["level"], r["individual_id"]): r["score"] for r in of_a})
+        return decide(ranked, *given, deleted=deleted)
+
+    monkeypatch.setattr("resight.train.fusion.judge.decide", watched)
+    for pairs in (run.pairs, pa.Table.from_pylist(rows, schema=run.pairs.schema)):
+        judge(replace(run, pairs=pairs), [labelled(2)], NoveltyParams())
+    before, after = ([of for of in seen if of] for seen in (others[True], others[False]))
+    assert len(before) == len(after) == 2 and len(after[0]) == 10
+    assert before[0] != before[1], "its own photos make all others look less alike"
+    assert after[0] == after[1], "a stranger has none"
 
 
 def test_a_photo_that_matches_everybody_is_no_evidence():
