@@ -3,15 +3,18 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from itertools import product
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from resight.catalog import table
+from resight.errors import SettingsError
 from resight.match.base import PairMatch
 from resight.match.summary import summarise
 from resight.novelty.decide import decide
@@ -22,9 +25,10 @@ from resight.score.learn import fit_fusion
 from resight.score.null import learn_null
 from resight.score.params import ScoreParams
 from resight.score.prior import prior_from
-from resight.score.stage import score
+from resight.score.stage import distributions, score
+from resight.store.tables import write_table
 from resight.train.fusion.judge import judge
-from resight.train.fusion.material import LabelledRun, among, by_evidence, training, with_less_evidence
+from resight.train.fusion.material import LabelledRun, among, by_evidence, read_run_folder, training, with_less_evidence
 from resight.train.fusion.recipe import learn_prior, write_prior
 
 ANIMALS = "ABCDEF"
@@ -165,3 +169,61 @@ def test_photos_of_other_animals_are_not_even_strangers():
         "each photo with the six of the gallery"
     )
     assert learn_prior([replace(run, pairs=some)]).line != learn_prior([run]).line
+
+
+def written(run: LabelledRun, folder: Path, days: Mapping[str, date] = MappingProxyType({})) -> Path:
+    """The folder of a run, with one more animal that was compared with nobody; photos were taken years apart, or on ``days``."""
+    photos = [*run.photos.to_pylist(), {"photo_id": "Z0", "encounter_id": "Z0", "individual_id": "Z"}]
+    years = {r["photo_id"]: date(2020 + int(r["photo_id"][1]), 6, 1) for r in photos}
+    photos = [r | {"taken_on": (years | {**days})[r["photo_id"]]} for r in photos]
+    crops = [{"crop_id": r["photo_id"], "photo_id": r["photo_id"], "viewpoint": "left"} for r in photos]
+    settings = {"match": {"kind": "nearest"}}
+    tables = {"photos": photos, "crops": crops, "runs": [{"run_id": "r", "settings": json.dumps(settings)}]}
+    for name, rows in tables.items():
+        schema = table(name).schema
+        columns = {c: pa.array([r.get(c) for r in rows], schema.field(c).type) for c in schema.names}
+        write_table(folder, name, pa.table(columns))
+    write_table(folder, "pairs", run.pairs)
+    return folder
+
+
+def test_a_run_folder_is_read_as_it_was_measured(tmp_path):
+    run = read_run_folder(written(labelled(1), tmp_path / "run"))
+    assert run.matcher == "nearest" and set(run.labels.values()) == {*ANIMALS}, "nobody else took part"
+    assert learn_prior([run]).line == learn_prior([replace(labelled(1), null=run.null)]).line
+    some = read_run_folder(tmp_path / "run", {"A", "B", "C", "Z"})
+    about = write_prior([some], ["bay"], tmp_path / "prior.json")["priors"][0]["learned_from"]
+    assert [(one["n_individuals"], one["n_pairs"]) for one in about] == [(3, 48)]
+
+
+def test_two_photos_of_one_day_teach_nothing_about_one_animal(tmp_path):
+    same_day = dict.fromkeys((f"{a}{e}" for a in ANIMALS for e in (0, 1)), date(2021, 6, 1))
+    one, other = (read_run_folder(written(labelled(1), tmp_path / n, d)) for n, d in (("a", {}), ("b", same_day)))
+    assert one.of_gallery.genuine.sum() == 12 and other.of_gallery.genuine.sum() == 0
+
+
+def test_runs_that_teach_nothing_are_refused_in_a_sentence(tmp_path):
+    run = labelled(1)
+    folder = written(run, tmp_path / "run")
+    with pytest.raises(SettingsError, match=r"nothing here has no photos.parquet; give the folder of a run"):
+        read_run_folder(tmp_path / "nothing here")
+    with pytest.raises(SettingsError, match="no photo of the animals to train on asks who it is"):
+        read_run_folder(folder, {"Z"})
+    with pytest.raises(SettingsError, match="0 pairs of different animals of the gallery of the animals to train on"):
+        read_run_folder(folder, {"A"})
+    nightly = replace(run, pairs=run.pairs.filter(pc.equal(run.pairs["purpose"], "calibrate")))
+    with pytest.raises(SettingsError, match="run: no photo asks who it is"):
+        read_run_folder(written(nightly, tmp_path / "other run"))
+    alone = replace(run, pairs=run.pairs.filter(pc.equal(run.pairs["purpose"], "identify")))
+    with pytest.raises(SettingsError, match="has 0 pairs of different animals of the gallery, fewer than 10"):
+        read_run_folder(written(alone, tmp_path / "third run"))
+
+
+def test_the_evidence_of_a_run_is_computed_once(monkeypatch, tmp_path):
+    runs, n = [labelled(1), labelled(2)], []
+    monkeypatch.setattr("resight.score.choose.distributions", lambda *given: n.append(1) or distributions(*given))
+    groups = by_evidence(runs)
+    for run in runs:
+        judge(run, groups["", EVIDENCE], NoveltyParams())
+    write_prior(runs, ["bay"], tmp_path / "prior.json")
+    assert len(n) == 2 * 2 * 2, "with the queries and without, with geometry and without"
