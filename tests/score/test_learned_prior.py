@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from typer.testing import CliRunner
 
 from resight.catalog import table
+from resight.cli.app import app
 from resight.errors import SettingsError
 from resight.match.base import PairMatch
 from resight.match.summary import summarise
@@ -227,3 +229,28 @@ def test_the_evidence_of_a_run_is_computed_once(monkeypatch, tmp_path):
         judge(run, groups["", EVIDENCE], NoveltyParams())
     write_prior(runs, ["bay"], tmp_path / "prior.json")
     assert len(n) == 2 * 2 * 2, "with the queries and without, with geometry and without"
+
+
+def test_from_the_command_line_to_the_file(tmp_path):
+    folder, animals = written(labelled(1), tmp_path / "run"), tmp_path / "animals.csv"
+    animals.write_text("individual_id,part\nA,training\nB,training\nC,training\nD,validation\n")
+    called = [
+        "train",
+        "fusion",
+        str(folder),
+        "--name",
+        "bay",
+        "--split",
+        str(animals),
+        "--out",
+        str(tmp_path / "p.json"),
+    ]
+    result = json.loads(CliRunner().invoke(app, [*called, "--json"], catch_exceptions=False).stdout.splitlines()[-1])
+    assert json.loads((tmp_path / "p.json").read_text()) == result["prior"] and result["path"].endswith("p.json")
+    assert [row["n"] for row in result["judged"]] == [[3, 3]], "a photo and an encounter of each of the three"
+    assert {p["source"] for p in result["prior"]["priors"]} == {"labelled photos of bay"}
+    shown = CliRunner().invoke(app, called[:3])
+    assert shown.exit_code == 0 and "Nothing was written" in shown.stdout and "novelty_auroc" in shown.stdout
+    animals.write_text("individual_id,part\nD,validation\n")
+    refused = CliRunner().invoke(app, called)
+    assert isinstance(refused.exception, SettingsError) and "names no animal for training" in str(refused.exception)
