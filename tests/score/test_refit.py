@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from resight.catalog import table
+from resight.errors import SettingsError
 from resight.score.accepted import accept, accepted
 from resight.score.choose import LabelledPairs, choose_fusion, refit
 from resight.score.fusion import Line
@@ -85,6 +86,18 @@ def test_a_worse_one_does_not(workspace):
     worse = refit(workspace, EVIDENCE, known, "auto")
     assert worse.fusion.fingerprint == sure.fingerprint == accepted(workspace, EVIDENCE).fusion.fingerprint
     assert "worse on animals that it had not seen" in worse.note
+
+
+def test_one_that_needs_what_pairs_lack_now_gives_way_whatever_it_rests_on(workspace):
+    fitted = refit(workspace, EVIDENCE, measured(4), "auto").fusion
+    relative = replace(fitted, features=("log_sum", "relative_sum"))  # as learned when there were strangers enough
+    accept(workspace, EVIDENCE, relative)
+    fewer = measured(2)
+    with pytest.raises(SettingsError, match="run `resight accuracy` to fit it again"):
+        relative.log_ratio(fewer.training().d)
+    new = refit(workspace, EVIDENCE, fewer, "auto")
+    assert accepted(workspace, EVIDENCE).fusion.features == new.fusion.features == ("log_sum", "log_count_05")
+    assert f"{relative.fingerprint} needs log(sum of confidences + 1), in standard deviations" in new.note
 
 
 def test_an_evaluation_neither_uses_nor_changes_what_is_accepted(workspace):

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from resight.score.accepted import accept, accepted
 from resight.score.distribution import scored_only
+from resight.score.features import FEATURES
 from resight.score.fusion import Fusion
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
 from resight.score.null import Null, labels_of
@@ -143,7 +144,7 @@ def choose_fusion(
 
 
 def refit(workspace: Workspace, evidence: str, labelled: LabelledPairs, calibration: str) -> ChosenFusion:
-    """Fit the fusion anew on all labels of a measured run, and accept it if it is not worse.
+    """Fit the fusion anew on all labels of a measured run, and accept it if it is not worse, or the old one cannot be used any more.
 
     Only for when everything has been measured: it uses the labels that were hidden until then. The old fusion may have been
     fitted on the very pairs that the two are compared on; the new one is judged on folds that it has not seen.
@@ -164,6 +165,11 @@ def refit(workspace: Workspace, evidence: str, labelled: LabelledPairs, calibrat
         accept(workspace, evidence, new)
         return ChosenFusion(new, f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}.")
     name = old.fusion.fingerprint
+    lacking = [FEATURES[feature].description for feature in old.fusion.features if feature not in new.features]
+    if lacking:  # it can judge nothing here any more
+        accept(workspace, evidence, new)
+        note = f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}: {name} needs {lacking[0]}, which pairs lack now."
+        return ChosenFusion(new, note)
     had, has = (fusion.training["n_genuine_encounters"] for fusion in (old.fusion, new))
     if has < had:
         note = f"The fusion stays as it is: {name} rests on {had} encounters, a new one would on {has}."
