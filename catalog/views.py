@@ -38,6 +38,9 @@ def _latest(table: Table) -> str:
     """A view with the columns and types of the catalog, whichever version wrote the file; without rows where there is none."""
     file = f"getvariable('generation') || '/{table.name}.parquet'"
     there = f"list_contains(getvariable('files'), '{table.name}.parquet')"
+    if table.in_parts:  # earlier versions wrote one file
+        is_folder = f"list_contains(getvariable('folders'), '{table.name}.parquet')"
+        file, there = f"if({is_folder}, {file} || '/*.parquet', {file})", f"({is_folder} OR {there})"
     typed = [(f'"{column.name}"', sql_type(column.type)) for column in table.columns]
     chosen = ", ".join(f"{name}::{kind} AS {name}" for name, kind in typed)
     empty = ", ".join(f"NULL::{kind} AS {name}" for name, kind in typed)

@@ -64,6 +64,19 @@ def test_tables_of_before_have_the_columns_and_types_of_today(tmp_path: Path) ->
     assert ask(root, columns) == catalog_table("accuracy").schema.names
 
 
+def test_a_table_in_parts_is_read_whole_and_one_file_of_before_as_ever(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "Bob's season [20*6]")
+    row = {"run_id": "r", "query_crop_id": "q", "gallery_crop_id": "g", "score": 0.5}
+    assert ask(root, "select count(*) from latest_scores") == [0]
+    (root / "current" / "scores.parquet").mkdir()
+    for number in (1, 2):
+        rows = pa.Table.from_pylist([row | {"gallery_crop_id": f"g{number}"}])
+        pq.write_table(rows, root / "current" / "scores.parquet" / f"part-{number}-of-2.parquet")
+    pq.write_table(pa.Table.from_pylist([row]), root / "current" / "pairs.parquet")
+    assert ask(root, "select gallery_crop_id from latest_scores order by 1") == ["g1", "g2"]
+    assert ask(root, "select gallery_crop_id from latest_pairs") == ["g"]
+
+
 def test_a_moved_workspace_is_read_in_its_folder_and_corrected_by_the_next_night(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
