@@ -27,7 +27,7 @@ ALIKE = 8
 ROWS_OF_A_SMALL_PART = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Kept:
     """A part of the run before whose rows are as they were.
 
