@@ -71,9 +71,8 @@ def decide(
         refused: By encounter_id, individuals that a person says it is not; they are not among the candidates.
     """
     truth, deleted, days, beliefs, refused = truth or {}, deleted or {}, days or Days(), beliefs or {}, refused or {}
-    ranked = _delete(ranked, deleted)
+    ranked, animals = _delete(ranked, deleted), frozenset(gallery)
     candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
-    animals = frozenset(gallery)
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
     rows, probability, inside = list[dict[str, Any]](), dict[tuple[str, str], float](), dict[tuple[str, str], bool]()
     for encounter, photos in counted(sorted(_photos_by_encounter(queries).items()), "novelty", "encounters"):
