@@ -10,12 +10,14 @@ import pyarrow as pa
 import pytest
 
 from resight.catalog import table
+from resight.errors import SettingsError
 from resight.score.accepted import accept, accepted
 from resight.score.choose import LabelledPairs, choose_fusion, refit
 from resight.score.fusion import Line
 from resight.score.learn import log_loss_of
 from resight.score.null import Null
 from resight.score.params import ScoreParams
+from resight.score.stage import distributions
 from resight.settings import Settings
 from resight.tasks.score import refit_fusion
 
@@ -86,6 +88,18 @@ def test_a_worse_one_does_not(workspace):
     assert "worse on animals that it had not seen" in worse.note
 
 
+def test_one_that_needs_what_pairs_lack_now_gives_way_whatever_it_rests_on(workspace):
+    fitted = refit(workspace, EVIDENCE, measured(4), "auto").fusion
+    relative = replace(fitted, features=("log_sum", "relative_sum"))  # as learned when there were strangers enough
+    accept(workspace, EVIDENCE, relative)
+    fewer = measured(2)
+    with pytest.raises(SettingsError, match="run `resight accuracy` to fit it again"):
+        relative.log_ratio(fewer.training().d)
+    new = refit(workspace, EVIDENCE, fewer, "auto")
+    assert accepted(workspace, EVIDENCE).fusion.features == new.fusion.features == ("log_sum", "log_count_05")
+    assert f"{relative.fingerprint} needs log(sum of confidences + 1), in standard deviations" in new.note
+
+
 def test_an_evaluation_neither_uses_nor_changes_what_is_accepted(workspace):
     known = measured(2)
     pairs = known.pairs.set_column(
@@ -97,6 +111,28 @@ def test_an_evaluation_neither_uses_nor_changes_what_is_accepted(workspace):
     first = choose_fusion(workspace, EVIDENCE, calibrating, "auto", evaluating=False)
     assert "for the first time" in first.note and accepted(workspace, EVIDENCE).fusion == first.fusion
     assert "accepted fusion" in choose_fusion(workspace, EVIDENCE, measured(1), "auto", evaluating=False).note
+
+
+@pytest.mark.parametrize("matcher", ["lightglue", "nearest", "another"])
+def test_with_too_few_strangers_evidence_is_fused_as_learned_elsewhere_on_the_scale_of_the_run(workspace, matcher):
+    known = measured(1)
+    gallery = {photo: name for photo, name in known.labels.items() if photo.startswith("g")}
+    rows = [
+        r | {"n_inliers": 3 + n % 7, "lnbnn": 0.1 * n, "lnbnn_verified": 0.05 * n}
+        for n, r in enumerate(known.pairs.to_pylist())
+    ]
+    pairs = pa.Table.from_pylist(rows, schema=known.pairs.schema)
+    few = replace(
+        known, pairs=pairs, labels=gallery, matcher=matcher
+    )  # nobody in the gallery was compared with another animal
+    chosen = choose_fusion(workspace, EVIDENCE, few, "auto", evaluating=False)
+    assert "as learned at other places" in chosen.note and "relative_sum" not in chosen.fusion.features
+    assert "labelled photos" in chosen.fusion.training["prior"], "and that is true"
+    z = chosen.fusion.standardised(distributions(pairs, gallery, Null(), None))
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-9)
+    assert set(np.round(z.std(axis=0), 9)) <= {0.0, 1.0}
+    plain = replace(few, pairs=known.pairs)  # neither geometry nor votes
+    assert "with equal weights" in choose_fusion(workspace, EVIDENCE, plain, "auto", evaluating=False).note
 
 
 @pytest.mark.parametrize("name", ["mean", "inliers"])

@@ -11,18 +11,19 @@ import pyarrow.compute as pc
 
 from resight.score.accepted import accept, accepted
 from resight.score.distribution import scored_only
+from resight.score.features import FEATURES
 from resight.score.fusion import Fusion
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
 from resight.score.null import Null, labels_of
+from resight.score.prior import NOTHING
 from resight.score.stage import distributions
 from resight.store.columns import mapped
 from resight.store.workspace import Workspace
 
 NOT_WORSE = 0.01
-TOO_FEW = (
-    "Too few pairs of different known animals to learn from; evidence is fused as learned at other places, on the scale of "
-    "this run's own pairs."
-)
+TOO_FEW = "Too few pairs of different known animals to learn from; evidence is fused {how}, on the scale of this run's own pairs."
+AS_ELSEWHERE = "as learned at other places"
+ALL_THE_SAME = "with equal weights, because no other place has taught what just this evidence is worth"
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,9 @@ def choose_fusion(
         return ChosenFusion(before.fusion, f"Evidence is fused by the accepted fusion {name}.", name)
     fusion = fit_fusion(labelled.training(("calibrate",)), calibration)
     if fusion is None:
-        return ChosenFusion(_unfitted(labelled), TOO_FEW)
+        alone = _unfitted(labelled)
+        learned = alone is None or alone.training["prior"] != NOTHING
+        return ChosenFusion(alone, TOO_FEW.format(how=AS_ELSEWHERE if learned else ALL_THE_SAME))
     name, about = fusion.fingerprint, _about(fusion)
     if evaluating:
         note = f"Evidence is fused by {name}, fitted on the gallery of this split alone ({about})."
@@ -141,7 +144,7 @@ def choose_fusion(
 
 
 def refit(workspace: Workspace, evidence: str, labelled: LabelledPairs, calibration: str) -> ChosenFusion:
-    """Fit the fusion anew on all labels of a measured run, and accept it if it is not worse.
+    """Fit the fusion anew on all labels of a measured run, and accept it if it is not worse, or the old one cannot be used any more.
 
     Only for when everything has been measured: it uses the labels that were hidden until then. The old fusion may have been
     fitted on the very pairs that the two are compared on; the new one is judged on folds that it has not seen.
@@ -162,6 +165,11 @@ def refit(workspace: Workspace, evidence: str, labelled: LabelledPairs, calibrat
         accept(workspace, evidence, new)
         return ChosenFusion(new, f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}.")
     name = old.fusion.fingerprint
+    lacking = [FEATURES[feature].description for feature in old.fusion.features if feature not in new.features]
+    if lacking:  # it can judge nothing here any more
+        accept(workspace, evidence, new)
+        note = f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}: {name} needs {lacking[0]}, which pairs lack now."
+        return ChosenFusion(new, note)
     had, has = (fusion.training["n_genuine_encounters"] for fusion in (old.fusion, new))
     if has < had:
         note = f"The fusion stays as it is: {name} rests on {had} encounters, a new one would on {has}."
@@ -193,5 +201,5 @@ def _unfitted(labelled: LabelledPairs) -> Fusion | None:
     if not scored.num_rows:
         return None
     query, gallery = np.full(scored.num_rows, "query"), np.full(scored.num_rows, "gallery")
-    alone = distributions(scored, {}, labelled.null, None)
+    alone = distributions(scored, labelled.labels, labelled.null, None)  # as they are scored then
     return fit_fusion(TrainingPairs(alone, query, gallery, query, labelled.matcher), at_least=1)
