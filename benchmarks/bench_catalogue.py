@@ -149,11 +149,12 @@ def measured(catalogue: Catalogue, label: str, date: str, settings: dict[str, An
 
 
 def sizes(workspace: Path) -> dict[str, float]:
-    """Bytes and files under ``store`` and ``runs``."""
+    """Bytes and files under ``store`` and ``runs``; one with several names counts once."""
     out: dict[str, float] = {}
     for part in ("store", "runs"):
-        files = [file for file in (workspace / part).rglob("*") if file.is_file()]
-        out |= {f"{part}_mb": sum(file.stat().st_size for file in files) / 1e6, f"{part}_files": len(files)}
+        states = [file.stat() for file in (workspace / part).rglob("*") if file.is_file()]
+        sizes = {(state.st_dev, state.st_ino): state.st_size for state in states}
+        out |= {f"{part}_mb": sum(sizes.values()) / 1e6, f"{part}_files": len(sizes)}
     return out
 
 

@@ -4,7 +4,8 @@
     python benchmarks/bench_union.py --data heads --animals animals.csv --workspace /tmp/heads --places 20 50 100
 
 All animals of the folder are in the gallery (`time-aware`: each animal's earlier half of its days), the validation animals ask.
-A query counts if the gallery holds a photo of its animal that it may be compared with. What is computed stays in the workspace.
+A query counts if the gallery holds a photo of its animal that it may be compared with. What is computed stays in the workspace. Places are dealt
+as the settings of a list say by default; ``--leaders 0`` deals them as until 2026-11-30.
 """
 
 from __future__ import annotations
@@ -105,14 +106,13 @@ def asked(run: Run, extracted: Extracted, cohort: Cohort) -> Asked:
     )  # fmt: skip
 
 
-def first_own(of: Asked, per_animal: int) -> dict[str, np.ndarray]:
+def first_own(of: Asked, dealing: ShortlistParams) -> dict[str, np.ndarray]:
     """(Q,) place of the first photo of the right animal, from 0 on, by each way; a number beyond the gallery where it is not listed.
 
-    By photo: photos in the order of their votes or cosines. Otherwise places are dealt to animals, and the photos of an encounter speak
-    together but in the last way.
+    By photo: photos in the order of their votes or cosines. Otherwise places are dealt to animals (``dealing``), and the photos of an
+    encounter speak together but in the last way.
     """
     n_queries, n = of.votes.shape
-    dealing = ShortlistParams(per_animal=per_animal, leaders=0)
     tie, places = np.arange(n), {way: np.full(n_queries, n) for way in WAYS}
     likely = [nearest(of.cosines[q], of.allowed[q], n) for q in range(n_queries)]
     nobody, nothing = np.zeros(0, np.int32), np.zeros(n)
@@ -170,6 +170,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--places", type=int, nargs="*", default=[20, 50, 100])
     parser.add_argument("--per-animal", type=int, nargs="*", default=[1, 2, 3])
+    usual = ShortlistParams()
+    parser.add_argument(
+        "--leaders", type=int, default=usual.leaders, help="animals that get more photos in the first round"
+    )
+    parser.add_argument("--per-leader", type=int, default=usual.per_leader, help="photos of each of these")
     parser.add_argument("--gallery", type=int, nargs="*", default=[], help="sizes of smaller galleries, in animals")
     given = parser.parse_args(arguments)
     given.workspace.mkdir(parents=True, exist_ok=True)
@@ -185,10 +190,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         of = asked(run, extracted, cohort)
     print(f"{len(of.animals)} photos of {len(set(of.animals))} animals ask {of.votes.shape[1]} gallery photos of {len(np.unique(of.owners))}; {time.process_time() - start:.0f} CPU s", flush=True)  # fmt: skip
     for m in given.per_animal:
-        places = first_own(of, m)
-        print(f"\n{m} photos of an animal in a round\n", *table(places, of.animals, given.places), sep="\n", flush=True)
+        dealing = ShortlistParams(per_animal=m, leaders=given.leaders, per_leader=given.per_leader)
+        places = first_own(of, dealing)
+        more = (
+            f", {given.per_leader} of each of the first {given.leaders}"
+            if given.leaders and given.per_leader > m
+            else ""
+        )
+        print(
+            f"\n{m} photos of an animal in a round{more}\n",
+            *table(places, of.animals, given.places),
+            sep="\n",
+            flush=True,
+        )
         for n in given.gallery:
-            few = first_own(smaller(of, n, 0), m)
+            few = first_own(smaller(of, n, 0), dealing)
             print(json.dumps({"animals": n, "per_animal": m} | {w: round(float((p < 50).mean()), 4) for w, p in few.items()}), flush=True)  # fmt: skip
 
 

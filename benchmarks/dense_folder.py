@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import io
 import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -39,6 +40,7 @@ METHODS = (
     "embedding",
 )
 FIRST_DAY = "1970-01-01"  # photos without a date take no part in the split, and are no fault
+LEAST = {"gallery_photos": 1, "photos": 1, "small": 0, "skip": 0}
 Row = dict[str, str]
 
 
@@ -65,7 +67,7 @@ def chosen(
 
 
 def of_few(rows: Sequence[Row], asking: Collection[str], n: int, skip: int) -> list[Row]:
-    """The rows of ``n`` animals that ask and were met again, by digests of their names, after the first ``skip``.
+    """The rows of ``n`` animals that ask and were met again, in the order of digests of their names, without the first ``skip``.
 
     Raises:
         SettingsError: There are not so many.
@@ -74,7 +76,7 @@ def of_few(rows: Sequence[Row], asking: Collection[str], n: int, skip: int) -> l
     names = sorted(
         {r["individual_id"] for r in rows if r["encounter_id"] in again and r["individual_id"] in asking}, key=_digest
     )
-    if skip < 0 or len(names) < skip + n:
+    if len(names) < skip + n:
         raise SettingsError(f"{counted(len(names), 'animal')} can ask; give a smaller --small or --skip.")
     some = {*names[skip : skip + n]}
     return [r for r in rows if r["individual_id"] in some]
@@ -89,7 +91,11 @@ def read_rows(data: Path) -> list[Row]:
     file = data / "metadata.csv"
     if not file.is_file():
         raise SettingsError(f"There is no {file}; give a labelled folder with --data.")
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file} is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from None
+    with io.StringIO(text, newline="") as lines:
         table = csv.DictReader(lines)
         missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
         if missing:
@@ -199,11 +205,31 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_numbers(how: argparse.Namespace, rows: Iterable[Row]) -> None:
+    """Whether numbers and sides can be meant.
+
+    Raises:
+        SettingsError: One cannot; says which.
+    """
+    for name, least in LEAST.items():
+        if getattr(how, name) < least:
+            raise SettingsError(f"--{name.replace('_', '-')} is {getattr(how, name)}; give at least {least}.")
+    if how.skip and not how.small:
+        raise SettingsError("--skip passes over animals of a small folder; give --small too.")
+    sides = {row["viewpoint"] for row in rows}
+    unknown = [side for side in how.sides if side not in sides]
+    if unknown:
+        raise SettingsError(
+            f"{how.data / 'metadata.csv'} has no viewpoint {unknown[0]!r}; it has {', '.join(sorted(sides))}."
+        )
+
+
 def main(given: Sequence[str] | None = None) -> None:
     how = _arguments().parse_args(given)
     try:
         asking = read_animals(how.animals, Part(how.part))
         rows = read_rows(how.data)
+        _check_numbers(how, rows)
         rows = of_few(rows, asking, how.small, how.skip) if how.small else rows
         rows = chosen(rows, asking, how.gallery_photos, how.photos, how.sides)
         if not any(r["role"] == "query" for r in rows):

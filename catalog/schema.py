@@ -20,7 +20,8 @@ class Column:
 class Table:
     """A table: its key is unique and never missing, and rows in files are sorted by it; ``version`` is raised by every change of columns or meaning.
 
-    ``in_files`` is False where it is only computed when somebody asks.
+    ``in_files`` is False where it is only computed when somebody asks. ``in_parts``: it is a folder of files, most of which a run takes
+    over from the run before (`store.table_parts`); its key columns are texts.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     in_files: bool = True
+    in_parts: bool = False
 
     @property
     def schema(self) -> pa.Schema:
@@ -51,10 +53,14 @@ def data_dictionary(tables: tuple[Table, ...]) -> str:
         "",
         "Generated from `catalog/tables.py` by `make dictionary`; a test keeps the two equal. The same column name means the",
         "same quantity in every table. Key columns are in bold. Every file is sorted by its key, in row groups with statistics and",
-        "a page index, so that readers find a few rows without reading the rest.",
+        "a page index, so that readers find a few rows without reading the rest. A table in parts is a folder of such files, all of",
+        "which belong to it; a run has its own rows and no other, and takes over files of the run before whose rows are the same.",
     ]
     for one in tables:
-        order = f" Sorted by {', '.join(f'`{key}`' for key in one.key)}." if one.in_files else ""
+        order = (
+            f" {'In parts, each sorted' if one.in_parts else 'Sorted'} by {', '.join(f'`{key}`' for key in one.key)}."
+        )
+        order = order if one.in_files else ""
         lines += ["", f"## {one.name} (version {one.version})", "", f"One row is {one.row}.{order}", ""]
         lines += ["| column | type | unit | meaning |", "| --- | --- | --- | --- |"]
         for c in one.columns:

@@ -95,6 +95,12 @@ FEATURES = Table(
     ),
 )  # fmt: skip
 
+RUN_OF_PART = Column(
+    "run_id",
+    S,
+    "run that wrote the row: this one, or an earlier one where the row is the same as in that",
+    nullable=False,
+)
 PAIR_IDS = (
     Column("query_crop_id", S, "crop of the query photo"),
     Column("gallery_crop_id", S, "crop of the gallery photo that it is compared with"),
@@ -103,10 +109,10 @@ PAIR_IDS = (
 )  # fmt: skip
 
 PAIRS = Table(
-    "pairs", 5, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
+    "pairs", 6, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
     ("query_crop_id", "gallery_crop_id"),
     (
-        RUN,
+        RUN_OF_PART,
         *PAIR_IDS,
         Column("query_photo_id", S, "photo of the query crop", nullable=False),
         Column("gallery_photo_id", S, "photo of the gallery crop", nullable=False),
@@ -130,6 +136,7 @@ PAIRS = Table(
         STATUS,
         REASON,
     ),
+    in_parts=True,
 )  # fmt: skip
 
 PAIRS_LEFT_OUT = Table(
@@ -147,9 +154,9 @@ PAIRS_LEFT_OUT = Table(
 )  # fmt: skip
 
 SCORES = Table(
-    "scores", 5, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    "scores", 6, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
     (
-        RUN,
+        RUN_OF_PART,
         *PAIR_IDS,
         Column("count", F64, "confidences above 0.1"),
         Column("count_05", F64, "confidences above 0.5"),
@@ -180,6 +187,7 @@ SCORES = Table(
         Column("score_name", S, "name of the score in column `score`", nullable=False),
         Column("same_individual", B, "whether both photos are labelled with the same animal; missing if one of them has no label"),
     ),
+    in_parts=True,
 )  # fmt: skip
 
 IDENTIFICATIONS = Table(
@@ -452,7 +460,7 @@ DECISIONS = Table(
 )  # fmt: skip
 
 RUNS = Table(
-    "runs", 3, "a run", ("run_id",),
+    "runs", 4, "a run", ("run_id",),
     (
         RUN,
         Column("flow", S, "nightly, past, rebuild, accuracy, evaluate, compare or demo", nullable=False),

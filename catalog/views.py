@@ -1,5 +1,6 @@
 """The views for DuckDB: one for each table that is current, and those of `views.sql` on top of them."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,8 +25,27 @@ HOME, LATEST = "{home}", "{latest}"
 
 def views(root: Path) -> str:
     """The text of ``catalog.sql`` for the workspace in the folder ``root``."""
-    text = files("resight.catalog").joinpath("views.sql").read_text(encoding="utf-8")
-    return text.replace(HOME, home_line(root)).replace(LATEST, "\n\n".join(map(_latest, TABLES)))
+    return _text().replace(HOME, home_line(root)).replace(LATEST, "\n\n".join(map(_latest, TABLES)))
+
+
+def _text() -> str:
+    return files("resight.catalog").joinpath("views.sql").read_text(encoding="utf-8")
+
+
+def with_parts(text: str) -> str:
+    """The text of an earlier version, whose views know of no tables in parts, with views that do; all else in it stays as it is."""
+    listing = re.compile(r"^SET VARIABLE files = .*?;\n(SET VARIABLE folders = .*?^\);\n)?", re.DOTALL | re.MULTILINE)
+    now = listing.search(_text())
+    if "SET VARIABLE folders" in text or now is None or not listing.search(text):
+        return text
+    for table in (table for table in TABLES if table.in_parts):
+        view = rf"^(-- [^\n]*\n)?CREATE OR REPLACE VIEW latest_{table.name} AS\n.*?;\n"
+        text = _replaced(re.compile(view, re.DOTALL | re.MULTILINE), text, _latest(table) + "\n")
+    return _replaced(listing, text, now[0])
+
+
+def _replaced(pattern: re.Pattern[str], text: str, by: str) -> str:
+    return pattern.sub(lambda _: by, text, count=1)
 
 
 def home_line(root: Path) -> str:
@@ -38,6 +58,9 @@ def _latest(table: Table) -> str:
     """A view with the columns and types of the catalog, whichever version wrote the file; without rows where there is none."""
     file = f"getvariable('generation') || '/{table.name}.parquet'"
     there = f"list_contains(getvariable('files'), '{table.name}.parquet')"
+    if table.in_parts:  # earlier versions wrote one file
+        is_folder = f"list_contains(getvariable('folders'), '{table.name}.parquet')"
+        file, there = f"if({is_folder}, {file} || '/*.parquet', {file})", f"({is_folder} OR {there})"
     typed = [(f'"{column.name}"', sql_type(column.type)) for column in table.columns]
     chosen = ", ".join(f"{name}::{kind} AS {name}" for name, kind in typed)
     empty = ", ".join(f"NULL::{kind} AS {name}" for name, kind in typed)

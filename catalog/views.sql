@@ -17,7 +17,10 @@ SET VARIABLE workspace = coalesce(
 SET VARIABLE generation = (
     SELECT getvariable('workspace') || '/' || folder FROM read_json(getvariable('workspace') || '/current/generation.json')
 );
-SET VARIABLE files = (SELECT list(parse_filename(file)) FROM glob(getvariable('generation') || '/*.parquet'));
+SET VARIABLE files = (SELECT coalesce(list(parse_filename(file)), []) FROM glob(getvariable('generation') || '/*.parquet'));
+SET VARIABLE folders = (  -- tables in parts
+    SELECT coalesce(list(DISTINCT parse_filename(parse_dirpath(file))), []) FROM glob(getvariable('generation') || '/*.parquet/*.parquet')
+);
 
 -- All tables of the newest accepted run, and of the newest measurement of accuracy. Those that are not there yet have no rows.
 

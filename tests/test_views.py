@@ -1,6 +1,7 @@
 """`catalog.sql` in the corners: moved and copied workspaces, old files, folders with letters that patterns use."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from resight.catalog import TABLES
 from resight.catalog import table as catalog_table
+from resight.catalog import views as catalog_views
 from resight.catalog.views import home_line, views
 from resight.settings.init import VIEWS_FILE, correct_views
 
+OLD_FILES = (
+    "SET VARIABLE files = (SELECT list(parse_filename(file)) FROM glob(getvariable('generation') || '/*.parquet'));\n\n"
+)
 duckdb = pytest.importorskip("duckdb")
 
 
@@ -62,6 +68,36 @@ def test_tables_of_before_have_the_columns_and_types_of_today(tmp_path: Path) ->
     assert ask(root, "select count(*) from latest_accuracy") == [0]
     columns = "select column_name from (describe select * from latest_accuracy)"
     assert ask(root, columns) == catalog_table("accuracy").schema.names
+
+
+def test_a_table_in_parts_is_read_whole_and_one_file_of_before_as_ever(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "Bob's season [20*6]")
+    row = {"run_id": "r", "query_crop_id": "q", "gallery_crop_id": "g", "score": 0.5}
+    assert ask(root, "select count(*) from latest_scores") == [0]
+    (root / "current" / "scores.parquet").mkdir()
+    for number in (1, 2):
+        rows = pa.Table.from_pylist([row | {"gallery_crop_id": f"g{number}"}])
+        pq.write_table(rows, root / "current" / "scores.parquet" / f"part-{number}-of-2.parquet")
+    pq.write_table(pa.Table.from_pylist([row]), root / "current" / "pairs.parquet")
+    assert ask(root, "select gallery_crop_id from latest_scores order by 1") == ["g1", "g2"]
+    assert ask(root, "select gallery_crop_id from latest_pairs") == ["g"]
+
+
+def test_a_file_of_before_learns_of_tables_in_parts(tmp_path: Path) -> None:
+    root = workspace(tmp_path / "old")
+    now, file = views(root), root / VIEWS_FILE
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(catalog_views, "TABLES", [replace(table, in_parts=False) for table in TABLES])
+        before = views(root)
+    start, stop = before.index("SET VARIABLE files"), before.index("-- All tables of the newest")
+    before = before[:start] + OLD_FILES + before[stop:] + "-- my own view\n"
+    file.write_text(before)
+    (root / "current" / "scores.parquet").mkdir()
+    pq.write_table(pa.Table.from_pylist([{"score": 0.5}]), root / "current" / "scores.parquet" / "part-1-of-1.parquet")
+    assert ask(root, "select count(*) from latest_scores") == [0]
+    correct_views(root)
+    assert file.read_text() == now + "-- my own view\n"
+    assert ask(root, "select score from latest_scores") == [0.5]
 
 
 def test_a_moved_workspace_is_read_in_its_folder_and_corrected_by_the_next_night(

@@ -17,3 +17,11 @@ def test_a_method_describes_itself(name, trial):
     assert all(isinstance(weights, str) for weights in method.weight_names())
     assert canonical_json(method.describe(trial)) == canonical_json(method.describe(trial))
     assert json.loads(canonical_json(method.describe(trial))) is not None
+
+
+def test_another_prior_is_another_row_of_fused_evidence_and_of_nothing_else(trial, monkeypatch):
+    rows = ("resight", "resight-fused")
+    before = [COMPARE_METHODS[name].describe(trial) for name in rows]
+    monkeypatch.setattr("resight.compare.kinds.pipeline.shipped", lambda: {"strength": 1.0, "priors": []})
+    after = [COMPARE_METHODS[name].describe(trial) for name in rows]
+    assert before[0] == after[0] and before[1] != after[1]

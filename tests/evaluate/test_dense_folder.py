@@ -109,3 +109,27 @@ def test_a_small_folder_holds_some_animals_that_ask_and_nobody_else(folder, caps
         assert {r["individual_id"] for r in csv.DictReader(lines)} == {"Ada"}, "Ben may not ask, Cleo was met once"
     with pytest.raises(SystemExit, match="1 animal can ask; give a smaller --small or --skip"):
         dense.main(given(folder, "--small", "1", "--skip", "1"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--small", "-1"], "--small is -1; give at least 0"),
+        (["--small", "1", "--skip", "-1"], "--skip is -1; give at least 0"),
+        (["--skip", "1"], "give --small too"),
+        (["--photos", "0"], "--photos is 0; give at least 1"),
+        (["--gallery-photos", "-1"], "--gallery-photos is -1; give at least 1"),
+        (["--sides", "left", "lefft"], "has no viewpoint 'lefft'; it has left, right, top"),
+    ],
+)
+def test_numbers_and_sides_that_cannot_be_meant_are_refused(folder, more, said):
+    with pytest.raises(SystemExit, match=said):
+        dense.main(given(folder, *more))
+    assert not (folder.parent / "dense").exists()
+
+
+def test_letters_that_nobody_can_read_are_said(folder):
+    file = folder / "metadata.csv"
+    file.write_bytes(file.read_bytes().replace(b"Ben", b"B\xe9n"))
+    with pytest.raises(SystemExit, match=r"metadata.csv is not UTF-8 .* save it as UTF-8"):
+        dense.main(given(folder))

@@ -13,6 +13,7 @@ from resight.cli.app import app
 from resight.flows.nightly import run_nightly
 from resight.run.models import current_model
 from resight.store.runs import read_current, read_run, run_record
+from resight.store.table_files import named_files
 from resight.store.workspace import Workspace
 
 NEXT = "2026-06-05"
@@ -31,7 +32,7 @@ def night(workspace: Workspace, date: str = NEXT, **options: Any) -> dict[str, A
 
 
 def current(workspace: Workspace) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(workspace.current.iterdir())}
+    return {name: file.read_bytes() for name, file in named_files(workspace.current).items()}
 
 
 def command(workspace: Workspace, *more: str) -> Any:

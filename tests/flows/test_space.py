@@ -17,6 +17,7 @@ from resight.reading import open_run
 from resight.run.models import current_model
 from resight.run.prune import prune
 from resight.run.usage import RecordedWeights, places_of, usage
+from resight.run.verify import verify
 from resight.settings import load_settings, settings_from
 from resight.store.attempts import read_attempts
 from resight.store.tables import conform, read_table, write_table
@@ -99,6 +100,18 @@ def test_old_runs_and_results_go_when_asked_and_not_before(night_workspace: Work
     assert fresh.exists()
     assert names(pruned(night_workspace)) == set()
     assert not any(run_nightly(night_workspace.root, FIRST_NIGHT, SMALL, quiet=True)["work"].values())
+
+
+def test_what_a_kept_run_shares_with_one_that_goes_is_not_freed(night_workspace: Workspace) -> None:
+    run, kept = old_run(night_workspace, "2023-01-01-nightly-aaaaaaaa"), open_run(night_workspace).folder
+    for part in [*run.glob("*.parquet/*")]:
+        part.unlink()
+        os.link(kept / part.relative_to(run), part)
+    settings = load_settings(night_workspace.root, SMALL)
+    before, done = usage(night_workspace, settings)["bytes"], pruned(night_workspace, remove=True)
+    assert names(done) == {night_workspace.relative(run)}
+    assert done["bytes"] == before - usage(night_workspace, settings)["bytes"] == done["items"][0]["bytes"]
+    assert open_run(night_workspace).table("pairs").num_rows and verify(night_workspace)["ok"]
 
 
 @pytest.mark.parametrize("how", ["decision", "young", "newest"])

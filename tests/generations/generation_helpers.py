@@ -9,6 +9,7 @@ from resight.store.generations import MANIFEST, current_generation
 from resight.store.publication import publish_generation
 from resight.store.runs import staging
 from resight.store.sealed import write_json
+from resight.store.table_files import named_files
 from resight.store.tables import conform
 from resight.store.workspace import Workspace
 
@@ -19,8 +20,10 @@ EVENT = {"event_no": 1, "night": date(2026, 6, 4), "event": "created", "encounte
 HISTORY = {"event_run_id": "r", "provisional_individual_id": "new-1"}
 
 
-def make_run(place: Workspace, run_id: str, model: str = OLD, measured: bool = False, links: str = "") -> None:
-    """A run with some tables, each of which names it."""
+def make_run(
+    place: Workspace, run_id: str, model: str = OLD, measured: bool = False, links: str = "", queries: str = ""
+) -> None:
+    """A run with some tables, each of which names it, and where queries are given, with their scores: a table in parts."""
     now = datetime.now(UTC)
     row: dict[str, Any] = {field.name: "{}" for field in catalog_table("runs").schema}
     row |= {"flow": "nightly", "night": date(2026, 6, 4), "status": "kept_aside" if measured else "accepted"}
@@ -28,11 +31,23 @@ def make_run(place: Workspace, run_id: str, model: str = OLD, measured: bool = F
     with staging(place) as stage:
         stage.write("runs", conform("runs", [{k: v for k, v in row.items() if k != "run_id"}], run_id))
         stage.write("provisional", conform("provisional", [EVENT | HISTORY], run_id))
+        if queries:
+            stage.write("scores", conform("scores", scores(queries), run_id))
         if measured:
             stage.write("accuracy", conform("accuracy", [ACCURACY], run_id))
             stage.write_report(f"accuracy of {run_id}", "accuracy.html")
         stage.write_report(f"page of {run_id}{links}")
         stage.commit(run_id)
+
+
+def scores(queries: str) -> list[dict[str, Any]]:
+    """A hundred rows for each letter."""
+    row = {"purpose": "identify", "score_name": "mean"}
+    return [
+        row | {"query_crop_id": f"q{query}", "gallery_crop_id": f"g{n:03d}", "score": n / 7}
+        for query in queries
+        for n in range(100)
+    ]
 
 
 def of_before(place: Workspace) -> None:
@@ -66,4 +81,4 @@ def state(place: Workspace) -> tuple[str | None, ...]:
 
 
 def contents(place: Workspace) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in place.current.iterdir() if file.name != MANIFEST}
+    return {name: file.read_bytes() for name, file in named_files(place.current).items() if name != MANIFEST}

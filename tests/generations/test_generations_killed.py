@@ -27,7 +27,7 @@ KILLED = textwrap.dedent(
 
     template, out, arguments, links = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4] == "links"
     step = int(sys.argv[5])
-    CHANGES = {"os.rename", "os.mkdir", "os.symlink", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile", "os.truncate"}
+    CHANGES = {"os.rename", "os.mkdir", "os.symlink", "os.link", "os.remove", "os.rmdir", "os.chmod", "shutil.copyfile", "os.truncate"}
 
     def refused(*args, **named):
         raise PermissionError(errno.EPERM, "no links here")
@@ -101,10 +101,10 @@ def test_a_kill_at_any_operation_leaves_the_old_or_the_new_and_the_rerun_ends_eq
     links: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make_run(place, "r1")
+    make_run(place, "r1", queries="ab")
     BEFORE[before](place)
     if "run_id" in arguments:
-        make_run(place, "r2", NEW)
+        make_run(place, "r2", NEW, queries="abc")
     make_run(place, "m", measured=True)
     old, out = state(place), tmp_path / "out"
     step = 1 if LONGER or (arguments == NIGHT and before == "generation") else 4

@@ -14,7 +14,7 @@ from resight.score.calibrators import BETA, ISOTONIC, Calibrator, fit_calibrator
 from resight.score.distribution import read_distributions
 from resight.score.fusion import Fusion, Line, Prior, available, fold_of
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of, weights
-from resight.score.prior import prior_for, prior_from, shipped
+from resight.score.prior import NOTHING, prior_for, prior_from, shipped
 
 FEATURES = ("log_sum", "log_count_05")
 
@@ -204,3 +204,23 @@ def test_the_shipped_prior_is_found_by_its_features_and_otherwise_all_count_the_
         prior = prior_for(one["features"], one["matcher"])
         assert prior.line.coefficients == tuple(one["coefficients"]) and min(prior.line.coefficients) >= 0
     assert prior_from({"strength": 7, "priors": []}, ("log_sum", "log_inliers")).line == Line(0.0, (0.5, 0.5))
+
+
+def test_where_a_feature_is_missing_the_prior_is_that_of_the_fewest_features_that_hold_the_others():
+    def learned(matcher, **line):
+        about = {"matcher": matcher, "source": f"bays of {matcher or 'all'}"}
+        return about | {"features": [*line], "coefficients": [*line.values()], "intercept": -1.0}
+
+    wide = learned("nearest", log_sum=0.1, log_inliers=0.2, relative_inliers=0.3, relative_sum=0.4)
+    narrow = learned("nearest", log_sum=0.5, relative_inliers=0.6, relative_sum=0.7)
+    content = {"strength": 7, "priors": [wide, learned("", log_sum=0.9, log_inliers=0.8), narrow]}
+    prior = prior_from(content, ("relative_inliers", "log_sum"), "nearest")
+    assert prior.line == Line(-1.0, (0.6, 0.5)) and prior.features == ("relative_inliers", "log_sum")
+    assert prior.source == "bays of nearest, without relative_sum" and prior.strength == 7
+    assert prior_from(content, ("log_inliers", "relative_inliers", "log_sum"), "nearest").line == Line(
+        -1.0, (0.2, 0.3, 0.1)
+    )
+    assert prior_from(content, ("log_sum", "log_inliers"), "another").source == "bays of all"
+    assert prior_from(content, ("log_sum", "log_votes"), "nearest").source == NOTHING, "no line holds votes"
+    assert prior_from(content, ("log_sum",), "nearest").source == "bays of all, without log_inliers", "0.5 of 1.8"
+    assert prior_from(content, ("log_inliers",), "another").source == NOTHING, "0.8 of 1.7"

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pytest
 
 from resight.catalog import table
+from resight.errors import SettingsError
 from resight.score.accepted import accept, accepted
 from resight.score.choose import LabelledPairs, choose_fusion, refit
 from resight.score.fusion import Line
 from resight.score.learn import log_loss_of
-from resight.score.null import Null
+from resight.score.null import CountNull, Null
 from resight.score.params import ScoreParams
+from resight.score.stage import distributions
 from resight.settings import Settings
 from resight.tasks.score import refit_fusion
 
@@ -86,6 +88,24 @@ def test_a_worse_one_does_not(workspace):
     assert "worse on animals that it had not seen" in worse.note
 
 
+def test_where_strangers_have_become_few_the_accepted_one_goes_without_what_they_tell_and_says_so(workspace):
+    known = measured(4)
+    fitted = refit(workspace, EVIDENCE, known, "auto").fusion
+    relative = replace(
+        fitted, features=("log_sum", "relative_sum"), centre=(2.0, 0.3), line=Line(-1.0, (0.2, 0.8)), folds=()
+    )
+    accept(workspace, EVIDENCE, relative)
+    chosen = choose_fusion(workspace, EVIDENCE, measured(1), "auto", evaluating=False).under(Null())
+    assert "accepted fusion" in chosen.note and "goes without them and is less sure" in chosen.note
+    d = measured(1).training().d
+    z = chosen.fusion.standardised(d)
+    assert (z[:, 1] == 0).all() and z[:, 0].std() > 0, "as strangers have on average"
+    assert "goes without" not in replace(chosen, note="").under(Null(counts=CountNull(0, 0, 0, 1, 2, 1))).note
+    with pytest.raises(SettingsError, match="agree with one geometry"):
+        replace(relative, features=("log_inliers", "relative_sum")).log_ratio(d)
+    assert refit(workspace, EVIDENCE, measured(2), "auto").fusion == relative, "it rests on more"
+
+
 def test_an_evaluation_neither_uses_nor_changes_what_is_accepted(workspace):
     known = measured(2)
     pairs = known.pairs.set_column(
@@ -97,6 +117,28 @@ def test_an_evaluation_neither_uses_nor_changes_what_is_accepted(workspace):
     first = choose_fusion(workspace, EVIDENCE, calibrating, "auto", evaluating=False)
     assert "for the first time" in first.note and accepted(workspace, EVIDENCE).fusion == first.fusion
     assert "accepted fusion" in choose_fusion(workspace, EVIDENCE, measured(1), "auto", evaluating=False).note
+
+
+@pytest.mark.parametrize("matcher", ["lightglue", "nearest", "another"])
+def test_with_too_few_strangers_evidence_is_fused_as_learned_elsewhere_on_the_scale_of_the_run(workspace, matcher):
+    known = measured(1)
+    gallery = {photo: name for photo, name in known.labels.items() if photo.startswith("g")}
+    rows = [
+        r | {"n_inliers": 3 + n % 7, "lnbnn": 0.1 * n, "lnbnn_verified": 0.05 * n}
+        for n, r in enumerate(known.pairs.to_pylist())
+    ]
+    pairs = pa.Table.from_pylist(rows, schema=known.pairs.schema)
+    few = replace(
+        known, pairs=pairs, labels=gallery, matcher=matcher
+    )  # nobody in the gallery was compared with another animal
+    chosen = choose_fusion(workspace, EVIDENCE, few, "auto", evaluating=False)
+    assert "as learned at other places" in chosen.note and "relative_sum" not in chosen.fusion.features
+    assert "labelled photos" in chosen.fusion.training["prior"], "and that is true"
+    z = chosen.fusion.standardised(distributions(pairs, gallery, Null(), None))
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-9)
+    assert set(np.round(z.std(axis=0), 9)) <= {0.0, 1.0}
+    plain = replace(few, pairs=known.pairs)  # neither geometry nor votes
+    assert "with equal weights" in choose_fusion(workspace, EVIDENCE, plain, "auto", evaluating=False).note
 
 
 @pytest.mark.parametrize("name", ["mean", "inliers"])

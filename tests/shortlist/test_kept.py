@@ -23,7 +23,9 @@ from resight.shortlist.edges import NUMBERED, NUMBERS, Numbers
 from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, Keys, Question, keep, look_up, renew
 from resight.shortlist.setup import voting_names
 from resight.shortlist.stage import ShortlistResult
-from resight.shortlist.store import INDEX_FILE, MERGE_RATIO, newest_index
+from resight.shortlist.store import INDEX_FILE, MERGE_RATIO, newest_index, open_index
+from resight.store.counts import PAIR_KEY
+from resight.store.fingerprint import digest_ids, fingerprint
 from resight.store.parts import part_files, write_part
 from resight.store.sealed import read_json, write_json
 
@@ -224,6 +226,28 @@ def test_without_edges_all_are_asked_again(env: Environment, crops: pa.Table) ->
 
 def question(crop_id: str, allowed: list[bool], encounter: str = "") -> Question:
     return Question(crop_id, np.array(allowed), None, encounter or crop_id)
+
+
+def test_votes_of_before_distances_were_rounded_are_not_taken_for_those_of_now(
+    env: Environment, crops: pa.Table
+) -> None:
+    may_find = dict.fromkeys(QUERIES, GALLERY)
+    votes = asked(env, crops, may_find).votes
+    folder = folder_of(env)
+    path = newest_index(folder, folder.name)
+    assert path is not None
+    pairs = listed(may_find).rows
+    assert pairs is not None
+    how = CODED.model_dump(include=stage.DECIDE_VOTES)
+    ids = (
+        digest_ids(open_index(path).crop_ids),
+        digest_ids(" ".join(row.values()) for row in pairs.select(PAIR_KEY).to_pylist()),
+    )
+    kept = fingerprint("lnbnn_verified", path.name, *ids, how)  # their name until 2026-11-28
+    rmtree(folder / FOLDER)
+    write_part(folder / "votes", kept, votes.set_column(2, "lnbnn", pc.multiply(votes["lnbnn"], 2.0)))
+    again = asked(env, crops, may_find)
+    assert again.n_voted == len(QUERIES) and again.votes.equals(votes)
 
 
 def test_an_answer_is_named_by_what_may_be_found_whatever_the_order() -> None:

@@ -21,7 +21,6 @@ from resight.extract.kinds.orb import OrbParams
 from resight.extract.kinds.sift import SiftParams
 from resight.pairs.plan import PairGrid, Plan
 from resight.shortlist.codebook import kmeans, sub_vectors
-from resight.shortlist.earlier_votes import digest_of_texts
 from resight.shortlist.entries import encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
@@ -31,7 +30,6 @@ from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index,
 from resight.shortlist.training import draw_sample, train
 from resight.shortlist.votes import CROP_VOTES, Limits, lnbnn, search
 from resight.store.counts import reconcile_left_out
-from resight.store.fingerprint import digest_ids
 from resight.store.sealed import read_json, write_json
 
 FLAT = ShortlistParams(pq_bytes=0, n_lists=4, n_probe=4, neighbours=4)
@@ -511,15 +509,6 @@ def test_faiss_gives_the_same_votes(
     theirs = search(index, queries, params.model_copy(update={"backend": "faiss"}), allowed=allowed)
     for crop, _ in queries:
         assert as_dict(theirs, crop) == pytest.approx(as_dict(ours, crop), abs=5e-3)  # ours are rounded
-
-
-def test_the_name_that_votes_had_before_is_that_of_all_pairs() -> None:
-    pairs = plan_of(
-        [("q", "a", "identify", "planned"), ("q2", "b", "identify", "planned"), ("ü", "a", "identify", "planned")]
-    )
-    assert digest_of_texts(pairs) == digest_ids(["q a", "q2 b", "ü a"])
-    assert digest_of_texts(pairs.slice(1, 1)) == digest_ids(["q2 b"])
-    assert digest_of_texts(pairs.slice(0, 0)) == digest_ids([])
 
 
 def test_descriptors_that_point_everywhere_find_the_same_in_few_lists_whoever_asks_with_them() -> None:

@@ -15,7 +15,7 @@ from resight.pairs.plan import PLAN, PLANNED, PairGrid
 from resight.segment.store import write_crop
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import Voting, voting_names
-from resight.shortlist.stage import ShortlistResult, shortlist
+from resight.shortlist.stage import DEAL_PLACES, DECIDE_VOTES, ShortlistResult, shortlist
 from resight.shortlist.union import Alike, Evidence, nearest, united
 
 N = 8
@@ -144,6 +144,36 @@ def test_a_crop_that_nothing_votes_for_is_compared_where_its_vector_is_alike(env
     assert both.n_voted == 1 and listed(env, crops, params, alike_to(other)).n_voted == 0, "kept on disk"
     assert listed(env, crops, params, None).n_voted == 0, "votes alone keep their own name"
     assert listed(env, crops, params, alike_to("g4")).n_voted == 1, "other vectors, other list"
+
+
+@pytest.mark.parametrize("changed", [{"leaders": 1}, {"per_leader": 2}, {"per_animal": 2}])
+def test_other_places_are_another_list_where_vectors_deal_them(
+    env: Environment, crops: pa.Table, changed: dict[str, int]
+) -> None:
+    usual = ShortlistParams(enabled="on", k=2, min_gallery=1, pq_bytes=0)
+    other = usual.model_copy(update=changed)
+    assert [listed(env, crops, params, alike_to("g0")).n_voted for params in (usual, usual, other, other)] == [
+        1,
+        0,
+        1,
+        0,
+    ]
+    assert [listed(env, crops, params, None).n_voted for params in (usual, other)] == [1, 0], "votes deal no places"
+
+
+def test_every_setting_of_a_list_stands_in_the_name_of_its_votes_or_decides_no_vote() -> None:
+    whether = {
+        "enabled",
+        "min_gallery",
+    }  # a list is made at all; which of its indexes is asked stands in the name of that
+    params = ShortlistParams()
+    of_index = {
+        name
+        for name, other in (("descriptors", "own"), ("descriptors_per_crop", 9), ("n_lists", 9), ("pq_bytes", 8))
+        if params.model_copy(update={name: other}).index_name() != params.index_name()
+    }
+    assert len(of_index) == 4
+    assert whether | of_index | DECIDE_VOTES | DEAL_PLACES == {*ShortlistParams.model_fields}
 
 
 def test_where_nothing_is_left_out_vectors_change_nothing(env: Environment, crops: pa.Table) -> None:

@@ -91,7 +91,7 @@ class Faults:
                 settings = before / "resight.toml"
                 settings.write_text(settings.read_text().replace("max_keypoints = 32", "max_keypoints = 28"))
             if job == "repair":
-                for pattern in ("store/ingest/*/*.parquet", "store/match/*/*.parquet", "current/pairs.parquet"):
+                for pattern in ("store/ingest/*/*.parquet", "store/match/*/*.parquet", "current/pairs.parquet/*"):
                     damaged = sorted(before.glob(pattern))[0]
                     data = damaged.read_bytes()[:200]
                     damaged.unlink()  # the file may be for reading only

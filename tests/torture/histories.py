@@ -244,11 +244,15 @@ class History:
         """Equal tables, whole `current`, counts that agree."""
         workspace = Workspace(self.place)
         ids = set()
-        for name in (table.name for table in CATALOG if table.name not in MEASURED):
-            table = read_current(workspace, name)
+        for described in (table for table in CATALOG if table.name not in MEASURED and not table.in_parts):
+            table = read_current(workspace, described.name)
             ids |= set(table["run_id"].to_pylist()) if table is not None else set()
         if len(ids) != 1:
             raise Wrong(f"current/ holds tables of {sorted(ids)}")
+        for name in (table.name for table in CATALOG if table.in_parts):  # rows of earlier runs bear their names
+            table = read_current(workspace, name)
+            if table is not None and not table.equals(read_run(workspace, *ids, name)):
+                raise Wrong(f"{name} in current/ is not that of the run")
         for record in self.records():
             for stage, counts in record["counts"].items():
                 if counts["in"] != sum(counts["out"].values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,8 +86,8 @@ def test_the_judge_of_faults_sees_what_is_wrong(commands: Commands, folder: Path
     assert not faults.differs("identify")
     scene.expected["photos"] = scene.expected["photos"].slice(1)
     assert faults.differs("identify") == "photos differ"
-    for file in faults.work.rglob("pairs.parquet"):
-        file.unlink()
+    for folder in faults.work.rglob("pairs.parquet"):
+        shutil.rmtree(folder)
     assert faults.differs("identify") == "photos, pairs differ"
 
 

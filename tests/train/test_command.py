@@ -1,4 +1,4 @@
-"""`resight train segmenter` and `resight train fusion`, from the command line to the file."""
+"""`resight train segmenter`, from the command line to the file."""
 
 import json
 from dataclasses import replace

@@ -15,7 +15,7 @@ from typing import Any
 
 from resight.errors import ResightError
 from resight.ingest.addresses import filesystem
-from resight.store.generations import digest_of
+from resight.store.digests import digest_of
 
 SETTING = "publish.to"
 TRIES = 2

@@ -1,7 +1,7 @@
 """Copying ``runs/`` and what is current to object storage, so that no reader ever mixes two runs.
 
 ```
-runs/<run_id>/…              the files of a run, and manifest.json, which is written when all of them are there and whole
+runs/<run_id>/…              the files of a run, tables in parts as folders, and manifest.json, which is written when all of them are there and whole
 generations/<n>-<digest>/…   the files that became current together
 current.json                 which of those folders is current, and each file with its size and SHA-256; written last
 ```
@@ -28,9 +28,11 @@ from resight.bucket.objects import TRIES, BucketError, Content, Objects
 from resight.errors import DamagedError, SettingsError, WorkspaceError
 from resight.store import pages, sealed
 from resight.store.damage import MISSING
+from resight.store.digests import digest_of
 from resight.store.generations import MANIFEST as GENERATION_FILE
-from resight.store.generations import Generation, current_generation, digest_of
+from resight.store.generations import Generation, current_generation
 from resight.store.listing import matching
+from resight.store.table_files import files_of, named_files
 from resight.store.workspace import Workspace
 
 FORMAT = 1
@@ -119,8 +121,8 @@ class _Copy:
         if not self._check and self._is_as_before(place, files, listed):
             self._of_runs |= {row["sha256"]: f"{place}/{name}" for name, row in listed.items()}
             return False
-        for file in files.values():
-            if file.suffix == ".parquet":
+        for table in matching(self.workspace.runs / run_id, "[!.]*.parquet"):
+            for file in files_of(table):
                 sealed.check(file)
         wanted = _contents(files)
         differs = {name: row.get("sha256") for name, row in listed.items()} != {n: c.sha256 for n, c in wanted.items()}
@@ -241,7 +243,7 @@ def _publisher(workspace: Workspace) -> str:
 
 
 def _files(folder: Path) -> Files:
-    return {f.name: f for f in matching(folder, "[!.]*") if f.is_file() and f.name != GENERATION_FILE}
+    return {name: file for name, file in named_files(folder).items() if name != GENERATION_FILE}
 
 
 def _contents(files: Files) -> dict[str, Content]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from resight.catalog import TABLES, Table
 from resight.errors import WorkspaceError
 from resight.export.base import Product, Source
+from resight.store.table_files import files_of
 
 UNCONFIRMED = " What it says about who an animal is are unconfirmed answers of the program."
 MACHINE = {"identifications", "novelty", "provisional"}
@@ -35,15 +36,17 @@ def make(source: Source) -> Product:
     return Product({"datapackage.json": text.encode() + b"\n"})
 
 
-def _resource(table: Table, file: Path) -> dict[str, Any]:
+def _resource(table: Table, place: Path) -> dict[str, Any]:
+    files = files_of(place)
+    paths = [f"current/{file.relative_to(place.parent).as_posix()}" for file in files]
     return {
         "name": table.name,
-        "path": f"current/{file.name}",
+        "path": paths if place.is_dir() else paths[0],  # several files of one schema are one resource
         "profile": "data-resource",
         "format": "parquet",
         "mediatype": "application/vnd.apache.parquet",
         "description": f"One row is {table.row}." + (UNCONFIRMED if table.name in MACHINE else ""),
-        "schema": _schema(table, pq.read_schema(file)),
+        "schema": _schema(table, pq.read_schema(files[0])),
     }
 
 

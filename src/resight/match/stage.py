@@ -14,6 +14,7 @@ from resight.environment import Environment
 from resight.errors import BrokenCountError
 from resight.match.cache import KEYS, PART_SCHEMA, is_in_sorted, look_up, rows_at
 from resight.match.setup import MatchSetup
+from resight.match.summary import SUMMARY_SCHEMA
 from resight.match.work import NumberedPlan, Work
 from resight.status import PairStatus
 from resight.store.parts import compact, part_files
@@ -50,11 +51,11 @@ def match(env: Environment, setup: MatchSetup, name: str, plan: pa.Table, featur
     folder = env.workspace.stage_dir("match", name)
     numbered = NumberedPlan.of(plan)
     wanted = np.unique(numbered.pair[numbered.planned])
-    kept, kept_rows = look_up(part_files(folder), numbered.codes, wanted)
+    kept, kept_rows = look_up(part_files(folder), numbered.codes, wanted, SUMMARY_SCHEMA)
     missing = np.setdiff1d(wanted, kept, assume_unique=True)
     work = Work(env, setup, folder, numbered.codes, features)
     blocks, failed = work.run(missing) if missing.size else ([], {})
-    new, new_rows = look_up([folder / block.part for block in blocks if block.part], numbered.codes, missing)
+    new, new_rows = look_up([folder / b.part for b in blocks if b.part], numbered.codes, missing, SUMMARY_SCHEMA)
     if blocks:
         compact(folder, PART_SCHEMA, KEYS)
     numbers = np.concatenate([kept, new])
@@ -113,4 +114,4 @@ def _oriented(rows: pa.Table, numbered: NumberedPlan) -> dict[str, pa.ChunkedArr
     forward = pa.array(numbered.query <= numbered.gallery)
     a, b = rows["n_keypoints_a"].combine_chunks(), rows["n_keypoints_b"].combine_chunks()
     counts = {"n_keypoints_query": pc.if_else(forward, a, b), "n_keypoints_gallery": pc.if_else(forward, b, a)}
-    return counts | {name: rows[name] for name in PART_SCHEMA.names if not name.endswith(("_a", "_b"))}
+    return counts | {name: rows[name] for name in SUMMARY_SCHEMA.names if not name.endswith(("_a", "_b"))}

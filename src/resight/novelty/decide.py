@@ -71,14 +71,14 @@ def decide(
         refused: By encounter_id, individuals that a person says it is not; they are not among the candidates.
     """
     truth, deleted, days, beliefs, refused = truth or {}, deleted or {}, days or Days(), beliefs or {}, refused or {}
-    ranked = _delete(ranked, deleted)
+    ranked, animals = _delete(ranked, deleted), frozenset(gallery)
     candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
     compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
     rows, probability, inside = list[dict[str, Any]](), dict[tuple[str, str], float](), dict[tuple[str, str], bool]()
     for encounter, photos in counted(sorted(_photos_by_encounter(queries).items()), "novelty", "encounters"):
         without, listed = deleted.get(encounter), candidates.get(encounter, [])
         fitted, gone = model.without(without) if without else model, {without} | refused.get(encounter, frozenset())
-        size, n = len(set(gallery) - gone), compared.get(encounter, 0)
+        size, n = len(animals) - len(animals & gone), compared.get(encounter, 0)
         cut = len(seen.left_out.get(encounter, frozenset()) - gone)
         query = _query(listed, scores.get(encounter, {}), returned.get(encounter, {}), without, cut)
         facts = {"n_photos": len(photos), "n_photos_compared": n, "true_individual_id": truth.get(encounter)}

@@ -88,9 +88,12 @@ def candidate_set(encounter: str, query: QueryScores, model: NoveltyModel, days:
     for those met again after years; n animals allow no more than ``n / (n + 1)``, and where the shortlist left m of them out
     no more than ``(n - m) / (n + 1)``. A candidate for whose class there are fewer than two such animals is in the set.
     """
-    by_gap: dict[int | None, list[str]] = {}
+    by_gap, gap_of = dict[int | None, list[str]](), dict[int | None, int | None]()
     for candidate in {c for scores in query.candidates.values() for c in scores}:
-        by_gap.setdefault(_gap(days.between(encounter, candidate), model), []).append(candidate)
+        between = days.between(encounter, candidate)
+        if between not in gap_of:
+            gap_of[between] = _gap(between, model)
+        by_gap.setdefault(gap_of[between], []).append(candidate)
     most = max(query.candidates, default=1)
     reach = [_reach(model.genuine[gap], most) for gap in by_gap if gap is not None]
     if not reach or min(reach) == 0:

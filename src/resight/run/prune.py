@@ -14,7 +14,7 @@ from resight.errors import ResightError
 from resight.evaluate.history import LAST, NOBODY
 from resight.ingest.params import RetentionParams
 from resight.run.models import Model, list_models
-from resight.run.usage import NAMED_STAGES, Item, generations_of, inventory, records_of, users_of
+from resight.run.usage import NAMED_STAGES, Item, counted_once, generations_of, inventory, records_of, users_of
 from resight.settings import Settings
 from resight.store.durable import remove_tree, sync_folder
 from resight.store.listing import matching
@@ -41,7 +41,7 @@ def prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[str
         remove: False: say only what would go.
 
     Returns:
-        ``items`` (each with ``why``), ``files`` and ``bytes`` together, ``kept_bytes``, ``removed`` (whether they are gone)
+        ``items`` (each with ``why``), ``files`` and ``bytes`` (what that frees) together, ``kept_bytes``, ``removed`` (whether they are gone)
         and ``notes``.
 
     Raises:
@@ -64,21 +64,23 @@ def _prune(workspace: Workspace, settings: Settings, *, remove: bool) -> dict[st
         for name in silent
     ]
     items = inventory(workspace, users, {name: str(record["flow"]) for name, record in records.items()})
-    chosen = [
-        (item, why) for item in items if (why := _why(item, records, kept, settings.retention, not users.unknown))
-    ]
+    reasons = {item.path: _why(item, records, kept, settings.retention, not users.unknown) for item in items}
+    # What those that stay have too is not freed; what several that go share counts for the newest of them.
+    staying, going = ([item for item in items if bool(reasons[item.path]) is goes] for goes in (False, True))
+    items = counted_once([*reversed(staying), *reversed(going)])[::-1]
+    chosen = [(item, why) for item in items if (why := reasons[item.path])]
     if remove:
         for folder in left_over:
             remove_tree(folder)
         for item, _ in chosen:
             _remove(workspace, item)
     notes = [*users.unknown, *(["So no results are removed."] if users.unknown else [])]
-    going = sum(item.bytes for item, _ in chosen)
+    freed = sum(item.bytes for item, _ in chosen)
     return {
         "items": [item.row(workspace) | {"why": why} for item, why in chosen],
         "files": sum(item.files for item, _ in chosen),
-        "bytes": going,
-        "kept_bytes": sum(item.bytes for item in items) - going,
+        "bytes": freed,
+        "kept_bytes": sum(item.bytes for item in items) - freed,
         "removed": remove,
         "notes": notes,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class Item:
         name: Of the folder.
         path: Where it lies.
         files: How many.
-        bytes: Their sizes together.
+        bytes: Their sizes together; after `counted_once` without what another piece counts.
+        linked: Sizes of those that have other names, maybe in other pieces: runs share the parts of tables that they have in common.
         written: When the newest of them was written, in seconds since 1970.
         used_by: Models and runs that need it.
     """
@@ -59,6 +60,7 @@ class Item:
     bytes: int
     written: float
     used_by: tuple[str, ...] = ()
+    linked: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     def row(self, workspace: Workspace) -> dict[str, Any]:
         """For people and programs."""
@@ -201,16 +203,27 @@ def inventory(workspace: Workspace, users: Users, flows: Mapping[str, str]) -> l
     return [*items, _item("models", "", workspace.models)] if workspace.models.is_dir() else items
 
 
+def counted_once(items: Iterable[Item]) -> list[Item]:
+    """The same, where a file that lies in several of them counts for the first one only."""
+    seen, found = set[tuple[int, int]](), []
+    for item in items:
+        again = sum(size for file, size in item.linked.items() if file in seen)
+        seen.update(item.linked)
+        found.append(replace(item, bytes=item.bytes - again))
+    return found
+
+
 def usage(workspace: Workspace, settings: Settings) -> dict[str, Any]:
     """What takes the space.
 
     Returns:
-        ``files``, ``bytes``, ``items`` (largest first, see `Item`), ``by_stage`` and ``by_model`` (bytes; what two models use
+        ``files``, ``bytes``, ``items`` (largest first, see `Item`; what runs share counts for the newest of them), ``by_stage`` and ``by_model`` (bytes; what two models use
         counts for both), ``notes``.
     """
     models, (records, silent) = list_models(workspace), records_of(workspace)
     users = users_of(workspace, settings, models, records.values())
-    items = inventory(workspace, users, {run: str(record["flow"]) for run, record in records.items()})
+    flows = {run: str(record["flow"]) for run, record in records.items()}
+    items = counted_once(reversed(inventory(workspace, users, flows)))[::-1]
     by_stage: dict[str, int] = {}
     by_model = {model.fingerprint: 0 for model in models}
     for item in items:
@@ -264,10 +277,15 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _item(where: str, stage: str, folder: Path, used_by: Iterable[str] = ()) -> Item:
-    files, size, written = 0, 0, folder.stat().st_mtime
+    files, size, written, linked = 0, 0, folder.stat().st_mtime, dict[tuple[int, int], int]()
     for here, _, names in os.walk(folder):
         for name in names:
             with suppress(FileNotFoundError):  # a run beside this one has put it elsewhere
                 state = (Path(here) / name).lstat()
-                files, size, written = files + 1, size + state.st_size, max(written, state.st_mtime)
-    return Item(where, stage, folder.name, folder, files, size, written, tuple(sorted(used_by)))
+                files, written = files + 1, max(written, state.st_mtime)
+                if state.st_nlink > 1:
+                    linked[state.st_dev, state.st_ino] = state.st_size
+                else:
+                    size += state.st_size
+    size += sum(linked.values())
+    return Item(where, stage, folder.name, folder, files, size, written, tuple(sorted(used_by)), linked)

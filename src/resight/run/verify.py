@@ -15,18 +15,20 @@ import pyarrow.parquet as pq
 from resight.errors import DamagedError, WorkspaceError
 from resight.extract import damage as shards
 from resight.extract import store as features
+from resight.run.copies import copies_of_run, copy_again, identity
 from resight.run.models import current_model, load_again
 from resight.run.usage import missing_calibration
 from resight.runner.progress import track
 from resight.segment.rows import PART_SCHEMA
 from resight.segment.store import what_is_wrong
 from resight.shortlist.store import INDEX_FILE, open_index
-from resight.store import generations, sealed
+from resight.store import digests, sealed
 from resight.store.damage import MISSING, QUARANTINE, set_aside
-from resight.store.durable import copy_whole
-from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation, digest_of
+from resight.store.digests import digest_of
+from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation
 from resight.store.listing import matching
-from resight.store.selective import opened, read_columns
+from resight.store.selective import read_columns
+from resight.store.table_files import PART, named_files, parts_in, table_of
 from resight.store.workspace import Workspace
 
 AGAIN, LOST = "again", "lost"
@@ -39,8 +41,11 @@ THEN = {
     "calibration": "the next night with the same gallery makes it again; until then runs that used it lack their calibration pairs",
     "shortlist": "it is built anew",
     "current": "it is copied again from its run",
+    "current run": "it is copied from current/",
+    "no part": "it is moved out of that folder",
     "manifest": "it is made again from the tables beside it",
 }
+LOST_OF_RUN = "this table of the run is lost for good; a backup may have it"
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def verify(workspace: Workspace, *, repair: bool = False, quiet: bool = True) ->
 
 def _verify(workspace: Workspace, repair: bool, quiet: bool) -> dict[str, Any]:
     sealed.forget()
-    generations.forget()
+    digests.forget()
     shards.forget()
     items = list(_items(workspace))
     stages: dict[str, dict[str, int]] = {}
@@ -213,35 +218,24 @@ def _missing_crops(workspace: Workspace, part: Path) -> Iterator[Item]:
 
 
 def _runs(workspace: Workspace, generation: Generation | None) -> Iterator[Item]:
-    """Tables of runs. One that is damaged comes back from the generation that holds a copy of it; else it is lost."""
+    """Tables of runs. A file that is damaged comes back from the generation that holds a copy of it; else it is lost."""
+    copies = copies_of_run(generation)
     for folder in matching(workspace.runs, "[!.]*"):
         if not (folder / "runs.parquet").exists():
             yield Item(
                 "runs", folder / "runs.parquet", _missing(folder / "runs.parquet"), None, "the run is lost for good"
             )
-        for file in matching(folder, "*.parquet"):
-            copy = generation and generation.folder / file.name
-            is_copy = generation is not None and generation.origin(file.name) == file
-            repair = partial(_copy_again, copy) if copy and is_copy and _is_of(copy, folder.name) else None
-            then = (
-                "it is copied from current/"
-                if repair
-                else "this table of the run is lost for good; a backup may have it"
-            )
-            yield Item("runs", file, _part_look(file), repair, then)
-
-
-def _copy_again(copy: Path, damage: DamagedError) -> None:
-    set_aside(damage, "it was copied again from current/")
-    copy_whole(copy, damage.path, read_only=True)
-
-
-def _is_of(file: Path, run_id: str) -> bool:
-    """Whether a current table is whole, and that of this run."""
-    try:
-        return sealed.check(file) and run_id in opened(file).read(["run_id"])["run_id"].to_pylist()[:1]
-    except (DamagedError, FileNotFoundError, KeyError):
-        return False
+        for table in matching(folder, "*.parquet"):
+            files, damages = parts_in(table) if table.is_dir() else ([table], [])
+            looks: list[tuple[Path, Callable[[], bool]]] = [(file, _part_look(file)) for file in files]
+            looks += [(damage.path, partial(_raise, damage)) for damage in damages]
+            for file, look in looks:
+                copy = copies.get(identity(file) or file)
+                repair: Callable[[DamagedError], object] | None = partial(copy_again, copy) if copy else None
+                then = THEN["current run"] if copy else LOST_OF_RUN
+                if PART.fullmatch(file.name) is None and table.is_dir():
+                    repair, then = _aside(THEN["no part"]), THEN["no part"]
+                yield Item("runs", file, look, repair, then)
 
 
 def _current(generation: Generation | None) -> Iterator[Item]:
@@ -251,7 +245,7 @@ def _current(generation: Generation | None) -> Iterator[Item]:
     names = set(generation.files) or {f"{name}.parquet" for name in generation.tables}
     if not generation.files:  # of before: what the run has and ``current`` lacks
         run = generation.workspace.runs / (generation.run_id or "")
-        names |= {file.name for file in matching(run, "*.parquet")} if generation.run_id else set()
+        names |= {name for name in named_files(run) if table_of(name)} if generation.run_id else set()
     for name in sorted(names):
         there, remade = generation.origin(name) is not None, name in OF_ACCURACY
         then = THEN["current"] if there else "`resight accuracy` writes it again" if remade else "it is lost"

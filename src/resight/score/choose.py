@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +14,19 @@ from resight.score.distribution import scored_only
 from resight.score.fusion import Fusion
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
 from resight.score.null import Null, labels_of
+from resight.score.prior import NOTHING
 from resight.score.stage import distributions
 from resight.store.columns import mapped
 from resight.store.workspace import Workspace
 
 NOT_WORSE = 0.01
-TOO_FEW = (
-    "Too few pairs of different known animals to learn from; evidence is fused as learned at other places, on the scale of "
-    "this run's own pairs."
+TOO_FEW = "Too few pairs of different known animals to learn from; evidence is fused {how}, on the scale of this run's own pairs."
+AS_ELSEWHERE = "as learned at other places"
+GOES_WITHOUT = (
+    "Too few pairs of different animals are there to learn what sums of confidences mean, so that fusion goes without them and is "
+    "less sure."
 )
+ALL_THE_SAME = "with equal weights, because no other place has taught what just this evidence is worth"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,11 @@ class ChosenFusion:
     fusion: Fusion | None = None
     note: str = ""
     fingerprint: str = ""
+
+    def under(self, null: Null) -> ChosenFusion:
+        """The same, with a sentence where it was fitted with more pairs of different animals than ``null`` knows."""
+        goes_without = self.fusion is not None and null.counts is None and self.fusion.needs_strangers
+        return replace(self, note=f"{self.note} {GOES_WITHOUT}") if goes_without else self
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,9 @@ def choose_fusion(
         return ChosenFusion(before.fusion, f"Evidence is fused by the accepted fusion {name}.", name)
     fusion = fit_fusion(labelled.training(("calibrate",)), calibration)
     if fusion is None:
-        return ChosenFusion(_unfitted(labelled), TOO_FEW)
+        alone = _unfitted(labelled)
+        learned = alone is None or alone.training["prior"] != NOTHING
+        return ChosenFusion(alone, TOO_FEW.format(how=AS_ELSEWHERE if learned else ALL_THE_SAME))
     name, about = fusion.fingerprint, _about(fusion)
     if evaluating:
         note = f"Evidence is fused by {name}, fitted on the gallery of this split alone ({about})."
@@ -193,5 +204,5 @@ def _unfitted(labelled: LabelledPairs) -> Fusion | None:
     if not scored.num_rows:
         return None
     query, gallery = np.full(scored.num_rows, "query"), np.full(scored.num_rows, "gallery")
-    alone = distributions(scored, {}, labelled.null, None)
+    alone = distributions(scored, labelled.labels, labelled.null, None)  # as they are scored then
     return fit_fusion(TrainingPairs(alone, query, gallery, query, labelled.matcher), at_least=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from resight.catalog.views import home_line, views
+from resight.catalog.views import home_line, views, with_parts
 from resight.errors import WorkspaceError
 from resight.plugins.params import Params
 from resight.settings import SETTINGS_FILE, Settings
@@ -58,12 +58,16 @@ def init_workspace(root: Path, weights: WeightStore | None = None, novelty: dict
 
 
 def correct_views(root: Path) -> None:
-    """Where ``catalog.sql`` names another folder than the workspace is in now, because that was moved or copied, name this one."""
+    """Where ``catalog.sql`` names another folder than the workspace is in now, because that was moved or copied, name this one.
+
+    What an earlier version wrote learns of tables in parts, which it would take for tables without rows.
+    """
     file = root / VIEWS_FILE
     if not file.exists():
         return
     text = file.read_bytes()
-    corrected = HOME_LINE.sub(lambda _: home_line(root).encode(), text, count=1)
+    text_now = with_parts(text.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    corrected = HOME_LINE.sub(lambda _: home_line(root).encode(), text_now, count=1)
     if corrected != text:
         write_bytes(file, corrected)
 

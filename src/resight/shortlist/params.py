@@ -45,7 +45,7 @@ class ShortlistParams(Params):
     leaders: int = expert_field(
         5,
         ge=0,
-        description="animals with most evidence, which get per_leader photos in the first round; where crops have vectors",
+        description="animals with most evidence, which get per_leader photos in the first round, before the others get any; where crops have vectors",
     )
     per_leader: int = expert_field(3, ge=1, description="photos of each of the leaders in the first round")
     backend: Literal["torch", "faiss"] = expert_field(

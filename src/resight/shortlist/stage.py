@@ -17,7 +17,6 @@ from resight.extract.stage import extract
 from resight.pairs.plan import PairGrid, Plan
 from resight.runner.runner import Runner
 from resight.shortlist.block import VoteBlock, Voter, vote_block
-from resight.shortlist.earlier_votes import earlier_votes
 from resight.shortlist.edges import Numbers, Reach, keep_edges
 from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, VERIFIED, Keys, Question, keep, look_up, renew
 from resight.shortlist.passes import Place, Stored
@@ -156,12 +155,6 @@ def _votes(
     renew(folder, before, {crop_id: key for crop_id, key in keys.items() if key in is_kept}, asked_on)
     if not again:
         return _ordered(before), 0
-    if not is_kept and alike is None:
-        earlier = earlier_votes(folder.parent, index.name, index.crop_ids, grids, how)
-        if earlier is not None:
-            earlier = earlier.filter(pc.less_equal(earlier["rank"], everything.most))
-            keep(folder, earlier, keys, keys.values())
-            return _ordered(earlier), 0
     asked = [voter for voter in everything.queries if speaks_with(voter[0]) in again]
     owners = alike.numbers(index.crop_ids) if alike else None
     questions_now = _questions(asked, open_rows, index.crop_ids, alike)

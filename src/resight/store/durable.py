@@ -6,8 +6,10 @@ settled by `os.fsync`, of the file and of the folder that names it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import sys
 import time
 import uuid
@@ -16,6 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FOR_READING = 0o444
+NO_HARD_LINKS = {  # the file system knows none, this file has too many, it lies on another disk, or is another user's
+    errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV,
+}  # fmt: skip
 FICLONE = 0x40049409  # ioctl_ficlone(2): Btrfs, XFS, OCFS2, NFS 4.2
 LEFT_OVER_S = 3600.0
 
@@ -72,6 +77,16 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file that is never changed, or where that cannot be, a copy for reading only."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        copy_file(source, target)
+
+
 def _cloned(source: Path, target: Path) -> bool:
     if sys.platform != "linux":
         return False
@@ -86,7 +101,10 @@ def _cloned(source: Path, target: Path) -> bool:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and its files; Windows removes none that is for reading only."""
+    """Remove a folder and its files; Windows removes none that is for reading only.
+
+    There, a file that has other names may be written to by those from then on.
+    """
     if os.name == "nt":
         for file in folder.rglob("*"):
             file.chmod(0o666)
@@ -109,11 +127,23 @@ def clear_left_over(folders: Iterable[Path]) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Put everything in ``folder`` on the disk, what is inside before what names it."""
+    """Put everything in ``folder`` on the disk, what is inside before what names it.
+
+    A file that has other names is there: it was put there under the first of them. Windows could not: it syncs none that is for reading only.
+    """
     for here, _, names in os.walk(folder, topdown=False):
         for name in names:
-            sync_file(Path(here) / name)
+            if os.name != "nt" or (Path(here) / name).stat().st_nlink == 1:
+                sync_file(Path(here) / name)
         sync_folder(Path(here))
+
+
+def protect_tree(folder: Path) -> None:
+    """Make all files in ``folder`` for reading only."""
+    for here, _, names in os.walk(folder):
+        for name in names:
+            if stat.S_IMODE((Path(here) / name).stat().st_mode) != FOR_READING:
+                (Path(here) / name).chmod(FOR_READING)
 
 
 def sync_file(path: Path) -> None:

@@ -8,7 +8,6 @@ reads from `Generation.folder` alone never mixes two runs. `store.publication` w
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,19 +22,20 @@ from resight.errors import DamagedError, WorkspaceError
 from resight.store import sealed
 from resight.store.accepted_runs import newest_accepted, run_of
 from resight.store.damage import MISSING, set_aside
+from resight.store.digests import digest_of
+from resight.store.durable import make_folder
 from resight.store.listing import matching
 from resight.store.pages import copy_again
+from resight.store.table_files import NO_PART, named_files, table_of
 from resight.store.tables import read_table
 from resight.store.workspace import Workspace
 
 MANIFEST = "generation.json"
 POINTER = "current.json"  # where no links can be made; in ``models`` of a workspace of before, the accepted model
-NAMED_BY = ("photos", "crops", "features", "pairs", "novelty", "runs")
+NAMED_BY = ("photos", "crops", "features", "novelty", "runs")  # rows of ``pairs`` may be of earlier runs
 MEASURED = ("accuracy", "outcomes", "accuracy_curves", "accuracy_differences", "changes")  # of the accuracy flow
 ACCURACY_FILE = "accuracy.html"
 OF_ACCURACY = {ACCURACY_FILE, *(f"{name}.parquet" for name in MEASURED)}
-
-_seen: dict[str, tuple[int, int, str]] = {}  # size, time of change and digest of files that were read in this process
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,19 @@ class Generation:
     @property
     def tables(self) -> list[str]:
         """Names of its tables."""
-        names = list(self.files) or [file.name for file in matching(self.folder, "[!.]*.parquet")]
-        return sorted(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
+        return sorted({table for name in self.files or named_files(self.folder) if (table := table_of(name))})
 
     def has(self, name: str) -> bool:
         """Whether it has that table, be it damaged."""
         file = f"{name}.parquet"
-        return file in self.files or (self.folder / file).exists() or (not self.files and self.origin(file) is not None)
+        return (
+            bool(self._files_of(name))
+            or (self.folder / file).exists()
+            or (not self.files and self.origin(file) is not None)
+        )
 
     def table(self, name: str) -> pa.Table:
-        """One of its tables, with the columns that the catalog describes. One that is damaged or gone is copied from its run.
+        """One of its tables, with the columns that the catalog describes. A file of it that is damaged or gone is copied from its run.
 
         Raises:
             WorkspaceError: It has no such table.
@@ -82,26 +85,44 @@ class Generation:
         """
         path = self.folder / f"{name}.parquet"
         try:
-            if path.name in self.files and digest_of(path) != self.files[path.name]:
-                raise DamagedError(path, sealed.DIFFERS)
-            return read_table(path, name)
+            damages = self._damages(name)
+            if not damages:
+                return read_table(path, name)
         except FileNotFoundError:
-            damage = DamagedError(path, MISSING)
+            damages = [DamagedError(path, MISSING)]
         except DamagedError as error:
-            damage = error
+            damages = [error]
         if not self.has(name):
             raise WorkspaceError(
                 f"There is no current table '{name}'; there are {', '.join(self.tables) or 'none yet'}."
             )
-        if not self.repair(damage):
-            raise DamagedError(path, damage.why, "no run has a copy; put the file back from a backup, or delete it")
+        for damage in damages:
+            if not self.repair(damage):
+                cure = "no run has a copy; put the file back from a backup, or delete it"
+                raise DamagedError(damage.path, damage.why, damage.cure if damage.why == NO_PART else cure)
         return read_table(path, name)
+
+    def _files_of(self, table: str) -> list[str]:
+        """Names of the files of one of its tables, where they were written down."""
+        return sorted(name for name in self.files if table_of(name) == table)
+
+    def _damages(self, table: str) -> list[DamagedError]:
+        """Files of a table that are not what was written down."""
+        found = []
+        for name in self._files_of(table):
+            file = self.folder / name
+            try:
+                if digest_of(file) != self.files[name]:
+                    found.append(DamagedError(file, sealed.DIFFERS))
+            except FileNotFoundError:
+                found.append(DamagedError(file, MISSING))
+        return found
 
     def origin(self, name: str) -> Path | None:
         """The file of a run that a file here is a copy of; None without one."""
-        run_id = self.accuracy_run_id if name in OF_ACCURACY else self.run_id
-        file = self.workspace.runs / (run_id or "") / name
-        return file if run_id and file.is_file() and self.folder != file.parent else None
+        run = self.workspace.runs / str((self.accuracy_run_id if name in OF_ACCURACY else self.run_id) or "")
+        file = run / name
+        return file if run != self.workspace.runs and file.is_file() and self.folder != run else None
 
     def repair(self, damage: DamagedError) -> bool:
         """Copy a file again from its run; False where that has no copy.
@@ -109,12 +130,16 @@ class Generation:
         Raises:
             DamagedError: That of the run is damaged too.
         """
-        origin = self.origin(damage.path.name)
+        origin = self.origin(damage.path.relative_to(self.folder).as_posix())
         if origin is None:
             return False
         if origin.suffix == ".parquet" and not sealed.check(origin):
             sealed.read(origin, lambda path: pq.read_table(path, partitioning=None))
-        set_aside(damage, f"it was copied again from runs/{origin.parent.name}")
+        then = f"it was copied again from {self.workspace.relative(origin.parent)}"
+        if damage.path.parent.is_file():
+            set_aside(DamagedError(damage.path.parent, "it is a file where a folder was"), then)
+        set_aside(damage, then)
+        make_folder(damage.path.parent)
         copy_again(origin, damage.path, read_only=bool(self.files))
         return True
 
@@ -130,26 +155,6 @@ class Generation:
             "files": dict(self.files),
             "created_at": self.created_at,
         }
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, worked out once in a process unless it changes.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-    """
-    state = path.stat()
-    size, changed, digest = _seen.get(str(path), (-1, -1, ""))
-    if (size, changed) != (state.st_size, state.st_mtime_ns):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        _seen[str(path)] = (state.st_size, state.st_mtime_ns, digest)
-    return digest
-
-
-def forget() -> None:
-    """Work digests out again."""
-    _seen.clear()
 
 
 def current_generation(workspace: Workspace) -> Generation | None:
@@ -316,11 +321,11 @@ def _from_tables(workspace: Workspace, folder: Path, number: int, model: str | N
     accuracy = run_of(workspace, folder / "accuracy.parquet")
     files = {}
     if number:
-        files = {file.name: digest_of(file) for file in matching(folder, "[!.]*") if _is_whole(file)}
+        files = {name: digest_of(file) for name, file in named_files(folder).items() if _is_whole(file)}
         origin = Generation(workspace, folder, number, run_id, accuracy, model, {}).origin
-        for file in matching(workspace.runs / (run_id or ""), "[!.]*.parquet") if run_id else ():
-            if file.name not in files and origin(file.name) and _is_whole(file):
-                files[file.name] = digest_of(file)
+        for name, file in named_files(workspace.runs / run_id).items() if run_id else ():
+            if table_of(name) and name not in files and origin(name) and _is_whole(file):
+                files[name] = digest_of(file)
     return Generation(workspace, folder, number, run_id, accuracy, model, files)
 
 

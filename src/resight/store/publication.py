@@ -25,10 +25,12 @@ from resight.catalog import TABLES
 from resight.errors import DamagedError
 from resight.store import sealed
 from resight.store.damage import MISSING, set_aside
+from resight.store.digests import digest_of
 from resight.store.durable import (
-    FOR_READING,
     copy_whole,
+    link_or_copy,
     make_folder,
+    protect_tree,
     put_in_place,
     remove_tree,
     sync_folder,
@@ -42,13 +44,13 @@ from resight.store.generations import (
     POINTER,
     Generation,
     current_generation,
-    digest_of,
     generation_folders,
     highest_number,
 )
 from resight.store.listing import matching
 from resight.store.pages import copy_to_current, digest_as_current
 from resight.store.sheets import is_sheet
+from resight.store.table_files import named_files
 from resight.store.tables import empty_table, write_table
 from resight.store.workspace import Workspace
 
@@ -78,7 +80,8 @@ def publish_generation(
     before = current_generation(workspace)
     wanted = _next(workspace, before, run_id, accuracy_run_id, model)
     sources = _identifications(wanted, before, run_id) | _accuracy(wanted, before, accuracy_run_id)
-    generation = before if before is not None and _is_the_same(before, wanted, sources) else _write(wanted, sources)
+    is_current = before is not None and _is_the_same(before, wanted, sources)
+    generation = before if before is not None and is_current else _write(wanted, sources, _copies(before))
     _switch(generation)
     _clear(generation)
     return generation
@@ -98,7 +101,8 @@ def _next(
 def _identifications(wanted: Generation, before: Generation | None, run_id: str | None) -> dict[str, Path | None]:
     """Where the tables and pages of the identifications are copied from, by name."""
     if run_id is not None:
-        return {file.name: file for file in _files(wanted.workspace.runs / run_id) if file.name not in OF_ACCURACY}
+        files = _files(wanted.workspace.runs / run_id)
+        return {name: file for name, file in files.items() if name not in OF_ACCURACY}
     names = [name for name in _names(before) if name not in OF_ACCURACY]
     return {name: _whole_copy(before, name) for name in names} if before is not None else {}
 
@@ -107,7 +111,8 @@ def _accuracy(wanted: Generation, before: Generation | None, run_id: str | None)
     """The same of the accuracy tables. One that the run lacks is empty, so that no reader joins it with an earlier run's."""
     if run_id is not None:
         empty: dict[str, Path | None] = {f"{name}.parquet": None for name in MEASURED}
-        return empty | {file.name: file for file in _files(wanted.workspace.runs / run_id) if file.name in OF_ACCURACY}
+        files = _files(wanted.workspace.runs / run_id)
+        return empty | {name: file for name, file in files.items() if name in OF_ACCURACY}
     sources: dict[str, Path | None] = {}
     for name in sorted(OF_ACCURACY.intersection(_names(before))):
         if before is not None:
@@ -127,14 +132,14 @@ def _has_no_rows(before: Generation, name: str) -> bool:
     return before.accuracy_run_id is not None and folder.is_dir() and not (folder / name).exists()
 
 
-def _files(folder: Path) -> list[Path]:
-    return [file for file in matching(folder, "[!.]*") if file.is_file() and file.name != MANIFEST]
+def _files(folder: Path) -> dict[str, Path]:
+    return {name: file for name, file in named_files(folder).items() if name != MANIFEST}
 
 
 def _names(before: Generation | None) -> list[str]:
     if before is None:
         return []
-    return sorted(before.files) or [file.name for file in _files(before.folder)]
+    return sorted(before.files or _files(before.folder))
 
 
 def _whole_copy(before: Generation, name: str) -> Path:
@@ -171,16 +176,31 @@ def _is_the_same(before: Generation, wanted: Generation, sources: Mapping[str, P
     )
 
 
-def _write(wanted: Generation, sources: Mapping[str, Path | None]) -> Generation:
-    """Copy everything into a folder of its own, and put that in its place, whole and on the disk."""
+def _copies(before: Generation | None) -> dict[str, Path]:
+    """Parts of tables in the generation before, by their digest."""
+    if before is None or before.folder.parent != before.workspace.generations:
+        return {}  # a run, of whose files this is to have copies, or what people may write to
+    return {digest: before.folder / name for name, digest in before.files.items() if "/" in name}
+
+
+def _write(wanted: Generation, sources: Mapping[str, Path | None], copies: Mapping[str, Path]) -> Generation:
+    """Copy everything into a folder of its own, and put that in its place, whole and on the disk.
+
+    Args:
+        wanted: The generation, still without its files.
+        sources: What to copy, by name.
+        copies: Of which the generation before has copies: they are taken over, so that there are two of each for good, that of the
+            runs and that of the generations.
+    """
     make_folder(wanted.folder.parent)
     staging = wanted.folder.parent / f"{STAGING}{uuid.uuid4().hex[:12]}"
     staging.mkdir()
     try:
         for name, source in sources.items():
+            (staging / name).parent.mkdir(exist_ok=True)
             if source is None:
                 write_table(staging, name.removesuffix(".parquet"), empty_table(name.removesuffix(".parquet")))
-            else:
+            elif "/" not in name or not _taken_over(copies.get(digest_of(source)), staging / name, digest_of(source)):
                 copy_to_current(source, staging / name)
         written = replace(wanted, files={name: digest_of(staging / name) for name in sorted(sources)})
         for name, source in sources.items():
@@ -188,12 +208,22 @@ def _write(wanted: Generation, sources: Mapping[str, Path | None]) -> Generation
                 raise DamagedError(source, "it was not copied as it is", "run the command again")
         sealed.write_json(staging / MANIFEST, written.manifest())
         sync_tree(staging)
-        for file in staging.iterdir():
-            file.chmod(FOR_READING)
+        protect_tree(staging)
         put_in_place(staging, wanted.folder)
     finally:
         remove_tree(staging)
     return written
+
+
+def _taken_over(copy: Path | None, target: Path, digest: str) -> bool:
+    """Give a file of the generation before a second name in the next one, if it is what was written there."""
+    try:
+        if copy is None or digest_of(copy) != digest:
+            return False
+        link_or_copy(copy, target)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _digest(source: Path) -> str:
@@ -241,14 +271,40 @@ def _point(generation: Generation) -> None:
     if current.is_symlink():
         current.unlink()
     make_folder(current)
-    for left_over in matching(current, ".*.tmp"):  # of a copy that was killed
+    for left_over in [*matching(current, ".*.tmp"), *matching(current, "*/.*.tmp")]:  # of a copy that was killed
         left_over.unlink()
-    for name in (MANIFEST, *generation.files):
+    for table in {name.partition("/")[0] for name in generation.files if "/" in name}:
+        _follow(generation, table)
+    for name in (MANIFEST, *(name for name in generation.files if "/" not in name)):
+        if (current / name).is_dir():
+            remove_tree(current / name)
         copy_whole(generation.folder / name, current / name)
-    for file in _files(current):
-        if _is_ours(file.name) and file.name not in generation.files:
+    for name, file in _files(current).items():
+        if _is_ours(name.partition("/")[0]) and name not in generation.files:
             file.unlink()
     sync_folder(current)
+
+
+def _follow(generation: Generation, table: str) -> None:
+    """Bring the copies of a table's parts in ``current`` to what the generation has; those that are there are not copied again."""
+    folder = generation.workspace.current / table
+    if folder.is_file():
+        folder.unlink()
+    make_folder(folder)
+    wanted = {
+        name.partition("/")[2]: digest for name, digest in generation.files.items() if name.startswith(f"{table}/")
+    }
+    there = {digest_of(file): file for file in matching(folder, "[!.]*") if file.is_file()}
+    moved = {name: folder / f".{name}.{uuid.uuid4().hex}.tmp" for name, digest in wanted.items() if digest in there}
+    for name, temporary in moved.items():
+        there[wanted[name]].rename(temporary)
+    for file in matching(folder, "[!.]*"):
+        file.unlink()
+    for name in wanted:
+        if name in moved:
+            put_in_place(moved[name], folder / name)
+        else:
+            copy_whole(generation.folder / table / name, folder / name)
 
 
 def _clear(generation: Generation) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,12 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resight.catalog import TABLES
+from resight.catalog import table as catalog_table
 from resight.errors import DamagedError, WorkspaceError
 from resight.store import sealed
 from resight.store.damage import set_aside
-from resight.store.durable import FOR_READING, put_in_place, sync_tree, write_bytes
+from resight.store.durable import protect_tree, put_in_place, remove_tree, sync_tree, write_bytes
 from resight.store.generations import current_generation
 from resight.store.listing import matching
+from resight.store.table_files import files_of
+from resight.store.table_parts import write_parts
 from resight.store.tables import read_table, rows_where, write_table
 from resight.store.workspace import Workspace, checked_run_id
 
@@ -60,8 +62,12 @@ class Staging:
         Args:
             instead: It was kept aside, or something had failed in it, and this one takes its place.
         """
+        before = _shown(self.workspace)
         for name, table in self._tables.items():
-            write_table(self.path, name, table)
+            if catalog_table(name).in_parts:
+                write_parts(self.path, name, table, before)
+            else:
+                write_table(self.path, name, table)
         target = self.workspace.runs / run_id
         if target.exists() and instead:
             target.rename(self.path.with_name(f"{self.path.name}{REPLACED}{run_id}"))  # cleared as left over
@@ -69,14 +75,19 @@ class Staging:
             self.discard()
         else:
             sync_tree(self.path)  # first: Windows opens no read-only file for it
-            for file in self.path.iterdir():
-                file.chmod(FOR_READING)
+            protect_tree(self.path)
             put_in_place(self.path, target)
         return target
 
     def discard(self) -> None:
         """Throw the unfinished folder away, and a run that it has replaced."""
         _clear(self.workspace, f"{self.path.name}*")
+
+
+def _shown(workspace: Workspace) -> Path | None:
+    """The run whose tables are current; the next one goes on with its files."""
+    generation = current_generation(workspace)
+    return workspace.runs / generation.run_id if generation and generation.run_id else None
 
 
 def _clear(workspace: Workspace, pattern: str) -> None:
@@ -86,7 +97,7 @@ def _clear(workspace: Workspace, pattern: str) -> None:
         if REPLACED in folder.name and not run.exists():
             folder.rename(run)
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
 
 
 @contextmanager
@@ -108,11 +119,11 @@ def run_exists(workspace: Workspace, run_id: str) -> bool:
     try:
         if not (folder / "runs.parquet").exists():
             raise DamagedError(folder, "it has no runs.parquet")
-        for file in matching(folder, "*.parquet"):
+        for file in (file for table in matching(folder, "*.parquet") for file in files_of(table)):
             if not sealed.check(file):
                 sealed.read(file, partial(pq.read_table, partitioning=None))
     except DamagedError as damage:
-        why = damage.why if damage.path == folder else f"{damage.path.name}: {damage.why}"
+        why = damage.why if damage.path == folder else f"{damage.path.relative_to(folder).as_posix()}: {damage.why}"
         set_aside(DamagedError(folder, why), "the run was made again from the store")
         return False
     return True
@@ -155,7 +166,7 @@ def _read(workspace: Workspace, run_id: str, name: str, read: Callable[[Path], p
     try:
         return read(path)
     except DamagedError as damage:
-        raise DamagedError(path, damage.why, RUN_CURE) from None
+        raise DamagedError(damage.path, damage.why, RUN_CURE) from None
 
 
 def read_current(workspace: Workspace, name: str) -> pa.Table | None:

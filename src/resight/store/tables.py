@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from resight.catalog import table as catalog_table
 from resight.errors import BrokenCountError, WorkspaceError
 from resight.store import sealed, selective
 from resight.store.selective import read_columns
+from resight.store.table_files import files_of
 
 ROWS_OF_A_GROUP = 1 << 15
 BYTES_OF_A_PAGE = 1 << 17
@@ -80,41 +82,92 @@ def write_table(folder: Path, name: str, table: pa.Table, file: str = "") -> Pat
 
 
 def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a table written by this or an older version; columns that it lacks are missing values.
+    """Read a table written by this or an older version, sorted by its key; columns that it lacks are missing values.
 
     Args:
-        path: Its file.
+        path: Its file, or the folder of its parts (see `store.table_files`).
         name: In the catalog.
-        columns: Which of its columns; all if not given. Others are not read.
+        columns: Which of its columns; all if not given. Others are not read, but for the key of a table in parts.
 
     Raises:
         WorkspaceError: A newer version wrote it.
-        DamagedError: What was read is not what was written.
+        DamagedError: What was read is not what was written, or a part is missing.
     """
-    return read_columns(path, _wanted(path, name, columns))
+    return _read(path, name, columns, read_columns)
 
 
 def rows_where(
     path: Path, name: str, column: str, values: Sequence[str], columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """As `read_table`, but only the rows whose ``column`` is one of ``values``, and of the file little more than these.
+    """As `read_table`, but only the rows whose ``column`` is one of ``values``, and of the files little more than these.
 
     A table is sorted by its key (`catalog.Table.key`), so that for its first column that is little indeed.
     """
-    return selective.rows_where(path, _wanted(path, name, columns), column, values)
+    return _read(path, name, columns, lambda file, wanted: selective.rows_where(file, wanted, column, values))
 
 
-def _wanted(path: Path, name: str, columns: Sequence[str] | None) -> pa.Schema:
-    """The columns to read, if no newer version wrote the table."""
-    spec = catalog_table(name)
-    parquet = selective.opened(path)
+def _read(
+    path: Path, name: str, columns: Sequence[str] | None, read: Callable[[Path, pa.Schema], pa.Table]
+) -> pa.Table:
+    """What is read of the one file, or of all parts, sorted by the key as each of them is."""
+    spec, files = catalog_table(name), files_of(path)
+    names = spec.schema.names if columns is None else list(columns)
+    asked = names if len(files) == 1 else list(dict.fromkeys((*names, *spec.key)))
+    for file in files:
+        _refuse_newer(file, spec.version)
+    tables = [read(file, pa.schema([spec.schema.field(column) for column in asked])) for file in files]
+    if len(files) == 1:
+        return tables[0]
+    rows = pa.concat_tables(tables).combine_chunks()
+    order = np.argsort(Keys(rows, spec.key).numbers, kind="stable")
+    return rows.select(names).take(pa.array(order))
+
+
+class Keys:
+    """Keys of the rows of a table, as numbers that are in the order of the keys.
+
+    Args:
+        rows: Of a table.
+        key: Its columns, all of them texts that are never missing.
+    """
+
+    def __init__(self, rows: pa.Table, key: Sequence[str]) -> None:
+        self._known = {column: _sorted_texts(rows[column]) for column in key}
+        self.numbers = self._numbered(rows)
+        self._is_sorted = bool((self.numbers[1:] > self.numbers[:-1]).all())
+
+    def places(self, rows: pa.Table) -> np.ndarray | None:
+        """(N,) int64, where the keys of other rows are; None if one is not among them. The table must be sorted by its key."""
+        if not self._is_sorted:
+            raise ValueError("the rows are not sorted by their key")
+        numbers = self._numbered(rows)
+        if not len(numbers):
+            return numbers
+        found = np.searchsorted(self.numbers, numbers).clip(max=len(self.numbers) - 1)
+        return found if len(self.numbers) and np.array_equal(self.numbers[found], numbers) else None
+
+    def _numbered(self, rows: pa.Table) -> np.ndarray:
+        """(N,) int64; -1 for a key with a text that is not known."""
+        number, known = np.zeros(rows.num_rows, np.int64), np.ones(rows.num_rows, bool)
+        for column, texts in self._known.items():
+            code = np.asarray(pc.fill_null(pc.index_in(rows[column], texts), -1), np.int64)
+            number, known = number * max(1, len(texts)) + code, known & (code >= 0)
+        return np.where(known, number, -1)
+
+
+def _sorted_texts(column: pa.ChunkedArray) -> pa.Array:
+    texts = pc.unique(column)
+    return texts.take(pc.array_sort_indices(texts))
+
+
+def _refuse_newer(file: Path, known: int) -> None:
+    parquet = selective.opened(file)
     metadata = parquet.naming_damage(lambda: parquet.schema.metadata) or {}
     version = int(metadata.get(b"resight_version", b"0"))
-    if version > spec.version:
+    if version > known:
         raise WorkspaceError(
-            f"{path} was written by a newer Resight (table version {version}, known {spec.version}); update Resight."
+            f"{file} was written by a newer Resight (table version {version}, known {known}); update Resight."
         )
-    return spec.schema if columns is None else pa.schema([spec.schema.field(column) for column in columns])
 
 
 def status_counts(table: pa.Table) -> dict[str, int]:

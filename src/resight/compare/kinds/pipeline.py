@@ -28,6 +28,7 @@ from resight.run.pairing import match_pairs, plan_pairs
 from resight.run.setups import voting
 from resight.run.state import Extracted, Matched, Planned, Ranked
 from resight.score.base import FUSED
+from resight.score.prior import shipped
 from resight.settings import Settings
 from resight.shortlist.block import VoteBlock, vote_block
 from resight.shortlist.params import ShortlistParams
@@ -55,7 +56,8 @@ class PipelineMethod(LocalMethod):
     def describe(self, trial: Trial) -> Any:
         used = self.settings(trial)
         votes = [used.shortlist.in_names(), used.shortlist.revision]
-        return [REVISION, super().describe(trial), votes, used.novelty.calibration_encounters]
+        prior = [shipped()] if self.score == FUSED else []
+        return [REVISION, super().describe(trial), votes, used.novelty.calibration_encounters, *prior]
 
     def run(self, trial: Trial) -> MethodScores:
         used, cohort = self.settings(trial), trial.cohort

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.errors import SettingsError
 from resight.evaluate.metrics import auroc, calibration_error
 from resight.novelty.calibration import calibrate
 from resight.novelty.decide import decide
@@ -16,7 +17,7 @@ from resight.novelty.model import fit
 from resight.novelty.params import NoveltyParams
 from resight.rank.levels import Seen
 from resight.rank.params import RankParams
-from resight.rank.rule import choose_rule
+from resight.rank.rule import GROWING, choose_rule
 from resight.rank.stage import rank_all
 from resight.score.base import FUSED
 from resight.score.learn import fit_fusion
@@ -26,13 +27,24 @@ from resight.status import Decision
 from resight.train.fusion.material import LabelledRun, training
 from resight.train.fusion.recipe import learn_prior
 
+FEWEST = 2
+
 
 def judge(run: LabelledRun, runs: Sequence[LabelledRun], novelty: NoveltyParams) -> dict[str, Any]:
     """Everything as the pipeline does it, but with the prior learned from the other animals of ``runs``.
 
     Returns:
         Shares right per photo and encounter, novelty AUROC, calibration error, false identifications.
+
+    Raises:
+        SettingsError: Without one animal nothing is left to learn from.
     """
+    teach = {str(name) for each in runs for name in each.everything.individuals[each.everything.genuine]}
+    if len(teach) < FEWEST:
+        raise SettingsError(
+            f"{', '.join(each.name for each in runs)}: only {', '.join(teach)} was met again, and an animal is judged by what others teach; "
+            f"give runs on {FEWEST} animals or more that were met again."
+        )
     measured: dict[str, list[Any]] = {"photo": [], "encounter": [], "known": [], "new": [], "rated": [], "false": []}
     rules = set()
     for individual in sorted(set(run.truth.values())):
@@ -53,30 +65,41 @@ def _measure(
     run: LabelledRun, individual: str, prior: Any, novelty: NoveltyParams, measured: dict[str, list[Any]]
 ) -> str:
     fusion = fit_fusion(training(run, gallery_alone=True), prior=prior)
-    scores = score(run.pairs, run.gallery, ScoreParams(name=FUSED), None, fusion, run.null).scores
+    params = ScoreParams(name=FUSED)
+    scores, as_stranger = (
+        score(run.pairs, labels, params, None, fusion, run.null, alone=True).scores
+        for labels in (
+            run.gallery,
+            {**run.gallery, **run.truth},
+        )  # a stranger has no pairs with its own animal to be compared with
+    )
     chosen = choose_rule(scores, run.info, RankParams(), is_ratio=True)
-    ranked = rank_all(scores, run.info, chosen.params)
-    model = fit(calibrate(scores, run.info, chosen.params), signed=True)
+    how, grows = chosen.params, chosen.params.rule in GROWING
+    model = fit(calibrate(scores, run.info, how), signed=True, grows=grows)
     own_photos = {p for p, name in run.truth.items() if name == individual}
     photos = run.photos.filter(pa.array([p in own_photos for p in run.photos["photo_id"].to_pylist()], pa.bool_()))
     queries = photos.select(["photo_id", "encounter_id"])
     animals, encounters = set(run.gallery.values()), set(queries["encounter_id"].to_pylist())
     if individual not in animals:
-        return chosen.params.rule
-    ranked = ranked.filter(pc.is_in(ranked["encounter_id"], pa.array(sorted(encounters), pa.string())))
+        return how.rule
+    of_mine = pa.array(sorted(encounters), pa.string())
+    ranked, strange = (
+        rows.filter(pc.is_in(rows["encounter_id"], of_mine))
+        for rows in (rank_all(of, run.info, how) for of in (scores, as_stranger))
+    )
     first = {(r["level"], r["query_id"]): r["individual_id"] for r in ranked.to_pylist() if r["rank"] == 1}
     measured["photo"] += [first.get(("photo", p)) == individual for p in sorted(own_photos)]
     measured["encounter"] += [first.get(("encounter", e)) == individual for e in sorted(encounters)]
     without = dict.fromkeys(encounters, individual)
-    seen = Seen.of(scores, run.info, chosen.params)
+    seen, unseen = (Seen.of(of, run.info, how) for of in (scores, as_stranger))
     as_known = decide(ranked, queries, animals, model, novelty, seen).novelty.to_pylist()
-    as_new = decide(ranked, queries, animals, model, novelty, seen, deleted=without).novelty.to_pylist()
+    as_new = decide(strange, queries, animals, model, novelty, unseen, deleted=without).novelty.to_pylist()
     measured["known"] += [_novelty(r) for r in as_known]
     measured["new"] += [_novelty(r) for r in as_new]
     rated = [r for r in as_known if r["probability"] is not None]
     measured["rated"] += [(r["probability"], r["individual_id"] == individual) for r in rated]
     measured["false"] += [r["decision"] == Decision.KNOWN for r in as_new]
-    return chosen.params.rule
+    return how.rule
 
 
 def _novelty(row: dict[str, Any]) -> float:

@@ -40,8 +40,8 @@ def learn_prior(runs: Sequence[LabelledRun], without: str | None = None) -> Prio
 def write_prior(runs: Sequence[LabelledRun], labels: Sequence[str], target: Path) -> dict[str, Any]:
     """Learn from everything and write ``prior.json`` with what it was made of.
 
-    A line for each kind of matcher and set of features, and where there are several kinds one for all of them together. Runs whose matches
-    were verified teach what they are worth without that too.
+    A line for each kind of matcher and set of features, and one of all kinds together for those that have taught nothing. Runs whose
+    matches were verified teach what they are worth without that too.
     """
     by_kind = by_evidence(with_less_evidence(runs))
     together: dict[tuple[str, tuple[str, ...]], list[LabelledRun]] = {}

@@ -1,0 +1,145 @@
+"""Tables in parts: two copies of each for good, that of the runs and that of the generations, and every run has all of its rows."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generation_helpers import OLD, make_run
+
+from resight.bucket.publish import publish_to
+from resight.errors import DamagedError
+from resight.reading import open_generation, open_run
+from resight.run.usage import usage
+from resight.run.verify import verify
+from resight.settings import load_settings
+from resight.settings.init import init_workspace
+from resight.store import digests, sealed
+from resight.store.publication import publish_generation
+from resight.store.runs import read_run
+from resight.store.workspace import Workspace
+
+PART = "scores.parquet/part-1-of-2.parquet"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workspace:
+    """A workspace after two nights, the second of which has one query more."""
+    workspace = Workspace(tmp_path / "place")
+    init_workspace(workspace.root)
+    nights(workspace)
+    return workspace
+
+
+def nights(workspace: Workspace) -> None:
+    for run_id, queries in (("r1", "ab"), ("r2", "abc")):
+        make_run(workspace, run_id, queries=queries)
+        publish_generation(workspace, run_id=run_id, model=OLD)
+
+
+def flip(file: Path) -> None:
+    """Turn a bit on the disk, for all names of the file."""
+    data = bytearray(file.read_bytes())
+    data[100] ^= 1
+    file.chmod(0o644)
+    with file.open("r+b") as opened:
+        opened.write(data)
+    file.chmod(0o444)
+    sealed.forget()
+    digests.forget()
+
+
+def rows(workspace: Workspace) -> dict[str, int]:
+    counts = {run_id: read_run(workspace, run_id, "scores").num_rows for run_id in ("r1", "r2")}
+    return counts | {"current": open_generation(workspace).table("scores").num_rows}
+
+
+WHOLE = {"r1": 200, "r2": 300, "current": 300}
+
+
+def test_a_part_has_two_copies_whatever_the_runs(place: Workspace) -> None:
+    assert rows(place) == WHOLE
+    files = [file for file in place.root.rglob("part-*.parquet") if not file.parent.parent.is_symlink()]
+    assert len(files) == 6, "a part, then two, in the runs and in the generations"
+    assert len({file.stat().st_ino for file in files}) == 4
+    before = open_generation(place)
+    publish_generation(place, model="c" * 16)
+    now = open_generation(place)
+    assert (now.folder / PART).samefile(before.folder / PART)
+    assert not (now.folder / PART).samefile(place.runs / "r2" / PART) and verify(place)["ok"]
+
+
+def test_a_run_stays_whole_when_older_ones_go(place: Workspace) -> None:
+    shutil.rmtree(place.runs / "r1")
+    assert read_run(place, "r2", "scores").num_rows == 300 and verify(place)["ok"]
+
+
+def test_a_damaged_part_is_named_and_comes_back_in_all_runs_that_have_it(place: Workspace) -> None:
+    flip(place.runs / "r2" / PART)
+    with pytest.raises(DamagedError, match=rf"r2/{PART} is damaged .*; run the same night again, or `resight verify"):
+        open_run(place, "r2").table("scores")
+    report = verify(place)
+    names = ["runs/r1/scores.parquet/part-1-of-1.parquet", f"runs/r2/{PART}"]
+    assert sorted(row["path"] for row in report["damaged"]) == names
+    assert verify(place, repair=True)["repaired"] == 2
+    assert rows(place) == WHOLE and verify(place)["ok"]
+
+
+@pytest.mark.parametrize("where", ["runs/r2", "current"])
+def test_a_part_that_is_gone_comes_back(place: Workspace, where: str) -> None:
+    gone = place.root / where / PART
+    gone.unlink()
+    if where == "current":
+        assert rows(place) == WHOLE
+        shutil.rmtree(gone.parent)
+        gone.parent.write_text("what a file manager left here")
+    (damaged,) = {row["path"] for row in verify(place)["damaged"]} - {f"{place.current.resolve().relative_to(place.root.resolve())}/scores.parquet/part-2-of-2.parquet"}  # fmt: skip
+    assert damaged.endswith(PART)
+    verify(place, repair=True)
+    assert rows(place) == WHOLE and verify(place)["ok"]
+
+
+def test_where_there_are_no_links_copies_follow_and_what_is_there_is_not_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "symlink", refused)
+    monkeypatch.setattr(os, "link", refused)
+    place = Workspace(tmp_path / "place")
+    make_run(place, "r1", queries="ab")
+    publish_generation(place, run_id="r1", model=OLD)
+    (copy,) = (place.current / "scores.parquet").iterdir()
+    inode = copy.stat().st_ino
+    make_run(place, "r2", queries="abc")
+    publish_generation(place, run_id="r2")
+    assert rows(place) == WHOLE and verify(place)["ok"]
+    there = sorted((place.current / "scores.parquet").iterdir())
+    assert [file.name for file in there] == ["part-1-of-2.parquet", "part-2-of-2.parquet"]
+    assert there[0].stat().st_ino == inode
+    publish_generation(place, run_id="r1")
+    assert [file.name for file in (place.current / "scores.parquet").iterdir()] == ["part-1-of-1.parquet"]
+
+
+def test_what_runs_share_is_counted_once(place: Workspace) -> None:
+    files = [f for room in ("runs", "generations") for f in (place.root / room).rglob("*") if f.is_file()]
+    on_disk = sum({file.stat().st_ino: file.stat().st_size for file in files}.values())
+    told = usage(place, load_settings(place.root))
+    assert told["bytes"] == sum(row["bytes"] for row in told["items"]) == on_disk
+    of_run = {row["name"]: row["bytes"] for row in told["items"] if row["where"] == "runs"}
+    newest = sum(f.stat().st_size for f in (place.runs / "r2").rglob("*") if f.is_file())
+    assert of_run["r2"] == newest, "what runs share counts for the newest of them"
+
+
+def test_a_bucket_gets_a_part_once(place: Workspace) -> None:
+    address = "memory://parts/place"
+    first = publish_to(place, address)
+    make_run(place, "r3", queries="abcd")
+    publish_generation(place, run_id="r3")
+    second = publish_to(place, address)
+    assert second["uploaded"] == 4, "runs, provisional, the page and the part that is new"
+    assert second["uploaded_bytes"] < first["uploaded_bytes"] and not second["damaged"]
+    assert publish_to(place, address, check=True)["uploaded"] == 0
