@@ -221,6 +221,15 @@ def test_runs_that_teach_nothing_are_refused_in_a_sentence(tmp_path):
         read_run_folder(written(alone, tmp_path / "third run"))
 
 
+def test_one_animal_alone_cannot_be_judged():
+    run = labelled(1)
+    again = [r for r in run.pairs.to_pylist() if not r["query_photo_id"][0] == r["gallery_photo_id"][0] != "A"]
+    one = replace(run, pairs=pa.Table.from_pylist(again, schema=run.pairs.schema))
+    with pytest.raises(SettingsError, match=r"run 1: only A was met again, .* give runs on 2 animals or more"):
+        judge(one, [one], NoveltyParams())
+    assert judge(one, [one, labelled(2)], NoveltyParams())["n"] == (6, 6), "others may stand in other runs"
+
+
 def test_the_evidence_of_a_run_is_computed_once(monkeypatch, tmp_path):
     runs, n = [labelled(1), labelled(2)], []
     monkeypatch.setattr("resight.score.choose.distributions", lambda *given: n.append(1) or distributions(*given))

@@ -15,7 +15,7 @@ from resight.score.accepted import accept, accepted
 from resight.score.choose import LabelledPairs, choose_fusion, refit
 from resight.score.fusion import Line
 from resight.score.learn import log_loss_of
-from resight.score.null import Null
+from resight.score.null import CountNull, Null
 from resight.score.params import ScoreParams
 from resight.score.stage import distributions
 from resight.settings import Settings
@@ -88,16 +88,22 @@ def test_a_worse_one_does_not(workspace):
     assert "worse on animals that it had not seen" in worse.note
 
 
-def test_one_that_needs_what_pairs_lack_now_gives_way_whatever_it_rests_on(workspace):
-    fitted = refit(workspace, EVIDENCE, measured(4), "auto").fusion
-    relative = replace(fitted, features=("log_sum", "relative_sum"))  # as learned when there were strangers enough
+def test_where_strangers_have_become_few_the_accepted_one_goes_without_what_they_tell_and_says_so(workspace):
+    known = measured(4)
+    fitted = refit(workspace, EVIDENCE, known, "auto").fusion
+    relative = replace(
+        fitted, features=("log_sum", "relative_sum"), centre=(2.0, 0.3), line=Line(-1.0, (0.2, 0.8)), folds=()
+    )
     accept(workspace, EVIDENCE, relative)
-    fewer = measured(2)
-    with pytest.raises(SettingsError, match="run `resight accuracy` to fit it again"):
-        relative.log_ratio(fewer.training().d)
-    new = refit(workspace, EVIDENCE, fewer, "auto")
-    assert accepted(workspace, EVIDENCE).fusion.features == new.fusion.features == ("log_sum", "log_count_05")
-    assert f"{relative.fingerprint} needs log(sum of confidences + 1), in standard deviations" in new.note
+    chosen = choose_fusion(workspace, EVIDENCE, measured(1), "auto", evaluating=False).under(Null())
+    assert "accepted fusion" in chosen.note and "goes without them and is less sure" in chosen.note
+    d = measured(1).training().d
+    z = chosen.fusion.standardised(d)
+    assert (z[:, 1] == 0).all() and z[:, 0].std() > 0, "as strangers have on average"
+    assert "goes without" not in replace(chosen, note="").under(Null(counts=CountNull(0, 0, 0, 1, 2, 1))).note
+    with pytest.raises(SettingsError, match="agree with one geometry"):
+        replace(relative, features=("log_inliers", "relative_sum")).log_ratio(d)
+    assert refit(workspace, EVIDENCE, measured(2), "auto").fusion == relative, "it rests on more"
 
 
 def test_an_evaluation_neither_uses_nor_changes_what_is_accepted(workspace):

@@ -86,7 +86,7 @@ def score_pairs(conditions: Conditions, matched: Matched) -> Scored:
     if settings.score.name == FUSED:
         labelled = LabelledPairs(matched.pairs, matched.info, cohort.labels, null, settings.match.kind)
         place, name, how = conditions.env.workspace, conditions.names.evidence, settings.score.calibration
-        fused = choose_fusion(place, name, labelled, how, evaluating=cohort.evaluating, keep=cohort.is_kept)
+        fused = choose_fusion(place, name, labelled, how, evaluating=cohort.evaluating, keep=cohort.is_kept).under(null)
     scores = scores_of(settings, matched, cohort.labels, null, fused)
     return matched.then(Scored, scores=scores, null=null, fused=fused)
 
@@ -100,6 +100,7 @@ def _score_own_pairs(conditions: Conditions, matched: Matched, calibrating: Cali
         place, how = conditions.env.workspace, settings.score.calibration
         fused = choose_fusion(place, conditions.names.evidence, labelled, how, evaluating=False)
     learned = learn(settings, matched, calibrating, fused)
+    fused = fused.under(learned.null)
     scores = scores_of(settings, matched, labels, learned.null, fused, gallery=learned.gallery)
     return matched.then(Scored, scores=scores, null=learned.null, fused=fused, learned=learned)
 

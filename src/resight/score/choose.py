@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 
 from resight.score.accepted import accept, accepted
 from resight.score.distribution import scored_only
-from resight.score.features import FEATURES
 from resight.score.fusion import Fusion
 from resight.score.learn import TrainingPairs, fit_fusion, log_loss_of
 from resight.score.null import Null, labels_of
@@ -23,6 +22,10 @@ from resight.store.workspace import Workspace
 NOT_WORSE = 0.01
 TOO_FEW = "Too few pairs of different known animals to learn from; evidence is fused {how}, on the scale of this run's own pairs."
 AS_ELSEWHERE = "as learned at other places"
+GOES_WITHOUT = (
+    "Too few pairs of different animals are there to learn what sums of confidences mean, so that fusion goes without them and is "
+    "less sure."
+)
 ALL_THE_SAME = "with equal weights, because no other place has taught what just this evidence is worth"
 
 
@@ -39,6 +42,11 @@ class ChosenFusion:
     fusion: Fusion | None = None
     note: str = ""
     fingerprint: str = ""
+
+    def under(self, null: Null) -> ChosenFusion:
+        """The same, with a sentence where it was fitted with more pairs of different animals than ``null`` knows."""
+        goes_without = self.fusion is not None and null.counts is None and self.fusion.needs_strangers
+        return replace(self, note=f"{self.note} {GOES_WITHOUT}") if goes_without else self
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,7 @@ def choose_fusion(
 
 
 def refit(workspace: Workspace, evidence: str, labelled: LabelledPairs, calibration: str) -> ChosenFusion:
-    """Fit the fusion anew on all labels of a measured run, and accept it if it is not worse, or the old one cannot be used any more.
+    """Fit the fusion anew on all labels of a measured run, and accept it if it is not worse.
 
     Only for when everything has been measured: it uses the labels that were hidden until then. The old fusion may have been
     fitted on the very pairs that the two are compared on; the new one is judged on folds that it has not seen.
@@ -165,11 +173,6 @@ def refit(workspace: Workspace, evidence: str, labelled: LabelledPairs, calibrat
         accept(workspace, evidence, new)
         return ChosenFusion(new, f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}.")
     name = old.fusion.fingerprint
-    lacking = [FEATURES[feature].description for feature in old.fusion.features if feature not in new.features]
-    if lacking:  # it can judge nothing here any more
-        accept(workspace, evidence, new)
-        note = f"Evidence is fused by {new.fingerprint} from now on, fitted on {about}: {name} needs {lacking[0]}, which pairs lack now."
-        return ChosenFusion(new, note)
     had, has = (fusion.training["n_genuine_encounters"] for fusion in (old.fusion, new))
     if has < had:
         note = f"The fusion stays as it is: {name} rests on {had} encounters, a new one would on {has}."

@@ -20,12 +20,14 @@ class Feature:
         compute: (N,) float64; NaN where it is missing.
         monotone: More of it never speaks for different animals.
         description: One line.
+        needs_strangers: Missing where a gallery has too few pairs of different animals (`score.null.MIN_COUNT_PAIRS`).
     """
 
     name: str
     compute: Callable[[Distributions], np.ndarray]
     monotone: bool
     description: str
+    needs_strangers: bool = False
 
 
 _ALL = (
@@ -43,6 +45,7 @@ _ALL = (
         lambda d: d.cohort_score,
         True,
         "log(sum of confidences + 1), in standard deviations above what the two crops have with other animals",
+        needs_strangers=True,
     ),
     Feature("log_votes", lambda d: np.log1p(VOTE_UNITS * d.lnbnn), True, "log(4 votes of single descriptors + 1)"),
     Feature(

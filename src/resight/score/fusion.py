@@ -67,13 +67,18 @@ class Fusion:
         """Its name."""
         return fingerprint("Fusion", self.as_dict())
 
+    @property
+    def needs_strangers(self) -> bool:
+        """Whether one of its features is missing in a gallery that has few pairs of different animals."""
+        return any(FEATURES[name].needs_strangers for name in self.features)
+
     def standardised(self, d: Distributions) -> np.ndarray:
-        """(N, F) features as the regression sees them.
+        """(N, F) features as the regression sees them; what needs more strangers than a gallery has any more is 0, as for strangers.
 
         Raises:
-            SettingsError: A feature that it was fitted with is missing from all pairs.
+            SettingsError: Another feature that it was fitted with is missing from a pair.
         """
-        raw = read_features(d, self.features)
+        raw = read_features(d, self.features, self.centre)
         return ((raw - np.array(self.centre)) / np.array(self.spread)).clip(-LARGEST, None)
 
     def log_ratio(self, d: Distributions, owners: pa.Array | Sequence[str | None] | None = None) -> np.ndarray:
@@ -132,16 +137,23 @@ def fold_of(individual: str) -> int:
     return int.from_bytes(hashlib.sha256(individual.encode()).digest()[:4], "big") % N_FOLDS
 
 
-def read_features(d: Distributions, names: Sequence[str]) -> np.ndarray:
+def read_features(d: Distributions, names: Sequence[str], of_strangers: Sequence[float] = ()) -> np.ndarray:
     """(N, F) raw features.
+
+    Args:
+        d: The pairs.
+        names: In `FEATURES`.
+        of_strangers: What strangers have on average, one number each; taken for `Feature.needs_strangers` that no pair has.
 
     Raises:
         SettingsError: A pair lacks one.
     """
     columns = []
-    for name in names:
+    for number, name in enumerate(names):
         values = FEATURES[name].compute(d)
         missing = int(np.isnan(values).sum())
+        if missing == len(values) and of_strangers and FEATURES[name].needs_strangers:
+            values, missing = np.full(len(values), of_strangers[number]), 0
         if missing:
             raise SettingsError(
                 f"the fusion was fitted with {FEATURES[name].description}, which {missing} of {len(values)} pairs lack; "

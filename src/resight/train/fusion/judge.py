@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resight.errors import SettingsError
 from resight.evaluate.metrics import auroc, calibration_error
 from resight.novelty.calibration import calibrate
 from resight.novelty.decide import decide
@@ -26,13 +27,24 @@ from resight.status import Decision
 from resight.train.fusion.material import LabelledRun, training
 from resight.train.fusion.recipe import learn_prior
 
+FEWEST = 2
+
 
 def judge(run: LabelledRun, runs: Sequence[LabelledRun], novelty: NoveltyParams) -> dict[str, Any]:
     """Everything as the pipeline does it, but with the prior learned from the other animals of ``runs``.
 
     Returns:
         Shares right per photo and encounter, novelty AUROC, calibration error, false identifications.
+
+    Raises:
+        SettingsError: Without one animal nothing is left to learn from.
     """
+    teach = {str(name) for each in runs for name in each.everything.individuals[each.everything.genuine]}
+    if len(teach) < FEWEST:
+        raise SettingsError(
+            f"{', '.join(each.name for each in runs)}: only {', '.join(teach)} was met again, and an animal is judged by what others teach; "
+            f"give runs on {FEWEST} animals or more that were met again."
+        )
     measured: dict[str, list[Any]] = {"photo": [], "encounter": [], "known": [], "new": [], "rated": [], "false": []}
     rules = set()
     for individual in sorted(set(run.truth.values())):
