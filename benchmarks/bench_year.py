@@ -164,7 +164,8 @@ class Site:
     def space(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """Files and bytes of each part of the workspace."""
         for part in PARTS:
-            sizes = [f.lstat().st_size for f in (self.place.root / part).rglob("*") if f.is_file() and not f.is_symlink()]  # fmt: skip
+            states = [f.lstat() for f in (self.place.root / part).rglob("*") if f.is_file() and not f.is_symlink()]
+            sizes = {(state.st_dev, state.st_ino): state.st_size for state in states}.values()  # runs share files
             yield part, (len(sizes), sum(sizes))
 
     def standing(self) -> dict[str, Any]:

@@ -87,6 +87,15 @@ def test_a_damaged_part_is_named_and_comes_back_in_all_runs_that_have_it(place: 
     assert rows(place) == WHOLE and verify(place)["ok"]
 
 
+def test_a_run_that_lacks_a_part_is_not_made_current(place: Workspace) -> None:
+    make_run(place, "r3", queries="abcd")
+    (place.runs / "r3" / "scores.parquet" / "part-2-of-3.parquet").unlink()
+    with pytest.raises(DamagedError, match=r"part-2-of-3\.parquet is damaged \(it is missing\)"):
+        publish_generation(place, run_id="r3")
+    assert open_generation(place).run_id == "r2"
+    assert "part-2-of-3" in publish_to(place, "memory://lacking/place")["damaged"][0]
+
+
 @pytest.mark.parametrize("where", ["runs/r2", "current"])
 def test_a_part_that_is_gone_comes_back(place: Workspace, where: str) -> None:
     gone = place.root / where / PART

@@ -50,7 +50,7 @@ from resight.store.generations import (
 from resight.store.listing import matching
 from resight.store.pages import copy_to_current, digest_as_current
 from resight.store.sheets import is_sheet
-from resight.store.table_files import named_files
+from resight.store.table_files import named_files, whole_files
 from resight.store.tables import empty_table, write_table
 from resight.store.workspace import Workspace
 
@@ -101,8 +101,8 @@ def _next(
 def _identifications(wanted: Generation, before: Generation | None, run_id: str | None) -> dict[str, Path | None]:
     """Where the tables and pages of the identifications are copied from, by name."""
     if run_id is not None:
-        files = _files(wanted.workspace.runs / run_id)
-        return {name: file for name, file in files.items() if name not in OF_ACCURACY}
+        files = whole_files(wanted.workspace.runs / run_id)
+        return {name: file for name, file in files.items() if name not in {*OF_ACCURACY, MANIFEST}}
     names = [name for name in _names(before) if name not in OF_ACCURACY]
     return {name: _whole_copy(before, name) for name in names} if before is not None else {}
 

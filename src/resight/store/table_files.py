@@ -60,6 +60,17 @@ def named_files(folder: Path) -> dict[str, Path]:
     return {file.relative_to(folder).as_posix(): file for file in _files(folder)}
 
 
+def whole_files(folder: Path) -> dict[str, Path]:
+    """`named_files` of a folder in which no table lacks a part.
+
+    Raises:
+        DamagedError: One does, or a file among its parts is none.
+    """
+    for table in matching(folder, f"[!.]*{ENDING}"):
+        files_of(table)
+    return named_files(folder)
+
+
 def table_of(name: str) -> str:
     """Name of the table that a file of that name (see `named_files`) belongs to; of other files ''."""
     first = name.partition("/")[0]
