@@ -134,29 +134,29 @@ class Keys:
     def __init__(self, rows: pa.Table, key: Sequence[str]) -> None:
         self._known = {column: _sorted_texts(rows[column]) for column in key}
         self.numbers = self._numbered(rows)
-        self._is_sorted = bool((self.numbers[1:] > self.numbers[:-1]).all())
+        is_sorted = bool((self.numbers[1:] > self.numbers[:-1]).all())
+        self._order = None if is_sorted else np.argsort(self.numbers, kind="stable")
 
-    def places(self, rows: pa.Table) -> np.ndarray | None:
-        """(N,) int64, where the keys of other rows are; None if one is not among them. The table must be sorted by its key."""
-        if not self._is_sorted:
-            raise ValueError("the rows are not sorted by their key")
-        numbers = self._numbered(rows)
+    def places(self, rows: pa.Table) -> np.ndarray:
+        """(N,) int64, where the keys of other rows are; -1 for one that is not among them."""
+        wanted, numbers = self._numbered(rows), self.numbers if self._order is None else self.numbers[self._order]
         if not len(numbers):
-            return numbers
-        found = np.searchsorted(self.numbers, numbers).clip(max=len(self.numbers) - 1)
-        return found if len(self.numbers) and np.array_equal(self.numbers[found], numbers) else None
+            return np.full(len(wanted), -1, np.int64)
+        found = np.searchsorted(numbers, wanted).clip(max=len(numbers) - 1)
+        places = found if self._order is None else self._order[found]
+        return np.where((wanted >= 0) & (numbers[found] == wanted), places, -1)
 
     def _numbered(self, rows: pa.Table) -> np.ndarray:
         """(N,) int64; -1 for a key with a text that is not known."""
         number, known = np.zeros(rows.num_rows, np.int64), np.ones(rows.num_rows, bool)
         for column, texts in self._known.items():
-            code = np.asarray(pc.fill_null(pc.index_in(rows[column], texts), -1), np.int64)
+            code = np.asarray(pc.fill_null(pc.index_in(rows[column].cast(pa.string()), texts), -1), np.int64)
             number, known = number * max(1, len(texts)) + code, known & (code >= 0)
         return np.where(known, number, -1)
 
 
 def _sorted_texts(column: pa.ChunkedArray) -> pa.Array:
-    texts = pc.unique(column)
+    texts = pc.unique(column.cast(pa.string()))
     return texts.take(pc.array_sort_indices(texts))
 
 
