@@ -100,6 +100,24 @@ def test_the_rule_that_finds_most_gallery_encounters_is_chosen(winner):
     assert (chosen.n_encounters, chosen.n_individuals) == (30, 10)
 
 
+def test_a_rule_that_fails_single_photos_is_not_chosen_for_its_clearer_encounters():
+    """The right animal has three gallery photos of which one fits, the wrong one has one: the mean of two pairs is fair to neither."""
+    rows, crops = [], []
+    for k in range(10):
+        for e in range(3):
+            crops += [(f"{k}-{e}-{p}", f"{k}-{e}-{p}", f"{k}-{e}", f"i{k}", "left", None) for p in range(3)]
+    for k in range(10):
+        for e in range(3):
+            for p in range(3):
+                other = f"{k}-{(e + 1) % 3}"
+                rows += [(f"{k}-{e}-{p}", f"{other}-{g}", 0.9 if g == p else 0.0) for g in range(3)]
+                rows.append((f"{k}-{e}-{p}", f"{(k + 1) % 10}-0-0", 0.8 if p == 0 else 0.1))
+    chosen = choose_rule(table(rows, "calibrate"), info(*crops), RankParams(), is_ratio=False)
+    assert chosen.right == {"max": 1, "mean_top2": 1, "mean_max": 1}
+    assert chosen.right_photos == {"max": 1, "mean_top2": pytest.approx(2 / 3), "mean_max": 1}
+    assert chosen.params.rule != "mean_top2" and "mean_top2 100% and 67%" in chosen.sentence
+
+
 def test_with_few_animals_there_is_a_default_and_it_says_so():
     scores, crops = gallery(9, "mean_max")
     chosen = choose_rule(scores, crops, RankParams(), is_ratio=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +29,13 @@ class ChosenRule:
         params: The settings with that rule.
         right: By rule, the share of gallery encounters identified correctly, every animal weighing the same; empty if there
             were too few.
+        right_photos: The same of their photos, each by itself.
         n_encounters, n_individuals: How many were tried.
     """
 
     params: RankParams
     right: dict[str, float]
+    right_photos: dict[str, float]
     n_encounters: int
     n_individuals: int
 
@@ -42,16 +45,18 @@ class ChosenRule:
         about = f"{counted(self.n_encounters, 'gallery encounter')} of {counted(self.n_individuals, 'animal')}"
         if not self.right:
             return f"Photos vote by the rule {self.params.rule}; too few animals were met again to choose another one ({about})."
-        shares = ", ".join(f"{rule} {share:.0%}" for rule, share in self.right.items())
-        return f"Photos vote by the rule {self.params.rule}, the best on {about} ({shares})."
+        shares = ", ".join(
+            f"{rule} {share:.0%} and {self.right_photos[rule]:.0%}" for rule, share in self.right.items()
+        )
+        return f"Photos vote by the rule {self.params.rule}, the best on {about} and on their photos by themselves ({shares})."
 
 
 def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_ratio: bool) -> ChosenRule:
     """Settle ``rank.rule = "auto"`` on the calibration pairs, with gallery encounters as queries for their own animal.
 
-    The rule that identifies most of them is chosen, every animal weighing the same; among equals the one with the larger mean
-    margin between the right animal and the best other one, in standard deviations of that rule's scores; then the order of
-    `RULES`. Fewer than 20 encounters of 10 animals would decide by chance, so the default is used: ``mean_max`` for log
+    The rule is chosen that identifies most of them and of their photos by themselves (both shares added, every animal weighing the
+    same), because an encounter may have one photo; among equals the one with the larger mean margin between the right animal and
+    the best other one of an encounter, in standard deviations of that rule's scores; then the order of `RULES`. Fewer than 20 encounters of 10 animals would decide by chance, so the default is used: ``mean_max`` for log
     likelihood ratios, otherwise ``max``.
 
     Args:
@@ -61,40 +66,57 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
         is_ratio: The score is a log likelihood ratio.
     """
     if params.rule != "auto":
-        return ChosenRule(params, {}, 0, 0)
+        return ChosenRule(params, {}, {}, 0, 0)
     rules = RULES if is_ratio else RULES[:3]
     pairs = moment_pairs(scores, crops_info, params, "calibrate")
-    ranked = candidates_by_rule(pairs, LEVELS["encounter"], rules)
-    outcomes = {rule: _outcome(candidates, crops_info) for rule, candidates in ranked.items()}
-    owners, *_ = outcomes[rules[0]]
+    found = {level: _outcomes(pairs, crops_info, level, rules) for level in LEVELS}
+    owners, *_ = found["encounter"][rules[0]]
     names = np.unique(owners)
     if len(owners) < MIN_ENCOUNTERS or len(names) < MIN_INDIVIDUALS:
         default = params.model_copy(update={"rule": DEFAULT_RULE[is_ratio]})
-        return ChosenRule(default, {}, len(owners), len(names))
-    means = {rule: tuple(_by_animal(owners, v) for v in values) for rule, (_, *values) in outcomes.items()}
-    best = max(rules, key=lambda rule: (round(means[rule][0], 9), round(means[rule][1], 9), -rules.index(rule)))
-    right = {rule: means[rule][0] for rule in rules}
-    return ChosenRule(params.model_copy(update={"rule": best}), right, len(owners), len(names))
+        return ChosenRule(default, {}, {}, len(owners), len(names))
+    right, right_photos = (
+        {rule: _by_animal(owner, hit) for rule, (owner, hit, _) in found[level].items()} for level in LEVELS
+    )
+    margin = {rule: _by_animal(owner, gap) for rule, (owner, _, gap) in found["encounter"].items()}
+    best = max(
+        rules,
+        key=lambda rule: (round(right[rule] + right_photos[rule], 9), round(margin[rule], 9), -rules.index(rule)),
+    )
+    settled = params.model_copy(update={"rule": best})
+    return ChosenRule(settled, right, right_photos, len(owners), len(names))
 
 
-def _outcome(candidates: pa.Table, crops_info: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Owner of each gallery encounter that could be identified, whether it was, and by what margin.
+Outcome = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _outcomes(pairs: pa.Table, crops_info: pa.Table, level: str, rules: Sequence[str]) -> dict[str, Outcome]:
+    """By rule, `_outcome` at one level."""
+    ranked = candidates_by_rule(pairs, LEVELS[level], rules)
+    return {rule: _outcome(candidates, crops_info, level) for rule, candidates in ranked.items()}
+
+
+def _outcome(candidates: pa.Table, crops_info: pa.Table, level: str) -> Outcome:
+    """Owner of each gallery encounter (or photo of one) that could be identified, whether it was, and by what margin.
 
     Args:
-        candidates: From `candidates_by_rule`, in the order of their encounters.
+        candidates: From `candidates_by_rule`, in the order of their queries.
         crops_info: See `photo_pairs`.
+        level: One of `LEVELS`.
     """
+    key = LEVELS[level]
     if not candidates.num_rows:
         return np.zeros(0, str), np.zeros(0), np.zeros(0)
-    owner = dict(zip(crops_info["encounter_id"].to_pylist(), crops_info["individual_id"].to_pylist(), strict=True))
-    of_encounter = mapped(candidates["query_encounter_id"], owner, pa.string())
-    own = np.asarray(pc.fill_null(pc.equal(of_encounter, candidates["individual_id"].cast(pa.string())), False))
-    first, score = starts(codes(candidates["query_encounter_id"])), candidates["score"].to_numpy()
+    asking = crops_info[f"{level}_id"].to_pylist()
+    owner = dict(zip(asking, crops_info["individual_id"].to_pylist(), strict=True))
+    of_query = mapped(candidates[key], owner, pa.string())
+    own = np.asarray(pc.fill_null(pc.equal(of_query, candidates["individual_id"].cast(pa.string())), False))
+    first, score = starts(codes(candidates[key])), candidates["score"].to_numpy()
     others = np.maximum.reduceat(np.where(own, -np.inf, score), first)
     genuine = np.maximum.reduceat(np.where(own, score, -np.inf), first)
     tried = np.isfinite(others) & np.isfinite(genuine)
     gap = (genuine - others)[tried] / (float(np.std(score)) or 1.0)
-    return np.array(of_encounter.take(pa.array(first[tried])).to_pylist(), str), (gap > 0).astype(np.float64), gap
+    return np.array(of_query.take(pa.array(first[tried])).to_pylist(), str), (gap > 0).astype(np.float64), gap
 
 
 def _by_animal(owners: np.ndarray, values: np.ndarray) -> float:

@@ -82,7 +82,13 @@ def write_learned(folder: Path, learned: Learned, before: Path | None = None) ->
         "null": _null_values(learned.null),
         "tried": learned.gallery.tried,
         "voted": sorted(learned.gallery.voted),
-        "rule": [rule.params.rule, list(rule.right.items()), rule.n_encounters, rule.n_individuals],
+        "rule": [
+            rule.params.rule,
+            list(rule.right.items()),
+            list(rule.right_photos.items()),
+            rule.n_encounters,
+            rule.n_individuals,
+        ],
         "model": _model_values(learned.model),
     }
     write_json(folder / LEARNED, values, indent=None)
@@ -128,9 +134,9 @@ def read_learned(folder: Path, params: RankParams) -> Learned | None:
         set_aside(damage)
         return None
     gallery = Gallery(sums[0], sums[1], values["tried"], frozenset(values["voted"]))
-    rule, right, n_encounters, n_individuals = values["rule"]
+    rule, right, right_photos, n_encounters, n_individuals = values["rule"]
     settled = params.model_copy(update={"rule": rule})
-    chosen = ChosenRule(settled, dict(right), n_encounters, n_individuals)
+    chosen = ChosenRule(settled, dict(right), dict(right_photos), n_encounters, n_individuals)
     return Learned(
         _null(values["null"]), gallery, chosen, _model(values["model"]), f"{folder.parent.name}/{folder.name}"
     )
