@@ -14,7 +14,7 @@ from resight.errors import DamagedError, WorkspaceError
 from resight.store import sealed
 from resight.store.table_files import files_of
 from resight.store.table_parts import ALIKE, write_parts
-from resight.store.tables import conform, read_table, rows_where
+from resight.store.tables import Keys, conform, read_table, rows_where
 
 ROWS = 100
 
@@ -148,6 +148,13 @@ def test_a_file_of_before_and_one_of_a_newer_version(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="newer"):
         read_table(tmp_path / "newer" / "scores.parquet", "scores")
     assert len(own(night(tmp_path, "r3", "abc", "newer"))) == 1
+
+
+def test_keys_are_found_in_any_order_and_only_those_that_are_there() -> None:
+    known = pa.table({"a": ["x", "z", "x"], "b": ["2", "1", "1"]})
+    asked = pa.table({"a": ["x", "z", "x", "y", "z"], "b": ["1", "1", "2", "1", "2"]})
+    assert Keys(known, ("a", "b")).places(asked).tolist() == [2, 1, 0, -1, -1]
+    assert Keys(known.slice(0, 0), ("a", "b")).places(asked).tolist() == [-1] * 5
 
 
 def test_other_readers_see_the_whole_table(tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ def decide(
     """
     truth, deleted, days, beliefs, refused = truth or {}, deleted or {}, days or Days(), beliefs or {}, refused or {}
     ranked, animals = _delete(ranked, deleted), frozenset(gallery)
-    candidates, scores, returned = _by_encounter(ranked, "encounter"), seen.scores(), seen.returned()
-    compared = {e: len({r["query_id"] for r in rows}) for e, rows in _by_encounter(ranked, "photo").items()}
+    candidates, scores, returned = _by_encounter(ranked), seen.scores(), seen.returned()
+    compared = _photos_compared(ranked)
     rows, probability, inside = list[dict[str, Any]](), dict[tuple[str, str], float](), dict[tuple[str, str], bool]()
     for encounter, photos in counted(sorted(_photos_by_encounter(queries).items()), "novelty", "encounters"):
         without, listed = deleted.get(encounter), candidates.get(encounter, [])
@@ -86,7 +86,7 @@ def decide(
         rows.append(verdict)
         probability |= {(encounter, c): p for c, p in each.items()}
         inside |= {(encounter, c): is_in for c, is_in in in_set.items()}
-    ranked = _fill(_fill(ranked, "probability", probability), "in_candidate_set", inside)
+    ranked = _filled(ranked, {"probability": probability, "in_candidate_set": inside})
     return Verdicts(ranked, pa.Table.from_pylist(rows, schema=NOVELTY_SCHEMA))
 
 
@@ -262,14 +262,21 @@ def _delete(ranked: pa.Table, deleted: Mapping[str, str]) -> pa.Table:
     return kept.set_column(kept.schema.get_field_index("rank"), "rank", pa.array(ranks, pa.int32()))
 
 
-def _by_encounter(ranked: pa.Table, level: str) -> dict[str, list[dict[str, Any]]]:
-    """Rows of one level by encounter, best first."""
+def _by_encounter(ranked: pa.Table) -> dict[str, list[dict[str, Any]]]:
+    """Candidates of each encounter, best first."""
     columns = ["encounter_id", "query_id", "rank", "individual_id", "score", "n_pairs"]
-    chosen = ranked.filter(pc.equal(ranked["level"], level)).select(columns)
+    chosen = ranked.filter(pc.equal(ranked["level"], "encounter")).select(columns)
     by_encounter: dict[str, list[dict[str, Any]]] = {}
     for row in chosen.sort_by([("encounter_id", "ascending"), ("rank", "ascending")]).to_pylist():
         by_encounter.setdefault(row["encounter_id"], []).append(row)
     return by_encounter
+
+
+def _photos_compared(ranked: pa.Table) -> dict[str, int]:
+    """How many photos of each encounter have candidates."""
+    photos = ranked.filter(pc.equal(ranked["level"], "photo")).group_by("encounter_id", use_threads=False)
+    counted = photos.aggregate([("query_id", "count_distinct")])
+    return dict(zip(counted["encounter_id"].to_pylist(), counted["query_id_count_distinct"].to_pylist(), strict=True))
 
 
 def _photos_by_encounter(queries: pa.Table) -> dict[str, set[str]]:
@@ -279,8 +286,14 @@ def _photos_by_encounter(queries: pa.Table) -> dict[str, set[str]]:
     return photos
 
 
-def _fill(ranked: pa.Table, column: str, values_of: Mapping[tuple[str, str], Any]) -> pa.Table:
-    rows = zip(*(ranked[c].to_pylist() for c in ("level", "encounter_id", "individual_id")), strict=True)
-    values = [values_of.get((e, i)) if level == "encounter" else None for level, e, i in rows]
-    place = ranked.schema.get_field_index(column)
-    return ranked.set_column(place, ranked.schema.field(place), pa.array(values, ranked.schema.field(place).type))
+def _filled(ranked: pa.Table, values_of: Mapping[str, Mapping[tuple[str, str], Any]]) -> pa.Table:
+    """With values in the rows of encounters, by column, encounter and candidate."""
+    rows = np.flatnonzero(np.asarray(pc.equal(ranked["level"], "encounter")))
+    keys = [ranked[column].take(pa.array(rows)).to_pylist() for column in ("encounter_id", "individual_id")]
+    of_row = np.full(ranked.num_rows, len(rows), np.int64)
+    of_row[rows] = np.arange(len(rows))
+    for column, values in values_of.items():
+        place, field = ranked.schema.get_field_index(column), ranked.schema.field(column)
+        each = pa.array([*(values.get(key) for key in zip(*keys, strict=True)), None], field.type)
+        ranked = ranked.set_column(place, field, each.take(pa.array(of_row)))
+    return ranked

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from resight.catalog import table as catalog_table
 from resight.errors import SettingsError
@@ -19,6 +18,7 @@ from resight.score.fusion import Fusion
 from resight.score.gallery import Gallery
 from resight.score.null import Null, labels_of, learn_null, same_individual, viewpoint_classes
 from resight.score.params import ScoreParams
+from resight.store.tables import Keys
 
 _IDS = ("query_crop_id", "gallery_crop_id", "purpose")
 _COLUMNS = frozenset(catalog_table("scores").schema.names)
@@ -81,13 +81,12 @@ def score(
 
 def _taken(asked: Mapping[str, Score], scored: pa.Table, known: pa.Table, d: Distributions) -> dict[str, np.ndarray]:
     """Values of the scores of the pair alone: those that are known, and the others computed."""
-    keys = [pc.binary_join_element_wise(*(t[name].cast(pa.string()) for name in _IDS), " ") for t in (scored, known)]
-    at = pc.index_in(keys[0], keys[1].combine_chunks()).combine_chunks()
-    new = np.flatnonzero(np.asarray(pc.is_null(at)))
+    at = Keys(known, _IDS).places(scored)
+    new = np.flatnonzero(at < 0)
     others, found = d.rows(new), {}
     for name, each in asked.items():
         if each.of_pair and name in known.column_names:
-            found[name] = optional(known, name)[np.asarray(pc.fill_null(at, 0))]
+            found[name] = optional(known, name)[at.clip(min=0)]
             found[name][new] = each.compute(others)
     return found
 

@@ -109,7 +109,7 @@ class _Compared:
         for group in range(part.metadata.num_row_groups):
             rows = part.read(self._names, [group])
             places = self._keys.places(rows)
-            if places is None or not self._rows.take(pa.array(places)).equals(_exact(rows)):
+            if (places < 0).any() or not self._rows.take(pa.array(places)).equals(_exact(rows)):
                 return None
             found.append(places)
         return np.concatenate(found)

@@ -46,7 +46,14 @@ def shaped(name: str, rows: pa.Table, run_id: str | None = None) -> pa.Table:
     schema = spec.schema
     arrays = [_column(rows, f, run_id) for f in schema]
     table = pa.table(arrays, schema=pa.schema([f.with_nullable(True) for f in schema], metadata=schema.metadata))
-    return table.sort_by([(k, "ascending") for k in spec.key]) if table.num_rows else table
+    return table if _is_in_order(table, spec.key) else table.sort_by([(k, "ascending") for k in spec.key])
+
+
+def _is_in_order(table: pa.Table, key: Sequence[str]) -> bool:
+    """Whether rows are sorted by their key, each of another one; False, too, where that takes as long to see as sorting them."""
+    texts = all(pa.types.is_string(table[column].type) and not table[column].null_count for column in key)
+    numbers = Keys(table, key).numbers if texts and table.num_rows else np.zeros(0 if not table.num_rows else 2)
+    return bool((numbers[1:] > numbers[:-1]).all())
 
 
 def _column(rows: pa.Table, field: pa.Field, run_id: str | None) -> pa.ChunkedArray | pa.Array:
@@ -61,7 +68,7 @@ def _check(name: str, table: pa.Table, schema: pa.Schema, key: tuple[str, ...]) 
     for field in schema:
         if not field.nullable and table.column(field.name).null_count:
             raise BrokenCountError(f"table {name}: {table.column(field.name).null_count} rows have no {field.name}")
-    distinct = table.group_by(list(key)).aggregate([]).num_rows if table.num_rows else 0
+    distinct = table.num_rows if _is_in_order(table, key) else table.group_by(list(key)).aggregate([]).num_rows
     if distinct != table.num_rows:
         raise BrokenCountError(f"table {name}: {table.num_rows} rows but only {distinct} different {' + '.join(key)}")
 
@@ -134,29 +141,29 @@ class Keys:
     def __init__(self, rows: pa.Table, key: Sequence[str]) -> None:
         self._known = {column: _sorted_texts(rows[column]) for column in key}
         self.numbers = self._numbered(rows)
-        self._is_sorted = bool((self.numbers[1:] > self.numbers[:-1]).all())
+        is_sorted = bool((self.numbers[1:] > self.numbers[:-1]).all())
+        self._order = None if is_sorted else np.argsort(self.numbers, kind="stable")
 
-    def places(self, rows: pa.Table) -> np.ndarray | None:
-        """(N,) int64, where the keys of other rows are; None if one is not among them. The table must be sorted by its key."""
-        if not self._is_sorted:
-            raise ValueError("the rows are not sorted by their key")
-        numbers = self._numbered(rows)
+    def places(self, rows: pa.Table) -> np.ndarray:
+        """(N,) int64, where the keys of other rows are; -1 for one that is not among them."""
+        wanted, numbers = self._numbered(rows), self.numbers if self._order is None else self.numbers[self._order]
         if not len(numbers):
-            return numbers
-        found = np.searchsorted(self.numbers, numbers).clip(max=len(self.numbers) - 1)
-        return found if len(self.numbers) and np.array_equal(self.numbers[found], numbers) else None
+            return np.full(len(wanted), -1, np.int64)
+        found = np.searchsorted(numbers, wanted).clip(max=len(numbers) - 1)
+        places = found if self._order is None else self._order[found]
+        return np.where((wanted >= 0) & (numbers[found] == wanted), places, -1)
 
     def _numbered(self, rows: pa.Table) -> np.ndarray:
         """(N,) int64; -1 for a key with a text that is not known."""
         number, known = np.zeros(rows.num_rows, np.int64), np.ones(rows.num_rows, bool)
         for column, texts in self._known.items():
-            code = np.asarray(pc.fill_null(pc.index_in(rows[column], texts), -1), np.int64)
+            code = np.asarray(pc.fill_null(pc.index_in(rows[column].cast(pa.string()), texts), -1), np.int64)
             number, known = number * max(1, len(texts)) + code, known & (code >= 0)
         return np.where(known, number, -1)
 
 
 def _sorted_texts(column: pa.ChunkedArray) -> pa.Array:
-    texts = pc.unique(column)
+    texts = pc.unique(column.cast(pa.string()))
     return texts.take(pc.array_sort_indices(texts))
 
 
