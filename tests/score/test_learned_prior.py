@@ -28,6 +28,7 @@ from resight.score.null import learn_null
 from resight.score.params import ScoreParams
 from resight.score.prior import prior_from
 from resight.score.stage import distributions, score
+from resight.store.table_parts import write_parts
 from resight.store.tables import write_table
 from resight.train.fusion.judge import judge
 from resight.train.fusion.material import LabelledRun, among, by_evidence, read_run_folder, training, with_less_evidence
@@ -185,7 +186,7 @@ def written(run: LabelledRun, folder: Path, days: Mapping[str, date] = MappingPr
         schema = table(name).schema
         columns = {c: pa.array([r.get(c) for r in rows], schema.field(c).type) for c in schema.names}
         write_table(folder, name, pa.table(columns))
-    write_table(folder, "pairs", run.pairs)
+    write_parts(folder, "pairs", run.pairs)
     return folder
 
 

@@ -78,7 +78,7 @@ def read_run_folder(folder: Path, animals: Collection[str] | None = None) -> Lab
     Raises:
         SettingsError: There is no run, or none that shows what pairs of the same and of different animals look like.
     """
-    missing = [name for name in TABLES if not (folder / f"{name}.parquet").is_file()]
+    missing = [name for name in TABLES if not (folder / f"{name}.parquet").exists()]
     if missing:
         raise SettingsError(f"{folder} has no {missing[0]}.parquet; {CURE}.")
     photos, crops, pairs, run = (read_table(folder / f"{name}.parquet", name) for name in TABLES)
