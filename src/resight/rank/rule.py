@@ -56,8 +56,8 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
 
     The rule is chosen that identifies most of them and of their photos by themselves (both shares added, every animal weighing the
     same), because an encounter may have one photo; among equals the one with the larger mean margin between the right animal and
-    the best other one of an encounter, in standard deviations of that rule's scores; then the order of `RULES`. Fewer than 20 encounters of 10 animals would decide by chance, so the default is used: ``mean_max`` for log
-    likelihood ratios, otherwise ``max``.
+    the best other one of an encounter, in standard deviations of that rule's scores; then the order of `RULES`. Fewer than 20
+    encounters of 10 animals would decide by chance, so the default is used: ``mean_max`` for log likelihood ratios, otherwise ``max``.
 
     Args:
         scores: The ``scores`` table.
@@ -69,16 +69,17 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
         return ChosenRule(params, {}, {}, 0, 0)
     rules = RULES if is_ratio else RULES[:3]
     pairs = moment_pairs(scores, crops_info, params, "calibrate")
-    found = {level: _outcomes(pairs, crops_info, level, rules) for level in LEVELS}
-    owners, *_ = found["encounter"][rules[0]]
+    encounters = _outcomes(pairs, crops_info, "encounter", rules)
+    owners, *_ = encounters[rules[0]]
     names = np.unique(owners)
     if len(owners) < MIN_ENCOUNTERS or len(names) < MIN_INDIVIDUALS:
         default = params.model_copy(update={"rule": DEFAULT_RULE[is_ratio]})
         return ChosenRule(default, {}, {}, len(owners), len(names))
     right, right_photos = (
-        {rule: _by_animal(owner, hit) for rule, (owner, hit, _) in found[level].items()} for level in LEVELS
+        {rule: _by_animal(owner, hit) for rule, (owner, hit, _) in outcomes.items()}
+        for outcomes in (encounters, _outcomes(pairs, crops_info, "photo", rules))
     )
-    margin = {rule: _by_animal(owner, gap) for rule, (owner, _, gap) in found["encounter"].items()}
+    margin = {rule: _by_animal(owner, gap) for rule, (owner, _, gap) in encounters.items()}
     best = max(
         rules,
         key=lambda rule: (round(right[rule] + right_photos[rule], 9), round(margin[rule], 9), -rules.index(rule)),
