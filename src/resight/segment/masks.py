@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -31,8 +33,16 @@ def grow(mask: np.ndarray, radius_px: float) -> np.ndarray:
     """Dilation by a disc: every pixel no farther than ``radius_px`` from the mask. An empty mask stays empty."""
     if radius_px <= 0 or not mask.any():
         return mask
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return distance <= radius_px
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    reach = math.ceil(radius_px)  # no pixel beyond it is near enough
+    around = (
+        slice(max(0, top - reach), top + height + reach),
+        slice(max(0, left - reach), left + width + reach),
+    )
+    grown = np.zeros(mask.shape, bool)
+    distance = cv2.distanceTransform((~mask[around]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    np.less_equal(distance, radius_px, out=grown[around])
+    return grown
 
 
 def inside_photo(frame: CropFrame, photo_wh_px: tuple[int, int]) -> np.ndarray:

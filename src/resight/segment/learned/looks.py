@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -169,14 +170,20 @@ def _close_view(frame: CropFrame, maps: np.ndarray, views: np.ndarray) -> CloseV
 
 def lie_of(maps: np.ndarray) -> Lie:
     """Slopes of the maps (h, w, 4) by least squares, every pixel with its chance of being head."""
-    height, width = maps.shape[:2]
-    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    x, y = _places(*maps.shape[:2])
     weight = maps[..., 0] / max(float(maps[..., 0].sum()), 1e-9)
     places = np.stack([x - (weight * x).sum(), y - (weight * y).sum()])
     spread = np.einsum("ihw,jhw,hw->ij", places, places, weight) + 1e-4 * np.eye(2)
     values = maps[..., 2:] - np.einsum("hw,hwk->k", weight, maps[..., 2:])
     slopes = np.linalg.solve(spread, np.einsum("ihw,hwk,hw->ik", places, values, weight))
     return Lie(slopes[:, 0], slopes[:, 1])
+
+
+@lru_cache(maxsize=8)
+def _places(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """How far to the right and down the pixels of an image lie, each (height, width), from -1 to 1."""
+    x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
+    return x, y
 
 
 def _window(photo: Copies, frame: CropFrame) -> np.ndarray:
@@ -220,27 +227,48 @@ def _candidates(chance: np.ndarray, factor: tuple[float, float], max_heads: int)
 
 def _pieces(chance: np.ndarray, threshold: float) -> list[tuple[Box, float]]:
     """Box and mean chance of every connected piece of ``chance`` (h, w) that is at least ``threshold``."""
-    n, labels, stats, _ = cv2.connectedComponentsWithStats((chance >= threshold).astype(np.uint8))
+    likely, left, top = _framed(chance >= threshold)
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(likely)
     inside = np.flatnonzero(labels)
-    sums = np.bincount(labels.ravel()[inside], weights=chance.ravel()[inside], minlength=n)
+    framed = chance[top : top + likely.shape[0], left : left + likely.shape[1]]
+    sums = np.bincount(labels.ravel()[inside], weights=framed.ravel()[inside], minlength=n)
     least = MAP_STRIDE * MAP_STRIDE / 2  # half a cell of the map
     pieces = zip(stats[1:].astype(float).tolist(), sums[1:], strict=True)  # what is below the threshold comes first
     return [
-        ((x, y, width, height), float(total / area)) for (x, y, width, height, area), total in pieces if area >= least
+        ((left + x, top + y, width, height), float(total / area))
+        for (x, y, width, height, area), total in pieces
+        if area >= least
     ]
+
+
+def _framed(likely: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """The part of (h, w) bool around all that is true, as uint8, and where its left and top edges lie: what is looked for is mostly small.
+
+    Both are even, because OpenCV numbers pieces in the order in which it meets them in blocks of 2 x 2.
+    """
+    mask = likely.view(np.uint8)
+    x, y, width, height = cv2.boundingRect(mask)
+    left, top = x & ~1, y & ~1
+    return mask[top : max(y + height, 1), left : max(x + width, 1)], left, top
 
 
 def _central(chance: np.ndarray) -> np.ndarray:
     """(S, S) bool: the piece with the most chance, pieces near the middle preferred."""
-    n, labels = cv2.connectedComponents((chance >= INSIDE).astype(np.uint8))
+    n, labels = cv2.connectedComponents((chance >= INSIDE).view(np.uint8))
     if n < 2:
         return np.zeros(chance.shape, bool)
-    side = chance.shape[0]
-    away = (np.arange(side) - (side - 1) / 2) / (side / 3)
-    near = np.exp(-(away[:, None] ** 2 + away**2))
     inside = np.flatnonzero(labels)
-    weight = np.bincount(labels.ravel()[inside], weights=(chance * near).ravel()[inside], minlength=n)
+    weight = np.bincount(
+        labels.ravel()[inside], weights=(chance * _nearness(len(chance))).ravel()[inside], minlength=n
+    )
     return labels == 1 + int(weight[1:].argmax())
+
+
+@lru_cache(maxsize=4)
+def _nearness(side: int) -> np.ndarray:
+    """(side, side): 1 in the middle, less the farther from it."""
+    away = (np.arange(side) - (side - 1) / 2) / (side / 3)
+    return np.exp(-(away[:, None] ** 2 + away**2))
 
 
 def _to_photo(polygon: Polygon, frame: CropFrame) -> Polygon:

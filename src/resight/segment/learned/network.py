@@ -91,8 +91,12 @@ class _Up(nn.Module):
 
 def normalised(rgb: Tensor) -> Tensor:
     """Shift and scale colours, 0 to 1, to about zero mean and unit spread under water."""
-    mean, spread = rgb.new_tensor(MEAN)[:, None, None], rgb.new_tensor(SPREAD)[:, None, None]
-    return (rgb - mean) / spread
+    mean, spread = rgb.new_tensor(MEAN), rgb.new_tensor(SPREAD)
+    if not rgb.is_contiguous(memory_format=torch.channels_last):
+        return (rgb - mean[:, None, None]) / spread[:, None, None]
+    rows = rgb.permute(0, 2, 3, 1).flatten(2)  # the same sums: three numbers at a time take ten times as long as a whole row
+    n = rgb.shape[3]
+    return ((rows - mean.repeat(n)) / spread.repeat(n)).unflatten(2, (n, 3)).permute(0, 3, 1, 2)
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
