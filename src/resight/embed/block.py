@@ -125,8 +125,8 @@ def picture_of(rgb: np.ndarray, mirrored: bool, side_px: int) -> np.ndarray:
 def vectors_of(pictures: Sequence[np.ndarray], net: EmbeddingNet, device: str) -> list[np.ndarray]:
     """(D,) float16 of each picture (S, S, 3) uint8, to the last bit what it gets alone, whoever is beside it.
 
-    Several go through the network together, in less time, where that changes nothing: on a CPU, once the first of them have got the same
-    vectors together as each alone. What is left over goes alone.
+    Several go through the network together, in less time, where that changes nothing: on a CPU, once the outermost of the first ones have
+    got the same vectors together as each alone. What is left over goes alone.
     """
     from torch import equal
 
@@ -138,10 +138,11 @@ def vectors_of(pictures: Sequence[np.ndarray], net: EmbeddingNet, device: str) -
         elif net in _same_together:
             out += _together(some, net, device)
         else:
-            alone = _each_alone(some, net, device)
+            together, outermost = _together(some, net, device), (0, AT_ONCE - 1)
             # In single precision: rounded to half, hardly any difference of last bits would show.
-            _same_together[net] = all(map(equal, alone, _together(some, net, device)))
-            out += alone
+            alone = _each_alone([some[k] for k in outermost], net, device)
+            _same_together[net] = all(equal(together[k], one) for k, one in zip(outermost, alone, strict=True))
+            out += together if _same_together[net] else _each_alone(some, net, device)
     return [vector.half().cpu().numpy() for vector in out]
 
 
