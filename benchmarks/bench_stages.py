@@ -42,9 +42,9 @@ import simplejpeg
 import torch
 from PIL import Image
 
-from resight.embed.block import loaded
+from resight.embed.block import loaded, picture_of
 from resight.embed.params import EmbedParams
-from resight.embed.picture import squashed
+from resight.embed.vectors import ways
 from resight.extract.kinds.sift import EDGE_THRESHOLD, LAYERS, SiftParams
 from resight.flows.nightly import run_nightly
 from resight.ingest.quality import MEASURE_SIDE_PX
@@ -152,10 +152,11 @@ class Night:
             runs.Run.__init__ = init
             looks._predict, EngineMatcher.match_tile = predict, match_tile
 
-    def crops(self) -> list[Path]:
-        """Files of the crops."""
+    def crops(self) -> dict[Path, str]:
+        """Files of the crops, with their views."""
         (table,) = (self.workspace / "runs").glob("*/crops.parquet")
-        return [self.workspace / path for path in pq.read_table(table)["path"].to_pylist() if path]
+        rows = pq.read_table(table, columns=["path", "viewpoint"]).to_pylist()
+        return {self.workspace / row["path"]: row["viewpoint"] for row in rows if row["path"]}
 
 
 class Spent(dict[str, float]):
@@ -176,12 +177,13 @@ def one_round(place: Path) -> dict[str, float]:
     night = Night(place / "workspace", place / "photos")
     shutil.rmtree(night.workspace)
     night.run()
-    files, crops = sorted((place / "photos").glob("*.jpg")), night.crops()
+    files, views = sorted((place / "photos").glob("*.jpg")), night.crops()
+    crops = list(views)
     floors: dict[str, dict[str, Callable[[], Any]]] = {
         "ingest": {"read and hash": each(hashed, files), "decode to an eighth": each(eighth, files)},
         "segment": {"decode": each(whole, files), "network": lambda: heads(night), "crops as PNG": encoding(crops)},
         "extract": {"read crops": each(decoded, crops), "SIFT": sifting(crops)},
-        "embed": {"read crops": each(decoded, crops), "network": embedding(crops)},
+        "embed": {"read crops": each(decoded, crops), "network": embedding(views)},
         "match": {"engine": each(lambda tile: tile[0].match_tile(*tile[1:]), night.tiles)},
     }
     out = {f"{stage}": night.seconds[stage] for stage in STAGES}
@@ -259,10 +261,11 @@ def heads(night: Night) -> None:
                 night.nets[0](batch.contiguous(memory_format=torch.channels_last))
 
 
-def embedding(crops: list[Path]) -> Callable[[], Any]:
+def embedding(views: dict[Path, str]) -> Callable[[], Any]:
+    """The network on all pictures that become vectors: of a crop that is neither a left nor a right side, both ways."""
     net, side_px = loaded(EmbedParams().weights, WeightStore(), "cpu")
-    pictures = np.stack([squashed(decoded(crop)[0], "left", side_px) for crop in crops])
-    every = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    pictures = [picture_of(decoded(crop)[0], way, side_px) for crop, view in views.items() for way in ways(view)]
+    every = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
 
     def work() -> None:
         with torch.inference_mode():

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from finding_measures import judge
 
 from resight.runner.threads import one_thread
@@ -29,10 +30,11 @@ def test_auto_asks_the_head_finder_where_there_is_no_outline():
     assert AutoParams(otherwise="whole").weight_names() == []
 
 
-def test_windows_that_are_looked_at_together_show_what_each_shows_alone():
+@pytest.mark.parametrize("quick", [False, True])
+def test_windows_that_are_looked_at_together_show_what_each_shows_alone(quick):
     """To the last bit: what is found does not depend on how many candidates there were."""
-    net = HeadFinderParams().build(WeightStore()).net
-    photo = Copies(np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8))
+    net = HeadFinderParams(quick=quick).build(WeightStore()).net
+    photo = Copies(np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8), quick)
     windows = [((30.0 * k, 20.0 * k, 40.0 + 7 * k, 50.0), 0.4 * k) for k in range(WINDOWS_AT_ONCE + 2)]
     with one_thread():
         together = look_close(net, photo, windows)
@@ -44,9 +46,10 @@ def test_windows_that_are_looked_at_together_show_what_each_shows_alone():
         assert np.array_equal(one.lie.snoutward, other.lie.snoutward)
 
 
-def test_heads_it_was_trained_on_are_found(shared_data):
+@pytest.mark.parametrize("quick", [False, True])
+def test_heads_it_was_trained_on_are_found(shared_data, quick):
     """Not how good it is (see docs/head-finder.md), but that weights, network and geometry belong together."""
-    finder = HeadFinderParams().build(WeightStore())
+    finder = HeadFinderParams(quick=quick).build(WeightStore())
     samples = [s for s in read_samples(shared_data / "zakynthos") if s.visibility == "good"][::12]
     judged = []
     for one in samples:

@@ -75,18 +75,17 @@ def cut(rgb: np.ndarray, region: Region, params: CropParams) -> Crop:
     return Crop(resample(rgb, frame), grown & inside_photo(frame, size_wh), frame)
 
 
-def resample(image: np.ndarray, frame: CropFrame) -> np.ndarray:
+def resample(image: np.ndarray, frame: CropFrame, where_averaged: int = cv2.INTER_CUBIC) -> np.ndarray:
     """The window ``frame`` of ``image``, exactly as `CropFrame.matrix` says.
 
-    To shrink, the window is sampled cubically, a whole number of times per crop pixel and side and at least as densely as the
-    photo, and the samples of each pixel are averaged: area interpolation that also works for windows that are turned or
-    shifted by parts of a pixel.
+    To shrink, the window is sampled cubically (or as ``where_averaged`` says), a whole number of times per crop pixel and side and at
+    least as densely as the photo, and the samples of each pixel are averaged: area interpolation that also works for windows that
+    are turned or shifted by parts of a pixel.
     """
     factor = max(1, math.ceil(1 / frame.scale - 1e-9))
     fine = frame.finer(factor)
-    sampled = cv2.warpAffine(
-        image, fine.matrix(), fine.size_wh_px, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    )
+    how = cv2.INTER_CUBIC if factor == 1 else where_averaged
+    sampled = cv2.warpAffine(image, fine.matrix(), fine.size_wh_px, flags=how, borderMode=cv2.BORDER_REPLICATE)
     return sampled if factor == 1 else cv2.resize(sampled, frame.size_wh_px, interpolation=cv2.INTER_AREA)
 
 

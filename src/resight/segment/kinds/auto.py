@@ -29,6 +29,7 @@ class AutoParams(SegmenterBase):
     min_confidence: float = Field(
         0.15, ge=0, le=1, description="what the head finder finds less likely a head than this is not used"
     )
+    quick: bool = Field(False, description="whether the head finder looks at smaller copies of the photo, in less time")
     if_no_head: Literal["nothing", "body", "whole"] = Field(
         "nothing",
         description="what to use of a photo in which the head finder sees no head; nothing: it gets the status no_head",
@@ -43,7 +44,12 @@ class AutoParams(SegmenterBase):
     def head_finder(self) -> HeadFinderParams:
         """Settings of the network for photos without an outline."""
         return HeadFinderParams.model_validate(
-            {"part": self.part, "min_confidence": self.min_confidence, "if_no_head": self.if_no_head}
+            {
+                "part": self.part,
+                "min_confidence": self.min_confidence,
+                "if_no_head": self.if_no_head,
+                "quick": self.quick,
+            }
         )
 
     def build(self, weights: WeightStore) -> Segmenter:

@@ -23,6 +23,7 @@ NAME = "head-finder"
 WIDE_SIDES_PX = (96, 192, 384)  # of the copies for the first look: heads from a tenth of the photo to all of it
 LOOK_AGAIN_DEG = 60  # the network saw heads within this of upright; others are turned and looked at once more
 TURN_FROM_DEG = 60  # crops of heads that lie less askew stay as they are in the photo
+HOPELESS = 0.02  # of 586 candidates below it and beside a head, another look found none of 0.7
 EVIDENCE = (
     "log odds of the first look",
     "log odds of the second look's outline",
@@ -92,17 +93,29 @@ class HeadFinder:
         Args:
             rgb: (H, W, 3) uint8, upright as its EXIF says.
         """
-        photo = Copies(rgb)
+        photo = Copies(rgb, self.params.quick)
         wide = look_wide(self.net, photo, WIDE_SIDES_PX, 2 * self.params.max_heads)
         closes = look_close(self.net, photo, [(candidate.bbox_xywh_px, 0.0) for candidate in wide.candidates])
         pairs = [pair for pair in zip(wide.candidates, closes, strict=True) if pair[1].polygons_xy_px]
         firsts = sorted(pairs, key=lambda pair: -_chance(*pair))[: self.params.max_heads + 1]
-        findings = self._again(photo, firsts, wide.bodies)
+        findings = self._again(photo, self._hopeful(photo, firsts, wide.bodies), wide.bodies)
         heads: list[Finding] = []
         for finding in sorted((f for f in findings if f is not None), key=lambda f: -f.confidence):
             if all(overlap(finding.bbox_xywh_px, head.bbox_xywh_px) < SAME for head in heads):
                 heads.append(finding)
         return heads[: self.params.max_heads], wide.bodies
+
+    def _hopeful(
+        self, photo: Copies, firsts: Sequence[tuple[Candidate, CloseView]], bodies: tuple[Box, ...]
+    ) -> Sequence[tuple[Candidate, CloseView]]:
+        """Of the candidates those that are worth another look: all, but for a quick finder that has found a head already."""
+        if not self.params.quick:
+            return firsts
+        seen = [_finding(photo.rgb, candidate, first, first, bodies) for candidate, first in firsts]
+        chances = [finding.confidence if finding else 0.0 for finding in seen]
+        if max(chances, default=0.0) < self.params.min_confidence:
+            return firsts
+        return [pair for pair, chance in zip(firsts, chances, strict=True) if chance >= HOPELESS]
 
     def _again(
         self, photo: Copies, firsts: Sequence[tuple[Candidate, CloseView]], bodies: tuple[Box, ...]

@@ -194,7 +194,8 @@ def _window(photo: Copies, frame: CropFrame) -> np.ndarray:
     (cx, cy), (height, width) = frame.center_xy, rgb.shape[:2]
     left, top = max(0, min(int(cx - reach), width - 1)), max(0, min(int(cy - reach), height - 1))
     part = rgb[top : max(top + 1, math.ceil(cy + reach)), left : max(left + 1, math.ceil(cx + reach))]
-    return resample(part, CropFrame((cx - left, cy - top), frame.rotation_rad, frame.scale, frame.size_wh_px))
+    moved = replace(frame, center_xy=(cx - left, cy - top))
+    return resample(part, moved, cv2.INTER_LINEAR if photo.quick else cv2.INTER_CUBIC)
 
 
 @torch.inference_mode()
@@ -204,8 +205,12 @@ def _predict(net: HeadNet, rgbs: Sequence[np.ndarray]) -> list[tuple[np.ndarray,
     Returns:
         Of each, maps (H/4, W/4, 4): chances of head and body, places along the head; chances (6,) of the views.
     """
-    images = torch.from_numpy(np.stack([side for rgb in rgbs for side in (rgb, rgb[:, ::-1])])).permute(0, 3, 1, 2)
-    maps, views, _ = net((images.float() / 255).contiguous(memory_format=torch.channels_last))
+    sides = np.empty((2 * len(rgbs), *rgbs[0].shape), np.uint8)
+    for k, rgb in enumerate(rgbs):
+        sides[2 * k] = rgb
+        cv2.flip(rgb, 1, dst=sides[2 * k + 1])
+    images = torch.from_numpy(sides).permute(0, 3, 1, 2)
+    maps, views, _ = net(images.float().div_(255).contiguous(memory_format=torch.channels_last))
     return [_averaged(*both) for both in zip(maps.split(2), views.split(2), strict=True)]
 
 
@@ -258,9 +263,7 @@ def _central(chance: np.ndarray) -> np.ndarray:
     if n < 2:
         return np.zeros(chance.shape, bool)
     inside = np.flatnonzero(labels)
-    weight = np.bincount(
-        labels.ravel()[inside], weights=(chance * _nearness(len(chance))).ravel()[inside], minlength=n
-    )
+    weight = np.bincount(labels.ravel()[inside], weights=(chance * _nearness(len(chance))).ravel()[inside], minlength=n)
     return labels == 1 + int(weight[1:].argmax())
 
 

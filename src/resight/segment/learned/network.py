@@ -24,12 +24,12 @@ class HeadNet(nn.Module):
     def __init__(self, widths: tuple[int, int, int, int, int] = (16, 32, 64, 112, 160)) -> None:
         super().__init__()
         a, b, c, d, e = widths
-        self.at_4 = nn.Sequential(_conv(3, a, 2), _conv(a, b, 2), _Residual(b))
-        self.at_8 = nn.Sequential(_conv(b, c, 2), _Residual(c))
-        self.at_16 = nn.Sequential(_conv(c, d, 2), _Residual(d))
-        self.at_32 = nn.Sequential(_conv(d, e, 2), _Residual(e))
+        self.at_4 = nn.Sequential(_conv(3, a, 2), _conv(a, b, 2), Residual(b))
+        self.at_8 = nn.Sequential(_conv(b, c, 2), Residual(c))
+        self.at_16 = nn.Sequential(_conv(c, d, 2), Residual(d))
+        self.at_32 = nn.Sequential(_conv(d, e, 2), Residual(e))
         self.context = nn.Sequential(nn.Linear(e, e), nn.ReLU(inplace=True), nn.Linear(e, e))
-        self.up_16, self.up_8, self.up_4 = _Up(e, d, d), _Up(d, c, c), _Up(c, b, b)
+        self.up_16, self.up_8, self.up_4 = Up(e, d, d), Up(d, c, c), Up(c, b, b)
         self.maps = nn.Conv2d(b, len(MAPS), 1)
         self.vote = nn.Sequential(nn.Linear(2 * e + d + c + 5, 96), nn.ReLU(inplace=True), nn.Dropout(0.3))
         self.view, self.upright = nn.Linear(96, len(VIEWS)), nn.Linear(96, 2)
@@ -64,7 +64,7 @@ class HeadNet(nn.Module):
         return layers(rows) if self.training else torch.cat([layers(two.clone()) for two in rows.split(2)])
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Two convolutions, added to what goes in."""
 
     def __init__(self, width: int) -> None:
@@ -76,7 +76,7 @@ class _Residual(nn.Module):
         return F.relu(x + self.second(self.first(x)), inplace=True)
 
 
-class _Up(nn.Module):
+class Up(nn.Module):
     """Half the stride: coarse features, enlarged, plus fine ones."""
 
     def __init__(self, coarse: int, fine: int, out: int) -> None:
@@ -94,9 +94,11 @@ def normalised(rgb: Tensor) -> Tensor:
     mean, spread = rgb.new_tensor(MEAN), rgb.new_tensor(SPREAD)
     if not rgb.is_contiguous(memory_format=torch.channels_last):
         return (rgb - mean[:, None, None]) / spread[:, None, None]
-    rows = rgb.permute(0, 2, 3, 1).flatten(2)  # the same sums: three numbers at a time take ten times as long as a whole row
+    rows = rgb.permute(0, 2, 3, 1).flatten(
+        2
+    )  # the same sums: three numbers at a time take ten times as long as a whole row
     n = rgb.shape[3]
-    return ((rows - mean.repeat(n)) / spread.repeat(n)).unflatten(2, (n, 3)).permute(0, 3, 1, 2)
+    return (rows - mean.repeat(n)).div_(spread.repeat(n)).unflatten(2, (n, 3)).permute(0, 3, 1, 2)
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
