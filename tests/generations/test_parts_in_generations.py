@@ -96,6 +96,17 @@ def test_a_run_that_lacks_a_part_is_not_made_current(place: Workspace) -> None:
     assert "part-2-of-3" in publish_to(place, "memory://lacking/place")["damaged"][0]
 
 
+@pytest.mark.parametrize("file", ["scores.parquet/part-1-of-3.parquet", "provisional.parquet", "accuracy.parquet"])
+def test_damage_of_a_run_does_not_become_current(place: Workspace, file: str) -> None:
+    """A copy of what is damaged would agree with the digest that is written down for it."""
+    make_run(place, "r3", queries="abcd", measured=True)
+    flip(place.runs / "r3" / file)
+    ids = {"accuracy_run_id": "r3"} if file == "accuracy.parquet" else {"run_id": "r3"}
+    with pytest.raises(DamagedError, match=rf"r3/{file} is damaged \(its contents"):
+        publish_generation(place, **ids)
+    assert open_generation(place).run_id == "r2" and open_generation(place).accuracy_run_id is None
+
+
 @pytest.mark.parametrize("where", ["runs/r2", "current"])
 def test_a_part_that_is_gone_comes_back(place: Workspace, where: str) -> None:
     gone = place.root / where / PART

@@ -32,7 +32,7 @@ from resight.store.digests import digest_of
 from resight.store.generations import MANIFEST as GENERATION_FILE
 from resight.store.generations import Generation, current_generation
 from resight.store.listing import matching
-from resight.store.table_files import named_files, table_of, whole_files
+from resight.store.table_files import named_files, whole_files
 from resight.store.workspace import Workspace
 
 FORMAT = 1
@@ -121,9 +121,7 @@ class _Copy:
         if not self._check and self._is_as_before(place, files, listed):
             self._of_runs |= {row["sha256"]: f"{place}/{name}" for name, row in listed.items()}
             return False
-        for name, file in whole_files(self.workspace.runs / run_id).items():
-            if table_of(name):
-                sealed.check(file)
+        whole_files(self.workspace.runs / run_id)
         wanted = _contents(files)
         differs = {name: row.get("sha256") for name, row in listed.items()} != {n: c.sha256 for n, c in wanted.items()}
         if listed and differs:  # a run that was made again: nobody is led to it until it is whole

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from resight.errors import DamagedError
+from resight.store import sealed
 from resight.store.damage import MISSING
 from resight.store.listing import matching
 
@@ -61,13 +62,14 @@ def named_files(folder: Path) -> dict[str, Path]:
 
 
 def whole_files(folder: Path) -> dict[str, Path]:
-    """`named_files` of a folder in which no table lacks a part.
+    """`named_files` of a folder in which no table lacks a part, and all that prove that they are whole are.
 
     Raises:
-        DamagedError: One does, or a file among its parts is none.
+        DamagedError: One is not, or a file among the parts of a table is none.
     """
     for table in matching(folder, f"[!.]*{ENDING}"):
-        files_of(table)
+        for file in files_of(table):
+            sealed.check(file)
     return named_files(folder)
 
 
