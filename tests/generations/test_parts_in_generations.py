@@ -87,6 +87,42 @@ def test_a_damaged_part_is_named_and_comes_back_in_all_runs_that_have_it(place: 
     assert rows(place) == WHOLE and verify(place)["ok"]
 
 
+@pytest.fixture
+def made_again(place: Workspace) -> Workspace:
+    """The current run was damaged and made again, so that its parts have other rows, and killed before that became current."""
+    flip(place.runs / "r2" / PART)
+    make_run(place, "r2", queries="abc")
+    return place
+
+
+def test_a_part_comes_back_from_no_part_with_other_rows(made_again: Workspace) -> None:
+    gone = open_generation(made_again).folder / PART
+    gone.unlink()
+    with pytest.raises(DamagedError, match=rf"{PART} is damaged \(it is missing\); no run has a copy"):
+        open_generation(made_again).table("scores")
+    report = verify(made_again, repair=True)
+    (row,) = (row for row in report["damaged"] if row["path"] == made_again.relative(gone))
+    assert (row["fate"], row["then"], row["repaired"], report["ok"]) == ("lost", "it is lost", False, False)
+    assert not gone.exists()
+
+
+def test_a_part_of_a_run_comes_back_from_no_part_with_other_rows(made_again: Workspace) -> None:
+    gone = made_again.runs / "r2" / "scores.parquet" / "part-2-of-2.parquet"
+    gone.unlink()
+    report = verify(made_again, repair=True)
+    (row,) = (row for row in report["damaged"] if row["path"] == made_again.relative(gone))
+    assert (row["fate"], row["repaired"], report["ok"]) == ("lost", False, False)
+    with pytest.raises(DamagedError, match=r"r2/scores.parquet/part-2-of-2.parquet is damaged \(it is missing\)"):
+        read_run(made_again, "r2", "scores")
+
+
+def test_a_run_that_was_made_again_becomes_current(made_again: Workspace) -> None:
+    publish_generation(made_again, run_id="r2")
+    (made_again.runs / "r2" / PART).unlink()
+    assert verify(made_again, repair=True)["repaired"]
+    assert open_generation(made_again).table("scores").num_rows == read_run(made_again, "r2", "scores").num_rows == 300
+
+
 def test_a_run_that_lacks_a_part_is_not_made_current(place: Workspace) -> None:
     make_run(place, "r3", queries="abcd")
     (place.runs / "r3" / "scores.parquet" / "part-2-of-3.parquet").unlink()

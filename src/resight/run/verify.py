@@ -261,8 +261,8 @@ def _raise(damage: DamagedError) -> bool:
     raise damage
 
 
-def _repair(generation: Generation, damage: DamagedError) -> None:
-    generation.repair(damage)
+def _repair(generation: Generation, damage: DamagedError) -> bool:
+    return generation.repair(damage)
 
 
 def _file_look(generation: Generation, name: str) -> Callable[[], bool]:
