@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,21 @@ def test_a_damaged_part_is_named_and_comes_back_in_all_runs_that_have_it(place: 
     names = ["runs/r1/scores.parquet/part-1-of-1.parquet", f"runs/r2/{PART}"]
     assert sorted(row["path"] for row in report["damaged"]) == names
     assert verify(place, repair=True)["repaired"] == 2
+    assert rows(place) == WHOLE and verify(place)["ok"]
+
+
+@pytest.mark.parametrize("name", ["part-1-of-2 (copy).parquet", "part-2-of-5.parquet", "part-4-of-2.parquet"])
+def test_what_is_no_part_of_a_table_is_named_and_the_parts_stay(place: Workspace, name: str) -> None:
+    """What is called like a part of another table is left to people, who know which of the two is wanted."""
+    strange, is_part = place.runs / "r2" / "scores.parquet" / name, "copy" not in name
+    strange.write_bytes((strange.parent / "part-1-of-2.parquet").read_bytes())
+    with pytest.raises(DamagedError, match=rf"{re.escape(name)} is damaged \(the folder's other files do not count it"):
+        read_run(place, "r2", "scores")
+    report = verify(place, repair=True)
+    (row,) = report["damaged"]
+    assert (row["path"], row["repaired"], strange.exists()) == (place.relative(strange), not is_part, is_part)
+    assert report["ok"] == verify(place)["ok"] == (not is_part)
+    strange.unlink(missing_ok=True)
     assert rows(place) == WHOLE and verify(place)["ok"]
 
 

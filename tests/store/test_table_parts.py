@@ -108,8 +108,12 @@ def test_a_part_that_is_missing_or_too_many_is_said(tmp_path: Path) -> None:
     parts = night(tmp_path, "r2", "abc", "r1")
     folder = parts[0].parent
     (folder / "part-3-of-3.parquet").write_bytes(parts[1].read_bytes())
+    with pytest.raises(DamagedError, match=r"part-3-of-3.parquet.*move it out of that folder"):
+        read_table(folder, "scores")
+    parts[1].rename(tmp_path / "away")
     with pytest.raises(DamagedError, match=r"part-1-of-3.parquet is damaged \(it is missing\)"):
         read_table(folder, "scores")
+    (tmp_path / "away").rename(parts[1])
     (folder / "part-3-of-3.parquet").rename(folder / "part-1-of-2 (copy).parquet")
     with pytest.raises(DamagedError, match=r"part-1-of-2 \(copy\).parquet.*move it out of that folder"):
         read_table(folder, "scores")

@@ -28,7 +28,7 @@ from resight.store.digests import digest_of
 from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation
 from resight.store.listing import matching
 from resight.store.selective import read_columns
-from resight.store.table_files import PART, named_files, parts_in, table_of
+from resight.store.table_files import NO_PART, PART, named_files, parts_in, table_of
 from resight.store.workspace import Workspace
 
 AGAIN, LOST = "again", "lost"
@@ -45,6 +45,7 @@ THEN = {
     "no part": "it is moved out of that folder",
     "manifest": "it is made again from the tables beside it",
 }
+OF_WHAT = "parts of two tables lie in that folder; move those of the other one out of it"
 LOST_OF_RUN = "this table of the run is lost for good; a backup may have it"
 
 
@@ -229,12 +230,14 @@ def _runs(workspace: Workspace, generation: Generation | None) -> Iterator[Item]
             files, damages = parts_in(table) if table.is_dir() else ([table], [])
             looks: list[tuple[Path, Callable[[], bool]]] = [(file, _part_look(file)) for file in files]
             looks += [(damage.path, partial(_raise, damage)) for damage in damages]
+            strange = {damage.path for damage in damages if damage.why == NO_PART}
             for file, look in looks:
                 copy = copies.get(identity(file) or file)
                 repair: Callable[[DamagedError], object] | None = partial(copy_again, copy) if copy else None
                 then = THEN["current run"] if copy else LOST_OF_RUN
-                if PART.fullmatch(file.name) is None and table.is_dir():
-                    repair, then = _aside(THEN["no part"]), THEN["no part"]
+                if file in strange:
+                    is_part = PART.fullmatch(file.name) is not None  # but of what? Only people know
+                    repair, then = (None, OF_WHAT) if is_part else (_aside(THEN["no part"]), THEN["no part"])
                 yield Item("runs", file, look, repair, then)
 
 

@@ -8,7 +8,7 @@ has the table's name, so that whoever reads "pairs.parquet" with a tool that kno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from resight.errors import DamagedError
@@ -47,13 +47,20 @@ def parts_in(folder: Path) -> tuple[list[Path], list[DamagedError]]:
     for file in matching(folder, f"[!.]*{ENDING}"):
         found = PART.fullmatch(file.name)
         places[file] = (int(found[1]), int(found[2])) if found else (0, 0)
-    of = max((total for _, total in places.values()), default=0)
+    of = _number_of_parts({*places.values()})
     parts = sorted((number, file) for file, (number, total) in places.items() if total == of and 0 < number <= of)
     there = {number for number, _ in parts}
     gone = [folder / part_name(number, of) for number in range(1, of + 1) if number not in there]
     damages = [DamagedError(file, MISSING) for file in gone or ([] if of else [folder / part_name(1, 1)])]
     others = sorted(places.keys() - {file for _, file in parts})
     return [file for _, file in parts], [*damages, *(DamagedError(file, NO_PART, MOVE_IT) for file in others)]
+
+
+def _number_of_parts(places: Set[tuple[int, int]]) -> int:
+    """How many parts there are, by numbers of parts and totals in their names: the one total of which all are there, else the largest."""
+    totals = {total for _, total in places if total}
+    complete = [total for total in totals if all((number, total) in places for number in range(1, total + 1))]
+    return complete[0] if len(complete) == 1 else max(totals, default=0)
 
 
 def named_files(folder: Path) -> dict[str, Path]:
