@@ -103,6 +103,18 @@ def test_what_is_no_part_of_a_table_is_named_and_the_parts_stay(place: Workspace
     assert rows(place) == WHOLE and verify(place)["ok"]
 
 
+def test_a_part_of_another_run_under_the_same_name_is_told(place: Workspace) -> None:
+    folder = place.runs / "r2" / "scores.parquet"
+    (folder / "part-2-of-2.parquet").unlink()
+    (folder / "part-2-of-2.parquet").write_bytes((folder / "part-1-of-2.parquet").read_bytes())
+    with pytest.raises(DamagedError, match=r"r2/scores.parquet is damaged \(rows stand in two of its parts"):
+        read_run(place, "r2", "scores")
+    (row,) = verify(place, repair=True)["damaged"]
+    assert (row["path"], row["fate"]) == ("runs/r2/scores.parquet", "lost")
+    make_run(place, "r2", queries="abc")
+    assert rows(place) == WHOLE and verify(place)["ok"], "the same night makes it again"
+
+
 @pytest.fixture
 def made_again(place: Workspace) -> Workspace:
     """The current run was damaged and made again, so that its parts have other rows, and killed before that became current."""

@@ -144,6 +144,17 @@ def test_rows_of_a_damaged_part_are_written_anew(tmp_path: Path, where: str) -> 
     assert sealed.check(parts[0])
 
 
+def test_rows_that_stand_in_two_parts_are_taken_over_once(tmp_path: Path) -> None:
+    night(tmp_path, "r1", "ab")
+    parts = night(tmp_path, "r2", "abcd", "r1")
+    parts[1].unlink()
+    parts[1].write_bytes(parts[0].read_bytes())
+    with pytest.raises(DamagedError, match="rows stand in two of its parts"):
+        read_table(parts[0].parent, "scores")
+    for names in ("ab", "abcdef"):
+        assert sum(pq.read_metadata(part).num_rows for part in night(tmp_path, f"r{names}", names, "r2")) == ROWS * len(names)  # fmt: skip
+
+
 def test_a_file_of_before_and_one_of_a_newer_version(tmp_path: Path) -> None:
     """One file is read as ever, and nothing of another version is taken over."""
     (part,) = night(tmp_path, "r1", "ab")

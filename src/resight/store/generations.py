@@ -138,8 +138,8 @@ class Generation:
         origin = self.origin(damage.path.relative_to(self.folder).as_posix())
         if origin is None:
             return False
-        if origin.suffix == ".parquet" and not sealed.check(origin):
-            sealed.read(origin, lambda path: pq.read_table(path, partitioning=None))
+        if origin.suffix == ".parquet":
+            sealed.check_or_read(origin)
         then = f"it was copied again from {self.workspace.relative(origin.parent)}"
         if damage.path.parent.is_file():
             set_aside(DamagedError(damage.path.parent, "it is a file where a folder was"), then)
