@@ -103,6 +103,19 @@ def test_what_is_no_part_of_a_table_is_named_and_the_parts_stay(place: Workspace
     assert rows(place) == WHOLE and verify(place)["ok"]
 
 
+@pytest.mark.parametrize("name", ["part-1-of-2 (copy).parquet", "part-2-of-5.parquet", "part-1-of-1.parquet"])
+def test_what_is_no_part_of_a_current_table_is_not_published_and_moved_away(place: Workspace, name: str) -> None:
+    folder, address = place.current / "scores.parquet", f"memory://{place.root.parent.name}/place"
+    (folder / name).write_bytes((folder / "part-1-of-2.parquet").read_bytes())
+    with pytest.raises(DamagedError, match=rf"{re.escape(name)} is damaged .*; move it out of that folder"):
+        publish_to(place, address)
+    report = verify(place, repair=True)
+    (row,) = report["damaged"]
+    assert row["path"].endswith(name) and row["repaired"] and report["ok"]
+    assert rows(place) == WHOLE and verify(place)["ok"]
+    assert publish_to(place, address)["current"]
+
+
 def test_a_part_of_another_run_under_the_same_name_is_told(place: Workspace) -> None:
     folder = place.runs / "r2" / "scores.parquet"
     (folder / "part-2-of-2.parquet").unlink()

@@ -32,7 +32,7 @@ from resight.store.digests import digest_of
 from resight.store.generations import MANIFEST as GENERATION_FILE
 from resight.store.generations import Generation, current_generation
 from resight.store.listing import matching
-from resight.store.table_files import named_files, whole_files
+from resight.store.table_files import named_files, strange_parts, whole_files
 from resight.store.workspace import Workspace
 
 FORMAT = 1
@@ -151,6 +151,8 @@ class _Copy:
         for name, sha256 in generation.files.items():
             if name not in wanted or wanted[name].sha256 != sha256:
                 raise DamagedError(generation.folder / name, sealed.DIFFERS if name in wanted else MISSING, REPAIR)
+        for strange in strange_parts(generation.folder, generation.files):
+            raise strange
         page = _page_of_run(self.workspace, generation)
         if page is not None:
             files[pages.PAGE], wanted[pages.PAGE] = page, *_contents({pages.PAGE: page}).values()

@@ -36,7 +36,7 @@ from resight.store.damage import MISSING, QUARANTINE, set_aside
 from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation
 from resight.store.listing import matching
 from resight.store.selective import read_columns
-from resight.store.table_files import NO_PART, PART, named_files, parts_in, table_of
+from resight.store.table_files import NO_PART, PART, named_files, parts_in, strange_parts, table_of
 from resight.store.workspace import Workspace
 
 AGAIN, LOST = "again", "lost"
@@ -262,6 +262,8 @@ def _current(generation: Generation | None) -> Iterator[Item]:
         then = THEN["current"] if there else "`resight accuracy` writes it again" if remade else "it is lost"
         repair = partial(_repair, generation) if there else _aside(then) if remade else None
         yield Item("current", generation.folder / name, look_at_current(generation, name), repair, then)
+    for strange in strange_parts(generation.folder, generation.files):
+        yield Item("current", strange.path, raising(strange), _aside(THEN["no part"]), THEN["no part"])
 
 
 def _manifest_again(workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ has the table's name, so that whoever reads "pairs.parquet" with a tool that kno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Set
 from pathlib import Path
 
 from resight.errors import DamagedError
@@ -78,6 +78,12 @@ def whole_files(folder: Path) -> dict[str, Path]:
         for file in files_of(table):
             sealed.check(file)
     return named_files(folder)
+
+
+def strange_parts(folder: Path, known: Collection[str]) -> list[DamagedError]:
+    """Files among the parts of tables that are not those ``known``: others would read their rows as rows of the table. None where nothing is known."""
+    names = [name for name in named_files(folder) if "/" in name and name not in known] if known else []
+    return [DamagedError(folder / name, NO_PART, MOVE_IT) for name in names]
 
 
 def table_of(name: str) -> str:
