@@ -223,12 +223,13 @@ def test_where_there_are_no_links_copies_follow_and_what_is_there_is_not_copied_
 
 def test_what_runs_share_is_counted_once(place: Workspace) -> None:
     files = [f for room in ("runs", "generations") for f in (place.root / room).rglob("*") if f.is_file()]
-    on_disk = sum({file.stat().st_ino: file.stat().st_size for file in files}.values())
+    on_disk = {file.stat().st_ino: file.stat().st_size for file in files}
     told = usage(place, load_settings(place.root))
-    assert told["bytes"] == sum(row["bytes"] for row in told["items"]) == on_disk
-    of_run = {row["name"]: row["bytes"] for row in told["items"] if row["where"] == "runs"}
-    newest = sum(f.stat().st_size for f in (place.runs / "r2").rglob("*") if f.is_file())
-    assert of_run["r2"] == newest, "what runs share counts for the newest of them"
+    assert told["bytes"] == sum(row["bytes"] for row in told["items"]) == sum(on_disk.values())
+    assert told["files"] == sum(row["files"] for row in told["items"]) == len(on_disk) == len(files) - 2
+    of_run = {row["name"]: (row["files"], row["bytes"]) for row in told["items"] if row["where"] == "runs"}
+    newest = [f.stat().st_size for f in (place.runs / "r2").rglob("*") if f.is_file()]
+    assert of_run["r2"] == (len(newest), sum(newest)), "what runs share counts for the newest of them"
 
 
 def test_a_bucket_gets_a_part_once(place: Workspace) -> None:
