@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from generation_helpers import OLD, make_run
 
 from resight.bucket.publish import publish_to
@@ -17,7 +18,7 @@ from resight.run.usage import usage
 from resight.run.verify import verify
 from resight.settings import load_settings
 from resight.settings.init import init_workspace
-from resight.store import digests, sealed
+from resight.store import digests, runs, sealed
 from resight.store.publication import publish_generation
 from resight.store.runs import read_run
 from resight.store.workspace import Workspace
@@ -241,3 +242,19 @@ def test_a_bucket_gets_a_part_once(place: Workspace) -> None:
     assert second["uploaded"] == 4, "runs, provisional, the page and the part that is new"
     assert second["uploaded_bytes"] < first["uploaded_bytes"] and not second["damaged"]
     assert publish_to(place, address, check=True)["uploaded"] == 0
+
+
+def test_a_run_that_was_made_again_leaves_nothing_of_before_in_the_bucket(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = (
+        f"memory://{place.root.parent.name}/place",
+        f"/{place.root.parent.name}/place/runs/r2/scores.parquet",
+    )
+    publish_to(place, address)
+    assert len(MemoryFileSystem().ls(folder)) == 2
+    (place.runs / "r2" / PART).unlink()
+    monkeypatch.setattr(runs, "_shown", lambda _: None)
+    make_run(place, "r2", queries="abc")
+    assert publish_to(place, address)["new_runs"] == ["r2"]
+    assert [Path(name).name for name in MemoryFileSystem().ls(folder, detail=False)] == ["part-1-of-1.parquet"]
