@@ -25,7 +25,7 @@ from resight.catalog import TABLES
 from resight.errors import DamagedError
 from resight.store import sealed
 from resight.store.damage import MISSING, set_aside
-from resight.store.digests import digest_of
+from resight.store.digests import agrees, digest_of
 from resight.store.durable import (
     copy_whole,
     link_or_copy,
@@ -50,7 +50,7 @@ from resight.store.generations import (
 from resight.store.listing import matching
 from resight.store.pages import copy_to_current, digest_as_current
 from resight.store.sheets import is_sheet
-from resight.store.table_files import named_files, whole_files
+from resight.store.table_files import named_files, table_of, whole_files
 from resight.store.tables import empty_table, write_table
 from resight.store.workspace import Workspace
 
@@ -111,8 +111,10 @@ def _accuracy(wanted: Generation, before: Generation | None, run_id: str | None)
     """The same of the accuracy tables. One that the run lacks is empty, so that no reader joins it with an earlier run's."""
     if run_id is not None:
         empty: dict[str, Path | None] = {f"{name}.parquet": None for name in MEASURED}
-        files = _files(wanted.workspace.runs / run_id)
-        return empty | {name: file for name, file in files.items() if name in OF_ACCURACY}
+        found = {n: file for n, file in _files(wanted.workspace.runs / run_id).items() if n in OF_ACCURACY}
+        for name in filter(table_of, found):
+            sealed.check(found[name])
+        return empty | found
     sources: dict[str, Path | None] = {}
     for name in sorted(OF_ACCURACY.intersection(_names(before))):
         if before is not None:
@@ -217,12 +219,9 @@ def _write(wanted: Generation, sources: Mapping[str, Path | None], copies: Mappi
 
 def _taken_over(copy: Path | None, target: Path, digest: str) -> bool:
     """Give a file of the generation before a second name in the next one, if it is what was written there."""
-    try:
-        if copy is None or digest_of(copy) != digest:
-            return False
-        link_or_copy(copy, target)
-    except FileNotFoundError:
+    if copy is None or not agrees(copy, digest):
         return False
+    link_or_copy(copy, target)
     return True
 
 
