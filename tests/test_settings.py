@@ -9,6 +9,7 @@ from resight.errors import SettingsError
 from resight.match.kinds.lightglue import BUNDLED
 from resight.match.params import VerifyParams
 from resight.plugins.params import Params
+from resight.segment.kinds.auto import AutoParams
 from resight.settings import Settings, known_keys, load_settings, parse_assignments, settings_from
 from resight.settings.choice import OFFICIAL
 from resight.settings.init import init_workspace
@@ -85,7 +86,7 @@ def test_the_file_that_init_writes_is_read_back_as_the_defaults_and_the_choice(
     choice = init_workspace(tmp_path / "ws")
     settings = load_settings(tmp_path / "ws", environ={})
     assert settings == settings_from(choice.sections)
-    assert settings.embed.enabled == "auto"
+    assert settings.embed.enabled == "auto" and settings.segment == AutoParams(quick=True)
     assert (choice.extract["kind"], choice.match["weights"]) == ("sift", BUNDLED)
     assert (
         settings.match.verify.model == "affine"
