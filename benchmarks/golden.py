@@ -25,15 +25,14 @@ from resight.weights.store import WeightStore
 
 KEPT = Path(__file__).resolve().parent / "golden"
 TABLES = ("outcomes", "identifications", "novelty")
-NOT_QUICK = {"segment": {"quick": False}}  # as in workspaces from before 2026-11-30
 AUTOMATIC = {"segment": {"kind": "head-finder"}}
 QUICK = {"segment": {"kind": "head-finder", "quick": True}}
 CASES = {  # folder below --data, and settings above those that `resight init` chooses
-    "bonaire-hand": ("bonaire", NOT_QUICK),
+    "bonaire-hand": ("bonaire", {}),
     "bonaire-auto": ("bonaire", AUTOMATIC),
     "bonaire-quick": ("bonaire", QUICK),
     "demo": (None, {}),
-    "zakynthos-hand": ("zakynthos", NOT_QUICK),
+    "zakynthos-hand": ("zakynthos", {}),
     "zakynthos-auto": ("zakynthos", AUTOMATIC),
     "zakynthos-quick": ("zakynthos", QUICK),
 }

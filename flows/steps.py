@@ -18,7 +18,7 @@ from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources, open_run
 from resight.run.state import Ingested, Judged, Segmented
 from resight.runner.runner import ClusterLost, MadeWay
-from resight.segment.kinds.auto import AutoParams
+from resight.segment.kinds.auto import is_left_open
 from resight.segment.store import CROPS_STAGE
 from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
 from resight.settings.choice import Choice, choose
@@ -140,7 +140,7 @@ def labelled_folder(
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """The folder as sources, and the overrides: its outlines are the segmenter, if it has some and no other is chosen."""
     sources, nested = absolute_sources([str(folder)]), nest(overrides or {})
-    if "segment" not in nested and settings_for(workspace, nested).segment == AutoParams() and has_outlines(sources[0]):
+    if "segment" not in nested and is_left_open(settings_for(workspace, nested).segment) and has_outlines(sources[0]):
         nested["segment"] = {"kind": "annotations"}
     return sources, nested
 

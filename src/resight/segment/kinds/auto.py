@@ -56,6 +56,11 @@ class AutoParams(SegmenterBase):
         return AutoSegmenter(self, weights)
 
 
+def is_left_open(segmenter: SegmenterBase) -> bool:
+    """Whether nobody has chosen how heads are found, in a workspace of today or one from before there was a quick way."""
+    return segmenter in (AutoParams(), AutoParams(quick=True))
+
+
 class AutoSegmenter:
     """Looks for outlines first; ``segmenter`` of each region names what found it."""
 
