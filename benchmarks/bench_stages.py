@@ -1,7 +1,7 @@
 """Each stage beside its floor: what the decoder, OpenCV's SIFT and the bare networks take for the same photos, on one core.
 
     python benchmarks/bench_stages.py ../shared/data/zakynthos              # 24 photos, made 24 megapixels large
-    python benchmarks/bench_stages.py FOLDER --photos 40 --rounds 3 --json stages.json
+    python benchmarks/bench_stages.py FOLDER --photos 40 --rounds 3 --quick --json stages.json
 
 The photos of a folder with ``metadata.csv`` are enlarged to 6000 x 4000 pixels with some noise (an enlarged photo without any would be
 decoded faster than a photo from a camera), half of them get the names that they have there, and the real `nightly` runs over them in one process and
@@ -59,7 +59,12 @@ from resight.weights.store import WeightStore
 SIZE_WH, NOISE, QUALITY = (6000, 4000), 3.0, 92
 STAGES = ("ingest", "segment", "extract", "embed", "match")
 VIEWS_AT_ONCE, CROPS_AT_ONCE = 32, 16
-NIGHT = {"dask.mode": "inline", "embed.enabled": True, "shortlist.enabled": "off", "novelty.calibration_encounters": 2}
+NIGHT: dict[str, Any] = {
+    "dask.mode": "inline",
+    "embed.enabled": True,
+    "shortlist.enabled": "off",
+    "novelty.calibration_encounters": 2,
+}
 
 
 def main() -> None:
@@ -67,8 +72,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="photos with metadata.csv")
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="with segment.quick = true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    NIGHT["segment.quick"] = args.quick
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:

@@ -9,7 +9,6 @@ from resight.errors import SettingsError
 from resight.match.kinds.lightglue import BUNDLED
 from resight.match.params import VerifyParams
 from resight.plugins.params import Params
-from resight.segment.kinds.auto import AutoParams
 from resight.settings import Settings, known_keys, load_settings, parse_assignments, settings_from
 from resight.settings.choice import OFFICIAL
 from resight.settings.init import init_workspace
@@ -86,7 +85,7 @@ def test_the_file_that_init_writes_is_read_back_as_the_defaults_and_the_choice(
     choice = init_workspace(tmp_path / "ws")
     settings = load_settings(tmp_path / "ws", environ={})
     assert settings == settings_from(choice.sections)
-    assert settings.embed.enabled == "auto" and settings.segment == AutoParams(quick=True)
+    assert settings.embed.enabled == "auto"
     assert (choice.extract["kind"], choice.match["weights"]) == ("sift", BUNDLED)
     assert (
         settings.match.verify.model == "affine"
@@ -167,14 +166,14 @@ def test_sections_say_what_they_affect() -> None:
     assert set(settings.model_part()) == Settings.sections_affecting("model")
     assert settings.model_part()["pairs"] == {"viewpoint": "any"}
     assert Settings.sections_affecting("run") == {"encounter", "evaluate", "novelty", "pairs"}
-    changed = {"encounter": [2, {}]}  # its default has changed
+    changed = {"encounter": [2, {}], "novelty": [2, {}]}  # their defaults have changed
     quick = settings_from({"pairs": {"viewpoint": "any"}, "ingest": {"min_side_px": 80}})
     assert settings.run_part(measuring=False) == quick.run_part(measuring=False) == changed
     measured = settings_from({"pairs": {"must_agree": ["site"]}, "evaluate": {"seed": 1}, "device": "cuda"})
     assert measured.run_part(measuring=True) == changed | {
         "pairs": [1, {"must_agree": ["site"]}], "evaluate": [1, {"seed": 1}], "device": "cuda"
     }  # fmt: skip
-    assert measured.run_part(measuring=False).keys() == {"encounter", "pairs", "device"}
+    assert measured.run_part(measuring=False).keys() == {"encounter", "novelty", "pairs", "device"}
 
 
 def test_every_setting_has_a_description() -> None:

@@ -23,13 +23,11 @@ class Choice:
     why: str
     # A large gallery's shortlist keeps the right animal clearly more often with vectors than by votes alone (docs/accuracy.md).
     embed: dict[str, Any] = field(default_factory=lambda: {"enabled": "auto"})
-    # The same heads in two thirds of the time and less (docs/head-finder.md); off in older workspaces, whose crops would all be cut anew.
-    segment: dict[str, Any] = field(default_factory=lambda: {"quick": True})
 
     @property
     def sections(self) -> dict[str, dict[str, Any]]:
         """What is set, by section of the settings file."""
-        return {name: getattr(self, name) for name in ("segment", "extract", "embed", "match", "score")}
+        return {name: getattr(self, name) for name in ("extract", "embed", "match", "score")}
 
 
 # Needed weights, and the extractor whose keypoints the last of them matches; the first that is there is taken.
