@@ -33,6 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import psutil
 from drawn_catalogue import Catalogue
 from drawn_features import draw_instead_of_extracting
+from space import space
 
 KEYPOINTS = 128
 OVERRIDES: dict[str, Any] = {
@@ -149,12 +150,11 @@ def measured(catalogue: Catalogue, label: str, date: str, settings: dict[str, An
 
 
 def sizes(workspace: Path) -> dict[str, float]:
-    """Bytes and files under ``store`` and ``runs``; one with several names counts once."""
+    """Bytes and files under ``store`` and ``runs``, see `space`."""
     out: dict[str, float] = {}
     for part in ("store", "runs"):
-        states = [file.stat() for file in (workspace / part).rglob("*") if file.is_file()]
-        sizes = {(state.st_dev, state.st_ino): state.st_size for state in states}
-        out |= {f"{part}_mb": sum(sizes.values()) / 1e6, f"{part}_files": len(sizes)}
+        files, size = space(workspace / part)
+        out |= {f"{part}_mb": size / 1e6, f"{part}_files": files}
     return out
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from space import space
 from year_commands import Clock, Ended, kill_command, run_command
 from year_page import write_page
 from year_plan import KNOWN_BEFORE, Meeting, Night, draw, name_of, plan_year
@@ -164,9 +165,7 @@ class Site:
     def space(self) -> Iterator[tuple[str, tuple[int, int]]]:
         """Files and bytes of each part of the workspace."""
         for part in PARTS:
-            states = [f.lstat() for f in (self.place.root / part).rglob("*") if f.is_file() and not f.is_symlink()]
-            sizes = {(state.st_dev, state.st_ino): state.st_size for state in states}.values()  # runs share files
-            yield part, (len(sizes), sum(sizes))
+            yield part, space(self.place.root / part)
 
     def standing(self) -> dict[str, Any]:
         """How many verdicts are right, which only the year's plan knows, and the measured accuracy."""

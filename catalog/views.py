@@ -34,12 +34,14 @@ def _text() -> str:
 
 def with_parts(text: str) -> str:
     """The text of an earlier version, whose views know of no tables in parts, with views that do; all else in it stays as it is."""
-    listing = re.compile(r"^SET VARIABLE files = .*?;\n(SET VARIABLE folders = .*?^\);\n)?", re.DOTALL | re.MULTILINE)
+    listing = re.compile(
+        r"^SET VARIABLE files = .*?;\r?\n(SET VARIABLE folders = .*?^\);\n)?", re.DOTALL | re.MULTILINE
+    )
     now = listing.search(_text())
     if "SET VARIABLE folders" in text or now is None or not listing.search(text):
         return text
     for table in (table for table in TABLES if table.in_parts):
-        view = rf"^(-- [^\n]*\n)?CREATE OR REPLACE VIEW latest_{table.name} AS\n.*?;\n"
+        view = rf"^(-- [^\n]*\n)?CREATE OR REPLACE VIEW latest_{table.name} AS\r?\n.*?;\r?\n"
         text = _replaced(re.compile(view, re.DOTALL | re.MULTILINE), text, _latest(table) + "\n")
     return _replaced(listing, text, now[0])
 

@@ -83,7 +83,9 @@ def test_a_table_in_parts_is_read_whole_and_one_file_of_before_as_ever(tmp_path:
     assert ask(root, "select gallery_crop_id from latest_pairs") == ["g"]
 
 
-def test_a_file_of_before_learns_of_tables_in_parts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_of_before_learns_of_tables_in_parts(tmp_path: Path, end: str) -> None:
+    """Also where an editor of Windows has written it again."""
     root = workspace(tmp_path / "old")
     now, file = views(root), root / VIEWS_FILE
     with pytest.MonkeyPatch.context() as patched:
@@ -91,7 +93,7 @@ def test_a_file_of_before_learns_of_tables_in_parts(tmp_path: Path) -> None:
         before = views(root)
     start, stop = before.index("SET VARIABLE files"), before.index("-- All tables of the newest")
     before = before[:start] + OLD_FILES + before[stop:] + "-- my own view\n"
-    file.write_text(before)
+    file.write_bytes(before.replace("\n", end).encode())
     (root / "current" / "scores.parquet").mkdir()
     pq.write_table(pa.Table.from_pylist([{"score": 0.5}]), root / "current" / "scores.parquet" / "part-1-of-1.parquet")
     assert ask(root, "select count(*) from latest_scores") == [0]

@@ -25,3 +25,12 @@ def test_another_prior_is_another_row_of_fused_evidence_and_of_nothing_else(tria
     monkeypatch.setattr("resight.compare.kinds.pipeline.shipped", lambda: {"strength": 1.0, "priors": []})
     after = [COMPARE_METHODS[name].describe(trial) for name in rows]
     assert before[0] == after[0] and before[1] != after[1]
+
+
+def test_another_way_of_learning_is_another_row_of_what_learns(trial, monkeypatch):
+    """The rule by which photos vote, say: the row of a comparison of before would show what another rule has found."""
+    rows = ("resight", "resight-fused", "sift-lightglue-turtle")
+    before = [COMPARE_METHODS[name].describe(trial) for name in rows]
+    monkeypatch.setattr("resight.run.learning.REVISION", 10_000)
+    after = [COMPARE_METHODS[name].describe(trial) for name in rows]
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False]

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from resight.errors import DamagedError, WorkspaceError
 from resight.store import sealed
+from resight.store.chunks import read_footer
 from resight.store.table_files import files_of
 from resight.store.table_parts import ALIKE, write_parts
 from resight.store.tables import Keys, conform, read_table, rows_where
@@ -108,8 +108,12 @@ def test_a_part_that_is_missing_or_too_many_is_said(tmp_path: Path) -> None:
     parts = night(tmp_path, "r2", "abc", "r1")
     folder = parts[0].parent
     (folder / "part-3-of-3.parquet").write_bytes(parts[1].read_bytes())
+    with pytest.raises(DamagedError, match=r"part-3-of-3.parquet.*move it out of that folder"):
+        read_table(folder, "scores")
+    parts[1].rename(tmp_path / "away")
     with pytest.raises(DamagedError, match=r"part-1-of-3.parquet is damaged \(it is missing\)"):
         read_table(folder, "scores")
+    (tmp_path / "away").rename(parts[1])
     (folder / "part-3-of-3.parquet").rename(folder / "part-1-of-2 (copy).parquet")
     with pytest.raises(DamagedError, match=r"part-1-of-2 \(copy\).parquet.*move it out of that folder"):
         read_table(folder, "scores")
@@ -123,15 +127,32 @@ def test_a_part_that_is_missing_or_too_many_is_said(tmp_path: Path) -> None:
         files_of(folder)
 
 
-def test_rows_of_a_damaged_part_are_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["run_id", "score", "page index"])
+def test_rows_of_a_damaged_part_are_written_anew(tmp_path: Path, where: str) -> None:
+    """Wherever the damage lies: the run that wrote a row is not compared, nor is what lies behind the columns."""
     (part,) = night(tmp_path, "r1", "ab")
+    footer = read_footer(part)
+    assert footer is not None
+    start, stop = (footer.start - 8, footer.start) if where == "page index" else footer.chunk(0, footer.leaves([where])[0])  # fmt: skip
     data = bytearray(part.read_bytes())
-    data[random.Random(1).randrange(100, 1000)] ^= 1
+    data[(start + stop) // 2] ^= 1
     part.chmod(0o644)
     part.write_bytes(bytes(data))
     sealed.forget()
     parts = night(tmp_path, "r2", "abc", "r1")
     assert len(parts) == len(own(parts)) == 1
+    assert sealed.check(parts[0])
+
+
+def test_rows_that_stand_in_two_parts_are_taken_over_once(tmp_path: Path) -> None:
+    night(tmp_path, "r1", "ab")
+    parts = night(tmp_path, "r2", "abcd", "r1")
+    parts[1].unlink()
+    parts[1].write_bytes(parts[0].read_bytes())
+    with pytest.raises(DamagedError, match="rows stand in two of its parts"):
+        read_table(parts[0].parent, "scores")
+    for names in ("ab", "abcdef"):
+        assert sum(pq.read_metadata(part).num_rows for part in night(tmp_path, f"r{names}", names, "r2")) == ROWS * len(names)  # fmt: skip
 
 
 def test_a_file_of_before_and_one_of_a_newer_version(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +32,7 @@ from resight.store.digests import digest_of
 from resight.store.generations import MANIFEST as GENERATION_FILE
 from resight.store.generations import Generation, current_generation
 from resight.store.listing import matching
-from resight.store.table_files import named_files, table_of, whole_files
+from resight.store.table_files import named_files, strange_parts, table_of, whole_files
 from resight.store.workspace import Workspace
 
 FORMAT = 1
@@ -121,13 +121,12 @@ class _Copy:
         if not self._check and self._is_as_before(place, files, listed):
             self._of_runs |= {row["sha256"]: f"{place}/{name}" for name, row in listed.items()}
             return False
-        for name, file in whole_files(self.workspace.runs / run_id).items():
-            if table_of(name):
-                sealed.check(file)
+        whole_files(self.workspace.runs / run_id)
         wanted = _contents(files)
         differs = {name: row.get("sha256") for name, row in listed.items()} != {n: c.sha256 for n, c in wanted.items()}
         if listed and differs:  # a run that was made again: nobody is led to it until it is whole
             self.objects.remove(f"{place}/{MANIFEST}")
+        self._clear_tables(place, wanted)
         self._bring(place, files, wanted)
         self._of_runs |= {content.sha256: f"{place}/{name}" for name, content in wanted.items()}
         if differs:
@@ -137,6 +136,14 @@ class _Copy:
             self.objects.put_json(f"{place}/{MANIFEST}", {"format": FORMAT, "run_id": run_id, "files": rows})
             return True
         return False
+
+    def _clear_tables(self, place: str, wanted: Collection[str]) -> None:
+        """Remove files of tables that the run does not have now: readers of a folder would take their rows for rows of the table."""
+        for name in [name for name in self._there if name.startswith(f"{place}/")]:
+            own = name.removeprefix(f"{place}/")
+            if table_of(own) and own not in wanted:
+                self.objects.remove(name)
+                del self._there[name]
 
     def _is_as_before(self, place: str, files: Files, listed: Mapping[str, Any]) -> bool:
         """Whether size and time of change here, and sizes there, are those that the manifest was written with."""
@@ -153,6 +160,8 @@ class _Copy:
         for name, sha256 in generation.files.items():
             if name not in wanted or wanted[name].sha256 != sha256:
                 raise DamagedError(generation.folder / name, sealed.DIFFERS if name in wanted else MISSING, REPAIR)
+        for strange in strange_parts(generation.folder, generation.files):
+            raise strange
         page = _page_of_run(self.workspace, generation)
         if page is not None:
             files[pages.PAGE], wanted[pages.PAGE] = page, *_contents({pages.PAGE: page}).values()

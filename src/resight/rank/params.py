@@ -19,5 +19,6 @@ class RankParams(Params):
     rule: Literal["auto", "max", "mean_top2", "mean_max", "mean_lme"] = expert_field(
         "auto",
         description="max: the best pair; mean_top2: mean of the two best pairs; mean_max: mean over the query photos of each "
-        "one's best; mean_lme: the same with log-mean-exp over the gallery photos; auto: what is best on gallery encounters",
+        "one's best; mean_lme: the same with log-mean-exp over the gallery photos; auto: what is best on gallery "
+        "encounters and on their photos by themselves",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from resight.errors import DamagedError
@@ -10,8 +11,9 @@ from resight.store.damage import set_aside
 from resight.store.digests import digest_of
 from resight.store.durable import copy_whole, make_folder
 from resight.store.generations import OF_ACCURACY, Generation
+from resight.store.listing import matching
 from resight.store.selective import opened
-from resight.store.table_files import named_files, table_of
+from resight.store.table_files import ENDING, named_files, parts_in, table_of
 
 Identity = tuple[int, int]
 
@@ -21,11 +23,24 @@ def copies_of_run(generation: Generation | None) -> dict[Identity | Path, Path]:
     found: dict[Identity | Path, Path] = {}
     if generation is None or generation.folder.parent == generation.workspace.runs:
         return found
+    divided_otherwise = _divided_otherwise(generation)
     for name, copy in named_files(generation.folder).items():
         run_id = generation.accuracy_run_id if name in OF_ACCURACY else generation.run_id
         file = generation.workspace.runs / str(run_id) / name
-        if run_id and table_of(name) and _is_of(generation, name, run_id):
+        table = table_of(name)
+        if run_id and table and table not in divided_otherwise and _is_of(generation, name, run_id):
             found[file] = found[identity(file) or file] = copy
+    return found
+
+
+def _divided_otherwise(generation: Generation) -> set[str]:
+    """Tables whose parts have other rows in the run than those of the same names here: it was made again since they became current."""
+    run, found = generation.workspace.runs / str(generation.run_id), set[str]()
+    for table in (table for table in matching(run, f"[!.]*{ENDING}") if table.is_dir()):
+        for file in parts_in(table)[0]:
+            with suppress(DamagedError):
+                if sealed.check(file) and generation.files.get(f"{table.name}/{file.name}") != digest_of(file):
+                    found.add(table_of(table.name))
     return found
 
 

@@ -45,8 +45,8 @@ class Item:
         stage: Folder under ``store``; the flow of a run; '' elsewhere.
         name: Of the folder.
         path: Where it lies.
-        files: How many.
-        bytes: Their sizes together; after `counted_once` without what another piece counts.
+        files: How many; after `counted_once` without those that another piece counts.
+        bytes: Their sizes together; the same.
         linked: Sizes of those that have other names, maybe in other pieces: runs share the parts of tables that they have in common.
         written: When the newest of them was written, in seconds since 1970.
         used_by: Models and runs that need it.
@@ -207,9 +207,9 @@ def counted_once(items: Iterable[Item]) -> list[Item]:
     """The same, where a file that lies in several of them counts for the first one only."""
     seen, found = set[tuple[int, int]](), []
     for item in items:
-        again = sum(size for file, size in item.linked.items() if file in seen)
+        again = [size for file, size in item.linked.items() if file in seen]
         seen.update(item.linked)
-        found.append(replace(item, bytes=item.bytes - again))
+        found.append(replace(item, files=item.files - len(again), bytes=item.bytes - sum(again)))
     return found
 
 
@@ -217,8 +217,8 @@ def usage(workspace: Workspace, settings: Settings) -> dict[str, Any]:
     """What takes the space.
 
     Returns:
-        ``files``, ``bytes``, ``items`` (largest first, see `Item`; what runs share counts for the newest of them), ``by_stage`` and ``by_model`` (bytes; what two models use
-        counts for both), ``notes``.
+        ``files``, ``bytes``, ``items`` (largest first, see `Item`; what runs share counts for the newest of them), ``by_stage`` and
+        ``by_model`` (bytes; what two models use counts for both), ``notes``.
     """
     models, (records, silent) = list_models(workspace), records_of(workspace)
     users = users_of(workspace, settings, models, records.values())
@@ -282,10 +282,10 @@ def _item(where: str, stage: str, folder: Path, used_by: Iterable[str] = ()) -> 
         for name in names:
             with suppress(FileNotFoundError):  # a run beside this one has put it elsewhere
                 state = (Path(here) / name).lstat()
-                files, written = files + 1, max(written, state.st_mtime)
+                written = max(written, state.st_mtime)
                 if state.st_nlink > 1:
                     linked[state.st_dev, state.st_ino] = state.st_size
                 else:
-                    size += state.st_size
-    size += sum(linked.values())
+                    files, size = files + 1, size + state.st_size
+    files, size = files + len(linked), size + sum(linked.values())
     return Item(where, stage, folder.name, folder, files, size, written, tuple(sorted(used_by)), linked)

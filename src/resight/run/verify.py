@@ -10,25 +10,33 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from resight.errors import DamagedError, WorkspaceError
 from resight.extract import damage as shards
 from resight.extract import store as features
 from resight.run.copies import copies_of_run, copy_again, identity
+from resight.run.looks import (
+    Look,
+    look_at_crop,
+    look_at_current,
+    look_at_index,
+    look_at_json,
+    look_at_parts,
+    look_at_table,
+    missing,
+    raising,
+)
 from resight.run.models import current_model, load_again
 from resight.run.usage import missing_calibration
 from resight.runner.progress import track
 from resight.segment.rows import PART_SCHEMA
-from resight.segment.store import what_is_wrong
-from resight.shortlist.store import INDEX_FILE, open_index
+from resight.shortlist.store import INDEX_FILE
 from resight.store import digests, sealed
 from resight.store.damage import MISSING, QUARANTINE, set_aside
-from resight.store.digests import digest_of
 from resight.store.generations import OF_ACCURACY, POINTER, Generation, broken_manifest, current_generation
 from resight.store.listing import matching
 from resight.store.selective import read_columns
-from resight.store.table_files import PART, named_files, parts_in, table_of
+from resight.store.table_files import NO_PART, PART, named_files, parts_in, strange_parts, table_of
 from resight.store.workspace import Workspace
 
 AGAIN, LOST = "again", "lost"
@@ -45,6 +53,7 @@ THEN = {
     "no part": "it is moved out of that folder",
     "manifest": "it is made again from the tables beside it",
 }
+OF_WHAT = "parts of two tables lie in that folder; move those of the other one out of it"
 LOST_OF_RUN = "this table of the run is lost for good; a backup may have it"
 
 
@@ -63,7 +72,7 @@ class Item:
 
     stage: str
     path: Path
-    look: Callable[[], bool]
+    look: Look
     repair: Callable[[DamagedError], object] | None
     then: str
 
@@ -131,9 +140,7 @@ def _row(workspace: Workspace, item: Item, damage: DamagedError, repair: bool) -
 def _items(workspace: Workspace) -> Iterator[Item]:
     broken = broken_manifest(workspace)
     if broken:  # what it names is looked at when it is whole again
-        yield Item(
-            "current", broken.path, partial(_raise, broken), lambda _: _manifest_again(workspace), THEN["manifest"]
-        )
+        yield Item("current", broken.path, raising(broken), lambda _: _manifest_again(workspace), THEN["manifest"])
     generation = None if broken else current_generation(workspace)
     yield from _models(workspace)
     yield from _runs(workspace, generation)
@@ -147,11 +154,11 @@ def _items(workspace: Workspace) -> Iterator[Item]:
         elif folder.is_dir() and folder.name != QUARANTINE:
             yield from _stage(workspace, folder)
     for path in missing_calibration(workspace):
-        yield Item("calibration", path, _missing(path), _aside(THEN["calibration"]), THEN["calibration"])
+        yield Item("calibration", path, missing(path), _aside(THEN["calibration"]), THEN["calibration"])
 
 
 def _no_folder(stage: str, path: Path, repair: Callable[[DamagedError], object] | None, then: str) -> Item:
-    return Item(stage, path, partial(_raise, DamagedError(path, "it is a file where a folder was")), repair, then)
+    return Item(stage, path, raising(DamagedError(path, "it is a file where a folder was")), repair, then)
 
 
 def _stage(workspace: Workspace, folder: Path) -> Iterator[Item]:
@@ -165,15 +172,15 @@ def _stage(workspace: Workspace, folder: Path) -> Iterator[Item]:
         if inside or not path.is_file():
             continue
         if path.suffix == ".parquet":
-            yield Item(stage, path, _part_look(path), _aside(then), then)
+            yield Item(stage, path, look_at_table(path), _aside(then), then)
             if stage == "segment":
                 yield from _missing_crops(workspace, path)
         elif path.suffix == ".json":
-            yield Item(stage, path, _json_look(path), _aside(then), then)
+            yield Item(stage, path, look_at_json(path), _aside(then), then)
         elif path.suffix == ".png":
-            yield Item(stage, path, _crop_look(path), _aside(then), then)
+            yield Item(stage, path, look_at_crop(path), _aside(then), then)
     for path in sorted(indexes):
-        yield Item(stage, path, _index_look(path), _aside(then, path), then)
+        yield Item(stage, path, look_at_index(path), _aside(then, path), then)
 
 
 def _batch(folder: Path) -> Iterator[Item]:
@@ -214,7 +221,7 @@ def _missing_crops(workspace: Workspace, part: Path) -> Iterator[Item]:
         for path in read_columns(part, pa.schema([PART_SCHEMA.field("path")]))["path"].to_pylist():
             file = workspace.root / path if path else None
             if file and not file.exists():
-                yield Item("segment", file, _missing(file), _aside(THEN["segment"]), THEN["segment"])
+                yield Item("segment", file, missing(file), _aside(THEN["segment"]), THEN["segment"])
 
 
 def _runs(workspace: Workspace, generation: Generation | None) -> Iterator[Item]:
@@ -223,19 +230,23 @@ def _runs(workspace: Workspace, generation: Generation | None) -> Iterator[Item]
     for folder in matching(workspace.runs, "[!.]*"):
         if not (folder / "runs.parquet").exists():
             yield Item(
-                "runs", folder / "runs.parquet", _missing(folder / "runs.parquet"), None, "the run is lost for good"
+                "runs", folder / "runs.parquet", missing(folder / "runs.parquet"), None, "the run is lost for good"
             )
         for table in matching(folder, "*.parquet"):
             files, damages = parts_in(table) if table.is_dir() else ([table], [])
-            looks: list[tuple[Path, Callable[[], bool]]] = [(file, _part_look(file)) for file in files]
-            looks += [(damage.path, partial(_raise, damage)) for damage in damages]
+            looks: list[tuple[Path, Look]] = [(file, look_at_table(file)) for file in files]
+            looks += [(damage.path, raising(damage)) for damage in damages]
+            strange = {damage.path for damage in damages if damage.why == NO_PART}
             for file, look in looks:
                 copy = copies.get(identity(file) or file)
                 repair: Callable[[DamagedError], object] | None = partial(copy_again, copy) if copy else None
                 then = THEN["current run"] if copy else LOST_OF_RUN
-                if PART.fullmatch(file.name) is None and table.is_dir():
-                    repair, then = _aside(THEN["no part"]), THEN["no part"]
+                if file in strange:
+                    is_part = PART.fullmatch(file.name) is not None  # but of what? Only people know
+                    repair, then = (None, OF_WHAT) if is_part else (_aside(THEN["no part"]), THEN["no part"])
                 yield Item("runs", file, look, repair, then)
+            if table.is_dir() and not damages:
+                yield Item("runs", table, look_at_parts(table), None, LOST_OF_RUN)
 
 
 def _current(generation: Generation | None) -> Iterator[Item]:
@@ -250,35 +261,17 @@ def _current(generation: Generation | None) -> Iterator[Item]:
         there, remade = generation.origin(name) is not None, name in OF_ACCURACY
         then = THEN["current"] if there else "`resight accuracy` writes it again" if remade else "it is lost"
         repair = partial(_repair, generation) if there else _aside(then) if remade else None
-        yield Item("current", generation.folder / name, _file_look(generation, name), repair, then)
+        yield Item("current", generation.folder / name, look_at_current(generation, name), repair, then)
+    for strange in strange_parts(generation.folder, generation.files):
+        yield Item("current", strange.path, raising(strange), _aside(THEN["no part"]), THEN["no part"])
 
 
 def _manifest_again(workspace: Workspace) -> None:
     current_generation(workspace)
 
 
-def _raise(damage: DamagedError) -> bool:
-    raise damage
-
-
-def _repair(generation: Generation, damage: DamagedError) -> None:
-    generation.repair(damage)
-
-
-def _file_look(generation: Generation, name: str) -> Callable[[], bool]:
-    path, digest = generation.folder / name, generation.files.get(name)
-
-    def look() -> bool:
-        try:
-            if digest is None:
-                return _part_look(path)()
-            if digest_of(path) != digest:
-                raise DamagedError(path, sealed.DIFFERS)
-        except FileNotFoundError:
-            raise DamagedError(path, MISSING) from None
-        return True
-
-    return look
+def _repair(generation: Generation, damage: DamagedError) -> bool:
+    return generation.repair(damage)
 
 
 def _models(workspace: Workspace) -> Iterator[Item]:
@@ -288,7 +281,11 @@ def _models(workspace: Workspace) -> Iterator[Item]:
     for file in sorted(workspace.models.rglob("*.json")):
         if file.parent != workspace.models:
             yield Item(
-                "models", file, _json_look(file), None, "what was accepted is lost for good; put it back from a backup"
+                "models",
+                file,
+                look_at_json(file),
+                None,
+                "what was accepted is lost for good; put it back from a backup",
             )
             continue
 
@@ -298,7 +295,7 @@ def _models(workspace: Workspace) -> Iterator[Item]:
             current_model(workspace)
 
         if file.name != POINTER:
-            yield Item("models", file, _json_look(file), again, "it is made again from the newest run with it")
+            yield Item("models", file, look_at_json(file), again, "it is made again from the newest run with it")
 
 
 def _aside(then: str, path: Path | None = None) -> Callable[[DamagedError], bool]:
@@ -313,32 +310,3 @@ def _aside(then: str, path: Path | None = None) -> Callable[[DamagedError], bool
         return True
 
     return move
-
-
-def _part_look(path: Path) -> Callable[[], bool]:
-    def look() -> bool:
-        return sealed.check(path) or bool(sealed.read(path, partial(pq.read_table, partitioning=None)) is None)
-
-    return look
-
-
-def _json_look(path: Path) -> Callable[[], bool]:
-    return lambda: bool(sealed.read_json(path) or True)
-
-
-def _index_look(path: Path) -> Callable[[], bool]:
-    return lambda: bool(open_index(path, verify=True))
-
-
-def _crop_look(path: Path) -> Callable[[], bool]:
-    def look() -> bool:
-        why = what_is_wrong(path.read_bytes())
-        if why:
-            raise DamagedError(path, why)
-        return True
-
-    return look
-
-
-def _missing(path: Path) -> Callable[[], bool]:
-    return partial(_raise, DamagedError(path, MISSING))

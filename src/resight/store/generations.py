@@ -119,10 +119,15 @@ class Generation:
         return found
 
     def origin(self, name: str) -> Path | None:
-        """The file of a run that a file here is a copy of; None without one."""
+        """The file of a run that a file here is a copy of, to the last bit where it is a part of a table: a run that was made again may have
+        other rows in it. None without one.
+        """
         run = self.workspace.runs / str((self.accuracy_run_id if name in OF_ACCURACY else self.run_id) or "")
         file = run / name
-        return file if run != self.workspace.runs and file.is_file() and self.folder != run else None
+        if run in (self.workspace.runs, self.folder) or not file.is_file():
+            return None
+        is_the_same = "/" not in name or name not in self.files or digest_of(file) == self.files[name]
+        return file if is_the_same else None
 
     def repair(self, damage: DamagedError) -> bool:
         """Copy a file again from its run; False where that has no copy.
@@ -133,8 +138,8 @@ class Generation:
         origin = self.origin(damage.path.relative_to(self.folder).as_posix())
         if origin is None:
             return False
-        if origin.suffix == ".parquet" and not sealed.check(origin):
-            sealed.read(origin, lambda path: pq.read_table(path, partitioning=None))
+        if origin.suffix == ".parquet":
+            sealed.check_or_read(origin)
         then = f"it was copied again from {self.workspace.relative(origin.parent)}"
         if damage.path.parent.is_file():
             set_aside(DamagedError(damage.path.parent, "it is a file where a folder was"), then)

@@ -50,7 +50,7 @@ from resight.store.generations import (
 from resight.store.listing import matching
 from resight.store.pages import copy_to_current, digest_as_current
 from resight.store.sheets import is_sheet
-from resight.store.table_files import named_files, whole_files
+from resight.store.table_files import named_files, table_of, whole_files
 from resight.store.tables import empty_table, write_table
 from resight.store.workspace import Workspace
 
@@ -111,8 +111,10 @@ def _accuracy(wanted: Generation, before: Generation | None, run_id: str | None)
     """The same of the accuracy tables. One that the run lacks is empty, so that no reader joins it with an earlier run's."""
     if run_id is not None:
         empty: dict[str, Path | None] = {f"{name}.parquet": None for name in MEASURED}
-        files = _files(wanted.workspace.runs / run_id)
-        return empty | {name: file for name, file in files.items() if name in OF_ACCURACY}
+        found = {n: file for n, file in _files(wanted.workspace.runs / run_id).items() if n in OF_ACCURACY}
+        for name in filter(table_of, found):
+            sealed.check(found[name])
+        return empty | found
     sources: dict[str, Path | None] = {}
     for name in sorted(OF_ACCURACY.intersection(_names(before))):
         if before is not None:

@@ -6,12 +6,10 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from resight.catalog import TABLES
 from resight.catalog import table as catalog_table
@@ -23,7 +21,7 @@ from resight.store.generations import current_generation
 from resight.store.listing import matching
 from resight.store.table_files import files_of
 from resight.store.table_parts import write_parts
-from resight.store.tables import read_table, rows_where, write_table
+from resight.store.tables import check_parts, read_table, rows_where, write_table
 from resight.store.workspace import Workspace, checked_run_id
 
 STAGING_PREFIX = ".staging-"
@@ -119,9 +117,10 @@ def run_exists(workspace: Workspace, run_id: str) -> bool:
     try:
         if not (folder / "runs.parquet").exists():
             raise DamagedError(folder, "it has no runs.parquet")
-        for file in (file for table in matching(folder, "*.parquet") for file in files_of(table)):
-            if not sealed.check(file):
-                sealed.read(file, partial(pq.read_table, partitioning=None))
+        for table in matching(folder, "*.parquet"):
+            for file in files_of(table):
+                sealed.check_or_read(file)
+            check_parts(table)
     except DamagedError as damage:
         why = damage.why if damage.path == folder else f"{damage.path.relative_to(folder).as_posix()}: {damage.why}"
         set_aside(DamagedError(folder, why), "the run was made again from the store")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,6 +107,18 @@ def check(file: Path) -> bool:
         raise DamagedError(file, DIFFERS)
     _seen[key] = now
     return True
+
+
+def check_or_read(file: Path) -> bool:
+    """`check`, and what has no digest is read as a whole, as far as that tells; whether it has one.
+
+    Raises:
+        DamagedError: It is not what was written, or no table.
+    """
+    has_digest = check(file)
+    if not has_digest:
+        read(file, partial(pq.read_table, partitioning=None))
+    return has_digest
 
 
 def is_seen(file: Path) -> bool:

@@ -8,10 +8,11 @@ has the table's name, so that whoever reads "pairs.parquet" with a tool that kno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Set
 from pathlib import Path
 
 from resight.errors import DamagedError
+from resight.store import sealed
 from resight.store.damage import MISSING
 from resight.store.listing import matching
 
@@ -46,7 +47,7 @@ def parts_in(folder: Path) -> tuple[list[Path], list[DamagedError]]:
     for file in matching(folder, f"[!.]*{ENDING}"):
         found = PART.fullmatch(file.name)
         places[file] = (int(found[1]), int(found[2])) if found else (0, 0)
-    of = max((total for _, total in places.values()), default=0)
+    of = _number_of_parts({*places.values()})
     parts = sorted((number, file) for file, (number, total) in places.items() if total == of and 0 < number <= of)
     there = {number for number, _ in parts}
     gone = [folder / part_name(number, of) for number in range(1, of + 1) if number not in there]
@@ -55,20 +56,34 @@ def parts_in(folder: Path) -> tuple[list[Path], list[DamagedError]]:
     return [file for _, file in parts], [*damages, *(DamagedError(file, NO_PART, MOVE_IT) for file in others)]
 
 
+def _number_of_parts(places: Set[tuple[int, int]]) -> int:
+    """How many parts there are, by numbers of parts and totals in their names: the one total of which all are there, else the largest."""
+    totals = {total for _, total in places if total}
+    complete = [total for total in totals if all((number, total) in places for number in range(1, total + 1))]
+    return complete[0] if len(complete) == 1 else max(totals, default=0)
+
+
 def named_files(folder: Path) -> dict[str, Path]:
     """What lies in the folder of a run or of a generation, by name; parts of tables as ``pairs.parquet/part-1-of-3.parquet``."""
     return {file.relative_to(folder).as_posix(): file for file in _files(folder)}
 
 
 def whole_files(folder: Path) -> dict[str, Path]:
-    """`named_files` of a folder in which no table lacks a part.
+    """`named_files` of a folder in which no table lacks a part, and all that prove that they are whole are.
 
     Raises:
-        DamagedError: One does, or a file among its parts is none.
+        DamagedError: One is not, or a file among the parts of a table is none.
     """
     for table in matching(folder, f"[!.]*{ENDING}"):
-        files_of(table)
+        for file in files_of(table):
+            sealed.check(file)
     return named_files(folder)
+
+
+def strange_parts(folder: Path, known: Collection[str]) -> list[DamagedError]:
+    """Files among the parts of tables that are not those ``known``: others would read their rows as rows of the table. None where nothing is known."""
+    names = [name for name in named_files(folder) if "/" in name and name not in known] if known else []
+    return [DamagedError(folder / name, NO_PART, MOVE_IT) for name in names]
 
 
 def table_of(name: str) -> str:

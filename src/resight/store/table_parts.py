@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from resight.catalog import table as catalog_table
 from resight.errors import DamagedError
+from resight.store import sealed
 from resight.store.durable import link_or_copy
 from resight.store.selective import Opened, opened
 from resight.store.table_files import ENDING, files_of, part_name
@@ -76,13 +77,17 @@ def _taken_over(name: str, table: pa.Table, before: Path) -> list[_Kept]:
         files = files_of(before)
     except DamagedError:
         return []
-    compared, kept = _Compared(name, table), list[_Kept]()
+    compared, kept, taken = _Compared(name, table), list[_Kept](), np.zeros(table.num_rows, bool)
     for file in files:
         try:
-            places = compared.places(opened(file))
+            # All of it, not the columns alone that are compared: the new run, and what is current after it, would have the damage too.
+            places = compared.places(opened(file)) if sealed.check(file) else None
         except DamagedError:
             continue
-        if places is not None:
+        if (
+            places is not None and not taken[places].any()
+        ):  # else a part of another run lies there, with rows of this one
+            taken[places] = True
             kept.append(_Kept(file, places))
     return kept
 

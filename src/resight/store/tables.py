@@ -11,14 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from resight.catalog import TABLES
 from resight.catalog import table as catalog_table
-from resight.errors import BrokenCountError, WorkspaceError
+from resight.errors import BrokenCountError, DamagedError, WorkspaceError
 from resight.store import sealed, selective
 from resight.store.selective import read_columns
-from resight.store.table_files import files_of
+from resight.store.table_files import ENDING, files_of
 
 ROWS_OF_A_GROUP = 1 << 15
 BYTES_OF_A_PAGE = 1 << 17
+TWICE = "rows stand in two of its parts, so one of them is of another run"
 
 
 def conform(name: str, rows: pa.Table | Sequence[Mapping[str, Any]], run_id: str) -> pa.Table:
@@ -98,7 +100,7 @@ def read_table(path: Path, name: str, columns: Sequence[str] | None = None) -> p
 
     Raises:
         WorkspaceError: A newer version wrote it.
-        DamagedError: What was read is not what was written, or a part is missing.
+        DamagedError: What was read is not what was written, a part is missing, or a row stands in two parts.
     """
     return _read(path, name, columns, read_columns)
 
@@ -126,8 +128,34 @@ def _read(
     if len(files) == 1:
         return tables[0]
     rows = pa.concat_tables(tables).combine_chunks()
-    order = np.argsort(Keys(rows, spec.key).numbers, kind="stable")
-    return rows.select(names).take(pa.array(order))
+    return rows.select(names).take(pa.array(_order(path, rows, spec.key)))
+
+
+def check_parts(table: Path) -> None:
+    """Whether the parts of a table belong together, as far as their keys tell; nothing to see where it is one file.
+
+    Raises:
+        DamagedError: A row stands in two of them, or one cannot be read.
+    """
+    spec = next((one for one in TABLES if f"{one.name}{ENDING}" == table.name and one.in_parts), None)
+    files = files_of(table)
+    if spec is None or len(files) == 1:
+        return
+    keys = pa.schema([spec.schema.field(column) for column in spec.key])
+    _order(table, pa.concat_tables([read_columns(file, keys) for file in files]).combine_chunks(), spec.key)
+
+
+def _order(table: Path, rows: pa.Table, key: Sequence[str]) -> np.ndarray:
+    """(N,) int64 that sorts rows of several parts by their key.
+
+    Raises:
+        DamagedError: A row stands in two parts.
+    """
+    numbers = Keys(rows, key).numbers
+    order = np.argsort(numbers, kind="stable")
+    if (np.diff(numbers[order]) == 0).any():
+        raise DamagedError(table, TWICE)
+    return order
 
 
 class Keys:

@@ -21,6 +21,7 @@ from resight.extract.kinds.sift import SiftParams
 from resight.extract.stage import extract
 from resight.match.kinds.lightglue import BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, VERIFIED_SCORE
 from resight.pairs.cohort import CALIBRATE, IDENTIFY
+from resight.run import learning
 from resight.run.conditions import Conditions
 from resight.run.judging import rank_candidates, score_pairs, seen_by
 from resight.run.measuring import candidates_without_own
@@ -57,7 +58,8 @@ class PipelineMethod(LocalMethod):
         used = self.settings(trial)
         votes = [used.shortlist.in_names(), used.shortlist.revision]
         prior = [shipped()] if self.score == FUSED else []
-        return [REVISION, super().describe(trial), votes, used.novelty.calibration_encounters, *prior]
+        learned = [learning.REVISION, used.novelty.calibration_encounters]
+        return [REVISION, super().describe(trial), votes, learned, *prior]
 
     def run(self, trial: Trial) -> MethodScores:
         used, cohort = self.settings(trial), trial.cohort
