@@ -97,7 +97,7 @@ def _among_come(
     some = [q for q, of_query in before.items() if len(of_query.come)]
     if not some:
         return near
-    come = {entries.crop_ids[row]: row for row in np.unique(np.concatenate([before[q].come for q in some])).tolist()}
+    come = {entries.crop_ids[row]: row for row in sorted({row for q in some for row in before[q].come.tolist()})}
     parts = [without(part, come) for part in entries.parts if not come.keys().isdisjoint(part.crop_ids)]
     of_come = Entries(entries.codebook, parts)
     whole = np.array([*(come[crop_id] for crop_id in of_come.crop_ids), NOBODY], np.int32)
