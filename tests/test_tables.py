@@ -8,6 +8,7 @@ import pytest
 
 from resight.catalog import COMPUTED, TABLES, data_dictionary, table
 from resight.errors import BrokenCountError, WorkspaceError
+from resight.store import tables
 from resight.store.publication import publish_generation
 from resight.store.runs import read_current, staging
 from resight.store.tables import conform, read_table, write_table
@@ -39,6 +40,16 @@ def test_conform_orders_fills_and_sorts() -> None:
     assert got["metric"].to_pylist() == ["a", "b"]
     assert got["run_id"].to_pylist() == ["r1", "r1"]
     assert got["ci_low"].null_count == 2
+
+
+def test_a_table_that_is_in_order_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large table that takes a second; one that has to be sorted is looked at again, whether a key stands twice."""
+    looked, keys = list[int](), tables.Keys
+    monkeypatch.setattr(tables, "Keys", lambda *given: looked.append(1) or keys(*given))
+    rows = [ACCURACY | {"metric": metric} for metric in "ab"]
+    conform("accuracy", rows, "r1")
+    assert len(looked) == 1
+    assert conform("accuracy", rows[::-1], "r1")["metric"].to_pylist() == ["a", "b"] and len(looked) == 3
 
 
 @pytest.mark.parametrize("rows", [[ACCURACY, ACCURACY], [ACCURACY | {"unit": None}]])

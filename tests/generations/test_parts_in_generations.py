@@ -165,6 +165,18 @@ def test_a_run_that_was_made_again_becomes_current(made_again: Workspace) -> Non
     assert open_generation(made_again).table("scores").num_rows == read_run(made_again, "r2", "scores").num_rows == 300
 
 
+def test_a_run_may_go_elsewhere_while_all_is_read(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = sealed.check
+
+    def gone(file: Path) -> bool:
+        if file.is_relative_to(place.runs / "r2"):
+            raise FileNotFoundError(errno.ENOENT, "put elsewhere", str(file))
+        return check(file)
+
+    monkeypatch.setattr(sealed, "check", gone)
+    assert verify(place)["ok"]
+
+
 def test_a_run_that_lacks_a_part_is_not_made_current(place: Workspace) -> None:
     make_run(place, "r3", queries="abcd")
     (place.runs / "r3" / "scores.parquet" / "part-2-of-3.parquet").unlink()

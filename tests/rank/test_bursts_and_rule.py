@@ -118,6 +118,20 @@ def test_a_rule_that_fails_single_photos_is_not_chosen_for_its_clearer_encounter
     assert chosen.params.rule != "mean_top2" and "mean_top2 100% and 67%" in chosen.sentence
 
 
+def test_where_no_photo_has_two_candidates_encounters_alone_choose():
+    """As with a list of one place for each photo: each is compared with its own animal or with another one, never with both."""
+    rows, crops = [], []
+    for k in range(10):
+        for e in range(3):
+            name, own, other = f"{k}-{e}", f"{k}-{(e + 1) % 3}", f"{(k + 1) % 10}-0"
+            crops += [(f"{name}-{p}", f"{name}-{p}", name, f"i{k}", "left", None) for p in range(4)]
+            scored = [(own, 0.6), (own, 0.6), (other, 0.7), (other, 0.1)]
+            rows += [(f"{name}-{p}", f"{of}-{p}", score) for p, (of, score) in enumerate(scored)]
+    chosen = choose_rule(table(rows, "calibrate"), info(*crops), RankParams(), is_ratio=False)
+    assert chosen.right == {"max": 0, "mean_top2": 1, "mean_max": 1} and chosen.right_photos == {}
+    assert chosen.params.rule == "mean_top2" and "10 animals (max 0%, mean_top2 100%, " in chosen.sentence
+
+
 def test_with_few_animals_there_is_a_default_and_it_says_so():
     scores, crops = gallery(9, "mean_max")
     chosen = choose_rule(scores, crops, RankParams(), is_ratio=False)

@@ -29,7 +29,7 @@ class ChosenRule:
         params: The settings with that rule.
         right: By rule, the share of gallery encounters identified correctly, every animal weighing the same; empty if there
             were too few.
-        right_photos: The same of their photos, each by itself.
+        right_photos: The same of their photos, each by itself; empty if none of them was compared with its own animal and another one.
         n_encounters, n_individuals: How many were tried.
     """
 
@@ -45,10 +45,11 @@ class ChosenRule:
         about = f"{counted(self.n_encounters, 'gallery encounter')} of {counted(self.n_individuals, 'animal')}"
         if not self.right:
             return f"Photos vote by the rule {self.params.rule}; too few animals were met again to choose another one ({about})."
-        shares = ", ".join(
-            f"{rule} {share:.0%} and {self.right_photos[rule]:.0%}" for rule, share in self.right.items()
-        )
-        return f"Photos vote by the rule {self.params.rule}, the best on {about} and on their photos by themselves ({shares})."
+        shares = {rule: f"{rule} {share:.0%}" for rule, share in self.right.items()}
+        if self.right_photos:
+            about += " and on their photos by themselves"
+            shares = {rule: f"{share} and {self.right_photos[rule]:.0%}" for rule, share in shares.items()}
+        return f"Photos vote by the rule {self.params.rule}, the best on {about} ({', '.join(shares.values())})."
 
 
 def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_ratio: bool) -> ChosenRule:
@@ -76,13 +77,17 @@ def choose_rule(scores: pa.Table, crops_info: pa.Table, params: RankParams, is_r
         default = params.model_copy(update={"rule": DEFAULT_RULE[is_ratio]})
         return ChosenRule(default, {}, {}, len(owners), len(names))
     right, right_photos = (
-        {rule: _by_animal(owner, hit) for rule, (owner, hit, _) in outcomes.items()}
+        {rule: _by_animal(owner, hit) for rule, (owner, hit, _) in outcomes.items() if len(owner)}
         for outcomes in (encounters, _outcomes(pairs, crops_info, "photo", rules))
     )
     margin = {rule: _by_animal(owner, gap) for rule, (owner, _, gap) in encounters.items()}
     best = max(
         rules,
-        key=lambda rule: (round(right[rule] + right_photos[rule], 9), round(margin[rule], 9), -rules.index(rule)),
+        key=lambda rule: (
+            round(right[rule] + right_photos.get(rule, 0), 9),
+            round(margin[rule], 9),
+            -rules.index(rule),
+        ),
     )
     settled = params.model_copy(update={"rule": best})
     return ChosenRule(settled, right, right_photos, len(owners), len(names))

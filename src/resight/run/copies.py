@@ -38,7 +38,7 @@ def _divided_otherwise(generation: Generation) -> set[str]:
     run, found = generation.workspace.runs / str(generation.run_id), set[str]()
     for table in (table for table in matching(run, f"[!.]*{ENDING}") if table.is_dir()):
         for file in parts_in(table)[0]:
-            with suppress(DamagedError):
+            with suppress(DamagedError, FileNotFoundError):  # a run beside this one may have put it elsewhere
                 if sealed.check(file) and generation.files.get(f"{table.name}/{file.name}") != digest_of(file):
                     found.add(table_of(table.name))
     return found

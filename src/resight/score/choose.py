@@ -22,10 +22,7 @@ from resight.store.workspace import Workspace
 NOT_WORSE = 0.01
 TOO_FEW = "Too few pairs of different known animals to learn from; evidence is fused {how}, on the scale of this run's own pairs."
 AS_ELSEWHERE = "as learned at other places"
-GOES_WITHOUT = (
-    "Too few pairs of different animals are there to learn what sums of confidences mean, so that fusion goes without them and is "
-    "less sure."
-)
+GOES_WITHOUT = "There are too few pairs of different animals to learn what sums of confidences mean, so fusion goes without them and is less sure."
 ALL_THE_SAME = "with equal weights, because no other place has taught what just this evidence is worth"
 
 

@@ -26,6 +26,14 @@ def digest_of(path: Path) -> str:
     return digest
 
 
+def agrees(path: Path, digest: str) -> bool:
+    """Whether a file is there, with that SHA-256."""
+    try:
+        return digest_of(path) == digest
+    except FileNotFoundError:
+        return False
+
+
 def forget() -> None:
     """Work digests out again."""
     _seen.clear()

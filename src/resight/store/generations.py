@@ -22,7 +22,7 @@ from resight.errors import DamagedError, WorkspaceError
 from resight.store import sealed
 from resight.store.accepted_runs import newest_accepted, run_of
 from resight.store.damage import MISSING, set_aside
-from resight.store.digests import digest_of
+from resight.store.digests import agrees, digest_of
 from resight.store.durable import make_folder
 from resight.store.listing import matching
 from resight.store.pages import copy_again
@@ -126,7 +126,7 @@ class Generation:
         file = run / name
         if run in (self.workspace.runs, self.folder) or not file.is_file():
             return None
-        is_the_same = "/" not in name or name not in self.files or digest_of(file) == self.files[name]
+        is_the_same = "/" not in name or name not in self.files or agrees(file, self.files[name])
         return file if is_the_same else None
 
     def repair(self, damage: DamagedError) -> bool:

@@ -25,7 +25,7 @@ from resight.catalog import TABLES
 from resight.errors import DamagedError
 from resight.store import sealed
 from resight.store.damage import MISSING, set_aside
-from resight.store.digests import digest_of
+from resight.store.digests import agrees, digest_of
 from resight.store.durable import (
     copy_whole,
     link_or_copy,
@@ -219,12 +219,9 @@ def _write(wanted: Generation, sources: Mapping[str, Path | None], copies: Mappi
 
 def _taken_over(copy: Path | None, target: Path, digest: str) -> bool:
     """Give a file of the generation before a second name in the next one, if it is what was written there."""
-    try:
-        if copy is None or digest_of(copy) != digest:
-            return False
-        link_or_copy(copy, target)
-    except FileNotFoundError:
+    if copy is None or not agrees(copy, digest):
         return False
+    link_or_copy(copy, target)
     return True
 
 

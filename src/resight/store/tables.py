@@ -37,18 +37,24 @@ def conform(name: str, rows: pa.Table | Sequence[Mapping[str, Any]], run_id: str
     unknown = set(rows.column_names) - set(schema.names)
     if unknown:
         raise KeyError(f"table {name} has no columns {sorted(unknown)}")
-    table = shaped(name, rows, run_id)
-    _check(name, table, schema, spec.key)
+    table, was_in_order = _shaped(name, rows, run_id)
+    _check(name, table, schema, spec.key, was_in_order)
     return table.cast(schema)
 
 
 def shaped(name: str, rows: pa.Table, run_id: str | None = None) -> pa.Table:
     """Rows in the catalog's columns, order and types, sorted by key; values may be missing, the run's name where there is no run."""
+    return _shaped(name, rows, run_id)[0]
+
+
+def _shaped(name: str, rows: pa.Table, run_id: str | None) -> tuple[pa.Table, bool]:
+    """`shaped`, and whether `_is_in_order` held before."""
     spec = catalog_table(name)
     schema = spec.schema
     arrays = [_column(rows, f, run_id) for f in schema]
     table = pa.table(arrays, schema=pa.schema([f.with_nullable(True) for f in schema], metadata=schema.metadata))
-    return table if _is_in_order(table, spec.key) else table.sort_by([(k, "ascending") for k in spec.key])
+    is_in_order = _is_in_order(table, spec.key)
+    return table if is_in_order else table.sort_by([(k, "ascending") for k in spec.key]), is_in_order
 
 
 def _is_in_order(table: pa.Table, key: Sequence[str]) -> bool:
@@ -66,11 +72,12 @@ def _column(rows: pa.Table, field: pa.Field, run_id: str | None) -> pa.ChunkedAr
     return rows.column(field.name).cast(field.type)
 
 
-def _check(name: str, table: pa.Table, schema: pa.Schema, key: tuple[str, ...]) -> None:
+def _check(name: str, table: pa.Table, schema: pa.Schema, key: tuple[str, ...], is_in_order: bool) -> None:
     for field in schema:
         if not field.nullable and table.column(field.name).null_count:
             raise BrokenCountError(f"table {name}: {table.column(field.name).null_count} rows have no {field.name}")
-    distinct = table.num_rows if _is_in_order(table, key) else table.group_by(list(key)).aggregate([]).num_rows
+    in_order = is_in_order or _is_in_order(table, key)
+    distinct = table.num_rows if in_order else table.group_by(list(key)).aggregate([]).num_rows
     if distinct != table.num_rows:
         raise BrokenCountError(f"table {name}: {table.num_rows} rows but only {distinct} different {' + '.join(key)}")
 
