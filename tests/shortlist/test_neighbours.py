@@ -202,3 +202,21 @@ def test_what_is_of_no_use_goes(env: Environment, many: pa.Table, monkeypatch: p
     assert sorted(left["query_crop_id"].to_pylist()) == sorted(QUERIES), (
         "answers that are kept no longer have no neighbours"
     )
+
+
+def test_the_digest_of_a_set_of_crops_does_not_depend_on_their_numbers(tmp_path: Path) -> None:
+    one, other = Numbers.given(tmp_path / "a", MANY), Numbers.given(tmp_path / "b", MANY[::-1])
+    again = Numbers.given(tmp_path / "a", ("later", *MANY[5:]))
+    digests = set()
+    for n in (0, 3, 20, 37, 40):
+        rows = np.arange(40) < n
+        digest = one.digest_of(one.set_of(rows))
+        assert digest == other.digest_of(other.set_of(rows[::-1]))
+        packed = one.unpacked(np.packbits(one.set_of(rows)).tobytes())
+        later = again.unpacked(np.packbits(one.set_of(rows)).tobytes())
+        assert packed is not None and later is not None and digest == one.digest_of(packed) == again.digest_of(later)
+        digests.add(digest)
+    assert len(digests) == 5
+    assert one.unpacked(np.packbits(again.set_of(np.ones(36, bool))).tobytes()) is None, (
+        "a number that nobody has there"
+    )

@@ -226,7 +226,7 @@ class Memory:
     def _digest(self, query: str, key: str, may_find: np.ndarray, found: Found) -> str:
         """Of all that a state says, whatever the numbers of crops."""
         content = hashlib.sha256("\n".join((self._how, query, key, "")).encode())
-        content.update(self.numbers.digests[:-1][may_find].sum(axis=0, dtype=np.uint64).tobytes())
+        content.update(self.numbers.digest_of(may_find))
         content.update(np.ascontiguousarray(found.distance, np.float32).tobytes())
         content.update(self.numbers.digests[found.crops].tobytes())
         return content.hexdigest()[:32]

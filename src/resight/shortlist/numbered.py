@@ -39,6 +39,7 @@ class Numbers:
         self.digests = np.zeros((n + 1, 2), np.uint64)
         named = b"".join(hashlib.sha256(crop_id.encode()).digest()[:16] for crop_id in crop_ids)
         self.digests[numbers] = np.frombuffer(named, np.uint64).reshape(-1, 2)
+        self._sum = self.digests.sum(axis=0, dtype=np.uint64)
 
     def __len__(self) -> int:
         return len(self.row_of)
@@ -67,8 +68,14 @@ class Numbers:
     def set_of(self, rows: np.ndarray) -> np.ndarray:
         """(M,) bool by number, from a set of rows (R,) bool."""
         numbers = np.zeros(len(self), bool)
-        numbers[self.of_row[rows]] = True
+        numbers[self.of_row] = rows
         return numbers
+
+    def digest_of(self, numbers: np.ndarray) -> bytes:
+        """Of a set, (M,) bool: the sum of its crops' digests modulo 2^64 twice, which does not depend on their numbers."""
+        if 2 * np.count_nonzero(numbers) < len(numbers):
+            return self.digests[:-1][numbers].sum(axis=0, dtype=np.uint64).tobytes()
+        return (self._sum - self.digests[:-1][~numbers].sum(axis=0, dtype=np.uint64)).tobytes()  # of few, not of many
 
     def unpacked(self, packed: bytes) -> np.ndarray | None:
         """(M,) bool by number from packed bits; None where a number is among them that nobody has."""
