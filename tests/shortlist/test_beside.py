@@ -101,7 +101,7 @@ def test_a_codebook_of_the_same_name_with_other_numbers_is_another_one(
 ) -> None:
     base, unknown = base_of(tmp_path / "gallery", GALLERY, data), tmp_path / "unknown"
     beside(unknown, base, UNKNOWN, data)
-    for kept in ("asked", "edges"):
+    for kept in ("asked", "neighbours"):
         (unknown / kept).mkdir()
     shutil.rmtree(base)
     book = train(GALLERY, memory(data), PARAMS, tmp_path)
@@ -111,7 +111,7 @@ def test_a_codebook_of_the_same_name_with_other_numbers_is_another_one(
     extend(base, GALLERY, memory(data), PARAMS.descriptors_per_crop)
     coded: list[str] = []
     two = beside(unknown, base, UNKNOWN, data, coded)
-    assert set(coded) == set(UNKNOWN) and not [*unknown.glob("asked"), *unknown.glob("edges")]
+    assert set(coded) == set(UNKNOWN) and not [*unknown.glob("asked"), *unknown.glob("neighbours")]
     assert answers(two, data, UNKNOWN) == answers(beside(tmp_path / "anew", base, UNKNOWN, data), data, UNKNOWN)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from resight.shortlist import edges, kept
+from resight.shortlist import kept, neighbours
 from resight.shortlist.entries import Entries, without
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Descriptors
@@ -61,7 +61,7 @@ def build_beside(
     path = folder / base.name
     _remove_others(folder, path)
     if (path / INDEX_FILE).exists() and not has_codebook_of(path, base):
-        for stale in (path, folder / kept.FOLDER, folder / edges.FOLDER):
+        for stale in (path, folder / kept.FOLDER, folder / neighbours.FOLDER):
             _remove(stale)
     begin_with(path, base, family)
     there = set(open_index(base).crop_ids)

@@ -183,8 +183,13 @@ def begin_with(path: Path, other: Path, family: str) -> None:
 
 
 def has_codebook_of(path: Path, other: Path) -> bool:
-    """Whether two indexes have the same codebook: that of one which was lost and made anew on another machine has the same name, and other numbers."""
-    return bool(_read_manifest(path)["codebook"] == _read_manifest(other)["codebook"])
+    """Whether two indexes have the same codebook."""
+    return codebook_digest(path) == codebook_digest(other)
+
+
+def codebook_digest(path: Path) -> str:
+    """Of the file of the index's codebook; one that was trained again elsewhere may have the same name and other numbers."""
+    return str(_read_manifest(path)["codebook"][CODEBOOK_FILE]["sha256"])
 
 
 def worth_training(path: Path, n_crops: int) -> bool:
