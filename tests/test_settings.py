@@ -166,14 +166,14 @@ def test_sections_say_what_they_affect() -> None:
     assert set(settings.model_part()) == Settings.sections_affecting("model")
     assert settings.model_part()["pairs"] == {"viewpoint": "any"}
     assert Settings.sections_affecting("run") == {"encounter", "evaluate", "novelty", "pairs"}
-    changed = {"encounter": [2, {}]}  # its default has changed
+    changed = {"encounter": [2, {}], "novelty": [2, {}]}  # their defaults have changed
     quick = settings_from({"pairs": {"viewpoint": "any"}, "ingest": {"min_side_px": 80}})
     assert settings.run_part(measuring=False) == quick.run_part(measuring=False) == changed
     measured = settings_from({"pairs": {"must_agree": ["site"]}, "evaluate": {"seed": 1}, "device": "cuda"})
     assert measured.run_part(measuring=True) == changed | {
         "pairs": [1, {"must_agree": ["site"]}], "evaluate": [1, {"seed": 1}], "device": "cuda"
     }  # fmt: skip
-    assert measured.run_part(measuring=False).keys() == {"encounter", "pairs", "device"}
+    assert measured.run_part(measuring=False).keys() == {"encounter", "novelty", "pairs", "device"}
 
 
 def test_every_setting_has_a_description() -> None:
