@@ -3,7 +3,7 @@
 from resight.ingest.stage import IngestSetup
 from resight.match.setup import MatchSetup
 from resight.plugins.registry import SCORES
-from resight.score.base import FUSED, ShippedCalibration
+from resight.score.base import FUSED, Score, ShippedCalibration
 from resight.segment.block import SegmentSetup
 from resight.settings import Settings
 from resight.shortlist.setup import Voting, VotingNames
@@ -29,7 +29,8 @@ def match_setup(settings: Settings) -> MatchSetup:
 
 def shipped_calibration(settings: Settings) -> ShippedCalibration | None:
     """What the score that ranks has meant at other places, with the matcher of these settings."""
-    return SCORES[settings.score.name].shipped_with(settings.match.weight_names_for(settings.extract.family))
+    score: Score = SCORES[settings.score.name]
+    return score.shipped_with(settings.match.weight_names_for(settings.extract.family))
 
 
 def voting(settings: Settings, names: VotingNames) -> Voting:
