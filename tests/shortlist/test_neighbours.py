@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from shutil import rmtree
+from shutil import copy, rmtree
 
 import numpy as np
 import pyarrow as pa
@@ -158,6 +158,19 @@ def test_what_is_not_whole_counts_for_nothing(
     assert not (folder_of(env) / OF_BEFORE).exists()
     assert night(env, many, MANY).n_looked_up == 0, "the next one follows again"
     assert after.votes.equals(anew(env, many, MANY[:39]).votes)
+
+
+def test_a_number_that_stands_for_two_crops_makes_no_crop_stand_for_another(
+    env: Environment, many: pa.Table, tmp_path: Path
+) -> None:
+    """Folders of two machines that numbered their crops were put together."""
+    night(env, many, MANY[:30])
+    Numbers.given(tmp_path, MANY[:8:-1])
+    for part in part_files(tmp_path / NUMBERS):
+        copy(part, folder_of(env) / NUMBERS)
+    after = night(env, many, MANY[1:31])
+    assert night(env, many, MANY[1:32]).n_looked_up == 0, "the next one follows again"
+    assert after.votes.equals(anew(env, many, MANY[1:31]).votes)
 
 
 def test_a_codebook_of_the_same_name_with_other_numbers_is_another_one(
