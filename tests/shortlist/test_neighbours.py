@@ -18,8 +18,10 @@ from resight.environment import Environment
 from resight.segment.store import read_crop
 from resight.shortlist import neighbours, standing, store
 from resight.shortlist.codebook import Codebook
+from resight.shortlist.follow import Neighbours
+from resight.shortlist.kept import ANSWERS, keep
 from resight.shortlist.kept import FOLDER as ASKED
-from resight.shortlist.neighbours import FOLDER, KEPT, LONGEST, OF_BEFORE
+from resight.shortlist.neighbours import FOLDER, KEPT, LONGEST, OF_BEFORE, Memory
 from resight.shortlist.numbered import NUMBERED, NUMBERS, Numbers
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import voting_names
@@ -256,3 +258,19 @@ def test_the_digest_of_a_set_of_crops_does_not_depend_on_their_numbers(tmp_path:
     assert one.unpacked(np.packbits(again.set_of(np.ones(36, bool))).tobytes()) is None, (
         "a number that nobody has there"
     )
+
+
+def test_what_is_kept_of_a_crop_that_comes_does_not_grow_with_the_gallery(tmp_path: Path) -> None:
+    """Which of 20,000 crops a query may find takes 2,500 bytes once, and a few for each that comes or goes."""
+    ids = [f"{i * 7919 % 10**9:09d}" for i in range(20_000)]
+    may_find = np.random.default_rng(0).random(len(ids)) < 0.5
+    found = Neighbours(np.zeros((9, 2), np.float32), np.flatnonzero(may_find)[:18].reshape(9, 2), 0)
+    for night, n in enumerate((19_990, 19_995, 20_000)):
+        memory = Memory(tmp_path, "how", ids[:n], ["q"], 2)
+        before = memory.before("q", may_find[:n])
+        assert night == 0 or (before is not None and before[1].come.tolist() == (n - 5 + np.flatnonzero(may_find[n - 5 : n])).tolist())  # fmt: skip
+        found.distance[night] += 1
+        keep(tmp_path / ASKED, ANSWERS.empty_table(), {"q": f"key {night}"}, [])
+        memory.keep([("q", found, may_find[:n])], {"q": f"key {night}"}, tmp_path / ASKED)
+    lengths = sorted(len(value) for value in read_parts(tmp_path / FOLDER, KEPT)["may_find"].to_pylist())
+    assert lengths[1] < 100 < 2_400 < lengths[2]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ FOLDER = "neighbours"
 OF_BEFORE = "edges"  # what versions until 2026-11-30 kept in its place
 STATES = 3  # of a query: nights and evaluations may take turns
 LONGEST = 32  # rows that a state is put together from
+WRITTEN = "sets as changes"  # rows of before have another name in `how`
 QUERIES_PER_PART = 4096
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)  # of each byte
 KEPT = pa.schema(
@@ -46,7 +48,9 @@ KEPT = pa.schema(
         ("how", pa.string()),  # codebook, and how neighbours are looked for
         ("key", pa.string()),  # name of the answer
         ("asked_at", pa.timestamp("us")),
-        ("may_find", pa.binary()),  # one bit for each number of a crop
+        # One bit for each number of a crop, pressed: whether it may be found, or, where the state is not whole, whether that has changed.
+        # With 100,000 crops the bits of all are more than all else in the row.
+        ("may_find", pa.binary()),
         ("changed", pa.binary()),  # uint16, which descriptors the next columns are about; all where it is whole
         ("distance", pa.binary()),  # float32, `_planes`
         ("crops", pa.binary()),  # uint32, number of a crop + 1, 0 for none, `_planes`
@@ -137,17 +141,31 @@ class Memory:
         """
         may_find = self.numbers.set_of(allowed)
         tried, now = [], np.packbits(may_find)
-        for row in self._rows.get(query, {}).values():
-            then = np.frombuffer(row.may_find, np.uint8)
-            n_changed, n_then = _n_bits(_of_length(then, now) ^ _of_length(now, then)), _n_bits(then)
-            if 2 * n_changed < n_then:
-                tried.append((n_changed, -row.asked_at.timestamp(), row))
-        for _, _, row in sorted(tried, key=lambda one: one[:2]):
-            state = self._whole(row)
+        for row, then in self._sets(query):
+            n_changed = _n_bits(_changed(then, now))
+            if 2 * n_changed < _n_bits(then):
+                tried.append((n_changed, -row.asked_at.timestamp(), row, then))
+        for _, _, row, then in sorted(tried, key=lambda one: one[:2]):
+            state = self._whole(row, then)
             if state is not None:
                 self._used[query] = state
                 return row.key, self._before(state, may_find)
         return None
+
+    def _sets(self, query: str) -> list[tuple[Row, np.ndarray]]:
+        """Each row, and one bit for each number of a crop: what it could find. Not of those that differ from a row that is missing."""
+        rows, sets = self._rows.get(query, {}), dict[str, np.ndarray]()
+        for row in rows.values():
+            chain: list[Row] = []
+            link: Row | None = row
+            while link is not None and link.state not in sets and len(chain) < LONGEST:
+                chain.append(link)
+                link = rows.get(link.before) if link.before else None
+            for one in reversed(chain):
+                if one.before is None or one.before in sets:
+                    bits = np.frombuffer(zlib.decompress(one.may_find), np.uint8)
+                    sets[one.state] = bits if one.before is None else _changed(sets[one.before], bits)
+        return [(rows[state], bits) for state, bits in sets.items()]
 
     def _before(self, state: State, may_find: np.ndarray) -> Before:
         crops, row_of = state.found.crops, self.numbers.row_of
@@ -191,14 +209,14 @@ class Memory:
             self._how,
             key,
             datetime.now(UTC).replace(tzinfo=None),
-            np.packbits(may_find).tobytes(),
+            zlib.compress(np.packbits(may_find ^ before.could_find if before else may_find).tobytes(), 1),
             changed.astype(np.uint16).tobytes() if before else b"",
             _planes(found.distance[changed].astype(np.float32)),
             _planes((crops[changed] + 1).astype(np.uint32)),
         )
 
-    def _whole(self, row: Row) -> State | None:
-        """Put together; None where that is not what was kept."""
+    def _whole(self, row: Row, could_find_bits: np.ndarray) -> State | None:
+        """Put together, with its bits of `_sets`; None where that is not what was kept."""
         chain = [row]
         while chain[-1].before is not None:
             before = self._rows[row.query_crop_id].get(chain[-1].before)
@@ -211,7 +229,7 @@ class Memory:
             if (len(rows) and int(rows.max()) >= len(crops)) or any(len(of_rows) != len(rows) for of_rows in values):
                 return None
             distance[rows], crops[rows] = values
-        found, could_find = Found(distance, crops), self.numbers.unpacked(row.may_find)
+        found, could_find = Found(distance, crops), self.numbers.unpacked(could_find_bits.tobytes())
         if could_find is None or crops.max(initial=-1) >= len(self.numbers):
             return None
         if self._digest(row.query_crop_id, row.key, could_find, found) != row.state:
@@ -268,9 +286,12 @@ def _differ(one: Found, other: Found) -> np.ndarray:
     return np.flatnonzero(differs.any(axis=1))
 
 
-def _of_length(bits: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Bytes of a set, at least as many as of another one."""
-    return np.append(bits, np.zeros(max(0, len(other) - len(bits)), np.uint8))
+def _changed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Bytes of what is in one of two sets and not in the other; the shorter one lacks what it says nothing of."""
+    few, many = sorted((one, other), key=len)
+    changed = many.copy()
+    changed[: len(few)] ^= few
+    return changed
 
 
 def _n_bits(packed: np.ndarray) -> int:

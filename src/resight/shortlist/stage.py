@@ -167,12 +167,12 @@ def _votes(
 
 
 def _memory(everything: VoteBlock, crop_ids: Sequence[str], queries: Sequence[str]) -> Memory:
-    from resight.shortlist.neighbours import Memory
+    from resight.shortlist.neighbours import WRITTEN, Memory
     from resight.shortlist.store import codebook_digest
 
     params = everything.params
     digest = codebook_digest(everything.index) if crop_ids else ""
-    how = fingerprint(ROUNDED, digest, params.model_dump(include=DECIDE_NEIGHBOURS))
+    how = fingerprint(ROUNDED, WRITTEN, digest, params.model_dump(include=DECIDE_NEIGHBOURS))
     return Memory(everything.index.parent, how, crop_ids, queries, params.neighbours + 1)
 
 
