@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from drawn_crops import CODED, EXACT, QUERIES, answered, listed, with_more
 
@@ -240,6 +241,26 @@ def test_what_is_of_no_use_goes(env: Environment, many: pa.Table, monkeypatch: p
     assert sorted(left["query_crop_id"].to_pylist()) == sorted(QUERIES), (
         "answers that are kept no longer have no neighbours"
     )
+
+
+def test_a_large_part_is_not_kept_for_a_few_states_of_it(
+    env: Environment, many: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One query finds the same every night; parts that have become too large to be put together hold what others found long ago."""
+    monkeypatch.setattr("resight.store.parts.BYTES_OF_A_LARGE_PART", 1)
+    monkeypatch.setattr(neighbours, "LONGEST", 2)
+    for n in range(20, 36):
+        may_find = dict.fromkeys(QUERIES, MANY[:n]) | {QUERIES[0]: MANY[:20]}
+        last = answered(env, many, listed(may_find))
+    rows = read_parts(folder_of(env) / FOLDER, KEPT)
+    first = rows.filter(pc.equal(rows["query_crop_id"], QUERIES[0]))
+    assert first.num_rows == 1
+    for part in part_files(folder_of(env) / FOLDER):
+        queries = pq.read_table(part)["query_crop_id"].to_pylist()
+        assert QUERIES[0] not in queries or len(queries) == 1
+    rmtree(folder_of(env) / ASKED)
+    again = answered(env, many, listed(may_find))
+    assert again.n_looked_up == 0 and again.votes.equals(last.votes)
 
 
 def test_the_digest_of_a_set_of_crops_does_not_depend_on_their_numbers(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from resight.errors import DamagedError
 from resight.shortlist.follow import GONE, NOBODY, Before, Neighbours
 from resight.shortlist.kept import keys_in
 from resight.shortlist.numbered import Numbers
+from resight.store import parts
 from resight.store.damage import set_aside
 from resight.store.fingerprint import digest_ids
 from resight.store.parts import compact, part_files, whole_parts, write_part
@@ -251,7 +252,7 @@ class Memory:
 
 
 def _forget(folder: Path, in_use: Collection[str], kept: Collection[str]) -> None:
-    """Put parts together, without states that are of no use; parts of nothing else go at once.
+    """Put parts together, without states that are of no use; parts of nothing else go at once, and large ones are written again without most.
 
     Args:
         folder: Of the parts.
@@ -275,7 +276,12 @@ def _forget(folder: Path, in_use: Collection[str], kept: Collection[str]) -> Non
                 link = before.get(link)
     of_use = pa.array(sorted(wanted), pa.string())
     for file, table in states_in.items():
-        if not pc.any(pc.is_in(table["state"], of_use)).as_py():
+        n_of_use = pc.sum(pc.is_in(table["state"], of_use)).as_py() or 0
+        is_large = file.stat().st_size >= parts.BYTES_OF_A_LARGE_PART  # `compact` leaves those as they are
+        if n_of_use and is_large and 2 * n_of_use < table.num_rows:
+            left = rows_where(file, KEPT, "state", sorted(wanted))
+            write_part(folder, digest_ids(left["state"].to_pylist()), left)
+        if not n_of_use or (is_large and 2 * n_of_use < table.num_rows):
             file.unlink()
     compact(folder, KEPT, ("query_crop_id", "state"), lambda rows: rows.filter(pc.is_in(rows["state"], of_use)))
 
