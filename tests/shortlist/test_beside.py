@@ -139,6 +139,10 @@ def test_what_a_kill_has_left_of_other_indexes_goes(tmp_path: Path, data: dict[s
     base, unknown = base_of(tmp_path / "gallery", GALLERY, data), tmp_path / "unknown"
     own = unknown / build_index(unknown, UNKNOWN, memory(data), PARAMS, "d").name
     (own / INDEX_FILE).unlink()
+    for name in ("asked", "numbers"):
+        (unknown / name).mkdir()
+    beside(unknown, base, UNKNOWN, data)
+    assert {path.name for path in unknown.iterdir()} == {base.name, "numbers"}, "no answers where there was no index"
     (unknown / "asked").mkdir()
     beside(unknown, base, UNKNOWN, data)
-    assert {path.name for path in unknown.iterdir()} == {base.name, "asked"}
+    assert {path.name for path in unknown.iterdir()} == {base.name, "numbers", "asked"}

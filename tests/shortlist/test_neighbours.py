@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from shutil import rmtree
+from shutil import copy, rmtree
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +16,8 @@ from drawn_crops import CODED, EXACT, QUERIES, answered, listed, with_more
 
 from resight.environment import Environment
 from resight.segment.store import read_crop
-from resight.shortlist import neighbours, standing
+from resight.shortlist import neighbours, standing, store
+from resight.shortlist.codebook import Codebook
 from resight.shortlist.kept import FOLDER as ASKED
 from resight.shortlist.neighbours import FOLDER, KEPT, LONGEST, OF_BEFORE
 from resight.shortlist.numbered import NUMBERED, NUMBERS, Numbers
@@ -22,6 +25,7 @@ from resight.shortlist.params import ShortlistParams
 from resight.shortlist.setup import voting_names
 from resight.shortlist.stage import ShortlistResult
 from resight.shortlist.store import CODEBOOK_FILE
+from resight.shortlist.training import train
 from resight.store.damage import QUARANTINE
 from resight.store.parts import part_files, read_parts, write_part
 
@@ -160,6 +164,19 @@ def test_what_is_not_whole_counts_for_nothing(
     assert after.votes.equals(anew(env, many, MANY[:39]).votes)
 
 
+def test_a_number_that_stands_for_two_crops_makes_no_crop_stand_for_another(
+    env: Environment, many: pa.Table, tmp_path: Path
+) -> None:
+    """Folders of two machines that numbered their crops were put together."""
+    night(env, many, MANY[:30])
+    Numbers.given(tmp_path, MANY[:8:-1])
+    for part in part_files(tmp_path / NUMBERS):
+        copy(part, folder_of(env) / NUMBERS)
+    after = night(env, many, MANY[1:31])
+    assert night(env, many, MANY[1:32]).n_looked_up == 0, "the next one follows again"
+    assert after.votes.equals(anew(env, many, MANY[1:31]).votes)
+
+
 def test_a_codebook_of_the_same_name_with_other_numbers_is_another_one(
     env: Environment, many: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +184,25 @@ def test_a_codebook_of_the_same_name_with_other_numbers_is_another_one(
     digests = {CODEBOOK_FILE: "of another machine"}
     monkeypatch.setattr("resight.shortlist.store.codebook_digest", lambda _: digests[CODEBOOK_FILE])
     assert night(env, many, MANY[:39]).n_looked_up == n_descriptors
+
+
+def test_answers_of_an_index_that_is_trained_again_are_not_taken_for_those_of_the_new_one(
+    env: Environment, many: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same crops, so the same name; another machine's sums end in other digits, and so do its centres."""
+
+    def elsewhere(*how: Any) -> Codebook | None:
+        codebook = train(*how)
+        return codebook and replace(codebook, centres=codebook.centres * 1.01)
+
+    night(env, many, MANY[:30])
+    (segment,) = folder_of(env).glob("*/segment-*.safetensors")
+    segment.write_bytes(segment.read_bytes()[:-1])
+    monkeypatch.setattr(store, "_seen", set())
+    monkeypatch.setattr(store, "train", elsewhere)
+    now = night(env, many, MANY[:30])
+    assert (segment.parent / store.INDEX_FILE).exists() and now.n_voted == len(QUERIES)
+    assert now.votes.equals(anew(env, many, MANY[:30]).votes)
 
 
 def test_answers_of_before_are_verified_anew(env: Environment, many: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.store.fingerprint import digest_ids
-from resight.store.parts import compact, read_parts, write_part
+from resight.store.parts import compact, part_files, read_parts, write_part
 
 NUMBERS = "numbers"
 NUMBERED = pa.schema([("crop_id", pa.string()), ("number", pa.int64())])
@@ -46,13 +46,17 @@ class Numbers:
 
     @staticmethod
     def given(folder: Path, crop_ids: Sequence[str]) -> Numbers:
-        """Of these rows; crops that have none yet are given theirs.
+        """Of these rows; crops that have none yet are given theirs, and all of them where a number stands for two.
 
         Args:
             folder: Of the index's kind. One writer at a time.
             crop_ids: (R,).
         """
         kept = read_parts(folder / NUMBERS, NUMBERED)
+        if _stands_for_two(kept):
+            for file in part_files(folder / NUMBERS):
+                file.unlink()
+            kept = NUMBERED.empty_table()
         ids, known = pa.array(crop_ids, pa.string()), kept["crop_id"].combine_chunks()
         numbers = np.asarray(pc.fill_null(kept["number"].take(pc.index_in(ids, known)), -1)).astype(np.int64)
         new = np.flatnonzero(numbers < 0)
@@ -83,3 +87,9 @@ class Numbers:
         if bits[len(self) :].any():
             return None
         return np.append(bits[: len(self)], np.zeros(max(0, len(self) - len(bits)), bool))
+
+
+def _stands_for_two(kept: pa.Table) -> bool:
+    """Whether a number was given to two crops: folders of two machines were put together, or an old part came back. Digests agree then with either."""
+    crops = kept.group_by("number").aggregate([("crop_id", "count_distinct")])["crop_id_count_distinct"]
+    return bool(pc.any(pc.greater(crops, 1)).as_py())

@@ -16,6 +16,7 @@ written again without the others.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from resight.errors import DamagedError, SettingsError, WorkspaceError
+from resight.shortlist import kept, neighbours
 from resight.shortlist.codebook import Codebook
 from resight.shortlist.entries import CodedCrops, Entries, encode_crops, merge, without
 from resight.shortlist.params import ShortlistParams
@@ -109,12 +111,20 @@ def build_index(
         if codebook is None:
             return ShortlistIndex("", None)
         path = folder / fingerprint(family, codebook.sample_digest, codebook.n_crops)
+        if not (path / INDEX_FILE).exists():
+            forget_answers(folder)
         write_codebook(path, codebook, family)
     reclaim(path, frozenset(crop_ids))
     missing = sorted(set(crop_ids) - set(open_index(path).crop_ids))
     if missing:
         extend(path, missing, descriptors, params.descriptors_per_crop)
     return open_index(path)
+
+
+def forget_answers(folder: Path) -> None:
+    """Remove what queries were answered by the indexes of before: the next one may have the name of one that was lost, and other numbers."""
+    for name in (kept.FOLDER, neighbours.FOLDER):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def set_damaged_aside(folder: Path) -> None:
@@ -226,10 +236,10 @@ def extend(path: Path, crop_ids: Sequence[str], descriptors: Descriptors, most: 
     full = _crops_of_full_segment(codebook, most)
     for part in descriptors.in_parts(crop_ids, full):
         new = merge(descriptors.visit(part, encode, Encoding(path, most)))
-        kept = list(manifest["segments"])
-        while kept and kept[-1]["n_crops"] <= min(MERGE_RATIO * len(new.crop_ids), full - len(new.crop_ids)):
-            new = merge([_read_segment(path, kept.pop(), verify=True), new])
-        manifest["segments"] = [*kept, _write_segment(path, new)]
+        stay = list(manifest["segments"])
+        while stay and stay[-1]["n_crops"] <= min(MERGE_RATIO * len(new.crop_ids), full - len(new.crop_ids)):
+            new = merge([_read_segment(path, stay.pop(), verify=True), new])
+        manifest["segments"] = [*stay, _write_segment(path, new)]
         _write_manifest(path, manifest)
         _remove_superseded(path, manifest)
 
