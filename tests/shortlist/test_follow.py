@@ -10,7 +10,7 @@ import torch
 
 from resight.extract.base import Features
 from resight.shortlist import follow, standing
-from resight.shortlist.entries import Entries, Query
+from resight.shortlist.entries import Entries, Query, without
 from resight.shortlist.follow import GONE, NOBODY, Before, Neighbours, find
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
@@ -88,6 +88,35 @@ def test_a_query_with_other_descriptors_than_before_is_asked_anew(tmp_path: Path
     fewer = Before(anew.distance[1:], anew.rows[1:], np.zeros(0, np.int32))
     found = find(index, asked, {"q0": fewer}, CODED)["q0"]
     assert found.n_sought == len(data["q0"]) and np.array_equal(found.distance, anew.distance)
+
+
+def test_many_that_come_are_copied_and_looked_through_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a night that brings a third of a large gallery."""
+    data, sizes = drawn(np.random.default_rng(1)), list[int]()
+    built = build_index(tmp_path, GALLERY, InMemory(data.__getitem__), CODED, "d").entries
+    assert built is not None
+    parts = [without(built.parts[0], GALLERY[first : first + 5]) for first in range(0, 40, 5)]
+    index = Entries(built.codebook, parts)
+    asked = {q: Query(torch.from_numpy(data[q]), torch.arange(40) < 12 + 20 * i) for i, q in enumerate(QUERIES[:2])}
+    then = find(index, {q: query._replace(allowed=torch.arange(40) < 8) for q, query in asked.items()}, {}, CODED)
+    before = {q: Before(*then[q][:2], np.arange(8, 12 + 20 * i, dtype=np.int32)) for i, q in enumerate(asked)}
+    anew = find(index, asked, {}, CODED)
+
+    class Spied(TorchScanner):
+        def __init__(self, entries: Entries) -> None:
+            sizes.append(sum(map(len, entries.parts)))
+            super().__init__(entries)
+
+    monkeypatch.setattr(follow, "TorchScanner", Spied)
+    monkeypatch.setattr(follow, "ENTRIES_AT_ONCE", 100, raising=False)
+    now = find(index, asked, before, CODED)
+    for q, of_query in now.items():
+        assert np.array_equal(of_query.distance, anew[q].distance) and of_query.n_sought == 0
+    votes = [counted(index.crop_ids, [(q, f[:2]) for q, f in found.items()]) for found in (now, anew)]
+    assert votes[0].equals(votes[1])
+    assert len(sizes) > 2 and max(sizes) <= 100 and sum(sizes) == sum(len(data[name]) for name in GALLERY[8:32])
 
 
 @pytest.mark.parametrize(("edge", "is_asked"), [(0.0, False), (0.5e-3, True)])

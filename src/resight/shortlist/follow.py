@@ -16,19 +16,20 @@ faiss rounds distances as its product of the day happens to. There a query of wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from resight.shortlist.entries import Entries, Query, without
+from resight.shortlist.entries import CodedCrops, Entries, Query, without
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.scan import TorchScanner, scanner_for
 
 NOBODY, GONE = -1, -2
 # Rounding (`scan`) moves distances from those of faiss by about 1e-4. Who is so near to an edge as this is asked again.
 NEAR, NEARLY = 1e-3, 1.001
+ENTRIES_AT_ONCE = 1 << 22  # 150 MB with 32 bytes each
 
 
 class Before(NamedTuple):
@@ -91,20 +92,36 @@ def find(
 def _among_come(
     entries: Entries, asked: Mapping[str, Query], before: Mapping[str, Before], params: ShortlistParams
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(N, n) distances and rows of what the descriptors of each query find among the crops that have come; n = 0 where none has."""
-    none = {q: np.zeros((len(of_query.rows), 0)) for q, of_query in before.items()}
-    near = {q: (empty.astype(np.float32), empty.astype(np.int32)) for q, empty in none.items()}
+    """(N, n) distances and rows of what the descriptors of each query find among the crops that have come, in no order; n = 0 where none has."""
+    near = {
+        q: [(np.zeros((len(b.rows), 0), np.float32), np.zeros((len(b.rows), 0), np.int32))] for q, b in before.items()
+    }
     some = [q for q, of_query in before.items() if len(of_query.come)]
-    if not some:
-        return near
     come = {entries.crop_ids[row]: row for row in sorted({row for q in some for row in before[q].come.tolist()})}
-    parts = [without(part, come) for part in entries.parts if not come.keys().isdisjoint(part.crop_ids)]
-    of_come = Entries(entries.codebook, parts)
-    whole = np.array([*(come[crop_id] for crop_id in of_come.crop_ids), NOBODY], np.int32)
-    masks = [torch.from_numpy(np.isin(whole[:-1], before[q].come)) for q in some]
-    queries = [asked[q]._replace(allowed=mask) for q, mask in zip(some, masks, strict=True)]
-    found = TorchScanner(of_come).nearest(queries, params.n_probe, params.neighbours + 1)
-    return near | {q: (distance.numpy(), whole[rows.numpy()]) for q, (distance, rows) in zip(some, found, strict=True)}
+    parts = (without(part, come) for part in entries.parts if not come.keys().isdisjoint(part.crop_ids))
+    for of_come in (Entries(entries.codebook, group) for group in _in_groups(parts)):
+        whole = np.array([*(come[crop_id] for crop_id in of_come.crop_ids), NOBODY], np.int32)
+        masks = [torch.from_numpy(np.isin(whole[:-1], before[q].come)) for q in some]
+        queries = [asked[q]._replace(allowed=mask) for q, mask in zip(some, masks, strict=True)]
+        found = TorchScanner(of_come).nearest(queries, params.n_probe, params.neighbours + 1)
+        for q, (distance, rows) in zip(some, found, strict=True):
+            near[q].append((distance.numpy(), whole[rows.numpy()]))
+    return {
+        q: (np.concatenate([d for d, _ in of_q], axis=1), np.concatenate([r for _, r in of_q], axis=1))
+        for q, of_q in near.items()
+    }
+
+
+def _in_groups(parts: Iterable[CodedCrops]) -> Iterator[list[CodedCrops]]:
+    """Parts in lists of about `ENTRIES_AT_ONCE`, at least one: what has come is copied from the files of the index, and may be a third of it."""
+    group: list[CodedCrops] = []
+    for part in parts:
+        if group and sum(map(len, group)) + len(part) > ENTRIES_AT_ONCE:
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
 
 
 def _merged(before: Before, distance: np.ndarray, rows: np.ndarray) -> Neighbours:
