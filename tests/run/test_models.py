@@ -58,4 +58,4 @@ def test_limits_that_only_decide_are_those_of_the_settings_whatever_the_model_wa
     asked = settings_from(CLASSICAL | {"novelty": {"alpha": 0.1, "decide_new": 0.9}})
     settings, model, sentence = settle(place, asked, weights, explicit=True)
     assert (model.fingerprint, sentence) == ("0123456789abcdef", "")
-    assert (settings.novelty.alpha, settings.novelty.decide_known, settings.novelty.decide_new) == (0.1, 0.8, 0.9)
+    assert (settings.novelty.alpha, settings.novelty.decide_known, settings.novelty.decide_new) == (0.1, 0.85, 0.9)

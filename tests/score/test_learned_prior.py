@@ -217,6 +217,10 @@ def test_runs_that_teach_nothing_are_refused_in_a_sentence(tmp_path):
     nightly = replace(run, pairs=run.pairs.filter(pc.equal(run.pairs["purpose"], "calibrate")))
     with pytest.raises(SettingsError, match="run: no photo asks who it is"):
         read_run_folder(written(nightly, tmp_path / "other run"))
+    strangers = [r | ({"individual_id": "new " + r["individual_id"]} if r["photo_id"][1] == "2" else {}) for r in run.photos.to_pylist()]  # fmt: skip
+    unknown = replace(run, photos=pa.Table.from_pylist(strangers, schema=run.photos.schema))
+    with pytest.raises(SettingsError, match="run: no photo asks who it is and shows an animal of the gallery"):
+        read_run_folder(written(unknown, tmp_path / "strangers' run"))
     alone = replace(run, pairs=run.pairs.filter(pc.equal(run.pairs["purpose"], "identify")))
     with pytest.raises(SettingsError, match="has 0 pairs of different animals of the gallery, fewer than 10"):
         read_run_folder(written(alone, tmp_path / "third run"))

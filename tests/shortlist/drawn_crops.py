@@ -18,6 +18,7 @@ from resight.shortlist.union import Alike
 
 SIFT = SiftParams(max_keypoints=64)
 CODED = ShortlistParams(enabled="on", k=3, min_gallery=1, descriptors_per_crop=64, pq_bytes=8, n_lists=8, n_probe=4)
+EXACT = CODED.model_copy(update={"enabled": "votes"})  # votes of all pairs, and descriptors as they are
 GALLERY = tuple(f"g{i}" for i in range(12))
 QUERIES = tuple(f"q{i}" for i in range(4))
 
@@ -49,9 +50,14 @@ def listed(may_find: dict[str, tuple[str, ...]]) -> PairGrid:
 
 
 def answered(
-    env: Environment, crops: pa.Table, grid: PairGrid, *part: str, alike: Alike | None = None
+    env: Environment,
+    crops: pa.Table,
+    grid: PairGrid,
+    *part: str,
+    alike: Alike | None = None,
+    params: ShortlistParams = CODED,
 ) -> ShortlistResult:
     """The shortlist of these pairs, in the index of the gallery or of a ``part``."""
     features = extract(env, SIFT, "features", crops).features
-    voting = Voting(CODED, SIFT, True, False, voting_names(CODED, "features", *part))
+    voting = Voting(params, SIFT, True, params is EXACT, voting_names(params, "features", *part))
     return shortlist(env, voting, (grid,), crops, features, alike=alike)

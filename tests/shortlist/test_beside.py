@@ -101,7 +101,7 @@ def test_a_codebook_of_the_same_name_with_other_numbers_is_another_one(
 ) -> None:
     base, unknown = base_of(tmp_path / "gallery", GALLERY, data), tmp_path / "unknown"
     beside(unknown, base, UNKNOWN, data)
-    for kept in ("asked", "edges"):
+    for kept in ("asked", "neighbours"):
         (unknown / kept).mkdir()
     shutil.rmtree(base)
     book = train(GALLERY, memory(data), PARAMS, tmp_path)
@@ -111,7 +111,7 @@ def test_a_codebook_of_the_same_name_with_other_numbers_is_another_one(
     extend(base, GALLERY, memory(data), PARAMS.descriptors_per_crop)
     coded: list[str] = []
     two = beside(unknown, base, UNKNOWN, data, coded)
-    assert set(coded) == set(UNKNOWN) and not [*unknown.glob("asked"), *unknown.glob("edges")]
+    assert set(coded) == set(UNKNOWN) and not [*unknown.glob("asked"), *unknown.glob("neighbours")]
     assert answers(two, data, UNKNOWN) == answers(beside(tmp_path / "anew", base, UNKNOWN, data), data, UNKNOWN)
 
 
@@ -139,6 +139,10 @@ def test_what_a_kill_has_left_of_other_indexes_goes(tmp_path: Path, data: dict[s
     base, unknown = base_of(tmp_path / "gallery", GALLERY, data), tmp_path / "unknown"
     own = unknown / build_index(unknown, UNKNOWN, memory(data), PARAMS, "d").name
     (own / INDEX_FILE).unlink()
+    for name in ("asked", "numbers"):
+        (unknown / name).mkdir()
+    beside(unknown, base, UNKNOWN, data)
+    assert {path.name for path in unknown.iterdir()} == {base.name, "numbers"}, "no answers where there was no index"
     (unknown / "asked").mkdir()
     beside(unknown, base, UNKNOWN, data)
-    assert {path.name for path in unknown.iterdir()} == {base.name, "asked"}
+    assert {path.name for path in unknown.iterdir()} == {base.name, "numbers", "asked"}

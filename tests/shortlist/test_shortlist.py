@@ -21,14 +21,14 @@ from resight.extract.kinds.orb import OrbParams
 from resight.extract.kinds.sift import SiftParams
 from resight.pairs.plan import PairGrid, Plan
 from resight.shortlist.codebook import kmeans, sub_vectors
-from resight.shortlist.entries import encode_crops, merge
+from resight.shortlist.entries import Query, encode_crops, merge
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import InMemory
 from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.shortlist.scan import TorchScanner, _grid, _multiplied, _rounded
 from resight.shortlist.store import INDEX_FILE, build_index, extend, open_index, write_codebook
 from resight.shortlist.training import draw_sample, train
-from resight.shortlist.votes import CROP_VOTES, Limits, lnbnn, search
+from resight.shortlist.votes import CROP_VOTES, lnbnn, search
 from resight.store.counts import reconcile_left_out
 from resight.store.sealed import read_json, write_json
 
@@ -124,10 +124,8 @@ def test_whoever_is_asked_together_finds_the_same_to_the_last_bit(
     found = []
     for at_once in (1, 3, 32):
         monkeypatch.setattr("resight.shortlist.votes.QUERIES_AT_ONCE", at_once)
-        limits: dict[str, Limits] = {}
-        votes = search(index, queries, params, allowed=masks, limits=limits)
-        found.append((votes, {q: (of.background.tobytes(), of.edge.tobytes()) for q, of in limits.items()}))
-    assert found[0][0].num_rows > 50 and found[1:] == [found[0]] * 2
+        found.append(search(index, queries, params, allowed=masks))
+    assert found[0].num_rows > 50 and found[1:] == [found[0]] * 2
 
 
 def test_products_are_exact_whatever_their_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +135,7 @@ def test_products_are_exact_whatever_their_shape(tmp_path: Path, monkeypatch: py
     params = ShortlistParams(n_lists=5, n_probe=3)
     entries = build(tmp_path, gallery, params).entries
     assert entries is not None
-    scanner, queries = TorchScanner(entries), [(torch.from_numpy(x[:n]), None) for n, x in enumerate(gallery.values())]
+    scanner, queries = TorchScanner(entries), [Query(torch.from_numpy(x[:n])) for n, x in enumerate(gallery.values())]
     together = scanner.nearest(queries, 3, 5)
     for n, (query, (distance, _)) in enumerate(zip(queries, together, strict=True)):
         monkeypatch.setattr("resight.shortlist.scan.CHUNK_FLOATS", 1000 + 100 * n)
@@ -152,7 +150,7 @@ def test_distances_are_those_to_what_the_codes_stand_for(tmp_path: Path, data: d
     codebook, x = entries.codebook, torch.from_numpy(data["crop004"] * np.float32(0.99))
     stored = [entries.of_list(number)[0] for number in range(3)]
     seen = torch.cat([codebook.decode(codes, torch.full((len(codes),), k)) for k, codes in enumerate(stored)])
-    ((distance, _),) = TorchScanner(entries).nearest([(x, None)], 3, 5)
+    ((distance, _),) = TorchScanner(entries).nearest([Query(x)], 3, 5)
     assert torch.allclose(distance, torch.cdist(x, seen).sort(dim=1).values[:, :5], atol=2e-3)
 
 

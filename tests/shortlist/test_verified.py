@@ -29,31 +29,33 @@ BACKGROUND = np.full(12, 0.9, np.float32)
 def test_the_same_points_give_all_their_votes():
     # twelve descriptors at distance 0 (but for half precision) and a background of .9; all others are farther than that
     moved = crop(XY * 0.9 + 20, DESCRIPTORS)
-    assert verified_votes(crop(XY, DESCRIPTORS), moved, BACKGROUND, 512, 4) == pytest.approx(12 * 0.9, rel=0.01)
+    assert verified_votes(crop(XY, DESCRIPTORS), moved, BACKGROUND, 512, 4).votes == pytest.approx(12 * 0.9, rel=0.01)
 
 
 @pytest.mark.parametrize(
     "wrong", [{"angle": 1.0}, {"angle": -3.0}, {"scale": 8.0}], ids=["turned", "upside down", "larger"]
 )
 def test_votes_that_turn_or_grow_too_much_do_not_count(wrong):
-    assert verified_votes(crop(XY, DESCRIPTORS), crop(XY, DESCRIPTORS, **wrong), BACKGROUND, 512, 4) == 0
+    assert verified_votes(crop(XY, DESCRIPTORS), crop(XY, DESCRIPTORS, **wrong), BACKGROUND, 512, 4).votes == 0
     right = {"angle": 0.5, "scale": 4.0}
-    assert verified_votes(crop(XY, DESCRIPTORS), crop(XY, DESCRIPTORS, **right), BACKGROUND, 512, 4) > 10
+    assert verified_votes(crop(XY, DESCRIPTORS), crop(XY, DESCRIPTORS, **right), BACKGROUND, 512, 4).votes > 10
 
 
 def test_votes_all_over_the_place_do_not_count():
     scattered = XY.copy()
     scattered[6:] = RNG.uniform(0, 400, (6, 2))
-    got = verified_votes(crop(XY, DESCRIPTORS), crop(scattered, DESCRIPTORS), BACKGROUND, 512, 4)
+    got = verified_votes(crop(XY, DESCRIPTORS), crop(scattered, DESCRIPTORS), BACKGROUND, 512, 4).votes
     assert 6 * 0.9 * 0.98 < got < 8 * 0.9
 
 
 def test_three_votes_prove_nothing_and_only_the_strongest_descriptors_take_part():
-    assert verified_votes(crop(XY[:3], DESCRIPTORS[:3]), crop(XY[:3], DESCRIPTORS[:3]), BACKGROUND[:3], 512, 4) == 0
-    assert verified_votes(crop(XY, DESCRIPTORS), crop(XY, DESCRIPTORS), BACKGROUND, 5, 4) == pytest.approx(
+    assert (
+        verified_votes(crop(XY[:3], DESCRIPTORS[:3]), crop(XY[:3], DESCRIPTORS[:3]), BACKGROUND[:3], 512, 4).votes == 0
+    )
+    assert verified_votes(crop(XY, DESCRIPTORS), crop(XY, DESCRIPTORS), BACKGROUND, 5, 4).votes == pytest.approx(
         5 * 0.9, rel=0.01
     )
-    assert verified_votes(crop(XY[:0], DESCRIPTORS[:0]), crop(XY, DESCRIPTORS), BACKGROUND[:0], 512, 4) == 0
+    assert verified_votes(crop(XY[:0], DESCRIPTORS[:0]), crop(XY, DESCRIPTORS), BACKGROUND[:0], 512, 4).votes == 0
 
 
 def test_a_descriptor_votes_for_no_more_than_its_nearest():
@@ -66,4 +68,4 @@ def test_a_descriptor_votes_for_no_more_than_its_nearest():
     )
     for neighbours in (1, 2, 3):
         expected = votes[:neighbours].sum()
-        assert verified_votes(query, gallery, BACKGROUND, 512, neighbours) == pytest.approx(expected, rel=1e-5)
+        assert verified_votes(query, gallery, BACKGROUND, 512, neighbours).votes == pytest.approx(expected, rel=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import shutil
 from collections import defaultdict
@@ -228,5 +229,16 @@ def equal(one: Any, two: Any) -> bool:
 
 
 def fresh(source: Path, target: Path) -> None:
+    """Copy a workspace in the place of another one; files that share their contents do so there, too."""
+    copies: dict[int, str] = {}
+
+    def copy(one: str, two: str) -> None:
+        state = os.stat(one)
+        if state.st_nlink > 1 and state.st_ino in copies:
+            os.link(copies[state.st_ino], two)
+        else:
+            shutil.copy2(one, two)
+            copies[state.st_ino] = two
+
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, symlinks=True)
+    shutil.copytree(source, target, symlinks=True, copy_function=copy)

@@ -93,6 +93,8 @@ def test_the_judge_of_faults_sees_what_is_wrong(commands: Commands, folder: Path
 
 def test_damage_is_healed_or_said(commands: Commands, folder: Path) -> None:
     damage = Damage(commands, folder / "season", folder / "damage")
+    parts = [file for file in (damage.before / "runs").glob("*/*.parquet/*") if file.stat().st_nlink > 1]
+    assert len(parts) == 4, "two runs share a part of each large table, and with it its damage"
     for case in damage.cases(N_DAMAGED):
         ending, wrong = damage.judge(case)
         assert not wrong, f"{case}: {ending}: {wrong}"

@@ -1,6 +1,6 @@
 """Settings of stage ``novelty``."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -13,6 +13,8 @@ DECIDES: dict[str, Any] = {"affects": "run"}
 class NoveltyParams(Params):
     """When an animal is called new."""
 
+    revision: ClassVar[int] = 2  # `decide_known` was 0.8 by default
+
     alpha: float = Field(
         0.05,
         gt=0,
@@ -24,7 +26,7 @@ class NoveltyParams(Params):
         0.2, gt=0, lt=1, description="share of encounters that you expect to be with animals nobody has met before"
     )
     decide_known: float = Field(
-        0.80,
+        0.85,
         gt=0.5,
         lt=1,
         description="an animal is called known, or likely, from this probability of the best candidate on",

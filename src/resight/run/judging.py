@@ -22,6 +22,7 @@ from resight.run.calibration import Calibrating
 from resight.run.conditions import Conditions
 from resight.run.learning import learn
 from resight.run.own_pairs import left_out, with_cut_pairs
+from resight.run.setups import shipped_calibration
 from resight.run.state import Judged, Matched, Ranked, Scored
 from resight.run.uncompared import explained
 from resight.runner.progress import counted
@@ -155,7 +156,7 @@ def _novelty_model(settings: Settings, ranked: Ranked) -> NoveltyModel:
         pairs = with_cut_pairs(pairs, ranked.grids, cohort.labels, calibrating)
     calibration = calibrate(ranked.scores, ranked.info, ranked.rule.params, pairs)
     kind = SCORES[settings.score.name]
-    return fit(calibration, kind.signed, kind.shipped, ranked.rule.params.rule in GROWING)
+    return fit(calibration, kind.signed, shipped_calibration(settings), ranked.rule.params.rule in GROWING)
 
 
 def with_verdicts(settings: Settings, judged: Judged, beliefs: Mapping[str, Belief] | None = None) -> Judged:

@@ -14,6 +14,7 @@ from resight.rank.rule import GROWING, choose_rule
 from resight.run.calibration import Calibrating, learned_of_current
 from resight.run.learned import Learned, read_learned, write_learned
 from resight.run.own_pairs import with_cut_pairs
+from resight.run.setups import shipped_calibration
 from resight.run.state import Planned
 from resight.score.choose import ChosenFusion, viewpoints_of
 from resight.score.distribution import HISTOGRAM, NUMBERS
@@ -27,7 +28,7 @@ from resight.version import __version__
 
 WHO = ["query_crop_id", "gallery_crop_id", "query_photo_id", "gallery_photo_id", "purpose", "status"]
 OF_PAIR = (*WHO, *NUMBERS)
-REVISION = 3  # raise it with every change of what is learned from the same pairs: null, sums, rule or model
+REVISION = 4  # raise it with every change of what is learned from the same pairs: null, sums, rule or model
 
 
 def learned_name(settings: Settings, planned: Planned, calibrating: Calibrating, fusion: str) -> str:
@@ -89,7 +90,7 @@ def _learned_now(settings: Settings, planned: Planned, calibrating: Calibrating,
         chosen = calibration_photos(planned.info, cohort, settings.novelty.calibration_encounters)
         could = with_cut_pairs(could, planned.grids, cohort.labels, chosen)
     found = calibrate(scores, planned.info, rule.params, could)
-    model = fit(found, kind.signed, kind.shipped, rule.params.rule in GROWING)
+    model = fit(found, kind.signed, shipped_calibration(settings), rule.params.rule in GROWING)
     return Learned(null, Gallery.of(pairs, cohort.labels, calibrating.votes), rule, model)
 
 

@@ -2,7 +2,8 @@
 
 from resight.ingest.stage import IngestSetup
 from resight.match.setup import MatchSetup
-from resight.score.base import FUSED
+from resight.plugins.registry import SCORES
+from resight.score.base import FUSED, Score, ShippedCalibration
 from resight.segment.block import SegmentSetup
 from resight.settings import Settings
 from resight.shortlist.setup import Voting, VotingNames
@@ -24,6 +25,12 @@ def match_setup(settings: Settings) -> MatchSetup:
     return MatchSetup(
         settings.match, settings.extract.family, settings.score.bins, pairs.block_seconds, pairs.max_block_pairs
     )
+
+
+def shipped_calibration(settings: Settings) -> ShippedCalibration | None:
+    """What the score that ranks has meant at other places, with the matcher of these settings."""
+    score: Score = SCORES[settings.score.name]
+    return score.shipped_with(settings.match.weight_names_for(settings.extract.family))
 
 
 def voting(settings: Settings, names: VotingNames) -> Voting:

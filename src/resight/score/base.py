@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,7 @@ class Score:
             pairs are added.
         reads_histogram: It looks at the histogram of the confidences, which is half of what is stored of a pair and is read only then.
         shipped: What it has meant at other places, if that has been measured.
+        shipped_by_weights: The same with other weights of the matcher than the default ones, by their names.
         ranks: Whether it may rank; a score without direction may not.
     """
 
@@ -87,7 +88,12 @@ class Score:
     of_pair: bool = False
     reads_histogram: bool = True
     shipped: ShippedCalibration | None = None
+    shipped_by_weights: tuple[tuple[str, ShippedCalibration], ...] = ()
     ranks: bool = True
+
+    def shipped_with(self, weights: Collection[str]) -> ShippedCalibration | None:
+        """What it has meant at other places with a matcher that loads these weights; `shipped` where that was not measured."""
+        return next((found for name, found in self.shipped_by_weights if name in weights), self.shipped)
 
     def turned(self, values: np.ndarray) -> np.ndarray:
         """Larger means same animal; 0 means nothing matched, unless the score is signed."""

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from resight.shortlist import edges, kept
 from resight.shortlist.entries import Entries, without
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Descriptors
@@ -22,6 +21,7 @@ from resight.shortlist.store import (
     ShortlistIndex,
     begin_with,
     extend,
+    forget_answers,
     has_codebook_of,
     newest_index,
     open_index,
@@ -60,9 +60,9 @@ def build_beside(
     set_damaged_aside(folder)
     path = folder / base.name
     _remove_others(folder, path)
-    if (path / INDEX_FILE).exists() and not has_codebook_of(path, base):
-        for stale in (path, folder / kept.FOLDER, folder / edges.FOLDER):
-            _remove(stale)
+    if not ((path / INDEX_FILE).exists() and has_codebook_of(path, base)):
+        forget_answers(folder)
+        _remove(path)
     begin_with(path, base, family)
     there = set(open_index(base).crop_ids)
     mine = [crop_id for crop_id in crop_ids if crop_id not in there]

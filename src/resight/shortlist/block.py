@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from resight.extract.base import Features
 from resight.extract.reader import FeatureReader
-from resight.shortlist.kept import EVIDENCE_VOTES, VERIFIED
+from resight.shortlist.kept import ANSWERS, VERIFIED, VOTERS
 from resight.shortlist.params import ShortlistParams
 from resight.shortlist.passes import Place
 from resight.shortlist.plan import CROP_VOTES
@@ -20,7 +21,12 @@ from resight.shortlist.union import Evidence, united
 from resight.store.workspace import Workspace
 
 if TYPE_CHECKING:  # torch is imported where votes are cast: a night in which nothing is new needs none
+    from resight.shortlist.entries import Query
+    from resight.shortlist.follow import Before, Neighbours
+    from resight.shortlist.standing import Known, Pairs
     from resight.shortlist.store import ShortlistIndex
+
+    Earlier = tuple[Before, Known]
 
 RANKED = ("query_crop_id", "gallery_crop_id", "rank")
 VOTED = ("query_crop_id", "gallery_crop_id", "lnbnn")
@@ -33,7 +39,7 @@ class VoteBlock:
 
     The best ``verify`` candidates of each query have their votes verified, and the best ``most`` come back. Where ``alike`` holds
     the rows of the most alike crops of each query (int32) and their cosines (float32), the best are those of `united`.
-    ``index`` lies beside ``base``, if that is given (`beside`).
+    ``index`` lies beside ``base``, if that is given (`beside`). ``earlier`` is what was found for a query before, and verified of its candidates then.
     """
 
     root: Path
@@ -49,6 +55,7 @@ class VoteBlock:
     owners: np.ndarray | None = None
     encounters: tuple[str, ...] = ()
     base: Path | None = None
+    earlier: Mapping[str, Earlier] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -61,40 +68,74 @@ class VoteBlock:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the queries of a block were answered: `EVIDENCE_VOTES`, and (N,) edges by query (see `unmoved`)."""
+    """What the queries of a block were answered, `kept.ANSWERS`, and the neighbours of those that have descriptors."""
 
     votes: pa.Table
-    edges: Mapping[str, np.ndarray]
+    neighbours: Mapping[str, Neighbours]
 
 
 def vote_block(block: VoteBlock) -> Answers:
     """Let the queries of the block vote."""
-    from resight.shortlist.verified import as_floats, verified_votes
-    from resight.shortlist.votes import Limits, search
+    from resight.shortlist.follow import find
+    from resight.shortlist.standing import Pairs
+    from resight.shortlist.verified import as_floats
+    from resight.shortlist.votes import counted
 
     index, reader = opened(block.index, block.base), FeatureReader(Workspace(block.root))
     masks = block.may_find(len(index.crop_ids))
     loaded = reader.load_many(place for _, place in block.queries)
-    queries = {crop_id: as_floats(features) for (crop_id, _), features in zip(block.queries, loaded, strict=True)}
-    limits: dict[str, Limits] = {}
-    descriptors = ((crop_id, features.descriptors) for crop_id, features in queries.items())
+    features = {crop_id: as_floats(found) for (crop_id, _), found in zip(block.queries, loaded, strict=True)}
+    asked = _asked(index, features, masks, block.params)
+    earlier = {crop_id: before for crop_id, (before, _) in block.earlier.items() if crop_id in asked}
+    found = find(index.entries, asked, earlier, block.params) if index.entries else {}
     every = None if block.alike else block.most
-    votes = search(index, descriptors, block.params, allowed=masks.__getitem__, limits=limits, most=every)
-    row_of = {crop_id: row for row, crop_id in enumerate(index.crop_ids)}
+    votes = counted(index.crop_ids, ((crop_id, of_query[:2]) for crop_id, of_query in found.items()), every)
     votes = _chosen(votes, block, masks, index.crop_ids) if block.alike else votes
-    verified: list[float | None] = [None] * votes.num_rows
-    most, k = block.params.descriptors_per_crop, block.params.neighbours
-    candidates: dict[Place, list[tuple[str, int]]] = {}
+    pairs = Pairs(features, found, block.earlier, block.params)
+    return Answers(_verified(votes, block, index.crop_ids, pairs, reader), found)
+
+
+def _verified(
+    votes: pa.Table, block: VoteBlock, crop_ids: Sequence[str], pairs: Pairs, reader: FeatureReader
+) -> pa.Table:
+    """`kept.ANSWERS` from `CROP_VOTES`: the best candidates are verified."""
+    from resight.shortlist.verified import Verified, as_floats
+
+    row_of = {crop_id: row for row, crop_id in enumerate(crop_ids)}
+    verified: list[Verified | None] = [None] * votes.num_rows
+    candidates: dict[Place, list[tuple[str, int, int]]] = {}
     for number, (query, gallery, rank) in enumerate(zip(*(votes[name].to_pylist() for name in RANKED), strict=True)):
         if rank <= block.verify:
-            store, at = block.places[row_of[gallery]].tolist()
-            candidates.setdefault((block.stores[store], at), []).append((query, number))
+            row = row_of[gallery]
+            verified[number] = pairs.known(query, row)
+            if verified[number] is None:
+                store, at = block.places[row].tolist()
+                candidates.setdefault((block.stores[store], at), []).append((query, row, number))
     for place, features in reader.each(candidates):  # as they lie: each shard is read once, and no more of it than that
         candidate = as_floats(features)
-        for query, number in candidates[place]:
-            verified[number] = verified_votes(queries[query], candidate, limits[query].background, most, k)
-    votes = votes.append_column(EVIDENCE_VOTES.field(VERIFIED), pa.array(verified, pa.float64()))
-    return Answers(votes, {crop_id: of_query.edge for crop_id, of_query in limits.items()})
+        for query, row, number in candidates[place]:
+            verified[number] = pairs.verified(query, row, candidate)
+    sums = pa.array([of_pair and of_pair.votes for of_pair in verified], pa.float64())
+    voters = pa.array([of_pair and of_pair.voters.tobytes() for of_pair in verified], pa.binary())
+    return votes.append_column(ANSWERS.field(VERIFIED), sums).append_column(ANSWERS.field(VOTERS), voters)
+
+
+def _asked(
+    index: ShortlistIndex, features: Mapping[str, Features], masks: Mapping[str, np.ndarray], params: ShortlistParams
+) -> dict[str, Query]:
+    """Those that have descriptors."""
+    import torch
+
+    from resight.shortlist.codebook import as_float
+    from resight.shortlist.entries import Query
+
+    asked = {}
+    for crop_id, of_query in features.items():
+        x = as_float(of_query.descriptors, crop_id, params.descriptors_per_crop)
+        if len(x):
+            index.check_width(x.shape[1])
+            asked[crop_id] = Query(x, torch.from_numpy(masks[crop_id]))
+    return asked
 
 
 def _chosen(votes: pa.Table, block: VoteBlock, allowed: Mapping[str, np.ndarray], crop_ids: Sequence[str]) -> pa.Table:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 
@@ -13,10 +14,30 @@ from resight.extract.block import one_thread
 from resight.shortlist.codebook import Codebook, as_float, assign_nearest
 from resight.shortlist.passes import Crops
 
-Query = tuple[
-    torch.Tensor, torch.Tensor | None
-]  # (N, D) float32 descriptors, and (R,) bool: which rows they may find; None: all
 Found = tuple[torch.Tensor, torch.Tensor]  # (N, n) distances in rising order, and rows
+
+
+class Query(NamedTuple):
+    """Who asks for what.
+
+    Attributes:
+        descriptors: (N, D) float32.
+        allowed: (R,) bool, which rows they may find; None: all.
+        sought: (M,) int64, which of the descriptors are looked up, in rising order; None: all.
+    """
+
+    descriptors: torch.Tensor
+    allowed: torch.Tensor | None = None
+    sought: torch.Tensor | None = None
+
+    @property
+    def n_sought(self) -> int:
+        """M; N where all are."""
+        return len(self.descriptors if self.sought is None else self.sought)
+
+    def of(self, by_descriptor: torch.Tensor) -> torch.Tensor:
+        """What belongs to the descriptors that are looked up."""
+        return by_descriptor if self.sought is None else by_descriptor[self.sought]
 
 
 @dataclass(frozen=True, eq=False)

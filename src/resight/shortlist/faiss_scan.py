@@ -37,7 +37,7 @@ class FaissScanner:
 
     def nearest(self, queries: Sequence[Query], n_probe: int, n: int) -> list[Found]:
         """See `Scanner.nearest`."""
-        return [self._nearest(x, allowed, n_probe, n) for x, allowed in queries]
+        return [self._nearest(query.of(query.descriptors), query.allowed, n_probe, n) for query in queries]
 
     def _nearest(self, x: torch.Tensor, allowed: torch.Tensor | None, n_probe: int, n: int) -> Found:
         options: dict[str, Any] = {"nprobe": min(n_probe, len(self.entries.codebook.centres))}

@@ -2,8 +2,8 @@
 
 An answer depends on the query, on the codebook, on how votes are counted and on the set of gallery crops that the query may
 find; neither on the other queries nor on the order of the index. So a night asks its new photos, and an older one only where a
-crop that it may find has come or gone (and `unmoved` says of most of these that it does not matter). Where vectors count too, an answer also depends on what is alike to the photos of the
-encounter, and on whose the crops are that they may find.
+crop that it may find has come or gone (and `follow` of these only what the crop makes a difference to). Where vectors count too, an answer also depends on what is
+alike to the photos of the encounter, and on whose the crops are that they may find.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ from resight.store.fingerprint import digest_ids, fingerprint
 from resight.store.parts import compact, part_files, whole_parts, write_part
 from resight.store.selective import opened
 
-VERIFIED = "lnbnn_verified"
+VERIFIED, VOTERS = "lnbnn_verified", "voters"
 EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
-KEPT_VOTES = pa.schema([*EVIDENCE_VOTES, ("key", pa.string()), ("asked_on", pa.date32())])
+ANSWERS = EVIDENCE_VOTES.append(
+    pa.field(VOTERS, pa.binary())
+)  # of `verified.Verified`; missing in answers of earlier versions
+KEPT_VOTES = pa.schema([*ANSWERS, ("key", pa.string()), ("asked_on", pa.date32())])
 FOLDER = "asked"
 UNUSED_DAYS = 30  # as long as the index keeps crops that have left the gallery
 
@@ -90,11 +93,11 @@ class Keys:
 
 
 def look_up(folder: Path, keys: Collection[str]) -> tuple[frozenset[str], pa.Table, date | None]:
-    """Which of these answers are kept, their rows, `EVIDENCE_VOTES`, and the day on which the one that is longest kept was asked.
+    """Which of these answers are kept, their rows, `ANSWERS`, and the day on which the one that is longest kept was asked.
 
     A damaged part is set aside and its queries asked again.
     """
-    wanted, tables, asked_on = set(keys), [EVIDENCE_VOTES.empty_table()], dict[str, date]()
+    wanted, tables, asked_on = set(keys), [ANSWERS.empty_table()], dict[str, date]()
     of_mine = pa.array(sorted(wanted), pa.string())
     for file in part_files(folder):
         try:
@@ -106,7 +109,7 @@ def look_up(folder: Path, keys: Collection[str]) -> tuple[frozenset[str], pa.Tab
         found = set(mine["key"].to_pylist()) & wanted
         for _, rows in whole_parts([file], KEPT_VOTES) if found else ():
             is_vote = pc.and_(pc.is_in(rows["key"], pa.array(found)), pc.is_valid(rows["gallery_crop_id"]))
-            tables.append(rows.filter(is_vote).select(EVIDENCE_VOTES.names))
+            tables.append(rows.filter(is_vote).select(ANSWERS.names))
             wanted -= found
         for key, day in zip(mine["key"].to_pylist(), mine["asked_on_max"].to_pylist(), strict=True):
             asked_on[key] = max(day, asked_on.get(key, day))
@@ -118,15 +121,15 @@ def keep(folder: Path, answers: pa.Table, asked: Mapping[str, str], in_use: Coll
 
     Args:
         folder: Of the parts. One writer at a time.
-        answers: `EVIDENCE_VOTES`.
+        answers: `ANSWERS`.
         asked: Key of each query; one that nothing voted for keeps a row without a gallery crop.
         in_use: All keys of this run.
     """
     today = datetime.now(UTC).date()
     silent = sorted(asked.keys() - set(answers["query_crop_id"].unique().to_pylist()))
-    without = {name: pa.nulls(len(silent), kind) for name, kind in zip(CROP_VOTES.names, CROP_VOTES.types, strict=True)}
-    without |= {"query_crop_id": pa.array(silent, pa.string()), VERIFIED: pa.nulls(len(silent), pa.float64())}
-    rows = pa.concat_tables([answers.select(EVIDENCE_VOTES.names), pa.table(without, schema=EVIDENCE_VOTES)])
+    silence = {name: pa.nulls(len(silent), kind) for name, kind in zip(ANSWERS.names, ANSWERS.types, strict=True)}
+    silence["query_crop_id"] = pa.array(silent, pa.string())
+    rows = pa.concat_tables([answers.select(ANSWERS.names), pa.table(silence, schema=ANSWERS)])
     at = pc.index_in(rows["query_crop_id"].combine_chunks(), pa.array(list(asked), pa.string()))
     rows = rows.append_column("key", pa.array(list(asked.values()), pa.string()).take(at))
     rows = rows.append_column("asked_on", pa.repeat(pa.scalar(today, pa.date32()), rows.num_rows))
@@ -150,6 +153,13 @@ def still_of_use(in_use: Collection[str], today: date) -> Callable[[pa.Table], p
     """Leaves of rows with ``key`` and ``asked_on`` those that this run uses, or that were asked within `UNUSED_DAYS`."""
     used, since = pa.array(sorted(in_use), pa.string()), pa.scalar(today - timedelta(days=UNUSED_DAYS), pa.date32())
     return lambda rows: rows.filter(pc.or_(pc.is_in(rows["key"], used), pc.greater_equal(rows["asked_on"], since)))
+
+
+def keys_in(folder: Path) -> pa.Array:
+    """Names of all answers that are kept."""
+    columns = pa.schema([KEPT_VOTES.field("key")])
+    tables = [rows for _, rows in whole_parts(part_files(folder), columns)]
+    return pa.concat_tables([columns.empty_table(), *tables])["key"].unique()
 
 
 def _forget(folder: Path, in_use: Collection[str], today: date) -> None:

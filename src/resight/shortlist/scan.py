@@ -27,7 +27,7 @@ class Scanner(Protocol):
         """The ``n`` nearest stored descriptors of each descriptor of the queries, among the allowed crops in the probed lists.
 
         Args:
-            queries: (N, D) float32 of each, and (R,) bool per row of the index, which may be found; None allows all.
+            queries: Each with what it may find, and N of its descriptors.
             n_probe: Lists that are looked into.
             n: Neighbours.
 
@@ -77,19 +77,19 @@ class TorchScanner:
                 asking = self._begun(some, n_probe, n)
                 for number, probes in asking.visits():
                     self._visit(number, asking, probes)
-                found += asking.found([len(x) for x, _ in some])
+                found += asking.found([query.n_sought for query in some])
         return found
 
     def _begun(self, queries: Sequence[Query], n_probe: int, n: int) -> _Asking:
-        # Which lists are nearest is asked for each query by itself: a product that is not exact depends on its shape.
-        lists = [self.entries.codebook.nearest_lists(x, n_probe)[1] for x, _ in queries]
+        # Which lists are nearest is asked for each query by itself and whole: a product that is not exact depends on its shape.
+        lists = [query.of(self.entries.codebook.nearest_lists(query.descriptors, n_probe)[1]) for query in queries]
         probes, order = torch.cat(lists).flatten().sort(stable=True)
         closed = torch.zeros(len(queries), len(self.entries.crop_ids), dtype=torch.bool)
-        for row, (_, allowed) in zip(closed, queries, strict=True):
-            if allowed is not None:
-                torch.logical_not(allowed, out=row)
-        x = torch.cat([x for x, _ in queries])
-        of_query = torch.repeat_interleave(torch.arange(len(queries)), torch.tensor([len(x) for x, _ in queries]))
+        for row, query in zip(closed, queries, strict=True):
+            if query.allowed is not None:
+                torch.logical_not(query.allowed, out=row)
+        x = torch.cat([query.of(query.descriptors) for query in queries])
+        of_query = torch.repeat_interleave(torch.arange(len(queries)), torch.tensor([q.n_sought for q in queries]))
         best = torch.full((len(probes), n), torch.inf)
         rows = torch.full((len(probes), n), -1, dtype=torch.int64)
         x = _rounded(x, self._grid) if len(self._offsets) else x
@@ -98,7 +98,8 @@ class TorchScanner:
     def _visit(self, number: int, asking: _Asking, probes: slice) -> None:
         """Fill in the nearest in one list.
 
-        Which of two equally far ones is chosen does not matter: at the edge of the K + 1 nearest both vote with 0.
+        Which of two equally far ones is chosen does not matter: at the edge of the K + 1 nearest both vote with 0, and `follow` says why
+        it does not later on.
         """
         stored, of_row = self.entries.of_list(number)
         if not len(of_row):
@@ -179,11 +180,11 @@ def _so_many(queries: Sequence[Query], most: int) -> Iterator[list[Query]]:
     group: list[Query] = []
     n = 0
     for query in queries:
-        if group and n + len(query[0]) > most:
+        if group and n + query.n_sought > most:
             yield group
             group, n = [], 0
         group.append(query)
-        n += len(query[0])
+        n += query.n_sought
     if group:
         yield group
 

@@ -17,21 +17,21 @@ from resight.extract.stage import extract
 from resight.pairs.plan import PairGrid, Plan
 from resight.runner.runner import Runner
 from resight.shortlist.block import VoteBlock, Voter, vote_block
-from resight.shortlist.edges import Numbers, Reach, keep_edges
-from resight.shortlist.kept import EVIDENCE_VOTES, FOLDER, VERIFIED, Keys, Question, keep, look_up, renew
+from resight.shortlist.kept import ANSWERS, EVIDENCE_VOTES, FOLDER, VERIFIED, Keys, Question, keep, look_up, renew
 from resight.shortlist.passes import Place, Stored
 from resight.shortlist.plan import allowed_by_grids, shortlisted
 from resight.shortlist.setup import Voting
 from resight.shortlist.union import Alike, nearest
-from resight.shortlist.unmoved import Asking, carry, unmoved
 from resight.store.fingerprint import fingerprint
 
 if TYPE_CHECKING:  # torch is imported in the functions that vote: a night in which nothing is new needs none
+    from resight.shortlist.neighbours import Memory
     from resight.shortlist.store import ShortlistIndex
 
 QUERIES_PER_BLOCK = 64
 ROUNDED = "rounded"  # distances are (see `scan`); answers of before are others in their last digits
 DECIDE_VOTES = {"k", "neighbours", "n_probe", "descriptors_per_crop", "backend"}
+DECIDE_NEIGHBOURS = DECIDE_VOTES - {"k"}
 DEAL_PLACES = {"per_animal", "leaders", "per_leader"}
 
 
@@ -44,13 +44,15 @@ class ShortlistResult:
         votes: `EVIDENCE_VOTES`: `CROP_VOTES` of the candidates that were kept (of all, where no shortlist was made), and the sum of
             those that pass spatial verification.
         n_extracted: Crops whose voting descriptors were computed in this call.
-        n_voted: Query crops that voted in this call; the votes of the others were kept by an earlier one.
+        n_voted: Query crops that were answered in this call; the answers of the others were kept by an earlier one.
+        n_looked_up: Their descriptors that were looked up in the whole index; the neighbours of the others follow from those of before.
     """
 
     plans: tuple[Plan, ...]
     votes: pa.Table
     n_extracted: int
     n_voted: int
+    n_looked_up: int
 
 
 def shortlist(
@@ -80,7 +82,7 @@ def shortlist(
     queries, gallery = _open_crops(grids) if voting.params.enabled != "off" else ([], [])
     cut = voting.params.is_on(len(gallery))
     if not gallery or not (cut or voting.as_evidence):
-        return ShortlistResult(tuple(grid.plan() for grid in grids), EVIDENCE_VOTES.empty_table(), 0, 0)
+        return ShortlistResult(tuple(grid.plan() for grid in grids), EVIDENCE_VOTES.empty_table(), 0, 0, 0)
     n_extracted = 0
     if not voting.own:
         wanted = crops.filter(pc.is_in(crops["crop_id"], pa.array(sorted({*gallery, *queries}))))
@@ -90,9 +92,11 @@ def shortlist(
     index, everything = indexed(env, voting, stored, queries, gallery, cut)
     everything = replace(everything, most=len(index.crop_ids)) if every_vote else everything
     asking = grids if cut else [replace(grid, beside=None) for grid in grids]  # without places all pairs have votes
-    votes, n_voted = _votes(env.runner, index, everything, asking, alike if cut and not every_vote else None)
+    votes, n_voted, n_looked_up = _votes(
+        env.runner, index, everything, asking, alike if cut and not every_vote else None
+    )
     plans = shortlisted(grids, votes, voting.params.k) if cut else tuple(grid.plan() for grid in grids)
-    return ShortlistResult(plans, votes, n_extracted, n_voted)
+    return ShortlistResult(plans, votes, n_extracted, n_voted, n_looked_up)
 
 
 def indexed(
@@ -133,8 +137,8 @@ def _votes(
     everything: VoteBlock,
     grids: Sequence[PairGrid],
     alike: Alike | None = None,
-) -> tuple[pa.Table, int]:
-    """Votes of all queries, and how many voted now: those that would not be answered as before (`kept`)."""
+) -> tuple[pa.Table, int, int]:
+    """Votes of all queries, how many voted now: those that would not be answered as before (`kept`), and descriptors of theirs that were looked up."""
     how = everything.params.model_dump(include=DECIDE_VOTES | (DEAL_PLACES if alike else set()))
     ends = [n if n < len(index.crop_ids) else "all" for n in (everything.verify, everything.most)]
     keys_of = Keys(index.crop_ids, fingerprint(VERIFIED, ROUNDED, index.name, how, *ends), alike).of
@@ -144,49 +148,54 @@ def _votes(
         keys |= keys_of(questions)
     folder = everything.index.parent / FOLDER
     is_kept, before, asked_on = look_up(folder, keys.values())
-    others = [voter for voter in everything.queries if keys[voter[0]] not in is_kept]
-    if others and alike is None:
-        numbers = Numbers.given(folder.parent, index.crop_ids)
-        asking = Asking(everything, index.crop_ids, numbers, open_rows, keys_of)
-        carried, answers = carry(folder.parent, unmoved(runner, asking, others), keys)
-        is_kept, before = is_kept | carried, pa.concat_tables([before, answers])
     speaks_with = alike.encounter if alike else str
     again = {speaks_with(crop_id) for crop_id, _ in everything.queries if keys[crop_id] not in is_kept}
     renew(folder, before, {crop_id: key for crop_id, key in keys.items() if key in is_kept}, asked_on)
     if not again:
-        return _ordered(before), 0
+        return _ordered(before), 0, 0
     asked = [voter for voter in everything.queries if speaks_with(voter[0]) in again]
+    from resight.shortlist.earlier import with_earlier
+
+    memory = _memory(everything, index.crop_ids, [crop_id for crop_id, _ in asked])
     owners = alike.numbers(index.crop_ids) if alike else None
     questions_now = _questions(asked, open_rows, index.crop_ids, alike)
     blocks = [_block(everything, questions, asked, owners) for questions in questions_now]
-    now = _answered(runner, folder, blocks, keys, index.crop_ids)
+    now, n_looked_up = _answered(runner, folder, with_earlier(folder, memory, index.crop_ids, blocks), memory, keys)
     crops_asked = pa.array([crop_id for crop_id, _ in asked], pa.string())
     before = before.filter(pc.invert(pc.is_in(before["query_crop_id"], crops_asked)))
-    return _ordered(pa.concat_tables([before, now])), len(asked)
+    return _ordered(pa.concat_tables([before, now])), len(asked), n_looked_up
+
+
+def _memory(everything: VoteBlock, crop_ids: Sequence[str], queries: Sequence[str]) -> Memory:
+    from resight.shortlist.neighbours import WRITTEN, Memory
+    from resight.shortlist.store import codebook_digest
+
+    params = everything.params
+    digest = codebook_digest(everything.index) if crop_ids else ""
+    how = fingerprint(ROUNDED, WRITTEN, digest, params.model_dump(include=DECIDE_NEIGHBOURS))
+    return Memory(everything.index.parent, how, crop_ids, queries, params.neighbours + 1)
 
 
 def _answered(
-    runner: Runner, folder: Path, blocks: Sequence[VoteBlock], keys: Mapping[str, str], crop_ids: Sequence[str]
-) -> pa.Table:
-    """The votes of these queries, which are kept too. Those of a block that failed have none, keep all their pairs, and vote in the next run."""
+    runner: Runner, folder: Path, blocks: Sequence[VoteBlock], memory: Memory, keys: Mapping[str, str]
+) -> tuple[pa.Table, int]:
+    """The votes of these queries, which are kept too, and how many descriptors were looked up. Those of a block that failed have none, keep all their pairs, and vote in the next run."""
     done, _ = runner.run("shortlist", vote_block, blocks, size=len, unit="queries")
-    now = pa.concat_tables([EVIDENCE_VOTES.empty_table(), *(answers.votes for _, answers in done)])
+    now = pa.concat_tables([ANSWERS.empty_table(), *(answers.votes for _, answers in done)])
     if done:
         keep(folder, now, {crop_id: keys[crop_id] for block, _ in done for crop_id, _ in block.queries}, keys.values())
-        exact = [(block, answers.edges) for block, answers in done if not block.alike]
-        numbers = Numbers.given(folder.parent, crop_ids)
-        reaches = (
-            Reach(keys[crop_id], crop_id, edges[crop_id], numbers.packed(rows))
-            for block, edges in exact
-            for crop_id, rows in block.may_find(len(crop_ids)).items()
-            if crop_id in edges
+        found = (
+            (crop_id, answers.neighbours[crop_id], rows)
+            for block, answers in done
+            for crop_id, rows in block.may_find(memory.n_rows).items()
+            if crop_id in answers.neighbours
         )
-        keep_edges(folder.parent, reaches, keys.values())
-    return now
+        memory.keep(found, keys, folder)
+    return now, sum(of_query.n_sought for _, answers in done for of_query in answers.neighbours.values())
 
 
 def _ordered(votes: pa.Table) -> pa.Table:
-    return votes.sort_by([("query_crop_id", "ascending"), ("rank", "ascending")])
+    return votes.select(EVIDENCE_VOTES.names).sort_by([("query_crop_id", "ascending"), ("rank", "ascending")])
 
 
 def _questions(

@@ -16,6 +16,7 @@ written again without the others.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from resight.errors import DamagedError, SettingsError, WorkspaceError
+from resight.shortlist import kept, neighbours
 from resight.shortlist.codebook import Codebook
 from resight.shortlist.entries import CodedCrops, Entries, encode_crops, merge, without
 from resight.shortlist.params import ShortlistParams
@@ -109,12 +111,20 @@ def build_index(
         if codebook is None:
             return ShortlistIndex("", None)
         path = folder / fingerprint(family, codebook.sample_digest, codebook.n_crops)
+        if not (path / INDEX_FILE).exists():
+            forget_answers(folder)
         write_codebook(path, codebook, family)
     reclaim(path, frozenset(crop_ids))
     missing = sorted(set(crop_ids) - set(open_index(path).crop_ids))
     if missing:
         extend(path, missing, descriptors, params.descriptors_per_crop)
     return open_index(path)
+
+
+def forget_answers(folder: Path) -> None:
+    """Remove what queries were answered by the indexes of before: the next one may have the name of one that was lost, and other numbers."""
+    for name in (kept.FOLDER, neighbours.FOLDER):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def set_damaged_aside(folder: Path) -> None:
@@ -183,8 +193,13 @@ def begin_with(path: Path, other: Path, family: str) -> None:
 
 
 def has_codebook_of(path: Path, other: Path) -> bool:
-    """Whether two indexes have the same codebook: that of one which was lost and made anew on another machine has the same name, and other numbers."""
-    return bool(_read_manifest(path)["codebook"] == _read_manifest(other)["codebook"])
+    """Whether two indexes have the same codebook."""
+    return codebook_digest(path) == codebook_digest(other)
+
+
+def codebook_digest(path: Path) -> str:
+    """Of the file of the index's codebook; one that was trained again elsewhere may have the same name and other numbers."""
+    return str(_read_manifest(path)["codebook"][CODEBOOK_FILE]["sha256"])
 
 
 def worth_training(path: Path, n_crops: int) -> bool:
@@ -221,10 +236,10 @@ def extend(path: Path, crop_ids: Sequence[str], descriptors: Descriptors, most: 
     full = _crops_of_full_segment(codebook, most)
     for part in descriptors.in_parts(crop_ids, full):
         new = merge(descriptors.visit(part, encode, Encoding(path, most)))
-        kept = list(manifest["segments"])
-        while kept and kept[-1]["n_crops"] <= min(MERGE_RATIO * len(new.crop_ids), full - len(new.crop_ids)):
-            new = merge([_read_segment(path, kept.pop(), verify=True), new])
-        manifest["segments"] = [*kept, _write_segment(path, new)]
+        stay = list(manifest["segments"])
+        while stay and stay[-1]["n_crops"] <= min(MERGE_RATIO * len(new.crop_ids), full - len(new.crop_ids)):
+            new = merge([_read_segment(path, stay.pop(), verify=True), new])
+        manifest["segments"] = [*stay, _write_segment(path, new)]
         _write_manifest(path, manifest)
         _remove_superseded(path, manifest)
 

@@ -8,6 +8,7 @@ agree with one affine map (RANSAC, OpenCV, seeded).
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,8 +22,22 @@ MIN_VOTES = 4  # one more than fixes an affine map
 RNG_SEED = 0
 
 
-def verified_votes(query: Features, gallery: Features, background: np.ndarray, per_crop: int, neighbours: int) -> float:
-    """Sum of the query's votes for the gallery crop that pass.
+class Verified(NamedTuple):
+    """What verification says of a query and a gallery crop.
+
+    Attributes:
+        votes: Sum of the query's votes for the crop that pass.
+        voters: (V,) uint16, the query's descriptors whose votes agree in turn and size, each as often as it votes. Fewer than `MIN_VOTES` pass nothing.
+    """
+
+    votes: float
+    voters: np.ndarray
+
+
+def verified_votes(
+    query: Features, gallery: Features, background: np.ndarray, per_crop: int, neighbours: int
+) -> Verified:
+    """The query's votes for the gallery crop that pass.
 
     Each of the query's descriptors votes ``background - distance`` for every descriptor of the gallery crop that is nearer
     than its background, for at most ``neighbours`` of them.
@@ -35,12 +50,12 @@ def verified_votes(query: Features, gallery: Features, background: np.ndarray, p
     """
     x, y = (np.asarray(f.descriptors[:per_crop], np.float32) for f in (query, gallery))
     if not len(x) or not len(y) or query.binary:
-        return 0.0
+        return Verified(0.0, np.zeros(0, np.uint16))
     i, j, vote = _votes(x, y, background[: len(x)], neighbours)
     upright = _agree(query, gallery, i, j)
     i, j, vote = i[upright], j[upright], vote[upright]
     inside = _on_one_map(query.xy_px[i], gallery.xy_px[j], THRESHOLD_FRACTION * max(gallery.size_wh_px))
-    return float(vote[inside].sum())
+    return Verified(float(vote[inside].sum()), i.astype(np.uint16))
 
 
 def as_floats(features: Features) -> Features:

@@ -8,9 +8,9 @@ is near to everything votes for none by much. Where there are fewer than K+1 nei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,16 +30,10 @@ T = TypeVar("T")
 QUERIES_AT_ONCE = 128  # a list of the index is decoded once for all of them
 
 
-class Limits(NamedTuple):
-    """How far the neighbours of a query's descriptors reach.
-
-    Attributes:
-        background: (N,) distance to the nearest one that gets no vote, 0 where there is no neighbour.
-        edge: (N,) distance nearer than which a further descriptor would have to be to count; infinite where any would.
-    """
-
-    background: np.ndarray
-    edge: np.ndarray
+def background(distance: np.ndarray) -> np.ndarray:
+    """(N,) distance to the nearest neighbour that gets no vote, 0 where there is none, from the (N, K + 1) of all, infinite for none."""
+    far: np.ndarray = np.where(np.isfinite(distance), distance, 0.0).max(axis=1)
+    return far
 
 
 def search(
@@ -48,7 +42,6 @@ def search(
     params: ShortlistParams,
     *,
     allowed: Allowed | None = None,
-    limits: dict[str, Limits] | None = None,
     most: int | None = None,
 ) -> pa.Table:
     """Let the descriptors of each query crop vote. One query's votes do not depend on the other queries.
@@ -60,7 +53,6 @@ def search(
         allowed: Which rows of ``index.crop_ids`` may be found: (Q, R) bool, or a function of the query's crop id
             that gives (R,) bool or row numbers. None allows all, the query's own crop too.
         most: Candidates that come back of each query, the best; None for all.
-        limits: Filled with those of each query's descriptors.
 
     Returns:
         `CROP_VOTES`: every candidate with a vote, queries in the order in which they come, best candidate first; ``rank`` is 1 for the best, equal votes
@@ -69,17 +61,31 @@ def search(
     Raises:
         SettingsError: Descriptors are binary or of another width than the index, or faiss is not installed.
     """
-    crop_ids = np.array(index.crop_ids, dtype=object)
-    place = np.empty(len(crop_ids), np.int64)  # of each row in the order of crop ids
-    place[np.argsort(crop_ids, kind="stable")] = np.arange(len(crop_ids))
+    found = ((q, (near.numpy(), rows.numpy())) for q, (near, rows) in _found(index, queries, params, allowed))
+    return counted(index.crop_ids, found, most)
+
+
+def counted(
+    crop_ids: Sequence[str],
+    found: Iterable[tuple[str, tuple[np.ndarray, np.ndarray]]],
+    most: int | None = None,
+) -> pa.Table:
+    """Votes of queries whose K + 1 nearest neighbours are known; arguments and what comes back as of `search`.
+
+    Args:
+        crop_ids: (R,) crop of each row of the index.
+        found: Of each query with descriptors (N, K + 1) distances in rising order and rows, below 0 for none.
+        most: As of `search`.
+    """
+    ids = np.array(crop_ids, dtype=object)
+    place = np.empty(len(ids), np.int64)  # of each row in the order of crop ids
+    place[np.argsort(ids, kind="stable")] = np.arange(len(ids))
     tables = [CROP_VOTES.empty_table()]
-    for crop_id, found in _found(index, queries, params, allowed):
-        rows, votes, reach = _cast(*found)
-        if limits is not None:
-            limits[crop_id] = reach
+    for crop_id, (distance, rows) in found:
+        votes = lnbnn(distance, rows >= 0)
         voted = votes > 0
-        total = np.bincount(rows[voted], weights=votes[voted], minlength=len(crop_ids))
-        tables.append(_ranked(crop_id, crop_ids, place, total, most))
+        total = np.bincount(rows[:, :-1][voted], weights=votes[voted], minlength=len(ids))
+        tables.append(_ranked(crop_id, ids, place, total, most))
     return pa.concat_tables(tables).combine_chunks()
 
 
@@ -96,7 +102,7 @@ def _found(
             x = as_float(descriptors, crop_id, params.descriptors_per_crop)
             if len(x):
                 index.check_width(x.shape[1])
-                asked.append((crop_id, (x, _mask(allowed, number, crop_id, len(index.crop_ids)))))
+                asked.append((crop_id, Query(x, _mask(allowed, number, crop_id, len(index.crop_ids)))))
         found = scanner.nearest([query for _, query in asked], params.n_probe, params.neighbours + 1)
         yield from zip((crop_id for crop_id, _ in asked), found, strict=True)
 
@@ -123,13 +129,6 @@ def lnbnn(distance: np.ndarray, is_neighbour: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):  # infinite minus infinite where there is no neighbour
         votes = background - distance[:, :-1]
     return np.where(is_neighbour[:, :-1], votes, 0.0)
-
-
-def _cast(distance: torch.Tensor, rows: torch.Tensor) -> tuple[np.ndarray, np.ndarray, Limits]:
-    """(N, K) rows, -1 for none, (N, K) votes, and how far neighbours reach, from (N, K + 1) distances and rows."""
-    where = rows.numpy()
-    far = np.where(where >= 0, distance.numpy(), 0.0).max(axis=1)
-    return where[:, :-1], lnbnn(distance.numpy(), where >= 0), Limits(far, distance[:, -1].numpy())
 
 
 def _mask(allowed: Allowed | None, number: int, crop_id: str, n_rows: int) -> torch.Tensor | None:

@@ -104,8 +104,8 @@ def _check(run: LabelledRun, folder: Path, of: str) -> None:
     Raises:
         SettingsError: It cannot; says what is missing.
     """
-    if not run.truth:
-        raise SettingsError(f"{folder}: no photo{of} asks who it is and is known to the labels; {CURE}.")
+    if not {*run.truth.values()} & {*run.gallery.values()}:
+        raise SettingsError(f"{folder}: no photo{of} asks who it is and shows an animal of the gallery; {CURE}.")
     counted = {
         "pairs of one animal": (int(run.everything.genuine.sum()), 1),
         "pairs of different animals of the gallery": (int((~run.of_gallery.genuine).sum()), MIN_IMPOSTOR_PAIRS),

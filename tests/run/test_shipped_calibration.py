@@ -1,0 +1,31 @@
+"""What a score has meant at other places belongs to the matcher that it was measured with."""
+
+from resight.plugins.registry import SCORES
+from resight.run.setups import shipped_calibration
+from resight.settings import settings_from
+from resight.weights.registry import WEIGHTS
+
+TURTLE = {"extract": {"kind": "sift"}, "score": {"name": "snorm_inliers"}}
+
+
+def with_weights(name: str, **more: object) -> dict[str, object]:
+    return TURTLE | {"match": {"kind": "lightglue", "weights": name, "families": ["sift"]}} | more
+
+
+def test_a_matcher_with_a_curve_of_its_own_gets_it_and_others_that_of_the_default() -> None:
+    default, second, own = (
+        shipped_calibration(settings_from(with_weights(name)))
+        for name in ("lightglue-sift-turtle", "lightglue-sift-turtle-2", "mine.safetensors")
+    )
+    assert default == own == SCORES["snorm_inliers"].shipped
+    assert second is not None and second != default
+
+
+def test_a_score_that_was_measured_nowhere_has_none_with_any_matcher() -> None:
+    asked = with_weights("lightglue-sift-turtle-2", score={"name": "mean"})
+    assert shipped_calibration(settings_from(asked)) is None
+
+
+def test_every_matcher_that_a_score_was_measured_with_is_known() -> None:
+    named = {name for score in SCORES.values() for name, _ in score.shipped_by_weights}
+    assert named and named <= set(WEIGHTS)
