@@ -24,9 +24,7 @@ def test_outlines_of_a_folder_give_way_to_a_segmenter_that_the_caller_chose(
     sources, chosen = labelled_folder(workspace, tmp_path, overrides)
     assert sources == (str(tmp_path),) and chosen == {"segment": {"kind": "whole"}}
     assert labelled_folder(workspace, tmp_path, None)[1] == {"segment": {"kind": "annotations"}}
-    (workspace.root / "resight.toml").write_text(
-        "[segment]\nquick = true\n"
-    )  # as `resight init` writes it: nobody has chosen
+    (workspace.root / "resight.toml").write_text("[segment]\nquick = true\n")  # nobody has chosen another segmenter
     assert labelled_folder(workspace, tmp_path, None)[1] == {"segment": {"kind": "annotations"}}
 
 

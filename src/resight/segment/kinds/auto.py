@@ -57,7 +57,7 @@ class AutoParams(SegmenterBase):
 
 
 def is_left_open(segmenter: SegmenterBase) -> bool:
-    """Whether nobody has chosen how heads are found, in a workspace of today or one from before there was a quick way."""
+    """Whether nobody has chosen how heads are found, the quick way or not."""
     return segmenter in (AutoParams(), AutoParams(quick=True))
 
 
