@@ -16,18 +16,20 @@ from resight.segment.learned.network import HeadNet, Residual, Up
 
 def quickened(net: HeadNet) -> HeadNet:
     """``net``, ready to run on the CPU and not to be trained any more; it is changed."""
-    for stage in (net.at_4, net.at_8, net.at_16, net.at_32):
-        for place, layer in enumerate(stage):
-            stage[place] = _QuickResidual(layer) if isinstance(layer, Residual) else _Conv.of(layer)
-    net.up_16, net.up_8, net.up_4 = (_QuickUp(up) for up in (net.up_16, net.up_8, net.up_4))
-    net.maps = _Conv(net.maps)
+    parts: dict[str, Any] = dict(net.named_children())
+    for name in ("at_4", "at_8", "at_16", "at_32"):
+        layers = (_QuickResidual(part) if isinstance(part, Residual) else _Conv.of(part) for part in parts[name])
+        setattr(net, name, nn.Sequential(*layers))
+    for name in ("up_16", "up_8", "up_4"):
+        setattr(net, name, _QuickUp(parts[name]))
+    setattr(net, "maps", _Conv(parts["maps"]))  # noqa: B010 - another class than the one that is trained
     return net
 
 
 class _Conv(nn.Module):
-    """A convolution with what may follow it, in one step where torch has oneDNN: a norm, something to add, a ReLU."""
+    """A convolution (``nn.Conv2d``) with what may follow it, in one step where torch has oneDNN: a norm (``nn.BatchNorm2d``), something to add, a ReLU."""
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None, relu: bool = False) -> None:
+    def __init__(self, conv: Any, norm: Any = None, relu: bool = False) -> None:
         super().__init__()
         weight, bias = _with_norm(conv, norm)
         self.where = (conv.padding, conv.stride, conv.dilation, conv.groups)
@@ -82,7 +84,7 @@ class _QuickUp(nn.Module):
 
 
 @torch.no_grad()
-def _with_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor | None]:
+def _with_norm(conv: Any, norm: Any) -> tuple[Tensor, Tensor | None]:
     """The convolution's weight and bias with the norm behind it multiplied in, in double precision."""
     if norm is None:
         return conv.weight.detach(), None if conv.bias is None else conv.bias.detach()
