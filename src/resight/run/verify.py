@@ -260,7 +260,7 @@ def _current(generation: Generation | None) -> Iterator[Item]:
     for name in sorted(names):
         there, remade = generation.origin(name) is not None, name in OF_ACCURACY
         then = THEN["current"] if there else "`resight accuracy` writes it again" if remade else "it is lost"
-        repair = partial(_repair, generation) if there else _aside(then) if remade else None
+        repair = generation.repair if there else _aside(then) if remade else None
         yield Item("current", generation.folder / name, look_at_current(generation, name), repair, then)
     for strange in strange_parts(generation.folder, generation.files):
         yield Item("current", strange.path, raising(strange), _aside(THEN["no part"]), THEN["no part"])
@@ -268,10 +268,6 @@ def _current(generation: Generation | None) -> Iterator[Item]:
 
 def _manifest_again(workspace: Workspace) -> None:
     current_generation(workspace)
-
-
-def _repair(generation: Generation, damage: DamagedError) -> bool:
-    return generation.repair(damage)
 
 
 def _models(workspace: Workspace) -> Iterator[Item]:

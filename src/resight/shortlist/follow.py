@@ -97,7 +97,8 @@ def _among_come(
         q: [(np.zeros((len(b.rows), 0), np.float32), np.zeros((len(b.rows), 0), np.int32))] for q, b in before.items()
     }
     some = [q for q, of_query in before.items() if len(of_query.come)]
-    come = {entries.crop_ids[row]: row for row in sorted({row for q in some for row in before[q].come.tolist()})}
+    rows_come = np.unique(np.concatenate([np.zeros(0, np.int32), *(before[q].come for q in some)]))
+    come = {entries.crop_ids[row]: row for row in rows_come.tolist()}
     parts = (without(part, come) for part in entries.parts if not come.keys().isdisjoint(part.crop_ids))
     for of_come in (Entries(entries.codebook, group) for group in _in_groups(parts)):
         whole = np.array([*(come[crop_id] for crop_id in of_come.crop_ids), NOBODY], np.int32)

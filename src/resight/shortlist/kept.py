@@ -28,9 +28,8 @@ from resight.store.selective import opened
 
 VERIFIED, VOTERS = "lnbnn_verified", "voters"
 EVIDENCE_VOTES = CROP_VOTES.append(pa.field(VERIFIED, pa.float64()))
-ANSWERS = EVIDENCE_VOTES.append(
-    pa.field(VOTERS, pa.binary())
-)  # of `verified.Verified`; missing in answers of earlier versions
+# Voters of `verified.Verified` are missing in answers of earlier versions.
+ANSWERS = EVIDENCE_VOTES.append(pa.field(VOTERS, pa.binary()))
 KEPT_VOTES = pa.schema([*ANSWERS, ("key", pa.string()), ("asked_on", pa.date32())])
 FOLDER = "asked"
 UNUSED_DAYS = 30  # as long as the index keeps crops that have left the gallery

@@ -40,7 +40,6 @@ STATES = 3  # of a query: nights and evaluations may take turns
 LONGEST = 32  # rows that a state is put together from
 WRITTEN = "sets as changes"  # rows of before have another name in `how`
 QUERIES_PER_PART = 4096
-BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)  # of each byte
 KEPT = pa.schema(
     [
         ("query_crop_id", pa.string()),
@@ -278,11 +277,12 @@ def _forget(folder: Path, in_use: Collection[str], kept: Collection[str]) -> Non
     for file, table in states_in.items():
         n_of_use = pc.sum(pc.is_in(table["state"], of_use)).as_py() or 0
         is_large = file.stat().st_size >= parts.BYTES_OF_A_LARGE_PART  # `compact` leaves those as they are
-        if n_of_use and is_large and 2 * n_of_use < table.num_rows:
+        if n_of_use and not (is_large and 2 * n_of_use < table.num_rows):
+            continue
+        if n_of_use:
             left = rows_where(file, KEPT, "state", sorted(wanted))
             write_part(folder, digest_ids(left["state"].to_pylist()), left)
-        if not n_of_use or (is_large and 2 * n_of_use < table.num_rows):
-            file.unlink()
+        file.unlink()
     compact(folder, KEPT, ("query_crop_id", "state"), lambda rows: rows.filter(pc.is_in(rows["state"], of_use)))
 
 
@@ -301,7 +301,7 @@ def _changed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _n_bits(packed: np.ndarray) -> int:
-    return int(BITS[packed].sum())
+    return int(np.bitwise_count(packed).sum())
 
 
 def _planes(values: np.ndarray) -> bytes:

@@ -221,7 +221,10 @@ def _taken_over(copy: Path | None, target: Path, digest: str) -> bool:
     """Give a file of the generation before a second name in the next one, if it is what was written there."""
     if copy is None or not agrees(copy, digest):
         return False
-    link_or_copy(copy, target)
+    try:
+        link_or_copy(copy, target)
+    except FileNotFoundError:
+        return False
     return True
 
 

@@ -94,9 +94,8 @@ def normalised(rgb: Tensor) -> Tensor:
     mean, spread = rgb.new_tensor(MEAN), rgb.new_tensor(SPREAD)
     if not rgb.is_contiguous(memory_format=torch.channels_last):
         return (rgb - mean[:, None, None]) / spread[:, None, None]
-    rows = rgb.permute(0, 2, 3, 1).flatten(
-        2
-    )  # the same sums: three numbers at a time take ten times as long as a whole row
+    # The same sums: three numbers at a time take ten times as long as a whole row.
+    rows = rgb.permute(0, 2, 3, 1).flatten(2)
     n = rgb.shape[3]
     return (rows - mean.repeat(n)).div_(spread.repeat(n)).unflatten(2, (n, 3)).permute(0, 3, 1, 2)
 
