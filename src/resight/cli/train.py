@@ -84,7 +84,7 @@ def train_matcher(
     photos: Annotated[list[str] | None, Option(help="Folders with photos, instead of the workspace's own.")] = None,
     origin: Annotated[
         str, Option("--from", help="Weights to go on from, by name or path; 'nothing' starts anew.")
-    ] = "lightglue-sift-turtle",
+    ] = "lightglue-sift-turtle-2",
     split: SplitOption = None,
     leave_out: LeaveOutOption = None,
     out: Annotated[Path | None, Option(help="Folder of the weights; models/weights in the workspace.")] = None,

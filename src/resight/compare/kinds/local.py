@@ -11,12 +11,12 @@ from resight.extract.kinds.sift import SiftParams
 from resight.extract.kinds.superpoint import SuperpointParams
 from resight.extract.kinds.xfeat import XFeatParams
 from resight.extract.params import ExtractorBase
-from resight.match.kinds.lightglue import BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, BUNDLED_SECOND, LightGlueParams
+from resight.match.kinds.lightglue import BUNDLED, BUNDLED_FIRST, BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, LightGlueParams
 from resight.match.kinds.nearest import NearestParams
 from resight.match.params import VerifyParams
 
-BUNDLED_METHOD = "sift-lightglue-turtle"
-SECOND_METHOD = "sift-lightglue-turtle-2"
+BUNDLED_METHOD = f"sift-{BUNDLED}"  # a method is called as its weights are
+FIRST_METHOD = f"sift-{BUNDLED_FIRST}"
 
 
 def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, quick: bool = False) -> LocalMethod:
@@ -44,7 +44,7 @@ METHODS = (
     _glued("sift-lightglue", "SIFT + LightGlue", SiftParams()),
     _bundled(BUNDLED_METHOD, "the bundled LightGlue", BUNDLED_LIGHTGLUE),
     _bundled(
-        SECOND_METHOD, "the second bundled LightGlue", BUNDLED_LIGHTGLUE.model_copy(update={"weights": BUNDLED_SECOND})
+        FIRST_METHOD, "the first bundled LightGlue", BUNDLED_LIGHTGLUE.model_copy(update={"weights": BUNDLED_FIRST})
     ),
     _glued("aliked-lightglue", "ALIKED + LightGlue", AlikedParams()),
     _glued("xfeat-lighterglue", "XFeat + LighterGlue, 6 layers", XFeatParams()),

@@ -14,8 +14,8 @@ from resight.weights.store import WeightStore
 if TYPE_CHECKING:
     from resight.match.base import Matcher
 
-BUNDLED = "lightglue-sift-turtle"
-BUNDLED_SECOND = "lightglue-sift-turtle-2"  # of the same shape, not the default (docs/matcher.md)
+BUNDLED = "lightglue-sift-turtle-2"  # was trained on none of the animals that measure
+BUNDLED_FIRST = "lightglue-sift-turtle"  # of the same shape, the default until 2026-11-30 (docs/matcher.md)
 # What has measured best with every LightGlue: `resight init` takes it from here.
 SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
 VERIFIED_SCORE = "snorm_inliers"
