@@ -29,7 +29,7 @@ def test_another_prior_is_another_row_of_fused_evidence_and_of_nothing_else(tria
 
 def test_another_way_of_learning_is_another_row_of_what_learns(trial, monkeypatch):
     """The rule by which photos vote, say: the row of a comparison of before would show what another rule has found."""
-    rows = ("resight", "resight-fused", "sift-lightglue-turtle")
+    rows = ("resight", "resight-fused", "sift-lightglue-turtle-2")
     before = [COMPARE_METHODS[name].describe(trial) for name in rows]
     monkeypatch.setattr("resight.run.learning.REVISION", 10_000)
     after = [COMPARE_METHODS[name].describe(trial) for name in rows]

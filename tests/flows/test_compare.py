@@ -82,7 +82,7 @@ def test_evaluate_and_compare_share_what_was_matched(named: Path, field_workspac
     evaluated = call("evaluate", named, "-w", root, "--json", *SMALL, "--set", "score.name=inliers")
     match = field_workspace.store / "match"
     before = sorted(p for p in match.rglob("*") if p.is_file())
-    compared = call("compare", named, "-w", root, "--methods", "sift-lightglue-turtle", "--json", *SMALL)
+    compared = call("compare", named, "-w", root, "--methods", "sift-lightglue-turtle-2", "--json", *SMALL)
     assert sorted(p for p in match.rglob("*") if p.is_file()) == before
     (row,) = compared["rows"]
     for metric in ("top1_photo", "top5_photo", "top1_encounter", "map_photo"):

@@ -11,12 +11,12 @@ from resight.extract.kinds.sift import SiftParams
 from resight.extract.kinds.superpoint import SuperpointParams
 from resight.extract.kinds.xfeat import XFeatParams
 from resight.extract.params import ExtractorBase
-from resight.match.kinds.lightglue import BUNDLED, BUNDLED_FIRST, BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, LightGlueParams
+from resight.match.kinds.lightglue import BUNDLED_FIRST, BUNDLED_KEYPOINTS, BUNDLED_LIGHTGLUE, LightGlueParams
 from resight.match.kinds.nearest import NearestParams
 from resight.match.params import VerifyParams
 
-BUNDLED_METHOD = f"sift-{BUNDLED}"  # a method is called as its weights are
-FIRST_METHOD = f"sift-{BUNDLED_FIRST}"
+BUNDLED_METHOD = "sift-lightglue-turtle-2"
+FIRST_METHOD = "sift-lightglue-turtle"
 
 
 def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, quick: bool = False) -> LocalMethod:
