@@ -23,6 +23,10 @@ LOOSE = 1.5  # a plane is fitted to matches within so many thresholds
 LARGEST_ZOOM, LARGEST_STRETCH = 4.0, 3.0
 MIN_SPREAD_PX = 5.0  # three points nearer to one line than that fix no plane
 FIXES, RNG_SEED = 3, 0  # so many matches fix an affine map
+# What a match may be off the map before it counts for less: standard deviations of place (in thresholds), of the logarithm of size, and of
+# direction. Chosen on pairs of 36 loggerheads; twice as much or as little changes little (DECISIONS.md, matches that agree more or less).
+PLACE, SIZE, TURN_RAD = 0.75, 0.25, 0.3
+TINY = 1e-12  # of a plane that is no map, so that its logarithm is finite
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,21 @@ class _Planes:
         # A match one of whose keypoints is off by d lies d / sqrt(2) from the plane.
         return np.asarray(2 * np.square(off).sum(axis=-1))
 
-    def sane(self) -> np.ndarray:
-        """(H,) bool: no mirror image, no zoom beyond 4 and no stretch beyond 3, which two views of one side of a head never have."""
+    def linear(self) -> np.ndarray:
+        """(H, 2, 2) the maps' linear part, from a to b; zeros where a plane is no map."""
         of_a, of_b = self.normals[:, :2], self.normals[:, 2:]
         solvable = np.abs(np.linalg.det(of_b)) > 1e-9
         linear = np.zeros_like(of_a)
         linear[solvable] = -np.linalg.solve(of_b[solvable].transpose(0, 2, 1), of_a[solvable].transpose(0, 2, 1))
+        return linear
+
+    def sane(self) -> np.ndarray:
+        """(H,) bool: no mirror image, no zoom beyond 4 and no stretch beyond 3, which two views of one side of a head never have."""
+        linear = self.linear()
         size = np.linalg.svd(linear, compute_uv=False)
         zoom = np.sqrt(size[:, 0] * size[:, 1])
         fits = (zoom < LARGEST_ZOOM) & (zoom * LARGEST_ZOOM > 1) & (size[:, 0] < LARGEST_STRETCH * size[:, 1])
-        return np.asarray(solvable & fits & (np.linalg.det(linear) > 0))
+        return np.asarray(fits & (np.linalg.det(linear) > 0))
 
 
 def affine_consensus(
@@ -96,6 +105,45 @@ def affine_consensus(
     if len(planes.point):
         out[order] = _heaviest(points, weight, planes, limit, limit if shapes is None else limit * COARSE**2)
     return out
+
+
+def affine_agreement(
+    xy_a_px: np.ndarray,
+    xy_b_px: np.ndarray,
+    confidence: np.ndarray,
+    agree: np.ndarray,
+    threshold_px: float,
+    shapes: Shapes | None,
+) -> float:
+    """How well all matches together agree with the affine map of those that ``agree``: each counts by how well it fits, none by more than 1.
+
+    A keypoint has a size and a direction of its own, so each match says by itself how much larger photo b is and how far it is turned. Matches
+    of two photos of one animal say that with one voice; matches of strangers that happen to lie on one map mostly do not (weak geometric
+    consistency: Jegou et al., ECCV 2008). A count with a threshold sees neither that nor how near to the map a match lies.
+
+    Args:
+        xy_a_px, xy_b_px: (M, 2) float, matched points of both crops.
+        confidence: (M,) of the matches.
+        agree: (M,) bool, from `affine_consensus`; none where no map was found.
+        threshold_px: That of the consensus.
+        shapes: Sizes and directions of the keypoints, where the detector gives them; without, places alone count.
+
+    Returns:
+        The sum over matches of ``sqrt(confidence) exp(-(d^2 / s_d^2 + z^2 / s_z^2 + t^2 / s_t^2) / 2)``: d the distance from the map, z the
+        difference in size (logarithm) and t in direction from what the map does; 0 without a map.
+    """
+    if agree.sum() < FIXES:
+        return 0.0
+    points = np.concatenate([xy_a_px, xy_b_px], axis=1).astype(np.float64)
+    weight = np.where(agree, confidence, 0.0).astype(np.float64)
+    plane = _fitted(points, weight[None])
+    off = plane.distances(points)[0] / (PLACE * threshold_px) ** 2
+    if shapes is not None:
+        ((a, b), (c, d)) = plane.linear()[0]
+        turn = shapes.turn_rad.astype(np.float64) - np.arctan2(c - b, a + d)
+        off += np.square((np.remainder(turn + np.pi, 2 * np.pi) - np.pi) / TURN_RAD)
+        off += np.square((np.log(shapes.zoom.astype(np.float64)) - np.log(max(abs(a * d - b * c), TINY)) / 2) / SIZE)
+    return float((np.sqrt(confidence.astype(np.float64)) * np.exp(-off / 2)).sum())
 
 
 def _heaviest(points: np.ndarray, weight: np.ndarray, planes: _Planes, limit: float, first: float) -> np.ndarray:
