@@ -36,7 +36,7 @@ from resight.match.kinds.lightglue import SURE_AFFINE, LightGlueParams
 from resight.match.kinds.nearest import NearestMatcher, NearestParams
 from resight.match.lightglue import build_lightglue
 from resight.match.presets import NetworkShape
-from resight.match.verify import inliers_of
+from resight.match.verify import fit_of
 from resight.pairs.policy import _COMPATIBLE, _SIDES
 from resight.run.names import ingest_name, segment_name
 from resight.run.setups import ingest_setup, segment_setup
@@ -189,7 +189,7 @@ def _layers(matcher: EngineMatcher) -> Callable[[Features, Features], list[dict[
             row = scores_of(confidence[index_a], len(a), len(b))
             if layer == heads[-1]:
                 index_b = assignment.partner[0].numpy()[index_a]
-                agree = inliers_of(a, b, Matches(index_a, index_b, confidence[index_a]), SURE_AFFINE)
+                agree = fit_of(a, b, Matches(index_a, index_b, confidence[index_a]), SURE_AFFINE).inlier
                 row["inliers"] = agree.sum() + row["mean"]
             rows.append(row)
         return rows

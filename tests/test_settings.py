@@ -88,7 +88,7 @@ def test_the_file_that_init_writes_is_read_back_as_the_defaults_and_the_choice(
     assert settings.embed.enabled == "auto"
     assert (choice.extract["kind"], choice.match["weights"]) == ("sift", BUNDLED)
     assert (
-        settings.match.verify.model == "affine"
+        settings.match.verify.model == "affine-graded"
         and "come with the package" in (tmp_path / "ws" / "resight.toml").read_text()
     )
 
@@ -103,7 +103,7 @@ def test_every_choice_of_init_is_read_back_as_it_was_meant(needed: tuple[str, ..
     settings = load_settings(tmp_path / "ws", environ={})
     assert settings == settings_from(choice.sections)
     assert settings.match.kind == "lightglue"
-    assert settings.match.verify.model == "affine" and settings.score.name == "snorm_inliers"
+    assert settings.match.verify.model == "affine-graded" and settings.score.name == "snorm_inliers"
 
 
 def test_every_line_of_the_settings_file_is_a_setting_with_its_default(

@@ -24,6 +24,7 @@ def test_by_hand() -> None:
         "n_keypoints_b": 12,
         "n_matches": 5,
         "n_inliers": 3,
+        "agreement": None,
         # (0, 1/8] holds 0.0625 and its upper end 0.125; (3/8, 1/2] holds 0.5; (5/8, 3/4] 0.75; (7/8, 1] 1.0
         "confidence_histogram": [2, 0, 0, 1, 0, 1, 0, 1],
         "confidence_sum": 2.4375,

@@ -27,5 +27,5 @@ def test_a_score_that_was_measured_nowhere_has_none_with_any_matcher() -> None:
 
 
 def test_every_matcher_that_a_score_was_measured_with_is_known() -> None:
-    named = {name for score in SCORES.values() for name, _ in score.shipped_by_weights}
+    named = {name for score in SCORES.values() for (name, _), _ in score.shipped_by_matcher}
     assert named and named <= set(WEIGHTS)

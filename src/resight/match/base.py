@@ -45,6 +45,7 @@ class PairMatch:
         inlier: (M,) bool, agrees with the common geometry; all False where nothing was verified or fitted.
         n_a, n_b: Keypoints of the two crops.
         verified: Whether geometry was tried at all (``n_inliers`` means nothing otherwise).
+        agreement: How well the matches agree with that geometry, see `match.affine.affine_agreement`; None where they are not graded.
     """
 
     index_a: np.ndarray
@@ -54,6 +55,7 @@ class PairMatch:
     n_a: int
     n_b: int
     verified: bool
+    agreement: float | None = None
 
     @property
     def n_matches(self) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +19,10 @@ from resight.match.engine.batch import Encoded, Scores
 from resight.match.engine.engine import LightGlueEngine, matches_of
 from resight.match.engine.summary import FIELDS, TileSummary, summarise
 from resight.match.inputs import lightglue_inputs
+from resight.match.params import GRADED
 from resight.match.presets import NetworkShape, scale_ori_of
 from resight.match.summary import SUMMARY_SCHEMA
-from resight.match.verify import inliers_of, verified_match
+from resight.match.verify import fit_of, verified_match
 
 if TYPE_CHECKING:
     from resight.match.kinds.lightglue import LightGlueParams
@@ -68,19 +70,23 @@ class EngineMatcher:
         encoded = [self.kept(crop_id, lambda f=features: f) for crop_id, features in crops]  # type: ignore[misc]
         # One by one on CPU: in batches of small crops, which save little, a score's last digits depend on the other pairs.
         alone = 1 if self.engine.device.type == "cpu" else None
-        n_inliers = np.zeros(len(index_a), np.int32)
+        n_inliers, agreement = np.zeros(len(index_a), np.int32), np.zeros(len(index_a))
 
         def look(places: np.ndarray, scores: Scores) -> None:
             for k, matches in zip(places, matches_of(scores), strict=True):
                 pair = crops[index_a[k]][1], crops[index_b[k]][1]
-                n_inliers[k] = inliers_of(*pair, _at_most_one(matches), self.params.verify).sum()
+                fit = fit_of(*pair, _at_most_one(matches), self.params.verify)
+                n_inliers[k], agreement[k] = fit.inlier.sum(), fit.agreement or 0.0
 
-        verified = self.params.verify.model != "none"
+        geometry = self.params.verify.model
+        verified = geometry != "none"
         tile = self.engine.match_tile(
             encoded, encoded, np.stack([index_a, index_b], 1), bins, batch_size=alone, look=look if verified else None
         )
         counts = np.array([len(f) for _, f in crops], np.int32)
-        return _summary_rows(tile, counts[index_a], counts[index_b], n_inliers if verified else None)
+        fits: dict[str, np.ndarray] = {"n_inliers": n_inliers} if verified else {}
+        fits |= {"agreement": agreement} if geometry == GRADED else {}
+        return _summary_rows(tile, counts[index_a], counts[index_b], fits)
 
     def halve(
         self, query: tuple[str, Encoded], gallery: Sequence[tuple[str, Encoded]], bins: int
@@ -154,13 +160,16 @@ def _at_most_one(matches: Matches) -> Matches:
     return replace(matches, confidence=np.minimum(matches.confidence, np.float32(1)))
 
 
-def _summary_rows(tile: TileSummary, n_a: np.ndarray, n_b: np.ndarray, n_inliers: np.ndarray | None = None) -> pa.Table:
-    """`SUMMARY_SCHEMA` rows of a tile, the keypoint counts of its pairs, and inliers where geometry was tried."""
+def _summary_rows(
+    tile: TileSummary, n_a: np.ndarray, n_b: np.ndarray, fits: Mapping[str, np.ndarray] = MappingProxyType({})
+) -> pa.Table:
+    """`SUMMARY_SCHEMA` rows of a tile, the keypoint counts of its pairs, and ``fits``: what was found where geometry was tried."""
     columns = {name: getattr(tile, name) for name in SUMMARY_SCHEMA.names if hasattr(tile, name)}
     columns |= {"n_keypoints_a": n_a, "n_keypoints_b": n_b}
     arrays = {name: pa.array(list(v) if v.ndim == 2 else v) for name, v in columns.items()}
     arrays["confidence_max"] = pa.array(np.minimum(columns["confidence_max"], 1.0))
-    arrays["n_inliers"] = pa.nulls(len(n_a), pa.int32()) if n_inliers is None else pa.array(n_inliers)
+    for name in ("n_inliers", "agreement"):
+        arrays[name] = pa.array(fits[name]) if name in fits else pa.nulls(len(n_a), SUMMARY_SCHEMA.field(name).type)
     return pa.table({name: arrays[name].cast(SUMMARY_SCHEMA.field(name).type) for name in SUMMARY_SCHEMA.names})
 
 

@@ -11,6 +11,8 @@ from resight.weights.store import WeightStore
 if TYPE_CHECKING:
     from resight.match.base import Matcher
 
+GRADED = "affine-graded"  # `VerifyParams.model` where each match counts by how well it fits
+
 
 class MatcherBase(Params):
     """Settings of a matcher. A kind adds a field ``kind`` with its name, e.g. ``kind: Literal["nearest"] = "nearest"``."""
@@ -27,6 +29,10 @@ class MatcherBase(Params):
         """Weights that it loads for descriptors of this family."""
         return self.weight_names()
 
+    def geometry(self) -> str:
+        """What matches must agree with to be inliers, as `VerifyParams.model` calls it; none where nothing is fitted."""
+        return "none"
+
     @abstractmethod
     def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
         """Load it onto ``cpu``, ``cuda`` or ``mps``.
@@ -40,8 +46,10 @@ class MatcherBase(Params):
 class VerifyParams(Params):
     """Geometric verification of matches: MAGSAC++ (Barath et al. 2020; OpenCV), or for an affine map a fit that treats both photos alike."""
 
-    model: Literal["none", "homography", "affine", "fundamental"] = expert_field(
-        "homography", description="geometry that matches must agree with to be inliers; none: no verification"
+    model: Literal["none", "homography", "affine", "affine-graded", "fundamental"] = expert_field(
+        "homography",
+        description="geometry that matches must agree with to be inliers; affine-graded: an affine map, and each match counts by how "
+        "well its place, size and direction fit it; none: no verification",
     )
     min_confidence: float = expert_field(0.0, ge=0, lt=1, description="matches with less confidence are left out")
     threshold_px: float = expert_field(

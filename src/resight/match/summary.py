@@ -17,6 +17,7 @@ SUMMARY_SCHEMA = pa.schema(
         ("n_keypoints_b", pa.int32()),
         ("n_matches", pa.int32()),
         ("n_inliers", pa.int32()),
+        ("agreement", pa.float64()),
         ("confidence_histogram", pa.list_(pa.int32())),
         ("confidence_sum", pa.float64()),
         ("confidence_sum_squares", pa.float64()),
@@ -36,7 +37,7 @@ def summarise(match: PairMatch, bins: int) -> dict[str, Any]:
     - ``confidence_sum`` = sum s, ``confidence_sum_squares`` = sum s^2, ``confidence_max`` = max s (0 without matches);
     - ``n_above_01`` = #{s > 0.1}, ``n_above_05`` = #{s > 0.5}, ``confidence_sum_above_half`` = sum of s > 0.5;
     - ``log_likelihood_ratio`` = -sum log(1 - min(s, 1 - 1e-6));
-    - ``n_inliers`` is None where geometry was not tried.
+    - ``n_inliers`` is None where geometry was not tried, ``agreement`` where matches are not graded.
 
     Keypoints in no mutual match have confidence exactly 0 and add nothing to any of these. The sums run over the sorted
     confidences, so that they do not depend on the order of the matches.
@@ -48,6 +49,7 @@ def summarise(match: PairMatch, bins: int) -> dict[str, Any]:
         "n_keypoints_b": match.n_b,
         "n_matches": match.n_matches,
         "n_inliers": match.n_inliers if match.verified else None,
+        "agreement": match.agreement,
         "confidence_histogram": histogram(s, bins),
         "confidence_sum": float(s.sum()),
         "confidence_sum_squares": float(np.square(s).sum()),

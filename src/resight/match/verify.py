@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from resight.extract.base import Features
-from resight.match.affine import Shapes, affine_consensus
+from resight.match.affine import Shapes, affine_agreement, affine_consensus
 from resight.match.base import Matches, PairMatch
-from resight.match.params import VerifyParams
+from resight.match.params import GRADED, VerifyParams
 
 # One more than the smallest sample that fixes the model: such a sample always agrees with itself and proves nothing.
-MIN_MATCHES = {"homography": 5, "affine": 4, "fundamental": 8}
+AFFINE = "affine"
+MIN_MATCHES = {"homography": 5, AFFINE: 4, GRADED: 4, "fundamental": 8}
 RNG_SEED = 0
 # Sampling stops when the best geometry is found with this probability, or after so many samples.
 SURE = 0.999
@@ -19,26 +22,49 @@ MAX_SAMPLES = 2000
 
 
 def verified_match(a: Features, b: Features, matches: Matches, params: VerifyParams) -> PairMatch:
-    """What a matcher gives back: the matches of two crops, and which of them are `inliers`."""
+    """What a matcher gives back: the matches of two crops, which of them are `inliers`, and how well they agree."""
+    fits = fit_of(a, b, matches, params)
     return PairMatch(
         index_a=matches.index_a.astype(np.int32),
         index_b=matches.index_b.astype(np.int32),
         confidence=matches.confidence.astype(np.float32),
-        inlier=inliers_of(a, b, matches, params),
+        inlier=fits.inlier,
         n_a=len(a),
         n_b=len(b),
         verified=params.model != "none",
+        agreement=fits.agreement,
     )
 
 
-def inliers_of(a: Features, b: Features, matches: Matches, params: VerifyParams) -> np.ndarray:
-    """`inliers` of matched keypoints, with their sizes and directions where the detectors give any."""
+@dataclass(frozen=True)
+class Fit:
+    """How the matches of two crops fit one geometry.
+
+    Attributes:
+        inlier: (M,) bool, see `inliers`.
+        agreement: See `match.affine.affine_agreement`; None where matches are not graded.
+    """
+
+    inlier: np.ndarray
+    agreement: float | None
+
+
+def fit_of(a: Features, b: Features, matches: Matches, params: VerifyParams) -> Fit:
+    """`inliers` of matched keypoints and how well they agree, with their sizes and directions where the detectors give any."""
     index_a, index_b = matches.index_a, matches.index_b
-    size_a, size_b = a.scale_px[index_a], b.scale_px[index_b]
-    shapes = None
-    if len(index_a) and min(size_a.min(), size_b.min()) > 0:
-        shapes = Shapes(size_b / size_a, b.angle_rad[index_b] - a.angle_rad[index_a])
-    return inliers(a.xy_px[index_a], b.xy_px[index_b], params, matches.confidence, shapes)
+    xy_a, xy_b, shapes = a.xy_px[index_a], b.xy_px[index_b], _shapes(a, b, matches)
+    inlier = inliers(xy_a, xy_b, params, matches.confidence, shapes)
+    if params.model != GRADED:
+        return Fit(inlier, None)
+    return Fit(inlier, affine_agreement(xy_a, xy_b, matches.confidence, inlier, params.threshold_px, shapes))
+
+
+def _shapes(a: Features, b: Features, matches: Matches) -> Shapes | None:
+    """Of the matched keypoints; None where the detector gives a keypoint no size."""
+    size_a, size_b = a.scale_px[matches.index_a], b.scale_px[matches.index_b]
+    if not len(size_a) or min(size_a.min(), size_b.min()) <= 0:
+        return None
+    return Shapes(size_b / size_a, b.angle_rad[matches.index_b] - a.angle_rad[matches.index_a])
 
 
 def inliers(
@@ -71,7 +97,7 @@ def inliers(
     if params.model == "none" or len(sure) < MIN_MATCHES[params.model]:
         return agree
     a, b = np.ascontiguousarray(xy_a_px[sure], np.float64), np.ascontiguousarray(xy_b_px[sure], np.float64)
-    if params.model == "affine":
+    if params.model in (AFFINE, GRADED):
         weight = np.ones(len(sure)) if confidence is None else confidence[sure]
         chosen = None if shapes is None else Shapes(shapes.zoom[sure], shapes.turn_rad[sure])
         mask = affine_consensus(a, b, weight, params.threshold_px, MAX_SAMPLES, chosen)

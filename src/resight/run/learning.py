@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resight.errors import DamagedError
+from resight.match.params import GRADED
 from resight.novelty.calibration import calibrate
 from resight.novelty.model import fit
 from resight.pairs.cohort import Cohort, calibration_photos
@@ -19,7 +20,7 @@ from resight.run.state import Planned
 from resight.score.choose import ChosenFusion, viewpoints_of
 from resight.score.distribution import HISTOGRAM, NUMBERS
 from resight.score.gallery import Gallery
-from resight.score.null import impostor_pairs, null_of
+from resight.score.null import impostor_pairs, null_of, shipped_inliers
 from resight.score.stage import score
 from resight.settings import Settings
 from resight.store.columns import digest_of_table
@@ -79,9 +80,8 @@ def _around(info: pa.Table, cohort: Cohort) -> pa.Table:
 def _learned_now(settings: Settings, planned: Planned, calibrating: Calibrating, fused: ChosenFusion) -> Learned:
     cohort, views, kind = planned.cohort, viewpoints_of(planned.info), SCORES[settings.score.name]
     pairs = calibrating.read((*OF_PAIR, HISTOGRAM) if kind.reads_histogram else OF_PAIR)
-    null = null_of(
-        _with_histograms(impostor_pairs(pairs, cohort.labels, settings.score.null_pairs), calibrating), views
-    )
+    impostors = _with_histograms(impostor_pairs(pairs, cohort.labels, settings.score.null_pairs), calibrating)
+    null = null_of(impostors, views, shipped_inliers(settings.match.geometry() == GRADED))
     none = Gallery.without_pairs(calibrating.votes)
     scores = score(pairs, cohort.labels, settings.score, views, fused.fusion, null, gallery=none, alone=True).scores
     rule = choose_rule(scores, planned.info, settings.rank, kind.is_ratio)

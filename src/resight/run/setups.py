@@ -30,7 +30,7 @@ def match_setup(settings: Settings) -> MatchSetup:
 def shipped_calibration(settings: Settings) -> ShippedCalibration | None:
     """What the score that ranks has meant at other places, with the matcher of these settings."""
     score: Score = SCORES[settings.score.name]
-    return score.shipped_with(settings.match.weight_names_for(settings.extract.family))
+    return score.shipped_with(settings.match.weight_names_for(settings.extract.family), settings.match.geometry())
 
 
 def voting(settings: Settings, names: VotingNames) -> Voting:

@@ -71,7 +71,7 @@ class Score:
             pairs are added.
         reads_histogram: It looks at the histogram of the confidences, which is half of what is stored of a pair and is read only then.
         shipped: What it has meant at other places, if that has been measured.
-        shipped_by_weights: The same with other weights of the matcher than the default ones, by their names.
+        shipped_by_matcher: The same with one matcher, by the name of its weights and the geometry that its matches are held against.
         ranks: Whether it may rank; a score without direction may not.
     """
 
@@ -88,12 +88,16 @@ class Score:
     of_pair: bool = False
     reads_histogram: bool = True
     shipped: ShippedCalibration | None = None
-    shipped_by_weights: tuple[tuple[str, ShippedCalibration], ...] = ()
+    shipped_by_matcher: tuple[tuple[tuple[str, str], ShippedCalibration], ...] = ()
     ranks: bool = True
 
-    def shipped_with(self, weights: Collection[str]) -> ShippedCalibration | None:
-        """What it has meant at other places with a matcher that loads these weights; `shipped` where that was not measured."""
-        return next((found for name, found in self.shipped_by_weights if name in weights), self.shipped)
+    def shipped_with(self, weights: Collection[str], geometry: str) -> ShippedCalibration | None:
+        """What it has meant at other places with a matcher that loads these weights, and matches that agree with this geometry.
+
+        `shipped` where that was not measured.
+        """
+        measured = {(name, geometry) for name in weights}
+        return next((found for matcher, found in self.shipped_by_matcher if matcher in measured), self.shipped)
 
     def turned(self, values: np.ndarray) -> np.ndarray:
         """Larger means same animal; 0 means nothing matched, unless the score is signed."""

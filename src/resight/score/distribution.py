@@ -21,7 +21,8 @@ _CONFIDENCES = ("confidence_sum", "confidence_sum_squares", "confidence_sum_abov
 VOTES = ("lnbnn", "lnbnn_verified")
 HISTOGRAM = "confidence_histogram"
 _FLOATS = (*_CONFIDENCES, "log_likelihood_ratio")
-NUMBERS = (*_INTEGERS, *_FLOATS, "n_inliers", *VOTES, "cosine")  # all that is read of a pair beside its histogram
+GRADES = ("n_inliers", "agreement")
+NUMBERS = (*_INTEGERS, *_FLOATS, *GRADES, *VOTES, "cosine")  # all that is read of a pair beside its histogram
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Distributions:
     Attributes:
         bins: (N, B) int32, see `histogram`; None where they were not read.
         n_inliers: (N,) float64, NaN where geometry was not tried.
+        agreement: (N,) float64, see `match.affine.affine_agreement`; NaN where matches are not graded.
         null_cdf: (C, B + 1) float64, cumulative null distributions at the edges 0, 1/B, ..., 1.
         null_row: (N,) int64, row of ``null_cdf`` that a pair is compared with, -1 for none.
         residual, cohort_score: (N,) see `score.null.CountNull.residual` and `score.cohorts`; NaN without a null.
@@ -46,6 +48,7 @@ class Distributions:
     n_above_01: np.ndarray
     n_above_05: np.ndarray
     n_inliers: np.ndarray
+    agreement: np.ndarray
     confidence_sum: np.ndarray
     confidence_sum_squares: np.ndarray
     confidence_sum_above_half: np.ndarray
@@ -88,10 +91,18 @@ def mean_confidence(confidence_sum: np.ndarray, n_query: np.ndarray, n_gallery: 
 
 
 def inlier_score(
-    n_inliers: np.ndarray, confidence_sum: np.ndarray, n_query: np.ndarray, n_gallery: np.ndarray
+    n_inliers: np.ndarray,
+    agreement: np.ndarray,
+    confidence_sum: np.ndarray,
+    n_query: np.ndarray,
+    n_gallery: np.ndarray,
 ) -> np.ndarray:
-    """(N,) matches that agree with one geometry plus the mean confidence; NaN where geometry was not tried."""
-    return np.asarray(n_inliers + mean_confidence(confidence_sum, n_query, n_gallery))
+    """(N,) matches that agree with one geometry, or how well they do where they are graded, plus the mean confidence.
+
+    NaN where geometry was not tried.
+    """
+    agreeing = np.where(np.isnan(agreement), n_inliers, agreement)
+    return np.asarray(agreeing + mean_confidence(confidence_sum, n_query, n_gallery))
 
 
 def scored_only(pairs: pa.Table) -> pa.Table:
@@ -115,7 +126,7 @@ def read_distributions(
     """
     numbers = {name: _column(scored, name, np.int64) for name in _INTEGERS}
     numbers |= {name: _column(scored, name, np.float64) for name in _FLOATS}
-    numbers["n_inliers"] = optional(scored, "n_inliers")
+    numbers |= {name: optional(scored, name) for name in GRADES}
     for name in VOTES:  # a pair without votes among pairs with votes has 0 of them
         votes = optional(scored, name)
         numbers[name] = votes if np.isnan(votes).all() and name not in voted else np.nan_to_num(votes)
@@ -164,6 +175,12 @@ def _column(scored: pa.Table, name: str, dtype: type) -> np.ndarray:
 
 
 def _check(scored: pa.Table, numbers: dict[str, np.ndarray], histogram: np.ndarray | None) -> None:
+    ungraded = int(np.isnan(numbers["agreement"]).sum())
+    if 0 < ungraded < scored.num_rows:
+        raise BrokenCountError(
+            f"{ungraded} of {scored.num_rows} scored pairs have no agreement, so that their scores are of another kind; rerun the matching of "
+            "these pairs"
+        )
     keypoints = np.minimum(numbers["n_keypoints_query"], numbers["n_keypoints_gallery"])
     wrong = (keypoints < 1) | (numbers["n_matches"] > keypoints)
     if histogram is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resight.score.distribution import cdf_at_edges, inlier_score, optional, read_histograms, scored_only
+from resight.score.distribution import GRADES, cdf_at_edges, inlier_score, optional, read_histograms, scored_only
 from resight.store.columns import mapped
 
 MIN_CLASS_PAIRS = 50
@@ -49,6 +49,8 @@ class Moments:
 # What impostors elsewhere score, so that a gallery of two animals has a scale too. It counts as 150 pairs: a few dozen rarely hold one of
 # the photos that match many strangers, and a scale learned from them alone makes such a photo look like the animal (DECISIONS.md).
 SHIPPED_INLIERS, SHIPPED_PAIRS = Moments(1.2, 3.0), 150
+# The same where matches are graded (`match.affine.affine_agreement`).
+SHIPPED_AGREEMENT = Moments(0.4, 1.0)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,12 @@ def learn_null(
     return null_of(impostor_pairs(pairs, labels, most), viewpoints)
 
 
+def shipped_inliers(pairs: pa.Table) -> Moments:
+    """What impostors elsewhere score by the matches that agree, where these pairs are graded or where they are counted."""
+    graded = not np.isnan(optional(pairs, "agreement")).all()
+    return SHIPPED_AGREEMENT if graded else SHIPPED_INLIERS
+
+
 def impostor_pairs(pairs: pa.Table, labels: Mapping[str, str | None], most: int) -> pa.Table:
     """The rows that `learn_null` learns from; histograms are not looked at."""
     calibrate = scored_only(pairs.filter(pc.equal(pairs["purpose"], CALIBRATE)))
@@ -127,17 +135,19 @@ def impostor_pairs(pairs: pa.Table, labels: Mapping[str, str | None], most: int)
     return _thin(calibrate, np.flatnonzero(pc.fill_null(pc.invert(same), False)), most)
 
 
-def null_of(impostors: pa.Table, viewpoints: Mapping[str, str] | None = None) -> Null:
-    """The null of pairs of different animals, see `learn_null`."""
+def null_of(
+    impostors: pa.Table, viewpoints: Mapping[str, str] | None = None, elsewhere: Moments = SHIPPED_INLIERS
+) -> Null:
+    """The null of pairs of different animals, see `learn_null`; ``elsewhere`` from `shipped_inliers`."""
     if not impostors.num_rows:
-        return Null()
+        return Null(inliers=elsewhere)
     classes = np.array(viewpoint_classes(impostors, viewpoints).to_pylist())  # of `most` pairs
     histogram = read_histograms(impostors)
     values = _keypoints(impostors, "query") + _keypoints(impostors, "gallery")
     names, sizes = np.unique(classes, return_counts=True)
     large = [str(name) for name, size in zip(names, sizes, strict=True) if name and size >= MIN_CLASS_PAIRS]
     by_class = {name: _pool(histogram[classes == name], values[classes == name]) for name in large}
-    return Null(_pool(histogram, values), by_class, _count_null(impostors), _inlier_null(impostors))
+    return Null(_pool(histogram, values), by_class, _count_null(impostors), _inlier_null(impostors, elsewhere))
 
 
 def same_individual(pairs: pa.Table, labels: Mapping[str, str | None]) -> pa.Array:
@@ -181,13 +191,14 @@ def _count_null(impostors: pa.Table) -> CountNull | None:
     return CountNull(intercept, slope, bend, around, float(log_sum.mean()), float(log_sum.std()))
 
 
-def _inlier_null(impostors: pa.Table) -> Moments:
+def _inlier_null(impostors: pa.Table, elsewhere: Moments) -> Moments:
     """Of the score ``inliers``, together with `SHIPPED_PAIRS` pairs of elsewhere."""
     sums = impostors["confidence_sum"].to_numpy().astype(np.float64)
-    keypoints = (_keypoints(impostors, side) for side in ("query", "gallery"))
-    x = inlier_score(optional(impostors, "n_inliers"), sums, *keypoints)
+    query, gallery = (_keypoints(impostors, side) for side in ("query", "gallery"))
+    n_inliers, agreement = (optional(impostors, name) for name in GRADES)
+    x = inlier_score(n_inliers, agreement, sums, query, gallery)
     x = x[~np.isnan(x)]
-    mean, variance = shrunk(len(x), x.sum(), np.square(x).sum(), SHIPPED_INLIERS, SHIPPED_PAIRS)
+    mean, variance = shrunk(len(x), x.sum(), np.square(x).sum(), elsewhere, SHIPPED_PAIRS)
     return Moments(float(mean), float(np.sqrt(variance)))
 
 

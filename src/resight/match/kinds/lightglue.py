@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BUNDLED = "lightglue-sift-turtle-2"  # was trained on none of the animals that measure
 BUNDLED_FIRST = "lightglue-sift-turtle"  # of the same shape, the default until 2026-11-30 (docs/matcher.md)
 # What has measured best with every LightGlue: `resight init` takes it from here.
-SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
+SURE_AFFINE = VerifyParams(model="affine-graded", threshold_px=8.0, min_confidence=0.1)
 VERIFIED_SCORE = "snorm_inliers"
 
 
@@ -87,6 +87,9 @@ class LightGlueParams(MatcherBase):
     def accepts(self, family: str) -> bool:
         """Whether the checkpoint was trained for these descriptors."""
         return family in families_of(self, family)
+
+    def geometry(self) -> str:
+        return self.verify.model
 
     def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
         from resight.match.lightglue import build_lightglue

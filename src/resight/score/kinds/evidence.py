@@ -15,7 +15,7 @@ S_NORM = "S-norm (Auckenthaler et al., DSP 2000)"
 
 
 def _inliers(d: Distributions) -> np.ndarray:
-    return inlier_score(d.n_inliers, d.confidence_sum, d.n_keypoints_query, d.n_keypoints_gallery)
+    return inlier_score(d.n_inliers, d.agreement, d.confidence_sum, d.n_keypoints_query, d.n_keypoints_gallery)
 
 
 SCORES = (
@@ -71,9 +71,13 @@ SCORES = (
         # Learned on loggerheads of which none trained the matcher (DECISIONS.md, hits and misses).
         shipped=ShippedCalibration(intercept=-3.81, slope=1.97, crowding=0.29, missed=0.25, saturation=8.0),
         # On all crops of 36 loggerheads that it was not trained on (docs/matcher.md).
-        shipped_by_weights=(
+        shipped_by_matcher=(
             (
-                "lightglue-sift-turtle-2",
+                ("lightglue-sift-turtle-2", "affine-graded"),
+                ShippedCalibration(intercept=-3.97, slope=1.66, crowding=0.18, missed=0.10, saturation=8.0),
+            ),
+            (
+                ("lightglue-sift-turtle-2", "affine"),
                 ShippedCalibration(intercept=-3.63, slope=1.61, crowding=0.0, missed=0.06, saturation=8.0),
             ),
         ),
