@@ -8,17 +8,27 @@ from resight.weights.registry import WEIGHTS
 TURTLE = {"extract": {"kind": "sift"}, "score": {"name": "snorm_inliers"}}
 
 
-def with_weights(name: str, **more: object) -> dict[str, object]:
-    return TURTLE | {"match": {"kind": "lightglue", "weights": name, "families": ["sift"]}} | more
+def with_weights(name: str, geometry: str = "affine", **more: object) -> dict[str, object]:
+    match = {"kind": "lightglue", "weights": name, "families": ["sift"], "verify": {"model": geometry}}
+    return TURTLE | {"match": match} | more
 
 
-def test_a_matcher_with_a_curve_of_its_own_gets_it_and_others_that_of_the_default() -> None:
-    default, second, own = (
+def test_a_matcher_with_a_curve_of_its_own_gets_it_and_others_the_common_one() -> None:
+    first, second, own = (
         shipped_calibration(settings_from(with_weights(name)))
         for name in ("lightglue-sift-turtle", "lightglue-sift-turtle-2", "mine.safetensors")
     )
-    assert default == own == SCORES["snorm_inliers"].shipped
-    assert second is not None and second != default
+    assert first == own == SCORES["snorm_inliers"].shipped
+    assert second is not None and second != first
+
+
+def test_graded_matches_mean_something_else_than_counted_ones() -> None:
+    """The same network under another geometry gives other scores, so its curve is another one."""
+    counted, graded, plain = (
+        shipped_calibration(settings_from(with_weights("lightglue-sift-turtle-2", geometry)))
+        for geometry in ("affine", "affine-graded", "homography")
+    )
+    assert counted != graded and plain == SCORES["snorm_inliers"].shipped != graded
 
 
 def test_a_score_that_was_measured_nowhere_has_none_with_any_matcher() -> None:

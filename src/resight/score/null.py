@@ -119,12 +119,12 @@ def learn_null(
     Returns:
         A `Null` without distributions where there is no such pair.
     """
-    return null_of(impostor_pairs(pairs, labels, most), viewpoints)
-
-
-def shipped_inliers(pairs: pa.Table) -> Moments:
-    """What impostors elsewhere score by the matches that agree, where these pairs are graded or where they are counted."""
     graded = not np.isnan(optional(pairs, "agreement")).all()
+    return null_of(impostor_pairs(pairs, labels, most), viewpoints, shipped_inliers(graded))
+
+
+def shipped_inliers(graded: bool) -> Moments:
+    """What impostors elsewhere score by the matches that agree, where these are graded or where they are counted."""
     return SHIPPED_AGREEMENT if graded else SHIPPED_INLIERS
 
 
