@@ -50,7 +50,7 @@ class Moments:
 # the photos that match many strangers, and a scale learned from them alone makes such a photo look like the animal (DECISIONS.md).
 SHIPPED_INLIERS, SHIPPED_PAIRS = Moments(1.2, 3.0), 150
 # The same where matches are graded (`match.affine.affine_agreement`), in folders of 36 loggerheads that did not train the bundled matcher.
-SHIPPED_AGREEMENT = Moments(0.65, 1.35)
+SHIPPED_AGREEMENT = Moments(0.6, 1.3)
 
 
 @dataclass(frozen=True)
