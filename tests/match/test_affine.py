@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from resight.match.affine import Shapes, _fitted
+from resight.match.affine import PLACE, SIZE, TURN_RAD, Shapes, _fitted, affine_agreement
 from resight.match.params import VerifyParams
 from resight.match.verify import inliers
 
@@ -76,3 +76,55 @@ def test_the_fitted_plane_is_the_one_nearest_to_both_photos_points() -> None:
     start = np.r_[np.linalg.lstsq(np.c_[a, np.ones(12)], b, rcond=None)[0][:2].T.ravel(), 0, 0]
     best = minimize(cost, start, method="BFGS").fun
     assert plane.distances(points).sum() / 2 == pytest.approx(best, rel=1e-5)
+
+
+class TestAgreement:
+    """24 matches of a head that is turned by 170 degrees and half as large again, all on one map."""
+
+    turned, zoom, px = np.deg2rad(170.0), 1.5, 8.0
+
+    def matches(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, Shapes]:
+        rng = np.random.default_rng(9)
+        a = rng.uniform(0, 600, (24, 2))
+        cos, sin = self.zoom * np.cos(self.turned), self.zoom * np.sin(self.turned)
+        b = a @ np.array([[cos, -sin], [sin, cos]]).T + [900, 900]
+        told = Shapes(np.full(24, self.zoom), np.full(24, self.turned - 2 * np.pi))  # a whole turn less says the same
+        return a, b, rng.uniform(0.1, 1, 24), told
+
+    def test_what_fits_entirely_counts_as_much_as_it_is_sure(self) -> None:
+        a, b, confidence, told = self.matches()
+        for shapes in (told, None):
+            found = affine_agreement(a, b, confidence, np.ones(24, bool), self.px, shapes)
+            assert found == pytest.approx(np.sqrt(confidence).sum())
+
+    @pytest.mark.parametrize("off", ["place", "size", "direction"])
+    def test_a_match_that_fits_less_counts_less(self, off: str) -> None:
+        """One match that fixes no map is off by one standard deviation, then by very much."""
+        a, b, confidence, told = self.matches()
+        agree, whole = np.arange(24) < 23, np.sqrt(confidence)
+        for times, left in ((1.0, np.exp(-0.5)), (-1.0, np.exp(-0.5)), (20.0, 0.0)):
+            moved, zoom, turn = b.copy(), told.zoom.copy(), told.turn_rad.copy()
+            if (
+                off == "place"
+            ):  # a point that is off by d lies d / sqrt(1 + zoom^2) from the plane, and twice the square of that counts
+                moved[23, 0] += times * PLACE * self.px * np.sqrt((1 + self.zoom**2) / 2)
+            elif off == "size":
+                zoom[23] *= np.exp(times * SIZE)
+            else:
+                turn[23] += np.pi if times > 5 else times * TURN_RAD
+            found = affine_agreement(a, moved, confidence, agree, self.px, Shapes(zoom, turn))
+            assert found == pytest.approx(whole[:23].sum() + left * whole[23], rel=1e-6)
+
+    def test_it_is_the_same_whichever_photo_comes_first(self) -> None:
+        rng = np.random.default_rng(11)
+        a, b, confidence, told = self.matches()
+        b += rng.normal(0, 5, b.shape)
+        told = Shapes(told.zoom * np.exp(rng.normal(0, 0.2, 24)), told.turn_rad + rng.normal(0, 0.3, 24))
+        agree = rng.uniform(0, 1, 24) < 0.7
+        there = affine_agreement(a, b, confidence, agree, self.px, told)
+        back = affine_agreement(b, a, confidence, agree, self.px, Shapes(1 / told.zoom, -told.turn_rad))
+        assert 0 < there < np.sqrt(confidence).sum() and back == pytest.approx(there, rel=1e-9)
+
+    def test_without_a_map_nothing_agrees(self) -> None:
+        a, b, confidence, told = self.matches()
+        assert affine_agreement(a, b, confidence, np.zeros(24, bool), self.px, told) == 0.0

@@ -95,7 +95,7 @@ def test_the_cache_of_encoded_crops_is_bounded(checkpoint: Path) -> None:
     assert one._held_bytes == sum(e.nbytes for e in one._encoded.values())
 
 
-@pytest.mark.parametrize("model", ["affine", "homography"])
+@pytest.mark.parametrize("model", ["affine", "affine-graded", "homography"])
 def test_geometry_in_a_tile_is_that_of_pair_by_pair(checkpoint: Path, model: str) -> None:
     """Two views of one head that moved by some pixels, another head, and one without keypoints."""
     head = features(80, 1)
@@ -104,12 +104,16 @@ def test_geometry_in_a_tile_is_that_of_pair_by_pair(checkpoint: Path, model: str
     pairs = np.array([(i, j) for i in range(4) for j in range(i + 1, 4)])
     one = matcher(checkpoint, verify=VerifyParams(model=model, threshold_px=3.0))
     assert one.tiles
-    found = one.match_tile(crops, pairs[:, 0], pairs[:, 1], BINS)["n_inliers"].to_pylist()
+    rows = one.match_tile(crops, pairs[:, 0], pairs[:, 1], BINS)
+    found = rows["n_inliers"].to_pylist()
     each = [one.match(crops[i][1], crops[j][1]) for i, j in pairs]
     assert found == [match.n_inliers for match in each] and all(match.verified for match in each)
+    graded = rows["agreement"].to_pylist()
+    assert graded == [match.agreement for match in each], "to the last bit"
+    assert graded[0] > 2 * max(graded[1:]) if model == "affine-graded" else graded == [None] * len(pairs)
     assert found[0] > 20 > max(found[1:])
     without = matcher(checkpoint).match_tile(crops, pairs[:, 0], pairs[:, 1], BINS)
-    assert without["n_inliers"].null_count == len(pairs), "not tried is not none"
+    assert without["n_inliers"].null_count == without["agreement"].null_count == len(pairs), "not tried is not none"
 
 
 def test_early_exit_goes_pair_by_pair(checkpoint: Path) -> None:

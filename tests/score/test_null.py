@@ -7,10 +7,12 @@ import pyarrow as pa
 import pytest
 
 from resight.catalog import table
+from resight.errors import BrokenCountError
 from resight.plugins.registry import SCORES
 from resight.score import stage
 from resight.score.cohorts import Cohorts
 from resight.score.null import (
+    SHIPPED_AGREEMENT,
     SHIPPED_INLIERS,
     SHIPPED_PAIRS,
     Moments,
@@ -204,6 +206,31 @@ def test_inliers_of_strangers_by_hand_and_what_other_places_have_shown_where_the
     square = (sum(v * v for v in values) + n * (past.mean**2 + past.spread**2)) / (n + 2)
     found = learn_null(pairs_table(*rows), LABELS, 100).inliers
     assert found.mean == pytest.approx(mean) and found.spread == pytest.approx(np.sqrt(square - mean**2))
+
+
+def test_graded_strangers_have_a_scale_of_their_own() -> None:
+    """As many matches count for less where each is graded; a gallery without strangers takes what was measured for its kind."""
+    unlabelled = row("a", "u") | {"agreement": 0.4}
+    assert learn_null(pairs_table(unlabelled), LABELS, 100).inliers == SHIPPED_AGREEMENT
+    counted, graded = (
+        learn_null(pairs_table(*(row("a", "b", inliers=k) | {"agreement": given} for k in (0, 4))), LABELS, 100).inliers
+        for given in (None, 0.1)
+    )
+    assert graded.mean < counted.mean and graded.spread < counted.spread
+
+
+def test_where_matches_are_graded_the_grades_rank_and_not_the_numbers() -> None:
+    """Ben has fewer matches that agree than Ada, but they agree better."""
+    asked = [
+        row("u", "a", inliers=9, purpose="identify") | {"agreement": 2.5},
+        row("u", "b", inliers=8, purpose="identify") | {"agreement": 6.0},
+    ]
+    for name in ("inliers", "snorm_inliers"):
+        ada, ben = score(pairs_table(*asked), LABELS, ScoreParams(name=name)).scores["score"].to_pylist()
+        assert ben > ada, name
+    half = [asked[0], row("u", "b", inliers=8, purpose="identify")]
+    with pytest.raises(BrokenCountError, match="1 of 2 scored pairs have no agreement"):
+        score(pairs_table(*half), LABELS, ScoreParams(name="inliers"))
 
 
 def test_a_gallery_photo_that_fits_everybody_loses_to_one_that_fits_the_query_alone():

@@ -56,7 +56,7 @@ SCORES = (
         "inliers",
         _inliers,
         "MAGSAC++ (Barath et al., CVPR 2020), RANSAC (Fischler and Bolles 1981)",
-        "matches that agree with one geometry, plus the mean confidence, by which equal numbers are ordered",
+        "matches that agree with one geometry, counted or graded, plus the mean confidence, by which equal numbers are ordered",
         GEOMETRY,
         reads_histogram=False,
     ),
@@ -64,7 +64,7 @@ SCORES = (
         "snorm_inliers",
         lambda d: d.cohort_inliers,
         f"{S_NORM} of the inliers",
-        "matches that agree with one geometry, in standard deviations above what the two crops have with other animals",
+        "matches that agree with one geometry, counted or graded, in standard deviations above what the two crops have with other animals",
         GEOMETRY,
         signed=True,
         needs_cohorts=True,
@@ -74,7 +74,7 @@ SCORES = (
         shipped_by_matcher=(
             (
                 ("lightglue-sift-turtle-2", "affine-graded"),
-                ShippedCalibration(intercept=-3.97, slope=1.66, crowding=0.18, missed=0.10, saturation=8.0),
+                ShippedCalibration(intercept=-4.41, slope=1.77, crowding=0.0, missed=0.08, saturation=8.0),
             ),
             (
                 ("lightglue-sift-turtle-2", "affine"),
