@@ -109,7 +109,7 @@ PAIR_IDS = (
 )  # fmt: skip
 
 PAIRS = Table(
-    "pairs", 6, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
+    "pairs", 7, "a query crop and a gallery crop that were to be matched; what was left out before is in `pairs_left_out`",
     ("query_crop_id", "gallery_crop_id"),
     (
         RUN_OF_PART,
@@ -155,7 +155,7 @@ PAIRS_LEFT_OUT = Table(
 )  # fmt: skip
 
 SCORES = Table(
-    "scores", 6, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
+    "scores", 7, "a scored pair with all its scores", ("query_crop_id", "gallery_crop_id"),
     (
         RUN_OF_PART,
         *PAIR_IDS,
