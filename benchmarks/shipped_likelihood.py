@@ -75,10 +75,11 @@ def loss_of(theta: np.ndarray, pairings: Pairings, saturation: float) -> float:
     return total
 
 
-def fitted(pairings: Pairings, saturation: float) -> tuple[np.ndarray, float]:
-    """Coefficients with the shares of misses as they are, and minus the log likelihood."""
+def fitted(pairings: Pairings, saturation: float, crowding: float | None = None) -> tuple[np.ndarray, float]:
+    """Coefficients with the shares of misses as they are, and minus the log likelihood; ``crowding`` is held where it is given."""
     start = np.array([*START, *[NOT_MISSED] * pairings.n_files])
-    bounds = [(None, None), (0.05, None), (0.0, None), *[(-6, 3)] * pairings.n_files]
+    crowded = (0.0, None) if crowding is None else (crowding, crowding)
+    bounds = [(None, None), (0.05, None), crowded, *[(-6, 3)] * pairings.n_files]
     found = optimize.minimize(loss_of, start, (pairings, saturation), "L-BFGS-B", bounds=bounds)
     return np.array([*found.x[:3], *expit(found.x[3:])]), float(found.fun)
 
@@ -95,16 +96,17 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("pairings", type=Path, nargs="+")
     parser.add_argument("--saturation", type=float, default=8.0)
     parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--crowding", type=float, help="hold it, where few animals cannot teach it")
     chosen = parser.parse_args(given)
     pairings = Pairings.read(chosen.pairings)
     print(
         f"{int(pairings.genuine.sum())} meetings and {int((~pairings.genuine).sum())} pairings of {len(set(pairings.animal))} animals"
     )
     for saturation in sorted({*SATURATIONS, chosen.saturation}):
-        theta, loss = fitted(pairings, saturation)
+        theta, loss = fitted(pairings, saturation, chosen.crowding)
         print(f"saturation {saturation:g}: {_told(theta)}; minus log likelihood {loss:.1f}")
     rng = np.random.default_rng(0)
-    drawn = np.array([fitted(resampled(pairings, rng), chosen.saturation)[0] for _ in range(chosen.draws)])
+    drawn = np.array([fitted(resampled(pairings, rng), chosen.saturation, chosen.crowding)[0] for _ in range(chosen.draws)])
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     print(f"95 % over animals at {chosen.saturation:g}: from {_told(low)} to {_told(high)}")
     for least in (3, 4, 5, 6):

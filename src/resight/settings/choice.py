@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resight.match.kinds.lightglue import (
+    BUNDLED_DECIDE_KNOWN,
     BUNDLED_KEYPOINTS,
     BUNDLED_LIGHTGLUE,
     SURE_AFFINE,
@@ -23,11 +24,12 @@ class Choice:
     why: str
     # A large gallery's shortlist keeps the right animal clearly more often with vectors than by votes alone (docs/accuracy.md).
     embed: dict[str, Any] = field(default_factory=lambda: {"enabled": "auto"})
+    novelty: dict[str, Any] = field(default_factory=dict)
 
     @property
     def sections(self) -> dict[str, dict[str, Any]]:
         """What is set, by section of the settings file."""
-        return {name: getattr(self, name) for name in ("extract", "embed", "match", "score")}
+        return {name: getattr(self, name) for name in ("extract", "embed", "match", "novelty", "score")}
 
 
 # Needed weights, and the extractor whose keypoints the last of them matches; the first that is there is taken.
@@ -55,6 +57,7 @@ def choose(weights: WeightStore) -> Choice:
         {"name": VERIFIED_SCORE},
         "its weights come with the package, and no official LightGlue weights were found on this machine "
         "(`resight weights list`)",
+        novelty={"decide_known": BUNDLED_DECIDE_KNOWN},
     )
 
 

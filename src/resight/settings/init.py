@@ -78,7 +78,7 @@ def settings_text(choice: Choice, novelty: dict[str, Any] | None = None) -> str:
     What was chosen is set. What a field team may want to set follows in its section as a comment with its default; what only
     experts need is listed below all sections.
     """
-    chosen = choice.sections | {"novelty": novelty or {}}
+    chosen = choice.sections | {"novelty": choice.novelty | (novelty or {})}
     defaults = Settings()
     groups = {name: _group(name, value, chosen) for name, value in defaults if isinstance(value, Params)}
     single = [name for name in Settings.model_fields if name not in groups]
