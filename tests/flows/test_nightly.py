@@ -183,7 +183,7 @@ def test_the_accepted_model_stays_until_a_rebuild_says_otherwise(night_workspace
     text = (
         settings.read_text().replace('kind = "sift"', 'kind = "orb"').replace('kind = "lightglue"', 'kind = "nearest"')
     )
-    settings.write_text(re.sub(r'\nweights = "lightglue-sift-turtle".*', "", text))
+    settings.write_text(re.sub(r'\nweights = "lightglue-sift-turtle-2".*', "", text))
     small = {"dask": SMALL["dask"], "evaluate": {"draws": 30}}
     kept = run_nightly(night_workspace.root, "2026-06-05", small, quiet=True)
     assert kept["model"]["fingerprint"] == accepted.fingerprint
