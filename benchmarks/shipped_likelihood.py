@@ -106,7 +106,9 @@ def main(given: Sequence[str] | None = None) -> None:
         theta, loss = fitted(pairings, saturation, chosen.crowding)
         print(f"saturation {saturation:g}: {_told(theta)}; minus log likelihood {loss:.1f}")
     rng = np.random.default_rng(0)
-    drawn = np.array([fitted(resampled(pairings, rng), chosen.saturation, chosen.crowding)[0] for _ in range(chosen.draws)])
+    drawn = np.array(
+        [fitted(resampled(pairings, rng), chosen.saturation, chosen.crowding)[0] for _ in range(chosen.draws)]
+    )
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     print(f"95 % over animals at {chosen.saturation:g}: from {_told(low)} to {_told(high)}")
     for least in (3, 4, 5, 6):

@@ -13,14 +13,14 @@ from resight.decisions.apply import rejections
 from resight.errors import DamagedError, DeviceError, WorkspaceError
 from resight.ingest.stage import has_outlines
 from resight.pairs.cohort import Cohort, nightly_cohort
-from resight.run.models import Model, current_model, model_of, settle, weights_of
+from resight.run.models import Model, current_model, matches_as, model_of, settle, weights_of
 from resight.run.photo_outcomes import photo_counts
 from resight.run.run import Run, absolute_sources, open_run
 from resight.run.state import Ingested, Judged, Segmented
 from resight.runner.runner import ClusterLost, MadeWay
 from resight.segment.kinds.auto import is_left_open
 from resight.segment.store import CROPS_STAGE
-from resight.settings import SETTINGS_FILE, Settings, load_settings, nest
+from resight.settings import SETTINGS_FILE, Settings, load_settings, nest, settings_from
 from resight.settings.choice import Choice, choose
 from resight.store.workspace import Workspace
 from resight.tasks.agreement import check_encounters
@@ -46,7 +46,15 @@ MOST_ROUNDS = 5
 def settings_for(workspace: Workspace, overrides: Mapping[str, Any] | None) -> Settings:
     """All layers of settings; without a file, what `resight init` would choose."""
     choice = choice_without_file(workspace)
-    return load_settings(workspace.root, overrides, without_file=choice.sections if choice else None)
+    return load_settings(workspace.root, overrides, without_file=_without_file(workspace, choice) if choice else None)
+
+
+def _without_file(workspace: Workspace, choice: Choice) -> dict[str, dict[str, Any]]:
+    """What is chosen; a limit for names only where the accepted model is the one that it was chosen with."""
+    accepted = current_model(workspace)
+    if accepted is None or matches_as(accepted, settings_from(choice.sections)):
+        return choice.sections
+    return {name: section for name, section in choice.sections.items() if name != "novelty"}
 
 
 def choice_without_file(workspace: Workspace) -> Choice | None:

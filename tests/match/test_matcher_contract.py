@@ -14,7 +14,7 @@ from resight.weights.store import WeightStore
 
 FAMILY, DIM = "sift", 128
 # A kind that can be built as it comes needs no line here.
-SETTINGS = {"lightglue": {"weights": BUNDLED, "verify": {"model": "affine"}}}
+SETTINGS = {"lightglue": {"weights": BUNDLED, "verify": {"model": "affine-graded"}}}
 CASES = list(MATCHERS)
 Planted = Callable[..., tuple[Features, Features, np.ndarray]]
 

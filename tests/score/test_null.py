@@ -212,11 +212,15 @@ def test_graded_strangers_have_a_scale_of_their_own() -> None:
     """As many matches count for less where each is graded; a gallery without strangers takes what was measured for its kind."""
     unlabelled = row("a", "u") | {"agreement": 0.4}
     assert learn_null(pairs_table(unlabelled), LABELS, 100).inliers == SHIPPED_AGREEMENT
-    counted, graded = (
-        learn_null(pairs_table(*(row("a", "b", inliers=k) | {"agreement": given} for k in (0, 4))), LABELS, 100).inliers
-        for given in (None, 0.1)
+    graded = [row("a", "b", inliers=9) | {"agreement": given} for given in (0.1, 2.1)]
+    mean_confidence = graded[0]["confidence_sum"] / np.sqrt(
+        graded[0]["n_keypoints_query"] * graded[0]["n_keypoints_gallery"]
     )
-    assert graded.mean < counted.mean and graded.spread < counted.spread
+    values, n, past = [0.1 + mean_confidence, 2.1 + mean_confidence], SHIPPED_PAIRS, SHIPPED_AGREEMENT
+    mean = (sum(values) + n * past.mean) / (n + 2)
+    square = (sum(v * v for v in values) + n * (past.mean**2 + past.spread**2)) / (n + 2)
+    found = learn_null(pairs_table(*graded), LABELS, 100).inliers
+    assert found.mean == pytest.approx(mean) and found.spread == pytest.approx(np.sqrt(square - mean**2))
 
 
 def test_where_matches_are_graded_the_grades_rank_and_not_the_numbers() -> None:

@@ -22,6 +22,7 @@ from resight.extract.base import Features
 from resight.match.base import Matcher, PairMatch, TileMatcher
 from resight.match.cache import KEYS, PART_SCHEMA, write_pairs
 from resight.match.summary import summarise
+from resight.store.selective import conformed
 from resight.store.workspace import Workspace
 from resight.weights.store import WeightStore
 
@@ -230,10 +231,9 @@ def _give_memory_back() -> None:
 
 
 def with_crop_ids(rows: pa.Table, first: Sequence[str], second: Sequence[str]) -> pa.Table:
-    """`PART_SCHEMA` from `SUMMARY_SCHEMA` rows and the ids of their crops."""
+    """`PART_SCHEMA` from `SUMMARY_SCHEMA` rows and the ids of their crops; columns that a matcher of another package does not know are missing."""
     ids = [pa.array(side, pa.string()) for side in (first, second)]
-    table = pa.table([*ids, *rows.columns], names=[*KEYS, *rows.column_names])
-    return table.select(PART_SCHEMA.names).cast(PART_SCHEMA)
+    return conformed(pa.table([*ids, *rows.columns], names=[*KEYS, *rows.column_names]), PART_SCHEMA)
 
 
 def single_thread() -> None:

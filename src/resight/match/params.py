@@ -31,7 +31,8 @@ class MatcherBase(Params):
 
     def geometry(self) -> str:
         """What matches must agree with to be inliers, as `VerifyParams.model` calls it; none where nothing is fitted."""
-        return "none"
+        verify = getattr(self, "verify", None)
+        return verify.model if isinstance(verify, VerifyParams) else "none"
 
     @abstractmethod
     def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
@@ -51,7 +52,9 @@ class VerifyParams(Params):
         description="geometry that matches must agree with to be inliers; affine-graded: an affine map, and each match counts by how "
         "well its place, size and direction fit it; none: no verification",
     )
-    min_confidence: float = expert_field(0.0, ge=0, lt=1, description="matches with less confidence are left out")
+    min_confidence: float = expert_field(
+        0.0, ge=0, lt=1, description="matches with less confidence are no inliers and fix no geometry"
+    )
     threshold_px: float = expert_field(
         12.0, gt=0, description="largest distance of an inlier from that geometry; generous, because heads are curved"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,7 +22,7 @@ from resight.run.state import Planned
 from resight.score.choose import ChosenFusion, viewpoints_of
 from resight.score.distribution import HISTOGRAM, NUMBERS
 from resight.score.gallery import Gallery
-from resight.score.null import impostor_pairs, null_of, shipped_inliers
+from resight.score.null import impostor_pairs, is_graded, null_of, shipped_inliers
 from resight.score.stage import score
 from resight.settings import Settings
 from resight.store.columns import digest_of_table
@@ -29,7 +31,7 @@ from resight.version import __version__
 
 WHO = ["query_crop_id", "gallery_crop_id", "query_photo_id", "gallery_photo_id", "purpose", "status"]
 OF_PAIR = (*WHO, *NUMBERS)
-REVISION = 4  # raise it with every change of what is learned from the same pairs: null, sums, rule or model
+REVISION = 5  # raise it with every change of what is learned from the same pairs: null, sums, rule or model
 
 
 def learned_name(settings: Settings, planned: Planned, calibrating: Calibrating, fusion: str) -> str:
@@ -42,9 +44,11 @@ def learned_name(settings: Settings, planned: Planned, calibrating: Calibrating,
         fusion: Fingerprint of the fusion; '' without one.
     """
     sections = (settings.pairs, settings.score, settings.rank, settings.novelty)
+    elsewhere = (shipped_calibration(settings), shipped_inliers(settings.match.geometry() == GRADED))
     crops = digest_of_table(_around(planned.info, planned.cohort))
     votes = (planned.shortlisted, sorted(calibrating.votes))
-    return fingerprint("learned", REVISION, __version__, calibrating.name, *sections, crops, *votes, fusion)
+    shipped = [None if each is None else asdict(each) for each in elsewhere]
+    return fingerprint("learned", REVISION, __version__, calibrating.name, *sections, shipped, crops, *votes, fusion)
 
 
 def learn(settings: Settings, planned: Planned, calibrating: Calibrating, fused: ChosenFusion) -> Learned:
@@ -81,7 +85,8 @@ def _learned_now(settings: Settings, planned: Planned, calibrating: Calibrating,
     cohort, views, kind = planned.cohort, viewpoints_of(planned.info), SCORES[settings.score.name]
     pairs = calibrating.read((*OF_PAIR, HISTOGRAM) if kind.reads_histogram else OF_PAIR)
     impostors = _with_histograms(impostor_pairs(pairs, cohort.labels, settings.score.null_pairs), calibrating)
-    null = null_of(impostors, views, shipped_inliers(settings.match.geometry() == GRADED))
+    graded = is_graded(pairs) if pairs.num_rows else settings.match.geometry() == GRADED
+    null = null_of(impostors, views, shipped_inliers(graded))
     none = Gallery.without_pairs(calibrating.votes)
     scores = score(pairs, cohort.labels, settings.score, views, fused.fusion, null, gallery=none, alone=True).scores
     rule = choose_rule(scores, planned.info, settings.rank, kind.is_ratio)

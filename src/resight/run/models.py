@@ -80,6 +80,14 @@ def _means(model: Model, settings: Settings) -> bool:
         return False
 
 
+def matches_as(model: Model, settings: Settings) -> bool:
+    """Whether a model, which may be of an earlier version, matches photos as the settings say."""
+    try:
+        return with_model(settings, model).match == settings.match
+    except SettingsError:  # it rests on a setting or a plug-in that is gone
+        return False
+
+
 def with_model(settings: Settings, model: Model) -> Settings:
     """The settings with everything that belongs to the model taken from ``model``.
 

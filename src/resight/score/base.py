@@ -71,7 +71,8 @@ class Score:
             pairs are added.
         reads_histogram: It looks at the histogram of the confidences, which is half of what is stored of a pair and is read only then.
         shipped: What it has meant at other places, if that has been measured.
-        shipped_by_matcher: The same with one matcher, by the name of its weights and the geometry that its matches are held against.
+        shipped_by_matcher: The same with one matcher, by the name of its weights and the geometry that its matches are held against; with the
+            name '' for all matchers under that geometry.
         ranks: Whether it may rank; a score without direction may not.
     """
 
@@ -96,8 +97,9 @@ class Score:
 
         `shipped` where that was not measured.
         """
-        measured = {(name, geometry) for name in weights}
-        return next((found for matcher, found in self.shipped_by_matcher if matcher in measured), self.shipped)
+        measured = dict(self.shipped_by_matcher)
+        asked = [(name, geometry) for name in (*weights, "")]
+        return next((measured[matcher] for matcher in asked if matcher in measured), self.shipped)
 
     def turned(self, values: np.ndarray) -> np.ndarray:
         """Larger means same animal; 0 means nothing matched, unless the score is signed."""

@@ -119,8 +119,12 @@ def learn_null(
     Returns:
         A `Null` without distributions where there is no such pair.
     """
-    graded = not np.isnan(optional(pairs, "agreement")).all()
-    return null_of(impostor_pairs(pairs, labels, most), viewpoints, shipped_inliers(graded))
+    return null_of(impostor_pairs(pairs, labels, most), viewpoints, shipped_inliers(is_graded(pairs)))
+
+
+def is_graded(pairs: pa.Table) -> bool:
+    """Whether matches of these pairs are graded."""
+    return not np.isnan(optional(pairs, "agreement")).all()
 
 
 def shipped_inliers(graded: bool) -> Moments:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from resight.match.params import MatcherBase, VerifyParams
+from resight.match.params import GRADED, MatcherBase, VerifyParams
 from resight.match.presets import families_of
 from resight.plugins.params import expert_field
 from resight.weights.store import WeightStore
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 BUNDLED = "lightglue-sift-turtle-2"  # was trained on none of the animals that measure
 BUNDLED_FIRST = "lightglue-sift-turtle"  # of the same shape, the default until 2026-11-30 (docs/matcher.md)
-# What has measured best with every LightGlue: `resight init` takes it from here.
-SURE_AFFINE = VerifyParams(model="affine-graded", threshold_px=8.0, min_confidence=0.1)
+# What has measured best with every LightGlue, and with the bundled one: `resight init` takes it from here.
+SURE_AFFINE = VerifyParams(model="affine", threshold_px=8.0, min_confidence=0.1)
+GRADED_AFFINE = SURE_AFFINE.model_copy(update={"model": GRADED})
 VERIFIED_SCORE = "snorm_inliers"
 
 
@@ -88,9 +89,6 @@ class LightGlueParams(MatcherBase):
         """Whether the checkpoint was trained for these descriptors."""
         return family in families_of(self, family)
 
-    def geometry(self) -> str:
-        return self.verify.model
-
     def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
         from resight.match.lightglue import build_lightglue
 
@@ -103,7 +101,7 @@ def _shown(rounds: tuple[tuple[int, float], ...]) -> str:
 
 
 # What comes with the package, and how it measures best: `resight init` and `resight compare` take it from here.
-BUNDLED_LIGHTGLUE = LightGlueParams(weights=BUNDLED, verify=SURE_AFFINE)
+BUNDLED_LIGHTGLUE = LightGlueParams(weights=BUNDLED, verify=GRADED_AFFINE)
 BUNDLED_KEYPOINTS = 512
 # Its scores tell animals apart so well that a name may ask for more than elsewhere: on 36 loggerheads that did not train it, the highest
 # limit that names four fifths of the right ones (docs/accuracy.md).

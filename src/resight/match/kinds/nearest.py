@@ -27,9 +27,6 @@ class NearestParams(MatcherBase):
         """Any descriptor with a distance will do."""
         return True
 
-    def geometry(self) -> str:
-        return self.verify.model
-
     def build(self, weights: WeightStore, family: str, device: str) -> Matcher:
         return NearestMatcher(self)
 

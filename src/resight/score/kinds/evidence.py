@@ -11,6 +11,9 @@ COUNTS = "at least 20 pairs of different known animals to learn from (score.null
 GEOMETRY = "geometry (match.verify.model other than none)"
 VOTES = "votes (shortlist.enabled = 'votes' or 'on')"
 VECTORS = "vectors (embed.enabled = true)"
+# Learned with the bundled matcher on all crops of 36 loggerheads that it was not trained on; others are taken to mean the same by their
+# grades, which are another quantity than numbers of inliers (docs/matcher.md).
+GRADED_CURVE = ShippedCalibration(intercept=-3.67, slope=1.69, crowding=0.29, missed=0.08, saturation=8.0)
 S_NORM = "S-norm (Auckenthaler et al., DSP 2000)"
 
 
@@ -70,12 +73,8 @@ SCORES = (
         needs_cohorts=True,
         # Learned on loggerheads of which none trained the matcher (DECISIONS.md, hits and misses).
         shipped=ShippedCalibration(intercept=-3.81, slope=1.97, crowding=0.29, missed=0.25, saturation=8.0),
-        # On all crops of 36 loggerheads that it was not trained on (docs/matcher.md).
         shipped_by_matcher=(
-            (
-                ("lightglue-sift-turtle-2", "affine-graded"),
-                ShippedCalibration(intercept=-3.67, slope=1.69, crowding=0.29, missed=0.08, saturation=8.0),
-            ),
+            (("", "affine-graded"), GRADED_CURVE),
             (
                 ("lightglue-sift-turtle-2", "affine"),
                 ShippedCalibration(intercept=-3.63, slope=1.61, crowding=0.0, missed=0.06, saturation=8.0),

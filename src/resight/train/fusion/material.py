@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from resight.errors import SettingsError
 from resight.score.choose import LabelledPairs
-from resight.score.distribution import scored_only
+from resight.score.distribution import GRADES, scored_only
 from resight.score.fusion import LARGEST, available, read_features
 from resight.score.gallery import is_tried
 from resight.score.learn import MIN_IMPOSTOR_PAIRS, TrainingPairs
@@ -143,8 +143,11 @@ def with_less_evidence(runs: Sequence[LabelledRun]) -> list[LabelledRun]:
 
 def without_geometry(run: LabelledRun) -> LabelledRun:
     """The run as if no geometry had been fitted to any pair; confidences and votes stay."""
-    column = run.pairs.column_names.index("n_inliers")
-    pairs = run.pairs.set_column(column, "n_inliers", pa.nulls(run.pairs.num_rows, run.pairs["n_inliers"].type))
+    pairs = run.pairs
+    for name in GRADES:
+        if name in pairs.column_names:
+            nothing = pa.nulls(pairs.num_rows, pairs[name].type)
+            pairs = pairs.set_column(pairs.column_names.index(name), name, nothing)
     return replace(run, pairs=pairs, null=learn_null(pairs, run.gallery, NULL_PAIRS, None))
 
 
