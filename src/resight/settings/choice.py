@@ -44,7 +44,8 @@ def choose(weights: WeightStore) -> Choice:
     """Official LightGlue where its weights were fetched, otherwise the bundled one, which needs no download.
 
     Either ranks by the matches that agree with one geometry, relative to those that the same photos have with other animals:
-    that named more loggerheads than the mean confidence or fused evidence (docs/accuracy.md).
+    that named more loggerheads than the mean confidence or fused evidence, and with the bundled one grades did more than numbers
+    (docs/accuracy.md).
     """
     for needed, kind in OFFICIAL:
         if all(weights.available(name) for name in needed):

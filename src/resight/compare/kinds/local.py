@@ -25,7 +25,7 @@ def _glued(name: str, title: str, extract: ExtractorBase, weights: str = "", *, 
 
 
 def _bundled(name: str, which: str, match: LightGlueParams) -> LocalMethod:
-    """A matcher of the package, ranked by the matches that agree with an affine map.
+    """A matcher of the package, ranked by the matches that agree with an affine map, each by how well.
 
     The pipeline then compares those with what the same photos have with other animals; here no method learns from the gallery.
     """
