@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from resight.errors import SettingsError
+from resight.flows import steps
 from resight.flows.steps import accepted_settings, labelled_folder, own_settings
-from resight.run.models import promote
+from resight.run.models import model_of, promote
+from resight.settings import settings_from
+from resight.settings.choice import choose
 from resight.store.workspace import Workspace
+from resight.weights.store import WeightStore
 
 
 @pytest.mark.parametrize("overrides", [{"segment.kind": "whole"}, {"segment": {"kind": "whole"}}])
@@ -36,3 +40,18 @@ def test_another_model_is_refused_whatever_the_form_of_its_key(workspace: Worksp
     ):
         with pytest.raises(SettingsError, match="another model"):
             accepted_settings(workspace, overrides)
+
+
+def test_a_limit_for_names_goes_with_the_matcher_that_it_was_chosen_with(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a settings file a workspace whose accepted model counts matches keeps the limit that it had."""
+    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
+    store = WeightStore(allow_download=False)
+    counted = {"kind": "lightglue", "weights": "lightglue-sift-turtle", "verify": {"model": "affine"}}
+    old = model_of(settings_from({"extract": {"kind": "sift"}, "match": counted}), store, None)
+    new = model_of(settings_from(choose(store).sections), store, None)
+    for accepted, limit in ((None, 0.925), (old, 0.85), (new, 0.925)):
+        monkeypatch.setattr(steps, "current_model", lambda _, accepted=accepted: accepted)
+        assert steps.settings_for(workspace, None).novelty.decide_known == limit
+        assert steps.settings_for(workspace, {"novelty.decide_known": 0.7}).novelty.decide_known == 0.7

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from resight.extract.base import Features
 from resight.match.affine import PLACE, SIZE, TURN_RAD, Shapes, _fitted, affine_agreement
+from resight.match.base import Matches
 from resight.match.params import VerifyParams
-from resight.match.verify import inliers
+from resight.match.verify import fit_of, inliers
 
 
 def test_an_affine_map_is_found_among_wrong_matches_and_weak_ones_are_left_out():
@@ -124,6 +126,17 @@ class TestAgreement:
         there = affine_agreement(a, b, confidence, agree, self.px, told)
         back = affine_agreement(b, a, confidence, agree, self.px, Shapes(1 / told.zoom, -told.turn_rad))
         assert 0 < there < np.sqrt(confidence).sum() and back == pytest.approx(there, rel=1e-9)
+
+    def test_detectors_without_sizes_are_graded_by_place_alone(self) -> None:
+        a, b, confidence, _ = self.matches()
+        ends = [
+            Features(xy.astype(np.float32), np.zeros((24, 1), np.float32), np.zeros(24, np.float32), np.zeros(24, np.float32), np.ones(24, np.float32), (900, 900))
+            for xy in (a, b)
+        ]  # fmt: skip
+        matches = Matches(np.arange(24), np.arange(24), confidence.astype(np.float32))
+        fit = fit_of(*ends, matches, VerifyParams(model="affine-graded", threshold_px=8.0))
+        assert fit.inlier.all() and fit.agreement == pytest.approx(np.sqrt(confidence).sum(), rel=1e-4)
+        assert fit_of(*ends, matches, VerifyParams(model="affine", threshold_px=8.0)).agreement is None
 
     def test_without_a_map_nothing_agrees(self) -> None:
         a, b, confidence, told = self.matches()

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from resight.match.blocks import with_crop_ids
+from resight.match.cache import PART_SCHEMA
 from resight.match.kinds.nearest import NearestMatcher, NearestParams
 from resight.match.summary import SUMMARY_SCHEMA, summarise
 
@@ -74,3 +76,12 @@ def test_a_mistake_in_a_matcher_is_not_taken_for_a_bad_tile(run: Any, plan_of: P
     tiled.breaks = TypeError("match_tile() takes 3 arguments")
     rows = run(plan_of(ALL)).pairs.to_pylist()
     assert {(r["status"], r["reason"]) for r in rows} == {("failed", "TypeError: match_tile() takes 3 arguments")}
+
+
+def test_rows_of_a_matcher_that_knows_no_grades_have_none() -> None:
+    """A matcher of another package, written for a version without the column."""
+    known = pa.schema([field for field in SUMMARY_SCHEMA if field.name != "agreement"])
+    row = {name: [1] if pa.types.is_list(known.field(name).type) else 1 for name in known.names}
+    table = with_crop_ids(pa.Table.from_pylist([row], schema=known), ["a"], ["b"])
+    assert table.schema == PART_SCHEMA and table["agreement"].to_pylist() == [None]
+    assert table["n_inliers"].to_pylist() == [1] and table["crop_id_b"].to_pylist() == ["b"]

@@ -211,3 +211,12 @@ def test_a_set_of_an_earlier_version_is_read(workspace: Workspace) -> None:
     (one.folder / "about.json").write_text('{"n_pairs": 30, "ends": {"scored": 30}, "tried": true, "voted": []}')
     again = Calibrating(workspace, "first")
     assert again.about is not None and again.pairs.equals(before) and again.sets == ("first",)
+
+
+def test_rows_from_before_matches_were_graded_are_read_as_ungraded(workspace: Workspace) -> None:
+    one = kept(workspace, "first", plan_of(range(6)))
+    before, file = one.pairs, next(one.folder.glob("pairs-*.parquet"))
+    sealed.write_table(file, pq.read_table(file).drop_columns("agreement"))
+    again = Calibrating(workspace, "first").pairs
+    assert again["agreement"].null_count == again.num_rows == before.num_rows
+    assert again.drop_columns("agreement").equals(before.drop_columns("agreement"))
