@@ -83,7 +83,7 @@ def _means(model: Model, settings: Settings) -> bool:
 def matches_as(model: Model, settings: Settings) -> bool:
     """Whether a model, which may be of an earlier version, matches photos as the settings say."""
     try:
-        return with_model(settings, model).match == settings.match
+        return bool(with_model(settings, model).match == settings.match)
     except SettingsError:  # it rests on a setting or a plug-in that is gone
         return False
 
