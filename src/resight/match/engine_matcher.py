@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +22,7 @@ from resight.match.params import GRADED
 from resight.match.presets import NetworkShape, scale_ori_of
 from resight.match.summary import SUMMARY_SCHEMA
 from resight.match.verify import fit_of, verified_match
+from resight.store.selective import conformed
 
 if TYPE_CHECKING:
     from resight.match.kinds.lightglue import LightGlueParams
@@ -86,7 +86,7 @@ class EngineMatcher:
         counts = np.array([len(f) for _, f in crops], np.int32)
         fits: dict[str, np.ndarray] = {"n_inliers": n_inliers} if verified else {}
         fits |= {"agreement": agreement} if geometry == GRADED else {}
-        return _summary_rows(tile, counts[index_a], counts[index_b], fits)
+        return _summary_rows(tile, counts[index_a], counts[index_b], **fits)
 
     def halve(
         self, query: tuple[str, Encoded], gallery: Sequence[tuple[str, Encoded]], bins: int
@@ -160,17 +160,14 @@ def _at_most_one(matches: Matches) -> Matches:
     return replace(matches, confidence=np.minimum(matches.confidence, np.float32(1)))
 
 
-def _summary_rows(
-    tile: TileSummary, n_a: np.ndarray, n_b: np.ndarray, fits: Mapping[str, np.ndarray] = MappingProxyType({})
-) -> pa.Table:
-    """`SUMMARY_SCHEMA` rows of a tile, the keypoint counts of its pairs, and ``fits``: what was found where geometry was tried."""
+def _summary_rows(tile: TileSummary, n_a: np.ndarray, n_b: np.ndarray, **fits: np.ndarray) -> pa.Table:
+    """`SUMMARY_SCHEMA` rows of a tile, the keypoint counts of its pairs, and ``fits``: columns of what was found where geometry was tried."""
     columns = {name: getattr(tile, name) for name in SUMMARY_SCHEMA.names if hasattr(tile, name)}
-    columns |= {"n_keypoints_a": n_a, "n_keypoints_b": n_b}
-    arrays = {name: pa.array(list(v) if v.ndim == 2 else v) for name, v in columns.items()}
-    arrays["confidence_max"] = pa.array(np.minimum(columns["confidence_max"], 1.0))
-    for name in ("n_inliers", "agreement"):
-        arrays[name] = pa.array(fits[name]) if name in fits else pa.nulls(len(n_a), SUMMARY_SCHEMA.field(name).type)
-    return pa.table({name: arrays[name].cast(SUMMARY_SCHEMA.field(name).type) for name in SUMMARY_SCHEMA.names})
+    columns |= {"n_keypoints_a": n_a, "n_keypoints_b": n_b, **fits}
+    columns["confidence_max"] = np.minimum(columns["confidence_max"], 1.0)
+    return conformed(
+        pa.table({name: pa.array(list(v) if v.ndim == 2 else v) for name, v in columns.items()}), SUMMARY_SCHEMA
+    )
 
 
 def _cache_bytes(device: torch.device) -> int:

@@ -74,18 +74,22 @@ def model_of(settings: Settings, weights: WeightStore, workspace: Workspace | No
 
 def _means(model: Model, settings: Settings) -> bool:
     """Whether a model, which may be of an earlier version, is what the settings describe."""
-    try:
-        return with_model(settings, model).model_part() == settings.model_part()
-    except SettingsError:  # it rests on a setting or a plug-in that is gone
-        return False
+    its_own = _as_now(model, settings)
+    return its_own is not None and its_own.model_part() == settings.model_part()
 
 
 def matches_as(model: Model, settings: Settings) -> bool:
     """Whether a model, which may be of an earlier version, matches photos as the settings say."""
+    its_own = _as_now(model, settings)
+    return its_own is not None and bool(its_own.match == settings.match)
+
+
+def _as_now(model: Model, settings: Settings) -> Settings | None:
+    """`with_model`; None where the model rests on a setting or a plug-in that is gone."""
     try:
-        return bool(with_model(settings, model).match == settings.match)
-    except SettingsError:  # it rests on a setting or a plug-in that is gone
-        return False
+        return with_model(settings, model)
+    except SettingsError:
+        return None
 
 
 def with_model(settings: Settings, model: Model) -> Settings:
