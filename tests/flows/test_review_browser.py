@@ -28,6 +28,9 @@ from resight.store.workspace import Workspace
 pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 WIDTHS = (1440, 390)
 NOT_SEEN_MS = 350  # a little more than the page's own
+# A document that is loaded anew has no mark. Waited for with a selector: the page forbids what evaluates strings later.
+MARK = "html => { html.dataset.mark = '' }"
+LOADED_ANEW = "html:not([data-mark]) [data-encounter]"
 
 
 @pytest.fixture
@@ -163,12 +166,12 @@ def test_pictures_zoom_together_and_a_box_is_drawn(reviewed_workspace: Workspace
         page.mouse.down()
         page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.75 * box["height"])
         page.mouse.up()
-        page.evaluate("window.isHere = true")
+        page.locator("html").evaluate(MARK)
         page.locator("#crop .first").click()
         page.wait_for_url(re.compile(r"\?done="))
-        assert page.evaluate("window.isHere && document.activeElement.matches('h1')"), "no page is set up anew"
+        assert page.locator("html[data-mark] h1").evaluate("e => e === document.activeElement"), "no page is set up anew"
         page.go_back()
-        page.wait_for_function("!window.isHere && document.querySelector('[data-encounter]')")
+        page.locator(LOADED_ANEW).wait_for()
     (entry,) = DecisionLog(reviewed_workspace).entries()
     assert entry.kind is Kind.BAD_CROP and entry.box_px == pytest.approx((150, 112.5, 300, 225), abs=4)
 
@@ -237,11 +240,10 @@ def test_nothing_is_decided_on_an_encounter_that_nobody_can_have_seen(reviewed_w
         page.evaluate(twice)
         page.wait_for_timeout(2 * NOT_SEEN_MS)  # a decision that came through would be there
         assert [e.decision_id for e in DecisionLog(reviewed_workspace).entries()] == [first]
-        page.evaluate("window.isHere = true; document.querySelector('link[rel=stylesheet]').setAttribute('href', '/files/review.css?v=0')")  # fmt: skip
+        page.locator("html").evaluate(MARK)
+        page.evaluate("document.querySelector('link[rel=stylesheet]').setAttribute('href', '/files/review.css?v=0')")
         press(page, "u")
-        page.wait_for_function(
-            "!window.isHere && document.querySelector('[data-encounter]')"
-        )  # a new style: loaded whole
+        page.locator(LOADED_ANEW).wait_for()  # a new style
     assert kinds(reviewed_workspace) == ["cannot_tell"] * 2
 
 
