@@ -145,6 +145,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
     parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
     parser.add_argument("--pairings", type=Path, help="where the scores of all encounters and animals go, as JSON")
+    parser.add_argument("--accuracy", type=Path, help="where every figure of the last way goes, by group too, as JSON for `accuracy_curves.py`")
     parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
     chosen = parser.parse_args(given)
     outcomes: dict[str, pa.Table] = {}
@@ -165,6 +166,9 @@ def main(given: Sequence[str] | None = None) -> None:
         prior_new = run.settings.novelty.prior_new
     by_way = {way: figures(rows, chosen.protocol, prior_new) for way, rows in outcomes.items()}
     print("\n".join(table(by_way)), flush=True)
+    if chosen.accuracy:
+        rows = accuracy_rows(outcomes[chosen.ways[-1]], Context(chosen.protocol, prior_new))
+        chosen.accuracy.write_text(json.dumps(rows, indent=0, default=str), encoding="utf-8")
     for one, other in pairwise(outcomes):
         print("\n".join(["", *paired(outcomes[one], outcomes[other], (one, other), prior_new)]), flush=True)
 

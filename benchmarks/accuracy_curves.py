@@ -1,0 +1,131 @@
+"""The drawings of docs/how-accurate.md: what is right at once over gallery size, time, view, and photos that the gallery has.
+
+    python benchmarks/bench_verdicts.py … --accuracy build/now.json
+    python benchmarks/accuracy_curves.py build/now.json --points docs/how-accurate.csv   # keeps the figures that are drawn
+    python benchmarks/accuracy_curves.py docs/how-accurate.csv                           # draws them again
+
+One SVG for each of `PANELS`, beside the page. They follow the reader's choice of light or dark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resight.report.charts import HEIGHT, SHARES, WIDTH, Chart, Layer, Scale, share_scale
+from resight.report.drawings import svg_path
+from resight.report.templates import template
+
+Row = Mapping[str, Any]
+COLUMNS = ("group", "value", "level", "share", "ci_low", "ci_high", "queries", "animals")
+LEVELS = {"encounter": ("a", "encounters"), "photo": ("b", "photos alone")}
+LEAST = 10  # queries behind a point, for fewer say nothing
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A drawing. ``names``: its groups from left to right, and how the axis calls them; none: numbers on a logarithmic axis."""
+
+    file: str
+    group: str
+    title: str
+    hint: str
+    x_name: str
+    names: Mapping[str, str]
+
+
+PANELS = (
+    Panel("how-accurate-size.svg", "gallery_size", "Right at once, by size of the gallery", "A larger gallery costs little, by encounter next to nothing.", "animals in the gallery", {}),
+    Panel("how-accurate-time.svg", "days_between", "By time", "The more recent the last photo of the animal, the better.", "since the animal was last photographed",
+          {"1-30": "a month", "31-365": "a year", "366-1825": "1 to 5 years", "1826+": "longer"}),
+    Panel("how-accurate-view.svg", "viewpoint", "By view", "From above hardly a scute can be compared.", "what the photo shows",
+          {"left": "left side", "right": "right side", "top": "above", "front": "front"}),
+    Panel("how-accurate-photos.svg", "gallery_photos", "By photos of the animal", "What makes it fail: few photos of the animal to compare with.", "photos of the animal in the gallery",
+          {"1": "1", "2-3": "2-3", "4-7": "4-7", "8-15": "8-15", "16+": "16 and more"}),
+)  # fmt: skip
+
+
+def points_of(accuracy: Sequence[Row]) -> list[dict[str, Any]]:
+    """The figures that are drawn: top 1 by photo and by encounter, of all queries and by group. ``accuracy``: rows of the table."""
+    found = []
+    for row in accuracy:
+        level = row["metric"].removeprefix("top1_")
+        group, _, value = row["stratum"].partition("=")
+        if level not in LEVELS or row["metric"] == level or row["value"] is None:
+            continue
+        if group == "all":
+            size = next(r["value"] for r in accuracy if r["metric"] == "n_gallery_individuals")
+            group, value = "gallery_size", f"{size:.0f}"
+        numbers = (row["value"], row["ci_low"], row["ci_high"])
+        shares = ["" if v is None else f"{v:.4f}" for v in numbers]
+        found.append(dict(zip(COLUMNS, (group, value, level, *shares, row["n"], row["n_individuals"]), strict=True)))
+    return found
+
+
+def drawn(panel: Panel, points: Sequence[Row]) -> Chart:
+    """The chart of one panel; groups with fewer than `LEAST` queries have no point."""
+    own = [p for p in points if p["group"] == panel.group and int(p["queries"]) >= LEAST]
+    own = [p for p in own if not panel.names or p["value"] in panel.names]
+    place = _places(panel, own)
+    shown = list(dict.fromkeys(p["value"] for p in sorted(own, key=lambda p: place(p["value"]))))
+    ends = (place(shown[0]), place(shown[-1]))
+    scale = share_scale(*ends, *(() if panel.names else (np.log,)))
+    if panel.names:  # groups stand apart from the frame
+        scale = share_scale(ends[0] - 0.5, ends[1] + 0.5)
+    layers = [_layer(level, [p for p in own if p["level"] == level], place, scale, bool(panel.names)) for level in LEVELS]
+    return Chart(
+        panel.title, panel.hint, panel.x_name, "right at once",
+        tuple((scale.x(place(v)), panel.names.get(v, v)) for v in shown), tuple((scale.y(v), text) for v, text in SHARES),
+        tuple(layer for layer in layers if layer.dots),
+    )  # fmt: skip
+
+
+def _places(panel: Panel, points: Sequence[Row]) -> Callable[[str], float]:
+    seen = [name for name in panel.names if any(p["value"] == name for p in points)]
+    return (lambda value: float(seen.index(value))) if panel.names else float
+
+
+def _layer(level: str, points: Sequence[Row], place: Callable[[str], float], scale: Scale, apart: bool) -> Layer:
+    style, name = LEVELS[level]
+    shift = (-5.0 if style == "a" else 5.0) if apart else (-2.0 if style == "a" else 2.0)
+    points = sorted(points, key=lambda p: place(p["value"]))
+    dots = [(scale.x(place(p["value"])) + shift, scale.y(float(p["share"]))) for p in points]
+    whiskers = "".join(
+        f"M{x:.1f} {scale.y(float(p['ci_low'])):.1f}V{scale.y(float(p['ci_high'])):.1f}"
+        for (x, _), p in zip(dots, points, strict=True)
+        if p["ci_low"]
+    )
+    line = svg_path(dots) if len(dots) > 1 and not apart else ""
+    return Layer(style, name, line, whiskers=whiskers, dots=tuple((x, y, 4.0) for x, y in dots))
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("figures", type=Path, help="what bench_verdicts.py --accuracy wrote, or the kept points")
+    parser.add_argument("--points", type=Path, help="where the figures that are drawn are kept, as CSV")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of the drawings")
+    chosen = parser.parse_args(given)
+    text = chosen.figures.read_text(encoding="utf-8")
+    points: list[Any] = list(csv.DictReader(text.splitlines()))
+    if chosen.figures.suffix == ".json":
+        points = points_of(json.loads(text))
+    if chosen.points:
+        with open(chosen.points, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(points)
+    page = template("accuracy_curves.svg", Path(__file__).resolve().parent)
+    for panel in PANELS:
+        svg = page.render(c=drawn(panel, points), width=WIDTH, height=HEIGHT)
+        (chosen.out / panel.file).write_text(svg, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
