@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from resight.errors import WeightsError
-from resight.train.loop import train
+from resight.train.loop import has_bf16, train
 from resight.train.matcher.bank import read_bank
 from resight.train.matcher.curves import write_curves
 from resight.train.matcher.draw import Mix, Sampler
-from resight.train.matcher.learner import MatcherLearner, Plan, has_bf16, measure
+from resight.train.matcher.learner import MatcherLearner, Plan, measure
 from resight.train.matcher.loss import IGNORED, UNMATCHED, Targets, counts, found_matches, layer_loss
 from resight.train.matcher.network import Assignment, Shape, start
 

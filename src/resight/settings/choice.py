@@ -22,7 +22,7 @@ class Choice:
     match: dict[str, Any]
     score: dict[str, Any]
     why: str
-    # A large gallery's shortlist keeps the right animal clearly more often with vectors than by votes alone (docs/accuracy.md).
+    # A large gallery's shortlist keeps the right animal clearly more often with vectors than by votes alone (docs/measurements.md).
     embed: dict[str, Any] = field(default_factory=lambda: {"enabled": "auto"})
     novelty: dict[str, Any] = field(default_factory=dict)
 
@@ -45,7 +45,7 @@ def choose(weights: WeightStore) -> Choice:
 
     Either ranks by the matches that agree with one geometry, relative to those that the same photos have with other animals:
     that named more loggerheads than the mean confidence or fused evidence, and with the bundled one grades did more than numbers
-    (docs/accuracy.md).
+    (docs/measurements.md).
     """
     for needed, kind in OFFICIAL:
         if all(weights.available(name) for name in needed):

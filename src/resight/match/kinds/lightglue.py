@@ -104,5 +104,5 @@ def _shown(rounds: tuple[tuple[int, float], ...]) -> str:
 BUNDLED_LIGHTGLUE = LightGlueParams(weights=BUNDLED, verify=GRADED_AFFINE)
 BUNDLED_KEYPOINTS = 512
 # Its scores tell animals apart so well that a name may ask for more than elsewhere: on 36 loggerheads that did not train it, the highest
-# limit that names four fifths of the right ones (docs/accuracy.md).
+# limit that names four fifths of the right ones (docs/measurements.md).
 BUNDLED_DECIDE_KNOWN = 0.925

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from resight.train.loop import Learner, Training, warm_cosine
+from resight.train.loop import Learner, Training, has_bf16, warm_cosine
 from resight.train.matcher.draw import Sampler
 from resight.train.matcher.loss import counts, loss_of
 from resight.train.matcher.network import TrainedLightGlue
@@ -95,14 +95,6 @@ class MatcherLearner(Learner):
     def describe(self, row: Mapping[str, float]) -> str:
         last = self.net.shape.n_layers
         return super().describe({k: row[k] for k in ("loss", f"recall_{last}", f"precision_{last}") if k in row})
-
-
-def has_bf16(device: str) -> bool:
-    """Whether the device has instructions for bfloat16; a step on a processor without them takes five to ten times as long as in float32."""
-    if not device.startswith("cpu") or not hasattr(torch.cpu, "get_capabilities"):
-        return True
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 @torch.no_grad()

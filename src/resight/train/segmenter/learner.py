@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resight.segment.learned.network import HeadNet
-from resight.train.loop import Learner, rate
+from resight.train.loop import Learner, has_bf16, rate
 from resight.train.pixels import to_tensor
 from resight.train.segmenter.augment import Example, Views, example
 
@@ -80,7 +80,7 @@ class HeadLearner(Learner):
 
     def losses(self, step: int, position: float) -> dict[str, Tensor]:
         batch = collate(self._draw(position / self.steps), self.device)
-        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16):
+        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=has_bf16(self.device)):
             maps, view, upright = self.net(batch.rgb)
         terms = loss_terms(maps.float(), view.float(), upright.float(), batch)
         total = terms["head"] + 0.5 * terms["body"] + terms["along"]
