@@ -79,7 +79,9 @@ def drawn(panel: Panel, points: Sequence[Row]) -> Chart:
     scale = share_scale(*ends, *(() if panel.names else (np.log,)))
     if panel.names:  # groups stand apart from the frame
         scale = share_scale(ends[0] - 0.5, ends[1] + 0.5)
-    layers = [_layer(level, [p for p in own if p["level"] == level], place, scale, bool(panel.names)) for level in LEVELS]
+    layers = [
+        _layer(level, [p for p in own if p["level"] == level], place, scale, bool(panel.names)) for level in LEVELS
+    ]
     return Chart(
         panel.title, panel.hint, panel.x_name, "right at once",
         tuple((scale.x(place(v)), panel.names.get(v, v)) for v in shown), tuple((scale.y(v), text) for v, text in SHARES),

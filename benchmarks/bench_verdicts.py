@@ -145,7 +145,11 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
     parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
     parser.add_argument("--pairings", type=Path, help="where the scores of all encounters and animals go, as JSON")
-    parser.add_argument("--accuracy", type=Path, help="where every figure of the last way goes, by group too, as JSON for `accuracy_curves.py`")
+    parser.add_argument(
+        "--accuracy",
+        type=Path,
+        help="where every figure of the last way goes, by group too, as JSON for `accuracy_curves.py`",
+    )
     parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
     chosen = parser.parse_args(given)
     outcomes: dict[str, pa.Table] = {}

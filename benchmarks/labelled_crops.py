@@ -20,6 +20,7 @@ from resight.flows.steps import own_settings
 from resight.pairs.cohort import Cohort
 from resight.run.run import Run, absolute_sources, open_run
 from resight.run.state import Extracted, Judged, Segmented
+from resight.settings.layers import lay_over, parse_assignments
 from resight.store.workspace import open_workspace
 from resight.tasks.extract import extract_features
 from resight.tasks.ingest import ingest_photos
@@ -42,6 +43,9 @@ def arguments(about: str | None, gallery_photos: int) -> argparse.ArgumentParser
     parser.add_argument(
         "--protocol", choices=[TIME_AWARE, FIRST_YEAR], default=TIME_AWARE, help="who is in the gallery"
     )
+    parser.add_argument(
+        "--set", action="append", default=[], help="a setting, such as score.name=fused; may be repeated"
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes that match; 0: this one")
     return parser
 
@@ -54,7 +58,7 @@ def opened(given: argparse.Namespace, overrides: Mapping[str, Any]) -> AbstractC
     extract = {"extract": {"kind": "sift", "max_keypoints": given.keypoints}} if given.keypoints else {}
     dask = {"workers": given.workers} if given.workers else {"mode": "inline"}
     chosen = {"segment": {"kind": "whole"}, "dask": dask, **matcher, **extract, **overrides}
-    settings, model = own_settings(place, chosen)
+    settings, model = own_settings(place, lay_over(chosen, parse_assignments(given.set)))
     return open_run(place, settings, model, flow="evaluate", sources=absolute_sources([str(given.data)]))
 
 

@@ -169,7 +169,9 @@ def test_pictures_zoom_together_and_a_box_is_drawn(reviewed_workspace: Workspace
         page.locator("html").evaluate(MARK)
         page.locator("#crop .first").click()
         page.wait_for_url(re.compile(r"\?done="))
-        assert page.locator("html[data-mark] h1").evaluate("e => e === document.activeElement"), "no page is set up anew"
+        assert page.locator("html[data-mark] h1").evaluate("e => e === document.activeElement"), (
+            "no page is set up anew"
+        )
         page.go_back()
         page.locator(LOADED_ANEW).wait_for()
     (entry,) = DecisionLog(reviewed_workspace).entries()

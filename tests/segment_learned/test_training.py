@@ -150,7 +150,9 @@ def test_training_repeats_itself_and_learns():
     assert one.curve[0]["head"] == two.curve[0]["head"] < 1.2
 
 
-@pytest.mark.parametrize(("able", "products"), [({"avx2": True}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("able", "products"), [({"avx2": True}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16)]
+)
 def test_products_are_in_bfloat16_only_where_the_processor_has_instructions_for_it(monkeypatch, able, products):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     learner, seen = HeadLearner(pictures(), [], Plan(64, 2, 8, rendered_share=0.0), 5), []

@@ -54,7 +54,7 @@ def load_settings(
     ]
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = _merge(merged, layer)
+        merged = lay_over(merged, layer)
     return settings_from(merged, str(file) if file else "settings")
 
 
@@ -105,14 +105,14 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     return nest(flat)
 
 
-def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+def lay_over(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     """Lay ``high`` over ``low``; where it chooses another kind, the options of the old kind are dropped."""
     out = dict(low)
     for key, value in high.items():
         below = out.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
             other_kind = "kind" in value and value["kind"] != below.get("kind", DEFAULT_KIND.get(key))
-            out[key] = value if other_kind else _merge(below, value)
+            out[key] = value if other_kind else lay_over(below, value)
         else:
             out[key] = value
     return out
