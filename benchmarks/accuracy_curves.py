@@ -43,11 +43,11 @@ class Panel:
 
 PANELS = (
     Panel("how-accurate-size.svg", "gallery_size", "Right at once, by size of the gallery", "A larger gallery costs little, by encounter next to nothing.", "animals in the gallery", {}),
-    Panel("how-accurate-time.svg", "days_between", "By time", "The more recent the last photo of the animal, the better.", "since the animal was last photographed",
+    Panel("how-accurate-time.svg", "days_between", "Right at once, by time", "The more recent the last photo of the animal, the better.", "since the animal was last photographed",
           {"1-30": "a month", "31-365": "a year", "366-1825": "1 to 5 years", "1826+": "longer"}),
-    Panel("how-accurate-view.svg", "viewpoint", "By view", "From above hardly a scute can be compared.", "what the photo shows",
+    Panel("how-accurate-view.svg", "viewpoint", "Right at once, by view", "From above hardly a scute can be compared.", "what the photo shows",
           {"left": "left side", "right": "right side", "top": "above", "front": "front"}),
-    Panel("how-accurate-photos.svg", "gallery_photos", "By photos of the animal", "What makes it fail: few photos of the animal to compare with.", "photos of the animal in the gallery",
+    Panel("how-accurate-photos.svg", "gallery_photos", "Right at once, by photos of the animal", "What makes it fail: few photos of the animal to compare with.", "photos of the animal in the gallery",
           {"1": "1", "2-3": "2-3", "4-7": "4-7", "8-15": "8-15", "16+": "16 and more"}),
 )  # fmt: skip
 
