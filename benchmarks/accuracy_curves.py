@@ -27,6 +27,7 @@ Row = Mapping[str, Any]
 COLUMNS = ("group", "value", "level", "share", "ci_low", "ci_high", "queries", "animals")
 LEVELS = {"encounter": ("a", "encounters"), "photo": ("b", "photos alone")}
 LEAST = 10  # queries behind a point, for fewer say nothing
+SMALLEST = 10  # animals: nobody has a gallery of two
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,17 @@ class Panel:
 
 
 PANELS = (
-    Panel("how-accurate-size.svg", "gallery_size", "Right at once, by size of the gallery", "A larger gallery costs little, by encounter next to nothing.", "animals in the gallery", {}),
-    Panel("how-accurate-time.svg", "days_between", "Right at once, by time", "The more recent the last photo of the animal, the better.", "since the animal was last photographed",
+    Panel("how-accurate-size.svg", "gallery_size", "Right at once, by size of the gallery", "Photos alone lose some in a larger gallery, encounters hardly any.", "animals in the gallery", {}),
+    Panel("how-accurate-time.svg", "days_between", "Right at once, by time", "Best within a month; beyond, the intervals are too wide to say.", "time since the nearest gallery photo of the animal",
           {"1-30": "a month", "31-365": "a year", "366-1825": "1 to 5 years", "1826+": "longer"}),
-    Panel("how-accurate-view.svg", "viewpoint", "Right at once, by view", "From above hardly a scute can be compared.", "what the photo shows",
+    Panel("how-accurate-view.svg", "viewpoint", "Right at once, by view", "From above hardly a scute of a side can be seen.", "view in the photo",
           {"left": "left side", "right": "right side", "top": "above", "front": "front"}),
     Panel("how-accurate-photos.svg", "gallery_photos", "Right at once, by photos of the animal", "What makes it fail: few photos of the animal to compare with.", "photos of the animal in the gallery",
           {"1": "1", "2-3": "2-3", "4-7": "4-7", "8-15": "8-15", "16+": "16 and more"}),
 )  # fmt: skip
+
+
+DRAWN = {panel.group for panel in PANELS}
 
 
 def points_of(accuracy: Sequence[Row]) -> list[dict[str, Any]]:
@@ -58,7 +62,9 @@ def points_of(accuracy: Sequence[Row]) -> list[dict[str, Any]]:
     for row in accuracy:
         level = row["metric"].removeprefix("top1_")
         group, _, value = row["stratum"].partition("=")
-        if level not in LEVELS or row["metric"] == level or row["value"] is None:
+        if level not in LEVELS or row["metric"] == level or row["value"] is None or group not in {"all", *DRAWN}:
+            continue
+        if group == "gallery_size" and int(value) < SMALLEST:
             continue
         if group == "all":
             size = next(r["value"] for r in accuracy if r["metric"] == "n_gallery_individuals")
@@ -69,12 +75,14 @@ def points_of(accuracy: Sequence[Row]) -> list[dict[str, Any]]:
     return found
 
 
-def drawn(panel: Panel, points: Sequence[Row]) -> Chart:
-    """The chart of one panel; groups with fewer than `LEAST` queries have no point."""
+def drawn(panel: Panel, points: Sequence[Row]) -> Chart | None:
+    """The chart of one panel; groups with fewer than `LEAST` queries have no point. None where there is no point at all."""
     own = [p for p in points if p["group"] == panel.group and int(p["queries"]) >= LEAST]
     own = [p for p in own if not panel.names or p["value"] in panel.names]
     place = _places(panel, own)
     shown = list(dict.fromkeys(p["value"] for p in sorted(own, key=lambda p: place(p["value"]))))
+    if not shown:
+        return None
     ends = (place(shown[0]), place(shown[-1]))
     scale = share_scale(*ends, *(() if panel.names else (np.log,)))
     if panel.names:  # groups stand apart from the frame
@@ -125,8 +133,11 @@ def main(given: Sequence[str] | None = None) -> None:
             writer.writerows(points)
     page = template("accuracy_curves.svg", Path(__file__).resolve().parent)
     for panel in PANELS:
-        svg = page.render(c=drawn(panel, points), width=WIDTH, height=HEIGHT)
-        (chosen.out / panel.file).write_text(svg, encoding="utf-8")
+        chart = drawn(panel, points)
+        if chart is None:
+            print(f"{panel.file}: no group has {LEAST} queries")
+            continue
+        (chosen.out / panel.file).write_text(page.render(c=chart, width=WIDTH, height=HEIGHT), encoding="utf-8")
 
 
 if __name__ == "__main__":

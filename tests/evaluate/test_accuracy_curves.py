@@ -30,7 +30,7 @@ def test_what_is_drawn_is_what_was_measured(tmp_path):
     for text in first.values():
         ElementTree.fromstring(text)
     sizes = drawn(SIZE, points_of(measured()))
-    assert [text for _, text in sizes.x_ticks] == ["2", "5", "10", "20", "30"] and len(sizes.layers) == 2
+    assert [text for _, text in sizes.x_ticks] == ["10", "20", "30"] and len(sizes.layers) == 2
     places = [y for _, y, _ in sizes.layers[1].dots]
     assert places == sorted(places) and places[0] < places[-1], "the larger the gallery, the lower on the page"
 
@@ -41,3 +41,11 @@ def test_groups_of_few_queries_and_views_of_several_photos_are_not_drawn():
     assert [text for _, text in drawn(TIME, points).x_ticks] == ["a month"]
     (photos,) = [layer for layer in drawn(VIEW, points).layers if layer.name == "photos alone"]
     assert len(photos.dots) == 1 and photos.whiskers and not photos.line
+
+
+def test_a_folder_without_views_has_the_other_drawings(tmp_path, capsys):
+    rows = [row for row in measured() if not row["stratum"].startswith("viewpoint")]
+    (tmp_path / "now.json").write_text(json.dumps(rows, default=str))
+    main([str(tmp_path / "now.json"), "--out", str(tmp_path)])
+    assert sorted(p.name for p in tmp_path.glob("*.svg")) == sorted({p.file for p in PANELS} - {VIEW.file})
+    assert VIEW.file in capsys.readouterr().out
