@@ -45,6 +45,7 @@ class Learner(ABC):
         clip: Largest norm of the gradient.
         keep: Share of the running mean of the weights (Polyak and Juditsky, 1992) that a step keeps, at most; 0: no mean.
         look_every: Steps between two rows of the curve.
+        bf16: Products inside `products` are in bfloat16; weights, heads and loss stay float32.
         rng: Generator whose state the checkpoint keeps; None if a batch depends on seed and step alone.
     """
 
@@ -56,6 +57,7 @@ class Learner(ABC):
     clip: float = 5.0
     keep: float = 0.0
     look_every: int = 50
+    bf16: bool = False
     rng: np.random.Generator | None = None
 
     def begin(self) -> None:
@@ -69,6 +71,15 @@ class Learner(ABC):
     @abstractmethod
     def losses(self, step: int, position: float) -> dict[str, Tensor]:
         """Scalars of one step; the gradient is taken of the one called ``loss``."""
+
+    def products(self) -> torch.autocast:
+        """Around the network: its products are in bfloat16 where `bf16` says so."""
+        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.bf16)
+
+    @property
+    def product_type(self) -> str:
+        """Of products, for the record beside the weights."""
+        return "bfloat16" if self.bf16 else "float32"
 
     def look(self, training: Training) -> dict[str, float]:
         """Further values for a row of the curve."""

@@ -46,10 +46,6 @@ class Plan:
     look_every: int = 50
     look_pairs: int = 32
 
-    def in_bf16(self, device: str) -> bool:
-        """Whether products are in bfloat16 there."""
-        return self.bf16 and has_bf16(device)
-
 
 class MatcherLearner(Learner):
     """LightGlue for SIFT on pairs of views.
@@ -74,7 +70,7 @@ class MatcherLearner(Learner):
         self.steps, self.clip, self.keep, self.look_every = plan.steps, plan.clip, plan.keep, plan.look_every
         self.recipe = {"seed": seed, "plan": asdict(plan), "shape": asdict(net.shape)}
         self.sampler, self.apart, self.plan, self.seed, self.device = sampler, apart, plan, seed, device
-        self.bf16 = plan.in_bf16(device)
+        self.bf16 = plan.bf16 and has_bf16(device)
 
     def learning_rate(self, position: float) -> float:
         """Warm-up, then a cosine to 2 %."""
@@ -84,7 +80,7 @@ class MatcherLearner(Learner):
 
     def losses(self, step: int, position: float) -> dict[str, Tensor]:
         batch = self.sampler.batch(self.seed, step, self.plan.batch, self.plan.keypoints).to(self.device)
-        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.bf16):
+        with self.products():
             assignments = self.net(batch.a, batch.b)
         return {"loss": loss_of(assignments, batch.truth)}
 

@@ -245,7 +245,7 @@ def _record(
         "look_alikes": len(found.look_alikes) if found else 0,
         "shares": {name: round(float(chance), 3) for name, chance in zip(names, chances, strict=True)},
         "recipe": asdict(recipe) | {"shape": training.learner.recipe["shape"]},
-        "products": "bfloat16" if recipe.plan.in_bf16(training.learner.device) else "float32",
+        "products": training.learner.product_type,
         "steps_done": training.step,
         "seconds": round(training.seconds),
         **machine(training.learner.device),

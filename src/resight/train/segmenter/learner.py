@@ -70,7 +70,7 @@ class HeadLearner(Learner):
         self.net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=plan.learning_rate, weight_decay=0.02)
         self.real, self.rendered, self.scenes = real, rendered, scenes
-        self.plan, self.device, self.steps = plan, device, plan.steps
+        self.plan, self.device, self.steps, self.bf16 = plan, device, plan.steps, has_bf16(device)
         self.chances = _by_view(real)
         numbers, origin = [len(real), len(rendered), len(scenes)], "scratch" if start is None else "weights"
         self.recipe = {"seed": seed, "plan": asdict(plan), "number of pictures": numbers, "start": origin}
@@ -80,7 +80,7 @@ class HeadLearner(Learner):
 
     def losses(self, step: int, position: float) -> dict[str, Tensor]:
         batch = collate(self._draw(position / self.steps), self.device)
-        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=has_bf16(self.device)):
+        with self.products():
             maps, view, upright = self.net(batch.rgb)
         terms = loss_terms(maps.float(), view.float(), upright.float(), batch)
         total = terms["head"] + 0.5 * terms["body"] + terms["along"]

@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from resight.segment.learned.network import HeadNet
 from resight.segment.learned.weights import from_tensors, to_tensors
-from resight.train.loop import Execution, Training, has_bf16, train
+from resight.train.loop import Execution, Training, train
 from resight.train.record import machine, write_with_record
 from resight.train.segmenter.animals import with_animal
 from resight.train.segmenter.augment import Views
@@ -101,11 +101,10 @@ def train_and_write(
         "photos": dict(Counter(views.wide.source for views in [*material.real, *material.rendered])),
         "recipe": asdict(recipe),
         "started_from": _origin(start) if start else None,
-        "products": "bfloat16" if has_bf16(execution.device) else "float32",
         **machine(execution.device),
     }
     training = train_head_finder(material, recipe, execution, begin)
-    record |= {"steps": training.step, "seconds": round(training.seconds)}
+    record |= {"products": training.learner.product_type, "steps": training.step, "seconds": round(training.seconds)}
     write_with_record(target, weights_of(training), record)
     if execution.checkpoint is not None:
         execution.checkpoint.unlink(missing_ok=True)
