@@ -12,14 +12,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resight.report.charts import HEIGHT, SHARES, WIDTH, Chart, Layer, Scale, share_scale
+from resight.report.charts import HEIGHT, SHARES, WIDTH, Chart, Layer, Scale, share_scale, uprights
 from resight.report.drawings import svg_path
 from resight.report.templates import template
 
@@ -53,24 +54,19 @@ PANELS = (
 )  # fmt: skip
 
 
-DRAWN = {panel.group for panel in PANELS}
-
-
 def points_of(accuracy: Sequence[Row]) -> list[dict[str, Any]]:
     """The figures that are drawn: top 1 by photo and by encounter, of all queries and by group. ``accuracy``: rows of the table."""
+    groups = {panel.group for panel in PANELS}
+    n_animals = next(f"{r['value']:.0f}" for r in accuracy if r["metric"] == "n_gallery_individuals")
     found = []
     for row in accuracy:
         level = row["metric"].removeprefix("top1_")
-        group, _, value = row["stratum"].partition("=")
-        if level not in LEVELS or row["metric"] == level or row["value"] is None or group not in {"all", *DRAWN}:
+        group, value = ("gallery_size", n_animals) if row["stratum"] == "all" else row["stratum"].split("=", 1)
+        if level not in LEVELS or group not in groups or row["value"] is None:
             continue
         if group == "gallery_size" and int(value) < SMALLEST:
             continue
-        if group == "all":
-            size = next(r["value"] for r in accuracy if r["metric"] == "n_gallery_individuals")
-            group, value = "gallery_size", f"{size:.0f}"
-        numbers = (row["value"], row["ci_low"], row["ci_high"])
-        shares = ["" if v is None else f"{v:.4f}" for v in numbers]
+        shares = ["" if v is None else f"{v:.4f}" for v in (row["value"], row["ci_low"], row["ci_high"])]
         found.append(dict(zip(COLUMNS, (group, value, level, *shares, row["n"], row["n_individuals"]), strict=True)))
     return found
 
@@ -78,42 +74,36 @@ def points_of(accuracy: Sequence[Row]) -> list[dict[str, Any]]:
 def drawn(panel: Panel, points: Sequence[Row]) -> Chart | None:
     """The chart of one panel; groups with fewer than `LEAST` queries have no point. None where there is no point at all."""
     own = [p for p in points if p["group"] == panel.group and int(p["queries"]) >= LEAST]
-    own = [p for p in own if not panel.names or p["value"] in panel.names]
-    place = _places(panel, own)
-    shown = list(dict.fromkeys(p["value"] for p in sorted(own, key=lambda p: place(p["value"]))))
+    seen = {p["value"] for p in own}
+    shown = [v for v in panel.names if v in seen] if panel.names else sorted(seen, key=float)
     if not shown:
         return None
-    ends = (place(shown[0]), place(shown[-1]))
-    scale = share_scale(*ends, *(() if panel.names else (np.log,)))
-    if panel.names:  # groups stand apart from the frame
-        scale = share_scale(ends[0] - 0.5, ends[1] + 0.5)
-    layers = [
-        _layer(level, [p for p in own if p["level"] == level], place, scale, bool(panel.names)) for level in LEVELS
-    ]
+    places = {v: float(k if panel.names else v) for k, v in enumerate(shown)}
+    first, last = places[shown[0]], places[shown[-1]]
+    # Groups stand apart from the frame, and their two levels from each other; they have no order that a line could show.
+    scale = share_scale(first - 0.5, last + 0.5) if panel.names else share_scale(first, last, np.log)
+    layers = []
+    for (level, (style, name)), side in zip(LEVELS.items(), (-1, 1), strict=True):
+        of_level = [_numbers(p, places) for p in own if p["level"] == level and p["value"] in places]
+        layers.append(_layer(style, name, of_level, scale, side, joined=not panel.names))
     return Chart(
         panel.title, panel.hint, panel.x_name, "right at once",
-        tuple((scale.x(place(v)), panel.names.get(v, v)) for v in shown), tuple((scale.y(v), text) for v, text in SHARES),
+        tuple((scale.x(places[v]), panel.names.get(v, v)) for v in shown), tuple((scale.y(v), text) for v, text in SHARES),
         tuple(layer for layer in layers if layer.dots),
     )  # fmt: skip
 
 
-def _places(panel: Panel, points: Sequence[Row]) -> Callable[[str], float]:
-    seen = [name for name in panel.names if any(p["value"] == name for p in points)]
-    return (lambda value: float(seen.index(value))) if panel.names else float
+def _numbers(point: Row, places: Mapping[str, float]) -> dict[str, float | None]:
+    """A kept point as `charts` takes it."""
+    share, *ends = (float(point[name]) if point[name] else None for name in ("share", "ci_low", "ci_high"))
+    return {"x": places[point["value"]], "y": share, "ci_low": ends[0], "ci_high": ends[1]}
 
 
-def _layer(level: str, points: Sequence[Row], place: Callable[[str], float], scale: Scale, apart: bool) -> Layer:
-    style, name = LEVELS[level]
-    shift = (-5.0 if style == "a" else 5.0) if apart else (-2.0 if style == "a" else 2.0)
-    points = sorted(points, key=lambda p: place(p["value"]))
-    dots = [(scale.x(place(p["value"])) + shift, scale.y(float(p["share"]))) for p in points]
-    whiskers = "".join(
-        f"M{x:.1f} {scale.y(float(p['ci_low'])):.1f}V{scale.y(float(p['ci_high'])):.1f}"
-        for (x, _), p in zip(dots, points, strict=True)
-        if p["ci_low"]
-    )
-    line = svg_path(dots) if len(dots) > 1 and not apart else ""
-    return Layer(style, name, line, whiskers=whiskers, dots=tuple((x, y, 4.0) for x, y in dots))
+def _layer(style: str, name: str, points: Sequence[Row], scale: Scale, side: int, joined: bool) -> Layer:
+    points, shift = sorted(points, key=itemgetter("x")), side * (2.0 if joined else 5.0)
+    dots = [(scale.x(p["x"]) + shift, scale.y(p["y"])) for p in points]
+    line = svg_path(dots) if len(dots) > 1 and joined else ""
+    return Layer(style, name, line, whiskers=uprights(points, scale, shift), dots=tuple((*at, 4.0) for at in dots))
 
 
 def main(given: Sequence[str] | None = None) -> None:

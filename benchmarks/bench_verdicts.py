@@ -104,9 +104,8 @@ def groups_of_the_known(outcomes: pa.Table) -> dict[str, Any]:
     return {"metric": "cluster_ari_known", "value": value, "ci_low": low, "ci_high": high, "n": len(rows)}
 
 
-def figures(outcomes: pa.Table, protocol: str, prior_new: float) -> dict[str, dict[str, Any]]:
-    """By metric its value, interval and number of rows."""
-    rows = accuracy_rows(outcomes, Context(protocol, prior_new))
+def figures(outcomes: pa.Table, rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """By metric its value, interval and number of rows. ``rows``: what `accuracy_rows` says of the outcomes."""
     return {
         r["metric"]: r for r in [*rows, groups_of_the_known(outcomes) | {"stratum": "all"}] if r["stratum"] == "all"
     }
@@ -168,11 +167,11 @@ def main(given: Sequence[str] | None = None) -> None:
                 chosen.pairings.write_text(json.dumps(pairings(together)))
             outcomes[way] = conform("outcomes", rows, run.run_id or "bench")
         prior_new = run.settings.novelty.prior_new
-    by_way = {way: figures(rows, chosen.protocol, prior_new) for way, rows in outcomes.items()}
+    accuracy = {way: accuracy_rows(rows, Context(chosen.protocol, prior_new)) for way, rows in outcomes.items()}
+    by_way = {way: figures(rows, accuracy[way]) for way, rows in outcomes.items()}
     print("\n".join(table(by_way)), flush=True)
     if chosen.accuracy:
-        rows = accuracy_rows(outcomes[chosen.ways[-1]], Context(chosen.protocol, prior_new))
-        chosen.accuracy.write_text(json.dumps(rows, indent=0, default=str), encoding="utf-8")
+        chosen.accuracy.write_text(json.dumps(accuracy[chosen.ways[-1]], indent=0, default=str), encoding="utf-8")
     for one, other in pairwise(outcomes):
         print("\n".join(["", *paired(outcomes[one], outcomes[other], (one, other), prior_new)]), flush=True)
 

@@ -100,7 +100,7 @@ def reliability(rows: Rows) -> Chart | None:
         return None
     scale = share_scale(0, 1)
     dots = tuple((*scale.at(p["x"], p["y"]), min(3.0 + 1.6 * float(np.sqrt(p["n"])), 14.0)) for p in points)
-    layer = Layer("a", "best candidate right", whiskers=_whiskers(points, scale), dots=dots)
+    layer = Layer("a", "best candidate right", whiskers=uprights(points, scale), dots=dots)
     return Chart(
         "Calibration", "On the dashed line probabilities are exact; below it they are too high.", "stated probability",
         "share right", tuple((scale.x(v), text) for v, text in SHARES), _shares(scale), (layer,),
@@ -209,7 +209,7 @@ def _layer(style: str, name: str, points: Rows, scale: Scale, whiskers: bool) ->
         style, name, svg_path(places) if len(places) > 1 else "", dots=tuple((*place, 3.6) for place in places)
     )
     if whiskers:  # of two lines at the same x they would cover each other
-        return replace(layer, whiskers=_whiskers(drawn, scale, -2.0 if style == "a" else 2.0))
+        return replace(layer, whiskers=uprights(drawn, scale, -2.0 if style == "a" else 2.0))
     ends = [p for p in drawn if p["ci_low"] is not None]
     if len(ends) < 2:
         return layer
@@ -217,7 +217,8 @@ def _layer(style: str, name: str, points: Rows, scale: Scale, whiskers: bool) ->
     return replace(layer, band=svg_path(edge) + "Z")
 
 
-def _whiskers(points: Rows, scale: Scale, shift: float = 0.0) -> str:
+def uprights(points: Rows, scale: Scale, shift: float = 0.0) -> str:
+    """Whiskers: a line over the interval of each point that has one, so many px beside it."""
     places = [
         (scale.x(p["x"]) + shift, scale.y(p["ci_low"]), scale.y(p["ci_high"]))
         for p in points
