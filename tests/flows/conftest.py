@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from flow_helpers import FIRST_NIGHT, SMALL
+from flow_helpers import FIRST_NIGHT, SMALL, MakeOnce
 from stopping import wait_for
 
 from resight.demo.survey import render_survey
@@ -28,7 +28,6 @@ from resight.flows.nightly import run_nightly
 result = run_nightly(sys.argv[1], {FIRST_NIGHT!r}, {SMALL!r}, quiet=True)
 sys.stdout.write(json.dumps(result, allow_nan=False))
 """
-MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 
 
 @pytest.fixture(scope="session")

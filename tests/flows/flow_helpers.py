@@ -1,5 +1,8 @@
 """What the flow tests share."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +13,7 @@ SMALL = {"extract": {"max_keypoints": 300}, "crop": {"head_side_px": 320}, "dask
 FIRST_NIGHT = "2026-06-04"
 HERE = "http://127.0.0.1:8765"
 HOSTS = {"127.0.0.1:8765", "localhost:8765"}
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 TABLES = (
     "photos",
     "crops",

@@ -1,6 +1,7 @@
 """Calibration pairs lie in the store: nights with the same gallery share them, and say what they would say with pairs of their own."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from flow_helpers import SMALL, TABLES
+from flow_helpers import SMALL, TABLES, MakeOnce
 
 from resight.demo.survey import render_survey
 from resight.flows.identify import identify
@@ -32,6 +33,7 @@ from resight.weights.store import WeightStore
 QUICK: dict[str, Any] = SMALL | {"match": {"kind": "nearest"}, "segment": {"kind": "whole"}}
 FUSED: dict[str, Any] = QUICK | {"score": {"name": "fused"}}
 SHORT: dict[str, Any] = FUSED | {"shortlist": {"enabled": "on", "k": 4}}
+MorePhotos = Callable[..., None]
 OF_PAIRS = ("pairs", "pairs_left_out", "scores")
 
 
@@ -39,12 +41,18 @@ def night(place: Workspace, day: str, settings: dict[str, Any] = SMALL) -> dict[
     return run_nightly(place.root, day, settings, quiet=True)
 
 
-def more_photos(place: Workspace, folder: str, seed: int = 7) -> None:
+@pytest.fixture
+def more_photos(make_once: MakeOnce) -> MorePhotos:
     """Two more encounters of animals that nobody has named."""
-    render_survey(
-        place.root / "photos" / folder, n_individuals=1, n_new=1, photos_per_encounter=1, size_px=(600, 450), seed=seed
-    )
-    (place.root / "photos" / folder / "metadata.csv").unlink()
+
+    def put(place: Workspace, folder: str, seed: int = 7) -> None:
+        def render(made: Path) -> None:
+            render_survey(made, n_individuals=1, n_new=1, photos_per_encounter=1, size_px=(600, 450), seed=seed)
+            (made / "metadata.csv").unlink()
+
+        shutil.copytree(make_once(f"more photos {seed}", render), place.root / "photos" / folder)
+
+    return put
 
 
 def twin_of(place: Workspace, folder: Path) -> Workspace:
@@ -78,19 +86,26 @@ def kept(place: Workspace, run_id: str) -> Calibrating:
 
 
 @pytest.fixture
-def quick_workspace(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def quick_workspace(workspace: Workspace, make_once: MakeOnce, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Five known animals met twice each, and three encounters of nobody known."""
+
+    def render(folder: Path) -> None:
+        render_survey(folder, n_individuals=5, n_new=3, photos_per_encounter=1, size_px=(480, 360))
+
     monkeypatch.setenv("RESIGHT_WEIGHTS", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(workspace.root / "no cache"))
     init_workspace(workspace.root, WeightStore(allow_download=False))
-    inbox = workspace.root / "photos" / "survey"
-    render_survey(inbox, n_individuals=5, n_new=3, photos_per_encounter=1, size_px=(480, 360))
+    shutil.copytree(make_once("quick survey", render), workspace.root / "photos" / "survey")
     return workspace
 
 
 @pytest.mark.parametrize("settings", [QUICK, FUSED, SHORT], ids=["snorm_inliers", "fused", "fused behind a shortlist"])
 def test_a_night_says_the_same_as_with_calibration_pairs_of_its_own(
-    quick_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+    quick_workspace: Workspace,
+    more_photos: MorePhotos,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
 ) -> None:
     night(quick_workspace, "2026-06-04", settings)  # accepts a fusion
     more_photos(quick_workspace, "more")
@@ -115,7 +130,9 @@ def test_a_night_says_the_same_as_with_calibration_pairs_of_its_own(
     assert counts["calibration"]["in"] + counts["match"]["in"] == together["counts"]["match"]["in"]
 
 
-def test_nights_with_the_same_gallery_share_them_and_a_new_name_makes_others(night_workspace: Workspace) -> None:
+def test_nights_with_the_same_gallery_share_them_and_a_new_name_makes_others(
+    night_workspace: Workspace, more_photos: MorePhotos
+) -> None:
     first = open_run(night_workspace)
     more_photos(night_workspace, "more")
     second = open_run(night_workspace, night(night_workspace, "2026-06-05")["run_id"])
@@ -132,7 +149,11 @@ def test_nights_with_the_same_gallery_share_them_and_a_new_name_makes_others(nig
 
 @pytest.mark.parametrize("settings", [QUICK, FUSED, SHORT], ids=["snorm_inliers", "fused", "fused behind a shortlist"])
 def test_a_new_name_makes_the_pairs_of_its_crops_and_says_the_same_as_all_of_them_made_anew(
-    quick_workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+    quick_workspace: Workspace,
+    more_photos: MorePhotos,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
 ) -> None:
     night(quick_workspace, "2026-06-04", settings)  # accepts a fusion
     more_photos(quick_workspace, "more")
@@ -220,7 +241,7 @@ def test_they_stay_as_long_as_a_kept_run_has_used_them(night_workspace: Workspac
     assert not unused.exists() and kept(night_workspace, open_run(night_workspace).run_id).pairs.num_rows > 0
 
 
-def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace) -> None:
+def test_damaged_ones_are_told_and_made_again(night_workspace: Workspace, more_photos: MorePhotos) -> None:
     run = open_run(night_workspace)
     mine = kept(night_workspace, run.run_id)
     learned = night_workspace.store / "calibration" / run.record["fingerprints"]["calibration"]
