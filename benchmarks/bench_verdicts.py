@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from labelled_crops import arguments, first_of_each, of_photos, opened, pairings, prepared
 from over_animals import interval_text
 
@@ -122,7 +123,12 @@ def table(by_way: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
 
 def paired(old: pa.Table, new: pa.Table, names: tuple[str, str], prior_new: float) -> list[str]:
     """Lines of a Markdown table: what the second way has more, in points, on the same queries, with the 95 % interval over animals."""
-    found = {row["metric"]: row for row in compare(old, new, prior_new).differences}
+    compared = compare(old, new, prior_new)
+    if compared.n_not_common:
+        raise SystemExit(
+            f"{compared.n_not_common} query encounters are in only one of the two: not the same --photos, --part or --protocol"
+        )
+    found = {row["metric"]: row for row in compared.differences}
     lines = [f"| {names[1]} less {names[0]} | difference, points | gained and lost |", "| --- | --- | --- |"]
     for metric in (metric for metric in SHOWN if metric in found and found[metric]["difference"] is not None):
         row = found[metric]
@@ -149,6 +155,12 @@ def main(given: Sequence[str] | None = None) -> None:
         type=Path,
         help="where every figure of the last way goes, by group too, as JSON for `accuracy_curves.py`",
     )
+    parser.add_argument("--outcomes", type=Path, help="where the outcomes of the last way go, as Parquet")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        help="outcomes of another call (`--outcomes`), of the same queries with other settings, which the last way is paired with",
+    )
     parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
     chosen = parser.parse_args(given)
     outcomes: dict[str, pa.Table] = {}
@@ -172,6 +184,12 @@ def main(given: Sequence[str] | None = None) -> None:
     print("\n".join(table(by_way)), flush=True)
     if chosen.accuracy:
         chosen.accuracy.write_text(json.dumps(accuracy[chosen.ways[-1]], indent=0, default=str), encoding="utf-8")
+    last = outcomes[chosen.ways[-1]]
+    if chosen.outcomes:
+        pq.write_table(last, chosen.outcomes)
+    if chosen.beside:
+        beside = pq.read_table(chosen.beside)
+        print("\n".join(["", *paired(beside, last, (chosen.beside.stem, chosen.ways[-1]), prior_new)]), flush=True)
     for one, other in pairwise(outcomes):
         print("\n".join(["", *paired(outcomes[one], outcomes[other], (one, other), prior_new)]), flush=True)
 
