@@ -23,6 +23,12 @@ def test_weights_are_small_and_say_how_they_were_made():
     assert len(recipe["data_sha256"]) == 64 and recipe["recipe"]["plan"]["steps"] > 0 and recipe["seconds"] > 0
 
 
+def test_they_are_known_with_their_licence_by_path_and_by_name():
+    for name in (str(BUNDLED), "headfinder"):
+        found = WeightStore(allow_download=False).find(name)
+        assert (found.path, found.licence) == (BUNDLED, "Apache-2.0")
+
+
 def test_auto_asks_the_head_finder_where_there_is_no_outline():
     segmenter = AutoParams().build(WeightStore())
     assert isinstance(segmenter, AutoSegmenter) and isinstance(segmenter.otherwise, HeadFinder)

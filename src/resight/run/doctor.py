@@ -81,7 +81,8 @@ def _weights(store: WeightStore, name: str) -> Finding:
     except ResightError as error:
         return Finding("weights", False, str(error))
     licence = file.licence or "licence not known"
-    return Finding("weights", True, f"{name}: {file.path}, sha256 {file.sha256[:12]}…, {licence}")
+    where = name if name == str(file.path) else f"{name}: {file.path}"
+    return Finding("weights", True, f"{where}, sha256 {file.sha256[:12]}…, {licence}")
 
 
 def _device(settings: Settings) -> Finding:

@@ -162,6 +162,13 @@ _ALL = (
         how_to_get="it comes with the package; install that again",
     ),
     KnownWeights(
+        "headfinder",
+        "the head finder",
+        "Apache-2.0",
+        (KnownFile("headfinder.safetensors", "107b119e4f38bbea085591bcb7808a745106f57ba64caa60e28899a4df1007ba"),),
+        how_to_get="it comes with the package; install that again",
+    ),
+    KnownWeights(
         "efficientnet-lite0-imagenet",
         "EfficientNet-Lite0",
         "Apache-2.0",
