@@ -1,6 +1,6 @@
 """What an evening's review costs: keys for each encounter, and how soon each screen is there.
 
-Real head crops (`heads/` of the shared data): animals that neither trained nor chose the bundled matcher, each with two earlier
+Real head crops (`heads/` of the shared data): animals outside the Zakynthos folder (`lightglue-sift-turtle` has seen none of them), each with two earlier
 encounters that are named and one or two later ones whose names are hidden, and animals that nobody has named. After one night
 somebody who knows the truth decides on every encounter in Chromium, by keyboard alone: Enter where the first candidate is the right
 one, its number and Enter where another one is, N and Enter for a new animal, and `/`, the name and Enter twice for one that is not

@@ -145,7 +145,7 @@ def _cell(row: dict[str, Any] | None) -> str:
     return f"{100 * row['value']:.1f}{ends} of {row['n']}"
 
 
-def main(given: Sequence[str] | None = None) -> None:
+def _asked(given: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments(__doc__, gallery_photos=1000)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
     parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
@@ -162,7 +162,11 @@ def main(given: Sequence[str] | None = None) -> None:
         help="outcomes of another call (`--outcomes`), of the same queries with other settings, which the last way is paired with",
     )
     parser.add_argument("--calibrating", type=int, default=200, help="encounters that stand in for unknown animals")
-    chosen = parser.parse_args(given)
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    chosen = _asked(given)
     outcomes: dict[str, pa.Table] = {}
     with opened(chosen, settings_of(chosen)) as run:
         asking = read_animals(chosen.animals, Part(chosen.part))

@@ -88,7 +88,8 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Generated from the program. `resight init` writes the same into `resight.toml`, with comments. A value is taken from the",
+        "Generated from the program. `resight init` writes them into `resight.toml` with comments, and sets extractor, matcher, score,",
+        "vectors and the limit for names otherwise than the defaults shown here. A value is taken from the",
         "first of: the command line (`--set extract.max_keypoints=512`), the environment (`RESIGHT_EXTRACT__MAX_KEYPOINTS=512`),",
         "`resight.toml`, the default. A misspelt key stops the run and the message offers the nearest name.",
         "",

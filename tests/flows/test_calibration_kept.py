@@ -164,8 +164,7 @@ def test_a_new_name_makes_the_pairs_of_its_crops_and_says_the_same_as_all_of_the
     labels.write_text(f"file,individual_id\n{photos['uri'][0].as_py().removeprefix('photos/')},Zoe\n")
     twin = twin_of(quick_workspace, tmp_path / "twin")
     shutil.rmtree(twin.store / "calibration")
-    looked_up: list[int] = []
-    match = pairing.match
+    looked_up, match = list[int](), pairing.match
 
     def noting(env: Any, setup: Any, name: str, plan: pa.Table, features: pa.Table) -> Any:
         looked_up.append(of_calibration(plan)[0].num_rows)

@@ -14,7 +14,7 @@ VERSION = 1
 
 
 class EmbedParams(Params):
-    """One vector per crop, made once, by which a gallery of any size is searched in no time."""
+    """One vector per crop, made once, which narrows a large gallery down before matching."""
 
     label: ClassVar[str] = "embed"
     revision: ClassVar[int] = 2  # other weights by default

@@ -24,7 +24,7 @@ DOUBLED = 255 | 1 << 8  # OpenCV's octave field: octave -1, in which the picture
 
 
 class SiftParams(ExtractorBase):
-    """SIFT (Lowe 2004), OpenCV; works best on turtles and needs no weights."""
+    """SIFT (Lowe 2004), OpenCV; the best of those that were measured on turtles; needs no weights."""
 
     family: ClassVar[str] = "sift"
     kind: Literal["sift"] = "sift"
