@@ -1,6 +1,7 @@
 """Commands as real processes, with slow work, that tests stop in the middle."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -113,9 +114,13 @@ class Command:
             return str(database.execute(query).fetchone()[0])
 
 
-def start(folder: Path, arguments: list[str], work: str = SLEEP, **environment: str) -> Command:
-    """Start ``resight`` with slow work."""
+def start(
+    folder: Path, arguments: list[str], work: str = SLEEP, *, database: Path | None = None, **environment: str
+) -> Command:
+    """Start ``resight`` with slow work; a server of its own begins with a copy of ``database``."""
     folder.mkdir()
+    if database is not None:
+        shutil.copyfile(database, folder / "prefect.db")
     mark = folder / "began"
     (folder / "sitecustomize.py").write_text(SLOW.format(mark=str(mark), work=work), encoding="utf-8")
     env = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {

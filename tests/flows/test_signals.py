@@ -37,12 +37,18 @@ WORK = {"workers": SLEEP, "opencv": OPENCV, "torch": TORCH}
 
 @pytest.mark.parametrize(("mode", "signal_name", "group", "work"), [c for c in MATRIX if ALL or c in SHORT])
 def test_a_command_ends_at_a_signal(
-    mode: str, signal_name: str, group: bool, work: str, field_workspace: Workspace, tmp_path: Path
+    mode: str,
+    signal_name: str,
+    group: bool,
+    work: str,
+    field_workspace: Workspace,
+    tmp_path: Path,
+    prefect_database: Path,
 ) -> None:
     options = WORKERS if work == "workers" else INLINE
     plain = ("--plain",) if mode == "plain" else ("--record",)
     arguments = ["nightly", "--workspace", str(field_workspace.root), *plain, *options]
-    with start(tmp_path / "command", arguments, WORK[work]) as command:
+    with start(tmp_path / "command", arguments, WORK[work], database=prefect_database) as command:
         command.wait_for_work()
         listening = command.listening()
         code, output, left = command.stop(SIGNALS[signal_name], group)
