@@ -39,7 +39,7 @@ demo: $(STAMP)  ## a small survey to ranked identifications; PHOTOS=dir takes re
 	$(BIN)/resight demo --workspace '$(DEMO)' $(if $(PHOTOS),--photos '$(PHOTOS)')
 
 # A process per core, each with one thread: two threads in each of two processes cost more than twice the work. Files in
-# their own order: by default those with the fewest tests come last, among them the longest test of all, alone on its core.
+# their own order: by default those with the fewest tests come last, the longest test of all among them, when the other cores have nothing left.
 PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
 # Coverage takes about a quarter more time, so that it is measured only where COVERAGE=yes asks for it (before a release).
 COVERAGE ?=

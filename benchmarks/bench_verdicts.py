@@ -123,12 +123,7 @@ def table(by_way: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
 
 def paired(old: pa.Table, new: pa.Table, names: tuple[str, str], prior_new: float) -> list[str]:
     """Lines of a Markdown table: what the second way has more, in points, on the same queries, with the 95 % interval over animals."""
-    compared = compare(old, new, prior_new)
-    if compared.n_not_common:
-        raise SystemExit(
-            f"{compared.n_not_common} query encounters are in only one of the two: not the same --photos, --part or --protocol"
-        )
-    found = {row["metric"]: row for row in compared.differences}
+    found = {row["metric"]: row for row in compare(old, new, prior_new).differences}
     lines = [f"| {names[1]} less {names[0]} | difference, points | gained and lost |", "| --- | --- | --- |"]
     for metric in (metric for metric in SHOWN if metric in found and found[metric]["difference"] is not None):
         row = found[metric]
@@ -136,6 +131,11 @@ def paired(old: pa.Table, new: pa.Table, names: tuple[str, str], prior_new: floa
         changed = f"{row['n_gained']}, {row['n_lost']}" if row["n_gained"] is not None else ""
         lines.append(f"| {SHOWN[metric]} | {100 * row['difference']:+.1f}{ends} of {row['n']} | {changed} |")
     return lines
+
+
+def _queries(outcomes: pa.Table) -> set[tuple[str, str]]:
+    """Photos and encounters that asked."""
+    return {(r["level"], r["query_id"]) for r in outcomes.to_pylist() if r["trial"] == CLOSED}
 
 
 def _cell(row: dict[str, Any] | None) -> str:
@@ -147,7 +147,7 @@ def _cell(row: dict[str, Any] | None) -> str:
 
 def _asked(given: Sequence[str] | None) -> argparse.Namespace:
     parser = arguments(__doc__, gallery_photos=1000)
-    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="who makes the shortlist")
     parser.add_argument("--places", type=int, default=50, help="gallery photos that a photo is matched with")
     parser.add_argument("--pairings", type=Path, help="where the scores of all encounters and animals go, as JSON")
     parser.add_argument(
@@ -167,6 +167,7 @@ def _asked(given: Sequence[str] | None) -> argparse.Namespace:
 
 def main(given: Sequence[str] | None = None) -> None:
     chosen = _asked(given)
+    beside = pq.read_table(chosen.beside) if chosen.beside else None
     outcomes: dict[str, pa.Table] = {}
     with opened(chosen, settings_of(chosen)) as run:
         asking = read_animals(chosen.animals, Part(chosen.part))
@@ -191,11 +192,14 @@ def main(given: Sequence[str] | None = None) -> None:
     last = outcomes[chosen.ways[-1]]
     if chosen.outcomes:
         pq.write_table(last, chosen.outcomes)
-    if chosen.beside:
-        beside = pq.read_table(chosen.beside)
-        print("\n".join(["", *paired(beside, last, (chosen.beside.stem, chosen.ways[-1]), prior_new)]), flush=True)
     for one, other in pairwise(outcomes):
         print("\n".join(["", *paired(outcomes[one], outcomes[other], (one, other), prior_new)]), flush=True)
+    if beside is not None:
+        if apart := len(_queries(beside) ^ _queries(last)):
+            raise SystemExit(
+                f"{apart} photos and encounters ask in only one of the two: {chosen.beside} is of other options."
+            )
+        print("\n".join(["", *paired(beside, last, (chosen.beside.stem, chosen.ways[-1]), prior_new)]), flush=True)
 
 
 if __name__ == "__main__":

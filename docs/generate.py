@@ -89,7 +89,7 @@ def settings_page() -> str:
         "# Settings",
         "",
         "Generated from the program. `resight init` writes them into `resight.toml` with comments, and sets extractor, matcher, score,",
-        "vectors and the limit for names otherwise than the defaults shown here. A value is taken from the",
+        "vectors and, with the bundled matcher, the limit for names otherwise than the defaults shown here. A value is taken from the",
         "first of: the command line (`--set extract.max_keypoints=512`), the environment (`RESIGHT_EXTRACT__MAX_KEYPOINTS=512`),",
         "`resight.toml`, the default. A misspelt key stops the run and the message offers the nearest name.",
         "",

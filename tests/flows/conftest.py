@@ -115,7 +115,7 @@ def prefect_database(make_once: MakeOnce) -> Path:
         env = os.environ | {"PREFECT_HOME": str(folder)}
         env["PREFECT_API_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{folder}/prefect.db"
         command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-        subprocess.run(command, env=env, check=True, capture_output=True)
+        subprocess.run(command, env=env, check=True, timeout=120)
 
     return make_once("prefect database", make) / "prefect.db"
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from finding_measures import judge
 
+from resight.errors import WeightsError
 from resight.runner.threads import one_thread
 from resight.segment.base import Photo
 from resight.segment.kinds.auto import AutoParams, AutoSegmenter
@@ -23,10 +24,12 @@ def test_weights_are_small_and_say_how_they_were_made():
     assert len(recipe["data_sha256"]) == 64 and recipe["recipe"]["plan"]["steps"] > 0 and recipe["seconds"] > 0
 
 
-def test_they_are_known_with_their_licence_by_path_and_by_name():
-    for name in (str(BUNDLED), "headfinder"):
-        found = WeightStore(allow_download=False).find(name)
-        assert (found.path, found.licence) == (BUNDLED, "Apache-2.0")
+def test_their_licence_is_known_and_a_file_of_their_name_is_another_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESIGHT_WEIGHTS", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert WeightStore(allow_download=False).find(str(BUNDLED)).licence == "Apache-2.0"
+    with pytest.raises(WeightsError):
+        WeightStore(allow_download=False).find(BUNDLED.name)
 
 
 def test_auto_asks_the_head_finder_where_there_is_no_outline():

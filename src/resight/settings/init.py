@@ -87,7 +87,7 @@ def settings_text(choice: Choice, novelty: dict[str, Any] | None = None) -> str:
         "# The command line (--set extract.max_keypoints=512) overrides the environment (RESIGHT_EXTRACT__MAX_KEYPOINTS=512),",
         "# and the environment overrides this file.",
         "",
-        f"# Extractor, matcher, score, vectors and the limit for names were chosen by `resight init`, the matcher because {choice.why}.",
+        f"# Extractor, matcher, score and vectors were chosen by `resight init`, the matcher because {choice.why}.",
         "# They stay as they are until you change them here. Run `resight rebuild` afterwards.",
         "",
         *(_line(defaults, name, set_here=False) for name in single),

@@ -162,13 +162,6 @@ _ALL = (
         how_to_get="it comes with the package; install that again",
     ),
     KnownWeights(
-        "headfinder",
-        "the head finder",
-        "Apache-2.0",
-        (KnownFile("headfinder.safetensors", "107b119e4f38bbea085591bcb7808a745106f57ba64caa60e28899a4df1007ba"),),
-        how_to_get="it comes with the package; install that again",
-    ),
-    KnownWeights(
         "efficientnet-lite0-imagenet",
         "EfficientNet-Lite0",
         "Apache-2.0",
@@ -204,9 +197,18 @@ _ALL = (
     ),
 )  # fmt: skip
 
+# Found by its path alone: `resight train segmenter` writes a file of that name, so that a search by name could take either.
+_HEAD_FINDER = KnownWeights(
+    "headfinder",
+    "the head finder",
+    "Apache-2.0",
+    (KnownFile("headfinder.safetensors", "107b119e4f38bbea085591bcb7808a745106f57ba64caa60e28899a4df1007ba"),),
+    how_to_get="it comes with the package; install that again",
+)
+
 WEIGHTS: dict[str, KnownWeights] = {entry.name: entry for entry in _ALL}
 
 
 def known_by_digest(sha256: str) -> KnownWeights | None:
     """The entry that a file with this digest belongs to."""
-    return next((entry for entry in _ALL for file in entry.files if file.sha256 == sha256), None)
+    return next((entry for entry in (*_ALL, _HEAD_FINDER) for file in entry.files if file.sha256 == sha256), None)

