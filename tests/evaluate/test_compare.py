@@ -44,6 +44,16 @@ def test_differences_of_every_metric_by_hand():
     assert one["ci_low"] <= 1 / 5 <= one["ci_high"] and one["ci_low"] >= 0
 
 
+def test_gained_and_lost_beside_a_difference_are_of_what_it_counts():
+    """In view of all encounters Ada's second one was right before; by itself it is only now."""
+    seen_with_others = [row | {"correct": True} if row["query_id"] == "e1" else row for row in OLD]
+    found = compare(table(seen_with_others), table(NEW), draws=50)
+    row = {r["metric"]: r for r in found.differences}["top1_encounter"]
+    assert row["difference"] * row["n"] == pytest.approx(row["n_gained"] - row["n_lost"])
+    assert (row["n_gained"], row["n_lost"]) == (1, 1)
+    assert (found.levels[0].old_right, found.levels[0].gained, found.levels[0].lost) == (4, 0, 1)
+
+
 def test_novelty_differences_pair_new_and_known():
     def judged(statistic):
         return [outcome("e", "Ada", 1, novelty=0.3, p_new=0.3, decision="known"), outcome("f", "Ben", 1, novelty=0.3, p_new=0.3, decision="known"),
