@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from flow_helpers import FIRST_NIGHT, SMALL, MakeOnce
-from stopping import wait_for
+from stopping import own_prefect, wait_for
 
 from resight.demo.survey import render_survey
 from resight.settings.init import init_workspace
@@ -112,10 +112,8 @@ def prefect_database(make_once: MakeOnce) -> Path:
     """A server's database before its first flow run; to make its tables takes ten seconds. Copy it."""
 
     def make(folder: Path) -> None:
-        env = os.environ | {"PREFECT_HOME": str(folder)}
-        env["PREFECT_API_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{folder}/prefect.db"
         command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-        subprocess.run(command, env=env, check=True, timeout=120)
+        subprocess.run(command, env=os.environ | own_prefect(folder), check=True, timeout=120)
 
     return make_once("prefect database", make) / "prefect.db"
 
@@ -127,13 +125,11 @@ def whole_server(tmp_path: Path, prefect_database: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = os.environ | {
-        "PREFECT_HOME": str(tmp_path),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/prefect.db",
-    }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     log = (tmp_path / "server.log").open("wb")
-    process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=os.environ | own_prefect(tmp_path), stdout=log, stderr=log, start_new_session=True
+    )
     try:
         wait_for(lambda: _healthy(port), process)
         yield f"http://127.0.0.1:{port}/api"

@@ -114,6 +114,14 @@ class Command:
             return str(database.execute(query).fetchone()[0])
 
 
+def own_prefect(folder: Path) -> dict[str, str]:
+    """Environment in which Prefect keeps everything in ``folder``, its database as ``prefect.db``."""
+    return {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/prefect.db",
+    }
+
+
 def start(
     folder: Path, arguments: list[str], work: str = SLEEP, *, database: Path | None = None, **environment: str
 ) -> Command:
@@ -124,9 +132,8 @@ def start(
     mark = folder / "began"
     (folder / "sitecustomize.py").write_text(SLOW.format(mark=str(mark), work=work), encoding="utf-8")
     env = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {
+        **own_prefect(folder),
         "PYTHONPATH": str(folder),
-        "PREFECT_HOME": str(folder),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/prefect.db",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     }
     with (folder / "output").open("w", encoding="utf-8") as output:

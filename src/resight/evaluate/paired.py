@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from resight.evaluate.bootstrap import DRAWS, difference_interval
+from resight.evaluate.metrics import hits
 from resight.evaluate.outcomes import CLOSED, ENCOUNTER, PHOTO
 from resight.evaluate.promotion import FEWEST_QUERIES, Measure, measures
 from resight.evaluate.specs import ALL, OutcomeRows, Spec, all_specs
@@ -138,19 +139,16 @@ def _common(old: pa.Table, new: pa.Table) -> tuple[OutcomeRows, OutcomeRows, int
     return OutcomeRows(kept[0]), OutcomeRows(kept[1]), len(queries[0] ^ queries[1])
 
 
-def _level(
-    old: OutcomeRows, new: OutcomeRows, level: str, right: Callable[[Row], bool] = lambda row: bool(row["correct"])
-) -> LevelComparison:
-    before, after = ([right(r) for r in o.of(CLOSED, level, True)] for o in (old, new))
+def _level(old: OutcomeRows, new: OutcomeRows, level: str) -> LevelComparison:
+    before, after = ([bool(r["correct"]) for r in o.of(CLOSED, level, True)] for o in (old, new))
     return level_comparison(level, before, after)
 
 
-def _first(row: Row) -> bool:
-    """Whether the right animal has the first rank, which is what ``top1`` counts: the encounter judged by itself.
-
-    ``correct`` says it of the verdict, in which other encounters have their say.
-    """
-    return bool(row["rank"] == 1)
+def _at_once(old: OutcomeRows, new: OutcomeRows, level: str) -> LevelComparison:
+    """By what ``top1`` counts, the rank of each encounter by itself; `_level` goes by verdicts, in which others have their say."""
+    ranks = ([r["rank"] for r in o.of(CLOSED, level, True)] for o in (old, new))
+    before, after = (hits(of, 1).astype(bool).tolist() for of in ranks)
+    return level_comparison(level, before, after)
 
 
 def level_comparison(level: str, before: Sequence[bool], after: Sequence[bool]) -> LevelComparison:
@@ -181,7 +179,7 @@ def _change(a: Row, b: Row) -> dict[str, Any]:
 def _differences(old: OutcomeRows, new: OutcomeRows, prior_new: float, draws: int, seed: int) -> list[dict[str, Any]]:
     after = {s.metric: s for s in all_specs(new, prior_new) if s.stratum == ALL}
     pairs = [(s, after[s.metric]) for s in all_specs(old, prior_new) if s.stratum == ALL and s.metric in after]
-    levels = {f"top1_{level}": _level(old, new, level, _first) for level in LEVELS}
+    levels = {f"top1_{level}": _at_once(old, new, level) for level in LEVELS}
     return [_difference(a, b, levels.get(a.metric), draws, seed) for a, b in pairs if a.individuals and b.individuals]
 
 

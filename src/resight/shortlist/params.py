@@ -19,7 +19,8 @@ class ShortlistParams(Params):
     enabled: Literal["off", "votes", "on", "auto"] = Field(
         "auto",
         description="a quick vote before matching. off: none; votes: it is evidence, and every pair is still matched; on: only the "
-        "best pairs, by votes and, where crops have them, by vectors, are matched; auto: on from min_gallery crops, below that votes if the score is fused",
+        "best pairs, by votes and, where crops have them, by vectors, are matched; auto: on from min_gallery crops, below that "
+        "votes if the score is fused",
     )
     min_gallery: int = Field(500, ge=1, description="auto: how many gallery crops make a shortlist worthwhile")
     k: int = Field(100, ge=1, description="gallery crops that each query crop is matched with")

@@ -72,6 +72,14 @@ def _lightglue(family: str, sha256: str) -> KnownWeights:
     return _one(f"lightglue-{family}", f"LightGlue for {family}", "Apache-2.0", file, sha256, LIGHTGLUE, "lightglue")
 
 
+def _bundled(name: str, loads_into: str, sha256: str) -> KnownWeights:
+    """Weights that come with the package, in a file of their name."""
+    file = KnownFile(f"{name}.safetensors", sha256)
+    return KnownWeights(
+        name, loads_into, "Apache-2.0", (file,), how_to_get="it comes with the package; install that again"
+    )
+
+
 _LIGHTERGLUE_FILE = KnownFile(
     "xfeat-lighterglue.pt",
     None,
@@ -133,34 +141,10 @@ _ALL = (
         "https://github.com/magicleap/SuperPointPretrainedNetwork",
     ),
     _one("loftr-outdoor", "LoFTR", "Apache-2.0", "loftr_outdoor.ckpt", None, "loftr", MISHKIN),
-    KnownWeights(
-        "lightglue-sift-turtle-2",
-        "LightGlue, 3 layers of width 160, for sift",
-        "Apache-2.0",
-        (KnownFile("lightglue-sift-turtle-2.safetensors", "5c127dbcefaf723e51e7716f3fd5322a1d6c3a4fc08c15316b9cb650c6bdc6c6"),),
-        how_to_get="it comes with the package; install that again",
-    ),
-    KnownWeights(
-        "lightglue-sift-turtle",
-        "LightGlue, 3 layers of width 160, for sift",
-        "Apache-2.0",
-        (KnownFile("lightglue-sift-turtle.safetensors", "ae0cfb32e8aea1958af9868904f82be83445fc6d46a239297aca3e0b7f743ca1"),),
-        how_to_get="it comes with the package; install that again",
-    ),
-    KnownWeights(
-        "embedding-turtle-2",
-        "the embedding, EfficientNet-Lite0 with 256 numbers",
-        "Apache-2.0",
-        (KnownFile("embedding-turtle-2.safetensors", "4d408e6e6c55735f06ef23dd681faea9da3bfca6811952ae5a4c547f1d812fc9"),),
-        how_to_get="it comes with the package; install that again",
-    ),
-    KnownWeights(
-        "embedding-turtle",
-        "the embedding, EfficientNet-Lite0 with 256 numbers",
-        "Apache-2.0",
-        (KnownFile("embedding-turtle.safetensors", "1dd47ac56b2b45cb51534044b9814c9e3be90775439576b059c8b79272882089"),),
-        how_to_get="it comes with the package; install that again",
-    ),
+    _bundled("lightglue-sift-turtle-2", "LightGlue, 3 layers of width 160, for sift", "5c127dbcefaf723e51e7716f3fd5322a1d6c3a4fc08c15316b9cb650c6bdc6c6"),
+    _bundled("lightglue-sift-turtle", "LightGlue, 3 layers of width 160, for sift", "ae0cfb32e8aea1958af9868904f82be83445fc6d46a239297aca3e0b7f743ca1"),
+    _bundled("embedding-turtle-2", "the embedding, EfficientNet-Lite0 with 256 numbers", "4d408e6e6c55735f06ef23dd681faea9da3bfca6811952ae5a4c547f1d812fc9"),
+    _bundled("embedding-turtle", "the embedding, EfficientNet-Lite0 with 256 numbers", "1dd47ac56b2b45cb51534044b9814c9e3be90775439576b059c8b79272882089"),
     KnownWeights(
         "efficientnet-lite0-imagenet",
         "EfficientNet-Lite0",
@@ -198,12 +182,8 @@ _ALL = (
 )  # fmt: skip
 
 # Found by its path alone: `resight train segmenter` writes a file of that name, so that a search by name could take either.
-_HEAD_FINDER = KnownWeights(
-    "headfinder",
-    "the head finder",
-    "Apache-2.0",
-    (KnownFile("headfinder.safetensors", "107b119e4f38bbea085591bcb7808a745106f57ba64caa60e28899a4df1007ba"),),
-    how_to_get="it comes with the package; install that again",
+_HEAD_FINDER = _bundled(
+    "headfinder", "the head finder", "107b119e4f38bbea085591bcb7808a745106f57ba64caa60e28899a4df1007ba"
 )
 
 WEIGHTS: dict[str, KnownWeights] = {entry.name: entry for entry in _ALL}
